@@ -1,0 +1,59 @@
+# Everything sets itself up: a target installs .venv from requirements.lock when it is absent or old.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Nothing leaves the machine: no analytics, no look-ups at a hub; one thread a process, for the
+# work is parallel over processes and threads inside would fight for the same cores.
+export DVC_NO_ANALYTICS := 1
+export HF_HUB_OFFLINE := 1
+export OMP_NUM_THREADS ?= 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+STUDIES ?= 600
+SEED ?= 0
+WORKERS ?= 2
+
+.PHONY: help setup demo real test test-all lint bench clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else \
+	  f"cxr-vlp needs Python 3.11 or 3.12, and this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked packages into $(VENV) (about 5 minutes, 7 GB, most of it torch)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+setup: $(READY)  ## install everything into .venv
+
+demo: $(READY)  ## the whole road on made-up data: trees, shards, a model, a page (about 10 minutes)
+	@if [ -f data/raw/.made ] && [ "$$(cat data/raw/.made)" = "$(STUDIES) $(SEED)" ]; then \
+	  echo "made-up trees: data/raw is there"; \
+	else \
+	  rm -rf data/raw && python -m pipelines.lookalike --out data/raw --studies $(STUDIES) \
+	    --seed $(SEED) --workers $(WORKERS) && echo "$(STUDIES) $(SEED)" > data/raw/.made; \
+	fi
+	@dvc repro
+	@dvc metrics show
+	@echo; echo "Look at $(CURDIR)/reports/index.html"
+
+test: $(READY)  ## the tests (about 5 minutes)
+	@python -m pytest -m "not slow" -n 2 --dist worksteal
+
+test-all: $(READY)  ## the tests and the slow ones
+	@python -m pytest -n 2 --dist worksteal
+
+lint: $(READY)  ## style and types
+	@ruff check . && ruff format --check . && mypy
+
+bench: $(READY)  ## what we claim about speed, against the usual way, in one run
+	@for script in benchmarks/*_speed.py; do python $$script; done
+
+clean:  ## remove what the demo made; the raw collections you downloaded are never touched
+	rm -rf data/scan data/texts data/shards models reports .cxr
