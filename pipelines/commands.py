@@ -1,0 +1,90 @@
+"""What the command modules share: flags, the progress bar, the table at the end."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipelines.faults import ConfigError
+from pipelines.sources import KINDS
+
+
+def parser(name: str, about: str, *, source: bool = True) -> argparse.ArgumentParser:
+    """Return a parser with the flags every stage has; unknown flags go on to Beam."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m pipelines.{name}",
+        description=about,
+        epilog="Flags that are not listed go on to Beam (--runner, --flink_master, ...). "
+        "Exit codes: 0 done, 2 wrong arguments or parameters, 65 too much bad data, "
+        "74 disk full or unreadable, 75 another run is writing the same output.",
+        allow_abbrev=False,
+    )
+    if source:
+        made.add_argument("source", choices=sorted(KINDS), help="which collection")
+        made.add_argument(
+            "--root",
+            metavar="DIR",
+            help="the raw tree, as downloaded (default: sources.SOURCE.root of the parameters)",
+        )
+        made.add_argument("--workers", type=_workers, default=1, help="processes (default: 1)")
+    made.add_argument(
+        "--params", type=Path, metavar="FILE", help="parameters (default: params.yaml if it exists)"
+    )
+    return made
+
+
+def same_source(header: Mapping[str, Any], source: str, folder: Path) -> None:
+    """Refuse the output of another collection's stage. Raises ConfigError."""
+    if header["source"] != source:
+        raise ConfigError(f"{folder} is of {header['source']}, not of {source}")
+
+
+def _workers(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+@contextlib.contextmanager
+def progress(folder: Path, pattern: str, total: int, what: str) -> Iterator[None]:
+    """Show how many files of a pattern a folder holds, while the block runs and a person looks."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    done = threading.Event()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+
+        def watch() -> None:
+            while not done.wait(0.3):
+                bar.update(task, completed=sum(1 for _ in folder.glob(pattern)))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print the short table at the end of a command; numbers to the right."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for i, column in enumerate(columns):
+        numbers = all(isinstance(row[i], int | float) for row in rows)
+        table.add_column(column, justify="right" if numbers else "left")
+    for row in rows:
+        table.add_row(*(f"{v:,}" if isinstance(v, int) else str(v) for v in row))
+    Console(width=None if sys.stdout.isatty() else 110).print(table)

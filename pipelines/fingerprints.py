@@ -1,0 +1,51 @@
+"""Digests and parameters in, fingerprints out: what decides whether something is made again.
+
+Nothing else may enter a fingerprint: no mtime, path root, host, time, worker count or comment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from pipelines import epochs
+from pipelines.params import Shards, Texts
+
+
+def of(value: Any) -> str:
+    """Return the sha256 of a JSON-able value in its canonical form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def pixel_toolchain() -> dict[str, str]:
+    """Return the versions of the libraries that decide an image's bytes."""
+    packages = ("pydicom", "imagecodecs", "opencv-python-headless", "pillow", "numpy")
+    return {name: importlib.metadata.version(name) for name in packages}
+
+
+@lru_cache(maxsize=1)
+def text_toolchain() -> dict[str, str]:
+    """Return the versions of the libraries that decide what is made of a report."""
+    return {"spacy": importlib.metadata.version("spacy")}
+
+
+def image(source_sha256: str, shards: Shards) -> str:
+    """Return the fingerprint of an encoded image."""
+    return of([source_sha256, shards.image_parameters(), epochs.PIXELS, pixel_toolchain()])
+
+
+def text(report_sha256: str, labels: Mapping[str, int], texts: Texts, lexicon: str) -> str:
+    """Return the fingerprint of a study's texts."""
+    settings = {name: getattr(texts, name) for name in sorted(texts.__dataclass_fields__)}
+    return of([report_sha256, dict(labels), settings, epochs.TEXTS, lexicon, text_toolchain()])
+
+
+def shard(counts: Mapping[str, int], salt: str, samples: Iterable[tuple[str, str]]) -> str:
+    """Return the fingerprint of a tar from the (key, sample fingerprint) pairs in it."""
+    return of([epochs.FORMAT, dict(counts), salt, sorted(map(list, samples))])

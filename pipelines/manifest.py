@@ -1,0 +1,73 @@
+"""The results of all parts in, the files beside the tars out: sizes.json, rejects, manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines import epochs, fingerprints, flow, storage
+from pipelines.params import Shards
+from pipelines.records import SPLITS
+
+NAME = "manifest.jsonl"
+REJECTS = "rejects.jsonl"
+SIZES = "sizes.json"
+
+
+def write(
+    out: Path,
+    results: Sequence[Mapping[str, Any]],
+    inventory: Mapping[str, Any],
+    earlier: Sequence[Mapping[str, Any]],
+    shards: Shards,
+) -> dict[str, Any]:
+    """Write sizes, rejects and, last, the manifest; return its header.
+
+    `earlier` are the reject rows of scan and texts. Raises DataError when the counts do not add up.
+    """
+    lines = [dict(result["line"]) for result in results]
+    rejects = [*earlier, *(row for result in results for row in result["rejects"])]
+    lost = flow.dropped(rejects)
+    written = sum(line["samples"] for line in lines)
+    flow.balance(inventory["listed"], lost, written, "shards")
+    for split in SPLITS:
+        sizes = {x["name"]: x["samples"] for x in lines if x["split"] == split and x["samples"]}
+        storage.write_json(out / split / SIZES, sizes)
+    order = sorted(rejects, key=lambda row: (row["step"], row["code"], row["key_hash"]))
+    storage.write_records(out / REJECTS, order)
+    header = {
+        "format": epochs.FORMAT,
+        "pixels_epoch": epochs.PIXELS,
+        "texts_epoch": epochs.TEXTS,
+        "source": inventory["source"],
+        "title": inventory["title"],
+        "licence": inventory["licence"],
+        "credentialed": inventory["credentialed"],
+        "parts": inventory["parts"],
+        "salt_sha256": fingerprints.of(inventory["scan"]["salt"]),
+        "shards": dataclasses.asdict(shards),
+        "toolchain": fingerprints.pixel_toolchain() | fingerprints.text_toolchain(),
+        "listed": inventory["listed"],
+        "dropped": lost,
+        "written": written,
+        "studies": sum(line["studies"] for line in lines),
+        "notes": inventory["notes"],
+    }
+    storage.write_records(out / NAME, [header, *lines])
+    return header
+
+
+def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return (header, shard lines) of a finished set. Raises StopIteration for an empty file."""
+    rows = storage.read_records(folder / NAME)
+    return next(rows), list(rows)
+
+
+def sets(folder: Path) -> Iterator[Path]:
+    """Yield the sets in a folder: the folder itself, or those right below it."""
+    if (folder / NAME).is_file():
+        yield folder
+        return
+    yield from (path.parent for path in sorted(folder.glob(f"*/{NAME}")))

@@ -1,0 +1,33 @@
+"""The part: the unit of work, caching, retry and rebuilding of every stage, and its file names.
+
+A study belongs to exactly one part, chosen by a hash of its key modulo the number of parts of
+its split. That number is pinned in params.yaml; a study that comes or goes moves no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from pipelines.records import SPLITS
+
+
+def name(source: str, split: str, number: int) -> str:
+    """Return "mimic-train-00017"; unique over all collections, as loaders count by base name."""
+    return f"{source}-{split}-{number:05d}"
+
+
+def of(source: str, split: str, study: str, counts: Mapping[str, int]) -> str:
+    """Return the name of the part that holds the study."""
+    digest = hashlib.sha256(f"{source}\x1f{study}".encode()).digest()
+    return name(source, split, int.from_bytes(digest[:8], "big") % counts[split])
+
+
+def names(source: str, counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the names of all parts of a collection, train first."""
+    return tuple(name(source, split, i) for split in SPLITS for i in range(counts[split]))
+
+
+def split_of(part: str) -> str:
+    """Return the split in a part's name."""
+    return part.rsplit("-", 2)[1]

@@ -1,0 +1,121 @@
+"""What flows between the stages: Study, Image, ReportRef, Box, Reject, and their one JSON form.
+
+Frozen dataclasses inside, one compact sorted-key JSON line outside (`dumps`, `study_from_json`).
+A field that a source does not have is "", None or absent; it is never invented.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SPLITS = ("train", "validate", "test")
+VIEWS = ("frontal", "lateral", "other", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A finding's bounding box, in pixels of the source image, origin at the top left."""
+
+    label: str
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One picture of a study: where its file is and what the collection says of its view."""
+
+    key: str  # unique inside the study, [a-z0-9_-]+
+    path: str  # POSIX, relative to the root of the raw tree
+    sha256: str = ""  # of the file's bytes; "" until `scan` has read the file
+    view: str = "unknown"  # frontal, lateral, other, unknown
+    projection: str = ""  # AP, PA, LL, ... as the source gives it, upper case
+    boxes: tuple[Box, ...] = ()
+    frame: tuple[int, int] | None = None  # (width, height) the boxes are given in; None: the file's
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRef:
+    """Where a study's report is. The text itself never leaves the raw tree before `texts`."""
+
+    path: str  # a .txt, .xml, .csv or .zip below the root
+    member: str = ""  # zip member or row id inside that file; "" for a file of its own
+    sha256: str = ""  # of the report's bytes (of the member or row, not of the whole archive)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One examination of one patient: its images, its report, the source's labels."""
+
+    source: str
+    key: str  # [a-z0-9_-]+, unique in the source
+    patient: str  # the patient's id, salted and hashed before it leaves `scan`
+    split: str
+    images: tuple[Image, ...]
+    report: ReportRef | None = None
+    labels: Mapping[str, int] = field(default_factory=dict)  # name -> 1, 0, -1
+    labels_from: str = ""  # which of the source's label sets: "chexpert", "negbio", "mesh", ...
+    sex: str = ""  # "F", "M" or ""
+    age: int | None = None  # years
+    order: int | None = None  # place in the patient's history, from 0; None where nothing tells
+    when: str = ""  # sortable time of the study; used to find `order`, never written
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Something that was listed and cannot be used: which (hashed), why, where it was noticed."""
+
+    key_hash: str
+    code: str  # "dicom.truncated", "image.missing", ...
+    step: str  # "scan", "texts", "shards"
+    images: int = 1  # how many listed images are lost with it; the flow table adds them up
+
+
+def key_hash(key: str) -> str:
+    """Return the 16 hex digits under which a key may appear in logs and reject files."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def reject(key: str, code: str, step: str, images: int = 1) -> Reject:
+    """Return the Reject of `key`; the raw key goes no further than this call."""
+    return Reject(key_hash(key), code, step, images)
+
+
+def dumps(record: Any) -> str:
+    """Return the one JSON form of a record or mapping: compact, sorted keys, UTF-8 as it is.
+
+    Fields of a dataclass that are empty ("", None, (), {}) are left out.
+    """
+    return json.dumps(_plain(record), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {name: _plain(v) for name, v in pairs if v not in ("", None, (), {})}
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value
+
+
+def study_from_json(line: str) -> Study:
+    """Read back what `dumps` wrote of a Study."""
+    row = json.loads(line)
+    images = tuple(_image(values) for values in row["images"])
+    report = ReportRef(**row["report"]) if "report" in row else None
+    return Study(**{**row, "images": images, "report": report})
+
+
+def _image(values: Mapping[str, Any]) -> Image:
+    boxes = tuple(Box(**box) for box in values.get("boxes", ()))
+    frame = tuple(values["frame"]) if "frame" in values else None
+    return Image(**{**values, "boxes": boxes, "frame": frame})

@@ -1,0 +1,160 @@
+"""Raw tree in, inventory out: who, what, which split, which part.
+
+    python -m pipelines.scan mimic --root /data/physionet.org/files --out data/scan/mimic
+
+tables -> joined by study -> files read (digest, DICOM header) -> placed by patient -> one file of
+studies a part, beside rejects.jsonl and inventory.json. An unchanged tree is found by names, sizes
+and times alone; then nothing is read and nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+
+from pipelines import commands, epochs, faults, flow, params, parts, paths, storage, transforms
+from pipelines.faults import DataError
+from pipelines.lookback import Glance
+from pipelines.sources import reader
+from pipelines.sources.base import Source
+from pipelines.splits import PatientRule
+
+HEADER = "inventory.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    flags, beam_flags = _parser().parse_known_args(arguments)
+    settings = params.load(flags.params)
+    collection = settings.collection(flags.source)
+    section = settings.section("scan", params.Scan)
+    source = reader(flags.source, collection.reader)
+    root = paths.root(flags.root or collection.root)
+    recorded = _parameters(source, collection, section)
+    glance = Glance.take(root, recorded, flags.out / HEADER, flags.state)
+    if glance.unchanged():
+        header = storage.read_header(flags.out, HEADER, "scan")
+        _show(source, header, "nothing moved")
+        return 0
+    header = _scan(source, root, collection, section, recorded, flags, beam_flags)
+    glance.keep()
+    _show(source, header, "written")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = commands.parser("scan", "Look through a raw tree and write the inventory of it.")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the inventory")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=Path(".cxr"),
+        metavar="DIR",
+        help="where the last look at the tree is remembered (default: .cxr)",
+    )
+    return parser
+
+
+def _parameters(
+    source: Source, collection: params.Collection, section: params.Scan
+) -> dict[str, Any]:
+    """Return all that decides the inventory's bytes beside the tree itself; no root, no host."""
+    return {
+        "epoch": epochs.SCAN,
+        "format": epochs.FORMAT,
+        "source": source.name,
+        "reader": dataclasses.asdict(source),  # type: ignore[call-overload]
+        "parts": dict(collection.parts),
+        "missing": collection.missing,
+        "scan": dataclasses.asdict(section),
+    }
+
+
+def _scan(
+    source: Source,
+    root: Path,
+    collection: params.Collection,
+    section: params.Scan,
+    recorded: Mapping[str, Any],
+    flags: argparse.Namespace,
+    beam_flags: Sequence[str],
+) -> dict[str, Any]:
+    rule = PatientRule(source.name, section.salt, section.validate, section.test)
+    source.tables(root)  # a root that is not such a collection stops here, with a plain message
+    with storage.publishing(flags.out, HEADER) as staging:
+        names = parts.names(source.name, collection.parts)
+        with (
+            commands.progress(staging, "*.jsonl", len(names), "scan"),
+            beam.Pipeline(options=transforms.options(flags.workers, beam_flags)) as pipeline,
+        ):
+            pipeline | transforms.Inventory(source, str(root), rule, collection.parts, str(staging))
+        transforms.raise_faults(staging)
+        header = _header(staging, names, source, root, recorded)
+        _check(header, collection.missing)
+        storage.write_json(staging / HEADER, header)
+    return header
+
+
+def _header(
+    staging: Path, names: Sequence[str], source: Source, root: Path, recorded: Mapping[str, Any]
+) -> dict[str, Any]:
+    counts = {}
+    if (staging / "counts.jsonl").exists():
+        counts = dict(map(tuple, storage.read_records(staging / "counts.jsonl")))
+        (staging / "counts.jsonl").unlink()
+    studies = images = 0
+    for name in names:  # every part has its file, also one that no study fell into
+        path = staging / f"{name}.jsonl"
+        if not path.exists():
+            storage.write_lines(path, ())
+        for row in storage.read_records(path):
+            studies, images = studies + 1, images + len(row["images"])
+    if not (staging / "rejects.jsonl").exists():
+        storage.write_lines(staging / "rejects.jsonl", ())
+    lost = flow.dropped(storage.read_records(staging / "rejects.jsonl"))
+    flow.balance(counts.get("listed", 0), lost, images, "scan")
+    tables = [t for t in source.tables(root) if t.path]
+    return {
+        **recorded,
+        "title": source.title,
+        "licence": source.licence,
+        "credentialed": source.credentialed,
+        "listed": counts.get("listed", 0),
+        "dropped": lost,
+        "images": images,
+        "studies": studies,
+        "notes": {k.removeprefix("note:"): n for k, n in counts.items() if k.startswith("note:")},
+        "tables": {t.name: storage.sha256(root / t.path) for t in tables},
+    }
+
+
+def _check(header: Mapping[str, Any], missing: str) -> None:
+    """Hold the policy on missing files; raise DataError where it is `fail` or nothing is left."""
+    absent = header["dropped"].get("scan image.missing", 0)
+    reports = header["notes"].get("report.missing", 0)
+    if missing == "fail" and (absent or reports):
+        raise DataError(
+            f"missing: {absent} images and {reports} reports are listed and not on disk; finish "
+            "the download, or set `missing: skip` for this source"
+        )
+    if not header["images"]:
+        raise DataError(
+            f"no image left of {header['listed']} listed ({header['dropped']}): is this the root "
+            "of the image files?"
+        )
+
+
+def _show(source: Source, header: Mapping[str, Any], state: str) -> None:
+    rows = flow.rows(header["listed"], header["dropped"], header["images"], "images in inventory")
+    rows += [(f"note: {code}", number) for code, number in header["notes"].items()]
+    title = f"scan {source.name}: {header['studies']:,} studies, {state}"
+    commands.show(title, ("", "images"), rows)
+
+
+if __name__ == "__main__":
+    faults.run(main)

@@ -1,0 +1,23 @@
+"""The collections we read, by name: one module each, one registry. See base.py for the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.faults import ConfigError
+from pipelines.params import build
+from pipelines.sources.base import Source
+from pipelines.sources.chexpert import Chexpert
+from pipelines.sources.mimic import Mimic
+from pipelines.sources.nih import Nih
+from pipelines.sources.openi import Openi
+
+KINDS: dict[str, type] = {kind.name: kind for kind in (Mimic, Chexpert, Nih, Openi)}
+
+
+def reader(name: str, options: Mapping[str, Any]) -> Source:
+    """Return the reader of a collection. Raises ConfigError for an unknown name or option."""
+    if name not in KINDS:
+        raise ConfigError(f"no source {name!r}; known: {', '.join(sorted(KINDS))}")
+    return build(KINDS[name], options, f"sources.{name}.reader")

@@ -1,0 +1,214 @@
+"""The thin Beam edge: DoFns and PTransforms that only wire functions living in other modules.
+
+Records and paths flow through Beam; picture bytes never do (1 GB through a GroupByKey costs 2 to 7
+GB of memory). What a stage cannot continue after (a broken table, a full disk) leaves the pipeline
+as a `fault`, because an exception from a worker process arrives as one long string.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines import commands, faults, parts, storage
+from pipelines.faults import DataError, Stop
+from pipelines.inventory import place_patient, read_files
+from pipelines.records import Study
+from pipelines.sources.base import Source, Table
+from pipelines.splits import PatientRule
+from pipelines.tables import Row
+
+FAULTS = "faults.jsonl"
+
+
+def options(workers: int, extra: Sequence[str]) -> PipelineOptions:
+    """Return Beam's options: the runner by name (the default one first looks for a Go binary on
+    the network), one process or several; flags we do not know are Beam's and win."""
+    flags = [] if any(flag.startswith("--runner") for flag in extra) else ["--runner=FnApiRunner"]
+    if workers > 1:
+        flags += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+    return PipelineOptions([*flags, *extra])
+
+
+@dataclass
+class Guard(beam.DoFn):
+    """Apply a generator function; a Stop or OSError becomes a row of the output `faults`."""
+
+    function: Callable[..., Iterator[Any]]
+
+    def process(self, element: Any) -> Iterator[Any]:
+        """Yield what the function yields of one element."""
+        try:
+            yield from self.function(element)
+        except Stop as stop:
+            yield beam.pvalue.TaggedOutput("faults", (type(stop).__name__, str(stop)))
+        except OSError as error:
+            yield beam.pvalue.TaggedOutput("faults", ("StorageError", str(faults.as_stop(error))))
+
+
+@dataclass
+class Write(beam.PTransform):
+    """Write a PCollection of records to one file of sorted JSON lines; no file without records."""
+
+    path: str
+
+    def expand(self, records: beam.PCollection) -> beam.PCollection:
+        """Return the path, once."""
+        return (
+            records
+            | "Line" >> beam.Map(storage.dumps)
+            | "Together" >> beam.WithKeys(self.path)
+            | "Group" >> beam.GroupByKey()
+            | "Write" >> beam.MapTuple(_write_sorted)
+        )
+
+
+def _write_sorted(path: str, lines: Sequence[str]) -> str:
+    storage.write_lines(Path(path), sorted(lines))
+    return path
+
+
+def raise_faults(folder: Path) -> None:
+    """Raise the first fault that a pipeline wrote into its folder, if it wrote any."""
+    path = folder / FAULTS
+    if path.exists():
+        name, message = min(map(tuple, storage.read_records(path)))
+        path.unlink()
+        raise faults.BY_NAME.get(name, DataError)(message)
+
+
+@dataclass
+class Inventory(beam.PTransform):
+    """Tables -> studies -> files read -> patients placed -> one file of sorted studies a part."""
+
+    source: Source
+    root: str
+    rule: PatientRule
+    counts: Mapping[str, int]
+    out: str
+
+    def expand(self, pipeline: beam.Pipeline) -> None:
+        """Write parts, rejects.jsonl, counts.jsonl and, when something is wrong, faults.jsonl."""
+        tables = self.source.tables(Path(self.root))
+        read = {table.name: self._read(pipeline, table) for table in tables}
+        joined = {name: rows.main for name, rows in read.items()} | beam.CoGroupByKey()
+        assembled = joined | "Assemble" >> _guarded(self._assemble, "rejects", "counts")
+        digested = (
+            assembled.main
+            | "Spread" >> beam.Reshuffle()
+            | "ReadFiles" >> _guarded(self._read_files, "rejects")
+        )
+        placed = (
+            digested.main
+            | "ByPatient" >> beam.GroupBy(lambda study: study.patient)
+            | "PlacePatient" >> _guarded(lambda group: place_patient(group[1]))
+        )
+        written = (
+            placed.main
+            | "ByPart" >> beam.GroupBy(self._part)
+            | "WritePart" >> _guarded(self._write_part)
+        )
+        steps = (*read.values(), assembled, digested, placed, written)
+        faulty = [step.faults for step in steps]
+        faulty | beam.Flatten() | "Faults" >> Write(f"{self.out}/{FAULTS}")
+        rejects = [assembled.rejects, digested.rejects]
+        rejects | "AllRejects" >> beam.Flatten() | "Rejects" >> Write(f"{self.out}/rejects.jsonl")
+        (
+            assembled.counts
+            | "Add" >> beam.CombinePerKey(sum)
+            | "Counts" >> Write(f"{self.out}/counts.jsonl")
+        )
+
+    def _read(self, pipeline: beam.Pipeline, table: Table) -> beam.pvalue.DoOutputsTuple:
+        created = pipeline | f"Table({table.name})" >> beam.Create([table])
+        return created | f"Read({table.name})" >> _guarded(self._rows)
+
+    def _rows(self, table: Table) -> Iterator[tuple[str, Row]]:
+        yield from self.source.rows(Path(self.root), table)
+
+    def _assemble(self, joined: tuple[str, Mapping[str, Sequence[Row]]]) -> Iterator[Any]:
+        study, rows = joined
+        result = self.source.assemble(study, rows, self.rule)
+        if result.study is not None:
+            yield result.study
+        for lost in result.rejects:
+            yield beam.pvalue.TaggedOutput("rejects", lost)
+        counted = {"listed": result.listed} | {f"note:{c}": n for c, n in result.notes.items()}
+        for code, number in counted.items():
+            yield beam.pvalue.TaggedOutput("counts", (code, number))
+
+    def _read_files(self, study: Study) -> Iterator[Any]:
+        read, rejects = read_files(study, self.source, Path(self.root))
+        if read is not None:
+            yield read
+        for lost in rejects:
+            yield beam.pvalue.TaggedOutput("rejects", lost)
+
+    def _part(self, study: Study) -> str:
+        return parts.of(self.source.name, study.split, study.key, self.counts)
+
+    def _write_part(self, part: tuple[str, Sequence[Study]]) -> Iterator[str]:
+        name, studies = part
+        path = Path(self.out) / f"{name}.jsonl"
+        storage.write_records(path, sorted(studies, key=lambda study: study.key))
+        yield name
+
+
+def _guarded(function: Callable[..., Iterator[Any]], *tags: str) -> beam.ParDo:
+    return beam.ParDo(Guard(function)).with_outputs(*tags, "faults", main="main")
+
+
+@dataclass
+class EachPart(beam.PTransform):
+    """Map `work` over the names of parts; every part leaves a small JSON result in `results`."""
+
+    work: Callable[[str], Mapping[str, Any]]
+    names: Sequence[str]
+    results: str
+
+    def expand(self, pipeline: beam.Pipeline) -> None:
+        """Run the work; faults are written beside the results."""
+        done = (
+            pipeline
+            | "Parts" >> beam.Create(self.names)
+            | "Spread" >> beam.Reshuffle()
+            | "Work" >> _guarded(self._one)
+        )
+        done.faults | "Faults" >> Write(f"{self.results}/{FAULTS}")
+
+    def _one(self, name: str) -> Iterator[str]:
+        storage.write_json(Path(self.results) / f"{name}.json", self.work(name))
+        yield name
+
+
+def run_parts(
+    work: Callable[[str], Mapping[str, Any]],
+    names: Sequence[str],
+    staging: Path,
+    workers: int,
+    beam_flags: Sequence[str],
+    what: str,
+) -> list[dict[str, Any]]:
+    """Map `work` over parts; return every part's result in the order of `names`.
+
+    Results travel as small files, so that they are there on any runner. Raises the Stop of a part
+    that could not be done.
+    """
+    results = staging / ".results"
+    results.mkdir()
+    with (
+        commands.progress(results, "*.json", len(names), what),
+        beam.Pipeline(options=options(workers, beam_flags)) as pipeline,
+    ):
+        pipeline | EachPart(work, names, str(results))
+    raise_faults(results)
+    found = [json.loads((results / f"{name}.json").read_text(encoding="utf-8")) for name in names]
+    shutil.rmtree(results)
+    return found

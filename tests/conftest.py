@@ -1,0 +1,23 @@
+"""Fixtures that every room uses: where the shared real data is, and quiet, single-threaded runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real pictures, reports and gold labels; tests that want it skip without it."""
+    folder = Path(os.environ.get("CXR_SHARED", ROOT.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip("no shared data: set CXR_SHARED to the folder that holds data/ and gold/")
+    return folder

@@ -1,0 +1,104 @@
+"""Nothing outside the root is opened; nothing unfinished is ever seen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines import paths, storage
+from pipelines.faults import ConfigError, IngestError, LockedError
+
+
+@pytest.mark.parametrize(
+    "relative",
+    ["../secret", "a/../../secret", "/etc/passwd", "a\0b", "", "out/secret"],
+    ids=["up", "up-inside", "absolute", "nul", "empty", "link-out"],
+)
+def test_paths_that_leave_the_root_are_refused(tmp_path, relative):
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret").write_text("x")
+    (root / "out").symlink_to(tmp_path)
+    with pytest.raises(IngestError, match=r"path\.escape"):
+        paths.inside(root, relative)
+
+
+def test_walk_is_sorted_follows_links_inside_and_ends_in_a_loop(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "2.png").write_text("")
+    (tmp_path / "b" / "1.png").write_text("")
+    (tmp_path / "a").symlink_to(tmp_path)  # a loop
+    (tmp_path / "z").symlink_to("/etc")  # a way out
+    assert list(paths.walk(tmp_path)) == ["b/1.png", "b/2.png"]
+
+
+def test_two_releases_side_by_side_are_refused(tmp_path):
+    for release in ("2.0.0", "2.1.0"):
+        (tmp_path / release).mkdir()
+        (tmp_path / release / "train.csv").write_text("")
+    with pytest.raises(ConfigError, match="several releases"):
+        paths.find(tmp_path, "train.csv")
+    assert paths.find(tmp_path / "2.0.0", "train.csv") == "train.csv"
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    storage.write_json(path, {"old": 1})
+    with pytest.raises(RuntimeError), storage.replacing(path) as stream:
+        stream.write(b"half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == [path]
+    assert "old" in path.read_text()
+
+
+def publish(out: Path, text: str) -> None:
+    with storage.publishing(out, "header") as staging:
+        (staging / "header").write_text(text)
+
+
+def test_a_set_is_replaced_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "set"
+    publish(out, "one")
+    (out / "stale").write_text("")
+    publish(out, "two")
+    assert sorted(p.name for p in out.iterdir()) == ["header"]
+    with pytest.raises(RuntimeError), storage.publishing(out, "header") as staging:
+        (staging / "header").write_text("three")
+        raise RuntimeError
+    assert (out / "header").read_text() == "two"
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(tmp_path):
+    (tmp_path / "mine.txt").write_text("")
+    with pytest.raises(ConfigError, match="not empty"):
+        publish(tmp_path, "x")
+    assert (tmp_path / "mine.txt").exists()
+
+
+def test_a_second_run_is_told_who_holds_the_output(tmp_path):
+    out = tmp_path / "set"
+    code = "import sys; from pathlib import Path; from pipelines import storage\n"
+    code += "with storage.lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    held = subprocess.Popen(
+        [sys.executable, "-c", code, str(out)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    held.stdout.readline()
+    with pytest.raises(LockedError, match=str(held.pid)), storage.lock(out):
+        pass
+    held.communicate()
+    with storage.lock(out):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_place_is_an_os_error(tmp_path):
+    tmp_path.chmod(0o555)
+    with pytest.raises(PermissionError):
+        publish(tmp_path / "set", "x")
