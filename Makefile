@@ -15,6 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 STUDIES ?= 600
 SEED ?= 0
 WORKERS ?= 2
+export CXR_WORKERS := $(WORKERS)
 
 .PHONY: help setup demo real test test-all lint bench clean
 

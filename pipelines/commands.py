@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,14 @@ def parser(name: str, about: str, *, source: bool = True) -> argparse.ArgumentPa
             metavar="DIR",
             help="the raw tree, as downloaded (default: sources.SOURCE.root of the parameters)",
         )
-        made.add_argument("--workers", type=_workers, default=1, help="processes (default: 1)")
+        # not a parameter and not in dvc.yaml: the number of processes changes no byte
+        made.add_argument(
+            "--workers",
+            type=_workers,
+            default=os.environ.get("CXR_WORKERS", "1"),
+            metavar="N",
+            help="processes (default: $CXR_WORKERS, else 1)",
+        )
     made.add_argument(
         "--params", type=Path, metavar="FILE", help="parameters (default: params.yaml if it exists)"
     )
@@ -49,10 +57,9 @@ def same_source(header: Mapping[str, Any], source: str, folder: Path) -> None:
 
 
 def _workers(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a number of at least 1")
+    return int(text)
 
 
 @contextlib.contextmanager
@@ -81,10 +88,12 @@ def progress(folder: Path, pattern: str, total: int, what: str) -> Iterator[None
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print the short table at the end of a command; numbers to the right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for i, column in enumerate(columns):
         numbers = all(isinstance(row[i], int | float) for row in rows)
         table.add_column(column, justify="right" if numbers else "left")
     for row in rows:
         table.add_row(*(f"{v:,}" if isinstance(v, int) else str(v) for v in row))
-    Console(width=None if sys.stdout.isatty() else 110).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+    console.print(f"[bold]{title}[/bold]")
+    console.print(table)

@@ -70,4 +70,5 @@ def sets(folder: Path) -> Iterator[Path]:
     if (folder / NAME).is_file():
         yield folder
         return
-    yield from (path.parent for path in sorted(folder.glob(f"*/{NAME}")))
+    found = (path.parent for path in sorted(folder.glob(f"*/{NAME}")))
+    yield from (path for path in found if not path.name.startswith("."))  # staging is no set

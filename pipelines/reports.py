@@ -120,7 +120,7 @@ def _sentence(sentence: annotate.AnnotatedSentence) -> dict[str, Any]:
         {
             name: value
             for name, value in dataclasses.asdict(mention).items()
-            if value not in ("", None, ())
+            if value not in ("", None, (), False)
         }
         for mention in sentence.mentions
     ]

@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
-
 from pipelines import commands, epochs, faults, flow, params, parts, paths, storage, transforms
 from pipelines.faults import DataError
 from pipelines.lookback import Glance
@@ -88,11 +86,9 @@ def _scan(
     source.tables(root)  # a root that is not such a collection stops here, with a plain message
     with storage.publishing(flags.out, HEADER) as staging:
         names = parts.names(source.name, collection.parts)
-        with (
-            commands.progress(staging, "*.jsonl", len(names), "scan"),
-            beam.Pipeline(options=transforms.options(flags.workers, beam_flags)) as pipeline,
-        ):
-            pipeline | transforms.Inventory(source, str(root), rule, collection.parts, str(staging))
+        take = transforms.Inventory(source, str(root), rule, collection.parts, str(staging))
+        with commands.progress(staging, "*.jsonl", len(names), "scan"):
+            transforms.run(take, flags.workers, beam_flags)
         transforms.raise_faults(staging)
         header = _header(staging, names, source, root, recorded)
         _check(header, collection.missing)

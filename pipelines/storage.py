@@ -50,6 +50,11 @@ def write_json(path: Path, value: Any) -> None:
     write_lines(path, [text])
 
 
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def write_records(path: Path, records: Iterable[Any]) -> None:
     """Write records as JSON lines, in their one form."""
     write_lines(path, (dumps(record) for record in records))

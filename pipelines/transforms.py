@@ -2,22 +2,27 @@
 
 Records and paths flow through Beam; picture bytes never do (1 GB through a GroupByKey costs 2 to 7
 GB of memory). What a stage cannot continue after (a broken table, a full disk) leaves the pipeline
-as a `fault`, because an exception from a worker process arrives as one long string.
+as a `fault`, because an exception from a remote worker arrives as one long string.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# on import Beam says on the root logger that a Google package is absent, which nobody here needs
+logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
+
+# ruff: noqa: E402 - the filter has to stand before the import
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import commands, faults, parts, storage
+from pipelines import commands, crew, faults, parts, storage
+from pipelines.crew import Crew, Work
 from pipelines.faults import DataError, Stop
 from pipelines.inventory import place_patient, read_files
 from pipelines.records import Study
@@ -29,12 +34,22 @@ FAULTS = "faults.jsonl"
 
 
 def options(workers: int, extra: Sequence[str]) -> PipelineOptions:
-    """Return Beam's options: the runner by name (the default one first looks for a Go binary on
-    the network), one process or several; flags we do not know are Beam's and win."""
+    """Return Beam's options: the runner by name, and how many threads it may use.
+
+    The default runner would first look for a Go binary on the network. Flags we do not know are
+    Beam's own, and a --runner among them wins.
+    """
     flags = [] if any(flag.startswith("--runner") for flag in extra) else ["--runner=FnApiRunner"]
     if workers > 1:
-        flags += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+        flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={workers}"]
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
     return PipelineOptions([*flags, *extra])
+
+
+def run(stage: beam.PTransform, workers: int, beam_flags: Sequence[str]) -> None:
+    """Run one transform as a pipeline of its own."""
+    with beam.Pipeline(options=options(workers, beam_flags)) as pipeline:
+        pipeline | stage
 
 
 @dataclass
@@ -167,29 +182,38 @@ def _guarded(function: Callable[..., Iterator[Any]], *tags: str) -> beam.ParDo:
 
 @dataclass
 class EachPart(beam.PTransform):
-    """Map `work` over the names of parts; every part leaves a small JSON result in `results`."""
+    """Spread the names of parts over bundles, each of which is done by a crew."""
 
-    work: Callable[[str], Mapping[str, Any]]
     names: Sequence[str]
-    results: str
+    crew: Crew
 
-    def expand(self, pipeline: beam.Pipeline) -> None:
-        """Run the work; faults are written beside the results."""
-        done = (
-            pipeline
-            | "Parts" >> beam.Create(self.names)
-            | "Spread" >> beam.Reshuffle()
-            | "Work" >> _guarded(self._one)
-        )
-        done.faults | "Faults" >> Write(f"{self.results}/{FAULTS}")
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        """Run the crew's work on every part."""
+        created = pipeline | "Parts" >> beam.Create(self.names) | "Spread" >> beam.Reshuffle()
+        return created | "Work" >> beam.ParDo(Bundle(self.crew))
 
-    def _one(self, name: str) -> Iterator[str]:
-        storage.write_json(Path(self.results) / f"{name}.json", self.work(name))
-        yield name
+
+@dataclass
+class Bundle(beam.DoFn):
+    """Hand the parts of a bundle to a crew; results travel as files, so any runner will do."""
+
+    crew: Crew
+
+    def start_bundle(self) -> None:
+        """Begin to collect."""
+        self._names: list[str] = []
+
+    def process(self, name: str) -> None:
+        """Collect a part."""
+        self._names.append(name)
+
+    def finish_bundle(self) -> None:
+        """Do the bundle's parts, side by side."""
+        self.crew.run(sorted(self._names))
 
 
 def run_parts(
-    work: Callable[[str], Mapping[str, Any]],
+    work: Work,
     names: Sequence[str],
     staging: Path,
     workers: int,
@@ -198,17 +222,12 @@ def run_parts(
 ) -> list[dict[str, Any]]:
     """Map `work` over parts; return every part's result in the order of `names`.
 
-    Results travel as small files, so that they are there on any runner. Raises the Stop of a part
-    that could not be done.
+    Raises the Stop of a part that could not be done.
     """
-    results = staging / ".results"
-    results.mkdir()
-    with (
-        commands.progress(results, "*.json", len(names), what),
-        beam.Pipeline(options=options(workers, beam_flags)) as pipeline,
-    ):
-        pipeline | EachPart(work, names, str(results))
-    raise_faults(results)
-    found = [json.loads((results / f"{name}.json").read_text(encoding="utf-8")) for name in names]
-    shutil.rmtree(results)
+    folder = staging / ".results"
+    folder.mkdir()
+    with commands.progress(folder, "*.json", len(names), what):
+        run(EachPart(names, Crew(work, str(folder), workers)), 1, beam_flags)
+    found = crew.results(folder, names)
+    shutil.rmtree(folder)
     return found
