@@ -1,0 +1,124 @@
+"""ChestX-ray14's layouts and traps; by hand, and on the real tables and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from joining import Joined, join, lay
+
+from pipelines.faults import ConfigError, DataError
+from pipelines.sources import Nih
+
+HEAD = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+)
+BOXES = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
+
+
+def entry(*rows: str, tail: str = "") -> str:
+    lines = [f"{row},2682,2749,0.143,0.143{tail}" for row in rows]
+    return "\n".join([HEAD + tail, *lines]) + "\n"
+
+
+ONE = "00000003_000.png,Mass|Nodule,7,3,81,F,PA"
+TWO = "00000003_001.png,No Finding,0,3,075Y,F,AP"
+
+
+def scanned(root: Path, **options) -> Joined:
+    joined = join(Nih(**options), root)
+    assert joined.balanced()
+    return joined
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "folder"),
+    [
+        (entry(ONE, TWO), "Data_Entry_2017_v2020.csv", "images"),
+        (entry(ONE, TWO, tail=","), "Data_Entry_2017.csv", "images_001/images"),
+    ],
+    ids=["archive", "kaggle-with-a-12th-column"],
+)
+def test_the_two_layouts(tmp_path, table, name, folder):
+    files = {f"{folder}/00000003_000.png": b"1", f"{folder}/00000003_001.png": b"2"}
+    studies = scanned(lay(tmp_path, {name: table, **files})).studies
+    one, two = studies["00000003_000"], studies["00000003_001"]
+    assert (one.images[0].view, one.images[0].projection, one.sex) == ("frontal", "PA", "F")
+    assert (one.age, two.age) == (81, 75)  # "075Y" in the first release
+    assert two.when < one.when  # by the follow-up number: the names tell another order
+    assert one.patient == two.patient
+    assert one.labels["Mass"] == one.labels["Nodule"] == 1
+    assert one.labels["No Finding"] == 0 == two.labels["Mass"]
+    assert len(one.labels) == 15
+
+
+@pytest.mark.parametrize(("age", "years"), [("413", None), ("0", 0), ("058Y", 58), ("", None)])
+def test_ages_of_the_first_release(tmp_path, age, years):
+    row = ONE.replace(",81,", f",{age},")
+    lay(tmp_path, {"Data_Entry_2017.csv": entry(row), "images/00000003_000.png": b"1"})
+    assert scanned(tmp_path).studies["00000003_000"].age == years
+
+
+def test_label_names_are_whole_words(tmp_path):
+    row = ONE.replace("Mass|Nodule", "Pleural_Thickening|Effusion")
+    lay(tmp_path, {"Data_Entry_2017.csv": entry(row), "images/00000003_000.png": b"1"})
+    labels = scanned(tmp_path).studies["00000003_000"].labels
+    assert {name for name, value in labels.items() if value} == {
+        "Pleural Thickening", "Pleural Effusion",
+    }  # fmt: skip
+
+
+def test_the_official_lists_and_the_patients_that_train_val_leaves_open(tmp_path):
+    lay(tmp_path, {
+        "Data_Entry_2017_v2020.csv": entry(ONE, "00000004_000.png,Mass,0,4,50,M,PA"),
+        "images/00000003_000.png": b"1", "images/00000004_000.png": b"2",
+        "train_val_list.txt": "00000003_000.png\n", "test_list.txt": "00000004_000.png\r\n",
+    })  # fmt: skip
+    studies = scanned(tmp_path).studies
+    assert studies["00000003_000"].split in ("train", "validate")
+    assert studies["00000004_000"].split == "test"
+
+
+def test_one_list_without_its_twin_stops(tmp_path):
+    lay(tmp_path, {"Data_Entry_2017.csv": entry(ONE), "test_list.txt": ""})
+    with pytest.raises(ConfigError, match=r"train_val_list\.txt is missing"):
+        Nih().tables(tmp_path)
+
+
+def test_an_image_in_two_lists_stops(tmp_path):
+    lay(tmp_path, {
+        "Data_Entry_2017.csv": entry(ONE), "images/00000003_000.png": b"1",
+        "train_val_list.txt": "00000003_000.png\n", "test_list.txt": "00000003_000.png\n",
+    })  # fmt: skip
+    with pytest.raises(DataError, match=r"split\.conflict"):
+        join(Nih(), tmp_path)
+
+
+def test_boxes_have_the_label_tables_spelling_and_a_frame(tmp_path):
+    lay(tmp_path, {
+        "Data_Entry_2017.csv": entry(ONE), "images/00000003_000.png": b"1",
+        "BBox_List_2017.csv": BOXES + "00000003_000.png,Infiltrate,225.08,547.0,86.7,79.1,,,\n",
+    })  # fmt: skip
+    [image] = scanned(tmp_path).studies["00000003_000"].images
+    assert [(box.label, box.x) for box in image.boxes] == [("Infiltration", 225.08)]
+    assert image.frame == (1024, 1024)
+
+
+def test_missing_unlisted_and_unknown_labels(tmp_path):
+    row = ONE.replace("Mass|", "Dragon|")
+    lay(tmp_path, {"Data_Entry_2017.csv": entry(row, TWO), "images/00000003_000.png": b"1",
+                   "images/00000099_000.png": b"9"})  # fmt: skip
+    joined = scanned(tmp_path)
+    assert joined.codes() == {"image.missing": 1}
+    assert joined.notes == {"image.unlisted": 1, "label.bad_value:Finding Labels": 1}
+
+
+def test_the_real_tables_and_pictures(shared):
+    joined = scanned(shared / "data/nih", lists="chexnet")
+    assert joined.listed == 112_120
+    assert len(joined.studies) == 104  # 105 files; one picture is there at two sizes
+    assert joined.codes() == {"image.missing": 112_120 - 104}
+    assert joined.notes["image.duplicate_file"] == 1
+    assert {study.split for study in joined.studies.values()} == {"train", "validate", "test"}
+    assert all(study.images[0].view == "frontal" for study in joined.studies.values())
