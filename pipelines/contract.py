@@ -136,7 +136,8 @@ def _check_values(sample: Mapping[str, Any], text: bytes, line: Mapping[str, Any
 
 
 def _check_picture(picture: bytes, document: bytes) -> Iterator[str]:
-    image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED)
+    buffer = np.frombuffer(picture, np.uint8)
+    image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if picture else None  # else it raises
     if image is None:
         yield "picture.unreadable"
         return

@@ -1,0 +1,140 @@
+"""The command: `python -m pipelines.lookalike --out DIR`.
+
+In: flags. Out: one raw tree a source below DIR, its truth file beside it, and a table of what was
+written. Exit 0 when done, 2 on arguments that cannot be used, 74 when the disk refuses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipelines.lookalike import chexpert, mimic, nih, openi
+from pipelines.lookalike.cases import SOURCES
+from pipelines.lookalike.faults import FaultError
+from pipelines.lookalike.real import Content, ContentError, find_pictures, read_reports
+from pipelines.lookalike.workers import Laid
+
+_WRITERS: Mapping[str, Callable[..., list[Laid]]] = {
+    "mimic": mimic.write,
+    "chexpert": chexpert.write,
+    "nih": nih.write,
+    "openi": openi.write,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the trees that `argv` asks for and return the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        content = Content(
+            find_pictures(args.images) if args.images else (),
+            read_reports(args.reports) if args.reports else (),
+        )
+        table = _write_all(args, content)
+    except (ContentError, FaultError) as fault:
+        sys.stderr.write(f"{fault}\n")
+        return 2
+    except OSError as fault:
+        sys.stderr.write(f"cannot write below {args.out}: {fault.strerror}\n")
+        return 74
+    Console().print(table)
+    return 0
+
+
+def _write_all(args: argparse.Namespace, content: Content) -> Table:
+    table = Table("source", "patients", "studies", "images", "MB", title=f"Written to {args.out}")
+    with _progress() as bar:
+        for source in args.sources:
+            task = bar.add_task(source, total=args.studies)
+            laid = _WRITERS[source](
+                args.out,
+                studies=args.studies,
+                seed=args.seed,
+                height=args.height,
+                workers=args.workers,
+                content=content,
+                faults=args.faults,
+                advance=lambda studies, task=task: bar.advance(task, studies),
+            )
+            table.add_row(*_counts(args.out / source, source, laid))
+    return table
+
+
+def _counts(tree: Path, source: str, laid: Sequence[Laid]) -> tuple[str, ...]:
+    patients = {line["patient"] for one in laid for line in one.truth}
+    size = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file())
+    studies, images = sum(len(one.truth) for one in laid), sum(one.images for one in laid)
+    return source, f"{len(patients):,}", f"{studies:,}", f"{images:,}", f"{size / 1e6:,.1f}"
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.lookalike",
+        description="Write small raw trees in the exact layouts of MIMIC-CXR, CheXpert, NIH "
+        "ChestX-ray14 and Open-i, with drawn pictures and invented reports (or your own), and "
+        "beside each tree SOURCE.truth.jsonl: what was put into it. Same seed, same bytes.",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the trees below")
+    parser.add_argument("--studies", type=_positive, default=60, help="a source (default: 60)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other patients")
+    parser.add_argument(
+        "--sources", type=_sources, default=SOURCES, help=f"default: {','.join(SOURCES)}"
+    )
+    parser.add_argument("--images", type=_existing, help="folder of PNG or JPEG films to lay out")
+    parser.add_argument(
+        "--reports",
+        type=_existing,
+        help="reports to lay out: Open-i's NLMCXR_reports.tgz, a .csv with columns findings and "
+        "impression, or a folder of .txt. Pairing them with any picture is synthetic",
+    )
+    parser.add_argument("--height", type=_tall, default=512, help="pixels (default: 512)")
+    parser.add_argument("--workers", type=_positive, default=1, help="processes (default: 1)")
+    parser.add_argument(
+        "--faults", action="store_true", help="damage some files the way real downloads are"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def _tall(text: str) -> int:
+    if _positive(text) < 32:
+        raise argparse.ArgumentTypeError("a film of fewer than 32 pixels shows nothing: give 32+")
+    return int(text)
+
+
+def _sources(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(text.split(",")))
+    unknown = sorted(set(names) - set(SOURCES))
+    if unknown:
+        known = ", ".join(SOURCES)
+        raise argparse.ArgumentTypeError(f"unknown {', '.join(unknown)}: choose from {known}")
+    return names
+
+
+def _existing(text: str) -> Path:
+    path = Path(text)
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"{path} does not exist")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

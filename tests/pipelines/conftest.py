@@ -1,0 +1,43 @@
+"""Fixtures of this room.
+
+Contents: `raw` (look-alike trees of all four collections, 14 studies each, made once a session),
+`built` (their shards), `faulty` (MIMIC and CheXpert trees with damaged files).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stages import build
+
+from pipelines.lookalike import chexpert, mimic, nih, openi
+
+WRITERS = {"mimic": mimic, "chexpert": chexpert, "nih": nih, "openi": openi}
+
+
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the raw tree of every collection."""
+    folder = tmp_path_factory.mktemp("raw")
+    for writer in WRITERS.values():
+        writer.write(folder, studies=14, seed=3, height=192)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with scan/, texts/ and shards/ of every collection."""
+    out = tmp_path_factory.mktemp("built")
+    for source in WRITERS:
+        build(raw / source, source, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with raw trees in which a dozen files are damaged."""
+    folder = tmp_path_factory.mktemp("faulty")
+    for name in ("mimic", "chexpert"):
+        WRITERS[name].write(folder, studies=40, seed=5, height=128, faults=True)
+    return folder
