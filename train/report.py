@@ -1,0 +1,126 @@
+"""`python -m train.report`: shards, a model and its evaluation come in, one HTML page goes out.
+
+    python -m train.report --shards data/shards/mimic --model models/chexzero_tiny \\
+        --evaluation reports/evaluate --out reports/index.html
+
+The page is one file without a script or a link to the net: what came in and what became of it,
+pictures with their captions, what the filter keeps of a report, the loss, the AUROC per label.
+It shows pictures and report text: it is as confidential as the collections it is made of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from train import charts, console, gallery
+from train.errors import ConfigError
+from train.shards import sets
+
+PICTURES = 6  # a set
+REPORTS = 4  # on the page
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    arguments = _parser().parse_args(argv)
+    return console.guarded(lambda: report(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m train.report", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--shards", type=Path, nargs="+", required=True, metavar="DIR", help="sets of shards")
+    add("--model", type=Path, required=True, metavar="DIR", help="what train.fit wrote")
+    add("--evaluation", type=Path, required=True, metavar="DIR", help="what train.evaluate wrote")
+    add("--out", type=Path, required=True, metavar="FILE", help="the page")
+    return parser
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Gather what the page shows, and write it."""
+    folders = sets(arguments.shards)
+    headers = [_manifest(folder) for folder in folders]
+    shown = {folder.name: gallery.choose(folder, PICTURES) for folder in folders}
+    everything = [each for rows in shown.values() for each in rows]
+    content = {
+        "headers": headers,
+        "flow": flow(headers),
+        "shown": shown,
+        "reports": gallery.mixed_reports(everything, REPORTS),
+        "recipe": _json(arguments.model / "recipe.json")["recipe"],
+        "loss": _loss(arguments.model / "dvclive" / "plots" / "metrics"),
+        **_evaluation(arguments.evaluation),
+    }
+    page = _template().render(content)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(page, encoding="utf-8")
+
+
+def flow(headers: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[int]]]:
+    """Return the lines of the flow table: (kind, name, a number per set); they add up per set."""
+    reasons = sorted({reason for header in headers for reason in header["dropped"]})
+    lost = [("lost", r, [header["dropped"].get(r, 0) for header in headers]) for r in reasons]
+    return [
+        ("in", "images listed", [header["listed"] for header in headers]),
+        *lost,
+        ("out", "samples in shards", [header["written"] for header in headers]),
+    ]
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    with (folder / "manifest.jsonl").open(encoding="utf-8") as lines:
+        header, *tars = (json.loads(line) for line in lines)
+    written = [tar for tar in tars if tar["samples"]]
+    return header | {"shards": len(written), "bytes": sum(tar["bytes"] for tar in written)}
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; run the stage before this one")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _loss(folder: Path) -> str:
+    return charts.loss_curve(_points(folder / "loss.tsv"), _points(folder / "val_loss.tsv"))
+
+
+def _points(path: Path) -> list[tuple[float, float]]:
+    if not path.is_file():  # a training without validation shards has no such curve
+        return []
+    with path.open(newline="") as lines:
+        rows = list(csv.reader(lines, delimiter="\t"))[1:]
+    return [(float(step), float(value)) for step, value in rows]
+
+
+def _evaluation(folder: Path) -> dict[str, Any]:
+    """Return the pooled measures, a row per set, and the chart of the labels."""
+    metrics = _json(folder / "metrics.json")
+    with (folder / "auroc.csv").open(newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["source"] == "all"]
+    measured = [row for row in rows if row["auroc"] and row["low"]]
+    return {
+        "metrics": metrics,
+        "auroc": charts.auroc_chart(measured),
+        "unmeasured": [row["label"] for row in rows if not row["auroc"]],
+    }
+
+
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    # report text is somebody's free text: everything is escaped but our own charts
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("report.html")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
