@@ -1,0 +1,150 @@
+"""Prompts: labels in, texts for training and zero-shot reading out.
+
+Report-like texts for collections that have labels only, and prompt sets for evaluation; all from
+frames x names in prompts.yaml. Nothing depends on global state: (seed, epoch, key) decides.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nlp import lexicon
+from nlp.labels import CHESTXRAY14, CHEXPERT14, NO_FINDING
+
+_POLARITY = {1: "positive", 0: "negative", -1: "uncertain"}
+BANKS = ("pair", "there_is", "frames", "products")
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Frames and names a set of prompts is made from."""
+
+    frames: Mapping[str, tuple[str, ...]]
+    names: Mapping[str, tuple[str, ...]]
+    no_finding: Mapping[str, tuple[str, ...]]
+    products: Mapping[str, Mapping[str, tuple[str, ...]]]
+
+
+@functools.cache
+def own_bank(path: str = "") -> Bank:
+    """Return our own bank, or the user's file of the same shape at `path`.
+
+    Raises ValueError naming what an own file lacks.
+    """
+    raw = _raw(path)
+    missing = {"frames", "names", "no_finding"} - set(raw)
+    if missing:
+        raise ValueError(f"{path}: a prompt bank also needs {', '.join(sorted(missing))}")
+    return Bank(
+        {k: tuple(v) for k, v in raw["frames"].items()},
+        {k: tuple(v) for k, v in raw["names"].items()},
+        {k: tuple(v) for k, v in raw["no_finding"].items()},
+        {k: {p: tuple(w) for p, w in v.items()} for k, v in raw.get("products", {}).items()},
+    )
+
+
+def _raw(path: str) -> Any:
+    if not path:
+        return lexicon.load("prompts")
+    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+
+
+def texts(label: str, polarity: str, prompts: Bank | None = None) -> tuple[str, ...]:
+    """Return every prompt of `label` in one polarity, in a fixed order, each once."""
+    chosen = prompts or own_bank()
+    if label == NO_FINDING:
+        return chosen.no_finding[polarity]
+    names = chosen.names.get(label) or (label.lower(),)
+    filled = (_fill(f, n) for f, n in itertools.product(chosen.frames[polarity], names))
+    return tuple(dict.fromkeys(filled))
+
+
+def _fill(frame: str, name: str) -> str:
+    """Return the frame with the name in it; a denied name loses its article ("No mass")."""
+    bare = name.removeprefix("a ").removeprefix("an ")
+    denies = "o {x}" in frame or "Possible {x}" in frame or "Probable {x}" in frame
+    text = frame.replace("{x}", bare if denies or frame.startswith("{x}") else name)
+    return text[0].upper() + text[1:]
+
+
+def report_prompts(
+    labels: Mapping[str, int],
+    *,
+    k: int,
+    seed: int,
+    epoch: int,
+    key: str,
+    negatives: int = 3,
+    prompts: Bank | None = None,
+) -> tuple[str, ...]:
+    """Return `k` report-like texts for a study that has labels only; () where it has none.
+
+    Each text says every positive and uncertain label, `negatives` sampled ones of those denied (of
+    the label set's rest where none is denied), in mixed order. The same arguments give the same.
+    """
+    if not labels:
+        return ()
+    return tuple(
+        _report(labels, random.Random(f"{seed}/{epoch}/{key}/{i}"), negatives, prompts)
+        for i in range(k)
+    )
+
+
+def _report(
+    labels: Mapping[str, int], rng: random.Random, negatives: int, prompts: Bank | None
+) -> str:
+    said = [(n, s) for n, s in sorted(labels.items()) if s != 0 and n != NO_FINDING]
+    is_normal = not said
+    denied = _denied(labels, said)
+    chosen = rng.sample(denied, min(negatives, len(denied)))
+    parts = [rng.choice(texts(name, _POLARITY[state], prompts)) for name, state in said]
+    parts += [rng.choice(texts(name, "negative", prompts)) for name in chosen]
+    if (is_normal and labels.get(NO_FINDING) == 1) or not parts:
+        parts.append(rng.choice(texts(NO_FINDING, "positive", prompts)))
+    rng.shuffle(parts)
+    return " ".join(parts)
+
+
+def _denied(labels: Mapping[str, int], said: Sequence[tuple[str, int]]) -> list[str]:
+    """Return the labels that may be denied: the ones the source denies, else those it would have
+    named (a positive-only source such as ChestX-ray14 lists all it sees)."""
+    explicit = sorted(n for n, s in labels.items() if s == 0 and n != NO_FINDING)
+    if explicit:
+        return explicit
+    has_unsure = any(state == -1 for _, state in said)
+    family = CHEXPERT14 if has_unsure else CHESTXRAY14
+    named = {name for name, _ in said}
+    return [n for n in family if n not in named and n not in (NO_FINDING, "Support Devices")]
+
+
+def zero_shot(label: str, bank: str = "pair") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the positive and negative prompts of a label, of any name.
+
+    pair: "edema" / "no edema"; there_is: "There is edema" / "There is no edema"; frames: all our
+    frames; products: severity x subtype x location where the lexicon has them, else as there_is.
+    """
+    name = label.lower()
+    if bank == "pair":
+        return (name,), (f"no {name}",)
+    if bank == "frames":
+        return texts(label, "positive"), texts(label, "negative")
+    if bank == "products" and label in own_bank().products:
+        return products(label), (f"There is no {name}",)
+    if bank in ("there_is", "products"):
+        return (f"There is {name}",), (f"There is no {name}",)
+    raise ValueError(f"prompt bank must be one of {BANKS}, not {bank!r}")
+
+
+def products(label: str) -> tuple[str, ...]:
+    """Return severity x subtype x location of a label, in a fixed order."""
+    parts = own_bank().products[label]
+    rows = itertools.product(parts["severity"], parts["subtype"], parts["location"])
+    return tuple(" ".join(p for p in row if p) for row in rows)

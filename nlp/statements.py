@@ -1,0 +1,76 @@
+"""Statements: mentions in, each re-said in one standard form out.
+
+"There is a small left pleural effusion.", "There is no pneumothorax.", "There may be pneumonia.":
+what others pay a language model for, from the parsed mention alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nlp import lexicon, terms
+from nlp.assertions import Mention
+from nlp.scope import ABSENT, UNCERTAIN
+
+# adjectives that already say where: no "of the ..." after them
+_PLACE_FREE = frozenset({"", "lungs", "heart", "pleura", "chest"})
+_SIDED = {"left": "left", "right": "right", "bilateral": "bilateral"}
+
+
+def restate(mentions: Iterable[Mention]) -> tuple[str, ...]:
+    """Return one statement a mention, in order, each only once; devices and implied ones too."""
+    return tuple(dict.fromkeys(statement(mention) for mention in mentions))
+
+
+def statement(mention: Mention) -> str:
+    """Return the mention as one sentence of the standard form.
+
+    A denial leaves severity and side out only where the report named none: "no large effusion"
+    must not become "no effusion".
+    """
+    entry = terms.findings().get(mention.finding)
+    noun = entry.noun if entry else "count"
+    plural = noun == "plural" or (mention.side == "bilateral" and noun == "count")
+    name = _plural(mention.finding) if plural and noun == "count" else mention.finding
+    if noun == "plural":
+        name = _plural(mention.finding)
+    place = _place(mention)
+    side = "" if place.startswith(" in ") else _SIDED.get(mention.side, "")
+    phrase = " ".join(w for w in (mention.severity, side, name) if w) + place
+    return f"There {_verb(mention.assertion, plural)} {_article(mention, phrase, noun, plural)}."
+
+
+def _verb(assertion: str, plural: bool) -> str:
+    if assertion == UNCERTAIN:
+        return "may be"
+    return "are" if plural else "is"
+
+
+def _article(mention: Mention, phrase: str, noun: str, plural: bool) -> str:
+    if mention.assertion == ABSENT:
+        return f"no {phrase}"
+    if plural or noun == "mass":
+        return phrase
+    return f"{'an' if phrase[0].lower() in 'aeiou' else 'a'} {phrase}"
+
+
+def _place(mention: Mention) -> str:
+    """Return " in the left lower lobe", or " of the aorta" after a name that says no place."""
+    if mention.implied or mention.anatomy in _PLACE_FREE or mention.device:
+        return ""
+    if mention.anatomy in lexicon.load("modifiers")["zone"]:
+        side = _SIDED.get(mention.side, "")
+        if side == "bilateral":
+            return f" in both {_plural(mention.anatomy)}"
+        return f" in the {side} {mention.anatomy}".replace("  ", " ")
+    entry = terms.findings().get(mention.finding)
+    is_open = entry is not None and (entry.generic or entry.noun == "plural")
+    return f" of the {mention.anatomy}" if is_open else ""
+
+
+def _plural(name: str) -> str:
+    if name.endswith("y") and name[-2] not in "aeiou":
+        return name[:-1] + "ies"
+    if name.endswith(("s", "x", "ss")):
+        return name if name.endswith("s") and not name.endswith("ss") else name + "es"
+    return name + "s"

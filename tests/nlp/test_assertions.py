@@ -1,0 +1,87 @@
+"""Assertions: spans of any clinical English, and the mentions of the lexicon's findings."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlp.assertions import assertion, mentions
+
+# Own sentences from many clinics; the brackets mark the span that is asked about.
+SPANS = list(
+    csv.DictReader(
+        (Path(__file__).parent / "spans.tsv").open(encoding="utf-8"),
+        delimiter="\t",
+        quoting=csv.QUOTE_NONE,
+    )
+)
+
+
+@pytest.mark.parametrize("row", SPANS, ids=[row["sentence"][:60] for row in SPANS])
+def test_span_in_any_clinic(row: dict[str, str]) -> None:
+    marked = row["sentence"]
+    found = re.search(r"\[(.*?)\]", marked)
+    assert found
+    text = marked.replace("[", "").replace("]", "")
+    assert assertion(text, found.start(), found.start() + len(found.group(1))) == row["assertion"]
+
+
+def test_a_span_without_a_word_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no word"):
+        assertion("No ___ seen.", 3, 6)
+
+
+def states(sentence: str) -> dict[str, str]:
+    return {m.finding: m.assertion for m in mentions(sentence)}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "wanted"),
+    [
+        ("Opacity, possibly edema.", {"lung opacity": "present", "pulmonary edema": "uncertain"}),
+        ("No effusion or pneumothorax.", {"pleural effusion": "absent", "pneumothorax": "absent"}),
+        ("The heart is enlarged.", {"cardiomegaly": "present"}),
+        ("Enlarged cardiac silhouette.", {"cardiomegaly": "present"}),
+        ("Heart size is normal.", {"cardiomegaly": "absent"}),
+        ("The lungs are clear.", {"lung opacity": "absent"}),
+        ("Heart size is not increased.", {"cardiomegaly": "absent"}),
+        ("The aorta is tortuous.", {"tortuous aorta": "present"}),
+        ("Blunted left costophrenic angle.", {"costophrenic blunting": "present"}),
+        ("Endotracheal tube in place.", {"support device": "present"}),
+        ("The endotracheal tube has been removed.", {"support device": "absent"}),
+        ("Evaluate for pneumonia.", {}),
+        ("Patient with history of lymphoma.", {}),
+        ("Emphysema, no pneumonia.", {"emphysema": "present", "pneumonia": "absent"}),
+    ],
+)
+def test_mentions(sentence: str, wanted: dict[str, str]) -> None:
+    assert states(sentence) == wanted
+
+
+def test_what_a_mention_tells() -> None:
+    (mention,) = mentions("There is a small left pleural effusion.")
+    assert (mention.label, mention.side, mention.severity) == ("Pleural Effusion", "left", "small")
+    (mention,) = mentions("No right pneumothorax.")
+    assert (mention.side, mention.trigger) == ("right", "No")
+    (mention,) = mentions("Calcified granuloma in the left upper lobe.")
+    assert (mention.anatomy, mention.side) == ("upper lobe", "left")
+
+
+WORDS = (
+    "no not possible effusion , and ; ( ) heart is normal XXXX tube versus nodule the clear ~ - may"
+)
+
+
+@given(
+    st.text(max_size=120) | st.lists(st.sampled_from(WORDS.split(" ")), max_size=25).map(" ".join)
+)
+def test_any_text_is_read_and_spans_are_inside(text: str) -> None:
+    for mention in mentions(text):
+        assert 0 <= mention.start < mention.end <= len(text)
+        assert text[mention.start : mention.end].strip()
+        assert mention.assertion in ("present", "absent", "uncertain")
