@@ -1,0 +1,116 @@
+"""Shards for the tests of this room, written by tarfile as the contract says; no pipelines here.
+
+Contents: `draw` (a picture whose findings a small model can see), `sample`, `write_shard`,
+`write_source` (a folder with its three splits), and the fixtures `source` and `tiny_recipe`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import cv2
+import numpy as np
+import pytest
+
+FINDINGS = ("Cardiomegaly", "Pleural Effusion", "Pneumothorax")
+PLACES = {"Cardiomegaly": (20, 20), "Pleural Effusion": (44, 8), "Pneumothorax": (4, 40)}
+
+
+def draw(present: Sequence[str], seed: int, height: int = 72, width: int = 64) -> np.ndarray:
+    """Return noise with a bright square per finding, each at its own place."""
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(40, 90, (height, width), dtype=np.uint8)
+    for name in present:
+        y, x = PLACES[name]
+        picture[y : y + 18, x : x + 18] = 230
+    return picture
+
+
+def sample(source: str, number: int, **changes: Any) -> dict[str, Any]:
+    """Return the json record of one made-up sample."""
+    present = [name for i, name in enumerate(FINDINGS) if (number >> i) & 1]
+    impression = ", ".join(name.lower() for name in present) + "." if present else "clear lungs."
+    labels = {name: int(name in present) for name in FINDINGS} | {"No Finding": int(not present)}
+    record = {
+        "caption": impression,
+        "findings": f"the film shows {impression}",
+        "impression": impression,
+        "abnormal": impression if present else "",
+        "prompt": "one prompt.",
+        "prompts": ["prompt one.", "prompt two.", "prompt three."],
+        "dataset": source,
+        "patient": f"p{number // 2:04d}",
+        "study": f"s{number:04d}",
+        "image": "a",
+        "split": "train",
+        "view": "lateral" if number % 4 == 3 else "frontal",
+        "labels": labels,
+        "sentences": [
+            {"text": f"sentence {i}.", "status": "nonfinding" if i == 2 else "normal"}
+            for i in range(5)
+        ],
+    }
+    return record | changes
+
+
+def write_shard(path: Path, records: Mapping[str, dict[str, Any]], suffix: str = "jpg") -> None:
+    """Write a tar of samples: picture, json, txt, adjacent, in the order of the keys."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for key, record in sorted(records.items()):
+            present = [name for name in FINDINGS if record["labels"].get(name) == 1]
+            picture = cv2.imencode(f".{suffix}", draw(present, int(key[-4:])))[1].tobytes()
+            add(tar, f"{key}.{suffix}", picture)
+            add(tar, f"{key}.json", json.dumps(record, sort_keys=True).encode())
+            add(tar, f"{key}.txt", record["caption"].encode())
+
+
+def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Put one member into a tar, with nothing of this machine in its header."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(data), 0o444
+    tar.addfile(info, io.BytesIO(data))
+
+
+def write_source(root: Path, source: str, sizes: Mapping[str, Sequence[int]]) -> Path:
+    """Write a source's folder: per split, shards of the given numbers of samples."""
+    number = 0
+    for split, counts in sizes.items():
+        written = {}
+        for place, count in enumerate(counts):
+            records = {}
+            for _ in range(count):
+                records[f"{source}-s{number:04d}"] = sample(source, number, split=split)
+                number += 1
+            name = f"{source}-{split}-{place:05d}.tar"
+            write_shard(root / source / split / name, records)
+            written[name] = count
+        (root / source / split / "sizes.json").write_text(json.dumps(written))
+    return root / source
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source of 48 + 16 + 24 samples in 3 + 1 + 2 shards."""
+    root = tmp_path_factory.mktemp("shards")
+    return write_source(root, "mock", {"train": (20, 16, 12), "validate": (16,), "test": (12, 12)})
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe of a few steps on the smallest towers."""
+    path = tmp_path_factory.mktemp("recipes") / "trial.yaml"
+    path.write_text(
+        "base: chexzero_tiny\n"
+        "run: {batch_size: 8, steps: 6, validate_every: 2, shuffle: 16}\n"
+        "optim: {warmup: 2}\n"
+    )
+    return path

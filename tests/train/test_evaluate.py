@@ -1,0 +1,171 @@
+"""The command's numbers against scikit-learn on scores that are known, and its files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from tests.train.conftest import FINDINGS, write_source
+from train import evaluate, fit
+from train.embed import Images
+from train.errors import key_hash
+from train.params import Evaluate
+from train.results import Scored, by_source
+
+LABELS = ("Cardiomegaly", "Edema", "No Finding")
+
+
+def scored(seed: int = 0, images: int = 80) -> Scored:
+    """Two sources; only the second one names Edema."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(images):
+        sick = int(rng.random() < 0.4)
+        row = {"Cardiomegaly": sick, "No Finding": 1 - sick}
+        rows.append(row | ({"Edema": int(rng.random() < 0.5)} if i % 2 else {}))
+    return Scored(
+        keys=tuple(f"{i:016x}" for i in range(images)),
+        sources=tuple("b" if i % 2 else "a" for i in range(images)),
+        patients=tuple(f"p{i // 3}" for i in range(images)),
+        rows=tuple(rows),
+        names=LABELS,
+        scores=rng.random((images, 3)),
+    )
+
+
+def test_numbers_are_those_of_sklearn_per_source_and_pooled():
+    made = scored()
+    found = by_source(made, Evaluate(resamples=0))
+    for name in ("a", "b", "all"):
+        mine = [i for i, source in enumerate(made.sources) if name in (source, "all")]
+        truth = [made.rows[i]["Cardiomegaly"] for i in mine]
+        expected = roc_auc_score(truth, made.scores[mine, 0])
+        assert found[name]["auroc"]["Cardiomegaly"] == pytest.approx(expected)
+    odd = [i for i in range(80) if i % 2]
+    edema = roc_auc_score([made.rows[i]["Edema"] for i in odd], made.scores[odd, 1])
+    assert found["all"]["auroc"]["Edema"] == pytest.approx(edema)
+    assert found["all"]["macro_auroc"] == pytest.approx(
+        (edema + found["all"]["auroc"]["Cardiomegaly"]) / 2
+    )
+
+
+def test_a_source_is_not_asked_for_what_it_never_names():
+    found = by_source(scored(), Evaluate(resamples=0))
+    assert "Edema" not in found["a"]["auroc"]
+    assert "Edema" in found["b"]["auroc"]
+    asked = by_source(scored(), Evaluate(labels=LABELS, resamples=0))
+    assert asked["a"]["auroc"]["Edema"] is None
+    assert asked["a"]["unmeasured"] == ["Edema"]
+
+
+def test_no_finding_stands_beside_the_mean_and_is_told_twice():
+    made = scored()
+    found = by_source(made, Evaluate(resamples=0))["a"]
+    even = list(range(0, 80, 2))
+    quiet = [made.rows[i]["No Finding"] for i in even]
+    assert found["macro_auroc"] == found["auroc"]["Cardiomegaly"]
+    assert "No Finding" not in found["auroc"]
+    pair, highest = made.scores[even, 2], made.scores[even, 0]
+    assert found["no_finding"]["pair"] == pytest.approx(roc_auc_score(quiet, pair))
+    assert found["no_finding"]["one_minus_max"] == pytest.approx(roc_auc_score(quiet, 1 - highest))
+
+
+@pytest.fixture(scope="module")
+def model(source, tiny_recipe, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("model")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(out)
+        fit.main([str(tiny_recipe), "--shards", str(source), "--out", str(out), "--limit", "2"])
+    return out
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(model: Path, out: str, *shards: Path, more: tuple[str, ...] = ()) -> int:
+    folders = [str(each) for each in shards]
+    return evaluate.main(["--model", str(model), "--out", out, "--shards", *folders, *more])
+
+
+def read(path: str) -> list[dict[str, str]]:
+    with Path(path).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_scorer_that_knows_gives_one_and_the_files_agree(model, source, tmp_path, monkeypatch):
+    other = write_source(tmp_path, "other", {"train": (2,), "test": (10,)})
+
+    def known(images: torch.Tensor, prompts) -> torch.Tensor:
+        return known.truth
+
+    whole = evaluate.embed
+
+    def embed(*arguments) -> Images:
+        images = whole(*arguments)
+        names = sorted({name for row in images.rows for name in row})
+        known.truth = torch.tensor([[float(row[name]) for name in names] for row in images.rows])
+        return images
+
+    monkeypatch.setattr(evaluate, "embed", embed)
+    monkeypatch.setattr(evaluate, "probabilities", known)
+    assert run(model, "out", source, other) == 0
+    metrics = json.loads(Path("out/metrics.json").read_text())
+    assert metrics["macro_auroc"] == metrics["macro_low"] == 1.0
+    assert set(metrics["sources"]) == {"mock", "other"}
+    assert metrics["images"] == 34
+    assert set(metrics["auroc"]) == set(FINDINGS)
+    rows = read("out/auroc.csv")
+    assert list(rows[0]) == [
+        "source", "label", "auroc", "low", "high", "positives", "negatives",
+    ]  # fmt: skip
+    assert {row["source"] for row in rows} == {"all", "mock", "other"}
+    assert all(int(row["positives"]) + int(row["negatives"]) > 0 for row in rows)
+    lines = read("out/scores.csv")
+    assert len(lines) == 34
+    assert key_hash("mock-s0064") in {line["key"] for line in lines}
+    assert not any("mock-s" in value for line in lines for value in line.values())
+
+
+def test_twice_the_same_bytes_and_an_untrained_model_is_no_oracle(model, source):
+    assert run(model, "one", source) == run(model, "two", source, more=("--workers", "1")) == 0
+    for name in ("metrics.json", "auroc.csv", "scores.csv"):
+        assert Path("one", name).read_bytes() == Path("two", name).read_bytes()
+    assert 0.1 < json.loads(Path("one/metrics.json").read_text())["macro_auroc"] < 0.95
+
+
+def test_views_limit_and_split(model, source):
+    Path("params.yaml").write_text("evaluate: {views: [frontal], resamples: 0}")
+    assert run(model, "out", source, more=("--split", "validate")) == 0
+    assert len(read("out/scores.csv")) == 12
+    assert run(model, "few", source, more=("--limit", "5")) == 0
+    assert 1 <= len(read("few/scores.csv")) <= 5
+    assert json.loads(Path("few/metrics.json").read_text())["macro_low"] is None
+
+
+@pytest.mark.parametrize(
+    ("params", "more", "message"),
+    [
+        ("evaluate: {views: [oblique]}", (), "no image of the views oblique"),
+        ("evaluate: {bank: nobodys}", (), "nobodys"),
+        ("evaluate: {seeds: 1}", (), "unknown key 'seeds'"),
+        ("", ("--model", "nowhere"), "give the folder that train.fit wrote"),
+    ],
+)
+def test_bad_configuration_ends_with_2(model, source, capsys, params, more, message):
+    Path("params.yaml").write_text(params)
+    assert run(model, "out", source, more=more) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_split_that_is_not_there_ends_with_2(model, tmp_path, capsys):
+    folder = write_source(tmp_path, "only", {"train": (2,)})
+    assert run(model, "out", folder) == 2
+    assert "no shards in the test split" in capsys.readouterr().err

@@ -1,0 +1,179 @@
+"""The command: what it writes, how an interrupted run goes on, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from train import checkpoints, fit, loop
+from train.curves import Curves
+from train.embed import load
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no params.yaml of the project, nothing written into it
+
+
+def run(recipe: Path, source: Path, out: Path, *more: str) -> int:
+    return fit.main([str(recipe), "--shards", str(source), "--out", str(out), *more])
+
+
+def rows(out: Path, name: str) -> list[str]:
+    return (out / f"dvclive/plots/metrics/{name}.tsv").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def finished(source, tiny_recipe, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("finished")
+    assert run(tiny_recipe, source, out) == 0
+    return out
+
+
+def test_what_a_training_leaves(finished):
+    names = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
+    assert names == {
+        "model.safetensors", "recipe.json", "dvclive/metrics.json",
+        "dvclive/plots/metrics/loss.tsv", "dvclive/plots/metrics/lr.tsv",
+        "dvclive/plots/metrics/val_loss.tsv", "checkpoints/best.safetensors",
+        "checkpoints/00000006.safetensors", "checkpoints/00000006.state",
+    }  # fmt: skip
+    assert [line.split("\t")[0] for line in rows(finished, "val_loss")] == ["step", "2", "4", "6"]
+    metrics = json.loads((finished / "dvclive/metrics.json").read_text())
+    assert set(metrics) == {"loss", "lr", "step", "val_loss"}
+
+
+def test_the_model_is_the_best_by_validation(finished):
+    values = [line.split("\t") for line in rows(finished, "val_loss")[1:]]
+    state = torch.load(finished / "checkpoints/00000006.state", weights_only=True)
+    best = min(values, key=lambda row: float(row[1]))
+    assert (state["best_step"], state["best"]) == (int(best[0]), float(best[1]))
+    loaded, towers = load(finished)
+    assert loaded.name == "trial"
+    written = load_file(finished / "model.safetensors")
+    assert all(torch.equal(written[name], w) for name, w in towers.model.state_dict().items())
+
+
+@pytest.mark.parametrize("step", [3, 4, 5])
+def test_an_interrupted_run_goes_on_to_the_same_bytes(
+    finished, source, tiny_recipe, tmp_path, monkeypatch, step
+):
+    whole = loop.Training._step
+    seen = []
+
+    def dies(self, batches, value):
+        if len(seen) == step:
+            raise KeyboardInterrupt
+        seen.append(value)
+        return whole(self, batches, value)
+
+    monkeypatch.setattr(loop.Training, "_step", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_recipe, source, tmp_path / "out")
+    monkeypatch.setattr(loop.Training, "_step", whole)
+    assert run(tiny_recipe, source, tmp_path / "out", "--resume") == 0
+    for path in finished.rglob("*"):
+        if path.is_file() and path.suffix != ".state":
+            assert (tmp_path / "out" / path.relative_to(finished)).read_bytes() == path.read_bytes()
+
+
+def test_a_checkpoint_of_another_run_is_refused_or_left(source, tiny_recipe, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(tiny_recipe, source, out, "--limit", "1") == 0
+    assert run(tiny_recipe, source, out, "--limit", "2", "--resume") == 2
+    assert "another recipe, seed" in capsys.readouterr().err
+    assert run(tiny_recipe, source, out, "--limit", "2") == 0
+    assert rows(out, "val_loss")[1].startswith("2\t")
+
+
+def test_accumulated_steps_see_as_many_batches(source, tiny_recipe, tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text("train: {overrides: {run: {accumulate: 3, steps: 2}}}")
+    whole = loop.Training._backward
+    sizes = []
+
+    def counted(self, batch):
+        sizes.append(len(batch))
+        return whole(self, batch)
+
+    monkeypatch.setattr(loop.Training, "_backward", counted)
+    assert run(tiny_recipe, source, tmp_path / "out") == 0
+    assert sizes == [8] * 6
+
+
+def test_a_loss_that_is_no_number_stops_with_hashes_only(
+    source, tiny_recipe, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(loop.LOSSES, "clip", lambda image, text, scale: image.sum() * float("nan"))
+    assert run(tiny_recipe, source, tmp_path / "out") == 65
+    told = capsys.readouterr().err
+    hashes = told.split("hashes: ")[1].split()
+    assert len(hashes) == 8
+    assert all(len(each) == 16 for each in hashes)
+    assert "mock-s" not in told
+
+
+def test_a_dry_run_trains_nothing_and_shows_no_text(source, tiny_recipe, tmp_path, capsys):
+    assert run(tiny_recipe, source, tmp_path / "out", "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert "(8, 1, 112, 112)" in told
+    assert "cardiomegaly" not in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_curves_leave_the_git_repository_around_them_alone(tmp_path):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    Curves(tmp_path / "out", [(1, "loss", 2.0)]).log(2, loss=1.0)
+    assert {path.name for path in tmp_path.iterdir()} == {".git", "out"}
+    assert not (tmp_path / ".git" / "index").exists()
+    assert json.loads((tmp_path / "out/metrics.json").read_text()) == {"loss": 1.0, "step": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nobody", "--shards", "SOURCE"], "no recipe 'nobody'"),
+        (["chexzero_tiny", "--shards", "nowhere"], "no such folder of shards"),
+        (["chexzero_tiny", "--shards", "SOURCE", "--params", "none.yaml"], "no such file"),
+        (["chexzero_tiny", "--shards", "SOURCE", "--params", "odd.yaml"], "unknown key 'sed'"),
+        (["odd_text.yaml", "--shards", "SOURCE"], "text.policies: unknown"),
+        (["odd_loss.yaml", "--shards", "SOURCE"], "loss: 'clap' is not one of clip"),
+    ],
+)
+def test_bad_configuration_ends_with_2(source, tmp_path, capsys, arguments, message):
+    (tmp_path / "odd.yaml").write_text("train: {sed: 1}")
+    (tmp_path / "odd_text.yaml").write_text("base: chexzero_tiny\ntext: {policies: [report]}\n")
+    (tmp_path / "odd_loss.yaml").write_text("base: chexzero_tiny\nloss: clap\n")
+    filled = [str(source) if each == "SOURCE" else each for each in arguments]
+    assert fit.main([*filled, "--out", "out"]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("error:") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["chexzero"], ["x", "--shards", "y", "--limit", "-1"]])
+def test_bad_arguments_end_with_2(arguments):
+    with pytest.raises(SystemExit) as ended:
+        fit.main([*arguments, "--out", "out"])
+    assert ended.value.code == 2
+
+
+def test_an_unreadable_output_ends_with_74(source, tiny_recipe, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert run(tiny_recipe, source, tmp_path / "file" / "out", "--limit", "1") == 74
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (print, ("run",))
+
+    torch.save({"run": "x", "rest": Evil()}, tmp_path / "00000001.state")
+    with pytest.raises(pickle.UnpicklingError):
+        checkpoints.load(tmp_path, "x")

@@ -1,0 +1,109 @@
+"""Recipes: inheritance, overrides, and errors that name the key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from train import params, recipe
+from train.errors import ConfigError
+from train.sections import build, plain
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_every_recipe_loads_under_its_own_name_and_survives_json(name):
+    loaded = recipe.load(name)
+    assert loaded.name == name
+    again = build(recipe.Recipe, json.loads(json.dumps(plain(loaded))), "echo")
+    assert again == loaded
+
+
+def test_a_recipe_takes_what_it_does_not_say_from_its_bases(tmp_path):
+    write(
+        tmp_path,
+        a="loss: clip\noptim: {lr: 1, momentum: 0.5}\nrun: {epochs: 7}\n",
+        b="base: a\noptim: {lr: 2}\n",
+        c="base: b\nrun: {batch_size: 9}\n",
+    )
+    loaded = recipe.load(tmp_path / "c.yaml")
+    assert (loaded.name, loaded.run.epochs, loaded.run.batch_size) == ("c", 7, 9)
+    assert (loaded.optim.lr, loaded.optim.momentum) == (2.0, 0.5)
+
+
+def test_overrides_stand_above_the_recipe():
+    loaded = recipe.load("chexzero", {"optim": {"lr": "3e-4"}, "run": {"batch_size": 16}})
+    assert (loaded.optim.lr, loaded.run.batch_size, loaded.optim.name) == (3e-4, 16, "sgd")
+
+
+def test_chexzero_is_the_paper():
+    loaded = recipe.load("chexzero")
+    assert (loaded.optim.name, loaded.optim.lr, loaded.optim.momentum) == ("sgd", 1e-4, 0.9)
+    assert loaded.image.mean == pytest.approx(101.48761 / 255, abs=1e-5)
+    assert loaded.image.std == pytest.approx(83.43944 / 255, abs=1e-5)
+    assert (loaded.run.epochs, loaded.optim.schedule, loaded.image.crop) == (4, "constant", 0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"optim": {"learning_rate": 1}}, r"optim: unknown key 'learning_rate'.*lr.*momentum"),
+        ({"epochs": 3}, r"unknown key 'epochs'; known keys: image, loss"),
+        ({"optim": {"name": "lion"}}, r"'lion' is not one of sgd, adamw"),
+        ({"run": {"precision": False}}, r"precision: expected str, got False"),
+        ({"run": {"steps": 1.5}}, r"steps: expected int, got 1\.5"),
+        ({"run": {"steps": True}}, r"steps: expected int, got True"),
+        ({"run": {"batch_size": 1}}, r"batch_size: 1 is not at least 2"),
+        ({"optim": {"betas": [0.9]}}, r"betas: expected 2 values, got 1"),
+        ({"optim": {"lr": "fast"}}, r"lr: expected float, got 'fast'"),
+        ({"optim": 3}, r"optim: expected keys and values"),
+        ({"image": {"crop": 2}}, r"image\.crop: 2\.0 is not between 0 and 0\.9"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        recipe.load("chexzero", overrides)
+
+
+def test_a_recipe_that_is_its_own_base_fails(tmp_path):
+    write(tmp_path, a="base: b\n", b="base: a\n")
+    with pytest.raises(ConfigError, match="its own base"):
+        recipe.load(tmp_path / "a.yaml")
+
+
+def test_an_unknown_recipe_fails_with_the_known_ones():
+    with pytest.raises(ConfigError, match=r"no recipe 'chexone'.*chexzero_tiny"):
+        recipe.load("chexone")
+
+
+def test_params_give_a_section_or_its_defaults(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {recipe: chexzero, overrides: {optim: {lr: 1e-3}}}\nscan: {x: 1}\n")
+    section = params.read(path, "train", params.Train)
+    assert recipe.load(section.recipe, section.overrides).optim.lr == 1e-3
+    assert params.read(path, "evaluate", params.Evaluate) == params.Evaluate()
+    assert params.read(None, "train", params.Train).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("evaluate: {label: [Edema]}", "unknown key 'label'"),
+        ("evaluate: {uncertain: maybe}", "'maybe' is not one of"),
+        ("evaluate: {resamples: -1}", "below 0"),
+        ("evaluate: 3", "expected keys and values"),
+        ("evaluate: [", "not valid YAML"),
+        ("- 1", "at the top level"),
+    ],
+)
+def test_a_wrong_params_file_is_named(tmp_path, text, message):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        params.read(path, "evaluate", params.Evaluate)

@@ -1,0 +1,1 @@
+"""Shards in, models and metrics out. Imports `nlp`, never `pipelines` or Beam."""

@@ -1,0 +1,49 @@
+"""A model and a recipe's `optim` section come in, the optimiser and its learning rate go out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from train.recipe import Optim
+
+
+def make(model: nn.Module, recipe: Optim) -> Optimizer:
+    """Return the optimiser over the model's trainable parameters.
+
+    Weight decay goes to matrices only: on norms, biases and the logit scale it pulls towards a
+    value that means nothing there.
+    """
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [w for w in trained if w.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [w for w in trained if w.ndim < 2], "weight_decay": 0.0},
+    ]
+    if recipe.name == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas)
+
+
+def rate(step: int, total: int, recipe: Optim) -> float:
+    """Return the learning rate of step 0 <= step < total.
+
+    It climbs linearly over `warmup` steps, then stays or falls along half a cosine to 0 at
+    `total`. A function of the step alone, so a resumed run needs no scheduler state. Where a run
+    is shorter than twice its warm-up, the warm-up is half the run.
+    """
+    warmup = min(recipe.warmup, total // 2)
+    if step < warmup:
+        return recipe.lr * (step + 1) / warmup
+    if recipe.schedule == "constant":
+        return recipe.lr
+    done = (step - warmup) / max(1, total - warmup)
+    return recipe.lr * (1 + math.cos(math.pi * done)) / 2
+
+
+def set_rate(optimizer: Optimizer, value: float) -> None:
+    """Give every group of the optimiser this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = value

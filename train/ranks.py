@@ -1,0 +1,30 @@
+"""This process's features come in, the features of all processes go out, gradients included.
+
+With one process nothing happens, so the loss is written once for a laptop and for torchrun.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as dist_nn
+from torch import Tensor
+
+
+def world() -> tuple[int, int]:
+    """Return (rank, number of processes); (0, 1) outside torchrun."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def gather(features: Tensor) -> Tensor:
+    """Return (ranks * B, D) of every rank's (B, D), in the order of the ranks, with gradient.
+
+    Each rank computes the loss over all pairs; the backward of the gather adds up the ranks'
+    gradients and DDP takes their mean, so a step equals one process's step over the joined batch.
+    B must be the same on every rank.
+    """
+    if world()[1] == 1:
+        return features
+    return torch.cat(dist_nn.all_gather(features))
