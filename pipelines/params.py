@@ -38,14 +38,14 @@ class Texts:
     """Section `texts`: what is made of a report, or of labels where there is no report."""
 
     impressions: str = "last"  # of several impressions: last | first | join
-    labels: str = "source_else_report"  # source | report | source_else_report
+    labels: str = "source"  # source | report; never mixed, as the two do not mean the same
     prompts: int = 4  # K label-prompt texts a study
     negatives: int = 3  # absent labels named in each of them
     seed: int = 0
 
     def __post_init__(self) -> None:
         _one_of("texts.impressions", self.impressions, ("last", "first", "join"))
-        _one_of("texts.labels", self.labels, ("source", "report", "source_else_report"))
+        _one_of("texts.labels", self.labels, ("source", "report"))
         if self.prompts < 1 or self.negatives < 0:
             raise ConfigError("texts: prompts must be at least 1, negatives at least 0")
 

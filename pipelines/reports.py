@@ -100,12 +100,10 @@ class TextsOfPart:
     def _labels(
         self, study: Study, annotation: annotate.Annotation | None
     ) -> tuple[dict[str, int], str]:
-        from_report = dict(annotation.labels) if annotation else {}
-        if self.texts.labels == "report":
-            return from_report, "report" if from_report else ""
-        if study.labels or self.texts.labels == "source":
+        if self.texts.labels == "source":
             return dict(study.labels), study.labels_from
-        return from_report, "report" if from_report else ""
+        found = dict(annotation.labels) if annotation else {}
+        return found, "report" if found else ""
 
 
 _NOTHING = annotate.annotate({})  # what a study without a report has: every field empty

@@ -39,7 +39,7 @@ LABELS = (
     "Support Devices",
 )
 _COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS)
-_FIRST = {"train": 0, "valid": 64_540, "test": 64_740}  # where each split's numbers begin
+_LAST = {"train": 0, "valid": 64_540, "test": 64_740}  # the number before each split's first
 _BATCHES = {
     "valid": "CheXpert-v1.0 batch 1 (validate & csv)",
     "test": "CheXpert-v1.0 batch 1 (validate & csv)",
@@ -69,13 +69,24 @@ def write(
     persons = people("chexpert", studies, seed, Content((content or Content()).pictures))
     name = "CheXpert-v1.0-small" if small else "CheXpert-v1.0"
     splits = deal_splits(persons, seed, SPLITS)
-    tree = ChexpertTree(name, seed, height, splits, _SMALL if small else 0, batches)
+    width = _SMALL if small else 0
+    tree = ChexpertTree(name, seed, height, splits, _numbers(splits), width, batches)
     laid = lay_tree(tree, out / "chexpert", persons, workers=workers, advance=advance)
     truth = truth_of(laid)
     if faults:
         break_pictures(out / "chexpert", truth, seed)
     archives.write_jsonl(out / "chexpert.truth.jsonl", truth)
     return laid
+
+
+def _numbers(splits: Mapping[int, str]) -> dict[int, int]:
+    """Return every person's number: counted within the split, so that no two splits share one."""
+    last = dict(_LAST)
+    numbers = {}
+    for person in sorted(splits):
+        last[splits[person]] += 1
+        numbers[person] = last[splits[person]]
+    return numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +97,14 @@ class ChexpertTree:
     seed: int
     height: int
     splits: Mapping[int, str]
+    numbers: Mapping[int, int]  # person -> the collection's patient number
     width: int  # of the small release; 0: as drawn
     batches: bool
 
     def lay(self, root: Path, person: Person) -> Laid:
         """Write the person's pictures."""
         split = self.splits[person.number]
-        patient = f"patient{_FIRST[split] + person.number:05d}"
+        patient = f"patient{self.numbers[person.number]:05d}"
         laid = Laid({name: [] for name in SPLITS})
         for visit, case in enumerate(person.cases, start=1):
             labels = report_labels(case.study) if split == "train" else true_labels(case.study)

@@ -68,7 +68,8 @@ class Chexpert(LabelsOnly):
         notes: Counter[str] = Counter()
         splits = [split for split in _TABLES if rows.get(split)]
         on_disk: dict[str, str] = {}
-        for file in rows.get("files", ()):
+        # of several copies the one in the split's own folder: train/patient..., valid/patient...
+        for file in sorted(rows.get("files", ()), key=lambda f: not _in_folder(f["path"], splits)):
             notes["image.duplicate_file"] += file["image"] in on_disk
             on_disk.setdefault(file["image"], file["path"])
         if not splits:
@@ -103,6 +104,11 @@ class Chexpert(LabelsOnly):
             when=number.removeprefix("study").zfill(6),
         )
         return Assembled(result if images else None, len(listed), missing, +notes)
+
+
+def _in_folder(path: str, splits: list[str]) -> bool:
+    folders = {"train": "train/", "validate": "valid/", "test": "test/"}
+    return any(folders[split] in path for split in splits)
 
 
 def _study(match: re.Match[str]) -> str:

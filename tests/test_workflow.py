@@ -1,0 +1,92 @@
+"""The whole road under DVC, on a small tree, in a checkout of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.lookalike import mimic
+
+ROOT = Path(__file__).resolve().parents[1]
+TRACKED = ("dvc.yaml", ".dvcignore", "nlp", "pipelines", "train")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's files, one collection of 24 studies, and a training of six steps."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in TRACKED:
+        source = ROOT / name
+        ignore = shutil.ignore_patterns("__pycache__")
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=ignore)
+        else:
+            shutil.copy(source, folder / name)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["collections"] = ["mimic"]
+    params["shards"]["size"] = 128
+    params["train"]["overrides"] = {"run": {"steps": 6, "validate_every": 3, "batch_size": 8}}
+    params["evaluate"]["resamples"] = 20
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    mimic.write(folder / "data" / "raw", studies=24, seed=1, height=160)
+    run(folder, "git", "init", "-q")
+    run(folder, "dvc", "init", "-q")
+    return folder
+
+
+def run(folder: Path, *command: str) -> str:
+    # the tools of the environment that runs the tests, whether it is activated or not
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def reproduced(checkout: Path) -> Path:
+    run(checkout, "dvc", "repro")
+    return checkout
+
+
+def test_it_ends_in_a_page_and_numbers(reproduced):
+    page = (reproduced / "reports" / "index.html").read_text()
+    assert "<img" in page
+    assert page.count("<svg") == 2
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")
+    metrics = json.loads(run(reproduced, "dvc", "metrics", "show", "--json"))
+    files = metrics[""]["data"]
+    assert 0 <= files["reports/evaluate/metrics.json"]["data"]["macro_auroc"] <= 1
+    assert "models/chexzero_tiny/dvclive/metrics.json" in files
+    assert "index.html" in run(reproduced, "dvc", "plots", "show", "-o", "plots")
+
+
+def test_a_second_repro_does_nothing_but_look(reproduced):
+    said = run(reproduced, "dvc", "repro")
+    assert [line for line in said.splitlines() if line.startswith("Running stage")] == [
+        "Running stage 'scan@mimic':"
+    ]
+    assert "nothing moved" in said
+
+
+def test_a_comment_in_the_code_rebuilds_nothing(reproduced):
+    path = reproduced / "pipelines" / "pixels.py"
+    path.write_text(path.read_text() + "# a remark\n")
+    said = run(reproduced, "dvc", "status")
+    assert "shards@mimic" not in said
+    assert "texts@mimic" not in said
+
+
+def test_an_epoch_rebuilds_its_stage(reproduced):
+    path = reproduced / "pipelines" / "epochs.py"
+    path.write_text(path.read_text().replace("PIXELS = 1", "PIXELS = 2"))
+    said = run(reproduced, "dvc", "status")
+    assert "shards@mimic" in said
+    assert "texts@mimic" not in said
