@@ -74,6 +74,7 @@ def measure(
     bootstrap: Bootstrap,
     macro_of: Sequence[str],
     least: int = 1,
+    strata: Sequence[str] = (),
 ) -> Measured:
     """Return every label's AUROC and the macro mean, with intervals over resampled groups.
 
@@ -81,8 +82,11 @@ def measure(
     independent. One draw serves all labels, so the macro mean has an interval of its own. A
     resample without a positive or a negative of a label says nothing on that label and is left
     out of its interval. A label with fewer than `least` positives or negatives is not measured.
+    strata: N names; only pairs inside a stratum are compared. Films of two collections differ in
+    more than their findings, and a score that tells the collections apart is no finding's.
     """
-    columns = [_Column.of(scores[:, i], truth[:, i]) for i in range(len(names))]
+    inside = strata or [""] * len(scores)
+    columns = [_Label.of(scores[:, i], truth[:, i], inside) for i in range(len(names))]
     points = np.array([column.auroc(np.ones((1, len(scores))))[0] for column in columns])
     draws = _resample(columns, groups, bootstrap)
     few = np.array([min(column.counts) < least for column in columns], bool)
@@ -99,8 +103,33 @@ def measure(
 
 
 @dataclass(frozen=True)
+class _Label:
+    """One label's images, a column a stratum; strata without a pair to compare are left out."""
+
+    columns: tuple[_Column, ...]
+    counts: tuple[int, int]  # positives and negatives over all strata
+
+    @classmethod
+    def of(cls, scores: Floats, truth: Targets, strata: Sequence[str]) -> _Label:
+        place = np.asarray(strata, dtype=str)
+        parts = [np.flatnonzero(place == name) for name in sorted(set(strata))]
+        columns = [_Column.of(scores, truth, part) for part in parts]
+        counts = int((truth == 1).sum()), int((truth == 0).sum())
+        return cls(tuple(c for c in columns if all(c.counts)), counts)
+
+    def auroc(self, weights: Floats) -> Floats:
+        """Return (R,) AUROCs for weights (R, N); nan where there is no pair."""
+        won, pairs = np.zeros(len(weights)), np.zeros(len(weights))
+        for column in self.columns:
+            more = column.compared(weights)
+            won, pairs = won + more[0], pairs + more[1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return won / pairs
+
+
+@dataclass(frozen=True)
 class _Column:
-    """One label, sorted by score once, so that a resample costs two sums over tied runs."""
+    """Images of one stratum, sorted by score once: a resample costs two sums over tied runs."""
 
     order: npt.NDArray[np.intp]
     starts: npt.NDArray[np.intp]
@@ -108,8 +137,8 @@ class _Column:
     counts: tuple[int, int]
 
     @classmethod
-    def of(cls, scores: Floats, truth: Targets) -> _Column:
-        known = np.flatnonzero(truth != EXCLUDED)
+    def of(cls, scores: Floats, truth: Targets, part: npt.NDArray[np.intp]) -> _Column:
+        known = part[truth[part] != EXCLUDED]
         order = known[np.argsort(scores[known], kind="stable")]
         ordered = scores[order]
         starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(order) else order
@@ -117,20 +146,16 @@ class _Column:
         positives = int(positive.sum())
         return cls(order, starts, positive, (positives, len(order) - positives))
 
-    def auroc(self, weights: Floats) -> Floats:
-        """Return (R,) AUROCs for weights (R, N): a pair in order counts 1, a tied one 1/2."""
-        if not all(self.counts):
-            return np.full(len(weights), np.nan)
+    def compared(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Return (R,) pairs in order, a tied one 1/2, and (R,) pairs, for weights (R, N)."""
         mine = weights[:, self.order]
         positive = np.add.reduceat(mine * self.positive, self.starts, axis=1)
         negative = np.add.reduceat(mine * (1 - self.positive), self.starts, axis=1)
         below = np.cumsum(negative, axis=1) - negative / 2
-        pairs = positive.sum(axis=1) * negative.sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (positive * below).sum(axis=1) / pairs
+        return (positive * below).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1)
 
 
-def _resample(columns: Sequence[_Column], groups: Sequence[str], bootstrap: Bootstrap) -> Floats:
+def _resample(columns: Sequence[_Label], groups: Sequence[str], bootstrap: Bootstrap) -> Floats:
     """Return (R, L) AUROCs of the resamples."""
     chunks = [
         np.stack([column.auroc(weights) for column in columns], axis=1)

@@ -36,7 +36,8 @@ class Scored:
 
 
 def by_source(scored: Scored, section: Evaluate) -> dict[str, dict[str, Any]]:
-    """Return the measures of every source and, under `all`, of the sources together.
+    """Return the measures of every source and, under `all`, of the sources together, where only
+    images of the same source are compared.
 
     A source is asked only for labels that its own rows name: a label that a collection never
     looked for is not negative there.
@@ -88,7 +89,8 @@ def _measures(
     findings = [name for name in names if name != NO_FINDING]
     bootstrap = Bootstrap(section.resamples, section.seed)
     least = section.min_positives
-    measured = metrics.measure(scores, answers, names, groups, bootstrap, findings, least)
+    strata = [source for source, own in zip(scored.sources, mine, strict=True) if own]
+    measured = metrics.measure(scores, answers, names, groups, bootstrap, findings, least, strata)
     return {
         "macro_auroc": measured.macro,
         "macro_low": measured.low,
@@ -96,13 +98,17 @@ def _measures(
         "images": int(mine.sum()),
         "auroc": {row.label: row.auroc for row in measured.labels if row.label != NO_FINDING},
         "unmeasured": list(measured.unmeasured),
-        "no_finding": _no_finding(measured, scores, answers, names),
+        "no_finding": _no_finding(measured, scores, answers, names, strata),
         "rows": [asdict(row) for row in measured.labels],
     }
 
 
 def _no_finding(
-    measured: Measured, scores: Floats, answers: Targets, names: Sequence[str]
+    measured: Measured,
+    scores: Floats,
+    answers: Targets,
+    names: Sequence[str],
+    strata: Sequence[str],
 ) -> dict[str, float | None]:
     """Return No Finding's AUROC by its own prompts and by 1 - the highest finding."""
     others = [i for i, name in enumerate(names) if name != NO_FINDING]
@@ -111,7 +117,7 @@ def _no_finding(
     place = names.index(NO_FINDING)
     quiet = 1 - scores[:, others].max(axis=1, keepdims=True)
     once = metrics.measure(
-        quiet, answers[:, [place]], (NO_FINDING,), [""] * len(quiet), Bootstrap(0, 0), ()
+        quiet, answers[:, [place]], (NO_FINDING,), strata, Bootstrap(0, 0), (), strata=strata
     )
     return {"pair": measured.labels[place].auroc, "one_minus_max": once.labels[0].auroc}
 

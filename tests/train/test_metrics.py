@@ -86,3 +86,29 @@ def test_policies_of_the_labels(uncertain, unmentioned, expected):
     rows = [{"Edema": 1}, {"Edema": -1}, {"Edema": 0, "Fracture": 1}]
     made = targets(rows, ["Edema", "Fracture"], uncertain=uncertain, unmentioned=unmentioned)
     assert made.tolist() == expected
+
+
+def test_only_images_of_a_stratum_are_compared():
+    # inside each collection the order is perfect; between them the scores lie apart
+    scores = np.array([[0.1], [0.2], [0.8], [0.9]])
+    truth = np.array([[0], [1], [0], [1]], np.int8)
+    owners, strata = ["a", "b", "c", "d"], ["x", "x", "y", "y"]
+    apart = measure(scores, truth, ["A"], owners, Bootstrap(50, 0), ["A"], strata=strata)
+    mixed = measure(scores, truth, ["A"], owners, NONE, ["A"])
+    assert (apart.macro, mixed.macro) == (1.0, 0.75)
+    assert apart.labels[0].low == 1.0
+
+
+def test_a_stratum_without_a_pair_says_nothing():
+    scores = np.array([[0.9], [0.1], [0.5]])
+    truth = np.array([[0], [1], [1]], np.int8)
+    found = measure(scores, truth, ["A"], ["a"] * 3, NONE, ["A"], strata=["x", "x", "y"])
+    assert found.macro == 0.0
+    assert (found.labels[0].positives, found.labels[0].negatives) == (2, 1)
+
+
+def test_a_label_with_too_few_positives_is_listed_not_measured():
+    scores = np.array([[0.9], [0.1], [0.5]])
+    truth = np.array([[1], [0], [0]], np.int8)
+    found = measure(scores, truth, ["A"], ["a", "b", "c"], NONE, ["A"], least=2)
+    assert (found.macro, found.unmeasured) == (None, ("A",))

@@ -1,0 +1,90 @@
+"""The road on real pictures and reports: laid into the collections' layouts, and as they are.
+
+Read from the shared folder, written to a temporary one, thrown away.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from stages import build, samples
+
+from pipelines import manifest, verify
+from pipelines.lookalike import chexpert, mimic
+from pipelines.lookalike.real import Content, find_pictures, read_reports
+
+
+@pytest.fixture(scope="module")
+def content(shared: Path) -> Content:
+    pictures = find_pictures(shared / "data" / "hannover_covid19" / "png")
+    return Content(pictures, read_reports(shared / "data" / "openi" / "NLMCXR_reports.tgz"))
+
+
+def checked(folder: Path) -> dict:
+    assert verify.check([folder], deep=True)["breaches"] == []
+    header, _ = manifest.read(folder)
+    return header
+
+
+@pytest.fixture(scope="module")
+def sets(shared: Path, content: Content, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of real pictures: two laid-out collections, NIH and Open-i as they are."""
+    out = tmp_path_factory.mktemp("real")
+    for writer in (mimic, chexpert):
+        writer.write(out / "raw", studies=24, seed=0, height=320, content=content)
+    build(out / "raw" / "mimic", "mimic", out)
+    build(out / "raw" / "chexpert", "chexpert", out)
+    lists = {
+        "nih": {"parts": {"train": 2, "validate": 1, "test": 1}, "reader": {"lists": "chexnet"}}
+    }
+    build(shared / "data" / "nih", "nih", out, sources=lists)
+    build(shared / "data" / "openi", "openi", out)
+    return out / "shards"
+
+
+def test_every_picture_of_the_laid_out_collections_is_used(sets):
+    for name in ("mimic", "chexpert"):
+        header = checked(sets / name)
+        assert set(header["dropped"]) <= {"texts report.missing"}
+        assert header["written"] >= header["listed"] - 2
+
+
+def test_the_real_nih_pictures_at_three_sizes_and_in_colour(sets):
+    header = checked(sets / "nih")
+    assert header["listed"] == 112_120
+    assert header["written"] == 104
+    assert header["dropped"] == {"scan image.missing": 112_016}
+    sizes = {s["pixels"]["source_width"] for _, s in samples(sets / "nih")}
+    assert sizes == {224, 512, 1024}
+
+
+def test_the_real_openi_archive_with_its_pictures(sets):
+    header = checked(sets / "openi")
+    assert (header["listed"], header["written"]) == (7_470, 4)
+    for _, sample in samples(sets / "openi"):
+        assert sample["findings"]
+        assert sample["sentences"]
+
+
+def test_real_reports_in_mimic_layout_are_read_as_they_were(sets):
+    texts = [sample for _, sample in samples(sets / "mimic")]
+    assert sum(bool(s["findings"] or s["impression"]) for s in texts) >= len(texts) - 4
+    assert all("XXXX" not in s["findings"] for s in texts)
+
+
+@pytest.mark.slow
+def test_a_model_trains_on_real_pictures_and_is_scored(sets, tmp_path):
+    from train import evaluate, fit
+
+    folders = [str(sets / name) for name in ("mimic", "chexpert", "nih")]
+    model, params = str(tmp_path / "model"), tmp_path / "params.yaml"
+    params.write_text("evaluate: {resamples: 20}\n")  # not the project's own file
+    common = ["--shards", *folders, "--params", str(params)]
+    assert fit.main(["chexzero_tiny", *common, "--out", model, "--limit", "8"]) == 0
+    scores = ["--model", model, *common, "--out", str(tmp_path / "ev")]
+    assert evaluate.main(scores) == 0
+    metrics = json.loads((tmp_path / "ev" / "metrics.json").read_text())
+    assert set(metrics["sources"]) == {"mimic", "chexpert", "nih"}
+    assert 0 <= metrics["macro_auroc"] <= 1
