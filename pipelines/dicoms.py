@@ -18,6 +18,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
 from pipelines.faults import IngestError
@@ -198,7 +199,7 @@ def _uncompressed(dataset: Dataset, syntax: str) -> np.ndarray:
     if not run_length and len(dataset.PixelData) < expected:
         raise IngestError("dicom.truncated")
     plugin = "pydicom" if run_length else ""
-    array = pydicom.pixels.pixel_array(dataset, index=0, decoding_plugin=plugin)
+    array = pixel_array(dataset, index=0, decoding_plugin=plugin)
     return _luma(array)
 
 

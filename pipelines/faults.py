@@ -66,9 +66,8 @@ def run(main: Callable[[], int]) -> None:
         sys.stderr.write(f"error: {stop}\n")
         code = stop.exit_code
     except OSError as error:
-        stop = as_stop(error)
-        sys.stderr.write(f"error: {stop}\n")
-        code = stop.exit_code
+        sys.stderr.write(f"error: {as_stop(error)}\n")
+        code = StorageError.exit_code
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)

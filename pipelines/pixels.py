@@ -55,7 +55,7 @@ def encode(data: bytes, suffix: str, shards: Shards) -> Encoded:
         raise IngestError("image.degenerate")
     picture, window = _display(values, dataset, bits, shards.recipe)
     picture, placement = _resize(picture, shards)
-    facts = {
+    facts: dict[str, int | str] = {
         "height": picture.shape[0],
         "width": picture.shape[1],
         "source_height": height,

@@ -99,9 +99,9 @@ def _scan(
 def _header(
     staging: Path, names: Sequence[str], source: Source, root: Path, recorded: Mapping[str, Any]
 ) -> dict[str, Any]:
-    counts = {}
+    counts: dict[str, int] = {}
     if (staging / "counts.jsonl").exists():
-        counts = dict(map(tuple, storage.read_records(staging / "counts.jsonl")))
+        counts.update(storage.read_records(staging / "counts.jsonl"))
         (staging / "counts.jsonl").unlink()
     studies = images = 0
     for name in names:  # every part has its file, also one that no study fell into

@@ -60,7 +60,7 @@ def write_records(path: Path, records: Iterable[Any]) -> None:
     write_lines(path, (dumps(record) for record in records))
 
 
-def read_records(path: Path) -> Iterator[dict[str, Any]]:
+def read_records(path: Path) -> Iterator[Any]:
     """Yield the rows of a JSON-lines file."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:

@@ -11,7 +11,7 @@ import hashlib
 import io
 import tarfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 class TarWriter:
@@ -34,20 +34,23 @@ class TarWriter:
         return self._stream.sha256.hexdigest(), self._stream.size
 
 
-class _Digesting:
+class _Digesting(io.RawIOBase):
     """The least of a file that tarfile needs, with a digest of what passes through."""
 
     def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
         self._stream = stream
         self.sha256 = hashlib.sha256()
         self.size = 0
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Any) -> int:
+        """Pass bytes on."""
         self.sha256.update(data)
         self.size += len(data)
         return self._stream.write(data)
 
     def tell(self) -> int:
+        """Return how many bytes went through."""
         return self.size
 
 

@@ -20,12 +20,13 @@ logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage
 # ruff: noqa: E402 - the filter has to stand before the import
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import PCollection
 
 from pipelines import commands, crew, faults, parts, storage
 from pipelines.crew import Crew, Work
 from pipelines.faults import DataError, Stop
 from pipelines.inventory import place_patient, read_files
-from pipelines.records import Study
+from pipelines.records import Study, dumps
 from pipelines.sources.base import Source, Table
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
@@ -74,11 +75,11 @@ class Write(beam.PTransform):
 
     path: str
 
-    def expand(self, records: beam.PCollection) -> beam.PCollection:
+    def expand(self, records: PCollection) -> PCollection:
         """Return the path, once."""
         return (
             records
-            | "Line" >> beam.Map(storage.dumps)
+            | "Line" >> beam.Map(dumps)
             | "Together" >> beam.WithKeys(self.path)
             | "Group" >> beam.GroupByKey()
             | "Write" >> beam.MapTuple(_write_sorted)
@@ -187,7 +188,7 @@ class EachPart(beam.PTransform):
     names: Sequence[str]
     crew: Crew
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+    def expand(self, pipeline: beam.Pipeline) -> PCollection:
         """Run the crew's work on every part."""
         created = pipeline | "Parts" >> beam.Create(self.names) | "Spread" >> beam.Reshuffle()
         return created | "Work" >> beam.ParDo(Bundle(self.crew))

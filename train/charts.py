@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK, GREY, BLUE, ORANGE = "#1c2430", "#9aa4b2", "#2563eb", "#d97706"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "cxr-vlp",  # else ids are random and the page differs at every run
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -33,8 +34,7 @@ def loss_curve(train: Points, validate: Points) -> str:
         figure = Figure(figsize=(6.2, 2.7), layout="constrained")
         axes = figure.subplots()
         axes.plot(*_columns(train), color=BLUE, linewidth=1.4, label="train")
-        marker = {"marker": "o", "markersize": 4, "linewidth": 1.4}
-        axes.plot(*_columns(validate), color=ORANGE, label="validation", **marker)
+        axes.plot(*_columns(validate), "o-", color=ORANGE, markersize=4, label="validation")
         axes.set(xlabel="step", ylabel="contrastive loss")
         axes.grid(axis="y", color="#e5e9ef", linewidth=0.8)
         axes.legend(frameon=False)

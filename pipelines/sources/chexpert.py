@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from nlp.labels import CHEXPERT14
-
 from pipelines import dicoms, paths, tables, views
 from pipelines.faults import ConfigError, DataError
 from pipelines.records import Image, Study, reject

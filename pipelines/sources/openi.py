@@ -23,7 +23,7 @@ from nlp import labels as names
 from pipelines import paths, tables, views
 from pipelines.faults import ConfigError, DataError, IngestError
 from pipelines.records import Image, ReportRef, Study, reject
-from pipelines.sources.base import Assembled, Report, Rows, Table
+from pipelines.sources.base import Assembled, Rows, Table
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
 
@@ -133,7 +133,7 @@ class Openi:
         )
         return Assembled(result if images else None, len(listed), missing, +notes)
 
-    def report(self, root: Path, ref: ReportRef) -> Report:
+    def report(self, root: Path, ref: ReportRef) -> dict[str, str]:
         """Return a report's sections; those that stand empty are left out."""
         path = paths.inside(root, ref.path)
         try:
@@ -149,7 +149,7 @@ class Openi:
 
     def report_sha256(self, root: Path, ref: ReportRef) -> str:
         """Return the digest of the report's sections."""
-        sections = dict.fromkeys(SECTIONS, "") | dict(self.report(root, ref))
+        sections = dict.fromkeys(SECTIONS, "") | self.report(root, ref)
         return _sha256(sections)
 
 

@@ -65,7 +65,7 @@ def arguments(train_data: str, **changes) -> argparse.Namespace:
     return argparse.Namespace(**values | changes)
 
 
-@pytest.fixture()
+@pytest.fixture
 def open_clip_batches(monkeypatch):
     """open_clip's loader as it is with the webdataset it pins for training (0.2.86).
 
