@@ -58,6 +58,25 @@ def rebatch(chunks: Iterable[Batch], size: int) -> Iterator[Batch]:
         yield held
 
 
+def rebatch_by_source(chunks: Iterable[Batch], size: int) -> Iterator[Batch]:
+    """Yield batches of `size`, each of one source; what is left of them is mixed at the end.
+
+    Films of two collections differ in more than their findings (equalised or not, prompts or
+    reports): in a mixed batch most negatives are told apart by that, and teach nothing.
+    """
+    held: dict[str, Batch] = {}
+    for chunk in chunks:
+        sources = [str(record.get("dataset", "")) for record in chunk.records]
+        for source in sorted(set(sources)):
+            mine = _pick(chunk, [i for i, each in enumerate(sources) if each == source])
+            held[source] = _join(held[source], mine) if source in held else mine
+            while source in held and len(held[source]) >= size:
+                full, rest = _split(held.pop(source), size)
+                held |= {} if rest is None else {source: rest}
+                yield full
+    yield from rebatch(held.values(), size)
+
+
 def to_input(images: Tensor, recipe: Pictures) -> Tensor:
     """Return (B, 1, S, S) uint8 as (B, 3, S, S) float32 normalised, on the device it is on.
 
@@ -78,14 +97,17 @@ def _join(left: Batch, right: Batch) -> Batch:
 
 
 def _split(batch: Batch, size: int) -> tuple[Batch, Batch | None]:
-    def part(piece: slice) -> Batch:
-        return Batch(
-            batch.images[piece],
-            batch.tokens[piece],
-            batch.keys[piece],
-            batch.texts[piece],
-            batch.records[piece],
-        )
+    places = range(len(batch))
+    rest = _pick(batch, places[size:]) if len(batch) > size else None
+    return _pick(batch, places[:size]), rest
 
-    rest = part(slice(size, None)) if len(batch) > size else None
-    return part(slice(size)), rest
+
+def _pick(batch: Batch, places: Sequence[int]) -> Batch:
+    index = torch.tensor(places, dtype=torch.long)
+    return Batch(
+        batch.images[index],
+        batch.tokens[index],
+        tuple(batch.keys[i] for i in places),
+        tuple(batch.texts[i] for i in places),
+        tuple(batch.records[i] for i in places),
+    )

@@ -31,6 +31,8 @@ class Progress:
     rows: tuple[Row, ...] = ()
     best: float = float("inf")
     best_step: int = 0
+    epoch: int = 0  # the next batch's place in the data
+    batch: int = 0
 
 
 def save(folder: Path, run: str, progress: Progress, weights: dict[str, Tensor], rest: Any) -> None:
@@ -47,6 +49,8 @@ def save(folder: Path, run: str, progress: Progress, weights: dict[str, Tensor],
         "rows": [list(row) for row in progress.rows],
         "best": progress.best,
         "best_step": progress.best_step,
+        "epoch": progress.epoch,
+        "batch": progress.batch,
         "rest": rest,
     }
     _replace(folder / f"{stem}.state", lambda path: torch.save(state, path))
@@ -71,7 +75,9 @@ def load(folder: Path, run: str) -> tuple[Progress, dict[str, Tensor], Any] | No
             "train with --no-resume, or into another folder"
         )
     rows = tuple((int(step), str(name), float(value)) for step, name, value in state["rows"])
-    progress = Progress(state["step"], rows, state["best"], state["best_step"])
+    progress = Progress(
+        state["step"], rows, state["best"], state["best_step"], state["epoch"], state["batch"]
+    )
     return progress, load_file(states[-1].with_suffix(".safetensors")), state["rest"]
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from train import images, texts
-from train.batches import Batch, collate, rebatch
+from train.batches import Batch, collate, rebatch, rebatch_by_source
 from train.chance import chance
 from train.errors import DataError, key_hash
 from train.recipe import Pictures, Recipe
@@ -94,11 +94,15 @@ def training(
     """
     rng = chance(loading.seed, epoch, "", "order")
     order = rng.sample(list(shards), len(shards))
-    dataset = _raw(order).shuffle(
-        loading.recipe.run.shuffle, initial=loading.recipe.run.shuffle, rng=rng
+    wanted = partial(_wanted, views=loading.recipe.image.views)
+    dataset = (
+        _raw(order)
+        .select(wanted)
+        .shuffle(loading.recipe.run.shuffle, initial=loading.recipe.run.shuffle, rng=rng)
     )
     chunks = _load(dataset.map(_reader(loading, epoch, varied=True)), batch_size, loading.workers)
-    return (batch for batch in rebatch(chunks, batch_size) if len(batch) == batch_size)
+    join = rebatch_by_source if loading.recipe.run.same_source else rebatch
+    return (batch for batch in join(chunks, batch_size) if len(batch) == batch_size)
 
 
 def in_order(shards: Sequence[Shard], loading: Loading, batch_size: int) -> Iterator[Batch]:
@@ -132,6 +136,11 @@ def _raw(shards: Sequence[Shard]) -> Any:
         seed=0,
     )
     return dataset.compose(partial(_complete, counts=counts))
+
+
+def _wanted(sample: Mapping[str, Any], views: Sequence[str]) -> bool:
+    """Tell whether the film was taken in one of the views; without views every film is wanted."""
+    return not views or json.loads(sample["json"])["view"] in views
 
 
 def _is_member(name: str) -> bool:

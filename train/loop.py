@@ -119,7 +119,7 @@ class Training:
     def run(self, curves: Curves | None, tick: Callable[[int, float], None]) -> Progress:
         """Train to the last step; `tick(step, loss)` follows each. Curves: first rank only."""
         recent: list[float] = []
-        pieces = self._pieces(self.progress.step)
+        pieces = self._pieces()
         for step in range(self.progress.step, self.plan.steps):
             value = optim.rate(step, self.plan.steps, self.job.recipe.optim)
             loss = self._step(list(islice(pieces, self.job.recipe.run.accumulate)), value)
@@ -134,13 +134,24 @@ class Training:
             tick(done, loss)
         return self.progress
 
-    def _pieces(self, step: int) -> Iterator[Batch]:
-        """Yield batches without end, from where `step` steps have come to."""
-        epoch, skip = divmod(step * self.job.recipe.run.accumulate, self.plan.batches)
+    def _pieces(self) -> Iterator[Batch]:
+        """Yield batches without end, from where the training has come to.
+
+        A recipe that takes some views only has shorter epochs than the shards' counts promise, so
+        the place is kept rather than computed from the number of steps.
+        """
         while True:
+            epoch, skip = self.progress.epoch, self.progress.batch
             batches = training(self.job.train, self.loading, epoch, self.plan.batch_size)
-            yield from islice(batches, skip, self.plan.batches)
-            epoch, skip = epoch + 1, 0
+            taken = skip
+            for batch in islice(batches, skip, self.plan.batches):
+                taken += 1
+                self.progress = replace(self.progress, batch=taken)
+                yield batch
+            if not taken:
+                views = ", ".join(self.job.recipe.image.views) or "any view"
+                raise ConfigError(f"no full batch of {self.plan.batch_size} films in {views}")
+            self.progress = replace(self.progress, epoch=epoch + 1, batch=0)
 
     def _step(self, batches: Sequence[Batch], value: float) -> float:
         optim.set_rate(self.optimizer, value)

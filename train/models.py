@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import train.towers  # noqa: F401 - registers our tower with timm
 from train.errors import ConfigError
 from train.recipe import Model
 

@@ -24,7 +24,8 @@ def make(model: nn.Module, recipe: Optim) -> Optimizer:
     ]
     if recipe.name == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
-    return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas)
+    # fused: one pass over the 49,408-word embedding instead of five, also on a CPU
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=True)
 
 
 def rate(step: int, total: int, recipe: Optim) -> float:

@@ -34,6 +34,8 @@ class Model:
 class Pictures:
     """How a stored picture becomes the model's square, and how it varies while training."""
 
+    views: tuple[str, ...] = ()  # e.g. [frontal]: what is trained on; empty: every film. An epoch's
+    # length is counted before they are left out, as only a film's record tells its view
     fit: str = "pad"  # pad: the whole picture on black; shortest: the middle square
     mean: float = 0.5  # of grey levels on 0..1
     std: float = 0.25
@@ -71,6 +73,7 @@ class Run:
     epochs: int = 1  # passes over the data ...
     steps: int = 0  # ... unless a number of optimiser steps is set: the same time on any collection
     validate_every: int = 0  # optimiser steps; 0: once an epoch
+    same_source: bool = False  # batches of one collection each, so that no style gives a pair away
     shuffle: int = 1000  # samples waiting, undecoded, in a worker's shuffle buffer
     precision: str = "no"  # no | bf16 | fp16
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from nlp.labels import CHEXPERT14
-
 from pipelines import paths, tables, views
 from pipelines.faults import ConfigError, DataError, IngestError
 from pipelines.records import Image, Reject, ReportRef, Study, reject

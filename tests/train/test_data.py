@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.train.conftest import add, sample, write_shard
-from train.batches import Batch, rebatch, to_input
+from train.batches import Batch, rebatch, rebatch_by_source, to_input
 from train.data import Loading, in_order, training
 from train.errors import DataError
 from train.recipe import Pictures, load
@@ -180,3 +180,27 @@ def test_input_is_three_equal_channels_normalised():
     made_input = to_input(images, Pictures(mean=0.25, std=0.5))
     assert made_input.shape == (1, 3, 1, 2)
     assert made_input[0].tolist() == [[[-0.5, 1.5]]] * 3
+
+
+def test_batches_of_one_source_lose_no_sample_and_mix_only_what_is_left():
+    def chunk(names: str) -> Batch:
+        count = len(names)
+        images, tokens = torch.zeros(count, 1, 2, 2), torch.zeros(count, 3)
+        keys = tuple(f"{name}{i}" for i, name in enumerate(names))
+        records = tuple({"dataset": name} for name in names)
+        return Batch(images, tokens, keys, keys, records)
+
+    made = list(rebatch_by_source([chunk("abab"), chunk("aaab"), chunk("baa")], 3))
+    sources = ["".join(sorted(row["dataset"] for row in batch.records)) for batch in made]
+    assert sources == ["aaa", "bbb", "aaa", "ab"]
+    kept = [key for batch in made for key in batch.keys]
+    assert len(kept) == 11
+
+
+def test_a_recipe_may_take_some_views_only(source):
+    shards = list_shards([source], "train")
+    chosen = load("chexzero_tiny", {"image": {"views": ["lateral"]}, "run": {"same_source": False}})
+    towers = Loading(chosen, 32, lambda _: torch.zeros(1, dtype=torch.long))
+    seen = [row["view"] for batch in training(shards, towers, 0, 1) for row in batch.records]
+    assert seen
+    assert set(seen) == {"lateral"}

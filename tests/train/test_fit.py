@@ -120,7 +120,7 @@ def test_a_loss_that_is_no_number_stops_with_hashes_only(
 def test_a_dry_run_trains_nothing_and_shows_no_text(source, tiny_recipe, tmp_path, capsys):
     assert run(tiny_recipe, source, tmp_path / "out", "--dry-run") == 0
     told = capsys.readouterr().out
-    assert "(8, 1, 112, 112)" in told
+    assert "(8, 1, 96, 96)" in told
     assert "cardiomegaly" not in told
     assert not (tmp_path / "out").exists()
 
