@@ -17,7 +17,7 @@ SEED ?= 0
 WORKERS ?= 2
 export CXR_WORKERS := $(WORKERS)
 
-.PHONY: help setup demo real test test-all lint bench clean
+.PHONY: help setup demo test test-all lint bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
