@@ -7,6 +7,7 @@ never hold a cell's content, report text or a raw id.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 
@@ -53,8 +54,9 @@ BY_NAME = {c.__name__: c for c in (ConfigError, DataError, StorageError, LockedE
 
 
 def as_stop(error: OSError) -> StorageError:
-    """Return the StorageError of an OSError: what the system said, and the file's name only."""
-    where = f" ({error.filename})" if error.filename else ""
+    """Return the StorageError of an OSError: what the system said, and the path without ids."""
+    path = re.sub(r"\d{5,}", "...", str(error.filename or ""))  # raw trees name folders by patient
+    where = f" ({path})" if path else ""
     return StorageError(f"{error.strerror or type(error).__name__}{where}")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import paths, storage
-from pipelines.faults import ConfigError, IngestError, LockedError
+from pipelines.faults import ConfigError, IngestError, LockedError, as_stop
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,8 @@ def test_a_read_only_place_is_an_os_error(tmp_path):
     tmp_path.chmod(0o555)
     with pytest.raises(PermissionError):
         publish(tmp_path / "set", "x")
+
+
+def test_a_storage_error_names_the_place_without_ids():
+    error = OSError(28, "No space left on device", "/raw/files/p10/p10000032/s50414267.txt")
+    assert str(as_stop(error)) == "No space left on device (/raw/files/p10/p.../s....txt)"
