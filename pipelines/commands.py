@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 import threading
@@ -54,6 +55,16 @@ def same_source(header: Mapping[str, Any], source: str, folder: Path) -> None:
     """Refuse the output of another collection's stage. Raises ConfigError."""
     if header["source"] != source:
         raise ConfigError(f"{folder} is of {header['source']}, not of {source}")
+
+
+def own_folder(out: Path, header: str, source: str) -> None:
+    """Refuse an output folder that holds another collection's. Raises ConfigError."""
+    path = out / header
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text.splitlines()[0] if path.suffix == ".jsonl" else text)["source"]
+        if found != source:
+            raise ConfigError(f"{out} holds {found}: give every collection a folder of its own")
 
 
 def _workers(text: str) -> int:

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     source = reader(flags.source, collection.reader)
     root = paths.root(flags.root or collection.root)
     recorded = _parameters(source, collection, section)
+    commands.own_folder(flags.out, HEADER, source.name)
     glance = Glance.take(root, recorded, flags.out / HEADER, flags.state)
     if glance.unchanged():
         header = storage.read_header(flags.out, HEADER, "scan")

@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     texts = storage.read_header(flags.texts, "texts.json", "texts")
     commands.same_source(inventory, flags.source, flags.scan)
     commands.same_source(texts, flags.source, flags.texts)
+    commands.own_folder(flags.out, manifest.NAME, flags.source)
     root = paths.root(flags.root or settings.collection(flags.source).root)
     counts, salt = inventory["parts"], inventory["scan"]["salt"]
     with storage.publishing(flags.out, manifest.NAME) as staging:

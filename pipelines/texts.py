@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     section = settings.section("texts", params.Texts)
     inventory = storage.read_header(flags.scan, "inventory.json", "scan")
     commands.same_source(inventory, flags.source, flags.scan)
+    commands.own_folder(flags.out, HEADER, flags.source)
     root = paths.root(flags.root or collection.root)
     names = parts.names(flags.source, inventory["parts"])
     source = reader(flags.source, inventory["reader"])

@@ -176,6 +176,19 @@ def test_stages_refuse_another_collections_output(built, raw, tmp_path):
         texts.main([*common, "--scan", str(tmp_path), "--out", str(tmp_path / "o")])
 
 
+def test_a_folder_of_another_collection_is_not_replaced(built, raw, tmp_path):
+    common = ["nih", "--root", str(raw / "nih"), "--params", str(params(tmp_path))]
+    read = ["--scan", str(built / "scan/nih"), "--texts", str(built / "texts/nih")]
+    before = tree_bytes(built / "shards" / "mimic")
+    with pytest.raises(ConfigError, match="holds mimic: give every collection"):
+        shards.main([*common, *read, "--out", str(built / "shards/mimic")])
+    with pytest.raises(ConfigError, match="holds mimic: give every collection"):
+        texts.main([*common, *read[:2], "--out", str(built / "texts/mimic")])
+    with pytest.raises(ConfigError, match="holds mimic: give every collection"):
+        scan.main([*common, "--out", str(built / "scan/mimic"), "--state", str(tmp_path)])
+    assert tree_bytes(built / "shards" / "mimic") == before
+
+
 def test_exit_codes_and_messages_of_the_command_line(tmp_path):
     command = [sys.executable, "-m", "pipelines.scan", "mimic", "--out", str(tmp_path / "o")]
     done = subprocess.run(
