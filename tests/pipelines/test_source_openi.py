@@ -126,4 +126,4 @@ def test_the_real_archive_with_its_four_pictures(shared):
     assert joined.codes() == {"image.missing": 7_466}
     assert joined.notes["study.no_image"] == 104
     views = [image.view for image in joined.studies["cxr1000"].images]
-    assert sorted(views) == ["frontal", "lateral", "unknown"]  # the list of views names two
+    assert sorted(views) == ["frontal", "unknown", "unknown"]  # the list of views names one a study
