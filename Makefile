@@ -33,7 +33,7 @@ $(READY): requirements.lock pyproject.toml
 
 setup: $(READY)  ## install everything into .venv
 
-demo: $(READY)  ## the whole road on made-up data: trees, shards, a model, a page (about 10 minutes)
+demo: $(READY)  ## the whole road on made-up data: trees, shards, a model, a page (about 6 minutes)
 	@if [ -f data/raw/.made ] && [ "$$(cat data/raw/.made)" = "$(STUDIES) $(SEED)" ]; then \
 	  echo "made-up trees: data/raw is there"; \
 	else \
@@ -41,10 +41,9 @@ demo: $(READY)  ## the whole road on made-up data: trees, shards, a model, a pag
 	    --seed $(SEED) --workers $(WORKERS) && echo "$(STUDIES) $(SEED)" > data/raw/.made; \
 	fi
 	@dvc repro
-	@dvc metrics show
 	@echo; echo "Look at $(CURDIR)/reports/index.html"
 
-test: $(READY)  ## the tests (about 5 minutes)
+test: $(READY)  ## the tests (about 3 minutes)
 	@python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: $(READY)  ## the tests and the slow ones
