@@ -33,7 +33,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="JSON file to write")
     flags = parser.parse_args()
     sys.path.insert(0, str(ROOT))
-    reports = list(read(flags.shared / "data" / "openi" / "NLMCXR_reports.tgz"))
+    archive = flags.shared / "data" / "openi" / "NLMCXR_reports.tgz"
+    if not archive.is_file():
+        sys.stderr.write(f"error: no {archive}: give the folder with --shared or CXR_SHARED\n")
+        return 2
+    reports = list(read(archive))
     traps = json.loads((flags.shared / "gold" / "split_traps.json").read_text(encoding="utf-8"))
     rows = [chain(reports), *splitters(reports, traps), *negation(reports)]
     for row in rows:
