@@ -26,7 +26,6 @@ from pipelines.faults import IngestError
 # What a chest film may call itself in BodyPartExamined (0018,0015); absent says nothing.
 CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "TORAX", "PORT")
 RADIOGRAPHY = ("", "CR", "DX", "RG", "RF")  # Modality (0008,0060)
-MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 
 _JPEG = imagecodecs.jpeg_decode  # baseline, extended (8 and 12 bit) and lossless process 14
 _DECODERS = {

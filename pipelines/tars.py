@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from pathlib import Path
 from typing import Any, BinaryIO
 
 
@@ -52,9 +51,3 @@ class _Digesting(io.RawIOBase):
     def tell(self) -> int:
         """Return how many bytes went through."""
         return self.size
-
-
-def members(path: Path) -> list[tuple[tarfile.TarInfo, bytes]]:
-    """Return the members of a finished tar with their bytes. Raises tarfile.TarError, EOFError."""
-    with tarfile.open(path, "r:") as tar:
-        return [(m, tar.extractfile(m).read()) for m in tar.getmembers() if m.isfile()]  # type: ignore[union-attr]
