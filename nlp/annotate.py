@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from nlp import labels as label_rules
 from nlp import models, sections, sentences, statements
 from nlp.assertions import Mention
+from nlp.cutrules import CutRule, cut
+from nlp.normality import is_normal
 from nlp.status import Filtered, FilterPolicy, Status, classify, filter_report
 
 READ = ("findings", "impression")
@@ -47,6 +49,7 @@ class Annotation:
     abnormal: str = ""  # findings and impression as the filter leaves them; "" in a normal report
     sentences: tuple[AnnotatedSentence, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
+    normal: bool = False  # the whole report, by the convention asked for (nlp.normality)
     statements: tuple[str, ...] = ()
     statement_sentences: tuple[int, ...] = ()  # which of `sentences` each statement comes from
     filtered: Filtered = NOTHING
@@ -58,22 +61,26 @@ def annotate(
     policy: FilterPolicy = KEEP_ABNORMAL,
     several: str = "last",
     model: str = "",
+    convention: str = "indexed",
+    rule: CutRule | None = None,
 ) -> Annotation:
     """Return the annotation of a report: its raw text, or a mapping of sections already cut.
 
     Findings and impression are read; `body` stands in for the findings where a report has neither.
     `several` says which of several impressions counts (sections.merge), `model` names an installed
-    spaCy model that is asked about the sentences the lexicon does not know (models.second_look).
+    spaCy model that is asked about the sentences the lexicon does not know (models.second_look),
+    `convention` what a normal report is (normality.is_normal), `rule` how to cut a raw report
+    whose headings mislead.
     """
-    raw, code = _sections_of(report, several)
+    raw, code = _sections_of(report, several, rule)
     named = {name: " ".join(text.split()) for name, text in raw.items()}
     findings, impression = _read_sections(raw)
     read = [
-        _annotated(text, name, index, model)
+        _annotated(text, name, index, judge(text, model))
         for name, section in (("findings", findings), ("impression", impression))
         for index, text in enumerate(_split(section))
     ]
-    filtered = filter_report((s.text for s in read), policy)
+    filtered = filter_report((s.text for s in read), policy, functools.partial(judge, model=model))
     said = _statements(read)
     return Annotation(
         sections=named,
@@ -81,7 +88,8 @@ def annotate(
         impression=" ".join(impression.split()),
         abnormal="" if filtered.fallback else _joined(filtered.kept),
         sentences=tuple(read),
-        labels=label_rules.from_mentions(m for s in read for m in s.mentions),
+        labels=label_rules.from_sentences(read),
+        normal=is_normal(read, convention),
         statements=tuple(said),
         statement_sentences=tuple(said.values()),
         filtered=filtered,
@@ -89,26 +97,34 @@ def annotate(
     )
 
 
-def described(annotation: Annotation, prompts: Sequence[str] = ()) -> tuple[str, str]:
+def described(
+    annotation: Annotation,
+    prompts: Sequence[str] = (),
+    fallback: Sequence[str] = ("impression", "statements", "prompt"),
+) -> tuple[str, str]:
     """Return the text that describes what is abnormal in a picture, and where it comes from.
 
     The filter's text; else, for a study that others call abnormal though no sentence does, the
-    impression, the statements, the first label prompt; ("", "") where there is nothing at all.
+    first of `fallback` that has text; ("", "") where there is nothing at all.
     """
-    choices = (
-        ("filter", annotation.abnormal),
-        ("impression", annotation.impression),
-        ("statements", " ".join(annotation.statements)),
-        ("prompt", next(iter(prompts), "")),
-    )
-    return next(((text, origin) for origin, text in choices if text), ("", ""))
+    choices = {
+        "filter": annotation.abnormal,
+        "impression": annotation.impression,
+        "statements": " ".join(annotation.statements),
+        "prompt": next(iter(prompts), ""),
+    }
+    origin = next((name for name in ("filter", *fallback) if choices[name]), "")
+    return choices.get(origin, ""), origin
 
 
-def _sections_of(report: str | Mapping[str, str], several: str) -> tuple[dict[str, str], str]:
+def _sections_of(
+    report: str | Mapping[str, str], several: str, rule: CutRule | None
+) -> tuple[dict[str, str], str]:
     """Return the named sections, line ends kept, and the reason code of a report in either form."""
     if isinstance(report, str):
         code = sections.reason(report)
-        found = () if code else sections.split(report)
+        code = "" if rule and code == "report.no_text" else code  # the rule knows where it is
+        found = () if code else cut(report, rule)
         return sections.merge(found, several, report), code
     named = {name: text for name, text in report.items() if text and text.strip()}
     for name in READ:
@@ -141,10 +157,13 @@ def _split(section: str) -> tuple[str, ...]:
     return tuple(s.text for s in sentences.split(section))
 
 
-def _annotated(text: str, section: str, index: int, model: str) -> AnnotatedSentence:
-    status: Status = classify(text)
-    if model:
-        status = models.second_look(text, status, model)
+def judge(text: str, model: str = "") -> Status:
+    """Return the status of a sentence, by the rules and then by the model where one is named."""
+    status = classify(text)
+    return models.second_look(text, status, model) if model else status
+
+
+def _annotated(text: str, section: str, index: int, status: Status) -> AnnotatedSentence:
     return AnnotatedSentence(
         text, section, index, status.status, status.subtype, status.rule, status.mentions
     )

@@ -7,48 +7,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from nlp import scope, terms
+from nlp import readings, scope, terms, windows
 from nlp.association import describes_device, of_device, structure_near, structures_of
-from nlp.discourse import Discourse
 from nlp.discourse import find as find_discourse
 from nlp.modifiers import Modifiers, modifiers_of
-from nlp.scope import ABSENT, PRESENT, Scopes
+from nlp.reach import VERBS
+from nlp.readings import Mention, Reading
+from nlp.scope import ABSENT, PRESENT, Ruling, Scopes
 from nlp.terms import Finding, Quality, Structure, Term
 
+__all__ = ["Mention", "Reading", "assertion", "mentions", "read"]
+
 _LAST_RESORT = "abnormality"
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A finding named in a sentence: what is said of it and where (characters of the sentence)."""
-
-    finding: str  # the lexicon's name
-    label: str  # CheXpert-14 or ChestX-ray14 display name, "" in the long tail
-    assertion: str  # present, absent, uncertain
-    start: int
-    end: int
-    anatomy: str = ""
-    side: str = ""  # left, right, bilateral
-    severity: str = ""
-    trigger: str = ""  # the words that made it absent or uncertain
-    implied: bool = False  # not named: "the heart is normal" denies cardiomegaly
-    device: bool = False
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A sentence as the engine understands it: what `status` decides from."""
-
-    scopes: Scopes
-    terms: tuple[Term, ...]
-    discourse: Discourse
-    mentions: tuple[Mention, ...]
-    normals: tuple[Term, ...]  # words that call a structure normal
-    devices: tuple[Term, ...]
-    hypothetical: int  # findings only named as the aim of a next step
-    versus: bool  # one of two findings is there for certain
+_COPULA = 3  # tokens: "appears to be"
+_LINKING = frozenset({"is", "are", "was", "were", "appear", "remain", "to", "be", "all"})
 
 
 def assertion(sentence: str, start: int, end: int) -> str:
@@ -56,8 +29,9 @@ def assertion(sentence: str, start: int, end: int) -> str:
 
     Raises ValueError where the span holds no word.
     """
-    scopes = scope.read(sentence)
-    first, last = _token_span(scopes, start, end)
+    near, shift = windows.around(sentence, start, end)
+    scopes = scope.read(near)
+    first, last = _token_span(scopes, start - shift, end - shift)
     return scope.rule(scopes, first, last).assertion
 
 
@@ -73,9 +47,17 @@ def mentions(sentence: str) -> tuple[Mention, ...]:
     return read(sentence).mentions
 
 
-@functools.lru_cache(maxsize=32768)
 def read(sentence: str) -> Reading:
-    """Return the whole reading of `sentence`; the same wording is read once."""
+    """Return the whole reading of `sentence`, in windows where it is longer than any sentence."""
+    parts = windows.pieces(sentence)
+    if len(parts) == 1:
+        return _read(sentence)
+    return readings.join(sentence, [(_read(sentence[a:b]), a) for a, b in parts])
+
+
+@functools.lru_cache(maxsize=32768)
+def _read(sentence: str) -> Reading:
+    """Return the reading of one window; the same wording is read once."""
     scopes = scope.read(sentence)
     found = terms.find(scopes.tokens)
     discourse = find_discourse(scopes.tokens)
@@ -132,7 +114,7 @@ def _finding_of(entries: tuple[Quality, ...], place: Structure | None) -> str:
 def _mention(
     scopes: Scopes, found: tuple[Term, ...], term: Term, finding: Finding, place: Structure | None
 ) -> Mention:
-    ruling = scope.rule(scopes, term.start, term.end)
+    ruling = _within_limits(scopes, found, term) or scope.rule(scopes, term.start, term.end)
     extra = modifiers_of(scopes, found, term)
     return Mention(
         finding.name,
@@ -145,6 +127,20 @@ def _mention(
         extra.severity,
         ruling.trigger,
     )
+
+
+def _within_limits(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Ruling | None:
+    """Return a denial where the finding itself is the subject of a normal predicate.
+
+    "Vascular engorgement is within normal limits" grants that there is none to speak of.
+    """
+    for other in found:
+        if other.kind == "normal" and 0 < other.start - term.end <= _COPULA:
+            between = {t.word for t in scopes.tokens[term.end : other.start]}
+            if between <= _LINKING and not between.isdisjoint(VERBS):
+                words = scopes.words(other.start, other.end)
+                return Ruling(ABSENT, words, "normal_predicate")
+    return None
 
 
 def _broken(

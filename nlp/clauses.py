@@ -35,7 +35,8 @@ def abnormal_part(sentence: str) -> str:
 
 
 def _parts(sentence: str) -> list[str]:
-    return [p for p in _JOINT.split(sentence) if p.strip()]
+    joined = " ".join(sentence.split())  # runs of blanks would cost the pattern their square
+    return [p for p in _JOINT.split(joined) if p.strip()]
 
 
 def _is_normal(part: str) -> bool:

@@ -29,15 +29,29 @@ class CutRule:
 
 
 def load(path: Path) -> Mapping[str, CutRule]:
-    """Return study -> rule; ValueError names the study whose line cannot be read."""
-    rows: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    loaded = {}
-    for study, row in rows.items():
-        try:
-            loaded[str(study)] = CutRule(**row)
-        except TypeError as error:
-            raise ValueError(f"{path}: {study}: wants section, start, end only") from error
-    return loaded
+    """Return study -> rule; ValueError names the entry that cannot be read, by its number."""
+    try:
+        rows: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML") from error
+    if not isinstance(rows, Mapping):
+        raise ValueError(f"{path}: expected a line a study")  # noqa: TRY004 - the file is wrong
+    return {
+        str(study): _rule(row, f"{path}: entry {number}")
+        for number, (study, row) in enumerate(rows.items(), start=1)
+    }
+
+
+def _rule(row: Any, where: str) -> CutRule:
+    try:
+        rule = CutRule(**row)
+    except TypeError:
+        raise ValueError(f"{where}: wants section, start, end only") from None
+    if not all(isinstance(n, int) for n in (rule.start, rule.end)) or not (
+        rule.start == rule.end == -1 or 0 <= rule.start <= rule.end
+    ):
+        raise ValueError(f"{where}: start and end are characters of the file, start first")
+    return rule
 
 
 def cut(text: str, rule: CutRule | None) -> tuple[Section, ...]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from nlp import lexicon, terms
 from nlp.assertions import Mention
+from nlp.normality import Judged
 from nlp.scope import ABSENT, PRESENT, UNCERTAIN
 
 POSITIVE, NEGATIVE, UNSURE = 1, 0, -1
@@ -91,6 +92,26 @@ def from_mentions(mentions: Iterable[Mention]) -> dict[str, int]:
     if said:
         merged[NO_FINDING] = POSITIVE if is_normal else NEGATIVE
     return dict(sorted(merged.items()))
+
+
+def from_sentences(sentences: Sequence[Judged]) -> dict[str, int]:
+    """Return the labels of a report's sentences: those of its mentions, and No Finding by status.
+
+    A status may know more than the mentions: "Chest unremarkable." names no finding and is normal,
+    a predicate the lexicon lacks is none either and is not.
+    """
+    merged = from_mentions(m for s in sentences for m in s.mentions)
+    statuses = {s.status for s in sentences}
+    if statuses & {"abnormal", "uncertain"}:
+        merged[NO_FINDING] = NEGATIVE
+    elif "normal" in statuses or NO_FINDING in merged:
+        merged[NO_FINDING] = POSITIVE
+    return dict(sorted(merged.items()))
+
+
+def is_abnormal(labels: Mapping[str, int]) -> bool:
+    """Whether anything but a device is positive or uncertain in a study's labels."""
+    return any(state != NEGATIVE for n, state in labels.items() if n not in (NO_FINDING, DEVICES))
 
 
 def _softened(finding: str, state: int) -> int:

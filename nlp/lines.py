@@ -12,9 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from nlp.annotate import AnnotatedSentence, Annotation, annotate
+from nlp.annotate import AnnotatedSentence, Annotation, annotate, judge
 from nlp.assertions import Mention
-from nlp.status import classify
+from nlp.normality import CONVENTIONS
 
 OK, BAD_DATA = 0, 65
 _COLOURS = {"normal": "green", "abnormal": "red", "uncertain": "yellow", "nonfinding": "dim"}
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number, line in enumerate(sys.stdin, start=1):
         if not line.strip():
             continue
-        row = _row(line, number, flags.model)
+        row = _row(line, number, flags.model, flags.normal)
         result = BAD_DATA if row.get("code") == "line.unreadable" else result
         if flags.source:
             row["source"] = flags.source
@@ -54,10 +54,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="an installed spaCy model that extends the lexicon",
     )
+    parser.add_argument(
+        "--normal",
+        choices=CONVENTIONS,
+        default=CONVENTIONS[0],
+        help="what a normal report may name: nothing an indexer would code, or devices too",
+    )
     return parser
 
 
-def _row(line: str, number: int, model: str) -> dict[str, Any]:
+def _row(line: str, number: int, model: str, convention: str) -> dict[str, Any]:
     """Return the answer to one line; an unreadable one is told by its number only."""
     try:
         given = json.loads(line)
@@ -67,14 +73,14 @@ def _row(line: str, number: int, model: str) -> dict[str, Any]:
         return {"line": number, "code": "line.unreadable"}
     key = {"id": given["id"]} if "id" in given else {}
     if "sentence" in given:
-        return key | sentence_row(str(given["sentence"]))
+        return key | sentence_row(str(given["sentence"]), model)
     report = given.get("sections") or str(given.get("text", ""))
-    return key | report_row(annotate(report, model=model))
+    return key | report_row(annotate(report, model=model, convention=convention))
 
 
-def sentence_row(text: str) -> dict[str, Any]:
+def sentence_row(text: str, model: str = "") -> dict[str, Any]:
     """Return the JSON form of one sentence taken alone."""
-    status = classify(text)
+    status = judge(text, model)
     return {
         "sentence": text,
         "status": status.status,
@@ -93,6 +99,7 @@ def report_row(annotation: Annotation) -> dict[str, Any]:
         "sentences": [_sentence(s) for s in annotation.sentences],
         "abnormal": annotation.abnormal,
         "labels": annotation.labels,
+        "normal": annotation.normal,
         "statements": [
             {"text": text, "sentence": place}
             for text, place in zip(

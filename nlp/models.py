@@ -7,6 +7,8 @@ unsure; its entities become mentions with the assertion that our scopes give the
 from __future__ import annotations
 
 import functools
+import hashlib
+from pathlib import Path
 from typing import Any
 
 from nlp.assertions import Mention, assertion
@@ -28,6 +30,17 @@ def _pipeline(name: str) -> Any:
             f"spaCy model {name!r} is not installed: install it from its publisher's own release "
             "page, or leave texts.model empty"
         ) from error
+
+
+@functools.lru_cache(maxsize=4)
+def identity(name: str) -> str:
+    """Return the sha256 over the files of the pipeline `name`; ValueError as `_pipeline`."""
+    folder = Path(_pipeline(name).path)
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()}\0{content}\0".encode())
+    return total.hexdigest()
 
 
 def mentions(sentence: str, model: str) -> tuple[Mention, ...]:

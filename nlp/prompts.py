@@ -20,6 +20,7 @@ from nlp import lexicon
 from nlp.labels import CHESTXRAY14, CHEXPERT14, NO_FINDING
 
 _POLARITY = {1: "positive", 0: "negative", -1: "uncertain"}
+_SAID = ("frames", "names", "no_finding")  # a part of a product may be left out, these may not
 BANKS = ("pair", "there_is", "frames", "products")
 
 
@@ -37,24 +38,48 @@ class Bank:
 def own_bank(path: str = "") -> Bank:
     """Return our own bank, or the user's file of the same shape at `path`.
 
-    Raises ValueError naming what an own file lacks.
+    Raises ValueError naming what an own file lacks, FileNotFoundError where there is none.
     """
     raw = _raw(path)
-    missing = {"frames", "names", "no_finding"} - set(raw)
-    if missing:
-        raise ValueError(f"{path}: a prompt bank also needs {', '.join(sorted(missing))}")
-    return Bank(
-        {k: tuple(v) for k, v in raw["frames"].items()},
-        {k: tuple(v) for k, v in raw["names"].items()},
-        {k: tuple(v) for k, v in raw["no_finding"].items()},
-        {k: {p: tuple(w) for p, w in v.items()} for k, v in raw.get("products", {}).items()},
+    bank = Bank(
+        _wordings(raw, "frames", path),
+        _wordings(raw, "names", path),
+        _wordings(raw, "no_finding", path),
+        {label: _wordings(raw["products"], label, path) for label in raw.get("products", ())},
     )
+    for label, parts in bank.products.items():
+        if set(parts) != {"severity", "subtype", "location"}:
+            raise ValueError(f"{path}: products: {label} needs severity, subtype and location")
+    for name in ("frames", "no_finding"):
+        lacking = set(_POLARITY.values()) - set(getattr(bank, name))
+        if lacking:
+            raise ValueError(f"{path}: {name} also needs {', '.join(sorted(lacking))}")
+    if any("{x}" not in frame for frames in bank.frames.values() for frame in frames):
+        raise ValueError(f"{path}: every frame needs {{x}}, the place of the finding's name")
+    return bank
+
+
+def _wordings(raw: Any, part: str, path: str) -> dict[str, tuple[str, ...]]:
+    """Return one part of a bank; an empty list or text would make an empty prompt."""
+    rows = raw.get(part) if isinstance(raw, Mapping) else None
+    if not isinstance(rows, Mapping):
+        message = f"{path}: a prompt bank needs frames, names and no_finding; it lacks {part}"
+        raise ValueError(message)  # noqa: TRY004 - the file is wrong
+    for name, words in rows.items():
+        if not isinstance(words, list) or not words:
+            raise ValueError(f"{path}: {part}: {name} needs a list of texts")
+        if part in _SAID and not all(str(w).strip() for w in words):
+            raise ValueError(f"{path}: {part}: {name} needs texts, none of them empty")
+    return {name: tuple(words) for name, words in rows.items()}
 
 
 def _raw(path: str) -> Any:
     if not path:
         return lexicon.load("prompts")
-    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    try:
+        return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML") from error
 
 
 def texts(label: str, polarity: str, prompts: Bank | None = None) -> tuple[str, ...]:
@@ -125,26 +150,30 @@ def _denied(labels: Mapping[str, int], said: Sequence[tuple[str, int]]) -> list[
     return [n for n in family if n not in named and n not in (NO_FINDING, "Support Devices")]
 
 
-def zero_shot(label: str, bank: str = "pair") -> tuple[tuple[str, ...], tuple[str, ...]]:
+def zero_shot(
+    label: str, bank: str = "pair", prompts: Bank | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the positive and negative prompts of a label, of any name.
 
-    pair: "edema" / "no edema"; there_is: "There is edema" / "There is no edema"; frames: all our
-    frames; products: severity x subtype x location where the lexicon has them, else as there_is.
+    pair: "edema" / "no edema"; there_is: "There is edema" / "There is no edema"; frames: all the
+    frames; products: severity x subtype x location where the bank has them, else as there_is.
+    `prompts` is a user's bank in place of ours.
     """
+    chosen = prompts or own_bank()
     name = label.lower()
     if bank == "pair":
         return (name,), (f"no {name}",)
     if bank == "frames":
-        return texts(label, "positive"), texts(label, "negative")
-    if bank == "products" and label in own_bank().products:
-        return products(label), (f"There is no {name}",)
+        return texts(label, "positive", chosen), texts(label, "negative", chosen)
+    if bank == "products" and label in chosen.products:
+        return products(label, chosen), (f"There is no {name}",)
     if bank in ("there_is", "products"):
         return (f"There is {name}",), (f"There is no {name}",)
     raise ValueError(f"prompt bank must be one of {BANKS}, not {bank!r}")
 
 
-def products(label: str) -> tuple[str, ...]:
+def products(label: str, prompts: Bank | None = None) -> tuple[str, ...]:
     """Return severity x subtype x location of a label, in a fixed order."""
-    parts = own_bank().products[label]
+    parts = (prompts or own_bank()).products[label]
     rows = itertools.product(parts["severity"], parts["subtype"], parts["location"])
     return tuple(" ".join(p for p in row if p) for row in rows)

@@ -8,25 +8,21 @@ a finding, so it serves any clinical English.
 from __future__ import annotations
 
 import bisect
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nlp import lexicon
-from nlp.phrases import Hit, Phrases
+from nlp import cues, lexicon
+from nlp.phrases import Hit
 from nlp.reach import JOINERS, STOP_MARKS, VERBS, reach_ends
 from nlp.tokens import Token, tokenize
 
 PRESENT, ABSENT, UNCERTAIN = "present", "absent", "uncertain"
 _DENIALS = ("absent_after", "absent_list", "absent_next")
 _FORWARD = (*_DENIALS, "present_after", "uncertain_after")
-_BACKWARD = ("absent_before", "present_before", "uncertain_before")
+_BACKWARD = ("absent_before", "absent_suffix", "present_before", "uncertain_before")
 _LINKS = lexicon.words("grammar", "links")
 _CLAUSE_STARTS = lexicon.words("grammar", "clause_starts")
-_OTHER_FILMS = lexicon.words("grammar", "other_films")
-
-
 _BACK_REACH = 40  # tokens; nobody writes "is not seen" further from what is not
 _BACK_CUES = 4
 
@@ -55,18 +51,11 @@ class Scopes:
         return self.text[self.tokens[start].start : self.tokens[end - 1].end]
 
 
-@functools.cache
-def _cue_phrases() -> Phrases:
-    table = lexicon.load("cues")
-    entries = [(phrase, category) for category, phrases in table.items() for phrase in phrases]
-    return Phrases(entries, fillers=lexicon.load("modifiers")["fillers"])
-
-
 def read(text: str) -> Scopes:
     """Return `text` with its cues and the places where their reach ends."""
     tokens = tokenize(text)
-    cues = tuple(_as_answer(tokens, cue) for cue in _cue_phrases().find(tokens))
-    return Scopes(text, tokens, cues, *reach_ends(text, tokens, cues))
+    found = cues.find(tokens)
+    return Scopes(text, tokens, found, *reach_ends(text, tokens, found))
 
 
 def rule(scopes: Scopes, start: int, end: int) -> Ruling:
@@ -78,14 +67,15 @@ def rule(scopes: Scopes, start: int, end: int) -> Ruling:
     inside = _inside(scopes, start, end)
     if inside is not None:
         return inside
+    start = _past_cue(scopes, start, end)
     before = _before(scopes, start)
     after = _after(scopes, end)
     denial = _nearest(before, (*_DENIALS, "present_after"))
     verdict = _of(denial, _DENIALS, ABSENT, scopes)
     if verdict:
         return verdict
-    denial = _nearest(after[::-1], ("absent_before", "present_before"))
-    verdict = _of(denial, ("absent_before",), ABSENT, scopes)
+    denial = _nearest(after[::-1], ("absent_before", "absent_suffix", "present_before"))
+    verdict = _of(denial, ("absent_before", "absent_suffix"), ABSENT, scopes)
     if verdict:
         return verdict
     hedge = _nearest(before, ("uncertain_after",)) or _nearest(after[::-1], ("uncertain_before",))
@@ -135,6 +125,14 @@ def _inside(scopes: Scopes, start: int, end: int) -> Ruling | None:
     return None
 
 
+def _past_cue(scopes: Scopes, start: int, end: int) -> int:
+    """Return where a span goes on that begins with the tail of a cue ("no [evidence of gout]")."""
+    for cue in scopes.cues:
+        if cue.start < start < cue.end < end:
+            return cue.end
+    return start
+
+
 def _nearest(cues: Sequence[Hit], categories: tuple[str, ...]) -> Hit | None:
     """Return the last of `cues` in any of `categories`."""
     for cue in reversed(cues):
@@ -174,6 +172,8 @@ def _reaches_back(scopes: Scopes, cue: Hit, end: int) -> bool:
     if not any(value in _BACKWARD for value in cue.values):
         return False
     tokens = scopes.tokens
+    if "absent_suffix" in cue.values:
+        return cue.start == end and _is_suffix(scopes, cue)
     is_pair = tokens[cue.start].word in ("versus", "vs")
     for place in range(cue.start - 1, end - 1, -1):
         word = tokens[place].word
@@ -188,22 +188,12 @@ def _reaches_back(scopes: Scopes, cue: Hit, end: int) -> bool:
     return True
 
 
-def _as_answer(tokens: tuple[Token, ...], cue: Hit) -> Hit:
-    """Let a bare "no" at the end answer what stands before it: "Pneumothorax: No."."""
-    is_last = all(t.word in STOP_MARKS for t in tokens[cue.end :])
-    if cue.start and is_last and [t.word for t in tokens[cue.start : cue.end]] == ["no"]:
-        return Hit(cue.start, cue.end, ("absent_before",))
-    if "absent_before" in cue.values and _is_of_one_view(tokens[cue.end : cue.end + 6]):
-        return Hit(cue.start, cue.end, ("present_before",))
-    return cue
-
-
-def _is_of_one_view(following: tuple[Token, ...]) -> bool:
-    """Whether "not seen" is only said of one view or of an older study: then it denies nothing."""
-    words = [t.word for t in following]
-    if not words or words[0] not in ("on", "in"):
-        return False
-    return any(w in _OTHER_FILMS for w in words) and not any(w in ("or", "and") for w in words)
+def _is_suffix(scopes: Scopes, cue: Hit) -> bool:
+    """Whether "free" closes its word: "seizure-free", "pain free since"; not "free air"."""
+    if scopes.text[scopes.tokens[cue.start].start - 1] == "-":
+        return True
+    following = scopes.tokens[cue.end : cue.end + 1]
+    return not following or following[0].word in cues.AFTER_PREDICATE
 
 
 def _joins_back(scopes: Scopes, place: int, cue_start: int) -> bool:

@@ -1,9 +1,10 @@
 """Score: gold files in, the engine's confusion table and errors out.
 
-    python -m nlp.score FILE... [--errors] [--json]
+    python -m nlp.score FILE... [--reports FILE...] [--normal WHAT] [--errors] [--json]
 
 Reads .tsv/.csv with the columns label and sentence, .json traps (text, expect: a list of sentences
-or a mapping of sections), and *.jsonl truth files (rows with "sentences": text, section, status).
+or a mapping of sections), *.jsonl truth files (rows with "sentences": text, section, status), and
+.csv tables of labels a report, for which --reports gives the reports (nlp.report_score).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlp import sections, sentences
+from nlp import report_score, sections, sentences
+from nlp.normality import CONVENTIONS
 from nlp.status import STATUSES, classify
 
 
@@ -38,22 +40,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help=".tsv .csv .json .jsonl"
     )
+    parser.add_argument(
+        "--reports",
+        nargs="+",
+        type=Path,
+        default=(),
+        metavar="FILE",
+        help="JSON lines of the reports that a table of labels is about",
+    )
+    parser.add_argument("--normal", choices=CONVENTIONS, default=CONVENTIONS[0])
     parser.add_argument("--errors", action="store_true", help="print each error with its text")
     parser.add_argument("--json", action="store_true", help="print the measures as JSON only")
     flags = parser.parse_args(arguments)
     measures = {}
     for path in flags.files:
+        cases: list[Case] = []
         try:
-            cases = list(read(path))
+            if report_score.is_label_table(path):
+                found = report_score.measure(path, flags.reports, flags.normal)
+            else:
+                cases = list(read(path))
+                found = measure(cases)
         except (KeyError, ValueError, OSError) as error:
-            sys.stderr.write(f"{path}: cannot be scored: {type(error).__name__}\n")
+            sys.stderr.write(f"{path}: cannot be scored: {_reason(error)}\n")
             return 2
-        measures[path.name] = measure(cases)
+        measures[path.name] = found
         if not flags.json:
-            sys.stdout.write(_table(path.name, cases, measures[path.name], flags.errors))
+            sys.stdout.write(_table(path.name, cases, found, flags.errors))
     if flags.json:
         sys.stdout.write(json.dumps(measures, sort_keys=True, indent=1) + "\n")
     return 0
+
+
+def _reason(error: Exception) -> str:
+    """Return why, unless the words may come from a report (json quotes what it cannot read)."""
+    is_ours = type(error) is ValueError
+    return str(error) if is_ours else type(error).__name__
 
 
 def read(path: Path) -> Iterable[Case]:
@@ -121,7 +143,8 @@ def _table(name: str, cases: Sequence[Case], measures: dict[str, float], with_er
     wanted = [s for s in (*STATUSES, "right") if any(c.wanted == s for c in cases)]
     got = [s for s in (*STATUSES, "right", "wrong") if any(c.got == s for c in cases)]
     lines = [f"{name}: " + "  ".join(f"{k} {v:.4g}" for k, v in measures.items())]
-    lines.append(f"{'wanted / got':<14}" + "".join(f"{g:>12}" for g in got))
+    if cases:
+        lines.append(f"{'wanted / got':<14}" + "".join(f"{g:>12}" for g in got))
     lines += [f"{w:<14}" + "".join(f"{counts[w, g]:>12}" for g in got) for w in wanted]
     if with_errors:
         lines += [

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from nlp import lexicon
+from nlp import lexicon, windows
 
 _TITLES = lexicon.words("grammar", "titles")
 _UNITS = lexicon.words("grammar", "units")
@@ -21,10 +21,6 @@ _MARKER = re.compile(r"(?:\(?\d{1,2}[.)]|[-*•●▪–])(?=\s)")
 _BREAK = re.compile(r"\n[ \t]*(?=\n)|\n")
 _CLOSERS = "\"')]}"
 _OPEN_ENDS = lexicon.words("grammar", "open_ends")
-
-
-# no prose runs longer; it bounds the cost of what is no prose (scope is cubic in the worst case)
-MAX_CHARACTERS = 1200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +49,11 @@ def split(text: str) -> tuple[Sentence, ...]:
 
 
 def _bounded(text: str, ends: Iterable[int]) -> Iterator[int]:
-    """Yield `ends`, and between them a cut at a blank wherever a sentence runs on too long."""
+    """Yield `ends`, and between them a cut wherever a sentence runs on longer than prose does."""
     last = 0
     for end in ends:
-        while end - last > MAX_CHARACTERS:
-            blank = text.rfind(" ", last + 1, last + MAX_CHARACTERS)
-            last = blank if blank > last else last + MAX_CHARACTERS
-            yield last
+        yield from (last + cut for _, cut in windows.pieces(text[last:end]))
         last = end
-        yield end
 
 
 def _trim(text: str, start: int, end: int) -> Sentence | None:

@@ -7,7 +7,7 @@ report teaches the model nothing about that picture, so it goes; what is hedged 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from nlp.clauses import abnormal_part
@@ -38,14 +38,18 @@ class Filtered:
     fallback: str = ""  # "" or which one filled an empty result: "normal_report", "nothing_left"
 
 
-def filter_report(sentences: Iterable[str], policy: FilterPolicy = FilterPolicy()) -> Filtered:
-    """Return what is left of a report's sentences under `policy`.
+def filter_report(
+    sentences: Iterable[str],
+    policy: FilterPolicy = FilterPolicy(),
+    judge: Callable[[str], Status] = classify,
+) -> Filtered:
+    """Return what is left of a report's sentences under `policy`; `judge` gives each its status.
 
     Where nothing abnormal is said the report is normal: its findings and normal sentences stay
     (fallback "normal_report"), since dropping them would leave a study without text.
     """
     texts = tuple(sentences)
-    statuses = [classify(text) for text in texts]
+    statuses = [judge(text) for text in texts]
     if not any(s.status in ("abnormal", "uncertain") for s in statuses):
         return _of_normal_report(texts, statuses, policy)
     kept, dropped, why = [], [], []

@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 
 from nlp.assertions import assertion, mentions
 
-# Own sentences from many clinics; the brackets mark the span that is asked about.
-SPANS = list(
-    csv.DictReader(
-        (Path(__file__).parent / "spans.tsv").open(encoding="utf-8"),
+# Own sentences from many clinics; the brackets mark the span that is asked about. Those of
+# clinic.tsv were written in batches, each before the engine had read any of it; what it made of
+# them at first sight is README's figure, here they all have to be right.
+SPANS = [
+    row
+    for name in ("spans", "clinic")
+    for row in csv.DictReader(
+        (Path(__file__).parent / f"{name}.tsv").open(encoding="utf-8"),
         delimiter="\t",
         quoting=csv.QUOTE_NONE,
     )
-)
+]
 
 
 @pytest.mark.parametrize("row", SPANS, ids=[row["sentence"][:60] for row in SPANS])
@@ -68,7 +72,7 @@ def test_what_a_mention_tells() -> None:
     assert (mention.label, mention.side, mention.severity) == ("Pleural Effusion", "left", "small")
     (mention,) = mentions("No right pneumothorax.")
     assert (mention.side, mention.trigger) == ("right", "No")
-    (mention,) = mentions("Calcified granuloma in the left upper lobe.")
+    (mention,) = mentions("Calcified granuloma of the left upper lobe.")
     assert (mention.anatomy, mention.side) == ("upper lobe", "left")
 
 

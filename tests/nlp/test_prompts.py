@@ -99,6 +99,8 @@ def test_a_users_bank(tmp_path: Path) -> None:
     )
     bank = prompts.own_bank(str(path))
     assert texts("Edema", "positive", bank) == ("Wet lungs!",)
+    assert zero_shot("Edema", "frames", bank) == (("Wet lungs!",), ("No wet lungs!",))
+    assert zero_shot("Atelectasis", "products", bank)[0] == ("There is atelectasis",)
     assert report_prompts(
         {"No Finding": 1}, k=1, seed=0, epoch=0, key="", negatives=0, prompts=bank
     ) == ("fine",)
