@@ -7,70 +7,76 @@ under its name only when it is whole and on the disk.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines import fingerprints, parts, paths, pixels, samples, storage
-from pipelines.faults import DataError, IngestError
+from pipelines import fingerprints, parts, pixels, samples, storage
+from pipelines.desk import Desk
+from pipelines.faults import IngestError
 from pipelines.inventory import sample_key
+from pipelines.members import OldPictures
+from pipelines.originals import Originals
 from pipelines.params import Shards
+from pipelines.placing import placement
+from pipelines.receipts import Sample
 from pipelines.records import Image, Reject, Study, key_hash, reject, study_from_json
+from pipelines.reuse import Made
 from pipelines.tars import TarWriter
+
+# What failed with these may do better next time: such a tar is not taken over as it is.
+PASSING = ("image.io", "image.digest", "decode.crash", "decode.timeout")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One image that is to become a sample, and the digests of what decides its bytes."""
+
+    study: Study
+    image: Image
+    texts: Mapping[str, Any]
+    digests: Sample
+
+    @property
+    def picture(self) -> str:
+        """The fingerprint of the encoded picture."""
+        return self.digests.image
+
+
+@dataclass
+class Tally:
+    """What has come together of a part while its tar is written."""
+
+    samples: list[Sample] = field(default_factory=list)
+    studies: set[str] = field(default_factory=set)
+    patients: set[str] = field(default_factory=set)
+    rejects: list[Reject] = field(default_factory=list)
+    decoded: int = 0
+    copied: int = 0
 
 
 @dataclass(frozen=True)
 class ShardOfPart:
-    """Build the tar of a part; called with the part's name, returns its manifest line."""
+    """A PartWork (reuse.py): the tar of a part, from its inventory and its texts."""
 
-    root: str
+    originals: Originals
     scan: str
     texts: str
-    out: str
     counts: Mapping[str, int]
     salt: str
     shards: Shards
 
-    def __call__(self, part: str) -> dict[str, Any]:
-        """Write the part's tar (none for a part without samples); return line and rejects."""
-        made: list[tuple[str, str]] = []
-        studies: set[str] = set()
-        patients: set[str] = set()
-        rejects: list[Reject] = []
-        path = Path(self.out) / parts.split_of(part) / f"{part}.tar"
-        with storage.replacing(path) as stream:
-            tar = TarWriter(stream)
-            for study, image, texts in self._listed(part):
-                try:
-                    key, members = self._sample(study, image, texts)
-                except IngestError as error:
-                    rejects.append(reject(sample_key(study, image), error.code, "shards"))
-                    continue
-                for name, data in members:
-                    tar.add(name, data)
-                made.append((key, samples.fingerprint(study, image, texts, self.shards)))
-                studies.add(study.key)
-                patients.add(study.patient)
-            sha256, size = tar.finish()
-        if not made:
-            path.unlink()
-        line = {
-            "name": path.name,
-            "split": parts.split_of(part),
-            "fingerprint": fingerprints.shard(self.counts, self.salt, made),
-            "sha256": sha256 if made else "",
-            "bytes": size if made else 0,
-            "samples": len(made),
-            "studies": len(studies),
-            "patients": len(patients),
-            "rejects": dict(sorted(Counter(r.code for r in rejects).items())),
-        }
-        return {"line": line, "rejects": [dataclasses.asdict(r) for r in rejects]}
+    def file(self, part: str) -> str:
+        """Return the tar's path in the output."""
+        return f"{parts.split_of(part)}/{part}.tar"
 
-    def _listed(self, part: str) -> Iterator[tuple[Study, Image, Mapping[str, Any]]]:
+    def fingerprint(self, part: str) -> str:
+        """Return the fingerprint of the part's tar; no picture is read."""
+        return self._fingerprint(self.wanted(part))
+
+    def wanted(self, part: str) -> Iterator[Wanted]:
         """Yield every image whose study has texts, in the order of the tar."""
         written = Path(self.texts) / f"{part}.jsonl"
         texts = {row["key"]: row for row in storage.read_records(written)}
@@ -78,27 +84,125 @@ class ShardOfPart:
             for study in map(study_from_json, lines):
                 if study.key in texts:  # the others were rejected, and counted, by `texts`
                     for image in sorted(study.images, key=lambda image: image.key):
-                        yield study, image, texts[study.key]
+                        yield self._one_wanted(study, image, texts[study.key])
 
-    def _sample(
-        self, study: Study, image: Image, texts: Mapping[str, Any]
-    ) -> tuple[str, list[tuple[str, bytes]]]:
-        key = samples.key_of(study, image)
-        samples.caption(texts, self.shards)  # before the costly part
-        path = paths.inside(Path(self.root), image.path)
+    def make(self, part: str, path: Path, old: OldPictures, desk: Desk) -> Made:
+        """Write the part's tar, none for a part without samples."""
+        tally = Tally()
+        wanted = list(self.wanted(part))
+        old.expect({item.picture for item in wanted})
+        with storage.replacing(path) as stream:
+            digesting: Any = storage.Md5(stream)
+            tar = TarWriter(digesting)
+            for item in wanted:
+                self._add(tar, item, old, desk, tally)
+            sha256, size = tar.finish()
+        written = any(sample.written for sample in tally.samples)
+        if not written:
+            path.unlink()
+        return Made(
+            sha256=sha256 if written else "",
+            md5=digesting.hexdigest() if written else "",
+            bytes=size if written else 0,
+            result=_result(path, self._fingerprint(wanted), tally, sha256, size),
+            samples=tuple(tally.samples),
+            lasting=not any(lost.code in PASSING for lost in tally.rejects),
+            decoded=tally.decoded,
+            copied=tally.copied,
+        )
+
+    def _one_wanted(self, study: Study, image: Image, texts: Mapping[str, Any]) -> Wanted:
+        picture = fingerprints.image(image.sha256, self.shards)
+        whole = samples.fingerprint(study, image, texts, self.shards)
+        key = sample_key(study, image)
+        return Wanted(study, image, texts, Sample(key, image.sha256, picture, whole))
+
+    def _fingerprint(self, wanted: Iterable[Wanted]) -> str:
+        # what is too large to decode decides no picture, but which pictures there are
+        limits = {"max_megapixels": self.shards.max_megapixels}
+        pairs = [(item.digests.key, item.digests.sample) for item in wanted]
+        return fingerprints.shard(self.counts, self.salt, limits, pairs)
+
+    def _add(
+        self, tar: TarWriter, item: Wanted, old: OldPictures, desk: Desk, tally: Tally
+    ) -> None:
+        """Add one sample to the tar, or a reject to the tally."""
         try:
-            data = path.read_bytes()
-        except OSError:
-            raise IngestError("image.unreadable") from None
-        if hashlib.sha256(data).hexdigest() != image.sha256:
-            raise DataError(
-                "source.changed: a picture is not the one in the inventory; run scan again "
-                f"({key_hash(key)})"
-            )
-        encoded = pixels.encode(data, _suffix(path), self.shards)
-        sample = samples.document(study, image, texts, encoded, self.shards)
-        return key, samples.members(key, sample, encoded.data, self.shards.format)
+            samples.key_of(item.study, item.image)
+            samples.caption(item.texts, self.shards)  # before the costly part
+            encoded = self._picture(item, old, desk, tally)
+        except IngestError as error:
+            tally.rejects.append(reject(item.digests.key, error.code, "shards"))
+            tally.samples.append(_short(item.digests, written=False))
+            return
+        for name, data in members_of(item.study, item.image, item.texts, encoded, self.shards):
+            tar.add(name, data)
+        tally.samples.append(_short(item.digests, written=True))
+        tally.studies.add(item.study.key)
+        tally.patients.add(item.study.patient)
+
+    def _picture(self, item: Wanted, old: OldPictures, desk: Desk, tally: Tally) -> pixels.Encoded:
+        """Return the picture out of an earlier tar, else decoded. Raises IngestError."""
+        picture = old.find(item.picture)
+        if picture is None:
+            with desk.holding(key_hash(item.digests.key)):
+                encoded = picture_of(self.originals, item.image, self.shards)
+            tally.decoded += 1
+            return encoded
+        tally.copied += 1
+        width, height = picture.facts["source_width"], picture.facts["source_height"]
+        where = placement(width, height, self.shards)
+        return pixels.Encoded(picture.data, dict(picture.facts), where)
 
 
-def _suffix(path: Path) -> str:
-    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+def _result(path: Path, fingerprint: str, tally: Tally, sha256: str, size: int) -> dict[str, Any]:
+    """Return the part's line of the manifest and its rows of the reject file."""
+    written = sum(sample.written for sample in tally.samples)
+    line = {
+        "name": path.name,
+        "split": parts.split_of(path.stem),
+        "fingerprint": fingerprint,
+        "sha256": sha256 if written else "",
+        "bytes": size if written else 0,
+        "samples": written,
+        "studies": len(tally.studies),
+        "patients": len(tally.patients),
+        "rejects": dict(sorted(Counter(lost.code for lost in tally.rejects).items())),
+    }
+    return {"line": line, "rejects": [dataclasses.asdict(lost) for lost in tally.rejects]}
+
+
+def sample_of(
+    root: Path, study: Study, image: Image, texts: Mapping[str, Any], shards: Shards
+) -> tuple[str, list[tuple[str, bytes]]]:
+    """Return (key, [(member name, bytes)]) of one sample, made from its sources.
+
+    Raises IngestError with the code of what cannot be used, DataError for a changed file.
+    """
+    key = samples.key_of(study, image)
+    encoded = picture_of(Originals(str(root)), image, shards)
+    return key, members_of(study, image, texts, encoded, shards)
+
+
+def picture_of(originals: Originals, image: Image, shards: Shards) -> pixels.Encoded:
+    """Return the encoded picture of an image. Raises what Originals.read and pixels.encode do."""
+    path = Path(image.path)
+    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    return pixels.encode(originals.read(image), suffix, shards)
+
+
+def members_of(
+    study: Study,
+    image: Image,
+    texts: Mapping[str, Any],
+    encoded: pixels.Encoded,
+    shards: Shards,
+) -> list[tuple[str, bytes]]:
+    """Return the (name, bytes) of a sample's three members."""
+    sample = samples.document(study, image, texts, encoded, shards)
+    return samples.members(samples.key_of(study, image), sample, encoded.data, shards.format)
+
+
+def _short(sample: Sample, *, written: bool) -> Sample:
+    """Return the sample as receipts keep it: 16 hex digits tell what moved."""
+    return Sample(sample.key, sample.source[:16], sample.image[:16], sample.sample[:16], written)

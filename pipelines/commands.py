@@ -1,19 +1,16 @@
-"""What the command modules share: flags, the progress bar, the table at the end."""
+"""What the command modules share: flags, the checks of folders, the table at the end."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from pipelines.faults import ConfigError
@@ -37,18 +34,32 @@ def parser(name: str, about: str, *, source: bool = True) -> argparse.ArgumentPa
             metavar="DIR",
             help="the raw tree, as downloaded (default: sources.SOURCE.root of the parameters)",
         )
-        # not a parameter and not in dvc.yaml: the number of processes changes no byte
         made.add_argument(
-            "--workers",
-            type=_workers,
-            default=os.environ.get("CXR_WORKERS", "1"),
-            metavar="N",
-            help="processes (default: $CXR_WORKERS, else 1)",
+            "--state",
+            type=folder,
+            default=".cxr",
+            metavar="DIR",
+            help="where earlier runs are remembered, so that little is done twice (default: .cxr); "
+            "it may be deleted at any time",
         )
+    # not a parameter and not in dvc.yaml: the number of processes changes no byte
+    made.add_argument(
+        "--workers",
+        type=_workers,
+        default=os.environ.get("CXR_WORKERS", "1"),
+        metavar="N",
+        help="processes (default: $CXR_WORKERS, else 1)",
+    )
     made.add_argument(
         "--params", type=Path, metavar="FILE", help="parameters (default: params.yaml if it exists)"
     )
     return made
+
+
+def folders(parser: argparse.ArgumentParser, **about: str) -> None:
+    """Add a required flag for each folder: its name and what is in it."""
+    for name, what in about.items():
+        parser.add_argument(f"--{name}", type=folder, required=True, metavar="DIR", help=what)
 
 
 def same_source(header: Mapping[str, Any], source: str, folder: Path) -> None:
@@ -67,34 +78,20 @@ def own_folder(out: Path, header: str, source: str) -> None:
             raise ConfigError(f"{out} holds {found}: give every collection a folder of its own")
 
 
+def folder(text: str) -> Path:
+    """Return a folder of the command line as an absolute path: workers may stand elsewhere."""
+    return Path(text).absolute()
+
+
 def _workers(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("a number of at least 1")
     return int(text)
 
 
-@contextlib.contextmanager
-def progress(folder: Path, pattern: str, total: int, what: str) -> Iterator[None]:
-    """Show how many files of a pattern a folder holds, while the block runs and a person looks."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    done = threading.Event()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-
-        def watch() -> None:
-            while not done.wait(0.3):
-                bar.update(task, completed=sum(1 for _ in folder.glob(pattern)))
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()
+def say(line: str) -> None:
+    """Print one line."""
+    sys.stdout.write(line + "\n")
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -1,7 +1,5 @@
-"""A DICOM file's bytes in, its header facts and its stored pixel values out.
+"""A DICOM file's bytes in, its data set and the facts of its header out; films.py has the pixels.
 
-pydicom parses, and decodes what is not compressed and RLE; imagecodecs decodes every JPEG family,
-one pinned decoder per syntax, for lossy JPEG differs between decoders and so would our bytes.
 Whatever is wrong with a file becomes an IngestError with a code and nothing of the file in it.
 """
 
@@ -10,44 +8,36 @@ from __future__ import annotations
 import io
 import math
 import warnings
+import zlib
 from dataclasses import dataclass
 
-import imagecodecs
-import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
+from pipelines import codecs
 from pipelines.faults import IngestError
 
 # What a chest film may call itself in BodyPartExamined (0018,0015); absent says nothing.
 CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "TORAX", "PORT")
 RADIOGRAPHY = ("", "CR", "DX", "RG", "RF")  # Modality (0008,0060)
 
-_JPEG = imagecodecs.jpeg_decode  # baseline, extended (8 and 12 bit) and lossless process 14
-_DECODERS = {
-    "1.2.840.10008.1.2.4.50": _JPEG,
-    "1.2.840.10008.1.2.4.51": _JPEG,
-    "1.2.840.10008.1.2.4.57": _JPEG,
-    "1.2.840.10008.1.2.4.70": _JPEG,
-    "1.2.840.10008.1.2.4.80": imagecodecs.jpegls_decode,
-    "1.2.840.10008.1.2.4.81": imagecodecs.jpegls_decode,
-    "1.2.840.10008.1.2.4.90": imagecodecs.jpeg2k_decode,
-    "1.2.840.10008.1.2.4.91": imagecodecs.jpeg2k_decode,
-    "1.2.840.10008.1.2.4.201": imagecodecs.jpeg2k_decode,  # HTJ2K
-    "1.2.840.10008.1.2.4.202": imagecodecs.jpeg2k_decode,
-    "1.2.840.10008.1.2.4.203": imagecodecs.jpeg2k_decode,
-}
-_PYDICOM = {
-    "1.2.840.10008.1.2",
-    "1.2.840.10008.1.2.1",
-    "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.2",
-    "1.2.840.10008.1.2.5",
-}
+INFLATED = 1 << 28  # bytes of a deflated data set; 64 Mpx of 16 bits are half of it
+
+_PYDICOM = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    RLELossless,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +56,12 @@ def parse(data: bytes, *, pixels: bool = True) -> Dataset:
 
     A headless file is taken as implicit VR little endian, and only when it has Rows and pixels:
     force-reading alone accepts any junk.
-    Raises IngestError: dicom.empty, dicom.not_dicom, dicom.truncated.
+    Raises IngestError: dicom.empty, dicom.not_dicom, dicom.truncated, image.too_large.
     """
     if not data:
         raise IngestError("dicom.empty")
+    if is_deflated(data) and _swells(data):
+        raise IngestError("image.too_large")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote tag values
         try:
@@ -80,6 +72,25 @@ def parse(data: bytes, *, pixels: bool = True) -> Dataset:
             raise IngestError("dicom.truncated") from None
         except Exception:
             raise IngestError("dicom.not_dicom") from None
+
+
+def is_deflated(data: bytes) -> bool:
+    """Tell a file whose data set is deflated (PS3.5 A.5), by the head of it."""
+    return DeflatedExplicitVRLittleEndian.encode() in data[:2048]
+
+
+def _swells(data: bytes) -> bool:
+    """Tell a deflated file whose data set has more bytes than any film of ours."""
+    length = int.from_bytes(data[140:144], "little")  # (0002,0000): of the rest of its group
+    packed, inflating = data[144 + length :], zlib.decompressobj(-zlib.MAX_WBITS)
+    size = 0
+    try:
+        while packed and size <= INFLATED:
+            size += len(inflating.decompress(packed, 1 << 20))
+            packed = inflating.unconsumed_tail
+    except zlib.error:
+        return False  # pydicom will find it too
+    return size > INFLATED
 
 
 def _headless(data: bytes, pixels: bool) -> Dataset:
@@ -143,10 +154,15 @@ def check(dataset: Dataset, max_pixels: int) -> None:
     """
     if "PixelData" not in dataset or not dataset.PixelData:
         raise IngestError("dicom.no_pixels")
-    rows, columns = _number(dataset, "Rows"), _number(dataset, "Columns")
+    check_header(dataset, max_pixels)
+
+
+def check_header(dataset: Dataset, max_pixels: int) -> None:
+    """Refuse by what the header says, as `check` does; the pixels need not have been read."""
+    rows, columns = number(dataset, "Rows"), number(dataset, "Columns")
     if rows < 1 or columns < 1:
         raise IngestError("dicom.bad_dims")
-    if rows * columns * max(1, _number(dataset, "NumberOfFrames")) > max_pixels:
+    if rows * columns * max(1, number(dataset, "NumberOfFrames")) > max_pixels:
         raise IngestError("image.too_large")
     if _text(dataset, "Modality").upper() not in RADIOGRAPHY:
         raise IngestError("dicom.modality")
@@ -155,70 +171,16 @@ def check(dataset: Dataset, max_pixels: int) -> None:
         raise IngestError("dicom.not_chest")
     if _text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
         raise IngestError("dicom.colour")
-    if _number(dataset, "BitsAllocated") not in (8, 16):
+    if number(dataset, "BitsAllocated") not in (8, 16):
         raise IngestError("dicom.bits")
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-    if syntax not in _DECODERS and syntax not in _PYDICOM:
+    if syntax not in codecs.DECODERS and syntax not in _PYDICOM:
         raise IngestError("dicom.unsupported_ts")
 
 
-def _number(dataset: Dataset, name: str) -> int:
+def number(dataset: Dataset, name: str) -> int:
+    """Return a whole number of the header, 0 where it is absent or none."""
     try:
         return int(dataset.get(name) or 0)
     except Exception:
         return 0
-
-
-def stored_values(dataset: Dataset) -> np.ndarray:
-    """Return the stored values of the first frame, (height, width), an integer dtype.
-
-    Colour frames become their luma. Raises IngestError: dicom.truncated, dicom.undecodable.
-    """
-    syntax = str(dataset.file_meta.TransferSyntaxUID)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            decode = _compressed if syntax in _DECODERS else _uncompressed
-            frame = decode(dataset, syntax)
-    except IngestError:
-        raise
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:
-        raise IngestError("dicom.undecodable") from None
-    if frame.shape != (dataset.Rows, dataset.Columns):
-        raise IngestError("dicom.bad_dims")
-    return frame
-
-
-def _uncompressed(dataset: Dataset, syntax: str) -> np.ndarray:
-    samples = int(dataset.get("SamplesPerPixel", 1))
-    expected = dataset.Rows * dataset.Columns * samples * dataset.BitsAllocated // 8
-    run_length = syntax == RLELossless
-    if not run_length and len(dataset.PixelData) < expected:
-        raise IngestError("dicom.truncated")
-    plugin = "pydicom" if run_length else ""
-    array = pixel_array(dataset, index=0, decoding_plugin=plugin)
-    return _luma(array)
-
-
-def _compressed(dataset: Dataset, syntax: str) -> np.ndarray:
-    frames = int(dataset.get("NumberOfFrames", 1) or 1)
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=frames))
-    array = np.asarray(_DECODERS[syntax](frame))
-    if dataset.get("PixelRepresentation", 0) == 1 and array.dtype.kind == "u":
-        array = _signed(array, int(dataset.BitsStored))
-    return _luma(array)
-
-
-def _signed(array: np.ndarray, bits: int) -> np.ndarray:
-    """Read two's complement of `bits` bits, which JPEG lossless and JPEG-LS carry as unsigned."""
-    wide = array.astype(np.int32)
-    return np.where(wide >= 1 << (bits - 1), wide - (1 << bits), wide)
-
-
-def _luma(array: np.ndarray) -> np.ndarray:
-    if array.ndim == 2:
-        return array
-    weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's convert("L")
-    return np.rint(array[..., :3] @ weights).astype(array.dtype)

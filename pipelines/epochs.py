@@ -5,6 +5,6 @@ a speed-up raises nothing. tests/pipelines/test_golden.py fails when bytes chang
 """
 
 FORMAT = 1  # layout of tars, manifest and json members
-SCAN = 1  # readers, joins, inventory
-TEXTS = 1  # what is made of a report (the lexicon has a digest of its own)
-PIXELS = 1  # grey values, resizing, encoding
+SCAN = 2  # readers, joins, inventory
+TEXTS = 2  # what is made of a report (the lexicon has a digest of its own)
+PIXELS = 2  # grey values, resizing, encoding

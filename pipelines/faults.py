@@ -7,9 +7,12 @@ never hold a cell's content, report text or a raw id.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 
 class Stop(Exception):  # noqa: N818 - it is what the command does, and it is not always an error
@@ -60,16 +63,48 @@ def as_stop(error: OSError) -> StorageError:
     return StorageError(f"{error.strerror or type(error).__name__}{where}")
 
 
+def internal(error: BaseException, where: str = "") -> DataError:
+    """Return the Stop of a fault of ours, without its message: that may quote what was read."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" at {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
+    said = f"{type(error).__name__}{at}{where and ', '}{where}"
+    return DataError(f"internal: {said}: please report it")
+
+
+def told(error: BaseException) -> Stop:
+    """Return the Stop of an exception that a framework may have wrapped in others."""
+    chain = list(_chain(error))
+    for found in chain:
+        if isinstance(found, Stop | OSError):
+            return _stop_of(found)
+    number = re.search(r"Error: \[Errno (\d+)\]", str(error))  # of another thread or machine: text
+    if number:
+        return as_stop(OSError(int(number[1]), os.strerror(int(number[1]))))
+    return _stop_of(chain[-1])
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those it came from, the first of all last."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+
+
 def run(main: Callable[[], int]) -> None:
-    """Run a command's `main`, turning a Stop into its message on stderr and its exit code."""
+    """Run a command's `main`, turning what ends it into a message on stderr and an exit code."""
     try:
         code = main()
-    except Stop as stop:
-        sys.stderr.write(f"error: {stop}\n")
-        code = stop.exit_code
-    except OSError as error:
-        sys.stderr.write(f"error: {as_stop(error)}\n")
-        code = StorageError.exit_code
     except KeyboardInterrupt:
         code = 130
+    except Exception as error:  # a traceback would quote what was being read
+        stop = _stop_of(error)
+        sys.stderr.write(f"error: {stop}\n")
+        code = stop.exit_code
     sys.exit(code)
+
+
+def _stop_of(error: BaseException) -> Stop:
+    if isinstance(error, Stop):
+        return error
+    return as_stop(error) if isinstance(error, OSError) else internal(error)

@@ -25,7 +25,7 @@ def of(value: Any) -> str:
 @lru_cache(maxsize=1)
 def pixel_toolchain() -> dict[str, str]:
     """Return the versions of the libraries that decide an image's bytes."""
-    packages = ("pydicom", "imagecodecs", "opencv-python-headless", "pillow", "numpy")
+    packages = ("pydicom", "imagecodecs", "opencv-python-headless", "pillow", "simplejpeg", "numpy")
     return {name: importlib.metadata.version(name) for name in packages}
 
 
@@ -40,12 +40,24 @@ def image(source_sha256: str, shards: Shards) -> str:
     return of([source_sha256, shards.image_parameters(), epochs.PIXELS, pixel_toolchain()])
 
 
-def text(report_sha256: str, labels: Mapping[str, int], texts: Texts, lexicon: str) -> str:
-    """Return the fingerprint of a study's texts."""
-    settings = {name: getattr(texts, name) for name in sorted(texts.__dataclass_fields__)}
-    return of([report_sha256, dict(labels), settings, epochs.TEXTS, lexicon, text_toolchain()])
+def text(
+    report_sha256: str, labels: Mapping[str, int], texts: Texts, wording: str, rule: Any = None
+) -> str:
+    """Return the fingerprint of a study's texts.
+
+    `wording` is the digest of the lexicon and what the user adds to it, `rule` the study's own line
+    of the user's section exceptions.
+    """
+    settings = texts.text_parameters()
+    facts = [report_sha256, dict(labels), settings, epochs.TEXTS, wording, text_toolchain()]
+    return of([*facts, rule] if rule else facts)
 
 
-def shard(counts: Mapping[str, int], salt: str, samples: Iterable[tuple[str, str]]) -> str:
-    """Return the fingerprint of a tar from the (key, sample fingerprint) pairs in it."""
-    return of([epochs.FORMAT, dict(counts), salt, sorted(map(list, samples))])
+def shard(
+    counts: Mapping[str, int],
+    salt: str,
+    limits: Mapping[str, int],
+    samples: Iterable[tuple[str, str]],
+) -> str:
+    """Return the fingerprint of a tar from the (key, sample fingerprint) pairs listed for it."""
+    return of([epochs.FORMAT, dict(counts), salt, dict(limits), sorted(map(list, samples))])

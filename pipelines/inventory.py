@@ -8,18 +8,35 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipelines import dicoms, paths, views
 from pipelines.faults import DataError, IngestError
-from pipelines.records import Image, Reject, Study, reject
+from pipelines.memory import Memory
+from pipelines.records import Image, Reject, ReportRef, Study, reject
 from pipelines.sources.base import Source
 
 DICOM = (".dcm", ".dicom")
+HEAD = 1 << 18  # bytes; more than any header of a plain radiograph
 
 
-def read_files(study: Study, source: Source, root: Path) -> tuple[Study | None, tuple[Reject, ...]]:
+@dataclass(frozen=True)
+class Reader:
+    """How files are read: below which root, what of them is known already, and from whom."""
+
+    root: Path
+    memory: Memory
+    official: bool = False  # the collection's own digests are believed
+
+
+def read_files(
+    study: Study, source: Source, reader: Reader
+) -> tuple[Study | None, tuple[Reject, ...]]:
     """Read every file of a study once: digests, and what only a DICOM header tells.
+
+    A file that has not moved since an earlier scan is not opened.
 
     Returns None for the study when none of its images can be read. A report that cannot be read
     keeps its place without a digest; `texts` gives it its code.
@@ -27,7 +44,7 @@ def read_files(study: Study, source: Source, root: Path) -> tuple[Study | None, 
     images, headers, rejects = [], [], []
     for image in study.images:
         try:
-            read, header = _read_image(image, root)
+            read, header = _read_image(image, reader)
         except IngestError as error:
             rejects.append(reject(sample_key(study, image), error.code, "scan"))
             continue
@@ -36,7 +53,7 @@ def read_files(study: Study, source: Source, root: Path) -> tuple[Study | None, 
     if not images:
         return None, tuple(rejects)
     study = dataclasses.replace(study, images=tuple(images))
-    return _with_report(_with_headers(study, headers), source, root), tuple(rejects)
+    return _with_report(_with_headers(study, headers), source, reader), tuple(rejects)
 
 
 def sample_key(study: Study, image: Image) -> str:
@@ -44,22 +61,47 @@ def sample_key(study: Study, image: Image) -> str:
     return f"{study.source}-{study.key}-{image.key}"
 
 
-def _read_image(image: Image, root: Path) -> tuple[Image, dicoms.Header]:
-    path = paths.inside(root, image.path)
+def _read_image(image: Image, reader: Reader) -> tuple[Image, dicoms.Header]:
+    path = paths.inside(reader.root, image.path)
     try:
-        data = path.read_bytes()
+        stat = path.stat()
+        known = reader.memory.get(image.path, stat)
+        if known is None or not (known["read"] or reader.official):
+            known = _facts(path, image, reader)
+            reader.memory.keep(image.path, stat, known)
     except FileNotFoundError:
         raise IngestError("image.missing") from None
     except OSError:
         raise IngestError("image.unreadable") from None
-    header = dicoms.Header()
-    if path.suffix.lower() in DICOM:
-        header = _peek(data)
+    header = dicoms.Header(**known["header"])
+    # what the list says holds also for a file whose digest was read before
+    digest = (reader.official and reader.memory.official(image.path)) or known["sha256"]
     view, projection = image.view, image.projection
     if view == "unknown":
         view, projection = views.first(header.view_position, header.view_code)
+    return dataclasses.replace(
+        image, sha256=digest, size=stat.st_size, view=view, projection=projection
+    ), header
+
+
+def _facts(path: Path, image: Image, reader: Reader) -> dict[str, Any]:
+    """Return digest and header facts; with an official digest no more than the header is read."""
+    is_dicom = path.suffix.lower() in DICOM
+    digest = reader.memory.official(image.path) if reader.official else ""
+    header = dicoms.Header()
+    if digest:
+        header = _peek_at(path) if is_dicom else header
+        return {"sha256": digest, "header": dataclasses.asdict(header), "read": False}
+    data = path.read_bytes()
+    header = _peek(data) if is_dicom else header
     digest = hashlib.sha256(data).hexdigest()
-    return dataclasses.replace(image, sha256=digest, view=view, projection=projection), header
+    return {"sha256": digest, "header": dataclasses.asdict(header), "read": True}
+
+
+def _peek_at(path: Path) -> dicoms.Header:
+    with path.open("rb") as stream:
+        header = _peek(stream.read(HEAD))
+    return header if header != dicoms.Header() else _peek(path.read_bytes())
 
 
 def _peek(data: bytes) -> dicoms.Header:
@@ -81,14 +123,27 @@ def _with_headers(study: Study, headers: list[dicoms.Header]) -> Study:
     )
 
 
-def _with_report(study: Study, source: Source, root: Path) -> Study:
+def _with_report(study: Study, source: Source, reader: Reader) -> Study:
     if study.report is None or study.report.sha256:
         return study
     try:
-        digest = source.report_sha256(root, study.report)
+        digest = _report_sha256(study.report, source, reader)
     except IngestError:
         return study
     return dataclasses.replace(study, report=dataclasses.replace(study.report, sha256=digest))
+
+
+def _report_sha256(report: ReportRef, source: Source, reader: Reader) -> str:
+    name = f"{report.path}\0{report.member}" if report.member else report.path
+    try:
+        stat = paths.inside(reader.root, report.path).stat()
+    except OSError:
+        return source.report_sha256(reader.root, report)  # which says what is wrong with it
+    known = reader.memory.get(name, stat)
+    if known is None:
+        known = {"sha256": source.report_sha256(reader.root, report)}
+        reader.memory.keep(name, stat, known)
+    return str(known["sha256"])
 
 
 def place_patient(studies: Iterable[Study]) -> Iterator[Study]:

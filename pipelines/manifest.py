@@ -55,8 +55,22 @@ def write(
         "studies": sum(line["studies"] for line in lines),
         "notes": inventory["notes"],
     }
+    header["digest"] = digest(header, lines, out / REJECTS)
     storage.write_records(out / NAME, [header, *lines])
     return header
+
+
+def digest(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], rejects: Path) -> str:
+    """Return what header["digest"] must be; the tars are in it by the digests on their lines."""
+    facts = {name: value for name, value in header.items() if name != "digest"}
+    return fingerprints.of([facts, list(lines), storage.sha256(rejects)])
+
+
+def files(results: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the relative paths of all files of a set."""
+    lines = [result["line"] for result in results]
+    tars = {f"{line['split']}/{line['name']}" for line in lines if line["samples"]}
+    return tars | {f"{split}/{SIZES}" for split in SPLITS} | {NAME, REJECTS}
 
 
 def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -34,6 +34,25 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Filter:
+    """Section `texts.filter`: what stays of a report in its field `abnormal`."""
+
+    drop_normal: bool = True
+    drop_nonfinding: bool = True  # technique, comparison, recommendations
+    keep_devices: bool = True  # a line is no finding, but it is in the picture
+    keep_uncertain: bool = True
+    cut_mixed: bool = True  # "hyperinflated but clear": only the clause that says something
+    # what stands in where a study's labels are abnormal and no sentence is: the first with text of
+    # impression, statements, prompt; empty: nothing does
+    fallback: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fallback", tuple(self.fallback))
+        for name in self.fallback:
+            _one_of("texts.filter.fallback", name, ("impression", "statements", "prompt"))
+
+
+@dataclass(frozen=True)
 class Texts:
     """Section `texts`: what is made of a report, or of labels where there is no report."""
 
@@ -42,12 +61,23 @@ class Texts:
     prompts: int = 4  # K label-prompt texts a study
     negatives: int = 3  # absent labels named in each of them
     seed: int = 0
+    filter: Filter = Filter()
+    model: str = ""  # an installed spaCy or scispaCy pipeline for what the lexicon does not know
+    exceptions: str = ""  # a YAML file: studies whose sections are cut by hand (nlp.cutrules)
+    bank: str = ""  # a YAML file of frames and names in place of our prompt bank
 
     def __post_init__(self) -> None:
         _one_of("texts.impressions", self.impressions, ("last", "first", "join"))
         _one_of("texts.labels", self.labels, ("source", "report"))
         if self.prompts < 1 or self.negatives < 0:
             raise ConfigError("texts: prompts must be at least 1, negatives at least 0")
+        if not isinstance(self.filter, Filter):
+            object.__setattr__(self, "filter", build(Filter, self.filter or {}, "texts.filter"))
+
+    def text_parameters(self) -> dict[str, Any]:
+        """Return the parameters that change a text; the user's files count by content elsewhere."""
+        named = dataclasses.asdict(self)
+        return {k: v for k, v in named.items() if k not in ("model", "exceptions", "bank")}
 
 
 @dataclass(frozen=True)
@@ -92,10 +122,14 @@ class Collection:
     root: str = ""
     parts: Mapping[str, int] = field(default_factory=lambda: {"train": 4, "validate": 1, "test": 1})
     missing: str = "skip"  # an image or report that is listed but not on disk: skip | fail
+    # read: hash every file; official: believe the collection's own SHA256SUMS.txt until `shards`
+    # reads the file, and reject what differs then
+    digests: str = "read"
     reader: Mapping[str, Any] = field(default_factory=dict)  # options of the source's own reader
 
     def __post_init__(self) -> None:
         _one_of("missing", self.missing, ("skip", "fail"))
+        _one_of("digests", self.digests, ("read", "official"))
         if set(self.parts) != set(SPLITS) or any(
             not isinstance(n, int) or n < 1 for n in self.parts.values()
         ):

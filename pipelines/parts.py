@@ -28,6 +28,11 @@ def names(source: str, counts: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(name(source, split, i) for split in SPLITS for i in range(counts[split]))
 
 
+def source_of(part: str) -> str:
+    """Return the collection in a part's name."""
+    return part.rsplit("-", 2)[0]
+
+
 def split_of(part: str) -> str:
     """Return the split in a part's name."""
     return part.rsplit("-", 2)[1]

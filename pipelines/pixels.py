@@ -1,38 +1,28 @@
 """A picture file's bytes in, an encoded 8-bit grey picture and the facts of its making out.
 
-decode -> grey table (grey.py) -> resize on 16 bits -> 8 bits -> jpg or png. Shards' JSON records
-every choice in `pixels`, so nobody has to guess later how a picture came to look as it does.
+decode, at half the size where that will do -> grey table (grey.py) -> resize (resizing.py) -> jpg
+or png. Shards' JSON records every choice in `pixels`, so nobody has to guess later how a picture
+came to look as it does.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import PIL.Image
 from pydicom.dataset import Dataset
 
-from pipelines import dicoms, grey
+from pipelines import films, grey, jpegs, pictures, resizing
 from pipelines.faults import IngestError
 from pipelines.params import Shards
+from pipelines.placing import Placement, placement
 
 SMALLEST_SIDE = 64  # pixels; below it no chest film is recognisable
-
-cv2.setNumThreads(1)  # the work is parallel over parts; threads inside would fight for the cores
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where the source picture lies in the stored one: stored = scale * source + offset."""
-
-    scale_x: float
-    scale_y: float
-    offset_x: int = 0
-    offset_y: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,40 +34,45 @@ class Encoded:
     placement: Placement
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Display grey of a source picture, (height, width) uint8 or uint16, halved some times."""
+
+    grey: np.ndarray
+    halvings: int
+    size: resizing.Size  # of the source
+    bits: int
+    window: str
+    photometric: str = ""
+    stored: bytes | None = None  # the file itself, where it can be kept as it is
+
+
 def encode(data: bytes, suffix: str, shards: Shards) -> Encoded:
     """Return the stored form of one picture file; `suffix` is its file name's, ".dcm", ".png".
 
     Raises IngestError with a code: dicom.*, image.unreadable, image.too_large, image.degenerate.
     """
-    values, dataset, bits = _decode(data, suffix, shards.max_megapixels * 1_000_000)
-    height, width = values.shape
-    if min(height, width) < SMALLEST_SIDE or values.min() == values.max():
-        raise IngestError("image.degenerate")
-    picture, window = _display(values, dataset, bits, shards.recipe)
-    picture, placement = _resize(picture, shards)
+    max_pixels = shards.max_megapixels * 1_000_000
+    suffix = suffix.lower()
+    if suffix.endswith(".gz"):
+        data, suffix = _gunzip(data, max_pixels), suffix[: -len(".gz")]
+    shown = (_film if suffix in (".dcm", ".dicom", "") else _picture)(data, shards, max_pixels)
+    height, width = shown.size
+    at = placement(width, height, shards)
+    picture = resizing.resized(shown.grey, shown.halvings, shown.size, shards)
+    if shards.resize == "pad":
+        picture = resizing.padded(picture, shards.size, at)
     facts: dict[str, int | str] = {
         "height": picture.shape[0],
         "width": picture.shape[1],
         "source_height": height,
         "source_width": width,
-        "photometric": "" if dataset is None else str(dataset.get("PhotometricInterpretation", "")),
-        "bits": bits,
-        "window": window,
+        "photometric": shown.photometric,
+        "bits": shown.bits,
+        "window": shown.window,
         "recipe": shards.recipe,
     }
-    return Encoded(_compress(picture, shards), facts, placement)
-
-
-def _decode(data: bytes, suffix: str, max_pixels: int) -> tuple[np.ndarray, Dataset | None, int]:
-    suffix = suffix.lower()
-    if suffix.endswith(".gz"):
-        data, suffix = _gunzip(data, max_pixels), suffix[: -len(".gz")]
-    if suffix not in (".dcm", ".dicom", ""):
-        values, bits = _picture(data, max_pixels)
-        return values, None, bits
-    dataset = dicoms.parse(data)
-    dicoms.check(dataset, max_pixels)
-    return dicoms.stored_values(dataset), dataset, int(dataset.get("BitsStored", 0) or 0)
+    return Encoded(shown.stored or _compress(picture, shards), facts, at)
 
 
 def _gunzip(data: bytes, max_pixels: int) -> bytes:
@@ -92,103 +87,81 @@ def _gunzip(data: bytes, max_pixels: int) -> bytes:
     return raw
 
 
-def _picture(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
-    """Return (values (height, width), bits) of a PNG or JPEG; colour becomes luma.
+def _film(data: bytes, shards: Shards, max_pixels: int) -> Shown:
+    """Return a DICOM file's display grey.
 
-    Pillow declares the size before it decodes; OpenCV then reads 16-bit PNGs unclipped, where
-    Pillow's convert("L") turns them white.
+    A window is laid on means of 2 x 2 stored values; what needs every pixel (percentiles,
+    equalisation, the file's own LUTs) gets every pixel.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with PIL.Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as opened:
-                width, height = opened.size
-                mode = opened.mode
-    except PIL.Image.DecompressionBombError:
-        raise IngestError("image.too_large") from None
-    except (OSError, ValueError, SyntaxError):
-        raise IngestError("image.unreadable") from None
-    if width * height > max_pixels:
-        raise IngestError("image.too_large")
-    buffer = np.frombuffer(data, np.uint8)
-    wide = mode.startswith("I")
-    values = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED if wide else cv2.IMREAD_GRAYSCALE)
-    # libjpeg fills what a truncated file lacks with grey and only warns; PNG returns None
-    if values is None or _cut_short(data):
-        raise IngestError("image.unreadable")
-    if values.ndim == 3:
-        values = cv2.cvtColor(values[..., :3], cv2.COLOR_BGR2GRAY)
-    return values, 8 * values.dtype.itemsize
+    film = films.opened(data, max_pixels)
+    times = resizing.halvings(film.size, shards)
+    made = _windowed(film, times) if shards.recipe == "voi" else None
+    if made is None:
+        made = _tabled(film.values(), film.size, times, shards.recipe, film.dataset)
+    photometric = str(film.dataset.get("PhotometricInterpretation", ""))
+    bits = int(film.dataset.get("BitsStored", 0) or 0)
+    return Shown(made[0], times, film.size, bits, made[1], photometric)
 
 
-def _cut_short(data: bytes) -> bool:
-    """Tell a JPEG without its end marker or a PNG without its end chunk."""
-    if data[:2] == b"\xff\xd8":
-        return b"\xff\xd9" not in data[-1024:]
-    return b"IEND" not in data[-64:]
+def _windowed(film: films.Film, times: int) -> tuple[np.ndarray, str] | None:
+    """Return (grey, what set the contrast) under the film's own window, None where it has none."""
+    values = film.reduced(times)
+    if values is None:
+        values = resizing.halved(film.values(), times)
+    low, high = _refuse_degenerate(film.size, values, film.values)
+    table = grey.windowed(low, high, values.dtype, film.dataset)
+    return None if table is None else (table.apply(values), table.window)
 
 
-def _display(
-    values: np.ndarray, dataset: Dataset | None, bits: int, recipe: str
+def _tabled(
+    values: np.ndarray, size: resizing.Size, times: int, recipe: str, dataset: Dataset | None = None
 ) -> tuple[np.ndarray, str]:
-    """Return (uint16 display grey, what set the contrast).
-
-    An 8-bit PNG or JPEG is display grey already: recipe voi takes it as it is.
-    """
-    if dataset is None and bits == 8 and recipe == "voi":
-        return values.astype(np.uint16) * 257, "stored"
+    """Return (grey, what set the contrast) under a table that all the pixels decide."""
+    _refuse_degenerate(size, values, lambda: values)
     table = grey.table(values, recipe, dataset)
-    return table.apply(values), table.window
+    if table.bends:
+        return resizing.halved(table.apply(values), times), table.window
+    return table.apply(resizing.halved(values, times)), table.window
 
 
-def _resize(picture: np.ndarray, shards: Shards) -> tuple[np.ndarray, Placement]:
-    height, width = picture.shape
-    side = min(height, width) if shards.resize == "shortest" else max(height, width)
-    ratio = shards.size / side
-    if ratio > 1 and not shards.enlarge:
-        ratio = 1.0
-    new_w, new_h = max(1, round(width * ratio)), max(1, round(height * ratio))
-    scaled = _scale(picture, new_w, new_h, shards.filter)
-    placement = Placement(new_w / width, new_h / height)
-    if shards.resize == "pad":
-        return _pad(scaled, shards.size, placement)
-    return scaled, placement
+def _picture(data: bytes, shards: Shards, max_pixels: int) -> Shown:
+    """Return a PNG's or JPEG's display grey; 8 bits are display grey already for recipe voi."""
+    picture = pictures.opened(data, max_pixels)
+    times = resizing.halvings(picture.size, shards)
+    stored = _as_it_is(picture, shards)
+    if stored is not None:  # decoded below as it will be stored, so what is stored can be decoded
+        picture = dataclasses.replace(picture, data=stored)
+    if shards.recipe == "voi" and not picture.deep:
+        done = min(times, picture.halvings)
+        values = resizing.halved(picture.values(done), times - done)
+        _refuse_degenerate(picture.size, values, picture.values)
+        return Shown(values, times, picture.size, 8, "stored", stored=stored)
+    values = picture.values()
+    made, window = _tabled(values, picture.size, times, shards.recipe)
+    return Shown(made, times, picture.size, 8 * values.dtype.itemsize, window)
 
 
-def _scale(picture: np.ndarray, width: int, height: int, name: str) -> np.ndarray:
-    """Return the picture as 8 bits at the new size; 16 bits until after the resampling."""
-    if picture.shape != (height, width):
-        if name == "lanczos":
-            # Pillow widens the kernel when it shrinks; OpenCV's INTER_LANCZOS4 does not and aliases
-            image = PIL.Image.fromarray(picture.astype(np.float32))
-            scaled = np.asarray(image.resize((width, height), PIL.Image.Resampling.LANCZOS))
-            picture = np.clip(scaled, 0, grey.WHITE)
-        else:
-            shrinks = height <= picture.shape[0]
-            method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            picture = cv2.resize(_halved(picture, height), (width, height), interpolation=method)
-    return ((picture.astype(np.float32) + 128) / 257).astype(np.uint8)
+def _as_it_is(picture: pictures.Picture, shards: Shards) -> bytes | None:
+    """Return the JPEG to be stored unchanged, None where pixels or form have to change."""
+    keeps = shards.recipe == "voi" and shards.format == "jpg" and picture.halvings > 0
+    same = resizing.wanted(picture.size, shards) == picture.size
+    square = shards.resize != "pad" or picture.size == (shards.size, shards.size)
+    return jpegs.bare(picture.data, shards.quality) if keeps and same and square else None
 
 
-def _halved(picture: np.ndarray, height: int) -> np.ndarray:
-    """Halve by exact means of 2 x 2 while the result is well above the wanted height.
+def _refuse_degenerate(
+    size: resizing.Size, values: np.ndarray, whole: Callable[[], np.ndarray]
+) -> tuple[int, int]:
+    """Return (lowest, highest) of the values; refuse a picture that is all one value, or tiny.
 
-    Quicker than one large step, and the finest grids, which a box of 3.4 pixels lets through as
-    stripes, are gone after the first. The last step stays a factor of 1.5 to 3: below that an area
-    filter weighs neighbours unevenly.
+    A fine grid has one mean everywhere, so the whole picture has the last word.
     """
-    while picture.shape[0] >= 3 * height and picture.shape[0] % 2 == picture.shape[1] % 2 == 0:
-        half = (picture.shape[1] // 2, picture.shape[0] // 2)
-        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
-    return picture
-
-
-def _pad(picture: np.ndarray, size: int, at: Placement) -> tuple[np.ndarray, Placement]:
-    height, width = picture.shape
-    canvas = np.zeros((size, size), np.uint8)
-    x, y = (size - width) // 2, (size - height) // 2
-    canvas[y : y + height, x : x + width] = picture
-    return canvas, Placement(at.scale_x, at.scale_y, x, y)
+    if min(size) < SMALLEST_SIDE:
+        raise IngestError("image.degenerate")
+    low, high = int(values.min()), int(values.max())
+    if low == high and np.ptp(whole()) == 0:
+        raise IngestError("image.degenerate")
+    return low, high
 
 
 def _compress(picture: np.ndarray, shards: Shards) -> bytes:

@@ -39,6 +39,7 @@ class Image:
     projection: str = ""  # AP, PA, LL, ... as the source gives it, upper case
     boxes: tuple[Box, ...] = ()
     frame: tuple[int, int] | None = None  # (width, height) the boxes are given in; None: the file's
+    size: int = 0  # of the file, in bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,32 +7,49 @@ never into a log, a count or an exception.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlp import annotate, lexicon, prompts
-from pipelines import fingerprints, storage
+from nlp import annotate, prompts
+from nlp import labels as names
+from nlp.status import FilterPolicy
+from pipelines import counting, fingerprints, storage
+from pipelines.desk import Desk
 from pipelines.faults import IngestError
+from pipelines.members import OldPictures
 from pipelines.params import Texts
 from pipelines.records import Reject, Study, reject, study_from_json
+from pipelines.reuse import Made
 from pipelines.sources.base import Report, Source
+from pipelines.wording import Wording
 
 
 @dataclass(frozen=True)
 class TextsOfPart:
-    """The work of stage `texts` on one part: inventory file in, texts file out."""
+    """A PartWork (reuse.py): inventory file in, texts file out."""
 
     source: Source
     root: str
     scan: str
-    out: str
     texts: Texts
+    wording: Wording
 
-    def __call__(self, part: str) -> dict[str, Any]:
-        """Write the part's texts; return its counts and rejects."""
+    def file(self, part: str) -> str:
+        """Return the path of the part's texts in the output."""
+        return f"{part}.jsonl"
+
+    def fingerprint(self, part: str) -> str:
+        """Return the digest of what decides the texts; the inventory holds the reports' digests."""
+        rules = {key: dataclasses.asdict(rule) for key, rule in self.wording.rules.items()}
+        studies = storage.sha256(Path(self.scan) / f"{part}.jsonl")
+        return fingerprints.text(studies, {}, self.texts, self.wording.digest, rules)
+
+    def make(self, part: str, path: Path, old: OldPictures, desk: Desk) -> Made:  # noqa: ARG002
+        """Write the part's texts; the result holds its counts and rejects."""
         counts: Counter[str] = Counter()
         rows, rejects = [], []
         for line in (Path(self.scan) / f"{part}.jsonl").read_text(encoding="utf-8").splitlines():
@@ -44,8 +61,14 @@ class TextsOfPart:
                 rejects.append(reject(key, error.code, "texts", len(study.images)))
                 continue
             rows.append(row)
-        storage.write_records(Path(self.out) / f"{part}.jsonl", rows)
-        return {"counts": dict(counts), "rejects": [_row(r) for r in rejects]}
+        storage.write_records(path, rows)
+        data = path.read_bytes()
+        return Made(
+            sha256=hashlib.sha256(data).hexdigest(),
+            md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            bytes=len(data),
+            result={"counts": dict(counts), "rejects": [_row(r) for r in rejects]},
+        )
 
     def study(self, study: Study, counts: Counter[str]) -> dict[str, Any]:
         """Return the texts of one study.
@@ -53,7 +76,7 @@ class TextsOfPart:
         Raises IngestError with the report's code when there is neither a report nor a label to
         make a text of.
         """
-        annotation, code = self._annotated(study)
+        annotation, code = self._annotated(study, counts)
         if code:
             counts[f"note:{code}"] += 1
         labels, labels_from = self._labels(study, annotation)
@@ -64,17 +87,19 @@ class TextsOfPart:
             epoch=0,
             key=f"{study.source}-{study.key}",
             negatives=self.texts.negatives,
+            prompts=self.wording.bank,
         )
         if annotation is None and not written:
             raise IngestError(code or "text.none")
         report = annotation or _NOTHING
         sha256 = study.report.sha256 if study.report else ""
-        counts.update(["studies", *(f"status:{s.status}" for s in report.sentences)])
-        return {
+        abnormal, abnormal_from = self._abnormal(annotation, labels, written)
+        row = {
             "key": study.key,
             "findings": report.findings,
             "impression": report.impression,
-            "abnormal": report.abnormal,
+            "abnormal": abnormal,
+            "abnormal_from": abnormal_from,
             "prompt": written[0] if written else "",
             "prompts": list(written),
             "sections": dict(report.sections),
@@ -83,10 +108,16 @@ class TextsOfPart:
             "sentences": [_sentence(s) for s in report.sentences],
             "statements": list(report.statements),
             "report_sha256": sha256,
-            "text_fingerprint": fingerprints.text(sha256, labels, self.texts, lexicon.digest()),
+            "text_fingerprint": fingerprints.text(
+                sha256, labels, self.texts, self.wording.digest, self._rule(study)
+            ),
         }
+        counts.update(counting.of_study(row))
+        return row
 
-    def _annotated(self, study: Study) -> tuple[annotate.Annotation | None, str]:
+    def _annotated(
+        self, study: Study, counts: Counter[str]
+    ) -> tuple[annotate.Annotation | None, str]:
         """Return (annotation, "") or (None, why there is none)."""
         if study.report is None:
             return None, "report.missing" if self.source.has_reports else ""
@@ -94,8 +125,36 @@ class TextsOfPart:
             report = self.source.report(Path(self.root), study.report)
         except IngestError as error:
             return None, error.code
-        done = annotate.annotate(_readable(report), several=self.texts.impressions)
+        if self._rule(study) and isinstance(report, str):  # sections that came apart need no cut
+            counts["note:report.cut_by_rule"] += 1
+        done = annotate.annotate(
+            _readable(report),
+            policy=self._policy(),
+            several=self.texts.impressions,
+            model=self.texts.model,
+            rule=self.wording.rules.get(study.key),
+        )
         return (None, done.code) if done.code else (done, "")
+
+    def _policy(self) -> FilterPolicy:
+        chosen = dataclasses.asdict(self.texts.filter)
+        return FilterPolicy(**{k: v for k, v in chosen.items() if k != "fallback"})
+
+    def _rule(self, study: Study) -> dict[str, Any] | None:
+        rule = self.wording.rules.get(study.key)
+        return dataclasses.asdict(rule) if rule else None
+
+    def _abnormal(
+        self,
+        annotation: annotate.Annotation | None,
+        labels: Mapping[str, int],
+        written: Sequence[str],
+    ) -> tuple[str, str]:
+        """Return the text of what is abnormal, and where it comes from; ("", "") if nothing is."""
+        if annotation is None:
+            return "", ""
+        fallback = self.texts.filter.fallback if names.is_abnormal(labels) else ()
+        return annotate.described(annotation, written, fallback)
 
     def _labels(
         self, study: Study, annotation: annotate.Annotation | None
@@ -118,7 +177,7 @@ def _sentence(sentence: annotate.AnnotatedSentence) -> dict[str, Any]:
         {
             name: value
             for name, value in dataclasses.asdict(mention).items()
-            if value not in ("", None, (), False)
+            if value is not False and value not in ("", None, ())  # and 0 is a place
         }
         for mention in sentence.mentions
     ]

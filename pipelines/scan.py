@@ -15,12 +15,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines import commands, epochs, faults, flow, params, parts, paths, storage, transforms
+from pipelines import (
+    commands,
+    epochs,
+    faults,
+    flow,
+    memory,
+    official,
+    params,
+    parts,
+    paths,
+    publishing,
+    storage,
+)
 from pipelines.faults import DataError
 from pipelines.lookback import Glance
 from pipelines.sources import reader
 from pipelines.sources.base import Source
 from pipelines.splits import PatientRule
+from pipelines.watching import counting
 
 HEADER = "inventory.json"
 
@@ -48,14 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = commands.parser("scan", "Look through a raw tree and write the inventory of it.")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the inventory")
-    parser.add_argument(
-        "--state",
-        type=Path,
-        default=Path(".cxr"),
-        metavar="DIR",
-        help="where the last look at the tree is remembered (default: .cxr)",
-    )
+    commands.folders(parser, out="the inventory")
     return parser
 
 
@@ -70,6 +76,7 @@ def _parameters(
         "reader": dataclasses.asdict(source),  # type: ignore[call-overload]
         "parts": dict(collection.parts),
         "missing": collection.missing,
+        "digests": collection.digests,
         "scan": dataclasses.asdict(section),
     }
 
@@ -85,16 +92,37 @@ def _scan(
 ) -> dict[str, Any]:
     rule = PatientRule(source.name, section.salt, section.validate, section.test)
     source.tables(root)  # a root that is not such a collection stops here, with a plain message
-    with storage.publishing(flags.out, HEADER) as staging:
+    with publishing.publishing(flags.out, HEADER) as staging:
         names = parts.names(source.name, collection.parts)
-        take = transforms.Inventory(source, str(root), rule, collection.parts, str(staging))
-        with commands.progress(staging, "*.jsonl", len(names), "scan"):
+        # here, and not above: Beam takes a second to import, which an unmoved tree need not pay
+        from pipelines import transforms
+
+        known = _memory(root, collection, flags.state)
+        take = transforms.Inventory(
+            source=source,
+            root=str(root),
+            rule=rule,
+            counts=collection.parts,
+            out=str(staging),
+            memory=known,
+            official=collection.digests == "official",
+        )
+        with counting(staging, "*.jsonl", len(names), "scan"):
             transforms.run(take, flags.workers, beam_flags)
+        memory.at(known).commit()
         transforms.raise_faults(staging)
         header = _header(staging, names, source, root, recorded)
         _check(header, collection.missing)
         storage.write_json(staging / HEADER, header)
     return header
+
+
+def _memory(root: Path, collection: params.Collection, state: Path) -> str:
+    """Return the file that remembers what was read of this tree, official digests taken in."""
+    path = memory.of_tree(root, state)
+    if collection.digests == "official":
+        official.learn(root, memory.at(path))
+    return path
 
 
 def _header(

@@ -3,56 +3,144 @@
     python -m pipelines.shards mimic --scan data/scan/mimic --texts data/texts/mimic \\
         --out data/shards/mimic
 
-Every part becomes one tar, built on its own; then sizes, rejects and the manifest are written and
-the whole set is published by one rename. The format is described in the README.
+Every part becomes one tar: taken over where an earlier run made the very same, else written from
+the pictures that earlier tars hold, else from the sources. Then sizes, rejects and the manifest are
+written and the whole set is published by one rename. --dry-run says what would be done, and why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import commands, faults, flow, manifest, params, parts, paths, storage, transforms
+from pipelines import (
+    commands,
+    faults,
+    flow,
+    foresight,
+    manifest,
+    memory,
+    params,
+    parts,
+    paths,
+    publishing,
+    storage,
+)
 from pipelines.building import ShardOfPart
+from pipelines.crew import PATIENCE
+from pipelines.originals import Originals
+from pipelines.reuse import Places, Reusing
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is to do: read from the command line, the parameters and the stages before."""
+
+    flags: argparse.Namespace
+    beam_flags: Sequence[str]
+    section: params.Shards
+    inventory: Mapping[str, Any]
+    work: ShardOfPart
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parts of the collection."""
+        return parts.names(self.flags.source, self.inventory["parts"])
+
+    def reusing(self, staging: Path) -> Reusing:
+        """Return the work with what earlier runs left behind."""
+        places = Places(staging, self.flags.out)
+        return Reusing.of_stage(self.work, "shards", self.flags.source, self.flags.state, places)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
+    flags, beam_flags = _parser().parse_known_args(arguments)
+    job = _job(flags, beam_flags)
+    commands.own_folder(flags.out, manifest.NAME, flags.source)
+    if flags.dry_run:
+        foresight.show(
+            flags.source, foresight.look(job.reusing(publishing.staging(flags.out)), job.names)
+        )
+        return 0
+    with publishing.publishing(flags.out, manifest.NAME, resume=True) as staging:
+        outcomes = _run(job, staging)
+        results = [outcome["result"] for outcome in outcomes]
+        header = manifest.write(staging, results, job.inventory, _earlier(flags), job.section)
+        publishing.keep_only(staging, manifest.files(results))
+    _show(header, outcomes)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = commands.parser("shards", "Build the WebDataset shards of a collection.")
-    parser.add_argument("--scan", type=Path, required=True, metavar="DIR", help="the inventory")
-    parser.add_argument("--texts", type=Path, required=True, metavar="DIR", help="the texts")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the shards")
-    flags, beam_flags = parser.parse_known_args(arguments)
+    commands.folders(parser, scan="the inventory", texts="the texts", out="the shards")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be built and why; write nothing"
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE,
+        metavar="SECONDS",
+        help=f"give a picture up that takes longer to decode (default: {PATIENCE:.0f})",
+    )
+    return parser
+
+
+def _job(flags: argparse.Namespace, beam_flags: Sequence[str]) -> Job:
     settings = params.load(flags.params)
     section = settings.section("shards", params.Shards)
     inventory = storage.read_header(flags.scan, "inventory.json", "scan")
     texts = storage.read_header(flags.texts, "texts.json", "texts")
     commands.same_source(inventory, flags.source, flags.scan)
     commands.same_source(texts, flags.source, flags.texts)
-    commands.own_folder(flags.out, manifest.NAME, flags.source)
     root = paths.root(flags.root or settings.collection(flags.source).root)
-    counts, salt = inventory["parts"], inventory["scan"]["salt"]
-    with storage.publishing(flags.out, manifest.NAME) as staging:
-        work = ShardOfPart(
-            str(root), str(flags.scan), str(flags.texts), str(staging), counts, salt, section
-        )
-        names = parts.names(flags.source, counts)
-        results = transforms.run_parts(work, names, staging, flags.workers, beam_flags, "shards")
-        earlier = [
-            row
-            for folder in (flags.scan, flags.texts)
-            for row in storage.read_records(folder / manifest.REJECTS)
-        ]
-        header = manifest.write(staging, results, inventory, earlier, section)
-    _show(header, [result["line"] for result in results])
-    return 0
+    work = ShardOfPart(
+        originals=Originals(
+            str(root), inventory["digests"] == "official", memory.of_tree(root, flags.state)
+        ),
+        scan=str(flags.scan),
+        texts=str(flags.texts),
+        counts=inventory["parts"],
+        salt=inventory["scan"]["salt"],
+        shards=section,
+    )
+    return Job(flags, beam_flags, section, inventory, work)
 
 
-def _show(header: dict[str, Any], lines: Sequence[dict[str, Any]]) -> None:
+def _run(job: Job, staging: Path) -> list[dict[str, Any]]:
+    # here, and not above: Beam takes a second to import, which workers and --dry-run need not pay
+    from pipelines import transforms
+
+    flags = job.flags
+    running = transforms.Running(
+        "shards", flags.workers, flags.state, job.beam_flags, flags.patience
+    )
+    return transforms.run_parts(job.reusing(staging), job.names, staging, running)
+
+
+def _earlier(flags: argparse.Namespace) -> list[Mapping[str, Any]]:
+    """Return the rows of the reject files of scan and texts."""
+    folders = (flags.scan, flags.texts)
+    return [row for f in folders for row in storage.read_records(f / manifest.REJECTS)]
+
+
+def _show(header: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> None:
     rows = flow.rows(header["listed"], header["dropped"], header["written"], "samples written")
+    lines = [outcome["result"]["line"] for outcome in outcomes]
     tars = [line for line in lines if line["samples"]]
     size = sum(line["bytes"] for line in tars) / 1e6
+    how = Counter(outcome["how"] for outcome in outcomes)
+    rows += [(f"tars {name}", how[name]) for name in ("built", "rewritten", "kept") if how[name]]
+    rows += [
+        (f"pictures {name}", sum(outcome[name] for outcome in outcomes))
+        for name in ("decoded", "copied")
+    ]
     title = f"shards {header['source']}: {len(tars)} tars, {size:,.1f} MB"
     commands.show(title, ("", "images"), rows)
 

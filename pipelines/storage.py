@@ -1,39 +1,42 @@
-"""Files written so that a reader sees the old ones or the new ones, never a mix.
+"""Files written so that a reader sees the old one or the new one, never a mix; and read back.
 
-A file: temporary name -> fsync -> rename. A folder: built in a staging folder beside it, published
-by rename. A lock keeps a second run away from the same output.
+Temporary name -> fsync -> rename. For whole folders see publishing.py.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
+import io
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipelines.faults import ConfigError, LockedError
+from pipelines.faults import ConfigError
 from pipelines.records import dumps
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of `path` only when everything in it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    # the process in the name: a worker that outlives a killed run may still be writing its own
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in FULL:
+            error.filename = str(path)  # a failed write does not tell where it was
         raise
 
 
@@ -72,66 +75,31 @@ def read_header(folder: Path, name: str, made_by: str) -> dict[str, Any]:
     path = folder / name
     if not path.is_file():
         raise ConfigError(f"no {name} in {folder}: run `python -m pipelines.{made_by}` first")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-@contextlib.contextmanager
-def lock(output: Path) -> Iterator[None]:
-    """Hold the output for this run; a second run is told who has it. Raises LockedError."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    path = output.with_name(f".{output.name}.lock")
-    with path.open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            stream.seek(0)
-            holder = stream.read().strip() or "unknown"
-            raise LockedError(f"{output}: another run (process {holder}) is writing it") from None
-        stream.seek(0)
-        stream.truncate()
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
-
-
-@contextlib.contextmanager
-def publishing(output: Path, owner: str) -> Iterator[Path]:
-    """Yield an empty staging folder that becomes `output` when the block ends without an error.
-
-    `owner` is the file that marks such an output; a folder that is not empty and holds none is
-    somebody else's, and is refused rather than replaced. Raises ConfigError.
-    """
-    if output.exists() and any(output.iterdir()) and not (output / owner).exists():
-        raise ConfigError(f"{output} is not empty and holds no {owner}: choose another --out")
-    staging = output.with_name(f".{output.name}.staging")
-    with lock(output):
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        yield staging
-        _swap(staging, output)
-
-
-def _swap(staging: Path, output: Path) -> None:
-    sync_folder(staging)
-    old = output.with_name(f".{output.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
-        output.rename(old)
-    staging.rename(output)
-    sync_folder(output.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder durable, where the file system knows how."""
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(handle)
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} is damaged: run `python -m pipelines.{made_by}` again")
+    return found
+
+
+class Md5(io.RawIOBase):
+    """A stream that hands bytes on and digests them as DVC does, to be found in its cache again."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def write(self, data: Any) -> int:
+        """Hand bytes on."""
+        self._md5.update(data)
+        return self._stream.write(data)
+
+    def hexdigest(self) -> str:
+        """Return the digest of all that passed."""
+        return self._md5.hexdigest()
 
 
 def sha256(path: Path) -> str:

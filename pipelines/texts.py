@@ -2,49 +2,78 @@
 
     python -m pipelines.texts mimic --scan data/scan/mimic --out data/texts/mimic
 
-Every part is read, annotated (nlp) and written on its own. Beside the parts: rejects.jsonl, and
-texts.json with the counts of sentences by status.
+Every part is read, annotated (nlp) and written on its own. Beside the parts: rejects.jsonl,
+counts.json (sentences by status, sections, labels by polarity, rejects by code), statuses.csv for
+the plot, and texts.json, the header.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp import lexicon
-from nlp.status import STATUSES
-from pipelines import commands, epochs, faults, flow, params, parts, paths, storage, transforms
+from pipelines import (
+    commands,
+    counting,
+    epochs,
+    faults,
+    flow,
+    params,
+    parts,
+    paths,
+    publishing,
+    storage,
+    wording,
+)
 from pipelines.reports import TextsOfPart
+from pipelines.reuse import Places, Reusing
 from pipelines.sources import reader
 
 HEADER = "texts.json"
+BESIDE = (HEADER, "rejects.jsonl", "counts.json", "statuses.csv")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = commands.parser("texts", "Turn reports and labels into sentences, prompts, labels.")
-    parser.add_argument("--scan", type=Path, required=True, metavar="DIR", help="the inventory")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the texts")
+    commands.folders(parser, scan="the inventory", out="the texts")
     flags, beam_flags = parser.parse_known_args(arguments)
     settings = params.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("texts", params.Texts)
+    words = wording.load(section)
     inventory = storage.read_header(flags.scan, "inventory.json", "scan")
     commands.same_source(inventory, flags.source, flags.scan)
     commands.own_folder(flags.out, HEADER, flags.source)
     root = paths.root(flags.root or collection.root)
     names = parts.names(flags.source, inventory["parts"])
     source = reader(flags.source, inventory["reader"])
-    with storage.publishing(flags.out, HEADER) as staging:
-        work = TextsOfPart(source, str(root), str(flags.scan), str(staging), section)
-        results = transforms.run_parts(work, names, staging, flags.workers, beam_flags, "texts")
-        header = _header(results, inventory, section)
-        storage.write_records(staging / "rejects.jsonl", _rejects(results))
+    with publishing.publishing(flags.out, HEADER, resume=True) as staging:
+        # here, and not above: Beam takes a second to import, which workers need not pay
+        from pipelines import transforms
+
+        work = TextsOfPart(source, str(root), str(flags.scan), section, words)
+        running = transforms.Running("texts", flags.workers, flags.state, beam_flags)
+        places = Places(staging, flags.out)
+        reusing = Reusing.of_stage(work, "texts", flags.source, flags.state, places)
+        outcomes = transforms.run_parts(reusing, names, staging, running)
+        results = [outcome["result"] for outcome in outcomes]
+        rejects = _rejects(results)
+        totals = _totals(results)
+        # an exception for a study that is not there, or whose report comes in sections
+        unused = len(words.rules) - totals["note:report.cut_by_rule"]
+        totals.update({"note:exceptions.unused": unused} if unused else {})
+        counts = counting.counts(totals, rejects)
+        header = _header(counts, rejects, inventory, section, words.digest)
+        storage.write_records(staging / "rejects.jsonl", rejects)
+        storage.write_json(staging / "counts.json", counts)
+        storage.write_lines(
+            staging / "statuses.csv", counting.status_table(flags.source, counts["sentences"])
+        )
         storage.write_json(staging / HEADER, header)
-    _show(flags.source, header)
+        publishing.keep_only(staging, {*(work.file(name) for name in names), *BESIDE})
+    _show(flags.source, counts, header, Counter(outcome["how"] for outcome in outcomes))
     return 0
 
 
@@ -53,32 +82,40 @@ def _rejects(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["key_hash"], row["code"]))
 
 
-def _header(
-    results: Sequence[dict[str, Any]], inventory: dict[str, Any], section: params.Texts
-) -> dict[str, Any]:
-    counts: Counter[str] = Counter()
+def _totals(results: Sequence[dict[str, Any]]) -> Counter[str]:
+    totals: Counter[str] = Counter()
     for result in results:
-        counts.update(result["counts"])
-    lost = flow.dropped(_rejects(results))
-    statuses = {name: counts[f"status:{name}"] for name in STATUSES}
+        totals.update(result["counts"])
+    return totals
+
+
+def _header(
+    counts: dict[str, Any],
+    rejects: Sequence[dict[str, Any]],
+    inventory: dict[str, Any],
+    section: params.Texts,
+    digest: str,
+) -> dict[str, Any]:
+    lost = flow.dropped(rejects)
     return {
         "epoch": epochs.TEXTS,
-        "lexicon": lexicon.digest(),
+        "wording": digest,
         "source": inventory["source"],
-        "texts": dataclasses.asdict(section),
+        "texts": section.text_parameters(),
         "studies": counts["studies"],
-        "sentences": statuses,
-        "notes": {k.removeprefix("note:"): n for k, n in counts.items() if k.startswith("note:")},
         "images": inventory["images"] - sum(lost.values()),
         "dropped": lost,
     }
 
 
-def _show(source: str, header: dict[str, Any]) -> None:
-    rows: list[tuple[str, int]] = [("studies with a text", header["studies"])]
-    rows += [(f"{status} sentences", n) for status, n in header["sentences"].items()]
+def _show(
+    source: str, counts: dict[str, Any], header: dict[str, Any], how: Mapping[str, int]
+) -> None:
+    rows: list[tuple[str, int]] = [("studies with a text", counts["studies"])]
+    rows += [(f"{status} sentences", n) for status, n in counts["sentences"].items()]
     rows += [(f"- {reason} (images)", number) for reason, number in header["dropped"].items()]
-    rows += [(f"note: {code}", number) for code, number in header["notes"].items()]
+    rows += [(f"note: {code}", number) for code, number in counts["notes"].items()]
+    rows += [(f"parts {name}", number) for name, number in sorted(how.items())]
     commands.show(f"texts {source}", ("", "number"), rows)
 
 

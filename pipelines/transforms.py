@@ -22,16 +22,18 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
-from pipelines import commands, crew, faults, parts, storage
+from pipelines import crew, faults, memory, parts, storage
 from pipelines.crew import Crew, Work
 from pipelines.faults import DataError, Stop
-from pipelines.inventory import place_patient, read_files
+from pipelines.inventory import Reader, place_patient, read_files
 from pipelines.records import Study, dumps
 from pipelines.sources.base import Source, Table
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
+from pipelines.watching import watching
 
 FAULTS = "faults.jsonl"
+QUIET = ("common", "worker")  # they print an exception's message, which may quote a report
 
 
 def options(workers: int, extra: Sequence[str]) -> PipelineOptions:
@@ -44,18 +46,38 @@ def options(workers: int, extra: Sequence[str]) -> PipelineOptions:
     if workers > 1:
         flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={workers}"]
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    for name in QUIET:
+        logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.CRITICAL)
     return PipelineOptions([*flags, *extra])
 
 
+@dataclass(frozen=True)
+class Running:
+    """How a stage runs; nothing here changes a byte of what it writes."""
+
+    stage: str
+    workers: int
+    state: Path  # its folder `logs` gets one line a finished part
+    beam_flags: Sequence[str] = ()
+    patience: float = crew.PATIENCE
+
+    def log(self, names: Sequence[str]) -> Path:
+        """Return the log's path: STATE/logs/STAGE-SOURCE.log."""
+        return self.state / "logs" / f"{self.stage}-{parts.source_of(names[0])}.log"
+
+
 def run(stage: beam.PTransform, workers: int, beam_flags: Sequence[str]) -> None:
-    """Run one transform as a pipeline of its own."""
-    with beam.Pipeline(options=options(workers, beam_flags)) as pipeline:
-        pipeline | stage
+    """Run one transform as a pipeline of its own. Raises the Stop of what went wrong in it."""
+    try:
+        with beam.Pipeline(options=options(workers, beam_flags)) as pipeline:
+            pipeline | stage
+    except Exception as error:  # Beam wraps it, and adds what it was at
+        raise faults.told(error) from None
 
 
 @dataclass
 class Guard(beam.DoFn):
-    """Apply a generator function; a Stop or OSError becomes a row of the output `faults`."""
+    """Apply a generator function; what it raises becomes a row of the output `faults`."""
 
     function: Callable[..., Iterator[Any]]
 
@@ -67,6 +89,8 @@ class Guard(beam.DoFn):
             yield beam.pvalue.TaggedOutput("faults", (type(stop).__name__, str(stop)))
         except OSError as error:
             yield beam.pvalue.TaggedOutput("faults", ("StorageError", str(faults.as_stop(error))))
+        except Exception as error:
+            yield beam.pvalue.TaggedOutput("faults", ("DataError", str(faults.internal(error))))
 
 
 @dataclass
@@ -109,6 +133,8 @@ class Inventory(beam.PTransform):
     rule: PatientRule
     counts: Mapping[str, int]
     out: str
+    memory: str  # the file of memory.py
+    official: bool = False
 
     def expand(self, pipeline: beam.Pipeline) -> None:
         """Write parts, rejects.jsonl, counts.jsonl and, when something is wrong, faults.jsonl."""
@@ -161,7 +187,8 @@ class Inventory(beam.PTransform):
             yield beam.pvalue.TaggedOutput("counts", (code, number))
 
     def _read_files(self, study: Study) -> Iterator[Any]:
-        read, rejects = read_files(study, self.source, Path(self.root))
+        files = Reader(Path(self.root), memory.at(self.memory), self.official)
+        read, rejects = read_files(study, self.source, files)
         if read is not None:
             yield read
         for lost in rejects:
@@ -214,21 +241,18 @@ class Bundle(beam.DoFn):
 
 
 def run_parts(
-    work: Work,
-    names: Sequence[str],
-    staging: Path,
-    workers: int,
-    beam_flags: Sequence[str],
-    what: str,
+    work: Work, names: Sequence[str], staging: Path, running: Running
 ) -> list[dict[str, Any]]:
     """Map `work` over parts; return every part's result in the order of `names`.
 
     Raises the Stop of a part that could not be done.
     """
     folder = staging / ".results"
+    shutil.rmtree(folder, ignore_errors=True)  # a killed run may have left its own
     folder.mkdir()
-    with commands.progress(folder, "*.json", len(names), what):
-        run(EachPart(names, Crew(work, str(folder), workers)), 1, beam_flags)
+    team = Crew(work, str(folder), running.workers, running.patience)
+    with watching(folder, len(names), running.stage, running.log(names)):
+        run(EachPart(names, team), 1, running.beam_flags)
     found = crew.results(folder, names)
     shutil.rmtree(folder)
     return found

@@ -78,6 +78,39 @@ def test_a_second_repro_does_nothing_but_look(reproduced):
     assert "nothing moved" in said
 
 
+def shards_log(checkout: Path) -> list[str]:
+    """Return what the last run of `shards` did with each of its seven parts."""
+    lines = (checkout / ".cxr/logs/shards-mimic.log").read_text().splitlines()[-7:]
+    return [line.split(maxsplit=2)[2] for line in lines]
+
+
+def test_one_changed_report_rewrites_one_tar_and_decodes_nothing(reproduced):
+    report = sorted((reproduced / "data/raw/mimic").rglob("s5*.txt"))[0]
+    before = report.read_text()
+    report.write_text(before + "\n There is a small left pleural effusion.\n")
+    run(reproduced, "dvc", "repro", "shards@mimic")
+    did = shards_log(reproduced)
+    # DVC took the old output away before the stage ran: the tars came out of its cache
+    assert sum(line.startswith("kept") for line in did) == 6
+    assert sum(line.startswith("rewritten decoded=0") for line in did) == 1
+    report.write_text(before)
+    said = run(reproduced, "dvc", "repro", "shards@mimic")
+    assert "Stage 'shards@mimic' is cached - skipping run" in said
+
+
+def test_parameters_set_back_build_nothing(reproduced):
+    path = reproduced / "params.yaml"
+    before = path.read_text()
+    params = yaml.safe_load(before)
+    params["shards"]["quality"] = 70
+    path.write_text(yaml.safe_dump(params))
+    run(reproduced, "dvc", "repro", "shards@mimic")
+    assert not any(line.startswith("kept") for line in shards_log(reproduced))
+    path.write_text(before)
+    said = run(reproduced, "dvc", "repro", "shards@mimic")
+    assert "Stage 'shards@mimic' is cached - skipping run" in said
+
+
 def test_a_comment_in_the_code_rebuilds_nothing(reproduced):
     path = reproduced / "pipelines" / "pixels.py"
     path.write_text(path.read_text() + "# a remark\n")
@@ -88,7 +121,7 @@ def test_a_comment_in_the_code_rebuilds_nothing(reproduced):
 
 def test_an_epoch_rebuilds_its_stage(reproduced):
     path = reproduced / "pipelines" / "epochs.py"
-    path.write_text(path.read_text().replace("PIXELS = 1", "PIXELS = 2"))
+    path.write_text(path.read_text().replace("PIXELS = ", "PIXELS = 1"))
     said = run(reproduced, "dvc", "status")
     assert "shards@mimic" in said
     assert "texts@mimic" not in said

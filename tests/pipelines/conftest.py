@@ -1,14 +1,19 @@
 """Fixtures of this room.
 
 Contents: `raw` (look-alike trees of all four collections, 14 studies each, made once a session),
-`built` (their shards), `faulty` (MIMIC and CheXpert trees with damaged files).
+`built` (their shards), `faulty` (MIMIC and CheXpert trees with damaged files), `launcher` (runs in
+processes of their own), `scenes` (what there is before a run that is to fail).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import scenes as scenery
+from launching import Launcher
+from scenes import Scene
 from stages import build
 
 from pipelines.lookalike import chexpert, mimic, nih, openi
@@ -41,3 +46,17 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("mimic", "chexpert"):
         WRITERS[name].write(folder, studies=40, seed=5, height=128, faults=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+    """What starts runs that are to be killed, starved or stopped."""
+    made = Launcher(tmp_path_factory.mktemp("launcher"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory, launcher: Launcher) -> dict[str, Scene]:
+    """First runs and runs after a change, by "stage-first" and "stage-again"."""
+    return scenery.make(tmp_path_factory.mktemp("scenes"), launcher)

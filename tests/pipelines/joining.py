@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.inventory import read_files
+from pipelines.inventory import Reader, read_files
+from pipelines.memory import Memory
 from pipelines.records import Reject, Study, key_hash
 from pipelines.splits import PatientRule
 
@@ -45,14 +46,14 @@ def join(source, root: Path) -> Joined:
     for table in tables:
         for study, row in source.rows(root, table):
             rows[study][table.name].append(row)
-    joined = Joined()
+    joined, files = Joined(), Reader(root, Memory())
     for study in sorted(rows):
         result = source.assemble(study, rows[study], rule)
         joined.listed += result.listed
         joined.rejects += result.rejects
         joined.notes.update(result.notes)
         if result.study is not None:
-            read, lost = read_files(result.study, source, root)
+            read, lost = read_files(result.study, source, files)
             joined.rejects += lost
             if read is not None:
                 joined.studies[study] = read

@@ -31,7 +31,7 @@ def params(folder: Path, **sections: Any) -> Path:
 def build(raw: Path, source: str, out: Path, *, workers: int = 1, **sections: Any) -> Path:
     """Run scan, texts and shards of a source; return the folder of the set."""
     common = ["--root", str(raw), "--params", str(params(out, **sections))]
-    common += ["--workers", str(workers)]
+    common += ["--workers", str(workers), "--state", str(out / ".cxr")]
     where = {stage: str(out / stage / source) for stage in ("scan", "texts", "shards")}
     run_scan(source, common, out)
     assert texts.main([source, *common, "--scan", where["scan"], "--out", where["texts"]]) == 0

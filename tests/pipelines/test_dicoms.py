@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from pipelines import dicoms
+from pipelines import dicoms, films
 from pipelines.faults import IngestError
 from pipelines.lookalike import dicoms as writing
 
@@ -43,7 +43,7 @@ def file(syntax=SYNTAXES[0], bits: int = 12, **changes) -> bytes:
 def read(data: bytes, limit: int = 64_000_000) -> np.ndarray:
     dataset = dicoms.parse(data)
     dicoms.check(dataset, limit)
-    return dicoms.stored_values(dataset)
+    return films.stored_values(dataset)
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 15, 16])
@@ -68,7 +68,7 @@ REAL = {
 @pytest.mark.parametrize(("name", "plugin"), REAL.items(), ids=REAL)
 def test_real_files_decode_as_pydicoms_plugins_do(shared, name, plugin):
     data = (shared / "data" / name).read_bytes()
-    ours = dicoms.stored_values(dicoms.parse(data))
+    ours = films.stored_values(dicoms.parse(data))
     theirs = pydicom.pixels.pixel_array(io.BytesIO(data), decoding_plugin=plugin)
     assert np.array_equal(ours, theirs)
 
@@ -76,7 +76,7 @@ def test_real_files_decode_as_pydicoms_plugins_do(shared, name, plugin):
 def test_the_twelve_bit_jpeg_that_pydicoms_plugins_refuse(shared):
     data = (shared / "data/dicom_codec_nonchest/RG2_JPLY.dcm").read_bytes()
     twin = (shared / "data/dicom_codec_nonchest/RG2_RLE.dcm").read_bytes()
-    lossy, exact = (dicoms.stored_values(dicoms.parse(d)).astype(int) for d in (data, twin))
+    lossy, exact = (films.stored_values(dicoms.parse(d)).astype(int) for d in (data, twin))
     assert lossy.shape == exact.shape
     assert np.abs(lossy - exact).mean() < 4  # of 1,024 grey levels
 
@@ -134,7 +134,7 @@ def test_colour_becomes_luma_and_only_the_first_frame_counts():
     dataset.SamplesPerPixel, dataset.PlanarConfiguration, dataset.NumberOfFrames = 3, 0, 2
     dataset.PhotometricInterpretation = "RGB"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
-    assert (dicoms.stored_values(dataset) == 59).all()  # 0.587 of 100
+    assert (films.stored_values(dataset) == 59).all()  # 0.587 of 100
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import hashlib
 import cv2
 import numpy as np
 import pytest
+from pydicom.uid import UID, JPEG2000Lossless
 
 from nlp import lexicon
 from pipelines import epochs, fingerprints, pixels
@@ -20,39 +21,58 @@ from pipelines.params import Shards
 
 
 def film() -> np.ndarray:
-    y, x = np.mgrid[0:300, 0:240]
-    return ((np.sin(x / 19) * np.cos(y / 31) + 1) * 1900).astype(np.uint16)
+    y, x = np.mgrid[0:603, 0:481]  # large enough to be halved, and odd
+    return ((np.sin(x / 38) * np.cos(y / 62) + 1) * 1900).astype(np.uint16)
 
 
-def dicom(photometric: str) -> bytes:
+def dicom(photometric: str, syntax: UID = writing.SYNTAXES[0]) -> bytes:
     header = writing.Header("19999001", "59999001", "0", windows=((1800.0, 2500.0),))
     return writing.file_bytes(
-        film(), bits=12, photometric=photometric, syntax=writing.SYNTAXES[0], header=header
+        film(), bits=12, photometric=photometric, syntax=syntax, header=header
     )
 
 
+def picture(form: str) -> bytes:
+    options = [cv2.IMWRITE_JPEG_QUALITY, 90]
+    return cv2.imencode(form, (film() >> 4).astype(np.uint8), options)[1].tobytes()
+
+
 PIXELS = {
-    ("voi", "jpg"): "506592988d124fff",
-    ("voi", "png"): "7a7e144d77e871e4",
-    ("percentile", "png"): "7a772f7be180866c",
-    ("mimic_jpg", "png"): "b31b940ccf00bcf4",
+    ("voi", "jpg"): "1d144efbfc0f78d1",
+    ("voi", "png"): "5ba39183fb9f9d38",
+    ("percentile", "png"): "0233d0353ba84935",
+    ("mimic_jpg", "png"): "7242b91af8509d48",
 }
+
+
+def digest(data: bytes, suffix: str, shards: Shards) -> str:
+    return hashlib.sha256(pixels.encode(data, suffix, shards).data).hexdigest()[:16]
 
 
 @pytest.mark.parametrize(("recipe", "form"), PIXELS)
 def test_pixels(recipe, form):
-    encoded = pixels.encode(
-        dicom("MONOCHROME1"), ".dcm", Shards(recipe=recipe, format=form, size=128)
-    )
-    found = hashlib.sha256(encoded.data).hexdigest()[:16]
-    assert (epochs.PIXELS, found) == (1, PIXELS[recipe, form])
+    found = digest(dicom("MONOCHROME1"), ".dcm", Shards(recipe=recipe, format=form, size=128))
+    assert (epochs.PIXELS, found) == (2, PIXELS[recipe, form])
 
 
-def test_a_display_picture():
-    data = cv2.imencode(".png", (film() >> 4).astype(np.uint8))[1].tobytes()
-    encoded = pixels.encode(data, ".png", Shards(resize="pad", size=128, format="png"))
-    found = hashlib.sha256(encoded.data).hexdigest()[:16]
-    assert (epochs.PIXELS, found) == (1, "feb14692174e21e5")
+def test_a_wavelet_film():
+    data = dicom("MONOCHROME2", JPEG2000Lossless)
+    found = digest(data, ".dcm", Shards(size=128, format="png"))
+    assert (epochs.PIXELS, found) == (2, "fd1653a57e48be65")
+
+
+@pytest.mark.parametrize(
+    ("form", "size", "expected"),
+    [
+        pytest.param(".png", 128, "936eb915f20d6e5f", id="png"),
+        pytest.param(".jpg", 128, "c8f17be11dfdaf9a", id="jpg"),
+        pytest.param(".jpg", 604, "ea086335a7d0eac2", id="jpg-as-it-came"),
+    ],
+)
+def test_display_pictures(form, size, expected):
+    resize = "pad" if size == 128 else "longest"
+    found = digest(picture(form), form, Shards(resize=resize, size=size))
+    assert (epochs.PIXELS, found) == (2, expected)
 
 
 def test_parameters_that_change_pixels_are_in_the_fingerprint_and_others_are_not():

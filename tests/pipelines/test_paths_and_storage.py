@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import paths, storage
+from pipelines import paths, publishing, storage
 from pipelines.faults import ConfigError, IngestError, LockedError, as_stop
 
 
@@ -56,7 +56,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
 
 
 def publish(out: Path, text: str) -> None:
-    with storage.publishing(out, "header") as staging:
+    with publishing.publishing(out, "header") as staging:
         (staging / "header").write_text(text)
 
 
@@ -66,7 +66,7 @@ def test_a_set_is_replaced_whole_or_not_at_all(tmp_path):
     (out / "stale").write_text("")
     publish(out, "two")
     assert sorted(p.name for p in out.iterdir()) == ["header"]
-    with pytest.raises(RuntimeError), storage.publishing(out, "header") as staging:
+    with pytest.raises(RuntimeError), publishing.publishing(out, "header") as staging:
         (staging / "header").write_text("three")
         raise RuntimeError
     assert (out / "header").read_text() == "two"
@@ -81,8 +81,8 @@ def test_a_folder_of_somebody_else_is_not_replaced(tmp_path):
 
 def test_a_second_run_is_told_who_holds_the_output(tmp_path):
     out = tmp_path / "set"
-    code = "import sys; from pathlib import Path; from pipelines import storage\n"
-    code += "with storage.lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    code = "import sys; from pathlib import Path; from pipelines import publishing\n"
+    code += "with publishing.lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     held = subprocess.Popen(
         [sys.executable, "-c", code, str(out)],
         stdin=subprocess.PIPE,
@@ -90,10 +90,10 @@ def test_a_second_run_is_told_who_holds_the_output(tmp_path):
         cwd=Path(__file__).parents[2],
     )
     held.stdout.readline()
-    with pytest.raises(LockedError, match=str(held.pid)), storage.lock(out):
+    with pytest.raises(LockedError, match=str(held.pid)), publishing.lock(out):
         pass
     held.communicate()
-    with storage.lock(out):
+    with publishing.lock(out):
         pass
 
 

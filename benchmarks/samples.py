@@ -1,0 +1,112 @@
+"""Samples for the benchmarks of loading: films as shards, as single files, and as rows of float32.
+
+Drawn films, 512 px on the short side, with as much grain as brings their JPEGs at quality 95 to the
+mean size of MIMIC's at that side (92 kB), for a decoder's time follows the compressed size; beside
+each a record of about the length of a real one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from nlp.labels import CHEXPERT14
+from nlp.prompts import report_prompts
+from pipelines.lookalike import patients, phantom
+
+SHARDS, SIDE, BYTES, ROW = 4, 512, 92_000, 320
+
+
+@dataclass(frozen=True)
+class Films:
+    """The same films as a set of shards, as a folder of files, and as an array (N, 320, 320)."""
+
+    shards: Path
+    files: Path
+    array: np.ndarray
+    texts: tuple[str, ...]
+
+    @property
+    def tars(self) -> list[Path]:
+        """The shards, in order."""
+        return sorted((self.shards / "train").glob("*.tar"))
+
+
+def make(folder: Path, samples: int) -> Films:
+    """Write `samples` films in every form below `folder`, a quarter of them to a shard."""
+    train, files = folder / "mock" / "train", folder / "files"
+    train.mkdir(parents=True)
+    files.mkdir()
+    array = np.memmap(folder / "array", np.float32, "w+", shape=(samples, ROW, ROW))
+    drawn, noise = _drawn(16), np.random.default_rng(0).standard_normal((1024, 1024))
+    grain = _grain(drawn, noise)
+    texts, sizes = [], {}
+    for number in range(SHARDS):
+        name = f"mock-train-{number:05d}.tar"
+        sizes[name] = samples // SHARDS
+        with tarfile.open(train / name, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for place in range(number * sizes[name], (number + 1) * sizes[name]):
+                film = _grained(drawn[place % len(drawn)], np.roll(noise, 31 * place), grain)
+                record, picture = _record(place), _jpeg(film)
+                texts.append(record["caption"])
+                parts = (picture, json.dumps(record).encode(), record["caption"].encode())
+                for kind, content in zip(("jpg", "json", "txt"), parts, strict=True):
+                    member = tarfile.TarInfo(f"mock-s{place:06d}-i0.{kind}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+                (files / f"{place:06d}.jpg").write_bytes(picture)
+                array[place] = cv2.resize(film, (ROW, ROW), interpolation=cv2.INTER_AREA)
+    (train / "sizes.json").write_text(json.dumps(sizes))
+    return Films(folder / "mock", files, array, tuple(texts))
+
+
+def _drawn(number: int) -> list[np.ndarray]:
+    people = patients.cohort("mimic", 4 * number, seed=0)
+    studies = [study for person in people for study in person.studies if study.views][:number]
+    films = [phantom.draw(study, study.views[0], height=640, seed=0).pixels for study in studies]
+    scales = [SIDE / min(film.shape) for film in films]
+    return [
+        cv2.resize(film, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        for film, scale in zip(films, scales, strict=True)
+    ]
+
+
+def _grain(films: list[np.ndarray], noise: np.ndarray) -> float:
+    """Return the grain at which the mean JPEG has BYTES, found by halving."""
+    low, high = 0.0, 0.2
+    for _ in range(8):
+        middle = (low + high) / 2
+        size = np.mean([len(_jpeg(_grained(film, noise, middle))) for film in films])
+        low, high = (middle, high) if size < BYTES else (low, middle)
+    return low
+
+
+def _grained(film: np.ndarray, noise: np.ndarray, grain: float) -> np.ndarray:
+    height, width = film.shape
+    levels = 255 * (film + grain * noise[:height, :width])
+    return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def _jpeg(film: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", film, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def _record(place: int) -> dict[str, Any]:
+    labels = {name: (place >> i) & 1 for i, name in enumerate(CHEXPERT14)}
+    prompts = report_prompts(labels, k=4, seed=0, epoch=0, key=str(place))
+    sentences = [
+        {"text": text, "section": "findings", "index": i, "status": "normal", "mentions": []}
+        for i, text in enumerate(" ".join(prompts[1:]).split(". "))
+    ]
+    return {
+        "caption": prompts[0], "impression": prompts[0], "findings": prompts[1],
+        "dataset": "mock", "patient": f"p{place}", "study": f"s{place}", "image": "i0",
+        "view": "frontal", "labels": labels, "prompts": prompts, "sentences": sentences,
+    }  # fmt: skip

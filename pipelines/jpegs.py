@@ -1,0 +1,96 @@
+"""A JPEG file's bytes in, the same picture's bytes without anything beside the picture out.
+
+A grey JPEG that is small enough already (CheXpert-small) is stored as it came: every re-encoding
+loses, and costs more than all else together. What is not needed to decode it is left out: names,
+dates and thumbnails hide in application segments, comments, and behind the end of the picture.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+_START, _END, _SCAN, _TABLES = 0xD8, 0xD9, 0xDA, 0xDB
+_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, Huffman coded (T.81 table B.1)
+_KEPT = (*_FRAMES, 0xC4, _SCAN, _TABLES, 0xDD)  # beside the frame: codes, scans, tables, restarts
+# within a scan FF is followed by 00, a restart mark or more FF; anything else ends it
+_NEXT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+def bare(data: bytes, quality: int) -> bytes | None:
+    """Return the picture alone, bit for bit, or None where it has to be encoded anew.
+
+    That is so for colour, 12 bits, arithmetic coding, damaged structure, and for a picture that is
+    quantised more finely than `quality` would: who asks for less wants the smaller file.
+    """
+    try:
+        kept, tables = _segments(data)
+    except (IndexError, ValueError):
+        return None
+    if not tables or min(tables) < sum(_tables_of(quality)):
+        return None
+    return kept
+
+
+def _segments(data: bytes) -> tuple[bytes, list[int]]:
+    """Return (the picture's own segments, the sum of each quantisation table).
+
+    Raises ValueError or IndexError where they are not those of one grey 8-bit picture.
+    """
+    if data[:2] != bytes((0xFF, _START)):
+        raise ValueError("no JPEG")
+    kept, tables, frames, at = [data[:2]], [], 0, 2
+    while (marker := _marker(data, at)) != _END:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if end < at + 4 or end > len(data):
+            raise ValueError("cut short")
+        segment = data[at:end]
+        if marker in _FRAMES:
+            frames += 1
+            if segment[4] != 8 or segment[9] != 1:
+                raise ValueError("not grey or not 8 bits")
+        elif marker == _TABLES:
+            tables += _sums(segment[4:])
+        elif marker == _SCAN:
+            found = _NEXT.search(data, end)
+            if not found:
+                raise ValueError("cut short")
+            end = found.start()
+        elif 0xC0 <= marker <= 0xCF and marker not in _KEPT:
+            raise ValueError("lossless or arithmetic coding")
+        if marker in _KEPT:
+            kept.append(data[at:end])
+        at = end
+    if frames != 1:
+        raise ValueError("not one picture")
+    return b"".join([*kept, bytes((0xFF, _END))]), tables
+
+
+def _marker(data: bytes, at: int) -> int:
+    if data[at] != 0xFF or data[at + 1] in (0x00, 0xFF):
+        raise ValueError("no marker where one must stand")
+    return data[at + 1]
+
+
+def _sums(tables: bytes) -> list[int]:
+    """Return the sum of the 64 steps of each table in a DQT segment (T.81 B.2.4.1)."""
+    sums = []
+    while tables:
+        size = 2 if tables[0] >> 4 else 1
+        steps = np.frombuffer(tables[1 : 1 + 64 * size], ">u2" if size == 2 else np.uint8)
+        if steps.size != 64:
+            raise ValueError("cut short")
+        sums.append(int(steps.sum()))
+        tables = tables[1 + 64 * size :]
+    return sums
+
+
+@lru_cache
+def _tables_of(quality: int) -> list[int]:
+    """Return the sum of the steps that our own encoder uses at `quality`."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    encoded = cv2.imencode(".jpg", np.zeros((8, 8), np.uint8), options)[1].tobytes()
+    return _segments(encoded)[1]

@@ -1,0 +1,43 @@
+"""The digests that a collection publishes of its own files (PhysioNet's SHA256SUMS.txt).
+
+With `digests: official` a scan believes them and reads no picture; `shards` then holds every file
+against its digest when it reads it, and rejects what is not the file that was published.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipelines import fingerprints, storage
+from pipelines.faults import ConfigError, DataError
+from pipelines.memory import Memory
+
+NAME = "SHA256SUMS.txt"
+DEPTH = 3  # folders below the root: mimic-cxr-jpg/2.1.0/SHA256SUMS.txt
+LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+
+
+def learn(root: Path, memory: Memory) -> None:
+    """Take the lists below a root into the memory.
+
+    Raises ConfigError where there is none, DataError for a line that is not of such a list.
+    """
+    lists = sorted(path for level in range(DEPTH) for path in root.glob("*/" * level + NAME))
+    if not lists:
+        raise ConfigError(f"digests: official, and there is no {NAME} in {root}: set digests: read")
+    digest = fingerprints.of([[str(path), storage.sha256(path)] for path in lists])
+    memory.learn_official(digest, (row for path in lists for row in rows(path, root)))
+
+
+def rows(path: Path, root: Path) -> Iterator[tuple[str, str]]:
+    """Yield (path below the root, sha256) of one list, as `sha256sum` writes it."""
+    folder = path.parent.relative_to(root).as_posix()
+    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+        for number, line in enumerate(lines, 1):
+            found = LINE.fullmatch(line.rstrip("\r\n"))
+            if found is None:
+                raise DataError(f"digests.line: {NAME} line {number} is no line of sha256sum")
+            name = found[2].removeprefix("./")
+            yield name if folder == "." else f"{folder}/{name}", found[1]

@@ -1,0 +1,57 @@
+"""An image of the inventory in, the bytes of its file out: those that `scan` told of, or none."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines import memory, paths
+from pipelines.faults import DataError, IngestError
+from pipelines.records import Image, key_hash
+
+
+@dataclass(frozen=True)
+class Originals:
+    """The raw files below a root.
+
+    A file that scan has hashed, and whose size, time and inode are what they were then, is not
+    hashed again (it would double the cost of an uncompressed DICOM); any other is.
+    """
+
+    root: str
+    official: bool = False  # digests are the collection's own, and nobody has read the files yet
+    memory: str = ""  # where scan remembers what it read (memory.py); "": hash every file
+
+    def read(self, image: Image) -> bytes:
+        """Return the file's bytes.
+
+        Raises IngestError for a file that cannot be read, or that is not the published one, and
+        DataError for one that moved since `scan`: the inventory is then of another tree.
+        """
+        path = paths.inside(Path(self.root), image.path)
+        try:
+            stat = path.stat()
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise DataError(
+                "source.gone: a picture of the inventory is no longer there; run scan again "
+                f"({key_hash(image.path)})"
+            ) from None
+        except OSError:
+            raise IngestError("image.io") from None
+        if self._known(image, stat) or hashlib.sha256(data).hexdigest() == image.sha256:
+            return data
+        if self.official:  # it is damaged, or an unfinished download
+            raise IngestError("image.digest")
+        raise DataError(
+            "source.changed: a picture is not the one in the inventory; run scan again "
+            f"({key_hash(image.path)})"
+        )
+
+    def _known(self, image: Image, stat: os.stat_result) -> bool:
+        if not self.memory or self.official:
+            return False
+        facts = memory.at(self.memory).get(image.path, stat)
+        return facts is not None and facts["read"] and facts["sha256"] == image.sha256

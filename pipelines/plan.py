@@ -1,0 +1,102 @@
+"""An inventory in, the number of parts it should be cut into out: lines for params.yaml.
+
+    python -m pipelines.plan mimic --scan data/scan/mimic
+
+A few pictures, picked by the hash of their keys, are decoded as `shards` would, and their size is
+projected to the whole. The numbers are a proposal: they are pinned in params.yaml, and another
+number moves every study to another tar (copied, not decoded again).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pipelines import commands, faults, params, parts, paths, storage
+from pipelines.building import picture_of
+from pipelines.faults import ConfigError, IngestError
+from pipelines.inventory import sample_key
+from pipelines.originals import Originals
+from pipelines.params import Shards
+from pipelines.records import SPLITS, Image, study_from_json
+
+BESIDE = 6_000  # bytes of text, JSON and tar headers a sample: the mean of the look-alike sets
+MEGA = 1_000_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = commands.parser("plan", "Propose how many parts a collection is cut into.")
+    commands.folders(parser, scan="the inventory, cut into any number of parts")
+    parser.add_argument(
+        "--tar", type=float, default=150, metavar="MB", help="size of a tar (default: 150)"
+    )
+    parser.add_argument(
+        "--pictures", type=int, default=24, metavar="K", help="how many to try (default: 24)"
+    )
+    flags = parser.parse_args(arguments)
+    settings = params.load(flags.params)
+    inventory = storage.read_header(flags.scan, "inventory.json", "scan")
+    commands.same_source(inventory, flags.source, flags.scan)
+    root = paths.root(flags.root or settings.collection(flags.source).root)
+    section = settings.section("shards", params.Shards)
+    names = parts.names(flags.source, inventory["parts"])
+    counts = Counter(dict.fromkeys(SPLITS, 0))
+    counts.update(split for split, _, _ in _images(flags.scan, names))
+    each = mean_bytes(root, picked(_images(flags.scan, names), flags.pictures), section)
+    _show(flags.source, counts, each, flags.tar * MEGA)
+    return 0
+
+
+def proposed(counts: Mapping[str, int], each: float, tar: float) -> dict[str, int]:
+    """Return the number of parts a split, for `counts` samples of `each` bytes, tars of `tar`."""
+    return {split: max(1, math.ceil(counts[split] * each / tar)) for split in SPLITS}
+
+
+def picked(images: Iterator[tuple[str, str, Image]], number: int) -> list[Image]:
+    """Return `number` images, by the hash of their keys: the same ones each time."""
+    ranked = ((hashlib.sha256(key.encode()).digest(), key, image) for _, key, image in images)
+    return [image for _, _, image in heapq.nsmallest(number, ranked, key=lambda row: row[:2])]
+
+
+def mean_bytes(root: Path, images: Sequence[Image], shards: Shards) -> float:
+    """Return a sample's mean size in bytes. Raises ConfigError where no picture can be read."""
+    # official: a picture that is not the published one is passed over, not an end
+    originals, sizes = Originals(str(root), official=True), []
+    for image in images:
+        try:
+            sizes.append(len(picture_of(originals, image, shards).data))
+        except IngestError:
+            continue
+    if not sizes:
+        raise ConfigError(f"none of {len(images)} pictures can be decoded: is this the right root?")
+    return sum(sizes) / len(sizes) + BESIDE
+
+
+def _images(scan: Path, names: Sequence[str]) -> Iterator[tuple[str, str, Image]]:
+    """Yield (split, sample key, image) of an inventory."""
+    for name in names:
+        with (scan / f"{name}.jsonl").open(encoding="utf-8") as lines:
+            for study in map(study_from_json, lines):
+                for image in study.images:
+                    yield study.split, sample_key(study, image), image
+
+
+def _show(source: str, counts: Mapping[str, int], each: float, tar: float) -> None:
+    numbers = proposed(counts, each, tar)
+    rows = [
+        (split, counts[split], numbers[split], round(counts[split] * each / numbers[split] / MEGA))
+        for split in SPLITS
+    ]
+    title = f"plan {source}: {each / 1000:,.0f} kB a sample"
+    commands.show(title, ("split", "images", "parts", "MB a tar"), rows)
+    listed = ", ".join(f"{split}: {number}" for split, number in numbers.items())
+    commands.say(f"in params.yaml, under sources.{source}:  parts: {{{listed}}}")
+
+
+if __name__ == "__main__":
+    faults.run(main)

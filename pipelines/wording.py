@@ -1,0 +1,48 @@
+"""The user's own files and model in, what the texts stage reads reports with out, and its digest.
+
+Everything is read and checked once, before any report is; the workers get it ready made. What they
+hold enters fingerprints by its content, never by its path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nlp import cutrules, lexicon, models, prompts
+from nlp.cutrules import CutRule
+from nlp.prompts import Bank
+from pipelines.faults import ConfigError
+from pipelines.params import Texts
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The lexicon with the user's additions; `digest` is over the bytes of all that is shared.
+
+    The cut rules are not in it: a rule is its own study's and in that study's fingerprint only.
+    """
+
+    digest: str
+    bank: Bank | None = None
+    rules: Mapping[str, CutRule] = field(default_factory=dict)
+
+
+def load(texts: Texts) -> Wording:
+    """Return what `texts` names. Raises ConfigError with the fix where a thing cannot be read."""
+    parts = [lexicon.digest()]
+    try:
+        if texts.bank:
+            parts.append("bank " + hashlib.sha256(Path(texts.bank).read_bytes()).hexdigest())
+        if texts.model:
+            parts.append("model " + models.identity(texts.model))
+        bank = prompts.own_bank(texts.bank) if texts.bank else None
+        rules = cutrules.load(Path(texts.exceptions)) if texts.exceptions else {}
+    except FileNotFoundError as error:
+        raise ConfigError(f"no file at {error.filename} (texts.exceptions, texts.bank)") from None
+    except ValueError as error:
+        raise ConfigError(f"texts: {error}") from None
+    digest = parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return Wording(digest, bank, rules)

@@ -1,0 +1,42 @@
+"""Sound films, to be damaged: grey values, and DICOM files of them in every syntax we write."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.uid import UID
+
+from pipelines.lookalike import dicoms as writing
+
+HEADER = writing.Header("19999001", "59999001", "0", date="21800101", view="PA")
+
+
+def film(height: int = 160, width: int = 130) -> np.ndarray:
+    """Return the 12-bit values of something soft, (height, width) uint16."""
+    y, x = np.mgrid[0:height, 0:width]
+    soft = 0.5 + 0.3 * np.sin(x / 17) * np.cos(y / 23) + 0.1 * np.sin(x * y / 900)
+    return np.rint(np.clip(soft, 0, 1) * 0.8 * 4095).astype(np.uint16)
+
+
+def dicom(
+    syntax: UID = writing.SYNTAXES[0], *, values: np.ndarray | None = None, **changes: Any
+) -> bytes:
+    """Return a DICOM file of a film, some of its elements changed."""
+    data = writing.file_bytes(
+        film() if values is None else values,
+        bits=12,
+        photometric="MONOCHROME2",
+        syntax=syntax,
+        header=HEADER,
+    )
+    if not changes:
+        return data
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    for name, value in changes.items():
+        setattr(dataset, name, value)
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    return stream.getvalue()

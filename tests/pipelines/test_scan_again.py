@@ -1,0 +1,146 @@
+"""What a second scan reads: only files that moved, and none of those whose digests are official."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from stages import build, params, run_scan, tree_bytes
+
+from pipelines import inventory, manifest, memory, official, storage
+from pipelines.faults import ConfigError, DataError
+
+OLD = 1_600_000_000  # a time stamp that is no longer fresh
+
+
+@pytest.fixture
+def tree(raw, tmp_path) -> Path:
+    """A copy of the MIMIC look-alike whose files were not written just now."""
+    shutil.copytree(raw / "mimic", tmp_path / "raw")
+    age(tmp_path / "raw")
+    return tmp_path / "raw"
+
+
+def age(tree: Path) -> None:
+    for path in tree.rglob("*"):
+        os.utime(path, (OLD, OLD))
+
+
+def common(tree: Path, out: Path, **values) -> list[str]:
+    sources = {"mimic": {"parts": {"train": 2, "validate": 1, "test": 1}, **values}}
+    return ["--root", str(tree), "--params", str(params(out, sources=sources))]
+
+
+def reads(monkeypatch) -> list[str]:
+    """Return a list to which every picture that is read from now on is added."""
+    seen: list[str] = []
+    facts = inventory._facts
+
+    def noted(path, image, reader):
+        found = facts(path, image, reader)
+        if found["read"]:
+            seen.append(image.path)
+        return found
+
+    monkeypatch.setattr(inventory, "_facts", noted)
+    return seen
+
+
+def test_only_what_moved_is_read_again(tree, tmp_path, monkeypatch):
+    seen = reads(monkeypatch)
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    pictures = len(seen)
+    assert pictures > 10
+    seen.clear()
+    one = next(tree.rglob("*.dcm"))
+    one.write_bytes(one.read_bytes() + b"\0")
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    assert [tree / path for path in seen] == [one]
+    again = tree_bytes(tmp_path / "scan")
+    run_scan("mimic", common(tree, tmp_path / "clean"), tmp_path / "clean")
+    assert again == tree_bytes(tmp_path / "clean/scan")
+
+
+def test_other_parameters_read_nothing_again(tree, tmp_path, monkeypatch):
+    seen = reads(monkeypatch)
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    seen.clear()
+    run_scan(
+        "mimic", common(tree, tmp_path, parts={"train": 3, "validate": 1, "test": 1}), tmp_path
+    )
+    assert seen == []
+
+
+def test_a_file_as_young_as_the_clocks_tick_is_not_trusted(tree, tmp_path):
+    known = memory.Memory(tmp_path / "m.sqlite")
+    young = tmp_path / "young"
+    young.write_bytes(b"x")
+    known.keep("young", young.stat(), {"sha256": "0"})
+    assert known.get("young", young.stat()) is None
+    os.utime(young, (OLD, OLD))
+    known.keep("young", young.stat(), {"sha256": "0"})
+    assert known.get("young", young.stat()) == {"sha256": "0"}
+    os.utime(young, (OLD, OLD + 1))
+    assert known.get("young", young.stat()) is None
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"no base, but as long as a header is " * 9]
+)
+def test_a_damaged_memory_is_begun_again(tree, tmp_path, damage):
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    before = tree_bytes(tmp_path / "scan")
+    memory.at.cache_clear()
+    for path in (tmp_path / ".cxr/scan").glob("*.sqlite"):
+        path.write_bytes(damage)
+    next(tree.rglob("*.dcm")).touch()
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    assert tree_bytes(tmp_path / "scan") == before
+
+
+def test_official_digests_are_believed_until_the_picture_is_read(tree, tmp_path, monkeypatch):
+    plain = build(tree, "mimic", tmp_path / "read")
+    seen = reads(monkeypatch)
+    parts = {"train": 2, "validate": 1, "test": 1}
+    chosen = {"mimic": {"parts": parts, "digests": "official", "reader": {"images": "jpg"}}}
+    jpgs = sorted(tree.rglob("*.jpg"))
+    sound = jpgs[0].read_bytes()
+    jpgs[0].write_bytes(sound[:-9])
+    found = build(tree, "mimic", tmp_path / "x", sources=chosen)
+    assert seen == []  # the look-alike lists all its JPGs
+    header, _ = manifest.read(found)
+    assert header["dropped"]["shards image.digest"] == 1
+    # mended, and looked at again: the file is what the list says
+    jpgs[0].write_bytes(sound)
+    found = build(tree, "mimic", tmp_path / "x", sources=chosen)
+    assert "shards image.digest" not in manifest.read(found)[0]["dropped"]
+    assert plain.exists()
+
+
+def test_official_digests_need_a_list(raw, tmp_path):
+    sources = {"nih": {"parts": {"train": 2, "validate": 1, "test": 1}, "digests": "official"}}
+    arguments = ["--root", str(raw / "nih"), "--params", str(params(tmp_path, sources=sources))]
+    with pytest.raises(ConfigError, match=r"no SHA256SUMS\.txt .* set digests: read"):
+        run_scan("nih", arguments, tmp_path)
+
+
+def test_a_list_with_another_line_stops_with_its_number(tmp_path):
+    path = tmp_path / official.NAME
+    path.write_text(f"{'a' * 64}  ./files/one.jpg\n{'b' * 64} *two.jpg\nthree\n")
+    lines = official.rows(path, tmp_path)
+    assert [next(lines), next(lines)] == [("files/one.jpg", "a" * 64), ("two.jpg", "b" * 64)]
+    with pytest.raises(DataError, match="line 3"):
+        next(lines)
+
+
+def test_inventories_hold_no_time(tree, tmp_path):
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    before = tree_bytes(tmp_path / "scan")
+    for path in tree.rglob("*"):
+        path.touch()
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    assert tree_bytes(tmp_path / "scan") == before
+    rows = [r for p in (tmp_path / "scan/mimic").glob("mimic-*") for r in storage.read_records(p)]
+    assert all(image["sha256"] for row in rows for image in row["images"])
