@@ -40,7 +40,7 @@ demo: $(READY)  ## the whole road on made-up data: trees, shards, a model, a pag
 	  rm -rf data/raw && python -m pipelines.lookalike --out data/raw --studies $(STUDIES) \
 	    --seed $(SEED) --workers $(WORKERS) && echo "$(STUDIES) $(SEED)" > data/raw/.made; \
 	fi
-	@dvc repro
+	@dvc repro report
 	@echo; echo "Look at $(CURDIR)/reports/index.html"
 
 test: $(READY)  ## the tests (about 3 minutes)

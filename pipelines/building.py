@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import fingerprints, parts, pixels, samples, storage
-from pipelines.desk import Desk
+from pipelines.earlier.members import OldPictures
+from pipelines.earlier.receipts import Sample
+from pipelines.earlier.reuse import Made
 from pipelines.faults import IngestError
 from pipelines.inventory import sample_key
-from pipelines.members import OldPictures
 from pipelines.originals import Originals
 from pipelines.params import Shards
 from pipelines.placing import placement
-from pipelines.receipts import Sample
 from pipelines.records import Image, Reject, Study, key_hash, reject, study_from_json
-from pipelines.reuse import Made
 from pipelines.tars import TarWriter
+from pipelines.workers.desk import Desk
 
 # What failed with these may do better next time: such a tar is not taken over as it is.
 PASSING = ("image.io", "image.digest", "decode.crash", "decode.timeout")

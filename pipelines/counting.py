@@ -19,6 +19,7 @@ def of_study(row: Mapping[str, Any]) -> Iterable[str]:
     """Yield the counts that one study's texts add to, as "group:name" or "group:kind:name"."""
     yield "studies"
     yield from (f"section:{name}" for name in row["sections"])
+    yield from (f"note:translated.{name}" for name in row.get("translations", ()))
     yield from (f"label:{POLARITIES[state]}:{name}" for name, state in row["labels"].items())
     for sentence in row["sentences"]:
         yield f"status:{sentence['status']}"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from pipelines import commands
 from pipelines.building import ShardOfPart, Wanted
-from pipelines.members import OldPictures
-from pipelines.receipts import Sample
-from pipelines.reuse import Reusing
+from pipelines.earlier.members import OldPictures
+from pipelines.earlier.receipts import Sample
+from pipelines.earlier.reuse import Reusing
 
 KEPT, REWRITTEN, BUILT = "kept", "rewritten", "built"
 

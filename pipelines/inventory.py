@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import dicoms, paths, views
+from pipelines import paths, views
+from pipelines.decoding import dicoms
+from pipelines.earlier.memory import Memory
 from pipelines.faults import DataError, IngestError
-from pipelines.memory import Memory
 from pipelines.records import Image, Reject, ReportRef, Study, reject
 from pipelines.sources.base import Source
 
@@ -107,7 +108,7 @@ def _peek_at(path: Path) -> dicoms.Header:
 def _peek(data: bytes) -> dicoms.Header:
     try:
         return dicoms.header(dicoms.parse(data, pixels=False))
-    except IngestError:
+    except Exception:  # also of an element that is read only now
         return dicoms.Header()  # `shards` will say what is wrong with it, with the same codes
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines import fingerprints, storage
+from pipelines.earlier.memory import Memory
 from pipelines.faults import ConfigError, DataError
-from pipelines.memory import Memory
 
 NAME = "SHA256SUMS.txt"
 DEPTH = 3  # folders below the root: mimic-cxr-jpg/2.1.0/SHA256SUMS.txt

@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines import memory, paths
+from pipelines import paths
+from pipelines.earlier import memory
 from pipelines.faults import DataError, IngestError
 from pipelines.records import Image, key_hash
 

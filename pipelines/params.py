@@ -65,6 +65,7 @@ class Texts:
     model: str = ""  # an installed spaCy or scispaCy pipeline for what the lexicon does not know
     exceptions: str = ""  # a YAML file: studies whose sections are cut by hand (nlp.cutrules)
     bank: str = ""  # a YAML file of frames and names in place of our prompt bank
+    translations: str = ""  # a file of train.translate: texts in other words
 
     def __post_init__(self) -> None:
         _one_of("texts.impressions", self.impressions, ("last", "first", "join"))
@@ -77,7 +78,8 @@ class Texts:
     def text_parameters(self) -> dict[str, Any]:
         """Return the parameters that change a text; the user's files count by content elsewhere."""
         named = dataclasses.asdict(self)
-        return {k: v for k, v in named.items() if k not in ("model", "exceptions", "bank")}
+        own = ("model", "exceptions", "bank", "translations")
+        return {k: v for k, v in named.items() if k not in own}
 
 
 @dataclass(frozen=True)

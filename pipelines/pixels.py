@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import io
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import cv2
 import numpy as np
 from pydicom.dataset import Dataset
 
-from pipelines import films, grey, jpegs, pictures, resizing
+from pipelines.decoding import films, grey, jpegs, pictures, resizing
 from pipelines.faults import IngestError
 from pipelines.params import Shards
 from pipelines.placing import Placement, placement
@@ -56,7 +57,7 @@ def encode(data: bytes, suffix: str, shards: Shards) -> Encoded:
     suffix = suffix.lower()
     if suffix.endswith(".gz"):
         data, suffix = _gunzip(data, max_pixels), suffix[: -len(".gz")]
-    shown = (_film if suffix in (".dcm", ".dicom", "") else _picture)(data, shards, max_pixels)
+    shown = _shown(data, suffix, shards, max_pixels)
     height, width = shown.size
     at = placement(width, height, shards)
     picture = resizing.resized(shown.grey, shown.halvings, shown.size, shards)
@@ -75,12 +76,22 @@ def encode(data: bytes, suffix: str, shards: Shards) -> Encoded:
     return Encoded(shown.stored or _compress(picture, shards), facts, at)
 
 
+def _shown(data: bytes, suffix: str, shards: Shards, max_pixels: int) -> Shown:
+    film = suffix in (".dcm", ".dicom", "")
+    try:
+        return (_film if film else _picture)(data, shards, max_pixels)
+    except IngestError:
+        raise
+    except Exception:  # pydicom reads an element when it is asked for: any step may meet a bad one
+        raise IngestError("dicom.undecodable" if film else "image.unreadable") from None
+
+
 def _gunzip(data: bytes, max_pixels: int) -> bytes:
     limit = 2 * max_pixels + (1 << 20)  # 16 bits a pixel and a header
     try:
         with gzip.open(io.BytesIO(data)) as stream:
             raw = stream.read(limit + 1)
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         raise IngestError("image.unreadable") from None
     if len(raw) > limit:
         raise IngestError("image.too_large")

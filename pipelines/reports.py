@@ -17,15 +17,16 @@ from typing import Any
 from nlp import annotate, prompts
 from nlp import labels as names
 from nlp.status import FilterPolicy
+from nlp.translations import FIELDS
 from pipelines import counting, fingerprints, storage
-from pipelines.desk import Desk
+from pipelines.earlier.members import OldPictures
+from pipelines.earlier.reuse import Made
 from pipelines.faults import IngestError
-from pipelines.members import OldPictures
 from pipelines.params import Texts
 from pipelines.records import Reject, Study, reject, study_from_json
-from pipelines.reuse import Made
 from pipelines.sources.base import Report, Source
 from pipelines.wording import Wording
+from pipelines.workers.desk import Desk
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ class TextsOfPart:
         """Return the digest of what decides the texts; the inventory holds the reports' digests."""
         rules = {key: dataclasses.asdict(rule) for key, rule in self.wording.rules.items()}
         studies = storage.sha256(Path(self.scan) / f"{part}.jsonl")
-        return fingerprints.text(studies, {}, self.texts, self.wording.digest, rules)
+        made_by = fingerprints.text(studies, {}, self.texts, self.wording.digest, rules)
+        # which of them this part needs is not known before its reports are read
+        said = self.wording.translations
+        return fingerprints.of([made_by, said.digest]) if said else made_by
 
     def make(self, part: str, path: Path, old: OldPictures, desk: Desk) -> Made:  # noqa: ARG002
         """Write the part's texts; the result holds its counts and rejects."""
@@ -94,7 +98,11 @@ class TextsOfPart:
         report = annotation or _NOTHING
         sha256 = study.report.sha256 if study.report else ""
         abnormal, abnormal_from = self._abnormal(annotation, labels, written)
-        row = {
+        made_by = fingerprints.text(
+            sha256, labels, self.texts, self.wording.digest, self._rule(study)
+        )
+        translations = self._translations(report)
+        row: dict[str, Any] = {
             "key": study.key,
             "findings": report.findings,
             "impression": report.impression,
@@ -108,10 +116,11 @@ class TextsOfPart:
             "sentences": [_sentence(s) for s in report.sentences],
             "statements": list(report.statements),
             "report_sha256": sha256,
-            "text_fingerprint": fingerprints.text(
-                sha256, labels, self.texts, self.wording.digest, self._rule(study)
-            ),
+            "text_fingerprint": made_by,
         }
+        if translations:
+            row["translations"] = translations
+            row["text_fingerprint"] = fingerprints.of([made_by, translations])
         counts.update(counting.of_study(row))
         return row
 
@@ -143,6 +152,14 @@ class TextsOfPart:
     def _rule(self, study: Study) -> dict[str, Any] | None:
         rule = self.wording.rules.get(study.key)
         return dataclasses.asdict(rule) if rule else None
+
+    def _translations(self, report: annotate.Annotation) -> dict[str, str]:
+        """Return the report's sections in other words, those alone that the user's file has."""
+        if self.wording.translations is None:
+            return {}
+        texts = {name: getattr(report, name) for name in FIELDS}
+        found = {name: self.wording.translations.of(text) for name, text in texts.items() if text}
+        return {name: text for name, text in found.items() if text}
 
     def _abnormal(
         self,

@@ -76,7 +76,7 @@ def document(
             "text_fingerprint": texts["text_fingerprint"],
         },
     }
-    known = {"age": study.age, "order": study.order}
+    known = {"age": study.age, "order": study.order, "translations": texts.get("translations")}
     return sample | {name: value for name, value in known.items() if value is not None}
 
 

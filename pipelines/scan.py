@@ -20,7 +20,6 @@ from pipelines import (
     epochs,
     faults,
     flow,
-    memory,
     official,
     params,
     parts,
@@ -28,12 +27,13 @@ from pipelines import (
     publishing,
     storage,
 )
+from pipelines.earlier import memory
+from pipelines.earlier.lookback import Glance
 from pipelines.faults import DataError
-from pipelines.lookback import Glance
 from pipelines.sources import reader
 from pipelines.sources.base import Source
 from pipelines.splits import PatientRule
-from pipelines.watching import counting
+from pipelines.workers.watching import counting
 
 HEADER = "inventory.json"
 

@@ -23,7 +23,6 @@ from pipelines import (
     flow,
     foresight,
     manifest,
-    memory,
     params,
     parts,
     paths,
@@ -31,9 +30,10 @@ from pipelines import (
     storage,
 )
 from pipelines.building import ShardOfPart
-from pipelines.crew import PATIENCE
+from pipelines.earlier import memory
+from pipelines.earlier.reuse import Places, Reusing
 from pipelines.originals import Originals
-from pipelines.reuse import Places, Reusing
+from pipelines.workers.crew import PATIENCE
 
 
 @dataclass(frozen=True)

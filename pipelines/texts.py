@@ -26,8 +26,8 @@ from pipelines import (
     storage,
     wording,
 )
+from pipelines.earlier.reuse import Places, Reusing
 from pipelines.reports import TextsOfPart
-from pipelines.reuse import Places, Reusing
 from pipelines.sources import reader
 
 HEADER = "texts.json"

@@ -22,15 +22,17 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
-from pipelines import crew, faults, memory, parts, storage
-from pipelines.crew import Crew, Work
+from pipelines import faults, parts, storage
+from pipelines.earlier import memory
 from pipelines.faults import DataError, Stop
 from pipelines.inventory import Reader, place_patient, read_files
 from pipelines.records import Study, dumps
 from pipelines.sources.base import Source, Table
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
-from pipelines.watching import watching
+from pipelines.workers import crew
+from pipelines.workers.crew import Crew, Work
+from pipelines.workers.watching import watching
 
 FAULTS = "faults.jsonl"
 QUIET = ("common", "worker")  # they print an exception's message, which may quote a report

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import commands, faults, manifest, params
-from pipelines.audit import check
+from pipelines.checking.audit import check
+from pipelines.checking.rederive import Again
 from pipelines.faults import ConfigError
-from pipelines.rederive import Again
 
 SHOWN = 20  # breaches in the table for people
 

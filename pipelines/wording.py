@@ -14,20 +14,24 @@ from pathlib import Path
 from nlp import cutrules, lexicon, models, prompts
 from nlp.cutrules import CutRule
 from nlp.prompts import Bank
+from pipelines import translations
 from pipelines.faults import ConfigError
 from pipelines.params import Texts
+from pipelines.translations import Translations
 
 
 @dataclass(frozen=True)
 class Wording:
     """The lexicon with the user's additions; `digest` is over the bytes of all that is shared.
 
-    The cut rules are not in it: a rule is its own study's and in that study's fingerprint only.
+    The cut rules and the translations are not in it: they are their own study's, and in that
+    study's fingerprint only.
     """
 
     digest: str
     bank: Bank | None = None
     rules: Mapping[str, CutRule] = field(default_factory=dict)
+    translations: Translations | None = None
 
 
 def load(texts: Texts) -> Wording:
@@ -40,9 +44,11 @@ def load(texts: Texts) -> Wording:
             parts.append("model " + models.identity(texts.model))
         bank = prompts.own_bank(texts.bank) if texts.bank else None
         rules = cutrules.load(Path(texts.exceptions)) if texts.exceptions else {}
+        said = translations.load(texts.translations) if texts.translations else None
     except FileNotFoundError as error:
-        raise ConfigError(f"no file at {error.filename} (texts.exceptions, texts.bank)") from None
+        keys = "texts.exceptions, texts.bank, texts.translations"
+        raise ConfigError(f"no file at {error.filename} ({keys})") from None
     except ValueError as error:
         raise ConfigError(f"texts: {error}") from None
     digest = parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return Wording(digest, bank, rules)
+    return Wording(digest, bank, rules, said)

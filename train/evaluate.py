@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from nlp.prompts import Bank, own_bank
 from train import console, params
 from train.data import Loading
-from train.embed import embed, load
 from train.errors import ConfigError
 from train.fit import default_params, natural, use_threads
 from train.params import Evaluate
 from train.results import Scored, by_source, write
+from train.scoring import load, named, scored
 from train.shards import SPLITS, list_shards
-from train.zeroshot import classifier, probabilities
+from train.zeroshot import DIRECT, scorer
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,22 +39,28 @@ def evaluate(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"no shards in the {arguments.split} split of the given folders")
     chosen, towers = load(arguments.model)
     loading = Loading(chosen, towers.size, towers.tokenize, workers=arguments.workers)
-    images = embed(towers, shards, loading, section.views, arguments.limit)
-    names = section.labels or _named(images.rows)
-    device = images.features.device
-    prompts = classifier(towers, names, section.bank, device)
-    scores = probabilities(images.features, prompts).double().cpu().numpy()
-    scored = Scored(images.keys, images.sources, images.patients, images.rows, names, scores)
-    results = by_source(scored, section)
-    write(arguments.out, scored, results)
+    names = section.labels or named(shards, section.views)
+    device = next(towers.model.parameters()).device
+    score = scorer(towers, (*names, DIRECT), section.bank, device, _own(section.prompts))
+    images = scored(score, shards, loading, section.views, arguments.limit, device)
+    *_, direct = images.scores.T.numpy()
+    findings = images.scores[:, :-1].numpy()
+    table = Scored(
+        images.keys, images.sources, images.patients, images.rows, names, findings, direct
+    )
+    results = by_source(table, section)
+    write(arguments.out, table, results)
     _summary(results)
 
 
-def _named(rows: Iterable[dict[str, int]]) -> tuple[str, ...]:
-    names = tuple(sorted({name for row in rows for name in row}))
-    if not names:
-        raise ConfigError("the shards hold no labels: there is nothing to evaluate against")
-    return names
+def _own(path: str) -> Bank | None:
+    """Return a user's prompt bank. Raises ConfigError with what is wrong with the file."""
+    try:
+        return own_bank(path) if path else None
+    except FileNotFoundError:
+        raise ConfigError(f"evaluate.prompts: no file at {path}") from None
+    except ValueError as error:
+        raise ConfigError(f"evaluate.prompts: {error}") from None
 
 
 def _summary(results: dict[str, dict[str, Any]]) -> None:

@@ -4,6 +4,8 @@ OUT/model.safetensors   the weights with the lowest validation loss
 OUT/recipe.json         the recipe as it was used, with its seed: what evaluation reads
 OUT/dvclive/            loss, learning rate and validation loss, for `dvc metrics` and `dvc plots`
 OUT/checkpoints/        what an interrupted run goes on from
+
+With --dry-run only OUT/batch.html is written: the first batch as the model would see it.
 """
 
 from __future__ import annotations
@@ -13,20 +15,20 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 
-from train import checkpoints, console, models, params, recipe, texts
+from train import checkpoints, console, dry, models, params, recipe, texts
 from train.curves import Curves
-from train.data import Loading, training
-from train.embed import MODEL, RECIPE
+from train.dry import samples
 from train.errors import ConfigError
-from train.loop import Job, Training, plan
+from train.loop import Training
+from train.plan import Job
+from train.scoring import MODEL, RECIPE
 from train.sections import plain
-from train.shards import Shard, list_shards
+from train.shards import list_shards
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,15 +41,16 @@ def fit(arguments: argparse.Namespace) -> None:
     """Train as the arguments say, and write everything under `--out`."""
     use_threads(arguments.threads)
     job, pretrained = _job(arguments)
-    texts.parse(job.recipe.text.policies)  # a misspelt policy fails here, not in a worker
+    texts.policies(job.recipe.text)  # a misspelt policy fails here, not in a worker
     accelerator = Accelerator(
+        cpu=ranks_on_cpus(),
         mixed_precision=job.recipe.run.precision,
         gradient_accumulation_steps=job.recipe.run.accumulate,
     )
     towers = models.build(job.recipe.model, job.seed)
-    torch.manual_seed(job.seed)  # dropout, where a tower has any
     if arguments.dry_run:
-        _describe(job, towers, accelerator.num_processes)
+        if accelerator.is_main_process:
+            dry.run(job, towers, accelerator.num_processes)
         return
     training = Training(job, towers, accelerator)
     before = _prepare(training, arguments.resume, accelerator)
@@ -55,6 +58,14 @@ def fit(arguments: argparse.Namespace) -> None:
     if accelerator.is_main_process:
         _finish(job, pretrained)
         _summary(job, progress, before)
+
+
+def ranks_on_cpus() -> bool:
+    """Tell whether torchrun started several processes where there is no GPU.
+
+    Accelerate has to be told: left to itself it takes each of them for the only one.
+    """
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
 
 
 def use_threads(threads: int) -> None:
@@ -126,37 +137,12 @@ def _summary(job: Job, progress: checkpoints.Progress, before: int) -> None:
     rows = [
         ("recipe", job.recipe.name),
         ("steps", f"{progress.step} ({before} of them before)" if before else str(progress.step)),
-        ("samples", f"{_samples(job.train)} train, {_samples(job.validate)} validate"),
+        ("samples", f"{samples(job.train)} train, {samples(job.validate)} validate"),
         ("loss", f"{losses[0]:.3f} -> {losses[-1]:.3f}" if losses else "-"),
         ("best validation loss", f"{progress.best:.3f} at step {progress.best_step}"),
         ("model", str(job.out / MODEL)),
     ]
     console.table("trained", ("what", "value"), rows)
-
-
-def _describe(job: Job, towers: models.Towers, world: int) -> None:
-    """Write what a run would do and what its first batch holds: statistics, never text."""
-    steps = plan(job, world)
-    loading = Loading(job.recipe, towers.size, towers.tokenize, job.seed)
-    batch = next(iter(training(job.train, loading, 0, steps.batch_size)))
-    lengths = batch.tokens.argmax(dim=1) + 1
-    grey = batch.images.float() / 255
-    weights = sum(weight.numel() for weight in towers.model.parameters())
-    rows = [
-        ("model", f"{job.recipe.model.name}, {weights / 1e6:.1f} M weights, {towers.size} px"),
-        ("train", f"{_samples(job.train)} samples in {len(job.train)} shards"),
-        ("validate", f"{_samples(job.validate)} samples in {len(job.validate)} shards"),
-        ("steps", f"{steps.steps} of {steps.batch_size} x {job.recipe.run.accumulate} x {world}"),
-        ("first batch", f"{tuple(batch.images.shape)} {batch.images.dtype}"),
-        ("grey levels", f"mean {grey.mean():.3f}, deviation {grey.std():.3f} of 0..1"),
-        ("tokens a text", f"{int(lengths.min())} to {int(lengths.max())}"),
-        ("different texts", f"{len(set(batch.texts))} of {len(batch)}"),
-    ]
-    console.table(f"dry run of {job.recipe.name}", ("what", "value"), rows)
-
-
-def _samples(shards: Sequence[Shard]) -> int:
-    return sum(shard.samples for shard in shards)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -192,7 +178,9 @@ def _parser() -> argparse.ArgumentParser:
         help="go on from the last checkpoint (where there is one of this very run)",
     )  # fmt: skip
     parser.add_argument(
-        "--dry-run", action="store_true", help="show the plan and the first batch; train nothing"
+        "--dry-run",
+        action="store_true",
+        help="show the plan and the first batch (OUT/batch.html); train nothing",
     )
     return parser
 

@@ -2,28 +2,34 @@
 
 Our own small configurations lie in `train/models/*.json` and are known to open_clip by their
 file's name; every name open_clip knows itself works too, with one of its weight tags or a
-checkpoint on disk.
+checkpoint on disk. Image towers of timm and text towers of Hugging Face are named in such a
+configuration, or, for the text, in the recipe.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
+from open_clip.tokenizer import HFTokenizer
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import train.towers  # noqa: F401 - registers our tower with timm
+import train.towers  # noqa: F401 - registers our towers with timm and open_clip
 from train.errors import ConfigError
-from train.recipe import Model
+from train.fusion import Fusion
+from train.recipe_method import Model
+from train.tokens import widths
 
 CONFIGS = Path(__file__).with_name("models")
+FIRST_BIAS = -10.0  # of a learnt logit bias: at first hardly any pair is a match (SigLIP's start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,8 @@ class Towers:
 def build(recipe: Model, seed: int) -> Towers:
     """Return the towers on the CPU, float32; random weights follow from `seed` alone.
 
-    Raises ConfigError for a name that open_clip does not know and for weights that cannot be had.
+    A fusion, where the recipe has one, is the model's submodule `fusion`. Raises ConfigError for a
+    name that open_clip does not know and for weights that cannot be had.
     """
     open_clip.add_model_config(CONFIGS)
     if recipe.name not in open_clip.list_models() and ":" not in recipe.name:
@@ -52,32 +59,35 @@ def build(recipe: Model, seed: int) -> Towers:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _create(recipe)
+        if _trims(model):
+            for block in model.text.transformer.resblocks:
+                block.register_forward_pre_hook(_fit_mask, with_kwargs=True)
+        size = model.visual.image_size
+        side = size[0] if isinstance(size, tuple | list) else size
+        if recipe.fusion.layers:
+            model.fusion = Fusion(recipe.fusion, widths(model, side))
     if not recipe.pretrained:
         with torch.no_grad():
             model.logit_scale.fill_(math.log(1 / recipe.init_scale))
     # Channels last: a small convolutional tower takes half the time on a CPU.
     model.visual.to(memory_format=torch.channels_last)
-    size = model.visual.image_size
-    trims = _trims(model)
-    if trims:
-        model.text.transformer.register_forward_pre_hook(_fit_mask, with_kwargs=True)
-    return Towers(
-        model=model,
-        size=size[0] if isinstance(size, tuple | list) else size,
-        tokenize=partial(_tokenize, open_clip.get_tokenizer(recipe.name)),
-        trims=trims,
-    )
+    return Towers(model, side, partial(_tokenize, _tokenizer(recipe)), _trims(model))
+
+
+def bare(recipe: Model) -> Model:
+    """Return the section without any weights to fetch: for towers that are filled from a file."""
+    return replace(recipe, pretrained="", image="", text_weights=False)
 
 
 def trim(tokens: Tensor, towers: Towers) -> Tensor:
-    """Return the tokens up to the longest text's end, where the tower takes a shorter context.
+    """Return tokens (..., L) up to the longest text's end, where the tower takes a shorter context.
 
     With causal attention and pooling at the end token, what stands behind it changes nothing; a
     short impression then costs a fraction of the 77 columns.
     """
     if not towers.trims:
         return tokens
-    return tokens[:, : int(tokens.argmax(dim=1).max()) + 1]
+    return tokens[..., : int(tokens.argmax(dim=-1).max()) + 1]
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -91,16 +101,87 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def _create(recipe: Model) -> Any:
+    _check_transformers(recipe)
+    more: dict[str, Any] = {"init_logit_bias": FIRST_BIAS} if recipe.bias else {}
+    if recipe.text:
+        more["text_cfg"] = _text_config(recipe)
     try:
-        return open_clip.create_model(recipe.name, pretrained=recipe.pretrained or None)
-    except (RuntimeError, OSError, ValueError) as error:
-        if not recipe.pretrained:
-            raise ConfigError(f"model.name: {recipe.name!r} cannot be built: {error}") from error
+        model = open_clip.create_model(
+            recipe.name,
+            pretrained=recipe.pretrained or None,
+            # The plain CLIP class keeps its text tower in pieces; a fusion needs it as one.
+            force_custom_text=bool(recipe.fusion.layers or recipe.text),
+            pretrained_image=recipe.image == "timm",
+            pretrained_text=recipe.text_weights,
+            **more,
+        )
+    except (RuntimeError, OSError, ValueError, ImportError) as error:
+        raise _cannot(recipe, error) from error
+    if recipe.image not in ("", "timm"):
+        _load_image(model.visual, Path(recipe.image))
+    return model
+
+
+def _cannot(recipe: Model, error: Exception) -> ConfigError:
+    """Return what to say where open_clip could not make the model."""
+    wanted = [each for each in (recipe.pretrained, recipe.image, recipe.text) if each]
+    if not wanted:
+        return ConfigError(f"model.name: {recipe.name!r} cannot be built: {error}")
+    return ConfigError(
+        f"model: {', '.join(map(repr, wanted))} for {recipe.name}: neither a file or folder nor "
+        "a name whose weights can be had here. Without a network, fetch them elsewhere and give "
+        'the path in model.pretrained, model.image or model.text, or set them to "" for random '
+        "weights (HF_HUB_OFFLINE=1 spares the waiting)"
+    )
+
+
+def _check_transformers(recipe: Model) -> None:
+    # Before anything else: open_clip would fetch the image tower's weights first, then find out.
+    config = open_clip.get_model_config(recipe.name) or {}
+    wanted = recipe.text or config.get("text_cfg", {}).get("hf_model_name", "")
+    if wanted and find_spec("transformers") is None:
         raise ConfigError(
-            f"model.pretrained: {recipe.pretrained!r} for {recipe.name} is neither a file "
-            "nor a tag whose weights can be had here. Without a network, fetch them elsewhere and "
-            'give the file, or set model.pretrained to "" for random weights'
-        ) from error
+            f"model {recipe.name}: the text tower {wanted!r} is Hugging Face's, which needs the "
+            "package transformers: pip install transformers"
+        )
+
+
+def _text_config(recipe: Model) -> dict[str, Any]:
+    own = open_clip.get_model_config(recipe.name)["text_cfg"]
+    kept = {key: own[key] for key in ("context_length", "hf_pooler_type") if key in own}
+    return {
+        "hf_proj_type": "linear",
+        **kept,
+        "hf_model_name": recipe.text,
+        "hf_tokenizer_name": recipe.text,
+        "hf_model_pretrained": recipe.text_weights and not recipe.pretrained,
+    }
+
+
+def _load_image(visual: Any, path: Path) -> None:
+    """Fill the image tower from a checkpoint of it; its old classifier alone may be left over."""
+    if not path.is_file():
+        raise ConfigError(f"model.image: {path} is no file")
+    tower = getattr(visual, "trunk", visual)
+    state = open_clip.factory.load_state_dict(str(path), device="cpu")
+    try:
+        result = tower.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        told = str(error).splitlines()[-1].strip()
+        raise ConfigError(f"model.image: {path} is a checkpoint of another tower: {told}") from None
+    heads = ("fc.", "head.", "classifier.")
+    odd = [name for name in result.unexpected_keys if not name.startswith(heads)]
+    if result.missing_keys or odd:
+        raise ConfigError(
+            f"model.image: {path} is a checkpoint of another tower: "
+            f"{len(result.missing_keys)} weights are missing, {len(odd)} are not known"
+        )
+
+
+def _tokenizer(recipe: Model) -> Any:
+    if not recipe.text:
+        return open_clip.get_tokenizer(recipe.name)
+    return HFTokenizer(recipe.text, context_length=_text_config(recipe)["context_length"])
 
 
 def _tokenize(tokenizer: Any, text: str) -> Tensor:

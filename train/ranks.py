@@ -18,13 +18,13 @@ def world() -> tuple[int, int]:
     return 0, 1
 
 
-def gather(features: Tensor) -> Tensor:
-    """Return (ranks * B, D) of every rank's (B, D), in the order of the ranks, with gradient.
+def gather(features: Tensor, dim: int = 0) -> Tensor:
+    """Return every rank's features, one behind the other along `dim`, with gradient.
 
     Each rank computes the loss over all pairs; the backward of the gather adds up the ranks'
     gradients and DDP takes their mean, so a step equals one process's step over the joined batch.
-    B must be the same on every rank.
+    The shape must be the same on every rank.
     """
     if world()[1] == 1:
         return features
-    return torch.cat(dist_nn.all_gather(features))
+    return torch.cat(dist_nn.all_gather(features.contiguous()), dim=dim)

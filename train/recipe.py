@@ -1,7 +1,8 @@
 """A recipe's name or path and overrides come in, one frozen `Recipe` goes out.
 
-A recipe is a YAML file that may name another one as its `base`; it then holds only what differs.
-One published method is one file in `train/recipes`.
+A recipe is a YAML file that may name others as its `base`; it then holds only what differs. One
+published method is one file in `train/recipes`; `METHOD_tiny` is `base: [METHOD, tiny]`, so that a
+method and its small version for CPUs cannot drift apart.
 """
 
 from __future__ import annotations
@@ -12,22 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from train.errors import ConfigError
+from train.recipe_method import Loss, Model, Optim, Run, check, one_of, within
 from train.sections import build, merge, read_yaml
 
 RECIPES = Path(__file__).with_name("recipes")
 FITS = ("pad", "shortest")
-OPTIMISERS = ("sgd", "adamw")
-SCHEDULES = ("constant", "cosine")
-PRECISIONS = ("no", "bf16", "fp16")
+UNITS = ("image", "study")
+UNCERTAIN = ("abnormal", "normal")
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """Which towers: a model that open_clip knows (ours are in train/models), and its weights."""
+class Augment:
+    """What a training picture goes through once it is cut out, in this order; torchvision's own."""
 
-    name: str = "ViT-B-32"
-    pretrained: str = ""  # an open_clip tag, a local checkpoint, or "" for random weights
-    init_scale: float = 0.07  # the softmax temperature the training starts from
+    flip: float = 0.0  # probability of a mirror image; the text's left and right stay as they are
+    turn: float = 0.0  # degrees, either way
+    move: float = 0.0  # up to this fraction of the side, either way
+    zoom: tuple[float, float] = (1.0, 1.0)  # from .. to
+    clahe: float = 0.0  # probability of a local equalisation, contrast limited at 4
+    brightness: float = 0.0  # a factor within 1 - this .. 1 + this
+    contrast: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,18 @@ class Pictures:
 
     views: tuple[str, ...] = ()  # e.g. [frontal]: what is trained on; empty: every film. An epoch's
     # length is counted before they are left out, as only a film's record tells its view
+    pictures: int = 1  # of a pair while training; 2: two films of a study (data.unit: study) where
+    # there are two, else the same film drawn twice
     fit: str = "pad"  # pad: the whole picture on black; shortest: the middle square
     mean: float = 0.5  # of grey levels on 0..1
     std: float = 0.25
+    part: float = 1.0  # the fraction of the square's side that is shown: its middle in evaluation,
+    # anywhere in training (a random crop after padding)
+    area: tuple[float, float] = (1.0, 1.0)  # instead, in training, any rectangle with from .. to
+    # this fraction of the picture's area (torchvision's RandomResizedCrop); (1, 1): none
     crop: float = 0.0  # the square's side shrinks by up to this fraction
     shift: float = 0.0  # and its centre moves by up to this fraction of the side
+    augment: Augment = field(default_factory=Augment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +60,20 @@ class Texts:
     """What a picture is paired with: the first policy with words, else the shard's caption."""
 
     policies: tuple[str, ...] = ("impression", "findings")
+    texts: int = 1  # of a pair while training; 2: two independent draws
+    translated: float = 0.0  # probability of a section's back-translation, where the shard has one
+    uncertain: str = "abnormal"  # what a sentence counts as that is not sure: abnormal | normal
 
 
 @dataclass(frozen=True, slots=True)
-class Optim:
-    """The optimiser, its learning rate over the steps, and the limit on a step's gradient."""
+class Data:
+    """What a pair is, and how often the sources and their shards are passed through."""
 
-    name: str = "adamw"
-    lr: float = 5e-5
-    momentum: float = 0.9  # sgd
-    betas: tuple[float, float] = (0.9, 0.98)  # adamw
-    weight_decay: float = 0.0  # adamw; matrices only, never norms, biases or the scale
-    warmup: int = 0  # steps over which the rate climbs to `lr`
-    schedule: str = "cosine"  # cosine: down to 0 at the last step
-    clip_norm: float = 0.0  # 0: no limit
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """How long, in what pieces, at which precision."""
-
-    batch_size: int = 64  # pictures per process and forward pass
-    accumulate: int = 1  # forward passes to one optimiser step
-    epochs: int = 1  # passes over the data ...
-    steps: int = 0  # ... unless a number of optimiser steps is set: the same time on any collection
-    validate_every: int = 0  # optimiser steps; 0: once an epoch
-    same_source: bool = False  # batches of one collection each, so that no style gives a pair away
-    shuffle: int = 1000  # samples waiting, undecoded, in a worker's shuffle buffer
-    precision: str = "no"  # no | bf16 | fp16
+    unit: str = "image"  # image: every film is a pair | study: all films of a study are one
+    apart: bool = False  # no two films of one study in a batch
+    resampled: bool = False  # shards are drawn with replacement: epochs of equal length anywhere
+    weights: Mapping[str, float] = field(default_factory=dict)  # how often a source's samples are
+    # shown in an epoch: {mimic: 1, nih: 0.5, openi: 4}; 1 where none is given, 0 leaves it out
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +84,21 @@ class Recipe:
     model: Model = field(default_factory=Model)
     image: Pictures = field(default_factory=Pictures)
     text: Texts = field(default_factory=Texts)
-    loss: str = "clip"
+    data: Data = field(default_factory=Data)
+    loss: Loss = field(default_factory=Loss)
     optim: Optim = field(default_factory=Optim)
     run: Run = field(default_factory=Run)
 
     def __post_init__(self) -> None:
-        _one_of("image.fit", self.image.fit, FITS)
-        _one_of("optim.name", self.optim.name, OPTIMISERS)
-        _one_of("optim.schedule", self.optim.schedule, SCHEDULES)
-        _one_of("run.precision", self.run.precision, PRECISIONS)
-        _within("run.batch_size", self.run.batch_size, 2)  # one pair has nothing to be told from
-        _within("run.accumulate", self.run.accumulate, 1)
-        _within("run.epochs", self.run.epochs, 1)
-        _within("image.crop", self.image.crop, 0, 0.9)
-        _within("image.shift", self.image.shift, 0, 0.5)
-        _within("model.init_scale", self.model.init_scale, 1e-3, 1)
+        one_of("image.fit", self.image.fit, FITS)
+        _check_pictures(self.image)
+        one_of("text.uncertain", self.text.uncertain, UNCERTAIN)
+        within("text.texts", self.text.texts, 1, 2)
+        within("text.translated", self.text.translated, 0, 1)
+        one_of("data.unit", self.data.unit, UNITS)
+        for source, weight in self.data.weights.items():
+            within(f"data.weights.{source}", weight, 0, 1000)
+        check(self.model, self.loss, self.run, self.image.pictures, self.text.texts)
 
 
 def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -110,7 +108,10 @@ def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -
     recipe's name is its file's. Unknown keys fail with the key and the known ones.
     """
     path = find(name_or_path)
-    values = merge(_chain(path, ()), overrides or {})
+    values: dict[str, Any] = {}
+    for _, part in _chain(path, ()):
+        values = merge(values, part)
+    values = merge(values, overrides or {})
     return build(Recipe, {"name": path.stem, **values}, f"recipe {path.stem}")
 
 
@@ -131,25 +132,43 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in RECIPES.glob("*.yaml")))
 
 
-def _chain(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
-    if path in below:
+def files(name_or_path: str | Path) -> tuple[Path, ...]:
+    """Return the files that a recipe is made of, its bases first: what it depends on."""
+    return tuple(dict.fromkeys(path for path, _ in _chain(find(name_or_path), ())))
+
+
+def _chain(path: Path, above: tuple[Path, ...]) -> list[tuple[Path, dict[str, Any]]]:
+    """Return the files and their values, the one that counts least first.
+
+    Of several bases the later ones stand above the earlier ones.
+    """
+    if path in above:
         raise ConfigError(f"recipe {path.stem}: is its own base")
     values = read_yaml(path)
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    # A base beside the file comes first, so that a copied recipe finds the copy of its base.
-    beside = path.parent / f"{base}.yaml"
-    found = beside if beside.is_file() else find(base)
-    return merge(_chain(found, (*below, path)), values)
+    bases = values.pop("base", [])
+    below = [
+        each
+        for base in ([bases] if isinstance(bases, str) else bases)
+        for each in _chain(_beside(path, base), (*above, path))
+    ]
+    return [*below, (path, values)]
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ConfigError(f"{name}: {value!r} is not one of {', '.join(known)}")
+def _beside(path: Path, base: str) -> Path:
+    """Return a base's file; one beside the recipe comes first: a copy finds its base's copy."""
+    found = path.parent / f"{base}.yaml"
+    return found if found.is_file() else find(base)
 
 
-def _within(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    if not low <= value <= high:
-        limits = f"at least {low}" if high == float("inf") else f"between {low} and {high}"
-        raise ConfigError(f"{name}: {value} is not {limits}")
+def _check_pictures(image: Pictures) -> None:
+    within("image.pictures", image.pictures, 1, 2)
+    within("image.part", image.part, 0.1, 1)
+    within("image.crop", image.crop, 0, 0.9)
+    within("image.shift", image.shift, 0, 0.5)
+    augment = image.augment
+    for name in ("flip", "move", "clahe", "brightness", "contrast"):
+        within(f"image.augment.{name}", getattr(augment, name), 0, 1)
+    within("image.augment.turn", augment.turn, 0, 180)
+    for name, (low, high) in (("area", image.area), ("augment.zoom", augment.zoom)):
+        within(f"image.{name}", low, 0.01, high)
+        within(f"image.{name}", high, low, 4)

@@ -1,7 +1,8 @@
 """Scores and label rows of images come in, the measures of every source and their files go out.
 
-"No Finding" is no finding: it stands beside the others and is in no macro mean. It is told twice,
-by its own prompt pair and as 1 - the highest finding, because "no no finding" is a poor sentence.
+"No Finding" is no finding: it stands beside the others and is in no macro mean. It is told three
+times: by one text alone, by its prompt pair ("no no finding" is a poor sentence), and as 1 - the
+highest finding. Which of them a method is measured by decides what it seems to be worth.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ POOLED = "all"
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """N images: hashes of their keys, their sources, patients and label rows, scores (N, L)."""
+    """N images: hashes of their keys, their sources, patients, label rows, and scores (N, L)."""
 
     keys: tuple[str, ...]
     sources: tuple[str, ...]
@@ -33,6 +34,7 @@ class Scored:
     rows: tuple[dict[str, int], ...]
     names: tuple[str, ...]
     scores: Floats
+    direct: Floats  # (N,), of "There is no finding" alone
 
 
 def by_source(scored: Scored, section: Evaluate) -> dict[str, dict[str, Any]]:
@@ -98,7 +100,7 @@ def _measures(
         "images": int(mine.sum()),
         "auroc": {row.label: row.auroc for row in measured.labels if row.label != NO_FINDING},
         "unmeasured": list(measured.unmeasured),
-        "no_finding": _no_finding(measured, scores, answers, names, strata),
+        "no_finding": _no_finding(measured, scores, scored.direct[mine], answers, names, strata),
         "rows": [asdict(row) for row in measured.labels],
     }
 
@@ -106,20 +108,29 @@ def _measures(
 def _no_finding(
     measured: Measured,
     scores: Floats,
+    direct: Floats,
     answers: Targets,
     names: Sequence[str],
     strata: Sequence[str],
 ) -> dict[str, float | None]:
-    """Return No Finding's AUROC by its own prompts and by 1 - the highest finding."""
+    """Return No Finding's AUROC by one text, by its prompt pair and by 1 - the highest finding."""
     others = [i for i, name in enumerate(names) if name != NO_FINDING]
     if NO_FINDING not in names or not others:
-        return {"pair": None, "one_minus_max": None}
+        return {"direct": None, "pair": None, "one_minus_max": None}
     place = names.index(NO_FINDING)
-    quiet = 1 - scores[:, others].max(axis=1, keepdims=True)
-    once = metrics.measure(
-        quiet, answers[:, [place]], (NO_FINDING,), strata, Bootstrap(0, 0), (), strata=strata
-    )
-    return {"pair": measured.labels[place].auroc, "one_minus_max": once.labels[0].auroc}
+
+    def told(by: Floats) -> float | None:
+        once = metrics.measure(
+            by[:, None], answers[:, [place]], (NO_FINDING,), strata, Bootstrap(0, 0), (),
+            strata=strata,
+        )  # fmt: skip
+        return once.labels[0].auroc
+
+    return {
+        "direct": told(direct),
+        "pair": measured.labels[place].auroc,
+        "one_minus_max": told(1 - scores[:, others].max(axis=1)),
+    }
 
 
 def _any(column: Targets) -> bool:

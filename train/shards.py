@@ -60,26 +60,6 @@ def digest(shards: Sequence[Shard]) -> str:
     return text.hexdigest()
 
 
-def batches_per_epoch(shards: Sequence[Shard], world: int, batch_size: int) -> tuple[int, int]:
-    """Return (batches, batch size) of an epoch, the same on every rank.
-
-    The poorest rank decides both, so that no rank waits for one that has run out; shards go to
-    ranks in turn (webdataset's split_by_node). A set smaller than a batch makes one batch of what
-    there is.
-    """
-    order = sorted((shard.samples for shard in shards), reverse=True)
-    # Shards are dealt in an order that changes with the epoch: the poorest holds the smallest.
-    hands = len(order) // world
-    poorest = sum(order[-hands:]) if hands else 0
-    size = min(batch_size, poorest)
-    if size < 2:
-        raise ConfigError(
-            f"{len(shards)} shards hold too few samples for {world} processes: "
-            "each needs a shard of its own and two samples"
-        )
-    return poorest // size, size
-
-
 def _sets(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder of shards")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from open_clip.hf_model import register_pooler
 from timm.models import register_model
 from torch import Tensor, nn
 
@@ -31,8 +32,16 @@ class SmallNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features of a batch."""
-        maps = self.stages(images)
+        return self.forward_head(self.stages(images))
+
+    def forward_head(self, maps: Tensor) -> Tensor:
+        """Return the features of the last maps (B, C, S / 16, S / 16)."""
         return self.head(torch.cat([maps.amax((2, 3)), maps.mean((2, 3))], dim=1))
+
+    def forward_intermediates(self, images: Tensor, **_: Any) -> tuple[Tensor, list[Tensor]]:
+        """Return the last maps, for the head and to look at; timm asks in more detail."""
+        maps = self.stages(images)
+        return maps, [maps]
 
 
 def _stage(before: int, after: int) -> nn.Sequential:
@@ -47,3 +56,15 @@ def _stage(before: int, after: int) -> nn.Sequential:
 def cxr_small(num_classes: int = 128, **_: Any) -> SmallNet:
     """Return the tower; timm passes more than it needs."""
     return SmallNet(num_classes)
+
+
+@register_pooler
+class EndPooler(nn.Module):
+    """A text's features at its last token, BERT's [SEP]: how CXR-CLIP's code reads a text."""
+
+    cls_token_position = 0
+
+    def forward(self, shown: Any, there: Tensor) -> Tensor:
+        """Return (B, W) from a Hugging Face model's output and the mask of its tokens (B, L)."""
+        tokens: Tensor = shown.last_hidden_state
+        return tokens[torch.arange(len(tokens)), there.sum(dim=1) - 1]

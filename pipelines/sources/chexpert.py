@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from nlp.labels import CHEXPERT14
-from pipelines import dicoms, paths, tables, views
+from pipelines import paths, tables, views
+from pipelines.decoding import dicoms
 from pipelines.faults import ConfigError, DataError
 from pipelines.records import Image, Study, reject
 from pipelines.sources.base import Assembled, LabelsOnly, Rows, Table, label_columns, sex_of

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from nlp import labels as names
-from pipelines import dicoms, paths, tables, views
+from pipelines import paths, tables, views
+from pipelines.decoding import dicoms
 from pipelines.faults import ConfigError, DataError
 from pipelines.records import Box, Image, Study, reject
 from pipelines.sources.base import Assembled, LabelsOnly, Rows, Table, sex_of

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines import audit, manifest, storage
+from pipelines import manifest, storage
+from pipelines.checking import audit
 from pipelines.records import dumps
 from pipelines.tars import TarWriter
 

@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.desk import Desk
 from pipelines.faults import DataError, IngestError
+from pipelines.workers.desk import Desk
 
 
 def abort() -> None:

@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines.earlier.memory import Memory
 from pipelines.inventory import Reader, read_files
-from pipelines.memory import Memory
 from pipelines.records import Reject, Study, key_hash
 from pipelines.splits import PatientRule
 

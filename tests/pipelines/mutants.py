@@ -6,6 +6,7 @@ of the header rewritten, another transfer syntax named, one file's pixels behind
 
 from __future__ import annotations
 
+import contextlib
 import random
 import resource
 import time
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import pixels
-from pipelines.desk import Desk
+from pipelines.decoding import dicoms, films
 from pipelines.faults import IngestError
 from pipelines.params import Shards
 from pipelines.records import key_hash
+from pipelines.workers.desk import Desk
 
 Damage = Callable[[bytes, bytes, random.Random], bytes]
 
@@ -155,12 +157,26 @@ def _outcome(name: str, data: bytes, suffix: str, desk: Desk) -> str:
     """Return "picture", a code, or the type of an exception that has none."""
     try:
         with desk.holding(name):
-            pixels.encode(data, suffix, Shards(size=128))
+            _encoded(data, suffix)
     except IngestError as error:
         return error.code
     except Exception as error:
         return f"uncoded {type(error).__name__}"
     return "picture"
+
+
+def _encoded(data: bytes, suffix: str) -> None:
+    """Encode a file; one that is no chest film by its tags is decoded all the same."""
+    try:
+        pixels.encode(data, suffix, Shards(size=128))
+    except IngestError as error:
+        if error.code not in ("dicom.modality", "dicom.not_chest"):
+            raise
+        dataset = dicoms.parse(data)
+        with contextlib.suppress(NotImplementedError):  # a VR there is not: `encode` has a code
+            dataset.Modality = dataset.BodyPartExamined = ""
+            dicoms.check(dataset, Shards().max_megapixels * 1_000_000)
+            films.stored_values(dataset)
 
 
 def suffix_of(path: Path) -> str:

@@ -16,11 +16,13 @@ import pytest
 from mutants import Decoding, total
 from sound import dicom, film
 
-from pipelines import codecs, crew, pixels
-from pipelines.crew import Crew
+from pipelines import pixels
+from pipelines.decoding import codecs
 from pipelines.faults import IngestError
 from pipelines.lookalike import dicoms as writing
 from pipelines.params import Shards
+from pipelines.workers import crew
+from pipelines.workers.crew import Crew
 
 
 def claiming(frame: bytes, syntax: str, **sizes: Any) -> bytes:

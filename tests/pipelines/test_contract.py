@@ -16,10 +16,10 @@ from breaking import called, codes, edit, members, put, replace, restate, rewrit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import audit, declared, fields
-from pipelines.contract import check_tar
+from pipelines.checking import audit, declared, fields
+from pipelines.checking.contract import check_tar
+from pipelines.checking.untar import TornError, Untar
 from pipelines.tars import TarWriter
-from pipelines.untar import TornError, Untar
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from pathlib import Path
 import hazards
 import pytest
 
-from pipelines import crew
-from pipelines.crew import Crew
 from pipelines.faults import DataError
+from pipelines.workers import crew
+from pipelines.workers.crew import Crew
 
 PARTS = ("bad", "good", "fine")
 
@@ -62,7 +62,7 @@ def test_a_fault_of_ours_names_its_place_and_not_its_message(tmp_path, capfd):
 def test_workers_do_not_outlive_a_killed_run(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import hazards\n"
-        "from pipelines.crew import Crew\n"
+        "from pipelines.workers.crew import Crew\n"
         "if __name__ == '__main__':\n"
         "    Crew(hazards.Pictures(hazards.hang), sys.argv[2], 2).run(('bad', 'good'))\n"
     )

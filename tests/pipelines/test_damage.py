@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from breaking import flipped, restate, tar_of
 
-from pipelines import declared, manifest, storage
-from pipelines.contract import check_tar
-from pipelines.declared import BrokenError
+from pipelines import manifest, storage
+from pipelines.checking import declared
+from pipelines.checking.contract import check_tar
+from pipelines.checking.declared import BrokenError
 
 BESIDE = (manifest.NAME, manifest.REJECTS, "train/sizes.json", "validate/sizes.json")
 

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from pipelines import dicoms, films
+from pipelines.decoding import dicoms, films
 from pipelines.faults import IngestError
 from pipelines.lookalike import dicoms as writing
 

@@ -14,8 +14,8 @@ from breaking import codes, edit, members, put, rewrite, tar_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import audit, stored
-from pipelines.duplicates import Ledger, Place, digest, each
+from pipelines.checking import audit, stored
+from pipelines.checking.duplicates import Ledger, Place, digest, each
 from pipelines.records import dumps
 
 

@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from pipelines import codecs, films
+from pipelines.decoding import codecs, films
 from pipelines.faults import IngestError
 from pipelines.lookalike import dicoms as writing
 

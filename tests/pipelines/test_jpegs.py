@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import jpegs, pixels
+from pipelines import pixels
+from pipelines.decoding import jpegs
 from pipelines.faults import IngestError
 from pipelines.params import Shards
 

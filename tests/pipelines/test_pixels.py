@@ -13,7 +13,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from pipelines import grey, pixels
+from pipelines import pixels
+from pipelines.decoding import grey
 from pipelines.faults import IngestError
 from pipelines.params import Shards
 from pipelines.records import Box, Image

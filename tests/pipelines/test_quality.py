@@ -208,9 +208,9 @@ def test_the_usual_filter_fails_the_grid(monkeypatch):
     def linear(picture, size, **_):
         return resize(picture, size, interpolation=cv2.INTER_LINEAR)
 
-    monkeypatch.setattr("pipelines.resizing.halvings", lambda *_: 0)
+    monkeypatch.setattr("pipelines.decoding.resizing.halvings", lambda *_: 0)
     monkeypatch.setattr(
-        "pipelines.resizing._area", lambda p, n, source, size: linear(p, size[::-1])
+        "pipelines.decoding.resizing._area", lambda p, n, source, size: linear(p, size[::-1])
     )
     assert ripple(writing.SYNTAXES[0], 300) > 4
 

@@ -11,10 +11,11 @@ from breaking import edit, members, restate, rewrite, tar_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import audit, declared, rederive, storage, verify
+from pipelines import storage, verify
+from pipelines.checking import audit, declared, rederive
+from pipelines.checking.rederive import Again, choose
 from pipelines.faults import ConfigError
 from pipelines.params import Params
-from pipelines.rederive import Again, choose
 
 ALL = 10**6
 

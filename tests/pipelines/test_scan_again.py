@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from stages import build, params, run_scan, tree_bytes
 
-from pipelines import inventory, manifest, memory, official, storage
+from pipelines import inventory, manifest, official, storage
+from pipelines.earlier import memory
 from pipelines.faults import ConfigError, DataError
 
 OLD = 1_600_000_000  # a time stamp that is no longer fresh
@@ -86,9 +87,7 @@ def test_a_file_as_young_as_the_clocks_tick_is_not_trusted(tree, tmp_path):
     assert known.get("young", young.stat()) is None
 
 
-@pytest.mark.parametrize(
-    "damage", [b"", b"no base, but as long as a header is " * 9]
-)
+@pytest.mark.parametrize("damage", [b"", b"no base, but as long as a header is " * 9])
 def test_a_damaged_memory_is_begun_again(tree, tmp_path, damage):
     run_scan("mimic", common(tree, tmp_path), tmp_path)
     before = tree_bytes(tmp_path / "scan")

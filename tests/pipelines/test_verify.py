@@ -17,7 +17,8 @@ from breaking import called, codes, edit, members, put, restate, rewrite, tar_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import audit, declared, manifest, spread, storage, verify
+from pipelines import manifest, storage, verify
+from pipelines.checking import audit, declared, spread
 from pipelines.faults import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from sklearn.metrics import roc_auc_score
 
 from tests.train.conftest import FINDINGS, write_source
 from train import evaluate, fit
-from train.embed import Images
 from train.errors import key_hash
 from train.params import Evaluate
 from train.results import Scored, by_source
+from train.scoring import Images
 
 LABELS = ("Cardiomegaly", "Edema", "No Finding")
 
@@ -36,6 +37,7 @@ def scored(seed: int = 0, images: int = 80) -> Scored:
         rows=tuple(rows),
         names=LABELS,
         scores=rng.random((images, 3)),
+        direct=rng.random(images),
     )
 
 
@@ -69,7 +71,7 @@ def test_a_source_is_not_asked_for_what_it_never_names():
     assert asked["a"]["unmeasured"] == ["Edema"]
 
 
-def test_no_finding_stands_beside_the_mean_and_is_told_twice():
+def test_no_finding_stands_beside_the_mean_and_is_told_three_times():
     made = scored()
     found = by_source(made, Evaluate(resamples=0))["a"]
     even = list(range(0, 80, 2))
@@ -78,6 +80,8 @@ def test_no_finding_stands_beside_the_mean_and_is_told_twice():
     assert "No Finding" not in found["auroc"]
     pair, highest = made.scores[even, 2], made.scores[even, 0]
     assert found["no_finding"]["pair"] == pytest.approx(roc_auc_score(quiet, pair))
+    direct = roc_auc_score(quiet, made.direct[even])
+    assert found["no_finding"]["direct"] == pytest.approx(direct)
     assert found["no_finding"]["one_minus_max"] == pytest.approx(roc_auc_score(quiet, 1 - highest))
 
 
@@ -108,19 +112,15 @@ def read(path: str) -> list[dict[str, str]]:
 def test_a_scorer_that_knows_gives_one_and_the_files_agree(model, source, tmp_path, monkeypatch):
     other = write_source(tmp_path, "other", {"train": (2,), "test": (10,)})
 
-    def known(images: torch.Tensor, prompts) -> torch.Tensor:
-        return known.truth
+    whole = evaluate.scored
 
-    whole = evaluate.embed
-
-    def embed(*arguments) -> Images:
+    def known(*arguments) -> Images:
         images = whole(*arguments)
         names = sorted({name for row in images.rows for name in row})
-        known.truth = torch.tensor([[float(row[name]) for name in names] for row in images.rows])
-        return images
+        truth = torch.tensor([[float(row[name]) for name in names] for row in images.rows])
+        return replace(images, scores=torch.cat([truth, images.scores[:, -1:]], dim=1))
 
-    monkeypatch.setattr(evaluate, "embed", embed)
-    monkeypatch.setattr(evaluate, "probabilities", known)
+    monkeypatch.setattr(evaluate, "scored", known)
     assert run(model, "out", source, other) == 0
     metrics = json.loads(Path("out/metrics.json").read_text())
     assert metrics["macro_auroc"] == metrics["macro_low"] == 1.0

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from train import checkpoints, fit, loop
+from train import checkpoints, dry, fit, models
 from train.curves import Curves
-from train.embed import load
+from train.data import Loading, training
+from train.objectives import TERMS
+from train.plan import Job
+from train.recipe import load as load_recipe
+from train.scoring import load
+from train.shards import list_shards
+from train.steps import Steps
 
 
 @pytest.fixture(autouse=True)
@@ -63,19 +74,17 @@ def test_the_model_is_the_best_by_validation(finished):
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
     finished, source, tiny_recipe, tmp_path, monkeypatch, step
 ):
-    whole = loop.Training._step
-    seen = []
+    whole = Steps.step
 
-    def dies(self, batches, value):
-        if len(seen) == step:
+    def dies(self, number, batches, rate):
+        if number == step:
             raise KeyboardInterrupt
-        seen.append(value)
-        return whole(self, batches, value)
+        return whole(self, number, batches, rate)
 
-    monkeypatch.setattr(loop.Training, "_step", dies)
+    monkeypatch.setattr(Steps, "step", dies)
     with pytest.raises(KeyboardInterrupt):
         run(tiny_recipe, source, tmp_path / "out")
-    monkeypatch.setattr(loop.Training, "_step", whole)
+    monkeypatch.setattr(Steps, "step", whole)
     assert run(tiny_recipe, source, tmp_path / "out", "--resume") == 0
     for path in finished.rglob("*"):
         if path.is_file() and path.suffix != ".state":
@@ -93,22 +102,22 @@ def test_a_checkpoint_of_another_run_is_refused_or_left(source, tiny_recipe, tmp
 
 def test_accumulated_steps_see_as_many_batches(source, tiny_recipe, tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text("train: {overrides: {run: {accumulate: 3, steps: 2}}}")
-    whole = loop.Training._backward
+    whole = Steps.step
     sizes = []
 
-    def counted(self, batch):
-        sizes.append(len(batch))
-        return whole(self, batch)
+    def counted(self, number, batches, rate):
+        sizes.append([len(batch) for batch in batches])
+        return whole(self, number, batches, rate)
 
-    monkeypatch.setattr(loop.Training, "_backward", counted)
+    monkeypatch.setattr(Steps, "step", counted)
     assert run(tiny_recipe, source, tmp_path / "out") == 0
-    assert sizes == [8] * 6
+    assert sizes == [[8, 8, 8]] * 2
 
 
 def test_a_loss_that_is_no_number_stops_with_hashes_only(
     source, tiny_recipe, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setitem(loop.LOSSES, "clip", lambda image, text, scale: image.sum() * float("nan"))
+    monkeypatch.setitem(TERMS, "clip", lambda seen, loss: seen.images.sum() * float("nan"))
     assert run(tiny_recipe, source, tmp_path / "out") == 65
     told = capsys.readouterr().err
     hashes = told.split("hashes: ")[1].split()
@@ -117,12 +126,32 @@ def test_a_loss_that_is_no_number_stops_with_hashes_only(
     assert "mock-s" not in told
 
 
-def test_a_dry_run_trains_nothing_and_shows_no_text(source, tiny_recipe, tmp_path, capsys):
+def test_a_dry_run_trains_nothing_and_shows_text_on_its_page_only(
+    source, tiny_recipe, tmp_path, capsys
+):
     assert run(tiny_recipe, source, tmp_path / "out", "--dry-run") == 0
     told = capsys.readouterr().out
-    assert "(8, 1, 96, 96)" in told
+    assert "(1, 8, 1, 96, 96)" in told
     assert "cardiomegaly" not in told
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["batch.html"]
+
+
+def test_the_page_shows_the_batch_itself(source, tmp_path):
+    (tmp_path / "two.yaml").write_text(
+        "base: cxrclip_tiny\nrun: {batch_size: 6, shuffle: 16}\ntext: {policies: [statement]}\n"
+    )
+    job = Job(load_recipe(tmp_path / "two.yaml"), 0, list_shards([source], "train"), (), tmp_path)
+    towers = models.build(job.recipe.model, 0)
+    batch = next(iter(training(job.train, Loading(job.recipe, 96, towers.tokenize), 0, 6)))
+    batch = replace(batch, texts=(("<b>&",) * 6, batch.texts[1]))
+    page = dry.write(batch, "two", 96, tmp_path).read_text()
+    pictures = [base64.b64decode(part) for part in re.findall(r"base64,([^\"]+)", page)]
+    shown = [cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) for png in pictures]
+    expected = batch.images[:, :, 0].transpose(0, 1).flatten(0, 1).numpy()
+    assert (np.stack(shown) == expected).all()
+    assert page.count("&lt;b&gt;&amp;") == 6
+    assert all(text in page for text in batch.texts[1])
+    assert "http" not in page
 
 
 def test_curves_leave_the_git_repository_around_them_alone(tmp_path):
@@ -141,12 +170,12 @@ def test_curves_leave_the_git_repository_around_them_alone(tmp_path):
         (["chexzero_tiny", "--shards", "SOURCE", "--params", "none.yaml"], "no such file"),
         (["chexzero_tiny", "--shards", "SOURCE", "--params", "odd.yaml"], "unknown key 'sed'"),
         (["odd_text.yaml", "--shards", "SOURCE"], "text.policies: unknown"),
-        (["odd_loss.yaml", "--shards", "SOURCE"], "loss: 'clap' is not one of clip"),
+        (["odd_loss.yaml", "--shards", "SOURCE"], "loss: expected keys and values"),
     ],
 )
 def test_bad_configuration_ends_with_2(source, tmp_path, capsys, arguments, message):
     (tmp_path / "odd.yaml").write_text("train: {sed: 1}")
-    (tmp_path / "odd_text.yaml").write_text("base: chexzero_tiny\ntext: {policies: [report]}\n")
+    (tmp_path / "odd_text.yaml").write_text("base: chexzero_tiny\ntext: {policies: [reprot]}\n")
     (tmp_path / "odd_loss.yaml").write_text("base: chexzero_tiny\nloss: clap\n")
     filled = [str(source) if each == "SOURCE" else each for each in arguments]
     assert fit.main([*filled, "--out", "out"]) == 2

@@ -1,70 +1,133 @@
-"""Pictures become squares: nothing of a film is lost by padding, nothing is mirrored."""
+"""Pictures become squares: nothing of a film is lost by padding, nothing is mirrored unasked."""
 
 from __future__ import annotations
+
+import random
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from train.chance import chance
-from train.images import Window, cut, decode, jitter, prepare, whole
+from train.images import Window, cut, decode, jitter, prepare, rectangle, shrunk, whole
 from train.recipe import Pictures
+
+
+def flat(height: int, width: int, level: int) -> torch.Tensor:
+    return torch.full((1, height, width), level, dtype=torch.uint8)
 
 
 @pytest.mark.parametrize("shape", [(40, 20), (20, 40), (30, 30), (41, 20)])
 def test_pad_keeps_the_whole_film_on_black(shape):
-    square = prepare(np.full(shape, 200, np.uint8), Pictures(fit="pad"), max(shape), None)
-    assert square.shape == (max(shape),) * 2
+    square = prepare(flat(*shape, 200), Pictures(fit="pad"), max(shape), None)
+    assert square.shape == (1, max(shape), max(shape))
     assert (square == 200).sum() == shape[0] * shape[1]
-    assert set(np.unique(square)) <= {0, 200}
+    assert set(square.unique().tolist()) <= {0, 200}
 
 
 def test_shortest_takes_the_middle():
-    picture = np.zeros((40, 20), np.uint8)
-    picture[10:30] = 99
+    picture = flat(40, 20, 0)
+    picture[:, 10:30] = 99
     assert (prepare(picture, Pictures(fit="shortest"), 20, None) == 99).all()
 
 
-def test_nothing_is_mirrored():
-    picture = np.zeros((64, 64), np.uint8)
-    picture[:, :32] = 255
+def test_a_part_is_the_middle_in_evaluation_and_anywhere_in_training():
+    picture = flat(64, 64, 0)
+    picture[:, 8:56, 8:56] = 99
+    recipe = Pictures(part=0.75)
+    assert (prepare(picture, recipe, 48, None) == 99).all()
+    rngs = [chance(0, 0, str(number), "window") for number in range(20)]
+    squares = [prepare(picture, recipe, 48, rng) for rng in rngs]
+    assert len({tuple((square == 99).float().mean((0, 1)).tolist()) for square in squares}) > 10
+
+
+@given(st.floats(0.1, 1), st.integers(0, 10_000))
+def test_a_part_stays_within_its_square(part, number):
+    outer = whole(60, 100, "pad")
+    inner = shrunk(outer, part, random.Random(number))
+    assert inner.width == pytest.approx(part * outer.width)
+    assert abs(inner.x - outer.x) <= (outer.width - inner.width) / 2 + 1e-9
+    assert abs(inner.y - outer.y) <= (outer.height - inner.height) / 2 + 1e-9
+
+
+@given(st.integers(20, 90), st.integers(20, 90), st.integers(0, 10_000))
+def test_a_rectangle_lies_in_the_picture_and_has_about_the_area_asked_for(height, width, number):
+    window = rectangle(flat(height, width, 0), (0.5, 0.9), random.Random(number))
+    assert 0 <= window.x - window.width / 2 <= window.x + window.width / 2 <= width
+    assert 0 <= window.y - window.height / 2 <= window.y + window.height / 2 <= height
+    # rounding to pixels, and torchvision's own way out where the shape does not fit, take some
+    assert window.width * window.height >= 0.2 * height * width
+    assert 0.7 <= window.width / window.height <= 1.5
+
+
+def test_drawing_a_rectangle_leaves_torchs_own_generator_as_it_was():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    first = rectangle(flat(50, 40, 0), (0.5, 0.9), random.Random(1))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(4)
+    assert rectangle(flat(50, 40, 0), (0.5, 0.9), random.Random(1)) == first
+
+
+def test_nothing_is_mirrored_unasked():
+    picture = flat(64, 64, 0)
+    picture[:, :, :32] = 255
     recipe = Pictures(crop=0.2, shift=0.1)
     for number in range(50):
-        square = prepare(picture, recipe, 32, chance(0, 0, str(number), "window"))
-        assert square[:, 8].mean() > 200
-        assert square[:, 26].mean() < 50
+        square = prepare(picture, recipe, 32, chance(0, 0, str(number), "window")).float()
+        assert square[0, :, 8].mean() > 200
+        assert square[0, :, 26].mean() < 50
 
 
 @given(st.integers(0, 10_000), st.floats(0, 0.9), st.floats(0, 0.5))
 def test_jitter_stays_within_its_limits(number, crop, shift):
-    start = Window(50.0, 60.0, 100.0)
+    start = Window(50.0, 60.0, 100.0, 80.0)
     window = jitter(start, chance(0, 0, str(number), "window"), crop, shift)
-    assert start.side * (1 - crop) - 1e-9 <= window.side <= start.side
-    assert abs(window.x - start.x) <= shift * window.side + 1e-9
-    assert abs(window.y - start.y) <= shift * window.side + 1e-9
+    assert start.width * (1 - crop) - 1e-9 <= window.width <= start.width
+    assert window.width / window.height == pytest.approx(start.width / start.height)
+    assert abs(window.x - start.x) <= shift * window.width + 1e-9
+    assert abs(window.y - start.y) <= shift * window.height + 1e-9
 
 
 @given(
-    st.floats(-50, 150), st.floats(-50, 150), st.floats(0.2, 200),
+    st.floats(-50, 150), st.floats(-50, 150), st.floats(0.2, 200), st.floats(0.2, 200),
     st.integers(1, 60), st.integers(1, 60),
 )  # fmt: skip
-def test_any_window_gives_the_size_asked_for(x, y, side, height, width):
-    square = cut(np.full((height, width), 7, np.uint8), Window(x, y, side), 16)
-    assert square.shape == (16, 16)
-    assert square.dtype == np.uint8
+def test_any_window_gives_the_size_asked_for(x, y, across, down, height, width):
+    square = cut(flat(height, width, 7), Window(x, y, across, down), 16)
+    assert square.shape == (1, 16, 16)
+    assert square.dtype == torch.uint8
+    assert set(square.unique().tolist()) <= {0, 7}
 
 
 def test_shrinking_does_not_alias():
-    lines = np.zeros((256, 256), np.uint8)
-    lines[:, ::2] = 255
-    square = cut(lines, whole(256, 256, "pad"), 32)
+    lines = flat(256, 256, 0)
+    lines[:, :, ::2] = 255
+    square = cut(lines, whole(256, 256, "pad"), 32).float()
     assert square.std() < 2
     assert abs(square.mean() - 127.5) < 2
 
 
+def test_a_cut_shows_the_same_as_opencvs_area_resize():
+    noise = np.random.default_rng(0).integers(0, 255, (40, 30), dtype=np.uint8)
+    film = cv2.resize(noise, (300, 400), interpolation=cv2.INTER_CUBIC)
+    padded = np.zeros((400, 400), np.uint8)
+    padded[:, 50:350] = film
+    expected = cv2.resize(padded, (128, 128), interpolation=cv2.INTER_AREA)
+    square = cut(torch.from_numpy(film)[None], whole(400, 300, "pad"), 128)[0].numpy()
+    inside = slice(18, 110)
+    difference = np.abs(square[:, inside].astype(int) - expected[:, inside])
+    assert difference.mean() < 3
+    assert (square[:, :15] == 0).all()
+    assert (square[:, -15:] == 0).all()
+
+
 def test_colour_is_read_as_grey_and_rubbish_as_nothing():
     data = cv2.imencode(".png", np.full((5, 4, 3), 80, np.uint8))[1].tobytes()
-    assert decode(data).tolist() == [[80] * 4] * 5
+    picture = decode(data)
+    assert picture is not None
+    assert picture.tolist() == [[[80] * 4] * 5]
     assert decode(b"rubbish") is None

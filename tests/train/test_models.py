@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from train import models
 from train.errors import ConfigError
-from train.recipe import Model, load
+from train.recipe import load
+from train.recipe_method import Fusing, Model
+from train.tokens import text_tokens
+from train.towers import EndPooler
 
 TINY = load("chexzero_tiny").model
 
@@ -50,7 +57,7 @@ def test_a_trimmed_context_gives_the_same_features(towers):
     ("model", "message"),
     [
         (Model("cxr-huge"), "'cxr-huge' is neither in train/models nor known to open_clip"),
-        (Model("cxr-tiny", "nobodys-weights"), "neither a file nor a tag"),
+        (Model("cxr-tiny", "nobodys-weights"), "'nobodys-weights' for cxr-tiny: neither a file"),
     ],
 )
 def test_a_model_that_cannot_be_had_is_named(model, message):
@@ -61,8 +68,73 @@ def test_a_model_that_cannot_be_had_is_named(model, message):
 def test_weights_of_another_model_fail(towers, tmp_path):
     with pytest.raises(ConfigError, match="no such weights"):
         models.load_weights(towers.model, tmp_path / "model.safetensors")
-    from safetensors.torch import save_file
-
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(ConfigError, match="weights of another model"):
         models.load_weights(towers.model, tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["cxrclip", "carzero", "offclip"])
+def test_a_hugging_face_tower_without_its_package_is_said_before_anything_is_fetched(
+    name, monkeypatch
+):
+    monkeypatch.setattr(models, "find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match="pip install transformers"):
+        models.build(load(name).model, seed=0)
+
+
+def test_an_image_tower_is_filled_from_a_checkpoint_of_its_own(towers, tmp_path):
+    path = tmp_path / "tower.safetensors"
+    recipe = replace(TINY, image=str(path))
+    state = towers.model.visual.trunk.state_dict()
+    weights = {key: (value + 1).contiguous() for key, value in state.items()}
+    save_file(weights | {"fc.weight": torch.zeros(7, 3)}, path)  # its old classifier
+    filled = models.build(recipe, seed=0).model.visual.trunk.state_dict()
+    assert all(torch.equal(weights[key], value) for key, value in filled.items())
+    for odd, message in (
+        (weights | {"blocks.0": torch.zeros(1)}, "another tower: 0 weights are missing, 1 are not"),
+        (weights | {"head.bias": torch.zeros(7)}, "another tower: size mismatch"),
+    ):
+        save_file(odd, path)
+        with pytest.raises(ConfigError, match=message):
+            models.build(recipe, seed=0)
+    with pytest.raises(ConfigError, match=r"none\.pt is no file"):
+        models.build(replace(TINY, image=str(tmp_path / "none.pt")), seed=0)
+
+
+@pytest.fixture
+def bert(tmp_path) -> str:
+    """A folder with a tiny BERT's configuration and words, and no weights."""
+    pytest.importorskip("transformers", reason="the text tower under test is Hugging Face's")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "edema", "effusion", "small"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    config = {
+        "model_type": "bert", "vocab_size": len(words), "hidden_size": 32, "pad_token_id": 0,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+        "max_position_embeddings": 64,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    return str(tmp_path)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layers", [0, 1])
+def test_a_hugging_face_text_tower_from_a_folder(bert, layers):
+    fusing = Fusing(layers=layers, heads=2, width=32, hidden=32)
+    recipe = Model("cxr-tiny-vit", text=bert, text_weights=False, fusion=fusing)
+    towers = models.build(recipe, seed=0)
+    tokens = torch.stack([towers.tokenize(text) for text in ("no edema", "small effusion", "no")])
+    assert tokens.shape == (3, 48)
+    model = towers.model.eval()
+    assert model.encode_text(tokens).shape == (3, 64)
+    if layers:
+        said = text_tokens(model.text, tokens)
+        assert said.there.sum(dim=1).tolist() == [4, 4, 3]
+        assert torch.allclose(said.whole, model.encode_text(tokens), atol=1e-6)
+
+
+@torch.no_grad()
+def test_the_end_pooler_reads_the_last_token():
+    shown = SimpleNamespace(last_hidden_state=torch.arange(24.0).view(2, 4, 3))
+    there = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
+    assert EndPooler()(shown, there).tolist() == [[6.0, 7.0, 8.0], [15.0, 16.0, 17.0]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from train import params, recipe
+from train import flat, params, recipe
 from train.errors import ConfigError
 from train.sections import build, plain
 
@@ -28,7 +28,7 @@ def test_every_recipe_loads_under_its_own_name_and_survives_json(name):
 def test_a_recipe_takes_what_it_does_not_say_from_its_bases(tmp_path):
     write(
         tmp_path,
-        a="loss: clip\noptim: {lr: 1, momentum: 0.5}\nrun: {epochs: 7}\n",
+        a="loss: {cap: 0.5}\noptim: {lr: 1, momentum: 0.5}\nrun: {epochs: 7}\n",
         b="base: a\noptim: {lr: 2}\n",
         c="base: b\nrun: {batch_size: 9}\n",
     )
@@ -54,8 +54,8 @@ def test_chexzero_is_the_paper():
     ("overrides", "message"),
     [
         ({"optim": {"learning_rate": 1}}, r"optim: unknown key 'learning_rate'.*lr.*momentum"),
-        ({"epochs": 3}, r"unknown key 'epochs'; known keys: image, loss"),
-        ({"optim": {"name": "lion"}}, r"'lion' is not one of sgd, adamw"),
+        ({"epochs": 3}, r"unknown key 'epochs'; known keys: data, image, loss"),
+        ({"optim": {"name": "lion"}}, r"'lion' is not one of sgd, adam, adamw"),
         ({"run": {"precision": False}}, r"precision: expected str, got False"),
         ({"run": {"steps": 1.5}}, r"steps: expected int, got 1\.5"),
         ({"run": {"steps": True}}, r"steps: expected int, got True"),
@@ -63,12 +63,33 @@ def test_chexzero_is_the_paper():
         ({"optim": {"betas": [0.9]}}, r"betas: expected 2 values, got 1"),
         ({"optim": {"lr": "fast"}}, r"lr: expected float, got 'fast'"),
         ({"optim": 3}, r"optim: expected keys and values"),
+        ({"image": {"pictures": 3}}, r"image\.pictures: 3 is not between 1 and 2"),
+        ({"image": {"area": [0.9, 0.5]}}, r"image\.area: 0\.9 is not between 0\.01 and 0\.5"),
+        ({"image": {"augment": {"flip": 2}}}, r"augment\.flip: 2\.0 is not between 0 and 1"),
+        ({"image": {"augment": {"mirror": 1}}}, r"augment: unknown key 'mirror'"),
+        ({"text": {"uncertain": "maybe"}}, r"text\.uncertain: 'maybe' is not one of"),
+        ({"data": {"unit": "patient"}}, r"data\.unit: 'patient' is not one of image, study"),
+        ({"data": {"weights": {"nih": -1}}}, r"data\.weights\.nih: -1 is not between"),
         ({"image": {"crop": 2}}, r"image\.crop: 2\.0 is not between 0 and 0\.9"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(overrides, message):
     with pytest.raises(ConfigError, match=message):
         recipe.load("chexzero", overrides)
+
+
+def test_of_several_bases_the_later_one_counts_and_each_file_is_named_once(tmp_path):
+    write(
+        tmp_path,
+        a="optim: {lr: 1, momentum: 0.5}\nrun: {epochs: 7}\n",
+        b="base: a\noptim: {lr: 2}\n",
+        c="base: a\nrun: {epochs: 3}\n",
+        d="base: [b, c]\nrun: {batch_size: 9}\n",
+    )
+    loaded = recipe.load(tmp_path / "d.yaml")
+    # c's own base stands above b: it is merged as a whole
+    assert (loaded.optim.lr, loaded.run.epochs, loaded.run.batch_size) == (1.0, 3, 9)
+    assert [path.stem for path in recipe.files(tmp_path / "d.yaml")] == ["a", "b", "c", "d"]
 
 
 def test_a_recipe_that_is_its_own_base_fails(tmp_path):
@@ -107,3 +128,27 @@ def test_a_wrong_params_file_is_named(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         params.read(path, "evaluate", params.Evaluate)
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_a_flat_recipe_is_the_recipe(name, tmp_path):
+    assert flat.main([name, "--out", str(tmp_path / "flat" / "any.yaml")]) == 0
+    assert recipe.load(tmp_path / "flat" / "any.yaml") == recipe.load(name)
+
+
+def test_a_flat_recipe_changes_with_a_base_and_with_no_comment(tmp_path):
+    def written() -> bytes:
+        assert flat.main([str(tmp_path / "b.yaml"), "--out", str(tmp_path / "flat.yaml")]) == 0
+        return (tmp_path / "flat.yaml").read_bytes()
+
+    write(tmp_path, a="optim: {lr: 1}\n", b="base: a\nrun: {epochs: 7}\n")
+    before = written()
+    write(tmp_path, a="# a word\noptim: {lr: 1.0}\n")
+    assert written() == before
+    write(tmp_path, a="optim: {lr: 2}\n")
+    assert written() != before
+
+
+def test_a_flat_recipe_of_nothing_ends_with_2(tmp_path, capsys):
+    assert flat.main(["chexone", "--out", str(tmp_path / "x.yaml")]) == 2
+    assert "no recipe 'chexone'" in capsys.readouterr().err

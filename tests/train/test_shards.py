@@ -1,17 +1,14 @@
-"""Lists of shards: nothing lost without a word, the same number of steps on every rank."""
+"""Lists of shards: nothing is lost without a word."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.train.conftest import write_source
 from train.errors import ConfigError
-from train.shards import Shard, batches_per_epoch, digest, list_shards
+from train.shards import digest, list_shards
 
 
 def test_folders_are_joined_in_order_and_sources_are_named(tmp_path, source):
@@ -54,29 +51,6 @@ def test_the_folder_above_means_every_set_in_it(tmp_path):
         write_source(tmp_path, name, {"train": (2,)})
     (tmp_path / "notes").mkdir()
     assert [s.source for s in list_shards([tmp_path], "train")] == ["one", "two"]
-
-
-def of(samples: list[int]) -> list[Shard]:
-    return [Shard(Path(f"{i}.tar"), count, "mock") for i, count in enumerate(samples)]
-
-
-@given(
-    st.lists(st.integers(2, 40), min_size=1, max_size=12), st.integers(1, 4), st.integers(2, 16),
-    st.randoms(use_true_random=False),
-)  # fmt: skip
-def test_no_rank_runs_out_before_the_others(samples, world, batch_size, rng):
-    if len(samples) < world:
-        with pytest.raises(ConfigError):
-            batches_per_epoch(of(samples), world, batch_size)
-        return
-    batches, size = batches_per_epoch(of(samples), world, batch_size)
-    dealt = rng.sample(samples, len(samples))
-    assert batches >= 1
-    assert all(sum(dealt[rank::world]) >= batches * size for rank in range(world))
-
-
-def test_a_set_smaller_than_a_batch_makes_one_batch():
-    assert batches_per_epoch(of([3, 2]), 1, 64) == (1, 5)
 
 
 def test_the_digest_follows_the_manifest(tmp_path):

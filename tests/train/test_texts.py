@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import pytest
 
+from nlp.prompts import texts as wordings
 from tests.train.conftest import sample
 from train import texts
 from train.chance import chance
 from train.errors import ConfigError
+from train.polarity import is_normal
+from train.recipe import Texts
 
 
 def chosen(policies, record, key="k", epoch=0):
     rng = chance(0, epoch, key, "text")
-    return texts.choose(texts.parse(tuple(policies)), record, rng, "the caption.")
+    [text] = texts.drawn(Texts(policies=tuple(policies)), record, [rng], "the caption.")
+    return text
 
 
 RECORD = sample("mock", 1)
+STATEMENTS = ["There is no edema.", "There is a nodule.", "There may be pneumonia."]
+EVERY = "sentence 0. sentence 1. sentence 3. sentence 4."
+STATUSES = ("normal", "abnormal", "nonfinding", "uncertain", "normal")
+MIXED = {
+    "sentences": [{"text": f"sentence {i}.", "status": status} for i, status in enumerate(STATUSES)]
+}
 
 
 @pytest.mark.parametrize(
@@ -37,8 +47,20 @@ RECORD = sample("mock", 1)
         (["prompt_sentences(2)"], {"prompts": ["A. B."]}, "A. B."),
         (["prompt"], {"prompts": ["", "only."]}, "only."),
         (["prompt"], {"prompts": [], "prompt": ""}, "the caption."),
-        (["sentences(9)"], {}, "sentence 0. sentence 1. sentence 3. sentence 4."),
+        (["sentences(9)"], {}, EVERY),
         (["sentences(2)"], {"sentences": []}, "the caption."),
+        (["report"], {}, "the film shows cardiomegaly. cardiomegaly."),
+        (["report"], {"findings": ""}, "cardiomegaly."),
+        (["statements(9)"], {"statements": STATEMENTS}, " ".join(STATEMENTS)),
+        (["filtered(9)"], {}, EVERY),
+        (["filtered(9)"], MIXED, "sentence 1. sentence 3."),
+        (["filtered(9)"], {"sentences": []}, "the caption."),
+        (["filtered_statements(9)"], MIXED | {"statements": STATEMENTS}, " ".join(STATEMENTS[1:])),
+        (["filtered_statements(9)"], {"statements": STATEMENTS}, STATEMENTS[0]),
+        (["filtered_statements(9)"], {"statements": STATEMENTS[1:]}, "the caption."),
+        (["filtered_labels"], {"labels": {}}, "the caption."),
+        (["filtered_labels"], {"labels": {"Edema": 0, "No Finding": 0}}, "the caption."),
+        (["labels"], {"labels": {}}, "the caption."),
     ],
 )
 def test_policy(policies, changes, expected):
@@ -72,8 +94,87 @@ def test_either_draws_among_its_policies_and_falls_through_where_one_is_empty():
 
 
 @pytest.mark.parametrize(
-    "name", ["impresion", "impression|", "sentences", "sentences(0)", "longest(2)"]
+    "name",
+    ["impresion", "impression|", "sentences", "sentences(0)", "sentences(all)", "longest(2)"],
 )
 def test_an_unknown_policy_fails_with_the_known_ones(name):
     with pytest.raises(ConfigError, match=r"unknown .*impression.*sentences\(k\)"):
-        texts.parse((name,))
+        texts.policies(Texts(policies=(name,)))
+
+
+def test_any_number_of_sentences_means_from_one_to_all():
+    drawn = {chosen(["sentences(any)"], RECORD, f"k{i}").count("sentence") for i in range(60)}
+    assert drawn == {1, 2, 3, 4}
+
+
+def test_what_is_not_sure_is_filtered_as_the_recipe_says():
+    record = RECORD | MIXED
+    for uncertain, expected in (("abnormal", "sentence 1. sentence 3."), ("normal", "sentence 1.")):
+        recipe = Texts(policies=("filtered(9)",), uncertain=uncertain)
+        assert texts.drawn(recipe, record, [chance(0, 0, "k", "text")], "") == (expected,)
+
+
+def test_label_prompts_are_worded_anew_and_filtered_ones_deny_nothing():
+    row = {"Edema": 1, "Pneumothorax": 0, "Fracture": 0, "No Finding": 0}
+    told = {chosen(["labels"], {"labels": row}, f"k{i}") for i in range(40)}
+    assert len(told) > 20
+    filtered = {chosen(["filtered_labels"], {"labels": row}, f"k{i}") for i in range(40)}
+    assert filtered <= set(wordings("Edema", "positive"))
+    assert len(filtered) > 3
+    normal = row | {"Edema": 0, "No Finding": 1}
+    clear = {chosen(["filtered_labels"], {"labels": normal}, f"k{i}") for i in range(40)}
+    assert clear <= set(wordings("No Finding", "positive"))
+
+
+SECTIONS = {
+    "findings": "f.",
+    "impression": "i.",
+    "translations": {"findings": "F.", "impression": "I."},
+}
+CXRCLIP = ("findings|impression", "impression", "findings")
+
+
+def two(record, translated, key):
+    recipe = Texts(policies=CXRCLIP, texts=2, translated=translated)
+    rngs = [chance(0, 0, key, "text"), chance(0, 0, key, "text 1")]
+    return texts.drawn(recipe, record, rngs, "caption")
+
+
+def test_two_texts_are_two_draws_in_either_wording():
+    pairs = {two(SECTIONS, 0.5, f"k{i}") for i in range(200)}
+    assert pairs == {(f"{a}.", f"{b}.") for a in "fiFI" for b in "fiFI" if a != b}
+
+
+def test_a_report_of_one_section_stands_beside_its_translation():
+    one = SECTIONS | {"impression": "", "translations": {"findings": "F.", "impression": ""}}
+    assert {two(one, 0.5, f"k{i}") for i in range(60)} == {("f.", "F."), ("F.", "f.")}
+
+
+def test_without_translations_or_without_their_probability_the_report_keeps_its_words():
+    plain = {"findings": "f.", "impression": "i."}
+    for record, translated in ((SECTIONS, 0.0), (plain, 0.5)):
+        found = {two(record, translated, f"k{i}") for i in range(60)}
+        assert found == {(a, b) for a in ("f.", "i.") for b in ("f.", "i.")}
+
+
+LABELS = {"Edema": 0, "Support Devices": 1, "No Finding": 1}
+
+
+@pytest.mark.parametrize(
+    ("record", "uncertain", "expected"),
+    [
+        ({"sentences": [{"status": "normal"}, {"status": "nonfinding"}]}, "abnormal", True),
+        ({"sentences": [{"status": "normal"}, {"status": "abnormal"}]}, "normal", False),
+        ({"sentences": [{"status": "normal"}, {"status": "uncertain"}]}, "abnormal", False),
+        ({"sentences": [{"status": "normal"}, {"status": "uncertain"}]}, "normal", True),
+        # a report that says nothing of the picture leaves it to the labels
+        ({"sentences": [{"status": "nonfinding"}], "labels": LABELS}, "abnormal", True),
+        ({"labels": LABELS}, "abnormal", True),
+        ({"labels": LABELS | {"Edema": -1}}, "abnormal", False),
+        ({"labels": LABELS | {"Edema": -1}}, "normal", True),
+        ({"labels": {"Edema": 0}}, "abnormal", False),
+        ({}, "abnormal", False),
+    ],
+)
+def test_a_pair_is_normal_by_its_report_else_by_its_labels(record, uncertain, expected):
+    assert is_normal(record, uncertain) is expected

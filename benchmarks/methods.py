@@ -1,0 +1,99 @@
+"""Every method under one budget: recipes x seeds, trained and scored on the same shards.
+
+    python benchmarks/methods.py --shards DIR [--recipes chexzero_tiny best_tiny] [--seeds 0 1 2]
+
+Each recipe is trained once a seed by `train.fit` and scored by `train.evaluate`, as a user would,
+so many at a time as `--jobs` says. Finished runs are kept in --out and not done again. Prints, and
+writes benchmarks/results/methods.json: macro zero-shot AUROC over the findings and AUROC of No
+Finding told in three ways, mean and half the range over the seeds. On look-alike collections, with
+minutes of training from nothing, this says whether a method runs and which way it pulls, and no
+more: differences within the spread mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import rounds
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = (
+    "chexzero_tiny", "sentence_relax_tiny", "cxrclip_tiny", "mococlip_tiny", "offclip_tiny",
+    "carzero_tiny", "best_tiny",
+)  # fmt: skip
+TOLD = ("direct", "pair", "one_minus_max")
+
+
+def run(recipe: str, seed: int, shards: Path, out: Path) -> dict[str, Any]:
+    """Train and score one recipe with one seed, unless that was done; return its metrics."""
+    folder = out / f"{recipe}-{seed}"
+    metrics = folder / "evaluation" / "metrics.json"
+    if not metrics.is_file():
+        params = ("--params", str(ROOT / "params.yaml"))
+        model = ("--shards", str(shards), "--out", str(folder / "model"))
+        command("train.fit", recipe, *model, *params, "--seed", str(seed))
+        scored = ("--shards", str(shards), "--out", str(folder / "evaluation"))
+        command("train.evaluate", "--model", str(folder / "model"), *scored, *params)
+    found: dict[str, Any] = json.loads(metrics.read_text(encoding="utf-8"))
+    return found
+
+
+def command(module: str, *arguments: str) -> None:
+    """Run a command of the project on one thread; its message ends ours where it fails."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    words = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{module} {arguments[0]}: {done.stderr.strip()[-2000:]}")
+
+
+def summary(recipe: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return a recipe's means and spreads over its seeds."""
+    columns = {"macro": [one["macro_auroc"] for one in runs]}
+    columns |= {name: [one["no_finding"][name] for one in runs] for name in TOLD}
+    return {"recipe": recipe, "seeds": len(runs)} | {
+        name: {"mean": mean(values), "spread": (max(values) - min(values)) / 2, "values": values}
+        for name, values in columns.items()
+    }
+
+
+def main() -> int:
+    """Train, score, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shards", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--recipes", nargs="+", default=TINY, metavar="NAME")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, default=rounds.RESULTS / "methods")
+    flags = parser.parse_args()
+    tasks = [(recipe, seed) for seed in flags.seeds for recipe in flags.recipes]
+    with ThreadPoolExecutor(flags.jobs) as pool:
+        done = dict(
+            zip(tasks, pool.map(lambda t: run(*t, flags.shards, flags.out), tasks), strict=True)
+        )
+    rows = [summary(name, [done[name, seed] for seed in flags.seeds]) for name in flags.recipes]
+    table = Table("recipe", "macro AUROC", "No Finding: direct", "pair", "1 - max")
+    for row in rows:
+        cells = (f"{row[k]['mean']:.3f} ± {row[k]['spread']:.3f}" for k in ("macro", *TOLD))
+        table.add_row(row["recipe"], *cells)
+    Console(width=100).print(table)
+    content = {"machine": rounds.machine(), "shards": flags.shards.name, "rows": rows}
+    rounds.RESULTS.mkdir(exist_ok=True)
+    path = rounds.RESULTS / "methods.json"
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

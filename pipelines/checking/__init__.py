@@ -1,0 +1,1 @@
+"""Finished sets in, every breach of the shard format out: the work behind `verify`."""

@@ -1,0 +1,208 @@
+"""A finished set and what it was made of in, the samples that come out otherwise today out.
+
+The one check that does not rest on the set's own word: some samples, chosen by a seeded hash and
+spread over the shards, are made again from the raw files and compared byte by byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from pipelines import commands, epochs, fingerprints, inventory, paths, storage
+from pipelines.building import sample_of
+from pipelines.checking.declared import Declared
+from pipelines.checking.untar import Member, TornError, Untar
+from pipelines.faults import ConfigError, IngestError
+from pipelines.params import Params, Shards
+from pipelines.records import Image, Study, study_from_json
+
+GONE = "source.gone"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What one set was made of."""
+
+    root: Path
+    scan: Path
+    texts: Path
+
+    @classmethod
+    def of(cls, declared: Declared, root: Path, scan: Path, texts: Path) -> Origin:
+        """Find the set's own folders, where several sources lie side by side.
+
+        Raises ConfigError where they are another set's, or where other code or other versions of
+        the libraries made the set: every sample would then differ, and rightly so.
+        """
+        header = declared.header
+        source = str(header["source"])
+        found = cls(*(_own(folder, source) for folder in (paths.root(root), scan, texts)))
+        listed = storage.read_header(found.scan, "inventory.json", "scan")
+        read = storage.read_header(found.texts, "texts.json", "texts")
+        commands.same_source(listed, source, found.scan)
+        commands.same_source(read, source, found.texts)
+        salt = fingerprints.of(listed["scan"]["salt"])
+        if listed["parts"] != header["parts"] or salt != header["salt_sha256"]:
+            raise ConfigError(
+                f"{found.scan} was made with other parts or another salt than the set"
+            )
+        if header["pixels_epoch"] != epochs.PIXELS:
+            raise ConfigError(f"{source}: made by other code than this; build the set again")
+        here = fingerprints.pixel_toolchain()
+        other = [name for name in here if header["toolchain"].get(name) != here[name]]
+        if other:
+            raise ConfigError(
+                f"{source}: made with other versions of {', '.join(other)} than are installed; "
+                "install those that the manifest names, or build the set again"
+            )
+        return found
+
+
+def _own(folder: Path, source: str) -> Path:
+    below = folder / source
+    return below if below.is_dir() else folder
+
+
+@dataclass(frozen=True)
+class Task:
+    """The chosen samples of one tar, by their places in it."""
+
+    tar: Path
+    split: str
+    places: tuple[int, ...]
+    origin: Origin
+    shards: Shards
+
+
+@dataclass(frozen=True)
+class Again:
+    """What --rederive asks for; `root` "" stands for the parameters' own."""
+
+    number: int
+    seed: int
+    root: str
+    scan: Path
+    texts: Path
+    settings: Params
+
+    def tasks(self, a_set: Declared) -> list[Task]:
+        """Return the work on one set. Raises ConfigError where it was made of something else."""
+        root = self.root or self.settings.collection(a_set.header["source"]).root
+        origin = Origin.of(a_set, Path(root), self.scan, self.texts)
+        chosen = choose(a_set.tars, self.number, self.seed)
+        return [
+            Task(path, line["split"], tuple(chosen[line["name"]]), origin, a_set.shards)
+            for line in a_set.tars
+            if line["name"] in chosen and (path := a_set.path(line)).is_file()
+        ]
+
+
+@dataclass
+class Outcomes:
+    """How the chosen samples of one tar fared."""
+
+    compared: int = 0
+    breaches: list[tuple[str, str]] = field(default_factory=list)  # (code, where)
+    notes: Counter[str] = field(default_factory=Counter)
+
+
+def choose(lines: Sequence[Mapping[str, Any]], number: int, seed: int) -> dict[str, list[int]]:
+    """Return tar name -> places of `number` samples, or of all; the shards take turns."""
+    turns = []
+    for line in lines:
+        order = sorted(range(line["samples"]), key=lambda i: _rank(seed, line["name"], i))
+        turns += [
+            (turn, _rank(seed, line["name"]), line["name"], i) for turn, i in enumerate(order)
+        ]
+    chosen: dict[str, list[int]] = {}
+    for _, _, name, place in sorted(turns)[:number]:
+        chosen.setdefault(name, []).append(place)
+    return {name: sorted(places) for name, places in chosen.items()}
+
+
+def _rank(*words: object) -> str:
+    return hashlib.sha256("\x1f".join(map(str, words)).encode()).hexdigest()
+
+
+def again(task: Task) -> Outcomes:
+    """Make the chosen samples of a tar again and compare; a source that is gone is a note."""
+    found = _members(task.tar, set(task.places))
+    listed = _listed(task.origin, task.tar.stem, {members[0].name for members in found.values()})
+    outcomes = Outcomes()
+    for place in task.places:
+        code = _compare(found[place], listed, task) if place in found else "sample.differs"
+        if code == GONE:
+            outcomes.notes[code] += 1
+            continue
+        outcomes.compared += 1
+        if code:
+            outcomes.breaches.append((code, f"{task.tar.name} sample {place}"))
+    return outcomes
+
+
+def _members(path: Path, places: Collection[int]) -> dict[int, list[Member]]:
+    """Return the members of the samples at these places; fewer where the tar is torn."""
+    found = {}
+    with path.open("rb") as stream:
+        samples = groupby(Untar(stream, path.stat().st_size), key=lambda m: _key(m.name))
+        with contextlib.suppress(TornError):  # check_tar tells it
+            for place, (_, members) in enumerate(samples):
+                if place in places:
+                    found[place] = list(members)
+    return found
+
+
+def _key(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+Listed = Mapping[str, tuple[Study, Image, Mapping[str, Any] | None]]
+
+
+def _listed(origin: Origin, part: str, names: Collection[str]) -> Listed:
+    """Return what inventory and texts say of these samples, by key."""
+    wanted = {_key(name) for name in names}
+    rows = storage.read_records(origin.texts / f"{part}.jsonl")
+    texts = {row["key"]: row for row in rows}
+    found = {}
+    with (origin.scan / f"{part}.jsonl").open(encoding="utf-8") as lines:
+        for study in map(study_from_json, lines):
+            for image in study.images:
+                key = inventory.sample_key(study, image)
+                if key in wanted:
+                    found[key] = (study, image, texts.get(study.key))
+    return found
+
+
+def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
+    """Return the code of what is wrong with one sample, "" where nothing is."""
+    study, image, texts = listed.get(_key(members[0].name), (None, None, None))
+    if study is None or image is None or texts is None:
+        return "sample.unlisted"
+    try:
+        path = paths.inside(task.origin.root, image.path)
+        if not path.exists():
+            return GONE
+        if storage.sha256(path) != _source_sha256(members):
+            return "source.changed"
+        _, made = sample_of(task.origin.root, study, image, texts, task.shards)
+    except IngestError:
+        return "sample.differs"
+    same = made == [(member.name, member.data) for member in members]
+    return "" if same else "sample.differs"
+
+
+def _source_sha256(members: Sequence[Member]) -> str:
+    """Return the digest of the file that the sample says it was made of, "" where it says none."""
+    try:
+        return str(json.loads(members[1].data)["provenance"]["image_sha256"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""

@@ -1,0 +1,1 @@
+"""What earlier runs left behind, and how it is taken over instead of being made again."""

@@ -1,0 +1,250 @@
+"""A word hidden in reports, names, cells and tags, and raw ids: no failure tells any of them.
+
+Looked for in all that is printed, in the logs, and in every file of an output that is not made to
+hold texts (the parts of `texts`, the tars) or paths (the parts of `scan`). What verify prints is
+tested beside it (test_verify.py), what training's readers say in tests/train/test_members.py.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+from launching import ROOT
+from scenes import SOURCE, Scene
+from sound import dicom
+from stages import params
+
+from pipelines import publishing
+from pipelines.lookalike import mimic
+
+CANARY = "Quxcanary"
+STAGES = ("scan", "texts", "shards")
+
+
+@pytest.fixture(scope="module")
+def sown(tmp_path_factory) -> Path:
+    """A MIMIC look-alike with the word wherever a person may have written something."""
+    folder = tmp_path_factory.mktemp("sown")
+    mimic.write(folder, studies=8, seed=3, height=96)
+    tree = folder / SOURCE
+    for report in tree.rglob("s5*.txt"):
+        report.write_text(report.read_text() + f"\n {CANARY} is seen.\n")
+    for path in tree.rglob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        dataset.PatientName = f"{CANARY}^Jane"
+        dataset.StudyDescription = dataset.PatientComments = CANARY
+        dataset.save_as(path)
+    some = next(tree.rglob("*.dcm"))
+    shutil.copy(some, some.with_name(f"{CANARY}.dcm"))
+    return tree
+
+
+@pytest.fixture(scope="module")
+def hidden(sown) -> re.Pattern[str]:
+    """What must not show: the word, and the ids of patients, studies and pictures."""
+    found = {CANARY}
+    for path in sown.rglob("*.dcm"):
+        found |= {path.stem, path.parent.name[1:], path.parent.parent.name[1:]}
+    assert len(found) > 15
+    return re.compile("|".join(sorted(found)), re.IGNORECASE)
+
+
+def table(tree: Path, name: str) -> Path:
+    return next(tree.rglob(f"mimic-cxr-2.0.0-{name}.csv*"))
+
+
+def rewritten(path: Path, change: Callable[[str], str]) -> None:
+    packed = path.suffix == ".gz"
+    data = path.read_bytes()
+    text = change((gzip.decompress(data) if packed else data).decode()).encode("utf-8", "replace")
+    path.write_bytes(gzip.compress(text) if packed else text)
+
+
+def ragged(tree: Path) -> None:
+    rewritten(table(tree, "metadata"), lambda t: t + f"{CANARY},{CANARY}\n")
+
+
+def quote(tree: Path) -> None:
+    rewritten(table(tree, "split"), lambda t: t + f'"{CANARY},1,2\n')
+
+
+def column(tree: Path) -> None:
+    rewritten(table(tree, "split"), lambda t: t.replace("split", CANARY, 1))
+
+
+def label(tree: Path) -> None:
+    rewritten(table(tree, "chexpert"), lambda t: re.sub(r"1\.0", CANARY, t))
+
+
+def conflict(tree: Path) -> None:
+    rewritten(table(tree, "chexpert"), lambda t: t + re.sub("1.0", "0.0", t.splitlines()[1]))
+
+
+def unknown_split(tree: Path) -> None:
+    rewritten(table(tree, "split"), lambda t: re.sub(",(train|validate|test)\n", f",{CANARY}\n", t))
+
+
+def dicoms(tree: Path) -> None:
+    paths = sorted(tree.rglob("*.dcm"))
+    for place, path in enumerate(paths):
+        data = path.read_bytes()
+        dataset = pydicom.dcmread(io.BytesIO(data))
+        if place % 4 == 0:
+            path.write_bytes(data[: 300 + len(data) // 50 * (place % 50)])
+        elif place % 4 == 1:
+            dataset.Rows = 0
+            dataset.save_as(path)
+        elif place % 4 == 2:
+            dataset.PatientAge = CANARY
+            dataset.Modality = CANARY
+            dataset.save_as(path)
+
+
+def reports(tree: Path) -> None:
+    paths = sorted(tree.rglob("s5*.txt"))
+    paths[0].write_bytes(b"\xff\xfe" + CANARY.encode("utf-16"))
+    paths[1].write_text("")
+    paths[2].write_text(f"version https://git-lfs.github.com/spec/v1\noid {CANARY}\nsize 1\n")
+    paths[3].write_bytes(CANARY.encode() + b"\x81\x00" * 9)
+    paths[4].write_text(f"FINDINGS: {CANARY} " + "(" * 20_000)
+
+
+def gone(tree: Path) -> None:
+    for path in tree.rglob("*.dcm"):
+        path.unlink()
+
+
+def changed(tree: Path) -> None:
+    for path in tree.rglob("*.dcm"):
+        path.write_bytes(path.read_bytes() + b"\0\0")
+
+
+def nothing(_: Path) -> None:
+    """Damage nothing: the run itself goes wrong."""
+
+
+CASES = [
+    # what is damaged before which stage, the exit code, options of the run
+    (ragged, "scan", 65, {}),
+    (quote, "scan", 65, {}),
+    (column, "scan", 65, {}),
+    (label, "scan", 0, {}),
+    (conflict, "scan", 65, {}),
+    (unknown_split, "scan", 65, {}),
+    (dicoms, "scan", 0, {}),
+    (gone, "texts", 0, {}),
+    (reports, "texts", 0, {}),
+    (gone, "shards", 65, {}),
+    (changed, "shards", 65, {}),
+    (nothing, "scan", 65, {"broken": "pipelines.sources.mimic:Mimic.assemble"}),
+    (nothing, "scan", 65, {"broken": "pipelines.transforms:read_files"}),
+    (nothing, "scan", 65, {"broken": "pipelines.transforms:dumps"}),
+    (nothing, "scan", 65, {"broken": "pipelines.flow:balance"}),
+    (nothing, "texts", 65, {"broken": "nlp.annotate:annotate"}),
+    (nothing, "texts", 65, {"broken": "pipelines.counting:counts"}),
+    (nothing, "shards", 65, {"broken": "pipelines.samples:document"}),
+    (nothing, "shards", 65, {"broken": "pipelines.manifest:write"}),
+    (nothing, "scan", 74, {"file_limit": 900}),
+    (nothing, "texts", 74, {"file_limit": 900}),
+    (nothing, "shards", 74, {"file_limit": 900}),
+]  # fmt: skip
+# those that also run in the default suite; each is a path of its own to the outside
+FEW = (
+    "scan-ragged-", "scan-dicoms-", "texts-reports-", "shards-changed-", "scan-nothing-read_files",
+    "texts-nothing-annotate", "shards-nothing-document", "shards-nothing-write",
+)  # fmt: skip
+
+
+def named(case: tuple) -> str:
+    return f"{case[1]}-{case[0].__name__}-" + "-".join(map(str, case[3].values())).split(":")[-1]
+
+
+@pytest.fixture(scope="module")
+def before(sown, launcher, tmp_path_factory) -> dict[str, Path]:
+    """Folders in which the stages before a stage are done, on the undamaged tree."""
+    folder = tmp_path_factory.mktemp("before")
+    params(folder)
+    made = {}
+    for stage in STAGES:
+        made[stage] = tmp_path_factory.mktemp(f"before-{stage}") / "x"
+        shutil.copytree(folder, made[stage])
+        run = launcher.run(stage, Scene(folder, stage, sown, {}, {}).arguments(folder), inline=True)
+        assert run.code == 0, run.said
+    return made
+
+
+def told(place: Path) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of every file that must not tell."""
+    for path in sorted(place.rglob("*")):
+        name = path.relative_to(place)
+        state = name.parts[0] == ".cxr" and name.parts[1:2] != ("logs",)
+        part = re.match(r"\.?mimic-\w+-\d+\.(tar|jsonl)", path.name)
+        if path.is_file() and not state and not part and path.suffix != ".tar":
+            yield str(name), path.read_text(errors="replace")
+
+
+@pytest.mark.parametrize("case", [
+    pytest.param(case, id=named(case), marks=() if named(case) in FEW else pytest.mark.slow)
+    for case in CASES
+])  # fmt: skip
+def test_no_failure_tells(sown, hidden, before, launcher, tmp_path, case):
+    damage, stage, code, options = case
+    tree, place = tmp_path / "raw" / SOURCE, tmp_path / "x"
+    shutil.copytree(sown, tree)
+    shutil.copytree(before[stage], place)
+    damage(tree)
+    scene = Scene(place, stage, tree, {}, {})
+    run = launcher.run(stage, scene.arguments(place), inline=bool(options), **options)
+    said = run.said + launcher.said.read_text()
+    found = hidden.findall(said) + [name for name, text in told(place) if hidden.search(text)]
+    assert (run.code, found) == (code, []), said
+    assert run.code == 0 or said.count("error: ") >= 1
+
+
+def test_a_locked_output_does_not_tell(sown, hidden, before, launcher, tmp_path):
+    place = tmp_path / "x"
+    shutil.copytree(before["shards"], place)
+    scene = Scene(place, "shards", sown, {}, {})
+    with publishing.lock(scene.out(place)):
+        run = launcher.run("shards", scene.arguments(place))
+    assert run.code == 75
+    assert not hidden.search(run.said)
+
+
+ENCODE = """
+import sys
+from pathlib import Path
+from pipelines import inventory, pixels
+from pipelines.faults import IngestError
+from pipelines.params import Shards
+data = Path(sys.argv[1]).read_bytes()
+print(inventory._peek(data))
+try:
+    pixels.encode(data, ".dcm", Shards(size=64))
+except IngestError as error:
+    print(error)
+"""
+
+
+def test_numbers_that_are_words_do_not_tell(tmp_path):
+    """pydicom's warnings quote them; in a process of its own, for pytest collects warnings."""
+    word = f"{CANARY} ".encode()
+    odd = b"".join(
+        tag + kind + len(word).to_bytes(2, "little") + word
+        for tag, kind in ((b"\x28\0\x08\0", b"IS"), (b"\x28\0\x50\x10", b"DS"))
+    )
+    data = dicom()
+    at = data.index(b"\x28\0\x10\0US")
+    (tmp_path / "odd.dcm").write_bytes(data[:at] + odd + data[at:])
+    command = [sys.executable, "-W", "always", "-c", ENCODE, str(tmp_path / "odd.dcm")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert CANARY not in done.stdout + done.stderr

@@ -1,0 +1,191 @@
+"""What bad input becomes, row by row of the table that README's promises rest on.
+
+Most rows are held where the code in question is tested: HELD says where, and that it is still
+there. The rows that no other room holds are below.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from joining import join, lay
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from pipelines import manifest, pixels
+from pipelines.decoding import codecs, dicoms, films
+from pipelines.faults import IngestError
+from pipelines.lookalike import dicoms as writing
+from pipelines.params import Shards
+from pipelines.sources import Mimic
+from train.errors import ConfigError as TrainingConfigError
+from train.shards import list_shards
+
+TESTS = Path(__file__).resolve().parents[1]
+
+HELD = {
+    "truncated, no pixels, Rows 0, too large, wrong modality, palette": (
+        "pipelines/test_dicoms.py", "test_faults_have_codes"),
+    "a video syntax": ("pipelines/test_dicoms.py", "test_a_video_syntax_is_refused_by_name"),
+    "a headless file": (
+        "pipelines/test_dicoms.py", "test_a_headless_file_is_read_when_it_has_rows_and_pixels"),
+    "a codestream larger than its header": (
+        "pipelines/test_bombs.py", "test_a_bomb_is_refused_before_it_is_decoded"),
+    "native crash, hang": (
+        "pipelines/test_crew.py",
+        "test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_is_done"),
+    "odd windows, empty VOI LUT": ("pipelines/test_pixels.py", "test_windows_of_the_wild"),
+    "several frames, colour": (
+        "pipelines/test_dicoms.py", "test_colour_becomes_luma_and_only_the_first_frame_counts"),
+    "1x1, constant, small (PNG and JPEG)": (
+        "pipelines/test_pixels.py", "test_faults_have_codes"),
+    "12 bits in a 16-bit PNG": (
+        "pipelines/test_pixels.py",
+        "test_twelve_bits_in_a_sixteen_bit_png_are_neither_black_nor_white"),
+    "odd CSV files": (
+        "pipelines/test_tables.py", "test_what_is_odd_stops_with_a_code_and_no_content"),
+    "an odd label": (
+        "pipelines/test_source_mimic.py", "test_a_label_that_is_none_is_counted_not_guessed"),
+    "a row twice, the same": (
+        "pipelines/test_source_chexpert.py", "test_missing_unlisted_and_repeated"),
+    "a row twice, contradicting": ("pipelines/test_source_mimic.py", "test_contradictions_stop"),
+    "listed and missing": (
+        "pipelines/test_source_mimic.py", "test_a_partial_download_is_normal_life"),
+    "there and unlisted": (
+        "pipelines/test_source_mimic.py", "test_a_file_that_no_table_lists_is_noted_and_left_out"),
+    "more missing than allowed": (
+        "pipelines/test_stages.py", "test_missing_fail_stops_with_the_counts"),
+    "a report that is none": ("nlp/test_sections.py", "report.lfs_pointer"),
+    "a patient in two splits": (
+        "pipelines/test_splits_and_parts.py", "test_a_patient_in_two_splits_stops"),
+    "a path that leaves the root": (
+        "pipelines/test_paths_and_storage.py", "test_paths_that_leave_the_root_are_refused"),
+    "disk full": ("pipelines/test_disk.py", "test_a_full_disk"),
+    "read-only output": ("pipelines/test_disk.py", "test_a_read_only_output"),
+    "kill -9": ("pipelines/test_kill.py", "test_a_run_killed_before_every_one_of_its_changes"),
+    "two runs at once": (
+        "pipelines/test_disk.py", "test_a_second_run_is_told_who_holds_the_output"),
+    "a file that changes": (
+        "pipelines/test_stages.py", "test_a_picture_that_changed_since_scan_stops"),
+    "a checkpoint from elsewhere": ("train/test_fit.py", "pickle.UnpicklingError"),
+    "pickles, commands, dotted keys in a tar": (
+        "pipelines/test_contract.py", "test_a_tar_that_breaks_the_contract"),
+    "the same for the loader": (
+        "train/test_members.py", "test_a_sample_that_is_none_is_refused_under_its_hash"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", HELD)
+def test_a_row_is_held_where_it_is_said_to_be(row):
+    file, name = HELD[row]
+    assert name in (TESTS / file).read_text(encoding="utf-8")
+
+
+def dicom(change: Callable[[Any], None], syntax: str = writing.SYNTAXES[0]) -> bytes:
+    values = np.random.default_rng(0).integers(0, 4096, (96, 80)).astype(np.uint16)
+    header = writing.Header("19999001", "59999001", "0", date="21800101", view="PA")
+    data = writing.file_bytes(
+        values, bits=12, photometric="MONOCHROME2", syntax=syntax, header=header
+    )
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    change(dataset)
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    return stream.getvalue()
+
+
+def shape(rows: int, columns: int) -> Callable[[Any], None]:
+    def change(dataset: Any) -> None:
+        dataset.Rows, dataset.Columns = rows, columns
+        dataset.PixelData = dataset.PixelData[: 2 * rows * columns]
+
+    return change
+
+
+def flat(dataset: Any) -> None:
+    dataset.PixelData = bytes(len(dataset.PixelData))
+
+
+def captured(dataset: Any) -> None:
+    dataset.SOPClassUID, dataset.Modality = SecondaryCaptureImageStorage, "OT"
+
+
+def dimensions(**values: Any) -> Callable[[Any], None]:
+    return lambda dataset: dataset.update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        pytest.param(shape(1, 1), "image.degenerate", id="one-pixel"),
+        pytest.param(shape(96, 63), "image.degenerate", id="narrow"),
+        pytest.param(flat, "image.degenerate", id="constant"),
+        pytest.param(captured, "dicom.modality", id="secondary-capture"),
+        pytest.param(dimensions(Columns=0), "dicom.bad_dims", id="columns-zero"),
+    ],
+)
+def test_odd_films_have_codes(change, code):
+    with pytest.raises(IngestError) as error:
+        pixels.encode(dicom(change), ".dcm", Shards())
+    assert error.value.code == code
+
+
+def test_an_unknown_transfer_syntax_has_a_code():
+    data = dicom(flat).replace(
+        b"UI\x14\0001.2.840.10008.1.2.1\0", b"UI\x14\0001.2.840.10008.1.2.9\0"
+    )
+    with pytest.raises(IngestError, match=r"dicom\.unsupported_ts"):
+        pixels.encode(data, ".dcm", Shards())
+
+
+@pytest.mark.parametrize("stored", [1, 8, 16])
+def test_bits_stored_that_lie_give_a_picture_all_the_same(stored):
+    data = dicom(dimensions(BitsStored=stored, HighBit=stored - 1))
+    encoded = pixels.encode(data, ".dcm", Shards(size=64))
+    assert encoded.facts["bits"] == stored
+
+
+class PanicError(BaseException):
+    """What a Rust extension raises when it panics; no `except Exception` sees it."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "left"), [(PanicError, IngestError), (KeyboardInterrupt, KeyboardInterrupt)]
+)
+def test_a_panic_is_a_code_and_an_interrupt_stays_one(monkeypatch, raised, left):
+    def panic(_: bytes) -> np.ndarray:
+        raise raised
+
+    syntax = writing.SYNTAXES[2]
+    monkeypatch.setattr(codecs, "DECODERS", {**codecs.DECODERS, str(syntax): panic})
+    dataset = dicoms.parse(dicom(lambda _: None, syntax))
+    with pytest.raises(left) as error:
+        films.stored_values(dataset)
+    assert raised is KeyboardInterrupt or error.value.code == "dicom.undecodable"
+
+
+def test_a_link_out_of_the_raw_tree_is_a_reject(tmp_path):
+    folder = "files/p19/p19999001/s59999001"
+    inside, outside = (f"{n}0000000-0000000{n}-00000000-00000000-00000000.dcm" for n in (1, 2))
+    root = lay(tmp_path / "raw", {f"{folder}/{inside}": b"x", f"{folder}.txt": "FINDINGS: none"})
+    (tmp_path / "secret.dcm").write_bytes(b"secret")
+    (root / folder / outside).symlink_to(tmp_path / "secret.dcm")
+    joined = join(Mimic(), root)
+    assert joined.codes() == {"path.escape": 1}
+    assert joined.balanced()
+
+
+@pytest.mark.parametrize(
+    "name", ["pipe:touch run", "pipe:touch run|/train", "http://127.0.0.1:9/x"]
+)
+def test_a_command_or_an_address_is_no_folder_of_shards(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrainingConfigError, match="no such folder"):
+        list_shards([Path(name)], "train")
+    assert not list(manifest.sets(Path(name)))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,240 @@
+"""Anything at all, given to what reads files from elsewhere: coded errors come out, nothing else.
+
+Short here, long under `-m slow`. What could end the process itself goes through a crew instead
+(test_corpus.py).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nlp import annotate, sections
+from pipelines import manifest, pixels, storage, tables
+from pipelines.checking import declared
+from pipelines.checking.declared import BrokenError
+from pipelines.earlier.receipts import Receipt, Receipts
+from pipelines.faults import ConfigError, DataError, IngestError
+from pipelines.lookalike import dicoms as writing
+from pipelines.params import Shards
+
+HELD = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+def profile(examples: int) -> settings:
+    # the same examples at every run: a default run is no lottery
+    return settings(
+        max_examples=examples, deadline=None, derandomize=True, database=None,
+        suppress_health_check=HELD,
+    )  # fmt: skip
+
+
+def both(examples: int) -> Callable:
+    """Mark the two lengths of a test; it is given the settings to use."""
+    long = pytest.param(profile(50 * examples), marks=[pytest.mark.slow, pytest.mark.timeout(3000)])
+    return pytest.mark.parametrize("length", [profile(examples), long], ids=["short", "long"])
+
+
+def tried(kind: type[Exception], function: Callable[[], Any]) -> tuple[Any, str]:
+    """Return (what the function returns, ""), or (None, what its one kind of error says)."""
+    try:
+        return function(), ""
+    except kind as error:
+        return None, str(error)
+
+
+def seeds() -> list[tuple[str, bytes]]:
+    """Return (suffix, bytes) of sound files, small ones."""
+    y, x = np.mgrid[0:80, 0:70]
+    values = np.rint(2000 + 1500 * np.sin(x / 9) * np.cos(y / 7)).astype(np.uint16)
+    header = writing.Header("19999001", "59999001", "0", date="21800101", view="PA")
+    made = [
+        (".dcm", writing.file_bytes(values, bits=12, photometric="MONOCHROME2", syntax=s,
+                                    header=header))
+        for s in writing.SYNTAXES
+    ]  # fmt: skip
+    eight = (values >> 4).astype(np.uint8)
+    made += [(f".{form}", cv2.imencode(f".{form}", eight)[1].tobytes()) for form in ("png", "jpg")]
+    return [*made, (".png", cv2.imencode(".png", values)[1].tobytes())]
+
+
+SEEDS = seeds()
+
+
+@st.composite
+def files(draw: st.DrawFn) -> tuple[str, bytes]:
+    """Draw (suffix, bytes): anything, or a sound file with something else in some places."""
+    suffix, data = draw(st.sampled_from(SEEDS))
+    if draw(st.booleans()):
+        changed = bytearray(data)
+        for _ in range(draw(st.integers(1, 4))):
+            at = draw(st.integers(0, len(changed)))
+            changed[at : at + draw(st.integers(0, 8))] = draw(st.binary(max_size=8))
+        data = bytes(changed)
+    else:
+        data = draw(st.binary(max_size=300))
+    if draw(st.integers(0, 9)) == 0:
+        suffix, data = f"{suffix}.gz", gzip.compress(data)
+    return suffix, data
+
+
+@both(80)
+def test_the_decoder(length):
+    @length
+    @given(files())
+    def fuzz(file: tuple[str, bytes]) -> None:
+        suffix, data = file
+        small = Shards(size=64, max_megapixels=1)
+        encoded, said = tried(IngestError, lambda: pixels.encode(data, suffix, small))
+        assert encoded.facts["width"] > 0 if encoded else said.startswith(("dicom.", "image."))
+
+    fuzz()
+
+
+@both(100)
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_the_csv_reader(length, name, tmp_path):
+    piece = st.sampled_from(
+        ["a,b\n", '"', ",", "\n", "\r", "\0", "1,2\n", "é\n", ";", "\ufeff", "a" * 99]
+    )
+    anything = st.binary(max_size=200) | st.lists(piece, max_size=30).map(
+        lambda found: "".join(found).encode()
+    )
+
+    @length
+    @given(anything, st.booleans(), st.sampled_from([None, ("a", "b")]))
+    def fuzz(data: bytes, packed: bool, columns: tuple[str, ...] | None) -> None:
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(data) if packed and name.endswith("gz") else data)
+        rows, said = tried(DataError, lambda: list(tables.read(path, ("a", "b"), columns)))
+        assert said.startswith("csv.") or all(set(row) >= {"a", "b"} for row in rows)
+
+    fuzz()
+
+
+WORDS = st.sampled_from([
+    "FINDINGS:", "IMPRESSION:", "findings", "No acute", "effusion", "1.", "-", "\n", "\n\n", "(",
+    ")", "___", "XXXX", ":", "TECHNIQUE: PA", "FINAL REPORT\n", "and", ",", ".", "\t", "\u2028",
+    "é", "\0", "version https://git-lfs", "is no longer seen", "possible", "2.3 cm", "?",
+])  # fmt: skip
+REPORTS = st.text(max_size=200) | st.lists(WORDS, max_size=60).map(" ".join)
+
+
+@both(80)
+def test_the_section_parser(length):
+    @length
+    @given(REPORTS)
+    def fuzz(text: str) -> None:
+        assert sections.reason(text) in ("", "report.empty", "report.lfs_pointer", "report.no_text")
+        last = 0
+        for section in sections.split(text):
+            assert last <= section.start <= section.end <= len(text)
+            assert section.text == " ".join(text[section.start : section.end].split())
+            last = section.end
+
+    fuzz()
+
+
+@both(25)
+def test_the_annotator(length):
+    @length
+    @given(REPORTS)
+    def fuzz(text: str) -> None:
+        done = annotate.annotate(text)
+        assert done.code or done.sections is not None
+
+    fuzz()
+
+
+LONG = ["(", "no ", "FINDINGS: ", "1. ", "and/or ", "no evidence of ", "\n", "a", "? ", "XXXX "]
+
+
+@pytest.mark.parametrize("piece", LONG)
+def test_a_long_report_of_one_piece_comes_to_an_end(piece):
+    """What backtracks would take years."""
+    sections.split(f"FINDINGS: {piece * 20_000} IMPRESSION: clear.")
+    annotate.annotate(f"FINDINGS: {piece * 300} IMPRESSION: clear.")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=8,
+)
+SOUND = {
+    "part": "x", "fingerprint": "f", "file": "train/x.tar", "sha256": "0", "md5": "0", "bytes": 1,
+    "lasting": True, "result": {}, "samples": [], "seconds": 0.0, "decoded": 0,
+}  # fmt: skip
+
+
+@st.composite
+def receipt_files(draw: st.DrawFn) -> bytes:
+    """Draw a receipt with something else in one place, or anything."""
+    if draw(st.booleans()):
+        return draw(st.binary(max_size=80))
+    name = draw(st.sampled_from([*SOUND, "other"]))
+    text = json.dumps(SOUND | {name: draw(JSON)})
+    return text[: draw(st.integers(0, 2 * len(text)))].encode()
+
+
+@both(150)
+def test_the_receipt_reader(length, tmp_path):
+    receipts = Receipts.of_stage(tmp_path, "shards")
+    path = Path(receipts.folder) / "x" / "f.json"
+    path.parent.mkdir(parents=True)
+
+    @length
+    @given(receipt_files())
+    def fuzz(data: bytes) -> None:
+        path.write_bytes(data)
+        found = receipts.of("x", "f")
+        assert found is None or isinstance(found, Receipt)
+        assert found is None or (isinstance(found.result, dict) and isinstance(found.file, str))
+
+    fuzz()
+
+
+def test_a_receipt_nested_without_end_is_none(tmp_path):
+    receipts = Receipts.of_stage(tmp_path, "shards")
+    path = Path(receipts.folder) / "x" / "f.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("[" * 100_000)
+    assert receipts.of("x", "f") is None
+
+
+@both(100)
+def test_the_manifest_reader(length, built, tmp_path):
+    source = built / "shards" / "nih"
+    whole = (source / manifest.NAME).read_bytes()
+
+    @length
+    @given(st.integers(0, len(whole)), st.binary(max_size=9), st.integers(0, 9))
+    def fuzz(at: int, data: bytes, lost: int) -> None:
+        (tmp_path / manifest.NAME).write_bytes(whole[:at] + data + whole[at + lost :])
+        found, said = tried(BrokenError, lambda: declared.read(tmp_path))
+        assert found or said.startswith("manifest.")
+
+    fuzz()
+
+
+@both(60)
+def test_the_header_reader(length, tmp_path):
+    where = (tmp_path, "inventory.json", "scan")
+
+    @length
+    @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
+    def fuzz(data: bytes) -> None:
+        (tmp_path / "inventory.json").write_bytes(data)
+        found, said = tried(ConfigError, lambda: storage.read_header(*where))
+        assert isinstance(found, dict) or "run `python -m pipelines.scan` again" in said
+
+    fuzz()
