@@ -156,6 +156,20 @@ def test_a_rebuild_costs_what_changed(bases, tmp_path, change, source, again, de
     )
 
 
+def test_a_picture_that_comes_is_the_only_one_decoded(bases, tmp_path):
+    shutil.copytree(bases["nih"], tmp_path / "x")
+    tree = tmp_path / "x/raw/nih"
+    picture = sorted((tree / "images").glob("*.png"))[0]
+    data = picture.read_bytes()
+    picture.unlink()
+    build(tree, "nih", tmp_path / "x")
+    picture.write_bytes(data)
+    found = build(tree, "nih", tmp_path / "x")
+    did = work_of(tmp_path / "x", "nih")
+    assert (did["rewritten"] + did["built"], did["decoded"]) == (1, 1)
+    assert tree_bytes(found) == tree_bytes(bases["nih"] / "shards/nih")
+
+
 def test_texts_of_parts_that_did_not_change_are_kept(bases, tmp_path):
     shutil.copytree(bases["mimic"], tmp_path / "x")
     tree = tmp_path / "x/raw/mimic"
