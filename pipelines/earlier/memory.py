@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS lists (digest TEXT);
 """
 FRESH = 2_000_000_000  # nanoseconds: a file as young as this may change again within its time stamp
 BATCH = 1000  # rows to a commit
+_OPENING = threading.Lock()
 
 
 class Memory:
@@ -99,9 +100,14 @@ def of_tree(root: Path, state: Path) -> str:
     return str(state / "scan" / f"{place}.sqlite")
 
 
-@cache
 def at(path: str) -> Memory:
     """Return the memory in a file; one for all threads of a process."""
+    with _OPENING:  # two first calls at once would open two, and commit() would save only one
+        return _shared(path)
+
+
+@cache
+def _shared(path: str) -> Memory:
     return Memory(Path(path))
 
 
@@ -110,10 +116,12 @@ def _opened(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return _connected(path)
+        except sqlite3.OperationalError:  # sound, but another process holds it
+            raise
         except sqlite3.DatabaseError:  # not a base, or a damaged one: begin again
             path.unlink()
             return _connected(path)
-    except (sqlite3.Error, OSError):  # nowhere to write: remember for this run only
+    except (sqlite3.Error, OSError):  # held, or nowhere to write: remember for this run only
         return _connected(":memory:")
 
 

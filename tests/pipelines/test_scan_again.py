@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,11 +89,25 @@ def test_a_file_as_young_as_the_clocks_tick_is_not_trusted(tree, tmp_path):
     assert known.get("young", young.stat()) is None
 
 
+def test_threads_that_begin_at_once_share_one_memory(tmp_path, monkeypatch):
+    """Two memories of one file lock each other out, and forget what the other read."""
+    kept = memory.Memory.__init__
+
+    def slow(self, path=None):
+        time.sleep(0.05)  # longer than threads take to start: each would find none open
+        kept(self, path)
+
+    monkeypatch.setattr(memory.Memory, "__init__", slow)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(memory.at, [str(tmp_path / "m.sqlite")] * 8))
+    assert len({id(one) for one in found}) == 1
+
+
 @pytest.mark.parametrize("damage", [b"", b"no base, but as long as a header is " * 9])
 def test_a_damaged_memory_is_begun_again(tree, tmp_path, damage):
     run_scan("mimic", common(tree, tmp_path), tmp_path)
     before = tree_bytes(tmp_path / "scan")
-    memory.at.cache_clear()
+    memory._shared.cache_clear()
     for path in (tmp_path / ".cxr/scan").glob("*.sqlite"):
         path.write_bytes(damage)
     next(tree.rglob("*.dcm")).touch()
