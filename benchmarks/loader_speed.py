@@ -193,7 +193,8 @@ class PlainTar(Dataset[Any]):
 
     def __getitem__(self, place: int) -> Any:
         number, start, size = self.places[place]
-        picture = images.decode(self.maps[number][start : start + size].tobytes())
+        data = self.maps[number][start : start + size].tobytes()
+        picture = images.decode(data, self.recipe, SIDE)
         assert picture is not None
         text = tokenize(self.texts[place]) if self.texts else 0
         return images.prepare(picture, self.recipe, SIDE, None), text

@@ -3,11 +3,12 @@
     python benchmarks/methods.py --shards DIR [--recipes chexzero_tiny best_tiny] [--seeds 0 1 2]
 
 Each recipe is trained once a seed by `train.fit` and scored by `train.evaluate`, as a user would,
-so many at a time as `--jobs` says. Finished runs are kept in --out and not done again. Prints, and
-writes benchmarks/results/methods.json: macro zero-shot AUROC over the findings and AUROC of No
-Finding told in three ways, mean and half the range over the seeds. On look-alike collections, with
-minutes of training from nothing, this says whether a method runs and which way it pulls, and no
-more: differences within the spread mean nothing.
+so many at a time as `--jobs` says; once with all our wordings (`frames`), once with CheXzero's two
+("edema", "no edema"). Finished runs are kept in --out and not done again. Prints, and writes
+benchmarks/results/methods.json: macro zero-shot AUROC over the findings and AUROC of No Finding
+told in three ways, mean and half the range over the seeds. On look-alike collections, with minutes
+of training from nothing, this says whether a method runs and which way it pulls, and no more:
+differences within the spread mean nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from statistics import mean
 from typing import Any
 
 import rounds
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -32,21 +34,40 @@ TINY = (
     "chexzero_tiny", "sentence_relax_tiny", "cxrclip_tiny", "mococlip_tiny", "offclip_tiny",
     "carzero_tiny", "best_tiny",
 )  # fmt: skip
+ABLATIONS = tuple(str(path) for path in sorted(Path(__file__).parent.glob("ablations/*.yaml")))
+BANKS = ("frames", "pair")
 TOLD = ("direct", "pair", "one_minus_max")
 
 
-def run(recipe: str, seed: int, shards: Path, out: Path) -> dict[str, Any]:
-    """Train and score one recipe with one seed, unless that was done; return its metrics."""
-    folder = out / f"{recipe}-{seed}"
-    metrics = folder / "evaluation" / "metrics.json"
-    if not metrics.is_file():
-        params = ("--params", str(ROOT / "params.yaml"))
-        model = ("--shards", str(shards), "--out", str(folder / "model"))
-        command("train.fit", recipe, *model, *params, "--seed", str(seed))
-        scored = ("--shards", str(shards), "--out", str(folder / "evaluation"))
-        command("train.evaluate", "--model", str(folder / "model"), *scored, *params)
-    found: dict[str, Any] = json.loads(metrics.read_text(encoding="utf-8"))
+def run(recipe: str, seed: int, shards: Path, out: Path) -> dict[str, dict[str, Any]]:
+    """Train and score one recipe with one seed, unless that was done; return metrics by bank."""
+    folder = out / f"{Path(recipe).stem}-{seed}"
+    found: dict[str, dict[str, Any]] = {}
+    for bank in BANKS:
+        metrics = folder / bank / "metrics.json"
+        if not metrics.is_file():
+            score(train(recipe, seed, shards, folder / "model"), shards, bank, metrics.parent)
+        found[bank] = json.loads(metrics.read_text(encoding="utf-8"))
     return found
+
+
+def train(recipe: str, seed: int, shards: Path, out: Path) -> Path:
+    """Return the folder of a trained model; a run that was cut short goes on."""
+    if not (out / "recipe.json").is_file():
+        params = ("--params", str(ROOT / "params.yaml"), "--seed", str(seed))
+        command("train.fit", recipe, "--shards", str(shards), "--out", str(out), *params)
+    return out
+
+
+def score(model: Path, shards: Path, bank: str, out: Path) -> None:
+    """Evaluate as params.yaml says, with another bank."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["evaluate"] |= {"bank": bank}
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "params.yaml"
+    path.write_text(yaml.safe_dump({"evaluate": params["evaluate"]}), encoding="utf-8")
+    folders = ("--model", str(model), "--shards", str(shards), "--out", str(out))
+    command("train.evaluate", *folders, "--params", str(path))
 
 
 def command(module: str, *arguments: str) -> None:
@@ -58,11 +79,11 @@ def command(module: str, *arguments: str) -> None:
         raise SystemExit(f"{module} {arguments[0]}: {done.stderr.strip()[-2000:]}")
 
 
-def summary(recipe: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(recipe: str, runs: Sequence[dict[str, dict[str, Any]]]) -> dict[str, Any]:
     """Return a recipe's means and spreads over its seeds."""
-    columns = {"macro": [one["macro_auroc"] for one in runs]}
-    columns |= {name: [one["no_finding"][name] for one in runs] for name in TOLD}
-    return {"recipe": recipe, "seeds": len(runs)} | {
+    columns = {f"macro, {bank}": [one[bank]["macro_auroc"] for one in runs] for bank in BANKS}
+    columns |= {name: [one["frames"]["no_finding"][name] for one in runs] for name in TOLD}
+    return {"recipe": Path(recipe).stem, "seeds": len(runs)} | {
         name: {"mean": mean(values), "spread": (max(values) - min(values)) / 2, "values": values}
         for name, values in columns.items()
     }
@@ -72,7 +93,7 @@ def main() -> int:
     """Train, score, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shards", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--recipes", nargs="+", default=TINY, metavar="NAME")
+    parser.add_argument("--recipes", nargs="+", default=TINY + ABLATIONS, metavar="NAME")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=rounds.RESULTS / "methods")
@@ -83,9 +104,10 @@ def main() -> int:
             zip(tasks, pool.map(lambda t: run(*t, flags.shards, flags.out), tasks), strict=True)
         )
     rows = [summary(name, [done[name, seed] for seed in flags.seeds]) for name in flags.recipes]
-    table = Table("recipe", "macro AUROC", "No Finding: direct", "pair", "1 - max")
+    shown = [name for name in rows[0] if name not in ("recipe", "seeds")]
+    table = Table("recipe", *shown)
     for row in rows:
-        cells = (f"{row[k]['mean']:.3f} ± {row[k]['spread']:.3f}" for k in ("macro", *TOLD))
+        cells = (f"{row[name]['mean']:.3f} ± {row[name]['spread']:.3f}" for name in shown)
         table.add_row(row["recipe"], *cells)
     Console(width=100).print(table)
     content = {"machine": rounds.machine(), "shards": flags.shards.name, "rows": rows}

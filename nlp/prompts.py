@@ -21,7 +21,7 @@ from nlp.labels import CHESTXRAY14, CHEXPERT14, NO_FINDING
 
 _POLARITY = {1: "positive", 0: "negative", -1: "uncertain"}
 _SAID = ("frames", "names", "no_finding")  # a part of a product may be left out, these may not
-BANKS = ("pair", "there_is", "frames", "products")
+BANKS = ("pair", "there_is", "direct", "frames", "products")
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,10 @@ def zero_shot(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the positive and negative prompts of a label, of any name.
 
-    pair: "edema" / "no edema"; there_is: "There is edema" / "There is no edema"; frames: all the
-    frames; products: severity x subtype x location where the bank has them, else as there_is.
-    `prompts` is a user's bank in place of ours.
+    pair: "edema" / "no edema"; there_is: "There is edema" / "There is no edema"; direct: "There is
+    edema" and nothing against it (CARZero, OFF-CLIP; a normal film is "There is no finding");
+    frames: all the frames x names of ours; products: severity x subtype x location where the bank
+    has them, else as there_is. `prompts` is a user's bank in place of ours.
     """
     chosen = prompts or own_bank()
     name = label.lower()
@@ -167,6 +168,8 @@ def zero_shot(
         return texts(label, "positive", chosen), texts(label, "negative", chosen)
     if bank == "products" and label in chosen.products:
         return products(label, chosen), (f"There is no {name}",)
+    if bank == "direct":
+        return (f"There is {name}",), ()
     if bank in ("there_is", "products"):
         return (f"There is {name}",), (f"There is no {name}",)
     raise ValueError(f"prompt bank must be one of {BANKS}, not {bank!r}")

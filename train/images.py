@@ -12,14 +12,23 @@ from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 import torch
-import torchvision.transforms.v2.functional as v2f
+import torch.nn.functional as nnf
 from torch import Tensor
 from torchvision.transforms import v2
 
 from train.augment import augmented
 from train.chance import lent
 from train.recipe import Pictures
+
+JPEG = b"\xff\xd8"
+REDUCED = {
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    1: cv2.IMREAD_GRAYSCALE,
+}  # coarse to fine
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +41,30 @@ class Window:
     height: float
 
 
-def decode(data: bytes) -> Tensor | None:
-    """Return the picture as (1, height, width) uint8, or None where the bytes are no picture."""
-    picture: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+def decode(data: bytes, recipe: Pictures, size: int) -> Tensor | None:
+    """Return the picture as (1, height, width) uint8, or None where the bytes are no picture.
+
+    A JPEG comes with 1/2, 1/4 or 1/8 of its sides, by its decoder, where every window that the
+    recipe may cut from it is still of `size` pixels: the resize that follows has less to do.
+    """
+    reduced = 1
+    if data.startswith(JPEG):
+        try:
+            height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        except ValueError:
+            return None
+        finest = smallest(height, width, recipe) / size
+        reduced = next(step for step in REDUCED if step <= max(1, finest))
+    picture: Any = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[reduced])
     return None if picture is None else torch.from_numpy(picture)[None]
+
+
+def smallest(height: int, width: int, recipe: Pictures) -> float:
+    """Return the smallest side of a window that a recipe may cut from a picture, in its pixels."""
+    side = whole(height, width, recipe.fit).width
+    if recipe.area != (1.0, 1.0):  # of the least area and 4:3 or 3:4
+        side = min(height, width, (recipe.area[0] * height * width * 3 / 4) ** 0.5)
+    return side * recipe.part * (1 - recipe.crop)
 
 
 def prepare(picture: Tensor, recipe: Pictures, size: int, rng: random.Random | None) -> Tensor:
@@ -43,14 +72,20 @@ def prepare(picture: Tensor, recipe: Pictures, size: int, rng: random.Random | N
 
     `rng` varies it for training, None does not.
     """
-    _, height, width = picture.shape
-    window = whole(height, width, recipe.fit)
     if rng is None:
-        return cut(picture, shrunk(window, recipe.part), size)
-    if recipe.area != (1.0, 1.0):
+        _, height, width = picture.shape
+        return cut(picture, shrunk(whole(height, width, recipe.fit), recipe.part), size)
+    return augmented(cut(picture, drawn(picture, recipe, rng), size), recipe.augment, rng)
+
+
+def drawn(picture: Tensor, recipe: Pictures, rng: random.Random) -> Window:
+    """Return the window that is shown of a picture (1, height, width) in training."""
+    _, height, width = picture.shape
+    if recipe.area == (1.0, 1.0):
+        window = whole(height, width, recipe.fit)
+    else:
         window = rectangle(picture, recipe.area, rng)
-    window = jitter(shrunk(window, recipe.part, rng), rng, recipe.crop, recipe.shift)
-    return augmented(cut(picture, window, size), recipe.augment, rng)
+    return jitter(shrunk(window, recipe.part, rng), rng, recipe.crop, recipe.shift)
 
 
 def whole(height: int, width: int, fit: str) -> Window:
@@ -99,7 +134,8 @@ def cut(picture: Tensor, window: Window, size: int) -> Tensor:
     if min(right - left, bottom - top) < 1:
         return torch.zeros(1, size, size, dtype=torch.uint8)
     inside = _halved(picture[:, y0:y1, x0:x1], bottom - top, right - left)
-    resized: Tensor = v2f.resize(inside, [bottom - top, right - left], antialias=True)
+    shape = (bottom - top, right - left)
+    resized = nnf.interpolate(inside[None], shape, mode="bilinear", antialias=True)[0]
     if resized.shape == (1, size, size):
         return resized
     square = torch.zeros(1, size, size, dtype=torch.uint8)

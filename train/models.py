@@ -18,7 +18,7 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.tokenizer import HFTokenizer
+from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -27,6 +27,7 @@ from train.errors import ConfigError
 from train.fusion import Fusion
 from train.recipe_method import Model
 from train.tokens import widths
+from train.words import remembering
 
 CONFIGS = Path(__file__).with_name("models")
 FIRST_BIAS = -10.0  # of a learnt logit bias: at first hardly any pair is a match (SigLIP's start)
@@ -180,7 +181,8 @@ def _load_image(visual: Any, path: Path) -> None:
 
 def _tokenizer(recipe: Model) -> Any:
     if not recipe.text:
-        return open_clip.get_tokenizer(recipe.name)
+        found = open_clip.get_tokenizer(recipe.name)
+        return remembering(found) if isinstance(found, SimpleTokenizer) else found
     return HFTokenizer(recipe.text, context_length=_text_config(recipe)["context_length"])
 
 

@@ -70,7 +70,7 @@ class Pairing:
         return views(films, count, self._rng(films, "view"))
 
     def _pictures(self, shown: Sequence[Film], films: Sequence[Film]) -> list[Tensor]:
-        decoded = {film.key: _decode(film) for film in shown}
+        decoded = {film.key: self._decoded(film) for film in shown}
         return [
             images.prepare(
                 decoded[film.key],
@@ -80,6 +80,12 @@ class Pairing:
             )
             for place, film in enumerate(shown)
         ]
+
+    def _decoded(self, film: Film) -> Tensor:
+        picture = images.decode(film.picture, self.recipe.image, self.size)
+        if picture is None:
+            raise DataError(f"{film.shard}: {key_hash(film.key)} is no picture that can be read")
+        return picture
 
     def _rng(self, films: Sequence[Film], purpose: str, place: int = 0) -> random.Random:
         first = films[0]
@@ -103,10 +109,3 @@ def views(films: Sequence[Film], count: int, rng: random.Random) -> list[Film]:
 
 def _view(film: Film) -> str:
     return str(film.record.get("projection") or film.record.get("view") or "")
-
-
-def _decode(film: Film) -> Tensor:
-    picture = images.decode(film.picture)
-    if picture is None:
-        raise DataError(f"{film.shard}: {key_hash(film.key)} is no picture that can be read")
-    return picture

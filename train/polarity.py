@@ -21,21 +21,43 @@ def is_normal(record: Record, uncertain: str = "abnormal") -> bool:
     Where there is a report: none of its sentences is abnormal. Where there is none: its labels say
     No Finding, and no finding. `uncertain`: what counts for what is not sure, abnormal | normal.
     """
-    abnormal = {"abnormal"} if uncertain == "normal" else {"abnormal", "uncertain"}
     statuses = {row.get("status") for row in record.get("sentences") or ()} - {"nonfinding"}
     if statuses:
-        return not statuses & abnormal
+        return not statuses & _abnormal(uncertain)
     labels = record.get("labels") or {}
     values = {1} if uncertain == "normal" else {1, -1}
     found = any(value in values for name, value in labels.items() if name not in NOT_ABNORMAL)
     return labels.get(NO_FINDING) == 1 and not found
 
 
-def filtered(record: Record, uncertain: str = "abnormal") -> list[str]:
-    """Return the sentences that a filtered report keeps: the abnormal ones, or all if none is.
+def of_picture(record: Record) -> list[Record]:
+    """Return the rows of the sentences that say something of the picture.
 
-    Sentences that say nothing of the picture are never kept.
+    A tube or a pacemaker is no finding, but it can be seen; who was called, or how the film was
+    taken, can not.
     """
-    rows = [row for row in record.get("sentences") or () if row.get("status") != "nonfinding"]
-    abnormal = [row for row in rows if not is_normal({"sentences": [row]}, uncertain)]
-    return [str(row["text"]).strip() for row in abnormal or rows]
+    rows = record.get("sentences") or ()
+    return [row for row in rows if row.get("status") != "nonfinding" or _names_device(row)]
+
+
+def filtered(record: Record, uncertain: str = "abnormal") -> list[str]:
+    """Return the sentences of the picture that a filtered report keeps.
+
+    In an abnormal report all but the normal ones, in a normal one all: the default of the engine's
+    own filter (nlp.status.FilterPolicy), which wrote the sample's `abnormal`.
+    """
+    rows = of_picture(record)
+    abnormal = _abnormal(uncertain)
+    if any(row.get("status") in abnormal for row in rows):
+        rows = [row for row in rows if row.get("status") in abnormal or _names_device(row)]
+    return [str(row["text"]).strip() for row in rows]
+
+
+def _abnormal(uncertain: str) -> frozenset[str]:
+    """Return the statuses of a sentence that count as abnormal."""
+    return frozenset({"abnormal"} if uncertain == "normal" else {"abnormal", "uncertain"})
+
+
+def _names_device(row: Record) -> bool:
+    # The engine's rules are named kind.rule (nlp.decision).
+    return row.get("status") == "nonfinding" and str(row.get("rule", "")).startswith("device.")

@@ -14,7 +14,7 @@ from functools import lru_cache
 from nlp.labels import NO_FINDING
 from nlp.prompts import report_prompts
 from train.errors import ConfigError
-from train.polarity import Record, filtered, is_normal
+from train.polarity import Record, filtered, is_normal, of_picture
 
 Policy = Callable[[Record, random.Random], str]
 Draws = Callable[[Record, random.Random], Sequence[str]]  # the texts of which a policy takes some
@@ -101,12 +101,8 @@ def filtered_labels(record: Record, rng: random.Random) -> str:
 
 
 def sentences(record: Record, _: random.Random) -> list[str]:
-    """Return the report's sentences, without those that say nothing of the picture.
-
-    These have status `nonfinding`: who was called, how the film was taken.
-    """
-    rows = record.get("sentences") or ()
-    return [str(row["text"]).strip() for row in rows if row.get("status") != "nonfinding"]
+    """Return the report's sentences, without those that say nothing of the picture."""
+    return [str(row["text"]).strip() for row in of_picture(record)]
 
 
 def statements(record: Record, _: random.Random) -> Sequence[str]:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from nlp.labels import NO_FINDING
 from nlp.prompts import Bank, zero_shot
 from train.errors import ConfigError
 from train.fusion import Tokens
@@ -23,8 +24,7 @@ from train.models import Towers, trim
 from train.tokens import image_tokens, text_tokens
 
 PROMPTS = 64  # that a fusion is asked at a time
-# CARZero and OFF-CLIP ask for a normal film with this one text and nothing against it
-DIRECT, DIRECTLY = "No Finding, asked directly", "There is no finding"
+DIRECT = "No Finding, asked directly"
 Score = Callable[[Tensor], Tensor]
 Texts = tuple[str, ...]
 
@@ -59,7 +59,8 @@ def scorer(
     """Return the function from pictures (B, 3, S, S) to probabilities (B, L) of the labels.
 
     Their texts come from the prompt bank of that name, out of a user's `own` file where given.
-    The label `DIRECT` has one text and none against it. Raises ConfigError for an unknown bank.
+    The label `DIRECT` is No Finding out of the bank `direct`, whatever the bank. Raises
+    ConfigError for an unknown bank.
     """
     model: Any = towers.model
     if is_fused(model):
@@ -82,11 +83,12 @@ def classifier(
     A direction is norm(mean_t norm(encode(t))) over the bank's texts t of one polarity.
     """
     pairs = _pairs(labels, bank, own)
-    return Classifier(
-        tuple(labels),
-        torch.stack([_direction(towers, texts, device) for texts, _ in pairs]),
-        torch.stack([_direction(towers, texts, device) for _, texts in pairs]),
-    )
+    positive = torch.stack([_direction(towers, texts, device) for texts, _ in pairs])
+    negative = torch.zeros_like(positive)
+    for place, (_, texts) in enumerate(pairs):
+        if texts:  # else nothing stands against the label: its cosine counts alone
+            negative[place] = _direction(towers, texts, device)
+    return Classifier(tuple(labels), positive, negative)
 
 
 @torch.no_grad()
@@ -140,9 +142,9 @@ def answers(model: Any, pictures: Tensor, asked: Questions) -> Tensor:
 
 
 def _pairs(labels: Sequence[str], bank: str, own: Bank | None) -> list[tuple[Texts, Texts]]:
-    direct: tuple[Texts, Texts] = ((DIRECTLY,), ())
+    asked = [(NO_FINDING, "direct") if label == DIRECT else (label, bank) for label in labels]
     try:
-        return [direct if label == DIRECT else zero_shot(label, bank, own) for label in labels]
+        return [zero_shot(label, each, own) for label, each in asked]
     except ValueError as error:
         raise ConfigError(f"bank: {error}") from error
 
@@ -152,8 +154,6 @@ def _tokens(towers: Towers, texts: Sequence[str], device: torch.device) -> Tenso
 
 
 def _direction(towers: Towers, texts: Sequence[str], device: torch.device) -> Tensor:
-    if not texts:  # nothing stands against the other polarity: its cosine counts alone
-        return torch.zeros_like(_direction(towers, (DIRECTLY,), device))
     tokens = _tokens(towers, texts, device)
     features: Tensor = towers.model.encode_text(tokens, normalize=True)  # type: ignore[operator]
     return nnf.normalize(features.mean(dim=0), dim=0)

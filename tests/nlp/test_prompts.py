@@ -75,10 +75,14 @@ def test_positive_only_sources_get_sampled_negatives() -> None:
 def test_zero_shot_banks() -> None:
     assert zero_shot("Pleural Effusion") == (("pleural effusion",), ("no pleural effusion",))
     assert zero_shot("Edema", "there_is") == (("There is edema",), ("There is no edema",))
+    assert zero_shot("Edema", "direct") == (("There is edema",), ())
+    assert zero_shot("No Finding", "direct") == (("There is no finding",), ())
     assert len(zero_shot("Atelectasis", "products")[0]) > 100
     assert zero_shot("Hernia", "products") == zero_shot("Hernia", "there_is")
     for bank in BANKS:
-        assert all(all(t for t in side) and side for side in zero_shot("Anything New", bank))
+        positive, negative = zero_shot("Anything New", bank)
+        assert positive and all((*positive, *negative))
+        assert bool(negative) == (bank != "direct")
     with pytest.raises(ValueError, match="prompt bank"):
         zero_shot("Edema", "mine")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,7 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train.chance import chance
-from train.images import Window, cut, decode, jitter, prepare, rectangle, shrunk, whole
+from train.images import (
+    Window,
+    cut,
+    decode,
+    drawn,
+    jitter,
+    prepare,
+    rectangle,
+    shrunk,
+    smallest,
+    whole,
+)
 from train.recipe import Pictures
 
 
@@ -127,7 +139,56 @@ def test_a_cut_shows_the_same_as_opencvs_area_resize():
 
 def test_colour_is_read_as_grey_and_rubbish_as_nothing():
     data = cv2.imencode(".png", np.full((5, 4, 3), 80, np.uint8))[1].tobytes()
-    picture = decode(data)
+    picture = decode(data, Pictures(), 2)
     assert picture is not None
     assert picture.tolist() == [[[80] * 4] * 5]
-    assert decode(b"rubbish") is None
+    assert decode(b"rubbish", Pictures(), 2) is None
+    assert decode(b"\xff\xd8rubbish", Pictures(), 2) is None
+
+
+@given(
+    st.integers(40, 200), st.integers(40, 200), st.integers(0, 9_999), st.floats(0.3, 1),
+    st.floats(0, 0.5), st.floats(0.5, 1), st.sampled_from(["pad", "shortest"]),
+)  # fmt: skip
+def test_no_window_that_is_drawn_is_smaller_than_said(height, width, number, area, crop, part, fit):
+    recipe = Pictures(fit=fit, area=(area, 1.0), crop=crop, part=part)
+    for each in (recipe, replace(recipe, area=(1.0, 1.0))):
+        window = drawn(flat(height, width, 0), each, random.Random(number))
+        # a rectangle's sides are whole pixels
+        assert min(window.width, window.height) >= smallest(height, width, each) - 1
+
+
+def film(side: int) -> np.ndarray:
+    coarse = np.random.default_rng(0).integers(0, 255, (side // 8, side // 8), dtype=np.uint8)
+    return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize(
+    ("size", "recipe", "side"),
+    [
+        (224, Pictures(), 256),
+        (224, Pictures(crop=0.1), 256),
+        (224, Pictures(crop=0.2), 512),  # a window of 0.8 x 256 would have to be enlarged
+        (224, Pictures(area=(0.8, 1.0)), 512),
+        (100, Pictures(part=0.875), 128),
+        (30, Pictures(), 64),
+        (600, Pictures(), 512),
+    ],
+)
+def test_a_jpeg_is_decoded_no_finer_than_its_windows_need(size, recipe, side):
+    data = cv2.imencode(".jpg", film(512))[1].tobytes()
+    picture = decode(data, recipe, size)
+    assert picture is not None
+    assert picture.shape == (1, side, side)
+
+
+def test_what_is_decoded_coarser_shows_the_same():
+    data = cv2.imencode(".jpg", film(512), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    coarse = decode(data, Pictures(), 224)
+    fine = torch.from_numpy(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE))[None]
+    assert coarse is not None
+    assert coarse.shape != fine.shape
+    one, other = (prepare(each, Pictures(), 224, None).int() for each in (coarse, fine))
+    difference = (one - other).abs().float()
+    assert difference.mean() < 1
+    assert difference.quantile(0.99) <= 3

@@ -27,6 +27,11 @@ MIXED = {
     "sentences": [{"text": f"sentence {i}.", "status": status} for i, status in enumerate(STATUSES)]
 }
 
+TUBE = {"text": "a tube.", "status": "nonfinding", "rule": "device.named"}
+FILM = {"text": "a lordotic film.", "status": "nonfinding", "rule": "talk.technique"}
+CLEAR = {"text": "clear.", "status": "normal", "rule": "structure.normal"}
+EDEMA = {"text": "edema.", "status": "abnormal", "rule": "finding.present"}
+
 
 @pytest.mark.parametrize(
     ("policies", "changes", "expected"),
@@ -55,6 +60,10 @@ MIXED = {
         (["filtered(9)"], {}, EVERY),
         (["filtered(9)"], MIXED, "sentence 1. sentence 3."),
         (["filtered(9)"], {"sentences": []}, "the caption."),
+        # a device is no finding, but it is in the picture
+        (["sentences(9)"], {"sentences": [TUBE, FILM, CLEAR]}, "a tube. clear."),
+        (["filtered(9)"], {"sentences": [TUBE, FILM, CLEAR]}, "a tube. clear."),
+        (["filtered(9)"], {"sentences": [TUBE, FILM, CLEAR, EDEMA]}, "a tube. edema."),
         (["filtered_statements(9)"], MIXED | {"statements": STATEMENTS}, " ".join(STATEMENTS[1:])),
         (["filtered_statements(9)"], {"statements": STATEMENTS}, STATEMENTS[0]),
         (["filtered_statements(9)"], {"statements": STATEMENTS[1:]}, "the caption."),
