@@ -60,6 +60,7 @@ def build(recipe: Model, seed: int) -> Towers:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _create(recipe)
+        _check_positions(recipe, model)
         if _trims(model):
             for block in model.text.transformer.resblocks:
                 block.register_forward_pre_hook(_fit_mask, with_kwargs=True)
@@ -144,6 +145,19 @@ def _check_transformers(recipe: Model) -> None:
         raise ConfigError(
             f"model {recipe.name}: the text tower {wanted!r} is Hugging Face's, which needs the "
             "package transformers: pip install transformers"
+        )
+
+
+def _check_positions(recipe: Model, model: Any) -> None:
+    """Raise ConfigError for a Hugging Face text tower that reads fewer tokens than it would get."""
+    own = getattr(getattr(model, "text", None), "config", None)
+    positions = getattr(own, "max_position_embeddings", None)
+    config = open_clip.get_model_config(recipe.name) or {}
+    context = config.get("text_cfg", {}).get("context_length", 0)
+    if positions and positions < context:
+        raise ConfigError(
+            f"model.text: {recipe.text!r} reads {positions} tokens at most, and {recipe.name} "
+            f"gives it {context} (context_length in train/models/{recipe.name}.json)"
         )
 
 

@@ -1,7 +1,7 @@
 """Shards for the tests of this room, written by tarfile as the contract says; no pipelines here.
 
 Contents: `draw` (a picture whose findings a small model can see), `sample`, `write_shard`,
-`write_source` (a folder with its three splits), and the fixtures `source` and `tiny_recipe`.
+`write_source` (a folder with its three splits), and the fixtures `source`, `tiny_recipe`, `bert`.
 """
 
 from __future__ import annotations
@@ -114,3 +114,19 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "optim: {warmup: 2}\n"
     )
     return path
+
+
+@pytest.fixture
+def bert(tmp_path) -> str:
+    """A folder with a tiny BERT's configuration and words, and no weights."""
+    pytest.importorskip("transformers", reason="the text tower under test is Hugging Face's")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "edema", "effusion", "small"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    config = {
+        "model_type": "bert", "vocab_size": len(words), "hidden_size": 32, "pad_token_id": 0,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+        "max_position_embeddings": 512,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    return str(tmp_path)

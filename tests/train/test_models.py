@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -101,22 +101,6 @@ def test_an_image_tower_is_filled_from_a_checkpoint_of_its_own(towers, tmp_path)
         models.build(replace(TINY, image=str(tmp_path / "none.pt")), seed=0)
 
 
-@pytest.fixture
-def bert(tmp_path) -> str:
-    """A folder with a tiny BERT's configuration and words, and no weights."""
-    pytest.importorskip("transformers", reason="the text tower under test is Hugging Face's")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "edema", "effusion", "small"]
-    (tmp_path / "vocab.txt").write_text("\n".join(words))
-    config = {
-        "model_type": "bert", "vocab_size": len(words), "hidden_size": 32, "pad_token_id": 0,
-        "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
-        "max_position_embeddings": 64,
-    }  # fmt: skip
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
-    return str(tmp_path)
-
-
 @torch.no_grad()
 @pytest.mark.parametrize("layers", [0, 1])
 def test_a_hugging_face_text_tower_from_a_folder(bert, layers):
@@ -131,6 +115,13 @@ def test_a_hugging_face_text_tower_from_a_folder(bert, layers):
         said = text_tokens(model.text, tokens)
         assert said.there.sum(dim=1).tolist() == [4, 4, 3]
         assert torch.allclose(said.whole, model.encode_text(tokens), atol=1e-6)
+
+
+def test_a_text_tower_with_too_few_positions_is_refused(bert):
+    config = Path(bert) / "config.json"
+    config.write_text(config.read_text().replace("512", "32"))
+    with pytest.raises(ConfigError, match="reads 32 tokens at most, and cxr-tiny-vit gives it 48"):
+        models.build(Model("cxr-tiny-vit", text=bert, text_weights=False), seed=0)
 
 
 @torch.no_grad()
