@@ -41,6 +41,7 @@ _STATES = {PRESENT: POSITIVE, UNCERTAIN: UNSURE, ABSENT: NEGATIVE}
 _RANK = {POSITIVE: 2, UNSURE: 1, NEGATIVE: 0}
 
 
+@functools.lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
     """Return the display name of a label in any collection's spelling.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -28,9 +29,16 @@ def inside(root: Path, relative: str) -> Path:
     if not relative or "\0" in relative or parts.is_absolute() or ".." in parts.parts:
         raise IngestError("path.escape")
     path = root / parts
-    if not path.resolve().is_relative_to(root):
+    # Most files are no links: then it is their folder that may lead out, and it holds many.
+    real = path.resolve() if path.is_symlink() else _resolved(path.parent)
+    if not real.is_relative_to(root):
         raise IngestError("path.escape")
     return path
+
+
+@functools.lru_cache(maxsize=4096)
+def _resolved(folder: Path) -> Path:
+    return folder.resolve()
 
 
 def walk(root: Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ A field that a source does not have is "", None or absent; it is never invented.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 SPLITS = ("train", "validate", "test")
 VIEWS = ("frontal", "lateral", "other", "unknown")
+_LEAVES = frozenset({str, int, float, bool, type(None)})  # what JSON holds as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,22 @@ def dumps(record: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+    kind = type(value)
+    if kind in _LEAVES:
+        return value
+    if dataclasses.is_dataclass(kind):
+        pairs = ((name, getattr(value, name)) for name in _field_names(kind))
         return {name: _plain(v) for name, v in pairs if v not in ("", None, (), {})}
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     return value
+
+
+@functools.cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def study_from_json(line: str) -> Study:
