@@ -18,6 +18,7 @@ from typing import Any
 
 import open_clip
 import torch
+from open_clip.hf_model import HFTextEncoder
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -37,13 +38,14 @@ FIRST_BIAS = -10.0  # of a learnt logit bias: at first hardly any pair is a matc
 class Towers:
     """A model of open_clip, the side of its square in pixels, and its tokenizer for one text.
 
-    `tokenize` gives (context,) int64. `trims`: whether the text tower takes a shorter context.
+    `tokenize` gives (context,) int64. `ends` tells how many columns of tokens (..., L) say all that
+    they say; None: the text tower takes the whole context only.
     """
 
     model: nn.Module
     size: int
     tokenize: Callable[[str], Tensor]
-    trims: bool
+    ends: Callable[[Tensor], int] | None
 
 
 def build(recipe: Model, seed: int) -> Towers:
@@ -61,7 +63,7 @@ def build(recipe: Model, seed: int) -> Towers:
         torch.manual_seed(seed)
         model = _create(recipe)
         _check_positions(recipe, model)
-        if _trims(model):
+        if _is_causal(getattr(model, "text", None)):
             for block in model.text.transformer.resblocks:
                 block.register_forward_pre_hook(_fit_mask, with_kwargs=True)
         size = model.visual.image_size
@@ -73,7 +75,7 @@ def build(recipe: Model, seed: int) -> Towers:
             model.logit_scale.fill_(math.log(1 / recipe.init_scale))
     # Channels last: a small convolutional tower takes half the time on a CPU.
     model.visual.to(memory_format=torch.channels_last)
-    return Towers(model, side, partial(_tokenize, _tokenizer(recipe)), _trims(model))
+    return Towers(model, side, partial(_tokenize, _tokenizer(recipe)), _ends(model))
 
 
 def bare(recipe: Model) -> Model:
@@ -84,12 +86,11 @@ def bare(recipe: Model) -> Model:
 def trim(tokens: Tensor, towers: Towers) -> Tensor:
     """Return tokens (..., L) up to the longest text's end, where the tower takes a shorter context.
 
-    With causal attention and pooling at the end token, what stands behind it changes nothing; a
-    short impression then costs a fraction of the 77 columns.
+    With causal attention and pooling at the end token (CLIP), and where padding is masked (Hugging
+    Face), what stands behind it changes nothing; a short impression then costs a fraction of the 77
+    or 256 columns.
     """
-    if not towers.trims:
-        return tokens
-    return tokens[..., : int(tokens.argmax(dim=-1).max()) + 1]
+    return tokens if towers.ends is None else tokens[..., : towers.ends(tokens)]
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -205,11 +206,26 @@ def _tokenize(tokenizer: Any, text: str) -> Tensor:
     return tokens
 
 
-def _trims(model: Any) -> bool:
-    # The plain CLIP class adds its position table at full length; the separate tower slices it.
+def _ends(model: Any) -> Callable[[Tensor], int] | None:
     tower = getattr(model, "text", None)
+    if isinstance(tower, HFTextEncoder):
+        return partial(_padding, tower.config.pad_token_id)
+    return _end_token if _is_causal(tower) else None
+
+
+def _is_causal(tower: Any) -> bool:
+    # The plain CLIP class adds its position table at full length; the separate tower slices it.
     causal = getattr(tower, "attn_mask", None) is not None
     return causal and getattr(tower, "pool_type", "") == "argmax"
+
+
+def _end_token(tokens: Tensor) -> int:
+    return int(tokens.argmax(dim=-1).max()) + 1  # it has the highest number
+
+
+def _padding(pad: int, tokens: Tensor) -> int:
+    told = (tokens != pad).flatten(0, -2).any(dim=0)
+    return int(told.nonzero().max()) + 1
 
 
 def _fit_mask(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:

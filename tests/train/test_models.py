@@ -111,6 +111,9 @@ def test_a_hugging_face_text_tower_from_a_folder(bert, layers):
     assert tokens.shape == (3, 48)
     model = towers.model.eval()
     assert model.encode_text(tokens).shape == (3, 64)
+    short = models.trim(tokens, towers)
+    assert short.shape == (3, 4)  # [CLS] no edema [SEP]
+    assert torch.allclose(model.encode_text(short), model.encode_text(tokens), atol=1e-6)
     if layers:
         said = text_tokens(model.text, tokens)
         assert said.there.sum(dim=1).tolist() == [4, 4, 3]

@@ -26,7 +26,7 @@ class Compass(torch.nn.Module):
 
 @pytest.fixture
 def towers() -> Towers:
-    return Towers(Compass(), 8, lambda text: torch.tensor([WORDS.index(text), 1]), trims=False)
+    return Towers(Compass(), 8, lambda text: torch.tensor([WORDS.index(text), 1]), ends=None)
 
 
 def classify(towers: Towers) -> zeroshot.Classifier:

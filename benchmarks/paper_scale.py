@@ -1,0 +1,176 @@
+"""What the published recipes need at their own size: memory and hours on a GPU, counted, not run.
+
+    python benchmarks/paper_scale.py [--recipes cxrclip ...] [--pairs 4 8]
+
+One step's forward and backward pass of each recipe is made here on the CPU, with random weights,
+under bfloat16 as on a GPU, for two small batches; counted are the operations and the bytes that are
+kept for the backward pass. Both grow with the batch (a fusion's with its square, as each picture
+meets each text), so two sizes give any other. Memory is that and, in float32, weights, gradients
+and the optimiser's moments. Hours are of a GPU of 312 TFLOP/s (A100, bfloat16) at a third of it,
+which is what such towers reach elsewhere; a guess, and with loaders that keep up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import rounds  # noqa: E402
+import torch  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+from torch import Tensor  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+from train import models  # noqa: E402
+from train.batches import to_input  # noqa: E402
+from train.method import Method, seen  # noqa: E402
+from train.objectives import total  # noqa: E402
+from train.recipe import Recipe, load  # noqa: E402
+
+GPU = 312e12 / 3  # operations a second
+GB = 1e9
+# Bio_ClinicalBERT's size, which is BERT base's; its words do not matter here
+BERT = {
+    "model_type": "bert", "vocab_size": 28_996, "hidden_size": 768, "num_hidden_layers": 12,
+    "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 512,
+    "pad_token_id": 0,
+}  # fmt: skip
+HUGGING_FACE = ("cxrclip", "carzero", "offclip")
+# Pairs an epoch in MIMIC-CXR: all images, all studies, or the frontal images
+PAIRS = {"cxrclip": 227_827, "carzero": 243_334, "offclip": 243_334}
+IMAGES = 377_110
+TOKENS = {"cxrclip": 128}  # of 256: a long section; the others their whole context
+RECIPES = ("chexzero", "sentence_relax", "cxrclip", "mococlip", "carzero", "offclip", "best")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one step: operations, bytes kept for the backward pass, and bytes of all states."""
+
+    operations: float
+    kept: float
+    states: float
+
+
+def main() -> int:
+    """Count, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipes", nargs="+", default=RECIPES, metavar="NAME")
+    parser.add_argument("--pairs", type=int, nargs=2, default=(4, 8), metavar="N")
+    flags = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        bert = _bert(Path(folder))
+        for name in flags.recipes:
+            changes: dict[str, Any] = {"pretrained": "", "image": "", "text_weights": False}
+            if name in HUGGING_FACE:
+                changes["text"] = bert
+            rows.append(row(name, load(name, {"model": changes}), flags.pairs))
+    show(rows)
+    rounds.RESULTS.mkdir(exist_ok=True)
+    content = {"machine": rounds.machine(), "rows": rows}
+    (rounds.RESULTS / "paper_scale.json").write_text(json.dumps(content, indent=1) + "\n")
+    return 0
+
+
+def row(name: str, recipe: Recipe, sizes: tuple[int, int]) -> dict[str, Any]:
+    """Return what a recipe needs at its batch size."""
+    small, large = (step(recipe, pairs, TOKENS.get(name, 0)) for pairs in sizes)
+    batch, fused = recipe.run.batch_size, recipe.model.fusion.layers > 0
+    # With `chunk` only one piece's activations are kept, but all is encoded twice.
+    held, again = (recipe.run.chunk, 4 / 3) if recipe.run.chunk else (batch, 1.0)
+    kept = grown(sizes, (small.kept, large.kept), held, square=fused)
+    operations = again * grown(sizes, (small.operations, large.operations), batch, square=fused)
+    pairs = PAIRS.get(name, IMAGES)
+    hours = operations / batch * pairs * recipe.run.epochs / GPU / 3600
+    return {
+        "recipe": name, "batch": batch, "epochs": recipe.run.epochs, "pairs": pairs,
+        "states_gb": small.states / GB, "activations_gb": kept / GB,
+        "tflop_a_pair": operations / batch / 1e12, "hours": hours,
+    }  # fmt: skip
+
+
+def grown(
+    sizes: tuple[int, int], values: tuple[float, float], wanted: int, *, square: bool
+) -> float:
+    """Return a cost at another size, through two sizes: a x + b x^2 for a fusion, else a + b x."""
+    (x, y), (u, v) = sizes, values
+    if square:
+        b = (v / y - u / x) / (y - x)
+        return (u / x - b * x) * wanted + b * wanted**2
+    b = (v - u) / (y - x)
+    return u - b * x + b * wanted
+
+
+def step(recipe: Recipe, pairs: int, tokens: int) -> Cost:
+    """Return the cost of one step of so many pairs."""
+    towers = models.build(recipe.model, seed=0)
+    method = Method(towers, recipe.loss)
+    context = towers.tokenize("no edema").shape[0]
+    shape = (max(method.views, 1), pairs, 1, towers.size, towers.size)
+    grey = torch.randint(0, 255, shape, dtype=torch.uint8)
+    films = to_input(grey.flatten(0, 1), recipe.image).unflatten(0, shape[:2])
+    words = torch.randint(1, 20_000, (recipe.text.texts, pairs, tokens or context))
+    normal = torch.arange(pairs) % 2 == 0
+    kept: dict[int, int] = {}
+    own = {each.untyped_storage().data_ptr() for each in method.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    counter = FlopCounterMode(display=False)
+    with counter:
+        with (
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+            torch.autocast("cpu", torch.bfloat16),
+        ):
+            keys = negatives = None
+            if method.momentum is not None:
+                keys = method.momentum.keys(films[0])
+                negatives = torch.nn.functional.normalize(torch.randn(4096, keys.shape[1]), dim=1)
+            shown = seen(method.model, method(films, words), normal, keys, negatives)
+            loss = total(shown, recipe.loss)
+        loss.backward()
+    weights = sum(each.numel() for each in method.parameters())
+    moments = 1 if recipe.optim.name == "sgd" else 2
+    return Cost(counter.get_total_flops(), sum(kept.values()), 4 * weights * (2 + moments))
+
+
+def _bert(folder: Path) -> str:
+    """Write a folder that open_clip takes for a text tower of Hugging Face; return its path."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "edema"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    (folder / "config.json").write_text(json.dumps(BERT))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    return str(folder)
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print the table."""
+    columns = ("recipe", "batch", "epochs", "pairs an epoch", "weights and moments, GB")
+    table = Table(*columns, "activations, GB", "TFLOP a pair", "GPU hours")
+    for each in rows:
+        table.add_row(
+            each["recipe"], f"{each['batch']}", f"{each['epochs']}", f"{each['pairs']:,}",
+            f"{each['states_gb']:.1f}", f"{each['activations_gb']:.1f}",
+            f"{each['tflop_a_pair']:.3f}", f"{each['hours']:.1f}",
+        )  # fmt: skip
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
