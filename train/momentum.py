@@ -5,8 +5,8 @@ lie far from every image, be told apart without learning, and stay for as long a
 Queue, place and copy are buffers and weights of the module, so they are in every checkpoint.
 Nothing in here has a gradient.
 
-Source: He et al. 2020 (arXiv 1911.05722). The copy runs in evaluation mode (ours): a batch norm
-then shows a key nothing of the other films of its batch, and every rank's copy stays the same.
+Source: He et al. 2020 (arXiv 1911.05722). Their shuffling of a batch over GPUs, against what its
+batch norms tell of it, is left out: the published tower here, a ViT, has none.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from train.errors import ConfigError
 from train.precision import full
@@ -32,7 +33,7 @@ class Momentum(nn.Module):
     def __init__(self, tower: Any, width: int, length: int, rate: float) -> None:
         super().__init__()
         self.rate = rate
-        self.tower = deepcopy(tower).requires_grad_(False).eval()
+        self.tower = _by_batch(deepcopy(tower).requires_grad_(False).eval())
         self.register_buffer("rows", torch.zeros(length, width))
         self.register_buffer("place", torch.zeros((), dtype=torch.long))
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
@@ -47,8 +48,7 @@ class Momentum(nn.Module):
     def follow(self, tower: nn.Module) -> None:
         """Move the key tower a step towards the query tower: k <- rate * k + (1 - rate) * q.
 
-        A batch norm's running statistics move with the weights that they belong to; counters are
-        taken over. Once an optimiser step, before its keys are made.
+        Counters are taken over. Once an optimiser step, before its keys are made.
         """
         towards = tower.state_dict()
         for name, own in self.tower.state_dict().items():
@@ -83,3 +83,17 @@ class Momentum(nn.Module):
         self.rows[places] = keys.to(self.rows.dtype)
         self.place.copy_((self.place + count) % length)
         self.filled.copy_((self.filled + count).clamp(max=length))
+
+
+def _by_batch(tower: Any) -> Any:
+    """Let a tower's batch norms go by the batch at hand and hold no statistics, and return it.
+
+    The query tower goes by its batch too while it is trained. With running statistics instead, the
+    pull between a query and its key is mostly between two ways to normalise: it cost the tiny
+    recipe .2 of macro AUROC at weight 1.
+    """
+    for module in tower.modules():
+        if isinstance(module, _BatchNorm):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+    return tower

@@ -13,6 +13,7 @@ from train.momentum import Momentum
 def made(length: int = 7, rate: float = 0.9) -> tuple[nn.Module, Momentum]:
     torch.manual_seed(0)
     tower = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.BatchNorm1d(4))
+    tower.register_buffer("count", torch.zeros((), dtype=torch.long))
     return tower, Momentum(tower, 4, length, rate)
 
 
@@ -53,14 +54,18 @@ def test_the_slow_tower_moves_by_its_share_of_the_difference():
         assert torch.allclose(value, before[name] + step, atol=1e-6), name
 
 
-def test_keys_are_unit_vectors_that_depend_on_no_other_film():
+def test_keys_are_unit_vectors_normalised_over_their_batch_as_queries_are():
     tower, momentum = made()
-    tower.train()
-    momentum.train()
     images = torch.randn(5, 1, 3, 4)
-    keys = momentum.keys(images)
+    queries = torch.nn.functional.normalize(tower.train()(images), dim=1)
+    before = {name: value.clone() for name, value in momentum.state_dict().items()}
+    keys = momentum.train().keys(images)
     assert torch.allclose(keys.norm(dim=1), torch.ones(5))
-    assert torch.allclose(keys[:2], momentum.keys(images[:2]), atol=1e-6)
+    assert torch.allclose(keys, queries)
+    assert torch.equal(momentum.eval().keys(images), keys)
+    # a batch leaves nothing behind that the ranks would differ in
+    assert all(torch.equal(before[name], value) for name, value in momentum.state_dict().items())
+    assert not any("running" in name for name in before)
 
 
 def test_no_gradient_reaches_keys_queue_or_the_slow_tower():
