@@ -43,14 +43,17 @@ def of_picture(record: Record) -> list[Record]:
 def filtered(record: Record, uncertain: str = "abnormal") -> list[str]:
     """Return the sentences of the picture that a filtered report keeps.
 
-    In an abnormal report all but the normal ones, in a normal one all: the default of the engine's
-    own filter (nlp.status.FilterPolicy), which wrote the sample's `abnormal`.
+    In an abnormal report the abnormal ones and those that name a device, in a normal one the normal
+    ones: the default of the engine's own filter (nlp.status.FilterPolicy), which wrote the sample's
+    `abnormal`. A report that says of the picture nothing but its devices keeps these.
     """
     rows = of_picture(record)
     abnormal = _abnormal(uncertain)
     if any(row.get("status") in abnormal for row in rows):
-        rows = [row for row in rows if row.get("status") in abnormal or _names_device(row)]
-    return [str(row["text"]).strip() for row in rows]
+        kept = [row for row in rows if row.get("status") in abnormal or _names_device(row)]
+    else:  # a tube is no text for every normal film
+        kept = [row for row in rows if not _names_device(row)] or rows
+    return [str(row["text"]).strip() for row in kept]
 
 
 def _abnormal(uncertain: str) -> frozenset[str]:
