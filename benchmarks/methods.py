@@ -4,11 +4,12 @@
 
 Each recipe is trained once a seed by `train.fit` and scored by `train.evaluate`, as a user would,
 so many at a time as `--jobs` says; once with all our wordings (`frames`), once with CheXzero's two
-("edema", "no edema"). Finished runs are kept in --out and not done again. Prints, and writes
-benchmarks/results/methods.json: macro zero-shot AUROC over the findings and AUROC of No Finding
-told in three ways, mean and half the range over the seeds. On look-alike collections, with minutes
-of training from nothing, this says whether a method runs and which way it pulls, and no more:
-differences within the spread mean nothing.
+("edema", "no edema"). Finished runs are kept in --out and not done again, whatever changed since:
+take another folder for other code. Prints, and writes benchmarks/results/methods.json: macro
+zero-shot AUROC over the findings and AUROC of No Finding told in three ways, mean and half the
+range over the seeds. On look-alike collections, with minutes of training from nothing, this says
+whether a method runs and which way it pulls, and no more: differences within the spread mean
+nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A raw root in, the relative paths below it out; nothing outside the root is ever opened."""
+"""A raw root in, the relative paths below it out; nothing outside the root is ever opened.
+
+Of a tree, that is, whose folders stay what they are during a run.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ def inside(root: Path, relative: str) -> Path:
         raise IngestError("path.escape")
     path = root / parts
     # Most files are no links: then it is their folder that may lead out, and it holds many.
-    real = path.resolve() if path.is_symlink() else _resolved(path.parent)
+    is_link = os.path.islink(path)  # noqa: PTH114 - Path's own raises where a name is too long
+    real = path.resolve() if is_link else _resolved(path.parent)
     if not real.is_relative_to(root):
         raise IngestError("path.escape")
     return path

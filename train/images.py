@@ -7,6 +7,7 @@ small shifts of training are one resize, so nothing is blurred twice.
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,12 +50,10 @@ def decode(data: bytes, recipe: Pictures, size: int) -> Tensor | None:
     """
     reduced = 1
     if data.startswith(JPEG):
-        try:
+        with suppress(ValueError):  # a header that it refuses is left to OpenCV
             height, width, *_ = simplejpeg.decode_jpeg_header(data)
-        except ValueError:
-            return None
-        finest = smallest(height, width, recipe) / size
-        reduced = next(step for step in REDUCED if step <= max(1, finest))
+            finest = smallest(height, width, recipe) / size
+            reduced = next(step for step in REDUCED if step <= max(1, finest))
     picture: Any = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[reduced])
     return None if picture is None else torch.from_numpy(picture)[None]
 

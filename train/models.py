@@ -151,14 +151,15 @@ def _check_transformers(recipe: Model) -> None:
 
 def _check_positions(recipe: Model, model: Any) -> None:
     """Raise ConfigError for a Hugging Face text tower that reads fewer tokens than it would get."""
-    own = getattr(getattr(model, "text", None), "config", None)
-    positions = getattr(own, "max_position_embeddings", None)
-    config = open_clip.get_model_config(recipe.name) or {}
-    context = config.get("text_cfg", {}).get("context_length", 0)
+    tower = getattr(model, "text", None)
+    if not isinstance(tower, HFTextEncoder):
+        return
+    positions = getattr(tower.config, "max_position_embeddings", None)
+    context = open_clip.get_model_config(recipe.name)["text_cfg"].get("context_length", 0)
     if positions and positions < context:
         raise ConfigError(
-            f"model.text: {recipe.text!r} reads {positions} tokens at most, and {recipe.name} "
-            f"gives it {context} (context_length in train/models/{recipe.name}.json)"
+            f"the text tower {tower.config._name_or_path!r} reads {positions} tokens at most, and "
+            f"{recipe.name} gives it {context}, its configuration's context_length"
         )
 
 

@@ -35,7 +35,7 @@ class Evaluate:
     """Section `evaluate`: which labels, how a row becomes 1 or 0, how intervals come."""
 
     labels: tuple[str, ...] = ()  # display names; empty: every label that a source names
-    bank: str = "pair"  # the prompt bank of nlp.prompts.zero_shot
+    bank: str = "frames"  # the prompt bank of nlp.prompts.zero_shot
     prompts: str = ""  # a YAML file of frames and names in place of our own, as texts.bank
     uncertain: str = "exclude"  # -1: exclude | positive | negative
     unmentioned: str = "negative"  # no key: negative | exclude

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS lists (digest TEXT);
 """
 FRESH = 2_000_000_000  # nanoseconds: a file as young as this may change again within its time stamp
 BATCH = 1000  # rows to a commit
+PATIENCE = 10.0  # seconds for a base that another process holds
 _OPENING = threading.Lock()
 
 
@@ -126,7 +127,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _connected(path: Path | str) -> sqlite3.Connection:
-    base = sqlite3.connect(path, check_same_thread=False, timeout=10)
+    base = sqlite3.connect(path, check_same_thread=False, timeout=PATIENCE)
     base.execute("PRAGMA synchronous = OFF")  # what a crash loses is read again
     base.executescript(TABLES)
     return base

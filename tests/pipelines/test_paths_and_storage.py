@@ -15,16 +15,27 @@ from pipelines.faults import ConfigError, IngestError, LockedError, as_stop
 
 @pytest.mark.parametrize(
     "relative",
-    ["../secret", "a/../../secret", "/etc/passwd", "a\0b", "", "out/secret"],
-    ids=["up", "up-inside", "absolute", "nul", "empty", "link-out"],
+    ["../secret", "a/../../secret", "/etc/passwd", "a\0b", "", "out/secret", "leak", "in/leak"],
+    ids=["up", "up-inside", "absolute", "nul", "empty", "link-out", "file-link", "by-two-links"],
 )
 def test_paths_that_leave_the_root_are_refused(tmp_path, relative):
     root = tmp_path / "root"
     root.mkdir()
     (tmp_path / "secret").write_text("x")
     (root / "out").symlink_to(tmp_path)
+    (root / "leak").symlink_to(tmp_path / "secret")
+    (root / "in").symlink_to(root)
     with pytest.raises(IngestError, match=r"path\.escape"):
         paths.inside(root, relative)
+
+
+@pytest.mark.parametrize("relative", ["a/film", "in/a/film", "link", "gone/film", "x" * 300])
+def test_paths_that_stay_inside_are_given_whether_a_file_is_there_or_not(tmp_path, relative):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "film").write_text("x")
+    (tmp_path / "in").symlink_to(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "film")
+    assert paths.inside(tmp_path, relative) == tmp_path / relative
 
 
 def test_walk_is_sorted_follows_links_inside_and_ends_in_a_loop(tmp_path):

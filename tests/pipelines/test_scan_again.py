@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,6 +102,22 @@ def test_threads_that_begin_at_once_share_one_memory(tmp_path, monkeypatch):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(memory.at, [str(tmp_path / "m.sqlite")] * 8))
     assert len({id(one) for one in found}) == 1
+
+
+def test_a_memory_that_another_process_holds_is_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "PATIENCE", 0.01)
+    path = tmp_path / "m.sqlite"
+    film = tmp_path / "film"
+    film.write_bytes(b"x")
+    os.utime(film, (OLD, OLD))
+    first = memory.Memory(path)
+    first.keep("film", film.stat(), {"sha256": "0"})
+    first.commit()
+    holder = sqlite3.connect(path)
+    holder.execute("BEGIN EXCLUSIVE")
+    assert memory.Memory(path).get("film", film.stat()) is None  # in memory only, for this run
+    holder.close()
+    assert memory.Memory(path).get("film", film.stat()) == {"sha256": "0"}
 
 
 @pytest.mark.parametrize("damage", [b"", b"no base, but as long as a header is " * 9])

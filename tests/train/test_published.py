@@ -10,9 +10,7 @@ from accelerate.state import AcceleratorState
 
 from train import evaluate, fit, models, recipe
 
-METHODS = sorted(
-    name for name in recipe.names() if f"{name}_tiny" in recipe.names() and name != "base"
-)
+METHODS = sorted(name for name in recipe.names() if f"{name}_tiny" in recipe.names())
 HUGGING_FACE = {"cxrclip", "carzero", "offclip"}
 # Weights cannot be fetched in a test, and of a batch a few pairs are enough.
 CHANGES = """

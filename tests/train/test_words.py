@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import open_clip
 import pytest
 import torch
@@ -11,8 +13,8 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from train.words import remembering
 
-PLAIN, QUICK = (open_clip.get_tokenizer("ViT-B-32") for _ in range(2))
-remembering(QUICK)
+PLAIN = open_clip.get_tokenizer("ViT-B-32")
+QUICK = remembering(PLAIN)
 ASCII = st.characters(max_codepoint=126, exclude_categories=["Cc"])
 
 
@@ -35,13 +37,22 @@ def test_the_same_tokens_of_any_text(text):
     assert QUICK.encode(text) == PLAIN.encode(text)
 
 
-def test_each_word_is_looked_at_once():
-    tokenizer = open_clip.get_tokenizer("ViT-B-32")
+def test_each_word_is_looked_at_once(monkeypatch):
     seen: list[str] = []
-    whole = tokenizer.encode
-    tokenizer.encode = lambda text: seen.append(text) or whole(text)
-    remembering(tokenizer).encode("no edema, no effusion, no edema")
+    whole = SimpleTokenizer.encode
+
+    def noted(self, text):
+        seen.append(text)
+        return whole(self, text)
+
+    monkeypatch.setattr(SimpleTokenizer, "encode", noted)
+    remembering(PLAIN).encode("no edema, no effusion, no edema")
     assert sorted(seen) == [",", "edema", "effusion", "no"]
+
+
+def test_it_can_be_sent_to_a_loaders_process():
+    sent = pickle.loads(pickle.dumps(QUICK))
+    assert sent.encode("No edema.") == PLAIN.encode("No edema.")
 
 
 def test_a_tokenizer_that_cleans_in_another_way_stays_as_it_is():
