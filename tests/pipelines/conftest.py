@@ -2,23 +2,22 @@
 
 Contents: `raw` (look-alike trees of all four collections, 14 studies each, made once a session),
 `built` (their shards), `faulty` (MIMIC and CheXpert trees with damaged files), `launcher` (runs in
-processes of their own), `scenes` (what there is before a run that is to fail).
+processes of their own), `scenes` (what there is before a run that is to fail), `out` and `variant`
+(trees for the tests of the look-alikes themselves).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import scenes as scenery
 from launching import Launcher
+from layouts import SMALL, WRITERS
 from scenes import Scene
 from stages import build
-
-from pipelines.lookalike import chexpert, mimic, nih, openi
-
-WRITERS = {"mimic": mimic, "chexpert": chexpert, "nih": nih, "openi": openi}
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +59,23 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 def scenes(tmp_path_factory: pytest.TempPathFactory, launcher: Launcher) -> dict[str, Scene]:
     """First runs and runs after a change, by "stage-first" and "stage-again"."""
     return scenery.make(tmp_path_factory.mktemp("scenes"), launcher)
+
+
+@pytest.fixture(scope="session")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All four trees, with the writers' default options."""
+    folder = tmp_path_factory.mktemp("trees")
+    for module in WRITERS.values():
+        module.write(folder, **SMALL)
+    return folder
+
+
+@pytest.fixture
+def variant(tmp_path: Path) -> Callable[..., Path]:
+    """One tree with options of the test's own."""
+
+    def write(source: str, **options: Any) -> Path:
+        WRITERS[source].write(tmp_path, **(SMALL | options))
+        return tmp_path / source
+
+    return write
