@@ -47,6 +47,7 @@ from train.data import Loading, training  # noqa: E402
 from train.members import members  # noqa: E402
 from train.recipe import load  # noqa: E402
 from train.shards import list_shards  # noqa: E402
+from train.words import remembering  # noqa: E402
 
 SIDE, BATCH = 224, 64
 TOKENIZER = open_clip.get_tokenizer("ViT-B-32")
@@ -117,7 +118,8 @@ def first(batch: Any) -> Any:
 def ours(films: Films) -> Iterator[Any]:
     """Return our training loader as the recipe of the published baseline sets it."""
     recipe = load("base", {"image": {"crop": 0.1, "shift": 0.05}})
-    loading = Loading(recipe, SIDE, tokenize, workers=1)
+    tokenizer = remembering(TOKENIZER)
+    loading = Loading(recipe, SIDE, lambda text: tokenizer([text])[0], workers=1)
     return training(list_shards([films.shards], "train"), loading, 0, BATCH)
 
 
@@ -208,7 +210,7 @@ def transform() -> Callable[[PIL.Image.Image], torch.Tensor]:
 
 
 def tokenize(text: str) -> torch.Tensor:
-    """Return one text's tokens, by CLIP's tokenizer, as every candidate does."""
+    """Return one text's tokens by open_clip's tokenizer, as all but ours do."""
     tokens: torch.Tensor = TOKENIZER([text])[0]
     return tokens
 
