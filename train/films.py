@@ -5,12 +5,11 @@ A sample is three members that stand together under one key: picture, json, txt.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
-
-import orjson
 
 from train.errors import DataError, key_hash
 from train.members import members
@@ -87,8 +86,7 @@ def _film(key: str, parts: Mapping[str, bytes], shard: str, turn: int) -> Film:
     if len(pictures) != 1 or len(parts) != 3:
         raise DataError(f"{shard}: sample {key_hash(key)} lacks a member")
     try:
-        # the standard library's reader would take a third of a loader's time
-        record = dict(orjson.loads(parts["json"]))
+        record = dict(json.loads(parts["json"]))
         caption = parts["txt"].decode().strip()
     except (ValueError, TypeError):
         raise DataError(f"{shard}: sample {key_hash(key)} has no JSON or no text") from None
