@@ -196,7 +196,7 @@ def tree(
             path.unlink()
             path.hardlink_to(file.path)
             os.utime(path, (PAST, PAST))  # a file as young as the clock's tick is hashed again
-        settings = {"sources": {source: {"parts": PARTS}}, "shards": {"size": 512}}
+        settings = {"sources": {source: {"parts": PARTS}}, "shards": {"side": 512}}
         (work / "params.yaml").write_text(yaml.safe_dump(settings))
         laid = Tree(source, raw, work, len(found))
         for stage in ("scan", "texts"):

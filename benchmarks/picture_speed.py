@@ -31,7 +31,7 @@ from pipelines.params import Shards
 
 PACKAGES = ("imagecodecs", "numpy", "opencv-python-headless", "pillow", "pydicom", "img2dataset")
 OVERHEAD = 1.3  # ours may take this much of the bare least
-PADDED = Shards(resize="pad", size=320)
+PADDED = Shards(resize="pad", side=320)
 
 cv2.setNumThreads(1)
 

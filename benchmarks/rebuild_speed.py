@@ -44,7 +44,7 @@ def checkout(folder: Path, images: int) -> Path:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["collections"] = ["nih"]
     params["sources"]["nih"] = {"root": "data/raw", "parts": PARTS, "reader": {"lists": "none"}}
-    params["shards"]["size"] = 64
+    params["shards"]["side"] = 64
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     shutil.copy(ROOT / ".dvcignore", folder)
     _tree(folder / "data" / "raw", images)

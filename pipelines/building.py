@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines import fingerprints, parts, pixels, samples, storage
+from pipelines import fingerprints, ids, parts, pixels, samples, storage
 from pipelines.earlier.members import OldPictures
 from pipelines.earlier.receipts import Sample
 from pipelines.earlier.reuse import Made
 from pipelines.faults import IngestError
-from pipelines.inventory import sample_key
 from pipelines.originals import Originals
 from pipelines.params import Shards
 from pipelines.placing import placement
@@ -114,7 +113,7 @@ class ShardOfPart:
     def _one_wanted(self, study: Study, image: Image, texts: Mapping[str, Any]) -> Wanted:
         picture = fingerprints.image(image.sha256, self.shards)
         whole = samples.fingerprint(study, image, texts, self.shards)
-        key = sample_key(study, image)
+        key = ids.of_image(study, image)
         return Wanted(study, image, texts, Sample(key, image.sha256, picture, whole))
 
     def _fingerprint(self, wanted: Iterable[Wanted]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import paths, views
+from pipelines import ids, paths, views
 from pipelines.decoding import dicoms
 from pipelines.earlier.memory import Memory
 from pipelines.faults import DataError, IngestError
@@ -47,7 +47,7 @@ def read_files(
         try:
             read, header = _read_image(image, reader)
         except IngestError as error:
-            rejects.append(reject(sample_key(study, image), error.code, "scan"))
+            rejects.append(reject(ids.of_image(study, image), error.code, "scan"))
             continue
         images.append(read)
         headers.append(header)
@@ -55,11 +55,6 @@ def read_files(
         return None, tuple(rejects)
     study = dataclasses.replace(study, images=tuple(images))
     return _with_report(_with_headers(study, headers), source, reader), tuple(rejects)
-
-
-def sample_key(study: Study, image: Image) -> str:
-    """Return the key of an image's sample: {source}-{study}-{image}."""
-    return f"{study.source}-{study.key}-{image.key}"
 
 
 def _read_image(image: Image, reader: Reader) -> tuple[Image, dicoms.Header]:

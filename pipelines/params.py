@@ -87,10 +87,10 @@ class Shards:
     """Section `shards`: pixels first (they decide what is decoded again), then the caption."""
 
     recipe: str = "voi"  # grey values: voi | minmax | percentile | mimic_jpg | chexpert_jpg
-    resize: str = "shortest"  # which side becomes `size`: shortest | longest | pad (to a square)
-    size: int = 512  # pixels
+    resize: str = "shortest"  # which one becomes `side`: shortest | longest | pad (to a square)
+    side: int = 512  # pixels; not "size", a name that DVC's run-cache leaves out of what it hashes
     filter: str = "area"  # area | lanczos
-    enlarge: bool = False  # a picture smaller than `size` stays as it is
+    enlarge: bool = False  # a picture smaller than `side` stays as it is
     format: str = "jpg"  # jpg | png
     quality: int = 95  # of a jpg
     max_megapixels: int = 64  # a larger declared size is refused before decoding
@@ -107,12 +107,12 @@ class Shards:
         object.__setattr__(self, "sections", tuple(self.sections))
         for name in self.caption:
             _one_of("shards.caption", name, ("findings", "impression", "abnormal", "prompt"))
-        if not 16 <= self.size <= 8192 or not 1 <= self.quality <= 100:
-            raise ConfigError("shards: size is 16 to 8192 pixels, quality 1 to 100")
+        if not 16 <= self.side <= 8192 or not 1 <= self.quality <= 100:
+            raise ConfigError("shards: side is 16 to 8192 pixels, quality 1 to 100")
 
     def image_parameters(self) -> dict[str, Any]:
         """Return the parameters that change pixels; only these enter the image fingerprint."""
-        names = ("recipe", "resize", "size", "filter", "enlarge", "format")
+        names = ("recipe", "resize", "side", "filter", "enlarge", "format")
         chosen = {name: getattr(self, name) for name in names}
         return chosen | ({"quality": self.quality} if self.format == "jpg" else {})
 
@@ -124,6 +124,12 @@ class Collection:
     root: str = ""
     parts: Mapping[str, int] = field(default_factory=lambda: {"train": 4, "validate": 1, "test": 1})
     missing: str = "skip"  # an image or report that is listed but not on disk: skip | fail
+    # the largest share of the images at hand that one stage may reject; above it the stage stops
+    max_rejects: float = 0.25
+    # source: patient, study and image ids as the publisher made them up, for joins with other
+    # tables; salted: all three are hashed with scan.salt everywhere outside data/scan
+    ids: str = "source"
+    links: bool = False  # follow links that lead out of the root (git-annex, DataLad, shared disks)
     # read: hash every file; official: believe the collection's own SHA256SUMS.txt until `shards`
     # reads the file, and reject what differs then
     digests: str = "read"
@@ -131,6 +137,9 @@ class Collection:
 
     def __post_init__(self) -> None:
         _one_of("missing", self.missing, ("skip", "fail"))
+        _one_of("ids", self.ids, ("source", "salted"))
+        if not 0 <= self.max_rejects <= 1:
+            raise ConfigError("max_rejects: a share of the images, from 0 to 1")
         _one_of("digests", self.digests, ("read", "official"))
         if set(self.parts) != set(SPLITS) or any(
             not isinstance(n, int) or n < 1 for n in self.parts.values()

@@ -62,7 +62,7 @@ def encode(data: bytes, suffix: str, shards: Shards) -> Encoded:
     at = placement(width, height, shards)
     picture = resizing.resized(shown.grey, shown.halvings, shown.size, shards)
     if shards.resize == "pad":
-        picture = resizing.padded(picture, shards.size, at)
+        picture = resizing.padded(picture, shards.side, at)
     facts: dict[str, int | str] = {
         "height": picture.shape[0],
         "width": picture.shape[1],
@@ -156,7 +156,7 @@ def _as_it_is(picture: pictures.Picture, shards: Shards) -> bytes | None:
     """Return the JPEG to be stored unchanged, None where pixels or form have to change."""
     keeps = shards.recipe == "voi" and shards.format == "jpg" and picture.halvings > 0
     same = resizing.wanted(picture.size, shards) == picture.size
-    square = shards.resize != "pad" or picture.size == (shards.size, shards.size)
+    square = shards.resize != "pad" or picture.size == (shards.side, shards.side)
     return jpegs.bare(picture.data, shards.quality) if keeps and same and square else None
 
 

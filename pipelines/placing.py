@@ -20,7 +20,7 @@ class Placement:
 def scaled(width: int, height: int, shards: Shards) -> tuple[int, int]:
     """Return (width, height) in pixels after resizing, before any padding; never 0."""
     side = min(height, width) if shards.resize == "shortest" else max(height, width)
-    ratio = shards.size / side
+    ratio = shards.side / side
     if ratio > 1 and not shards.enlarge:
         ratio = 1.0
     return max(1, round(width * ratio)), max(1, round(height * ratio))
@@ -31,5 +31,5 @@ def placement(width: int, height: int, shards: Shards) -> Placement:
     new_width, new_height = scaled(width, height, shards)
     offset = (0, 0)
     if shards.resize == "pad":
-        offset = ((shards.size - new_width) // 2, (shards.size - new_height) // 2)
+        offset = ((shards.side - new_width) // 2, (shards.side - new_height) // 2)
     return Placement(new_width / width, new_height / height, *offset)

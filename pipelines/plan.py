@@ -16,10 +16,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pipelines import commands, faults, params, parts, paths, storage
+from pipelines import commands, faults, ids, params, parts, paths, storage
 from pipelines.building import picture_of
 from pipelines.faults import ConfigError, IngestError
-from pipelines.inventory import sample_key
 from pipelines.originals import Originals
 from pipelines.params import Shards
 from pipelines.records import SPLITS, Image, study_from_json
@@ -83,7 +82,7 @@ def _images(scan: Path, names: Sequence[str]) -> Iterator[tuple[str, str, Image]
         with (scan / f"{name}.jsonl").open(encoding="utf-8") as lines:
             for study in map(study_from_json, lines):
                 for image in study.images:
-                    yield study.split, sample_key(study, image), image
+                    yield study.split, ids.of_image(study, image), image
 
 
 def _show(source: str, counts: Mapping[str, int], each: float, tar: float) -> None:

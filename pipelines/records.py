@@ -42,6 +42,7 @@ class Image:
     boxes: tuple[Box, ...] = ()
     frame: tuple[int, int] | None = None  # (width, height) the boxes are given in; None: the file's
     size: int = 0  # of the file, in bytes
+    origin: str = ""  # the source's own key, where `key` is a salted hash; stays in data/scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Study:
 
     source: str
     key: str  # [a-z0-9_-]+, unique in the source
-    patient: str  # the patient's id, salted and hashed before it leaves `scan`
+    patient: str  # the source's own id, or its salted hash (ids.py)
     split: str
     images: tuple[Image, ...]
     report: ReportRef | None = None
@@ -69,6 +70,17 @@ class Study:
     age: int | None = None  # years
     order: int | None = None  # place in the patient's history, from 0; None where nothing tells
     when: str = ""  # sortable time of the study; used to find `order`, never written
+    origin: str = ""  # the source's own study key, where `key` is a salted hash; stays in data/scan
+    origin_patient: str = ""  # likewise
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An image or a whole study that a reader lists and cannot use, under the source's own ids."""
+
+    code: str
+    image: str = ""  # the image's key; "" for all images of the study
+    images: int = 1  # how many listed images are lost with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,11 @@ class Reject:
     code: str  # "dicom.truncated", "image.missing", ...
     step: str  # "scan", "texts", "shards"
     images: int = 1  # how many listed images are lost with it; the flow table adds them up
+
+
+def sample_key(source: str, study: str, image: str) -> str:
+    """Return the key of a sample: {source}-{study}-{image}."""
+    return f"{source}-{study}-{image}"
 
 
 def key_hash(key: str) -> str:

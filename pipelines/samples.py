@@ -12,9 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines import fingerprints
+from pipelines import fingerprints, ids
 from pipelines.faults import IngestError
-from pipelines.inventory import sample_key
 from pipelines.params import Shards
 from pipelines.pixels import Encoded
 from pipelines.records import Image, Study, dumps
@@ -36,7 +35,7 @@ def caption(texts: Mapping[str, Any], shards: Shards) -> str:
 
 def key_of(study: Study, image: Image) -> str:
     """Return the sample's key. Raises IngestError key.bad for one that loaders would cut."""
-    key = sample_key(study, image)
+    key = ids.of_image(study, image)
     if not KEY.fullmatch(key) or len(key) > LONGEST_KEY:
         raise IngestError("key.bad")
     return key

@@ -19,7 +19,9 @@ from pipelines import (
     commands,
     epochs,
     faults,
+    fingerprints,
     flow,
+    ids,
     official,
     params,
     parts,
@@ -46,14 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     section = settings.section("scan", params.Scan)
     source = reader(flags.source, collection.reader)
     root = paths.root(flags.root or collection.root)
-    recorded = _parameters(source, collection, section)
+    naming = ids.Ids(source.name, ids.salt(section.salt), collection.ids == "salted")
+    naming.check()
+    recorded = _parameters(source, collection, section, naming)
     commands.own_folder(flags.out, HEADER, source.name)
     glance = Glance.take(root, recorded, flags.out / HEADER, flags.state)
     if glance.unchanged():
         header = storage.read_header(flags.out, HEADER, "scan")
         _show(source, header, "nothing moved")
         return 0
-    header = _scan(source, root, collection, section, recorded, flags, beam_flags)
+    header = _scan(source, root, collection, section, naming, recorded, flags, beam_flags)
     glance.keep()
     _show(source, header, "written")
     return 0
@@ -66,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _parameters(
-    source: Source, collection: params.Collection, section: params.Scan
+    source: Source, collection: params.Collection, section: params.Scan, naming: ids.Ids
 ) -> dict[str, Any]:
     """Return all that decides the inventory's bytes beside the tree itself; no root, no host."""
     return {
@@ -77,7 +81,11 @@ def _parameters(
         "parts": dict(collection.parts),
         "missing": collection.missing,
         "digests": collection.digests,
-        "scan": dataclasses.asdict(section),
+        "max_rejects": collection.max_rejects,
+        "links": collection.links,
+        "ids": collection.ids,
+        # the salt itself is a secret: a digest tells whether it changed
+        "scan": dataclasses.asdict(section) | {"salt": fingerprints.of(naming.salt)},
     }
 
 
@@ -86,11 +94,12 @@ def _scan(
     root: Path,
     collection: params.Collection,
     section: params.Scan,
+    naming: ids.Ids,
     recorded: Mapping[str, Any],
     flags: argparse.Namespace,
     beam_flags: Sequence[str],
 ) -> dict[str, Any]:
-    rule = PatientRule(source.name, section.salt, section.validate, section.test)
+    rule = PatientRule(source.name, naming.salt, section.validate, section.test)
     source.tables(root)  # a root that is not such a collection stops here, with a plain message
     with publishing.publishing(flags.out, HEADER) as staging:
         names = parts.names(source.name, collection.parts)
@@ -102,6 +111,7 @@ def _scan(
             source=source,
             root=str(root),
             rule=rule,
+            ids=naming,
             counts=collection.parts,
             out=str(staging),
             memory=known,

@@ -25,6 +25,7 @@ from apache_beam.pvalue import PCollection
 from pipelines import faults, parts, storage
 from pipelines.earlier import memory
 from pipelines.faults import DataError, Stop
+from pipelines.ids import Ids
 from pipelines.inventory import Reader, place_patient, read_files
 from pipelines.records import Study, dumps
 from pipelines.sources.base import Source, Table
@@ -133,6 +134,7 @@ class Inventory(beam.PTransform):
     source: Source
     root: str
     rule: PatientRule
+    ids: Ids
     counts: Mapping[str, int]
     out: str
     memory: str  # the file of memory.py
@@ -181,9 +183,9 @@ class Inventory(beam.PTransform):
         study, rows = joined
         result = self.source.assemble(study, rows, self.rule)
         if result.study is not None:
-            yield result.study
-        for lost in result.rejects:
-            yield beam.pvalue.TaggedOutput("rejects", lost)
+            yield self.ids.study(result.study)
+        for lost in result.lost:
+            yield beam.pvalue.TaggedOutput("rejects", self.ids.reject(study, lost))
         counted = {"listed": result.listed} | {f"note:{c}": n for c, n in result.notes.items()}
         for code, number in counted.items():
             yield beam.pvalue.TaggedOutput("counts", (code, number))

@@ -32,7 +32,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(source, folder / name)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["collections"] = ["mimic"]
-    params["shards"]["size"] = 128
+    params["shards"]["side"] = 128
     params["train"]["overrides"] = {"run": {"steps": 6, "validate_every": 3, "batch_size": 8}}
     params["evaluate"] |= {"resamples": 20, "min_positives": 1}  # four films are held out
     (folder / "params.yaml").write_text(yaml.safe_dump(params))

@@ -22,7 +22,7 @@ from pipelines.records import SPLITS
 Breach = tuple[str, str]  # (code, where): never a key, an id, a path below the set, or text
 
 HEADER = {
-    "credentialed": bool, "digest": str, "dropped": dict, "format": int, "licence": str,
+    "credentialed": bool, "digest": str, "dropped": dict, "format": int, "ids": str, "licence": str,
     "listed": int, "notes": dict, "parts": dict, "pixels_epoch": int, "salt_sha256": str,
     "shards": dict, "source": str, "studies": int, "texts_epoch": int, "title": str,
     "toolchain": dict, "written": int,

@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pipelines import commands, epochs, fingerprints, inventory, paths, storage
+from pipelines import commands, epochs, fingerprints, ids, paths, storage
 from pipelines.building import sample_of
 from pipelines.checking.declared import Declared
 from pipelines.checking.untar import Member, TornError, Untar
@@ -49,7 +49,7 @@ class Origin:
         read = storage.read_header(found.texts, "texts.json", "texts")
         commands.same_source(listed, source, found.scan)
         commands.same_source(read, source, found.texts)
-        salt = fingerprints.of(listed["scan"]["salt"])
+        salt = listed["scan"]["salt"]
         if listed["parts"] != header["parts"] or salt != header["salt_sha256"]:
             raise ConfigError(
                 f"{found.scan} was made with other parts or another salt than the set"
@@ -176,7 +176,7 @@ def _listed(origin: Origin, part: str, names: Collection[str]) -> Listed:
     with (origin.scan / f"{part}.jsonl").open(encoding="utf-8") as lines:
         for study in map(study_from_json, lines):
             for image in study.images:
-                key = inventory.sample_key(study, image)
+                key = ids.of_image(study, image)
                 if key in wanted:
                     found[key] = (study, image, texts.get(study.key))
     return found

@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol
 
 from nlp import labels as names
 from pipelines.faults import IngestError
-from pipelines.records import Reject, ReportRef, Study
+from pipelines.records import Lost, ReportRef, Study
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
 
@@ -37,7 +37,7 @@ class Assembled:
 
     study: Study | None
     listed: int  # images that the collection lists for the study
-    rejects: tuple[Reject, ...] = ()
+    lost: tuple[Lost, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)  # code -> how often
 
 
@@ -57,7 +57,10 @@ class Source(Protocol):
         """Yield (study key, row) of one listing. Raises DataError where the listing is broken."""
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
-        """Join the rows of one study. Raises DataError where they contradict each other."""
+        """Join the rows of one study, under the source's own ids (ids.py hides them).
+
+        Raises DataError where the rows contradict each other.
+        """
 
     def report(self, root: Path, ref: ReportRef) -> Report:
         """Return a study's report. Raises IngestError report.*."""

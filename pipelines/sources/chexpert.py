@@ -18,7 +18,7 @@ from nlp.labels import CHEXPERT14
 from pipelines import paths, tables, views
 from pipelines.decoding import dicoms
 from pipelines.faults import ConfigError, DataError
-from pipelines.records import Image, Study, reject
+from pipelines.records import Image, Lost, Study
 from pipelines.sources.base import Assembled, LabelsOnly, Rows, Table, label_columns, sex_of
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
@@ -63,7 +63,7 @@ class Chexpert(LabelsOnly):
                 raise DataError(f"csv.path: {table.path}: a Path is not patient/study/view")
             yield _study(match), {**row, "image": match[3]}
 
-    def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
+    def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:  # noqa: ARG002
         """Join one study; its rows repeat the labels once a view."""
         notes: Counter[str] = Counter()
         splits = [split for split in _TABLES if rows.get(split)]
@@ -86,15 +86,12 @@ class Chexpert(LabelsOnly):
             for name in sorted(listed)
             if name in on_disk
         )
-        missing = tuple(
-            reject(f"chexpert-{study}-{name}", "image.missing", "scan")
-            for name in sorted(set(listed) - set(on_disk))
-        )
+        missing = tuple(Lost("image.missing", name) for name in sorted(set(listed) - set(on_disk)))
         patient, number = study.split("-")
         result = Study(
             source=self.name,
             key=study,
-            patient=rule.hidden(patient),
+            patient=patient,
             split=splits[0],
             images=images,
             labels=label_columns(row, labelled, notes),

@@ -21,7 +21,7 @@ from typing import ClassVar
 from nlp.labels import CHEXPERT14
 from pipelines import paths, tables, views
 from pipelines.faults import ConfigError, DataError, IngestError
-from pipelines.records import Image, Reject, ReportRef, Study, reject
+from pipelines.records import Image, Lost, ReportRef, Study
 from pipelines.sources.base import Assembled, Report, Rows, Table, label_columns
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
@@ -74,25 +74,25 @@ class Mimic:
         return (*listed, Table("files"))
 
     def rows(self, root: Path, table: Table) -> Iterator[tuple[str, Row]]:
-        """Yield (study id, row); a row of `files` is one image or report on disk."""
+        """Yield (s<study id>, row); a row of `files` is one image or report on disk."""
         if table.name == "files":
             yield from _files(root)
         elif table.name == "zip":
             yield from _zipped(root, table.path)
         else:
             for row in tables.read(root / table.path, _TABLES[table.name][1]):
-                yield row["study_id"].strip().lstrip("s"), row
+                yield "s" + row["study_id"].strip().lstrip("s"), row
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Join one study. Labels and splits are the study's and the patient's, never a view's."""
         notes: Counter[str] = Counter()
         subject = _subject(rows)
         listed, on_disk = _images(rows, notes)
-        images, rejects = self._choose(listed, on_disk, rows)
+        images, lost = self._choose(listed, on_disk, rows)
         split = _split(rows, listed, rule, subject)
         if split is None:
-            lost = reject(f"mimic-s{study}", "split.unlisted", "scan", len(images))
-            rejects, images = (*rejects, lost) if images else rejects, ()
+            unlisted = Lost("split.unlisted", images=len(images))
+            lost, images = (*lost, unlisted) if images else lost, ()
         report = _report(rows)
         if report is None:
             notes["report.missing"] += 1
@@ -100,8 +100,8 @@ class Mimic:
         notes["csv.repeated_row"] += repeats
         result = Study(
             source=self.name,
-            key=f"s{study}",
-            patient=rule.hidden(subject),
+            key=study,
+            patient=subject,
             split=split or "",
             images=images,
             report=report,
@@ -109,24 +109,22 @@ class Mimic:
             labels_from=self.labels if row else "",
             when=_when(rows),
         )
-        return Assembled(result if images else None, len(listed), rejects, +notes)
+        return Assembled(result if images else None, len(listed), lost, +notes)
 
     def _choose(
         self, listed: dict[str, Row], on_disk: dict[str, list[str]], rows: Rows
-    ) -> tuple[tuple[Image, ...], tuple[Reject, ...]]:
-        short = Counter(dicom[:8] for dicom in listed)
+    ) -> tuple[tuple[Image, ...], tuple[Lost, ...]]:
         metadata = {row["dicom_id"]: row for row in rows.get("metadata", ())}
-        images, rejects = [], []
+        images, lost = [], []
         for dicom in sorted(listed):
             if dicom not in on_disk:
-                rejects.append(reject(f"mimic-{dicom}", "image.missing", "scan"))
+                lost.append(Lost("image.missing", dicom))
                 continue
             suffixes = (".dcm", ".gz") if self.images == "dicom" else (".jpg", "jpeg", ".png")
             path = min(on_disk[dicom], key=lambda p: (not p.endswith(suffixes), p))
             view, projection = _view(metadata.get(dicom, {}))
-            key = dicom[:8] if short[dicom[:8]] == 1 else dicom.replace("-", "")
-            images.append(Image(key, path, view=view, projection=projection))
-        return tuple(images), tuple(rejects)
+            images.append(Image(dicom, path, view=view, projection=projection))
+        return tuple(images), tuple(lost)
 
     def report(self, root: Path, ref: ReportRef) -> Report:
         """Return the report's text as it stands in the file."""
@@ -141,15 +139,15 @@ def _files(root: Path) -> Iterator[tuple[str, Row]]:
     for path in paths.walk(root):
         if match := _IMAGE.search(path):
             subject, study, dicom, _ = match.groups()
-            yield study, {"subject_id": subject, "dicom_id": dicom, "path": path}
+            yield f"s{study}", {"subject_id": subject, "dicom_id": dicom, "path": path}
         elif match := _REPORT.search(path):
-            yield match[2], {"subject_id": match[1], "report": path}
+            yield f"s{match[2]}", {"subject_id": match[1], "report": path}
 
 
 def _zipped(root: Path, path: str) -> Iterator[tuple[str, Row]]:
     for member in sorted(_archive(root / path).namelist()):
         if match := _REPORT.search(member):
-            yield match[2], {"subject_id": match[1], "report": path, "member": member}
+            yield f"s{match[2]}", {"subject_id": match[1], "report": path, "member": member}
 
 
 @functools.lru_cache(maxsize=2)

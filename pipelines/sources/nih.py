@@ -19,7 +19,7 @@ from nlp import labels as names
 from pipelines import paths, tables, views
 from pipelines.decoding import dicoms
 from pipelines.faults import ConfigError, DataError
-from pipelines.records import Box, Image, Study, reject
+from pipelines.records import Box, Image, Lost, Study
 from pipelines.sources.base import Assembled, LabelsOnly, Rows, Table, sex_of
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
@@ -100,12 +100,11 @@ class Nih(LabelsOnly):
         files = sorted(file["path"] for file in rows.get("files", ()))
         if row is None:
             return Assembled(None, 0, notes={"image.unlisted": 1} if files else {})
-        key = f"nih-{study}-0"
         if not files:
-            return Assembled(None, 1, (reject(key, "image.missing", "scan"),), +notes)
+            return Assembled(None, 1, (Lost("image.missing", "0"),), +notes)
         split = _split(rows, rule, row["patient"].strip())
         if split is None:
-            return Assembled(None, 1, (reject(key, "split.unlisted", "scan"),), +notes)
+            return Assembled(None, 1, (Lost("split.unlisted", "0"),), +notes)
         notes["image.duplicate_file"] += len(files) - 1
         view, projection = views.of(row["view"])
         boxes = _boxes(rows)
@@ -113,7 +112,7 @@ class Nih(LabelsOnly):
         result = Study(
             source=self.name,
             key=study,
-            patient=rule.hidden(row["patient"].strip()),
+            patient=row["patient"].strip(),
             split=split,
             images=(image,),
             labels=_labels(row["labels"], notes),

@@ -22,7 +22,7 @@ from typing import ClassVar
 from nlp import labels as names
 from pipelines import paths, tables, views
 from pipelines.faults import ConfigError, DataError, IngestError
-from pipelines.records import Image, ReportRef, Study, reject
+from pipelines.records import Image, Lost, ReportRef, Study
 from pipelines.sources.base import Assembled, Rows, Table
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
@@ -116,15 +116,12 @@ class Openi:
             Image(name, on_disk[name], "", *views.of(named.get(name, "")))
             for name in sorted(listed & set(on_disk))
         )
-        missing = tuple(
-            reject(f"openi-{study}-{name}", "image.missing", "scan")
-            for name in sorted(listed - set(on_disk))
-        )
+        missing = tuple(Lost("image.missing", name) for name in sorted(listed - set(on_disk)))
         labels = names.from_mesh(tuple(row["mesh"].split(";")))
         result = Study(
             source=self.name,
             key=study,
-            patient=rule.hidden(study),
+            patient=study,
             split=rule.split(study),
             images=images,
             report=ReportRef(row["path"], row["member"], row["sha256"]),

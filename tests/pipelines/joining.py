@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.earlier.memory import Memory
+from pipelines.ids import Ids
 from pipelines.inventory import Reader, read_files
 from pipelines.records import Reject, Study, key_hash
 from pipelines.splits import PatientRule
@@ -41,6 +42,7 @@ def join(source, root: Path) -> Joined:
     """Do what the Beam graph of `scan` does, in a loop."""
     root = root.resolve()
     rule = PatientRule(source.name, *RULE_VALUES)
+    ids = Ids(source.name, RULE_VALUES[0])
     tables = source.tables(root)
     rows: dict[str, dict[str, list]] = defaultdict(lambda: {t.name: [] for t in tables})
     for table in tables:
@@ -50,10 +52,10 @@ def join(source, root: Path) -> Joined:
     for study in sorted(rows):
         result = source.assemble(study, rows[study], rule)
         joined.listed += result.listed
-        joined.rejects += result.rejects
+        joined.rejects += [ids.reject(study, lost) for lost in result.lost]
         joined.notes.update(result.notes)
         if result.study is not None:
-            read, lost = read_files(result.study, source, files)
+            read, lost = read_files(ids.study(result.study), source, files)
             joined.rejects += lost
             if read is not None:
                 joined.studies[study] = read

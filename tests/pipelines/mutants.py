@@ -168,7 +168,7 @@ def _outcome(name: str, data: bytes, suffix: str, desk: Desk) -> str:
 def _encoded(data: bytes, suffix: str) -> None:
     """Encode a file; one that is no chest film by its tags is decoded all the same."""
     try:
-        pixels.encode(data, suffix, Shards(size=128))
+        pixels.encode(data, suffix, Shards(side=128))
     except IngestError as error:
         if error.code not in ("dicom.modality", "dicom.not_chest"):
             raise

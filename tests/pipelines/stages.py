@@ -19,7 +19,7 @@ def params(folder: Path, **sections: Any) -> Path:
     """Write a params file with few parts and small pictures."""
     names = ("mimic", "chexpert", "nih", "openi")
     content: dict[str, Any] = {"sources": {name: {"parts": PARTS} for name in names}}
-    content["shards"] = {"size": 128}
+    content["shards"] = {"side": 128}
     for name, values in sections.items():
         content[name] = {**content.get(name, {}), **values}
     folder.mkdir(parents=True, exist_ok=True)

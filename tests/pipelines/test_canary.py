@@ -229,7 +229,7 @@ from pipelines.params import Shards
 data = Path(sys.argv[1]).read_bytes()
 print(inventory._peek(data))
 try:
-    pixels.encode(data, ".dcm", Shards(size=64))
+    pixels.encode(data, ".dcm", Shards(side=64))
 except IngestError as error:
     print(error)
 """

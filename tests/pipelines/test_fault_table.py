@@ -146,7 +146,7 @@ def test_an_unknown_transfer_syntax_has_a_code():
 @pytest.mark.parametrize("stored", [1, 8, 16])
 def test_bits_stored_that_lie_give_a_picture_all_the_same(stored):
     data = dicom(dimensions(BitsStored=stored, HighBit=stored - 1))
-    encoded = pixels.encode(data, ".dcm", Shards(size=64))
+    encoded = pixels.encode(data, ".dcm", Shards(side=64))
     assert encoded.facts["bits"] == stored
 
 

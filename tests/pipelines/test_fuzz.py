@@ -93,7 +93,7 @@ def test_the_decoder(length):
     @given(files())
     def fuzz(file: tuple[str, bytes]) -> None:
         suffix, data = file
-        small = Shards(size=64, max_megapixels=1)
+        small = Shards(side=64, max_megapixels=1)
         encoded, said = tried(IngestError, lambda: pixels.encode(data, suffix, small))
         assert encoded.facts["width"] > 0 if encoded else said.startswith(("dicom.", "image."))
 

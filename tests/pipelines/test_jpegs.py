@@ -88,9 +88,9 @@ def test_the_facts_are_those_of_any_display_picture():
     [
         pytest.param(jpeg(quality=97), Shards(), id="finer-than-asked"),
         pytest.param(jpeg(), Shards(quality=70), id="less-is-asked"),
-        pytest.param(jpeg(), Shards(size=64), id="too-large"),
+        pytest.param(jpeg(), Shards(side=64), id="too-large"),
         pytest.param(jpeg(), Shards(enlarge=True), id="to-be-enlarged"),
-        pytest.param(jpeg(), Shards(resize="pad", size=130), id="to-be-padded"),
+        pytest.param(jpeg(), Shards(resize="pad", side=130), id="to-be-padded"),
         pytest.param(jpeg(), Shards(format="png"), id="another-form"),
         pytest.param(jpeg(), Shards(recipe="percentile"), id="another-contrast"),
         pytest.param(jpeg(np.stack([levels()] * 3, 2)), Shards(), id="colour"),

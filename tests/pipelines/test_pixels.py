@@ -145,7 +145,7 @@ def test_colour_pngs_become_grey(channels):
 @pytest.mark.parametrize("name", ["area", "lanczos"])
 def test_resizing_is_within_a_grey_level_of_full_size_lanczos(name):
     values = (cv2.GaussianBlur(film(8, 1600, 1300).astype(np.float32), (0, 0), 2)).astype(np.uint8)
-    encoded = pixels.encode(png(values), ".png", Shards(format="png", size=256, filter=name))
+    encoded = pixels.encode(png(values), ".png", Shards(format="png", side=256, filter=name))
     size = (encoded.facts["width"], encoded.facts["height"])
     reference = np.asarray(PIL.Image.fromarray(values).resize(size, PIL.Image.Resampling.LANCZOS))
     difference = np.abs(decoded(encoded.data).astype(int) - reference)
@@ -156,7 +156,7 @@ def test_resizing_is_within_a_grey_level_of_full_size_lanczos(name):
 def test_a_fine_grid_does_not_alias():
     grid = np.zeros((1024, 1024), np.uint8)
     grid[:, ::2] = 255  # finer than the output can show: it must come out as even grey
-    levels = decoded(pixels.encode(png(grid), ".png", Shards(format="png", size=300)).data)
+    levels = decoded(pixels.encode(png(grid), ".png", Shards(format="png", side=300)).data)
     assert levels.std() < 12
 
 
@@ -165,7 +165,7 @@ def test_a_fine_grid_does_not_alias():
     [("shortest", (80, 64)), ("longest", (64, 51)), ("pad", (64, 64))],
 )
 def test_sides(resize, shape):
-    encoded = pixels.encode(png(film()), ".png", Shards(size=64, resize=resize))
+    encoded = pixels.encode(png(film()), ".png", Shards(side=64, resize=resize))
     assert (encoded.facts["height"], encoded.facts["width"]) == shape == decoded(encoded.data).shape
 
 
@@ -178,7 +178,7 @@ def test_a_small_picture_is_enlarged_only_when_asked(enlarge, side):
 def test_boxes_follow_the_pixels(resize):
     values = np.full((400, 300), 40, np.uint8)
     values[120:200, 60:150] = 220
-    encoded = pixels.encode(png(values), ".png", Shards(format="png", size=128, resize=resize))
+    encoded = pixels.encode(png(values), ".png", Shards(format="png", side=128, resize=resize))
     image = Image("0", "x.png", boxes=(Box("Mass", 60, 120, 90, 80),))
     [box] = boxes(image, encoded)
     y, x = np.nonzero(decoded(encoded.data) > 130)
@@ -187,7 +187,7 @@ def test_boxes_follow_the_pixels(resize):
 
 
 def test_boxes_given_in_another_frame_are_scaled():
-    encoded = pixels.encode(png(film(8, 224, 224)), ".png", Shards(size=112))
+    encoded = pixels.encode(png(film(8, 224, 224)), ".png", Shards(side=112))
     image = Image("0", "x.png", boxes=(Box("Mass", 512, 256, 128, 64),), frame=(1024, 1024))
     assert boxes(image, encoded) == [{"label": "Mass", "x": 56.0, "y": 28.0, "w": 14.0, "h": 7.0}]
 

@@ -128,7 +128,7 @@ def assert_near(small: np.ndarray, reference: np.ndarray, most: int = 3) -> None
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 @pytest.mark.parametrize("size", [224, 320, 448])  # a fifth, a third and less than half
 def test_every_kind_is_near_the_exact_way(kind, size):
-    small = ours(file(kind), kind, size=size)
+    small = ours(file(kind), kind, side=size)
     assert_near(small, lanczos(exact(file(kind), kind), small.shape))
 
 
@@ -139,7 +139,7 @@ def test_thumbnails_are_near_one_large_step(kind, size):
 
     The drawn letters are one pixel sharp, as no detector's are, and at this size a share of it all.
     """
-    small = ours(file(kind), kind, size=size)
+    small = ours(file(kind), kind, side=size)
     assert_near(small, area(exact(file(kind), kind), small.shape), most=5)
 
 
@@ -149,7 +149,7 @@ def test_thumbnails_are_near_one_large_step(kind, size):
 def test_recipes_of_an_odd_lateral_film_are_near_the_exact_way(photometric, recipe, resize):
     kind = writing.SYNTAXES[0]
     data = file(kind, "LATERAL", photometric, odd=True)
-    small = ours(data, kind, recipe=recipe, size=224, resize=resize)
+    small = ours(data, kind, recipe=recipe, side=224, resize=resize)
     assert_near(small, lanczos(exact(data, kind, recipe), small.shape))
 
 
@@ -160,13 +160,13 @@ def test_narrow_windows_are_near_the_exact_way(window):
     Area by area, for a narrow window widens what is between the filters too.
     """
     data = stored(film(), writing.SYNTAXES[0], window=window)
-    small = ours(data, writing.SYNTAXES[0], size=256)
+    small = ours(data, writing.SYNTAXES[0], side=256)
     assert_near(small, area(exact(data, ""), small.shape))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 def test_lanczos_is_the_exact_way(kind):
-    small = ours(file(kind), kind, size=224, filter="lanczos")
+    small = ours(file(kind), kind, side=224, filter="lanczos")
     difference = np.abs(small - lanczos(exact(file(kind), kind), small.shape))
     assert difference.mean() <= 0.1
     assert np.percentile(difference, 99) <= 1
@@ -191,7 +191,7 @@ def ripple(kind: str, size: int, **shards) -> float:
     grid = smooth.copy()
     grid[:, ::2] += 0.05
     grid[:, 1::2] -= 0.05
-    with_grid, without = (ours(stored(p, kind), kind, size=size, **shards) for p in (grid, smooth))
+    with_grid, without = (ours(stored(p, kind), kind, side=size, **shards) for p in (grid, smooth))
     return float((with_grid.astype(int) - without).std())
 
 
@@ -224,11 +224,11 @@ def test_nothing_moves_by_a_twentieth_of_a_pixel(kind, size):
     y, x = np.mgrid[0:height, 0:width]
     for cy, cx in ((300.0, 250.0), (930.0, 830.0)):
         blob = 0.1 + 0.8 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * 18.0**2))
-        small = ours(stored(blob.astype(np.float32), kind), kind, size=size).astype(float)
+        small = ours(stored(blob.astype(np.float32), kind), kind, side=size).astype(float)
         weight = np.clip(small - small.min() - 25, 0, None)
         rows, columns = np.mgrid[0 : small.shape[0], 0 : small.shape[1]]
         found = [(axis * weight).sum() / weight.sum() + 0.5 for axis in (rows, columns)]
-        at = placement(width, height, Shards(size=size))
+        at = placement(width, height, Shards(side=size))
         expected = [(cy + 0.5) * at.scale_y, (cx + 0.5) * at.scale_x]
         assert np.abs(np.array(found) - expected).max() < 0.05
 
@@ -241,7 +241,7 @@ def test_a_bright_pixel_among_a_million_sets_the_range_of_minmax():
     data = writing.file_bytes(
         values, bits=12, photometric="MONOCHROME2", syntax=writing.SYNTAXES[3], header=header
     )
-    levels = ours(data, writing.SYNTAXES[3], size=224, recipe="minmax")
+    levels = ours(data, writing.SYNTAXES[3], side=224, recipe="minmax")
     top = (values[values < 4095].max() - values.min()) / (4095 - values.min())
     assert levels.max() <= 255 * top + 3
 
@@ -252,6 +252,6 @@ def test_equalising_sees_every_pixel(recipe):
     kind = writing.SYNTAXES[0]
     noise = np.random.default_rng(1).normal(0, 0.03, film().shape)
     data = stored(np.clip(film() + noise, 0, 1), kind)
-    small = ours(data, kind, size=224, recipe=recipe)
-    full = ours(data, kind, size=4000, recipe=recipe)  # no smaller than it came
+    small = ours(data, kind, side=224, recipe=recipe)
+    full = ours(data, kind, side=4000, recipe=recipe)  # no smaller than it came
     assert_near(small, area(full.astype(np.float32), small.shape))

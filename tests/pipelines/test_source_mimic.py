@@ -70,7 +70,7 @@ def scanned(tree: Path, **options) -> Joined:
 
 
 def test_the_whole_of_a_study(tree):
-    study = scanned(tree).studies["59999001"]
+    study = scanned(tree).studies["s59999001"]
     assert (study.key, study.split, study.labels_from) == ("s59999001", "test", "chexpert")
     assert [(i.key, i.view, i.projection) for i in study.images] == [
         ("10000000", "frontal", "PA"),
@@ -85,17 +85,17 @@ def test_the_whole_of_a_study(tree):
 def test_times_have_lost_their_leading_zeros(tree):
     studies = scanned(tree).studies
     # as text "93012" > "113012"; as times half past nine comes first
-    assert studies["59999001"].when < studies["59999002"].when
+    assert studies["s59999001"].when < studies["59999002"].when
 
 
 def test_an_empty_view_is_unknown_not_frontal(tree):
-    assert scanned(tree).studies["59999002"].images[0].view == "unknown"
+    assert scanned(tree).studies["s59999002"].images[0].view == "unknown"
 
 
 def test_a_study_may_have_no_labels_and_no_report(tree):
     joined = scanned(tree)
-    assert joined.studies["59999002"].labels == {}
-    assert joined.studies["59999002"].report is None
+    assert joined.studies["s59999002"].labels == {}
+    assert joined.studies["s59999002"].report is None
     assert joined.notes["report.missing"] == 1
 
 
@@ -104,8 +104,8 @@ def test_labels_of_one_study_never_reach_another(tree):
     lay(tree, {f"{JPG}/mimic-cxr-2.0.0-chexpert.csv.gz": labels("59999001", Edema="1.0")
                + labels("59999002", Fracture="1.0").split("\n", 1)[1]})  # fmt: skip
     studies = scanned(tree).studies
-    assert studies["59999001"].labels == {"Edema": 1}
-    assert studies["59999002"].labels == {"Fracture": 1}
+    assert studies["s59999001"].labels == {"Edema": 1}
+    assert studies["s59999002"].labels == {"Fracture": 1}
 
 
 def test_a_partial_download_is_normal_life(tree):
@@ -121,20 +121,20 @@ def test_a_file_that_no_table_lists_is_noted_and_left_out(tree):
     lay(tree, {f"{JPG}/{STUDY}/{extra}.jpg": b"x"})
     joined = scanned(tree)
     assert joined.notes["image.unlisted"] == 1
-    assert len(joined.studies["59999001"].images) == 2
+    assert len(joined.studies["s59999001"].images) == 2
 
 
 def test_without_tables_the_tree_is_its_own_list(tmp_path):
     lay(tmp_path, {f"{STUDY}/{A}.dcm": b"junk", f"{STUDY}.txt": "x"})
     joined = scanned(tmp_path)
     assert joined.listed == 1
-    assert joined.studies["59999001"].split in ("train", "validate", "test")
+    assert joined.studies["s59999001"].split in ("train", "validate", "test")
 
 
 @pytest.mark.parametrize(("prefer", "suffix"), [("dicom", ".dcm"), ("jpg", ".jpg")])
 def test_where_both_forms_are_there_the_option_decides(tree, prefer, suffix):
     lay(tree, {f"{CXR}/{STUDY}/{A}.dcm": b"junk"})
-    first = scanned(tree, images=prefer).studies["59999001"].images[0]
+    first = scanned(tree, images=prefer).studies["s59999001"].images[0]
     assert first.path.endswith(suffix)
 
 
@@ -148,7 +148,7 @@ def test_a_dicom_header_tells_the_view_where_no_table_does(tmp_path):
         header=header,
     )  # fmt: skip
     lay(tmp_path, {f"{STUDY}/{A}.dcm": data})
-    study = scanned(tmp_path).studies["59999001"]
+    study = scanned(tmp_path).studies["s59999001"]
     assert (study.images[0].view, study.images[0].projection) == ("lateral", "LL")
     assert study.when == "21800101080000"
 
@@ -159,7 +159,7 @@ def test_reports_may_lie_in_the_zip(tree):
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(f"{STUDY}.txt", " FINAL REPORT\n")
     lay(tree, {f"{CXR}/mimic-cxr-reports.zip": buffer.getvalue()})
-    report = scanned(tree).studies["59999001"].report
+    report = scanned(tree).studies["s59999001"].report
     assert (report.path, report.member) == (f"{CXR}/mimic-cxr-reports.zip", f"{STUDY}.txt")
     assert Mimic().report(tree, report) == " FINAL REPORT\n"
 
@@ -172,7 +172,7 @@ def test_images_whose_short_keys_collide_get_their_full_ids(tree):
         (A, "59999001", "PA", ("", ""), ""), (twin, "59999001", "PA", ("", ""), "")
     )})  # fmt: skip
     lay(tree, {f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split((A, "59999001", "test"))})
-    keys = [image.key for image in scanned(tree).studies["59999001"].images]
+    keys = [image.key for image in scanned(tree).studies["s59999001"].images]
     assert len(set(keys)) == len(keys) == 2
     assert all(len(key) == 40 for key in keys)
 
@@ -217,7 +217,7 @@ def test_a_label_that_is_none_is_counted_not_guessed(tree):
         {f"{JPG}/mimic-cxr-2.0.0-chexpert.csv.gz": labels("59999001", Edema="2", Fracture="0")},
     )
     joined = scanned(tree)
-    assert joined.studies["59999001"].labels == {"Fracture": 0}
+    assert joined.studies["s59999001"].labels == {"Fracture": 0}
     assert joined.notes["label.bad_value:Edema"] == 1
 
 

@@ -95,7 +95,7 @@ DAMAGE = [
     pytest.param(first_line(samples=0), "flow.empty", id="bytes-without-samples"),
     pytest.param(first_line(split="test"), "manifest.parts", id="a-tar-of-another-split"),
     pytest.param(header(shards={"sise": 3}), "manifest.parameters", id="an-unknown-parameter"),
-    pytest.param(header(shards={"size": "x"}), "manifest.parameters", id="a-size-in-words"),
+    pytest.param(header(shards={"side": "x"}), "manifest.parameters", id="a-size-in-words"),
     pytest.param(
         header(shards={"max_megapixels": "x"}), "manifest.parameters", id="a-limit-in-words"
     ),
