@@ -28,6 +28,7 @@ class Job:
     out: Path
     workers: int = 0
     limit: int = 0  # optimiser steps; 0: the recipe's own budget
+    state: Path = Path(".cxr")  # below it are the checkpoints of unfinished trainings
 
 
 @dataclass(frozen=True, slots=True)
