@@ -34,13 +34,11 @@ $(READY): requirements.lock pyproject.toml
 setup: $(READY)  ## install everything into .venv
 
 demo: $(READY)  ## the whole road on made-up data: trees, shards, a model, a page (about 6 minutes)
-	@if [ -f data/raw/.made ] && [ "$$(cat data/raw/.made)" = "$(STUDIES) $(SEED)" ]; then \
-	  echo "made-up trees: data/raw is there"; \
-	else \
-	  rm -rf data/raw && python -m pipelines.lookalike --out data/raw --studies $(STUDIES) \
-	    --seed $(SEED) --workers $(WORKERS) && echo "$(STUDIES) $(SEED)" > data/raw/.made; \
-	fi
+	@python -m pipelines.lookalike --out data/synthetic --studies $(STUDIES) --seed $(SEED) \
+	  --workers $(WORKERS)
+	@python -m pipelines.lookalike.demo check
 	@dvc repro report
+	@python -m pipelines.lookalike.demo record
 	@echo; echo "Look at $(CURDIR)/reports/index.html"
 
 test: $(READY)  ## the tests (about 5 minutes)
@@ -55,5 +53,6 @@ lint: $(READY)  ## style and types
 bench: $(READY)  ## what we claim about speed, against the usual way, in one run
 	@for script in benchmarks/*_speed.py; do python $$script; done
 
-clean:  ## remove what the demo made; the raw collections you downloaded are never touched
-	rm -rf data/scan data/texts data/shards models reports .cxr
+clean:  ## remove what the demo made and nobody changed; your trees, sets and models stay
+	@if [ -x $(BIN)/python ]; then python -m pipelines.lookalike.demo clean; \
+	  else echo "nothing to remove: the demo was never run here"; fi

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from typing import Any
 import yaml
 
 from nlp import lexicon
-from nlp.labels import CHESTXRAY14, CHEXPERT14, NO_FINDING
+from nlp.labels import DEVICES, NEGATIVE, NO_FINDING
+from nlp.relations import deniable
 
 _POLARITY = {1: "positive", 0: "negative", -1: "uncertain"}
 _SAID = ("frames", "names", "no_finding")  # a part of a product may be left out, these may not
@@ -95,6 +97,7 @@ def texts(label: str, polarity: str, prompts: Bank | None = None) -> tuple[str, 
 def _fill(frame: str, name: str) -> str:
     """Return the frame with the name in it; a denied name loses its article ("No mass")."""
     bare = name.removeprefix("a ").removeprefix("an ")
+    bare = re.sub("^another ", "other ", bare)
     denies = "o {x}" in frame or "Possible {x}" in frame or "Probable {x}" in frame
     text = frame.replace("{x}", bare if denies or frame.startswith("{x}") else name)
     return text[0].upper() + text[1:]
@@ -110,44 +113,44 @@ def report_prompts(
     negatives: int = 3,
     prompts: Bank | None = None,
 ) -> tuple[str, ...]:
-    """Return `k` report-like texts for a study that has labels only; () where it has none.
+    """Return `k` report-like texts for a study that has labels only; () where nothing can be said.
 
-    Each text says every positive and uncertain label, `negatives` sampled ones of those denied (of
-    the label set's rest where none is denied), in mixed order. The same arguments give the same.
+    Each text says every positive and uncertain label and up to `negatives` sampled ones of those
+    that are 0, in mixed order. A label without a key is never denied: nobody looked, or nobody
+    told. A reader whose collection is complete writes its zeros itself.
+
+    A row may contradict itself. What is said then wins: a 0 is not denied beside a label that holds
+    or nearly means the same (lexicon/relations.yaml), and No Finding is said only where no label
+    but Support Devices is positive or uncertain. No Finding 0 says that the chest is abnormal where
+    nothing else says so. The same arguments give the same texts.
     """
-    if not labels:
+    said, denied = _said(labels), deniable(labels)
+    if not said and not (denied and negatives):
         return ()
-    return tuple(
-        _report(labels, random.Random(f"{seed}/{epoch}/{key}/{i}"), negatives, prompts)
-        for i in range(k)
-    )
+    rngs = (random.Random(f"{seed}/{epoch}/{key}/{i}") for i in range(k))
+    return tuple(_report(said, denied, rng, negatives, prompts) for rng in rngs)
 
 
 def _report(
-    labels: Mapping[str, int], rng: random.Random, negatives: int, prompts: Bank | None
+    said: Sequence[tuple[str, int]],
+    denied: Sequence[str],
+    rng: random.Random,
+    negatives: int,
+    prompts: Bank | None,
 ) -> str:
-    said = [(n, s) for n, s in sorted(labels.items()) if s != 0 and n != NO_FINDING]
-    is_normal = not said
-    denied = _denied(labels, said)
     chosen = rng.sample(denied, min(negatives, len(denied)))
     parts = [rng.choice(texts(name, _POLARITY[state], prompts)) for name, state in said]
     parts += [rng.choice(texts(name, "negative", prompts)) for name in chosen]
-    if (is_normal and labels.get(NO_FINDING) == 1) or not parts:
-        parts.append(rng.choice(texts(NO_FINDING, "positive", prompts)))
     rng.shuffle(parts)
     return " ".join(parts)
 
 
-def _denied(labels: Mapping[str, int], said: Sequence[tuple[str, int]]) -> list[str]:
-    """Return the labels that may be denied: the ones the source denies, else those it would have
-    named (a positive-only source such as ChestX-ray14 lists all it sees)."""
-    explicit = sorted(n for n, s in labels.items() if s == 0 and n != NO_FINDING)
-    if explicit:
-        return explicit
-    has_unsure = any(state == -1 for _, state in said)
-    family = CHEXPERT14 if has_unsure else CHESTXRAY14
-    named = {name for name, _ in said}
-    return [n for n in family if n not in named and n not in (NO_FINDING, "Support Devices")]
+def _said(labels: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return (label, state) of all that every text of the row says, No Finding last."""
+    said = [(n, s) for n, s in sorted(labels.items()) if s != NEGATIVE and n != NO_FINDING]
+    if NO_FINDING in labels and all(name == DEVICES for name, _ in said):
+        said.append((NO_FINDING, labels[NO_FINDING]))
+    return said
 
 
 def zero_shot(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlp import annotate, prompts
+from nlp import annotate, prompts, relations
 from nlp import labels as names
 from nlp.status import FilterPolicy
 from nlp.translations import FIELDS
@@ -84,6 +84,8 @@ class TextsOfPart:
         if code:
             counts[f"note:{code}"] += 1
         labels, labels_from = self._labels(study, annotation)
+        if relations.contradicts_itself(labels):
+            counts["note:labels.contradict"] += 1
         written = prompts.report_prompts(
             labels,
             k=self.texts.prompts,

@@ -82,7 +82,8 @@ def test_a_model_trains_on_real_pictures_and_is_scored(sets, tmp_path):
     model, params = str(tmp_path / "model"), tmp_path / "params.yaml"
     params.write_text("evaluate: {resamples: 20}\n")  # not the project's own file
     common = ["--shards", *folders, "--params", str(params)]
-    assert fit.main(["chexzero_tiny", *common, "--out", model, "--limit", "8"]) == 0
+    state = ["--state", str(tmp_path / "state")]
+    assert fit.main(["chexzero_tiny", *common, *state, "--out", model, "--limit", "8"]) == 0
     scores = ["--model", model, *common, "--out", str(tmp_path / "ev")]
     assert evaluate.main(scores) == 0
     metrics = json.loads((tmp_path / "ev" / "metrics.json").read_text())

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -36,17 +38,21 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params["train"]["overrides"] = {"run": {"steps": 6, "validate_every": 3, "batch_size": 8}}
     params["evaluate"] |= {"resamples": 20, "min_positives": 1}  # four films are held out
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    mimic.write(folder / "data" / "raw", studies=24, seed=1, height=160)
+    mimic.write(folder / "data" / "synthetic", studies=24, seed=1, height=160)
     run(folder, "git", "init", "-q")
     run(folder, "dvc", "init", "-q")
     return folder
 
 
-def run(folder: Path, *command: str) -> str:
+def environment(folder: Path) -> dict[str, str]:
     # the tools of the environment that runs the tests, whether it is activated or not
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(folder)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(folder)}
+
+
+def run(folder: Path, *command: str) -> str:
+    found = environment(folder)
+    done = subprocess.run(command, cwd=folder, env=found, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -85,7 +91,7 @@ def shards_log(checkout: Path) -> list[str]:
 
 
 def test_one_changed_report_rewrites_one_tar_and_decodes_nothing(reproduced):
-    report = sorted((reproduced / "data/raw/mimic").rglob("s5*.txt"))[0]
+    report = sorted((reproduced / "data/synthetic/mimic").rglob("s5*.txt"))[0]
     before = report.read_text()
     report.write_text(before + "\n There is a small left pleural effusion.\n")
     run(reproduced, "dvc", "repro", "shards@mimic")
@@ -109,6 +115,38 @@ def test_parameters_set_back_build_nothing(reproduced):
     path.write_text(before)
     said = run(reproduced, "dvc", "repro", "shards@mimic")
     assert "Stage 'shards@mimic' is cached - skipping run" in said
+
+
+def test_a_training_that_was_killed_goes_on_though_dvc_deleted_its_output(reproduced):
+    path = reproduced / "params.yaml"
+    before = path.read_text()
+    params = yaml.safe_load(before)
+    params["train"]["overrides"]["run"] |= {"steps": 40, "validate_every": 2}
+    path.write_text(yaml.safe_dump(params))
+    command = ["dvc", "repro", "--single-item", "train@chexzero_tiny"]
+    running = subprocess.Popen(command, cwd=reproduced, env=environment(reproduced))
+    while not list((reproduced / ".cxr/checkpoints").glob("*/*.json")):
+        assert running.poll() is None, "it ended before its first checkpoint"
+        time.sleep(0.01)
+    killed = [pid for pid in below(running.pid) if "train.fit" in command_of(pid)]
+    assert killed
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    assert running.wait() != 0
+    assert not (reproduced / "models/chexzero_tiny/model.safetensors").exists()
+    assert "of them before" in run(reproduced, *command)
+    path.write_text(before)
+
+
+def below(pid: int) -> list[int]:
+    """Return the processes below one, children before their own."""
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for path in listed for child in path.read_text().split()]
+    return [each for child in children for each in (child, *below(child))]
+
+
+def command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
 def test_a_comment_in_the_code_rebuilds_nothing(reproduced):

@@ -1,14 +1,18 @@
 """A running training comes in, files that it can be picked up from go out, and back.
 
-FOLDER/00000120.safetensors and FOLDER/00000120.state are one checkpoint; the state is written
-last and commits it, then older ones go. FOLDER/best.safetensors holds the weights with the lowest
-validation loss. Every file comes by rename, so a killed run leaves the last whole checkpoint.
+FOLDER/00000120.safetensors and FOLDER/00000120.state are one checkpoint, FOLDER/best-00000100 holds
+the weights with the lowest validation loss until then. FOLDER/00000120.json, written last, commits
+it: it names the run and the digest of each file; then older ones go. Every file comes by rename, so
+a killed run leaves the last whole checkpoint. What does not match its digest is not believed.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +21,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from train.errors import ConfigError
-
-BEST = "best.safetensors"
 Row = tuple[int, str, float]  # step, metric, value
+Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,32 @@ class Progress:
     batch: int = 0
 
 
-def save(folder: Path, run: str, progress: Progress, weights: dict[str, Tensor], rest: Any) -> None:
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a training goes on from; `rest` is what `save` was given besides the weights."""
+
+    progress: Progress
+    weights: dict[str, Tensor]
+    rest: Any
+
+
+def folder(state: Path, run: str) -> Path:
+    """Return where the checkpoints of a run are: below the state folder, by its digest.
+
+    Not in the output: DVC deletes an output before it runs the stage that makes it.
+    """
+    return state / "checkpoints" / run
+
+
+def save(place: Path, run: str, progress: Progress, weights: Weights, rest: Any) -> None:
     """Write a checkpoint of the run named `run` (a digest of all that decides its numbers).
 
-    `rest` is what torch needs besides the weights: optimiser, scaler, random state.
+    `rest` is what torch needs besides the weights: optimiser, scaler, random state. The best
+    weights of `progress.best_step` have been saved before, by `save_best`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     stem = f"{progress.step:08d}"
-    save_weights(weights, folder / f"{stem}.safetensors")
+    save_weights(weights, place / f"{stem}.safetensors")
     state = {
-        "run": run,
         "step": progress.step,
         "rows": [list(row) for row in progress.rows],
         "best": progress.best,
@@ -53,42 +71,86 @@ def save(folder: Path, run: str, progress: Progress, weights: dict[str, Tensor],
         "batch": progress.batch,
         "rest": rest,
     }
-    _replace(folder / f"{stem}.state", lambda path: torch.save(state, path))
-    for old in folder.glob("*"):
-        if old.stem not in (stem, Path(BEST).stem):
+    _replace(place / f"{stem}.state", lambda path: torch.save(state, path))
+    names = (f"{stem}.safetensors", f"{stem}.state", best(place, progress.best_step).name)
+    receipt = {"run": run, "sha256": {name: _sha256(place / name) for name in names}}
+    text = json.dumps(receipt, indent=2) + "\n"
+    _replace(place / f"{stem}.json", lambda path: path.write_text(text, encoding="utf-8"))
+    for old in place.iterdir():
+        if old.name not in (*names, f"{stem}.json") and not old.is_dir():
             old.unlink()
 
 
-def load(folder: Path, run: str) -> tuple[Progress, dict[str, Tensor], Any] | None:
-    """Return (progress, weights, rest) of this run's last checkpoint, None without one.
+def save_best(place: Path, step: int, weights: Weights) -> None:
+    """Write the weights that are the best so far."""
+    save_weights(weights, best(place, step))
 
-    A checkpoint of another run (other recipe, shards, seed, ranks) is not this run's: ConfigError.
+
+def best(place: Path, step: int) -> Path:
+    """Return the file of the weights that were the best at a step."""
+    return place / f"best-{step:08d}.safetensors"
+
+
+def load(place: Path, run: str) -> Checkpoint | None:
+    """Return this run's last whole checkpoint, None without one.
+
+    Not believed is one that names another run, or one of whose files is absent or not what its
+    digest says: its training starts over.
     """
-    states = sorted(folder.glob("*.state"))
-    if not states:
-        return None
-    # weights_only: tensors and plain values; a state file cannot run code.
-    state = torch.load(states[-1], map_location="cpu", weights_only=True)
-    if state["run"] != run:
-        raise ConfigError(
-            f"{folder}: a checkpoint of another recipe, seed, set of shards or process count; "
-            "train with --no-resume, or into another folder"
-        )
-    rows = tuple((int(step), str(name), float(value)) for step, name, value in state["rows"])
-    progress = Progress(
-        state["step"], rows, state["best"], state["best_step"], state["epoch"], state["batch"]
-    )
-    return progress, load_file(states[-1].with_suffix(".safetensors")), state["rest"]
+    for receipt in sorted(place.glob("*.json"), reverse=True):
+        if _is_whole(receipt, run):
+            # weights_only: tensors and plain values; a state file cannot run code.
+            state = torch.load(receipt.with_suffix(".state"), map_location="cpu", weights_only=True)
+            rows = tuple((int(step), str(n), float(value)) for step, n, value in state["rows"])
+            at = (state[name] for name in ("best", "best_step", "epoch", "batch"))
+            progress = Progress(state["step"], rows, *at)
+            return Checkpoint(
+                progress, load_file(receipt.with_suffix(".safetensors")), state["rest"]
+            )
+    return None
 
 
-def save_weights(weights: dict[str, Tensor], path: Path) -> None:
+def others(place: Path) -> tuple[int, int]:
+    """Return how many other runs keep checkpoints beside this run's folder, and their bytes."""
+    parent = place.parent
+    found = [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    beside = [path for path in found if path != place and any(path.glob("*.json"))]
+    files = (file for path in beside for file in path.rglob("*") if file.is_file())
+    return len(beside), sum(file.stat().st_size for file in files)
+
+
+def drop(place: Path) -> None:
+    """Remove a run's checkpoints: its model is published, or it starts over."""
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def save_weights(weights: Weights, path: Path) -> None:
     """Write a state dict as safetensors."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     _replace(path, lambda target: save_file(plain, target))
 
 
+def _is_whole(receipt: Path, run: str) -> bool:
+    try:
+        told = json.loads(receipt.read_text(encoding="utf-8"))
+        digests = dict(told["sha256"])
+        names = {receipt.with_suffix(kind).name for kind in (".safetensors", ".state")}
+        return (
+            told["run"] == run
+            and names < set(digests)
+            and all(_sha256(receipt.with_name(n)) == digest for n, digest in digests.items())
+        )
+    except (ValueError, KeyError, TypeError, FileNotFoundError):  # not what `save` writes
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     write(partial)
     with partial.open("rb") as file:

@@ -11,13 +11,19 @@ from rich.table import Table
 
 from train.errors import ConfigError, DataError
 
-OK, CONFIG, DATA, IO = 0, 2, 65, 74
+OK, CONFIG, DATA, IO, STOPPED = 0, 2, 65, 74, 130
 
 
-def guarded(work: Callable[[], None]) -> int:
-    """Run a command's work and return its exit code; a foreseen fault is one line on stderr."""
+def guarded(work: Callable[[], None], stopped: str = "") -> int:
+    """Run a command's work and return its exit code; a foreseen fault is one line on stderr.
+
+    So is Ctrl-C: `stopped` says what becomes of the work that was done.
+    """
     try:
         work()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"stopped{stopped and ': '}{stopped}\n")
+        return STOPPED
     except ConfigError as error:
         return _fail(error, CONFIG)
     except DataError as error:
@@ -45,6 +51,11 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> 
     for row in rows:
         drawn.add_row(*row)
     Console().print(drawn)
+
+
+def note(line: str) -> None:
+    """Write a line to stderr, about what is not as one may think."""
+    sys.stderr.write(f"note: {line}\n")
 
 
 def _fail(error: Exception, code: int) -> int:

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nlp.prompts import Bank, own_bank
-from train import console, params
+from train import console, params, views
+from train.chosen import choose, collections
 from train.data import Loading
 from train.errors import ConfigError
-from train.fit import default_params, natural, use_threads
+from train.fit import natural, use_threads
 from train.params import Evaluate
 from train.results import Scored, by_source, write
-from train.scoring import load, named, scored
+from train.scoring import load, scored
 from train.shards import SPLITS, list_shards
 from train.zeroshot import DIRECT, scorer
+
+VIEWS = "evaluate.views"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,12 +39,19 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate as the arguments say, and write everything under `--out`."""
     use_threads(arguments.threads)
     section = params.read(arguments.params, "evaluate", Evaluate)
-    shards = list_shards(arguments.shards, arguments.split)
+    used = choose(arguments.shards, collections(arguments.params))
+    for line in used.beside:
+        console.note(line)
+    shards = list_shards(used.folders, arguments.split)
     if not shards:
         raise ConfigError(f"no shards in the {arguments.split} split of the given folders")
     chosen, towers = load(arguments.model)
     loading = Loading(chosen, towers.size, towers.tokenize, workers=arguments.workers)
-    names = section.labels or named(shards, section.views)
+    told = views.survey(shards, section.views)
+    views.require(told.views, section.views, VIEWS)
+    names = section.labels or told.labels
+    if not names:
+        raise ConfigError("the shards hold no labels: there is nothing to evaluate against")
     device = next(towers.model.parameters()).device
     score = scorer(towers, (*names, DIRECT), section.bank, device, _own(section.prompts))
     images = scored(score, shards, loading, section.views, arguments.limit, device)
@@ -48,9 +60,21 @@ def evaluate(arguments: argparse.Namespace) -> None:
     table = Scored(
         images.keys, images.sources, images.patients, images.rows, names, findings, direct
     )
+    views.require(images.seen, section.views, f"{VIEWS}, in the images that --limit leaves")
     results = by_source(table, section)
-    write(arguments.out, table, results)
-    _summary(results)
+    left = views.left_out(images.seen, section.views)
+    for name, result in results.items():
+        result["left_out"] = left[name] if name in left else _together(left.values())
+    write(arguments.out, table, results, section)
+    _summary(results, section)
+
+
+def _together(left: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the counts of all sources by view."""
+    total: Counter[str] = Counter()
+    for counts in left:
+        total.update(counts)
+    return dict(sorted(total.items()))
 
 
 def _own(path: str) -> Bank | None:
@@ -63,7 +87,7 @@ def _own(path: str) -> Bank | None:
         raise ConfigError(f"evaluate.prompts: {error}") from None
 
 
-def _summary(results: dict[str, dict[str, Any]]) -> None:
+def _summary(results: dict[str, dict[str, Any]], section: Evaluate) -> None:
     def shown(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
 
@@ -71,14 +95,20 @@ def _summary(results: dict[str, dict[str, Any]]) -> None:
         (
             name,
             str(result["images"]),
+            views.told(result["left_out"]),
             shown(result["macro_auroc"]),
             f"{shown(result['macro_low'])} to {shown(result['macro_high'])}",
             ", ".join(result["unmeasured"]) or "none",
         )
         for name, result in results.items()
     ]
-    columns = ("source", "images", "macro AUROC", "95 % interval", "not measurable")
+    columns = (
+        *("source", "images", "left out by view", "macro AUROC", "95 % interval"),
+        "not measurable",
+    )
     console.table("zero-shot", columns, rows)
+    blank = {"negative": "counts as negative", "exclude": "is left out"}[section.unmentioned]
+    sys.stdout.write(f"a label that an image's row does not mention {blank} (unmentioned)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the measures")
     parser.add_argument("--split", choices=SPLITS, default="test", help="which split (test)")
     parser.add_argument(
-        "--params", type=Path, metavar="FILE", default=default_params(),
+        "--params", type=Path, metavar="FILE", default=params.default(),
         help="YAML with a section evaluate (default: params.yaml where there is one)",
     )  # fmt: skip
     parser.add_argument(

@@ -3,7 +3,10 @@
 OUT/model.safetensors   the weights with the lowest validation loss
 OUT/recipe.json         the recipe as it was used, with its seed: what evaluation reads
 OUT/dvclive/            loss, learning rate and validation loss, for `dvc metrics` and `dvc plots`
-OUT/checkpoints/        what an interrupted run goes on from
+
+OUT appears as a whole when the training is done. Until then its checkpoints and curves are in
+STATE/checkpoints/RUN, where RUN is the digest of all that decides the training's numbers: started
+again, it goes on from there, whatever became of OUT.
 
 With --dry-run only OUT/batch.html is written: the first batch as the model would see it.
 """
@@ -11,16 +14,19 @@ With --dry-run only OUT/batch.html is written: the first batch as the model woul
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 
-from train import checkpoints, console, dry, models, params, recipe, texts
+from train import checkpoints, console, dry, models, params, placing, recipe, texts, views
+from train.chosen import choose, collections
 from train.curves import Curves
 from train.dry import samples
 from train.errors import ConfigError
@@ -30,34 +36,71 @@ from train.scoring import MODEL, RECIPE
 from train.sections import plain
 from train.shards import list_shards
 
+CURVES = "dvclive"
+STOPPED = "started again, the training goes on from its last checkpoint"
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     arguments = _parser().parse_args(argv)
-    return console.guarded(lambda: fit(arguments))
+    return console.guarded(lambda: fit(arguments), STOPPED)
 
 
 def fit(arguments: argparse.Namespace) -> None:
     """Train as the arguments say, and write everything under `--out`."""
     use_threads(arguments.threads)
-    job, pretrained = _job(arguments)
+    job, pretrained, beside = _job(arguments)
     texts.policies(job.recipe.text)  # a misspelt policy fails here, not in a worker
     accelerator = Accelerator(
         cpu=ranks_on_cpus(),
         mixed_precision=job.recipe.run.precision,
         gradient_accumulation_steps=job.recipe.run.accumulate,
     )
+    main = accelerator.is_main_process
+    if main:
+        for line in beside:
+            console.note(line)
+    left = _left_out(job)
     towers = models.build(job.recipe.model, job.seed)
     if arguments.dry_run:
-        if accelerator.is_main_process:
+        if main:
             dry.run(job, towers, accelerator.num_processes)
         return
     training = Training(job, towers, accelerator)
-    before = _prepare(training, arguments.resume, accelerator)
-    progress = _run(training, accelerator)
-    if accelerator.is_main_process:
-        _finish(job, pretrained)
-        _summary(job, progress, before)
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(_alone(training)) if main else job.out
+        before = _prepare(training, arguments.resume, accelerator)
+        progress = _run(training, accelerator)
+        if main:
+            _finish(training, pretrained, place, left)
+            _summary(job, progress, before, left)
+
+
+@contextlib.contextmanager
+def _alone(training: Training) -> Iterator[Path]:
+    """Yield the folder that becomes the output; no other run has it, or trains the same."""
+    job = training.job
+    lock = training.folder.with_name(f"{training.folder.name}.lock")
+    with (
+        placing.placing(job.out, job.state) as place,
+        placing.held(lock, f"{training.folder}: another run is on this very training"),
+    ):
+        yield place
+        lock.unlink()
+
+
+def _left_out(job: Job) -> dict[str, dict[str, int]]:
+    """Return the training images that the recipe's views leave out: source -> view -> images.
+
+    Raises ConfigError where that is a whole source.
+    """
+    wanted = job.recipe.image.views
+    if not wanted:
+        return {}
+    weights = job.recipe.data.weights
+    found = views.survey((s for s in job.train if weights.get(s.source, 1.0)), wanted).views
+    views.require(found, wanted, "image.views of the recipe")
+    return views.left_out(found, wanted)
 
 
 def ranks_on_cpus() -> bool:
@@ -78,41 +121,52 @@ def use_threads(threads: int) -> None:
     torch.set_num_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or free or 1))
 
 
-def _job(arguments: argparse.Namespace) -> tuple[Job, str]:
+def _job(arguments: argparse.Namespace) -> tuple[Job, str, tuple[str, ...]]:
+    """Return the job, its pretrained weights, and what is told of the sets that are not used."""
     section = params.read(arguments.params, "train", params.Train)
-    chosen = recipe.load(arguments.recipe, section.overrides)
+    wanted = recipe.load(arguments.recipe, section.overrides)
+    used = choose(arguments.shards, collections(arguments.params))
     job = Job(
-        recipe=chosen,
+        recipe=wanted,
         seed=section.seed if arguments.seed is None else arguments.seed,
-        train=list_shards(arguments.shards, "train"),
-        validate=list_shards(arguments.shards, "validate"),
+        train=list_shards(used.folders, "train"),
+        validate=list_shards(used.folders, "validate"),
         out=arguments.out,
         workers=arguments.workers,
         limit=arguments.limit,
+        state=arguments.state,
     )
-    return job, chosen.model.pretrained
+    return job, wanted.model.pretrained, used.beside
 
 
 def _prepare(training: Training, resume: bool | None, accelerator: Accelerator) -> int:
     """Return the steps already behind the training; start clean where it may not go on."""
-    done = 0
-    if resume is not False:
-        try:
-            done = training.resume()
-        except ConfigError:
-            if resume:
-                raise
+    main, place = accelerator.is_main_process, training.folder
+    done = 0 if resume is False else training.resume()
+    if resume and not done:
+        raise ConfigError(
+            f"{place.parent}: no checkpoint of this very training (recipe, seed, shards, number of "
+            "processes and workers): leave out --resume to start it"
+        )
     # Every rank has looked before the first one clears away.
     accelerator.wait_for_everyone()
-    if not done and accelerator.is_main_process:
-        shutil.rmtree(training.folder, ignore_errors=True)
+    if main:
+        if not done:
+            if resume is None and any(place.glob("*.json")):
+                console.note(f"{place}: the checkpoint is damaged and not believed: starting over")
+            checkpoints.drop(place)
+        number, size = checkpoints.others(place)
+        if number:
+            console.note(
+                f"{place.parent} keeps checkpoints of {number} other unfinished trainings "
+                f"({size / 1e6:,.0f} MB): they are not used here, and may be deleted"
+            )
     return done
 
 
 def _run(training: Training, accelerator: Accelerator) -> checkpoints.Progress:
     main = accelerator.is_main_process
-    out = training.job.out
-    curves = Curves(out / "dvclive", training.progress.rows) if main else None
+    curves = Curves(training.folder / CURVES, training.progress.rows) if main else None
     with console.progress() as bar:
         task = bar.add_task("training", total=training.plan.steps, completed=training.progress.step)
         progress = training.run(
@@ -125,19 +179,30 @@ def _run(training: Training, accelerator: Accelerator) -> checkpoints.Progress:
     return progress
 
 
-def _finish(job: Job, pretrained: str) -> None:
-    shutil.copyfile(job.out / "checkpoints" / checkpoints.BEST, job.out / MODEL)
+def _finish(
+    training: Training, pretrained: str, place: Path, left: dict[str, dict[str, int]]
+) -> None:
+    """Publish the model; then its checkpoints are not needed any more."""
+    job = training.job
+    best = checkpoints.best(training.folder, training.progress.best_step)
+    shutil.copyfile(best, place / MODEL)
+    shutil.copytree(training.folder / CURVES, place / CURVES)
     echo = {"recipe": plain(job.recipe), "seed": job.seed, "pretrained": pretrained}
-    text = json.dumps(echo, indent=2, sort_keys=True) + "\n"
-    (job.out / RECIPE).write_text(text, encoding="utf-8")
+    text = json.dumps({**echo, "left_out": left}, indent=2, sort_keys=True) + "\n"
+    (place / RECIPE).write_text(text, encoding="utf-8")
+    placing.publish(place, job.out)
+    checkpoints.drop(training.folder)
 
 
-def _summary(job: Job, progress: checkpoints.Progress, before: int) -> None:
+def _summary(
+    job: Job, progress: checkpoints.Progress, before: int, left: dict[str, dict[str, int]]
+) -> None:
     losses = [value for _, name, value in progress.rows if name == "loss"]
     rows = [
         ("recipe", job.recipe.name),
         ("steps", f"{progress.step} ({before} of them before)" if before else str(progress.step)),
         ("samples", f"{samples(job.train)} train, {samples(job.validate)} validate"),
+        *((f"left out of {name}", views.told(counts)) for name, counts in left.items()),
         ("loss", f"{losses[0]:.3f} -> {losses[-1]:.3f}" if losses else "-"),
         ("best validation loss", f"{progress.best:.3f} at step {progress.best_step}"),
         ("model", str(job.out / MODEL)),
@@ -159,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the model")
     parser.add_argument(
-        "--params", type=Path, metavar="FILE", default=default_params(),
+        "--params", type=Path, metavar="FILE", default=params.default(),
         help="YAML with a section train: seed, overrides (default: params.yaml where there is one)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help="instead of the params file's")
@@ -175,7 +240,12 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=None,
-        help="go on from the last checkpoint (where there is one of this very run)",
+        help="go on from the last checkpoint and fail without one; or start over (default: go on "
+        "where there is a checkpoint of this very training)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", default=Path(".cxr"),
+        help="where unfinished trainings keep their checkpoints (.cxr); one for all processes",
     )  # fmt: skip
     parser.add_argument(
         "--dry-run",
@@ -183,12 +253,6 @@ def _parser() -> argparse.ArgumentParser:
         help="show the plan and the first batch (OUT/batch.html); train nothing",
     )
     return parser
-
-
-def default_params() -> Path | None:
-    """Return params.yaml of the current folder, None where there is none."""
-    path = Path("params.yaml")
-    return path if path.is_file() else None
 
 
 def natural(text: str) -> int:

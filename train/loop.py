@@ -43,17 +43,16 @@ class Training:
     @property
     def folder(self) -> Path:
         """Where the checkpoints are."""
-        return self.job.out / "checkpoints"
+        return checkpoints.folder(self.job.state, self.run_id)
 
     def resume(self) -> int:
         """Go back to this training's last checkpoint; return the steps behind it."""
         found = checkpoints.load(self.folder, self.run_id)
         if found is None:
             return 0
-        progress, weights, rest = found
-        epoch, batch = rest["places"][self.accelerator.process_index]
-        self.progress = replace(progress, epoch=epoch, batch=batch)
-        self.steps.restore(weights, rest)
+        epoch, batch = found.rest["places"][self.accelerator.process_index]
+        self.progress = replace(found.progress, epoch=epoch, batch=batch)
+        self.steps.restore(found.weights, found.rest)
         return self.progress.step
 
     def run(self, curves: Curves | None, tick: Callable[[int, float], None]) -> Progress:
@@ -113,7 +112,7 @@ class Training:
             best = loss if self.job.validate else self.progress.best
             self.progress = replace(self.progress, best=best, best_step=step)
             if self.accelerator.is_main_process:
-                checkpoints.save_weights(self.steps.kept(), self.folder / checkpoints.BEST)
+                checkpoints.save_best(self.folder, step, self.steps.kept())
         if curves is None:
             return
         if self.job.validate:

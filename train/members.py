@@ -7,7 +7,8 @@ takes three to four times as long (benchmarks/loader_speed.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,8 +19,10 @@ END = bytes(BLOCK)
 PLAIN = b"0\0"  # both mean a file
 
 
-def members(path: Path) -> Iterator[tuple[str, bytes]]:
+def members(path: Path, kinds: Collection[str] = ()) -> Iterator[tuple[str, bytes]]:
     """Yield (name, content) of every member, in the order of the archive.
+
+    `kinds`: only members with these endings; the others are passed over and not read.
 
     Raises DataError, naming the shard and the member's place but never its name, for an archive
     that is cut off or damaged and for any member that is not a plain file.
@@ -27,6 +30,9 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with path.open("rb") as file:
             for place, (name, size) in enumerate(_headers(path, file)):
+                if kinds and name.partition(".")[2] not in kinds:
+                    file.seek(size + -size % BLOCK, os.SEEK_CUR)
+                    continue
                 content = file.read(size)
                 if len(content) < size or len(file.read(-size % BLOCK)) < -size % BLOCK:
                     raise DataError(f"{path}: cut off inside member {place + 1}")

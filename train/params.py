@@ -1,4 +1,4 @@
-"""`params.yaml` comes in, the sections `train` and `evaluate` go out as frozen dataclasses.
+"""`params.yaml` comes in, its sections `train`, `evaluate`, `report` go out as frozen dataclasses.
 
 What a section may hold is what its class declares; the defaults are the ones the commands run with
 when no params file is given.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from train.errors import ConfigError
 from train.sections import build, read_yaml
@@ -54,6 +54,14 @@ class Evaluate:
                 raise ConfigError(f"{name}: {getattr(self, name)} is below {least}")
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Section `report`: what the page shows."""
+
+    # report text and captions: true | false | auto: not of sets whose collection is credentialed
+    show_text: Literal["auto", True, False] = "auto"
+
+
 def read(path: Path | None, section: str, cls: type[T]) -> T:
     """Return one section of a params file; the class's defaults where there is no file.
 
@@ -66,6 +74,12 @@ def read(path: Path | None, section: str, cls: type[T]) -> T:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path}: {section}: expected keys and values")
     return build(cls, values, f"{path}: {section}")
+
+
+def default() -> Path | None:
+    """Return params.yaml of the current folder, None where there is none."""
+    path = Path("params.yaml")
+    return path if path.is_file() else None
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from train.recipe_method import Optim
 from train.sections import plain
 from train.shards import Shard, digest
 
-EPOCH = 2  # raised where the same recipe would train otherwise: no run goes on under other code
+EPOCH = 3  # raised where the same recipe would train otherwise: no run goes on under other code
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Job:
     out: Path
     workers: int = 0
     limit: int = 0  # optimiser steps; 0: the recipe's own budget
+    state: Path = Path(".cxr")  # below it are the checkpoints of unfinished trainings
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ def is_normal(record: Record, uncertain: str = "abnormal") -> bool:
     """Tell whether a sample asserts no abnormality.
 
     Where there is a report: none of its sentences is abnormal. Where there is none: its labels say
-    No Finding, and no finding. `uncertain`: what counts for what is not sure, abnormal | normal.
+    No Finding, and no finding: labels that say nothing of No Finding are not normal, whatever they
+    lack. `uncertain`: what counts for what is not sure, abnormal | normal.
     """
     statuses = {row.get("status") for row in record.get("sentences") or ()} - {"nonfinding"}
     if statuses:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
-from nlp.labels import NO_FINDING
 from nlp.prompts import report_prompts
 from train.errors import ConfigError
 from train.polarity import Record, filtered, is_normal, of_picture
@@ -88,15 +87,14 @@ def prompt(record: Record, rng: random.Random) -> str:
 
 
 def labels(record: Record, rng: random.Random) -> str:
-    """Return a label prompt made anew: in every epoch another wording."""
+    """Return a label prompt made anew: in every epoch another wording. It denies zeros only."""
     return _prompt_of(record.get("labels") or {}, rng, negatives=3)
 
 
 def filtered_labels(record: Record, rng: random.Random) -> str:
     """Return a new label prompt that denies nothing: what is there, or that nothing is."""
     row = record.get("labels") or {}
-    found = {name: value for name, value in row.items() if value and name != NO_FINDING}
-    said = found or {name: value for name, value in row.items() if value == 1}
+    said = {name: value for name, value in row.items() if value}
     return _prompt_of(said, rng, negatives=0)
 
 

@@ -5,7 +5,8 @@
 
 The page is one file without a script or a link to the net: what came in and what became of it,
 pictures with their captions, what the filter keeps of a report, the loss, the AUROC per label.
-It shows pictures and report text: it is as confidential as the collections it is made of.
+It shows pictures, and report text where `report.show_text` of the parameters lets it (auto: not of
+credentialed collections): it is as confidential as the collections it is made of.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from train import charts, console, gallery
+from train import charts, console, gallery, params
+from train.chosen import choose, collections
 from train.errors import ConfigError
-from train.shards import sets
 
 PICTURES = 6  # a set
 REPORTS = 4  # on the page
@@ -41,20 +42,29 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", type=Path, required=True, metavar="DIR", help="what train.fit wrote")
     add("--evaluation", type=Path, required=True, metavar="DIR", help="what train.evaluate wrote")
     add("--out", type=Path, required=True, metavar="FILE", help="the page")
+    about = "YAML with a section report (default: params.yaml where there is one)"
+    add("--params", type=Path, metavar="FILE", default=params.default(), help=about)
     return parser
 
 
 def report(arguments: argparse.Namespace) -> None:
     """Gather what the page shows, and write it."""
-    folders = sets(arguments.shards)
-    headers = [_manifest(folder) for folder in folders]
-    shown = {folder.name: gallery.choose(folder, PICTURES) for folder in folders}
-    everything = [each for rows in shown.values() for each in rows]
+    section = params.read(arguments.params, "report", params.Report)
+    used = choose(arguments.shards, collections(arguments.params))
+    for line in used.beside:
+        console.note(line)
+    headers = [_manifest(folder) for folder in used.folders]
+    shown = {folder.name: gallery.choose(folder, PICTURES) for folder in used.folders}
+    told = [name for name, header in zip(shown, headers, strict=True) if _tells(header, section)]
+    readable = [each for name in told for each in shown[name]]
     content = {
         "headers": headers,
         "flow": flow(headers),
         "shown": shown,
-        "reports": gallery.mixed_reports(everything, REPORTS),
+        "told": told,
+        "untold": [h["title"] for name, h in zip(shown, headers, strict=True) if name not in told],
+        "show_text": str(section.show_text).lower(),
+        "reports": gallery.mixed_reports(readable, REPORTS),
         "recipe": _json(arguments.model / "recipe.json")["recipe"],
         "loss": _loss(arguments.model / "dvclive" / "plots" / "metrics"),
         **_evaluation(arguments.evaluation),
@@ -62,6 +72,13 @@ def report(arguments: argparse.Namespace) -> None:
     page = _template().render(content)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(page, encoding="utf-8")
+
+
+def _tells(header: Mapping[str, Any], section: params.Report) -> bool:
+    """Tell whether the page shows the texts of a set."""
+    if section.show_text == "auto":
+        return not header["credentialed"]
+    return section.show_text
 
 
 def flow(headers: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[int]]]:

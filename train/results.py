@@ -58,8 +58,11 @@ def by_source(scored: Scored, section: Evaluate) -> dict[str, dict[str, Any]]:
     return {name: _measures(scored, truth, mine, section) for name, mine in parts.items()}
 
 
-def write(out: Path, scored: Scored, results: dict[str, dict[str, Any]]) -> None:
-    """Write metrics.json, auroc.csv and scores.csv."""
+def write(out: Path, scored: Scored, results: dict[str, dict[str, Any]], section: Evaluate) -> None:
+    """Write metrics.json, auroc.csv and scores.csv.
+
+    metrics.json also says by which rules it was measured: `counted`.
+    """
     out.mkdir(parents=True, exist_ok=True)
     pooled = {key: value for key, value in results[POOLED].items() if key != "rows"}
     sources = {
@@ -67,7 +70,13 @@ def write(out: Path, scored: Scored, results: dict[str, dict[str, Any]]) -> None
         for name, result in results.items()
         if name != POOLED
     }
-    text = json.dumps({**pooled, "sources": sources}, indent=2, sort_keys=True) + "\n"
+    counted = {
+        "uncertain": section.uncertain,
+        "unmentioned": section.unmentioned,
+        "views": ", ".join(section.views) or "all",
+    }
+    whole = {**pooled, "sources": sources, "counted": counted}
+    text = json.dumps(whole, indent=2, sort_keys=True) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
     rows = [{"source": name, **row} for name, result in results.items() for row in result["rows"]]
     header = ("source", "label", "auroc", "low", "high", "positives", "negatives")

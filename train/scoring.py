@@ -7,10 +7,10 @@ key as a hash. Scores are made as the images come by: a fusion's tokens are too 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,10 +18,10 @@ from train import console, models
 from train.batches import Batch, to_input
 from train.data import Loading, in_order
 from train.errors import ConfigError, key_hash
-from train.films import films
 from train.recipe import Recipe
 from train.sections import build
 from train.shards import Shard
+from train.views import Counts, shown, view
 from train.zeroshot import Score
 
 BATCH = 64
@@ -37,6 +37,7 @@ class Images:
     patients: tuple[str, ...]
     rows: tuple[dict[str, int], ...]
     scores: torch.Tensor
+    seen: Counts = field(default_factory=dict)  # of those read: source -> view -> images
 
 
 def load(folder: Path) -> tuple[Recipe, models.Towers]:
@@ -51,18 +52,6 @@ def load(folder: Path) -> tuple[Recipe, models.Towers]:
     models.load_weights(towers.model, folder / MODEL)
     towers.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     return chosen, towers
-
-
-def named(shards: Sequence[Shard], views: Sequence[str]) -> tuple[str, ...]:
-    """Return every label that the shards' images of the views (none: all) tell of, sorted."""
-    records = (film.record for shard in shards for film in films(shard))
-    rows = [row.get("labels") or {} for row in records if _shown(row, views)]
-    if not rows:
-        raise _none_of(views)
-    names = {name for row in rows for name in row}
-    if not names:
-        raise ConfigError("the shards hold no labels: there is nothing to evaluate against")
-    return tuple(sorted(names))
 
 
 @torch.no_grad()
@@ -83,7 +72,7 @@ def scored(
         task = bar.add_task("evaluating", total=sum(shard.samples for shard in shards))
         for source, batch in _batches(shards, loading, limit):
             pictures = to_input(batch.images[0].to(device), loading.recipe.image)
-            wanted = [i for i, row in enumerate(batch.records) if _shown(row, views)]
+            wanted = [i for i, row in enumerate(batch.records) if shown(row, views)]
             held.append((source, batch, wanted, score(pictures)[wanted].double().cpu()))
             bar.advance(task, len(batch))
     return _gathered(held, views)
@@ -100,16 +89,15 @@ def _batches(shards: Sequence[Shard], loading: Loading, limit: int) -> Iterable[
                 break
 
 
-def _shown(record: Any, views: Sequence[str]) -> bool:
-    return not views or record.get("view") in views
-
-
 def _gathered(
     held: Sequence[tuple[str, Batch, list[int], torch.Tensor]], views: Sequence[str]
 ) -> Images:
     taken = [(source, batch, i) for source, batch, wanted, _ in held for i in wanted]
     if not taken:
-        raise _none_of(views)
+        raise ConfigError(f"no image of the views {', '.join(views) or '(any)'} in these shards")
+    seen: dict[str, Counter[str]] = {}
+    for source, batch, *_ in held:
+        seen.setdefault(source, Counter()).update(map(view, batch.records))
     records = [batch.records[i] for _, batch, i in taken]
     sources = tuple(source for source, _, _ in taken)
     return Images(
@@ -121,8 +109,5 @@ def _gathered(
         ),
         rows=tuple(dict(row.get("labels") or {}) for row in records),
         scores=torch.cat([scores for *_, scores in held]),
+        seen=seen,
     )
-
-
-def _none_of(views: Sequence[str]) -> ConfigError:
-    return ConfigError(f"no image of the views {', '.join(views) or '(any)'} in these shards")

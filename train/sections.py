@@ -78,6 +78,12 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: expected keys and values")
         return dict(value)
+    if origin is typing.Literal:
+        known = typing.get_args(hint)
+        if not any(value == each and type(value) is type(each) for each in known):
+            names = ", ".join(str(each).lower() for each in known)
+            raise ConfigError(f"{where}: {value!r} is not one of {names}")
+        return value
     if isinstance(hint, types.UnionType):
         raise ConfigError(f"{where}: declared with a union, which no section may use")
     return _cast_scalar(hint, value, where)

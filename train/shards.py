@@ -63,16 +63,17 @@ def digest(shards: Sequence[Shard]) -> str:
 def _sets(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder of shards")
-    if _is_set(folder):
+    if is_set(folder):
         return [folder]
-    below = [path for path in sorted(folder.iterdir()) if path.name[0] != "." and _is_set(path)]
+    below = [path for path in sorted(folder.iterdir()) if path.name[0] != "." and is_set(path)]
     if not below:
         names = ", ".join(SPLITS)
         raise ConfigError(f"{folder}: no set of shards ({names}) in it or right below it")
     return below
 
 
-def _is_set(folder: Path) -> bool:
+def is_set(folder: Path) -> bool:
+    """Tell whether a folder is a set itself: it holds a split."""
     return any((folder / split).is_dir() for split in SPLITS)
 
 

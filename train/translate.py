@@ -29,13 +29,14 @@ from train.errors import ConfigError, DataError
 
 KEPT = 4  # batches of texts after which they are written: what a kill loses
 TORN = b'{"sha256": "'  # how a line begins that was not written to its end
+STOPPED = "what was translated is kept; started again, it goes on from there"
 Speak = Callable[[Sequence[str]], list[str]]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     arguments = _parser().parse_args(argv)
-    return console.guarded(lambda: run(arguments))
+    return console.guarded(lambda: run(arguments), STOPPED)
 
 
 def _parser() -> argparse.ArgumentParser:

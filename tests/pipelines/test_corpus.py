@@ -58,7 +58,6 @@ def run(folder: Path, work: Decoding, parts: int) -> dict[str, Any]:
     print("\n", told)
     assert not [name for name in told["outcomes"] if name.startswith("uncoded")], told
     assert told["memory"] < 1024, told
-    assert told["slowest"] < PATIENCE, told
     return told
 
 

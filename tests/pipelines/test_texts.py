@@ -241,3 +241,13 @@ def test_a_mention_at_the_start_of_its_sentence_has_a_start():
     assert [(m["finding"], m["start"], m["end"]) for m in sentence["mentions"]] == [
         ("pulmonary edema", 0, 5)
     ]
+
+
+def test_labels_that_contradict_themselves_are_counted_and_their_positive_is_said():
+    part = TextsOfPart(Told(REPORT), "", "", Texts(), wording.load(Texts()))  # type: ignore[arg-type]
+    counts: Counter[str] = Counter()
+    found = part.study(study({"Pneumonia": 1, "Lung Opacity": 0}), counts)
+    assert counts["note:labels.contradict"] == 1
+    assert all("opacity" not in text.lower() for text in found["prompts"])
+    part.study(study({"Pneumonia": 0, "Lung Opacity": 1}), counts)
+    assert counts["note:labels.contradict"] == 1

@@ -126,7 +126,6 @@ def test_an_epoch_goes_on_where_it_was_left(studies, mode, workers):
         assert shown([one]) == shown([other])
 
 
-@pytest.mark.timeout(60)
 def test_workers_live_on_after_a_process_whose_opencv_runs_threads(studies):
     cv2.setNumThreads(4)
     cv2.createCLAHE(2.0, (8, 8)).apply(np.zeros((1024, 1024), np.uint8))

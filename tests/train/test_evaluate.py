@@ -90,8 +90,8 @@ def model(source, tiny_recipe, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("model")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(out)
-        fit.main([str(tiny_recipe), "--shards", str(source), "--out", str(out), "--limit", "2"])
-    return out
+        fit.main([str(tiny_recipe), "--shards", str(source), "--out", "model", "--limit", "2"])
+    return out / "model"
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-from train import evaluate, fit, losses, models, recipe
+from train import checkpoints, evaluate, fit, losses, models, recipe
 from train.objectives import TERMS
 from train.steps import Steps
 
@@ -31,7 +31,19 @@ def _elsewhere(tmp_path, monkeypatch):
 
 
 def train(path: Path, source: Path, out: Path, *more: str) -> int:
-    return fit.main([str(path), "--shards", str(source), "--out", str(out), *more])
+    folders = ("--shards", str(source), "--out", str(out), "--state", f"{out}-state")
+    return fit.main([str(path), *folders, *more])
+
+
+@pytest.fixture
+def _checkpoints_stay(monkeypatch):
+    """A finished training drops its checkpoints; here they are what is looked at."""
+    monkeypatch.setattr(checkpoints, "drop", lambda place: None)
+
+
+def checkpoint(out: Path, kind: str) -> Path:
+    (found,) = Path(f"{out}-state").glob(f"checkpoints/*/{kind}")
+    return found
 
 
 def small(folder: Path, method: str, run: str = "accumulate: 1") -> Path:
@@ -46,7 +58,7 @@ def files(out: Path) -> dict[str, bytes]:
 
 
 def state(out: Path) -> dict[str, Any]:
-    return torch.load(out / "checkpoints/00000004.state", weights_only=True)
+    return torch.load(checkpoint(out, "00000004.state"), weights_only=True)
 
 
 def test_there_is_a_small_version_of_every_published_method():
@@ -63,6 +75,7 @@ def test_there_is_a_small_version_of_every_published_method():
         )
 
 
+@pytest.mark.usefixtures("_checkpoints_stay")
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_training_goes_on_to_the_same_bytes(method, source, tmp_path, monkeypatch):
     path = small(tmp_path, method, "average: 0.5")
@@ -75,8 +88,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(method, source, tmp_path, m
         return step(self, number, batches, rate)
 
     monkeypatch.setattr(Steps, "step", dies)
-    with pytest.raises(KeyboardInterrupt):
-        train(path, source, tmp_path / "killed")
+    assert train(path, source, tmp_path / "killed") == 130
     monkeypatch.setattr(Steps, "step", step)
     assert train(path, source, tmp_path / "killed", "--resume") == 0
     assert files(tmp_path / "whole") == files(tmp_path / "killed")
@@ -86,9 +98,10 @@ def test_a_killed_training_goes_on_to_the_same_bytes(method, source, tmp_path, m
     assert one["places"] == other["places"]
 
 
+@pytest.mark.usefixtures("_checkpoints_stay")
 def test_the_queue_and_its_tower_are_in_the_checkpoint_and_the_queue_is_filled(source, tmp_path):
     assert train(small(tmp_path, "mococlip_tiny"), source, tmp_path / "out") == 0
-    held = load_file(tmp_path / "out/checkpoints/00000004.safetensors")
+    held = load_file(checkpoint(tmp_path / "out", "00000004.safetensors"))
     assert int(held["momentum.filled"]) == 20
     assert int(held["momentum.place"]) == 4 * 8 % 20
     lengths = held["momentum.rows"].norm(dim=1)
@@ -101,11 +114,12 @@ def test_the_queue_and_its_tower_are_in_the_checkpoint_and_the_queue_is_filled(s
     assert not any(name.startswith("momentum") for name in model)
 
 
+@pytest.mark.usefixtures("_checkpoints_stay")
 def test_the_average_is_what_is_kept(source, tmp_path):
     path = small(tmp_path, "chexzero_tiny", "average: 0.5")
     assert train(path, source, tmp_path / "out") == 0
-    last = load_file(tmp_path / "out/checkpoints/00000004.safetensors")
-    kept = load_file(tmp_path / "out/checkpoints/best.safetensors")
+    last = load_file(checkpoint(tmp_path / "out", "00000004.safetensors"))
+    kept = load_file(tmp_path / "out/model.safetensors")
     assert set(kept) == {name.removeprefix("model.") for name in last}
     assert not torch.equal(kept["visual.proj"], last["model.visual.proj"])
 

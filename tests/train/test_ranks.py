@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -107,7 +109,7 @@ def test_torchrun_trains_and_goes_on(tmp_path):
     source = write_source(tmp_path, "mock", {"train": (12, 12), "validate": (6, 6)})
     (tmp_path / "small.yaml").write_text(
         "base: mococlip_tiny\nmodel: {name: cxr-tiny-vit}\nloss: {queue: 20}\n"
-        "run: {batch_size: 4, steps: 4, validate_every: 2, shuffle: 4}\n"
+        "run: {batch_size: 4, steps: 30, validate_every: 2, shuffle: 4}\n"
     )
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
@@ -117,10 +119,18 @@ def test_torchrun_trains_and_goes_on(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     root = Path(__file__).parents[2]
     environment["PYTHONPATH"] = str(root)
-    for more in ([], ["--resume"]):
-        done = subprocess.run(
-            [*command, *more], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-    assert "4 of them before" in done.stdout
+    place = {"cwd": tmp_path, "env": environment}
+    killed = subprocess.Popen(command, **place)  # type: ignore[call-overload]
+    while not list((tmp_path / ".cxr/checkpoints").glob("*/*.json")):
+        assert killed.poll() is None, "it ended before its first checkpoint"
+        time.sleep(0.01)
+    ranks = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+    for pid in (killed.pid, *map(int, ranks)):  # what started them first, or it tells them to end
+        os.kill(pid, signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "out").exists()
+    done = subprocess.run([*command, "--resume"], **place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "of them before" in done.stdout
     assert (tmp_path / "out/model.safetensors").is_file()
+    assert not list((tmp_path / ".cxr/checkpoints").glob("*/*.json"))
