@@ -103,7 +103,8 @@ def _at(where: str, name: str) -> str:
 
 def _unknown(name: str, among: Collection[str], where: str, what: str) -> str:
     meant = nearest(name, among)
-    return f"{where.removesuffix(':')}: unknown {what} {name!r}{meant}; known: {', '.join(among) or 'none'}"
+    listed = ", ".join(among) or "none"
+    return f"{where.removesuffix(':')}: unknown {what} {name!r}{meant}; known: {listed}"
 
 
 def nearest(name: str, among: Collection[str]) -> str:
@@ -170,11 +171,13 @@ def _leaf(hint: Any, found: Any, where: str, faults: list[str], *, secret: bool)
         return _adapter(hint).validate_python(found)
     except ValidationError as error:
         for each in error.errors(include_url=False):
-            place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in each["loc"])
+            # a pair that lacks its second value is wrong as a whole
+            loc = each["loc"][:-1] if each["type"] == "missing" else each["loc"]
+            place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc)
             if each["type"] == "value_error":
                 said = each["msg"].removeprefix("Value error, ")
             else:
-                wanted = expected(_inner(hint, each["loc"]))
+                wanted = expected(_inner(hint, loc))
                 said = f"expected {wanted}, found {_found(each['input'], secret=secret)}"
                 said += _remedy(hint, each, secret=secret)
             faults.append(f"{where}{place.removesuffix('.[key]')}: {said}")

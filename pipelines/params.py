@@ -216,7 +216,7 @@ def load(path: Path | None) -> Params:
     if path is None:
         path = Path("params.yaml")
         if not path.exists():
-            return Params({})
+            return Params({}, "the defaults")
     try:
         content = plain_yaml.read(path, SECRET)
     except SettingsError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp.prompts import Bank, own_bank
-from train import console, params
+from train import agreement, console, params
 from train.data import Loading
 from train.errors import ConfigError
 from train.fit import default_params, natural, use_threads
@@ -34,6 +34,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate as the arguments say, and write everything under `--out`."""
     use_threads(arguments.threads)
     section = params.read(arguments.params, "evaluate", Evaluate)
+    agreement.check(arguments.shards, arguments.params)
     shards = list_shards(arguments.shards, arguments.split)
     if not shards:
         raise ConfigError(f"no shards in the {arguments.split} split of the given folders")

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from train import checkpoints, console, dry, models, params, recipe, texts
+from train import agreement, checkpoints, console, dry, models, params, recipe, texts
 from train.curves import Curves
 from train.dry import samples
 from train.errors import ConfigError
@@ -80,6 +80,7 @@ def use_threads(threads: int) -> None:
 
 def _job(arguments: argparse.Namespace) -> tuple[Job, str]:
     section = params.read(arguments.params, "train", params.Train)
+    agreement.check(arguments.shards, arguments.params)
     chosen = recipe.load(arguments.recipe, section.overrides)
     job = Job(
         recipe=chosen,
