@@ -105,6 +105,8 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(
     r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
+# numbers to YAML 1.2 alone: 0o17, and with underscores anywhere
+_NEARLY = re.compile(r"0o[0-7_]+|0x[0-9a-fA-F_]+|[-+.0-9]*_[-+.0-9_]*([eE][-+0-9_]*)?")
 _NUMBER = re.compile(r"([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eE]([-+]?)([0-9]+))?")
 
 
@@ -133,7 +135,7 @@ def _ambiguous(node: yaml.ScalarNode) -> str:
         mantissa = number[1] if "." in number[1] else f"{number[1]}.0"
         written = f"{mantissa}e{number[2] or '+'}{number[3]}"
         return f"is a text to some readers and a number to others: write {written}"
-    if tag == "str" and re.fullmatch(r"0o[0-7]+", text):
+    if tag == "str" and _NEARLY.fullmatch(text):
         return "is a text to some readers and a number to others: quote it, or write decimal digits"
     return ""
 

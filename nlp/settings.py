@@ -36,6 +36,8 @@ from pydantic.fields import FieldInfo
 from nlp.plain_yaml import SHOWN, SettingsError
 
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+RENAMED = {"size": "side"}  # what a file of version 0.2 says
+
 T = TypeVar("T")
 
 
@@ -109,6 +111,8 @@ def _unknown(name: str, among: Collection[str], where: str, what: str) -> str:
 
 def nearest(name: str, among: Collection[str]) -> str:
     """Return ", did you mean 'x'?" for the known name that is most like this one, else ""."""
+    if RENAMED.get(name) in among:
+        return f" (did you mean {RENAMED[name]}?)"
     lowered = {each.lower(): each for each in among}
     found = difflib.get_close_matches(name.lower(), lowered, n=1)
     return f" (did you mean {lowered[found[0]]}?)" if found else ""

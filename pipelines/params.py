@@ -196,13 +196,16 @@ class Params:
             where, found = f"{self.path}: sources", self.content.get("sources")
             of_sources = settings.value(Mapping[str, Any], {} if found is None else found, where)
             settings.known(of_sources, kinds, where, "collection")
-            plain_yaml.hashed(self.content, self.path)
         except SettingsError as error:
             raise ConfigError(str(error)) from None
         for name in of_sources:
             sources.reader(name, self.collection(name).reader, self.path)
         for name, kind in (("scan", Scan), ("texts", Texts), ("shards", Shards)):
             self.section(name, kind)
+        try:
+            plain_yaml.hashed(self.content, self.path)
+        except SettingsError as error:
+            raise ConfigError(str(error)) from None
 
 
 Chosen = Annotated[Several[str], Field(min_length=1)]

@@ -92,7 +92,7 @@ class Again:
     scan: Path
     texts: Path
     settings: Params
-    compared: bool = True  # whether the parameters are those of these very sets
+    compared: bool = False  # whether the parameters are those of these very sets
 
     def tasks(self, a_set: Declared) -> list[Task]:
         """Return the work on one set. Raises ConfigError where it was made of something else."""
