@@ -10,16 +10,14 @@ and times alone; then nothing is read and nothing is written.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines import (
+    agreement,
     commands,
-    epochs,
     faults,
-    fingerprints,
     flow,
     ids,
     official,
@@ -46,11 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = params.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("scan", params.Scan)
-    source = reader(flags.source, collection.reader)
+    source = reader(flags.source, collection.reader, settings.path)
     root = paths.root(flags.root or collection.root)
     naming = ids.Ids(source.name, ids.salt(section.salt), collection.ids == "salted")
     naming.check()
-    recorded = _parameters(source, collection, section, naming)
+    recorded = agreement.of_scan(source, collection, section, naming.salt)
     commands.own_folder(flags.out, HEADER, source.name)
     glance = Glance.take(root, recorded, flags.out / HEADER, flags.state)
     if glance.unchanged():
@@ -67,26 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = commands.parser("scan", "Look through a raw tree and write the inventory of it.")
     commands.folders(parser, out="the inventory")
     return parser
-
-
-def _parameters(
-    source: Source, collection: params.Collection, section: params.Scan, naming: ids.Ids
-) -> dict[str, Any]:
-    """Return all that decides the inventory's bytes beside the tree itself; no root, no host."""
-    return {
-        "epoch": epochs.SCAN,
-        "format": epochs.FORMAT,
-        "source": source.name,
-        "reader": dataclasses.asdict(source),  # type: ignore[call-overload]
-        "parts": dict(collection.parts),
-        "missing": collection.missing,
-        "digests": collection.digests,
-        "max_rejects": collection.max_rejects,
-        "links": collection.links,
-        "ids": collection.ids,
-        # the salt itself is a secret: a digest tells whether it changed
-        "scan": dataclasses.asdict(section) | {"salt": fingerprints.of(naming.salt)},
-    }
 
 
 def _scan(

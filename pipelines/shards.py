@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import (
+    agreement,
     commands,
     faults,
     flow,
@@ -99,6 +100,8 @@ def _job(flags: argparse.Namespace, beam_flags: Sequence[str]) -> Job:
     texts = storage.read_header(flags.texts, "texts.json", "texts")
     commands.same_source(inventory, flags.source, flags.scan)
     commands.same_source(texts, flags.source, flags.texts)
+    agreement.inventory(inventory, flags.scan, settings)
+    agreement.texts(texts, flags.texts, settings, flags.scan, inventory)
     root = paths.root(flags.root or settings.collection(flags.source).root)
     work = ShardOfPart(
         originals=Originals(

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines import (
+    agreement,
     commands,
     counting,
     epochs,
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = wording.load(section)
     inventory = storage.read_header(flags.scan, "inventory.json", "scan")
     commands.same_source(inventory, flags.source, flags.scan)
+    agreement.inventory(inventory, flags.scan, settings)
     commands.own_folder(flags.out, HEADER, flags.source)
+    made_of = agreement.of_inventory(flags.scan, inventory)
     root = paths.root(flags.root or collection.root)
     names = parts.names(flags.source, inventory["parts"])
     source = reader(flags.source, inventory["reader"])
@@ -65,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unused = len(words.rules) - totals["note:report.cut_by_rule"]
         totals.update({"note:exceptions.unused": unused} if unused else {})
         counts = counting.counts(totals, rejects)
-        header = _header(counts, rejects, inventory, section, words.digest)
+        header = _header(counts, rejects, inventory, section, words)
+        header["inventory"] = made_of
         storage.write_records(staging / "rejects.jsonl", rejects)
         storage.write_json(staging / "counts.json", counts)
         storage.write_lines(
@@ -94,12 +98,13 @@ def _header(
     rejects: Sequence[dict[str, Any]],
     inventory: dict[str, Any],
     section: params.Texts,
-    digest: str,
+    words: wording.Wording,
 ) -> dict[str, Any]:
     lost = flow.dropped(rejects)
     return {
         "epoch": epochs.TEXTS,
-        "wording": digest,
+        "wording": words.digest,
+        "files": dict(words.files),
         "source": inventory["source"],
         "texts": section.text_parameters(),
         "studies": counts["studies"],

@@ -28,10 +28,11 @@ SHOWN = 20  # breaches in the table for people
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags = _parser().parse_args(arguments)
+    settings = params.load(flags.params)  # a mistake in it is told, whether it is needed or not
     found = list(manifest.sets(flags.shards))
     if not found:
         raise ConfigError(f"no {manifest.NAME} in {flags.shards} or in the folders right below it")
-    again = _again(flags)
+    again = _again(flags, settings)
     result = check(found, deep=flags.deep, workers=flags.workers, again=again)
     if flags.json:
         sys.stdout.write(json.dumps(result, indent=1, sort_keys=True) + "\n")
@@ -72,13 +73,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _again(flags: argparse.Namespace) -> Again | None:
+def _again(flags: argparse.Namespace, settings: params.Params) -> Again | None:
     if flags.rederive < 1:
         return None
     if not (flags.scan and flags.texts):
         raise ConfigError("--rederive wants --scan and --texts: what the shards were made of")
-    settings = params.load(flags.params)
-    return Again(flags.rederive, flags.seed, flags.root or "", flags.scan, flags.texts, settings)
+    # with every folder named and no parameters, the sets may be from anywhere
+    compared = bool(settings.content) and (flags.params is not None or not flags.root)
+    root = flags.root or ""
+    return Again(flags.rederive, flags.seed, root, flags.scan, flags.texts, settings, compared)
 
 
 def _show(result: dict[str, Any], *, remade: bool) -> None:

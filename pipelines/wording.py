@@ -14,10 +14,12 @@ from pathlib import Path
 from nlp import cutrules, lexicon, models, prompts
 from nlp.cutrules import CutRule
 from nlp.prompts import Bank
-from pipelines import translations
+from pipelines import storage, translations
 from pipelines.faults import ConfigError
 from pipelines.params import Texts
 from pipelines.translations import Translations
+
+KEYS = "texts.exceptions, texts.bank, texts.translations"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Wording:
     """
 
     digest: str
+    files: Mapping[str, str] = field(default_factory=dict)  # `files`
     bank: Bank | None = None
     rules: Mapping[str, CutRule] = field(default_factory=dict)
     translations: Translations | None = None
@@ -36,19 +39,36 @@ class Wording:
 
 def load(texts: Texts) -> Wording:
     """Return what `texts` names. Raises ConfigError with the fix where a thing cannot be read."""
-    parts = [lexicon.digest()]
+    found = files(texts)
+    parts = [found["lexicon"], *(f"{key} {found[key]}" for key in ("bank", "model") if found[key])]
     try:
-        if texts.bank:
-            parts.append("bank " + hashlib.sha256(Path(texts.bank).read_bytes()).hexdigest())
-        if texts.model:
-            parts.append("model " + models.identity(texts.model))
         bank = prompts.own_bank(texts.bank) if texts.bank else None
         rules = cutrules.load(Path(texts.exceptions)) if texts.exceptions else {}
         said = translations.load(texts.translations) if texts.translations else None
     except FileNotFoundError as error:
-        keys = "texts.exceptions, texts.bank, texts.translations"
-        raise ConfigError(f"no file at {error.filename} ({keys})") from None
+        raise ConfigError(f"no file at {error.filename} ({KEYS})") from None
     except ValueError as error:
         raise ConfigError(f"texts: {error}") from None
     digest = parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return Wording(digest, bank, rules, said)
+    return Wording(digest, found, bank, rules, said)
+
+
+def files(texts: Texts) -> dict[str, str]:
+    """Return the digests of the lexicon and of all that `texts` names; "" for what it does not.
+
+    Raises ConfigError where a thing cannot be read.
+    """
+    try:
+        return {
+            "lexicon": lexicon.digest(),
+            "model": models.identity(texts.model) if texts.model else "",
+            **{key: _digest(getattr(texts, key)) for key in ("bank", "exceptions", "translations")},
+        }
+    except FileNotFoundError as error:
+        raise ConfigError(f"no file at {error.filename} ({KEYS})") from None
+    except ValueError as error:
+        raise ConfigError(f"texts: {error}") from None
+
+
+def _digest(path: str) -> str:
+    return storage.sha256(Path(path)) if path else ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp.prompts import Bank, own_bank
-from train import console, params, views
+from train import agreement, console, params, views
 from train.chosen import choose, collections
 from train.data import Loading
 from train.errors import ConfigError
@@ -39,6 +39,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate as the arguments say, and write everything under `--out`."""
     use_threads(arguments.threads)
     section = params.read(arguments.params, "evaluate", Evaluate)
+    agreement.check(arguments.shards, arguments.params)
     used = choose(arguments.shards, collections(arguments.params))
     for line in used.beside:
         console.note(line)

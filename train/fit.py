@@ -25,7 +25,18 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from train import checkpoints, console, dry, models, params, placing, recipe, texts, views
+from train import (
+    agreement,
+    checkpoints,
+    console,
+    dry,
+    models,
+    params,
+    placing,
+    recipe,
+    texts,
+    views,
+)
 from train.chosen import choose, collections
 from train.curves import Curves
 from train.dry import samples
@@ -124,6 +135,7 @@ def use_threads(threads: int) -> None:
 def _job(arguments: argparse.Namespace) -> tuple[Job, str, tuple[str, ...]]:
     """Return the job, its pretrained weights, and what is told of the sets that are not used."""
     section = params.read(arguments.params, "train", params.Train)
+    agreement.check(arguments.shards, arguments.params)
     wanted = recipe.load(arguments.recipe, section.overrides)
     used = choose(arguments.shards, collections(arguments.params))
     job = Job(

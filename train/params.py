@@ -1,60 +1,71 @@
-"""`params.yaml` comes in, its sections `train`, `evaluate`, `report` go out as frozen dataclasses.
+"""`params.yaml` comes in, the sections of this room go out as frozen dataclasses.
 
 What a section may hold is what its class declares; the defaults are the ones the commands run with
-when no params file is given.
+when no params file is given. A file is checked as a whole: a misspelt section or key fails in every
+command, also in one that does not use it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from train.errors import ConfigError
-from train.sections import build, read_yaml
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
+
+from nlp.settings import STRICT, Several
+from train import recipe
+from train.recipe import View
+from train.sections import build, check, known, read_yaml
 
 T = TypeVar("T")
 
-UNCERTAIN = ("exclude", "positive", "negative")
-UNMENTIONED = ("negative", "exclude")
-RESAMPLED = ("patient", "image")
+# All sections of params.yaml: those of the other room are its own to check. pipelines.params has
+# the same names.
+SECTIONS = ("collections", "sources", "scan", "texts", "shards", "train", "evaluate", "report")
+SECRET = ("scan",)  # what stands here never comes into a message: the salt, under any name
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
-@dataclass(frozen=True, slots=True)
+def _named(name: str) -> str:
+    if "/" not in name and not name.endswith((".yaml", ".yml")):
+        known([name], recipe.names(), "not a path, and", "recipe")
+    return name
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Train:
     """Section `train`: which recipe, which seed, and what to change in the recipe."""
 
-    recipe: str = "chexzero_tiny"  # a name in train/recipes or a path; the stage passes it on
-    seed: int = 0  # of the weights, the order and every random choice about a sample
-    overrides: Mapping[str, Any] = field(default_factory=dict)  # e.g. {optim: {lr: 0.0005}}
+    # a name in train/recipes or a path to a .yaml; the stage passes it on
+    recipe: Annotated[str, AfterValidator(_named)] = "chexzero_tiny"
+    seed: Seed = 0  # of the weights, the order and every random choice about a sample
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # e.g. {optim: {lr: 5.0e-4}}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Evaluate:
     """Section `evaluate`: which labels, how a row becomes 1 or 0, how intervals come."""
 
-    labels: tuple[str, ...] = ()  # display names; empty: every label that a source names
-    bank: str = "frames"  # the prompt bank of nlp.prompts.zero_shot
+    labels: Several[str] = ()  # display names; empty: every label that a source names
+    # the prompt bank of nlp.prompts.zero_shot
+    bank: Literal["pair", "there_is", "direct", "frames", "products"] = "frames"
     prompts: str = ""  # a YAML file of frames and names in place of our own, as texts.bank
-    uncertain: str = "exclude"  # -1: exclude | positive | negative
-    unmentioned: str = "negative"  # no key: negative | exclude
-    views: tuple[str, ...] = ()  # e.g. [frontal]; empty: every image
-    min_positives: int = 1  # a label with fewer positives or negatives is listed, not measured
-    resamples: int = 1000  # bootstrap resamples behind an interval; 0: no intervals
-    resample_by: str = "patient"  # patient | image: what is drawn with replacement
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _one_of("uncertain", self.uncertain, UNCERTAIN)
-        _one_of("unmentioned", self.unmentioned, UNMENTIONED)
-        _one_of("resample_by", self.resample_by, RESAMPLED)
-        for name, least in (("resamples", 0), ("min_positives", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}: {getattr(self, name)} is below {least}")
+    uncertain: Literal["exclude", "positive", "negative"] = "exclude"  # -1
+    unmentioned: Literal["negative", "exclude"] = "negative"  # no key
+    views: Several[View] = ()  # e.g. [frontal]; empty: every image
+    # a label with fewer positives or negatives is listed, not measured
+    min_positives: Annotated[int, Field(ge=1)] = 1
+    # bootstrap resamples behind an interval; 0: no intervals
+    resamples: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    resample_by: Literal["patient", "image"] = "patient"  # what is drawn with replacement
+    seed: Seed = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Report:
     """Section `report`: what the page shows."""
 
@@ -62,18 +73,20 @@ class Report:
     show_text: Literal["auto", True, False] = "auto"
 
 
+# The sections of this room; a new one is a line here, and its class.
+OWN: Mapping[str, type] = {"train": Train, "evaluate": Evaluate, "report": Report}
+
+
 def read(path: Path | None, section: str, cls: type[T]) -> T:
     """Return one section of a params file; the class's defaults where there is no file.
 
     A file without the section gives the defaults too: a section is optional, an unknown key in it
-    is not.
+    is not. Raises ConfigError for what is wrong in any section of this room.
     """
     if path is None:
         return cls()
-    values = read_yaml(path).get(section) or {}
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{path}: {section}: expected keys and values")
-    return build(cls, values, f"{path}: {section}")
+    content = whole(path)
+    return build(cls, _said(content, section), f"{path}: {section}")
 
 
 def default() -> Path | None:
@@ -82,6 +95,20 @@ def default() -> Path | None:
     return path if path.is_file() else None
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ConfigError(f"{name}: {value!r} is not one of {', '.join(known)}")
+def whole(path: Path) -> dict[str, Any]:
+    """Return what a params file says. Raises ConfigError for anything wrong in this room's part."""
+    content = read_yaml(path, SECRET)
+    known(content, SECTIONS, str(path), "section")
+    for name, cls in OWN.items():
+        build(cls, _said(content, name), f"{path}: {name}")
+    overrides = (_said(content, "train") or {}).get("overrides")
+    check(recipe.Recipe, overrides, f"{path}: train.overrides")
+    return content
+
+
+def _said(content: Mapping[str, Any], section: str) -> Any:
+    """Return what the file says of a section; `overrides:` with nothing below says nothing."""
+    values = content.get(section)
+    if isinstance(values, Mapping) and values.get("overrides", {}) is None:
+        return {**values, "overrides": {}}
+    return values

@@ -8,79 +8,110 @@ method and its small version for CPUs cannot drift apart.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
+
+from nlp import settings
+from nlp.settings import STRICT, Pair, Several
 from train.errors import ConfigError
-from train.recipe_method import Loss, Model, Optim, Run, check, one_of, within
+from train.policies import parse
+from train.recipe_method import Loss, Model, Optim, Run, Share, check
 from train.sections import build, merge, read_yaml
+from train.sections import check as check_part
 
 RECIPES = Path(__file__).with_name("recipes")
-FITS = ("pad", "shortest")
-UNITS = ("image", "study")
-UNCERTAIN = ("abnormal", "normal")
+
+View = Literal["frontal", "lateral", "other", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"{pair[0]} is above {pair[1]}: the smaller one comes first")
+    return pair
+
+
+Range = Annotated[Pair[Annotated[float, Field(ge=0.01, le=4)]], AfterValidator(_ordered)]
+
+
+def _policy(name: str) -> str:
+    parse(name)  # a misspelt policy fails with the known ones
+    return name
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Augment:
     """What a training picture goes through once it is cut out, in this order; torchvision's own."""
 
-    flip: float = 0.0  # probability of a mirror image; the text's left and right stay as they are
-    turn: float = 0.0  # degrees, either way
-    move: float = 0.0  # up to this fraction of the side, either way
-    zoom: tuple[float, float] = (1.0, 1.0)  # from .. to
-    clahe: float = 0.0  # probability of a local equalisation, contrast limited at 4
-    brightness: float = 0.0  # a factor within 1 - this .. 1 + this
-    contrast: float = 0.0
+    flip: Share = 0.0  # probability of a mirror image; the text's left and right stay as they are
+    turn: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees, either way
+    move: Share = 0.0  # up to this fraction of the side, either way
+    zoom: Range = (1.0, 1.0)  # from .. to
+    clahe: Share = 0.0  # probability of a local equalisation, contrast limited at 4
+    brightness: Share = 0.0  # a factor within 1 - this .. 1 + this
+    contrast: Share = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Pictures:
     """How a stored picture becomes the model's square, and how it varies while training."""
 
-    views: tuple[str, ...] = ()  # e.g. [frontal]: what is trained on; empty: every film. An epoch's
-    # length is counted before they are left out, as only a film's record tells its view
-    pictures: int = 1  # of a pair while training; 2: two films of a study (data.unit: study) where
+    # e.g. [frontal]: what is trained on; empty: every film. An epoch's length is counted before
+    # they are left out, as only a film's record tells its view
+    views: Several[View] = ()
+    # of a pair while training; 2: two films of a study (data.unit: study) where
     # there are two, else the same film drawn twice
-    fit: str = "pad"  # pad: the whole picture on black; shortest: the middle square
-    mean: float = 0.5  # of grey levels on 0..1
-    std: float = 0.25
-    part: float = 1.0  # the fraction of the square's side that is shown: its middle in evaluation,
+    pictures: Annotated[int, Field(ge=1, le=2)] = 1
+    # pad: the whole picture on black; shortest: the middle square
+    fit: Literal["pad", "shortest"] = "pad"
+    mean: Share = 0.5  # of grey levels on 0..1
+    std: Annotated[float, Field(gt=0, le=1)] = 0.25
+    # the fraction of the square's side that is shown: its middle in evaluation,
     # anywhere in training (a random crop after padding)
-    area: tuple[float, float] = (1.0, 1.0)  # instead, in training, any rectangle with from .. to
-    # this fraction of the picture's area (torchvision's RandomResizedCrop); (1, 1): none
-    crop: float = 0.0  # the square's side shrinks by up to this fraction
-    shift: float = 0.0  # and its centre moves by up to this fraction of the side
+    part: Annotated[float, Field(ge=0.1, le=1)] = 1.0
+    # instead, in training, any rectangle with from .. to this fraction of the picture's area
+    # (torchvision's RandomResizedCrop); (1, 1): none
+    area: Range = (1.0, 1.0)
+    # the square's side shrinks by up to this fraction
+    crop: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    # and its centre moves by up to this fraction of the side
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     augment: Augment = field(default_factory=Augment)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Texts:
     """What a picture is paired with: the first policy with words, else the shard's caption."""
 
-    policies: tuple[str, ...] = ("impression", "findings")
-    texts: int = 1  # of a pair while training; 2: two independent draws
-    translated: float = 0.0  # probability of a section's back-translation, where the shard has one
-    uncertain: str = "abnormal"  # what a sentence counts as that is not sure: abnormal | normal
+    policies: Several[Annotated[str, AfterValidator(_policy)]] = ("impression", "findings")
+    # of a pair while training; 2: two independent draws
+    texts: Annotated[int, Field(ge=1, le=2)] = 1
+    translated: Share = 0.0  # probability of a section's back-translation, where the shard has one
+    # what a sentence counts as that is not sure
+    uncertain: Literal["abnormal", "normal"] = "abnormal"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Data:
     """What a pair is, and how often the sources and their shards are passed through."""
 
-    unit: str = "image"  # image: every film is a pair | study: all films of a study are one
+    # image: every film is a pair; study: all films of a study are one
+    unit: Literal["image", "study"] = "image"
     apart: bool = False  # no two films of one study in a batch
     resampled: bool = False  # shards are drawn with replacement: epochs of equal length anywhere
-    weights: Mapping[str, float] = field(default_factory=dict)  # how often a source's samples are
-    # shown in an epoch: {mimic: 1, nih: 0.5, openi: 4}; 1 where none is given, 0 leaves it out
+    # how often a source's samples are shown in an epoch: {mimic: 1, nih: 0.5, openi: 4}; 1 where
+    # none is given, 0 leaves it out
+    weights: Mapping[str, Annotated[float, Field(ge=0, le=1000)]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Recipe:
     """One method: towers, pictures, texts, loss, optimiser and budget."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     model: Model = field(default_factory=Model)
     image: Pictures = field(default_factory=Pictures)
     text: Texts = field(default_factory=Texts)
@@ -90,14 +121,6 @@ class Recipe:
     run: Run = field(default_factory=Run)
 
     def __post_init__(self) -> None:
-        one_of("image.fit", self.image.fit, FITS)
-        _check_pictures(self.image)
-        one_of("text.uncertain", self.text.uncertain, UNCERTAIN)
-        within("text.texts", self.text.texts, 1, 2)
-        within("text.translated", self.text.translated, 0, 1)
-        one_of("data.unit", self.data.unit, UNITS)
-        for source, weight in self.data.weights.items():
-            within(f"data.weights.{source}", weight, 0, 1000)
         check(self.model, self.loss, self.run, self.image.pictures, self.text.texts)
 
 
@@ -111,8 +134,11 @@ def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -
     values: dict[str, Any] = {}
     for _, part in _chain(path, ()):
         values = merge(values, part)
-    values = merge(values, overrides or {})
-    return build(Recipe, {"name": path.stem, **values}, f"recipe {path.stem}")
+    where = f"recipe {path.stem}"
+    if overrides:
+        check_part(Recipe, overrides, f"{where}: overrides")
+        values = merge(values, overrides)
+    return build(Recipe, {"name": path.stem, **values}, f"{where}:")
 
 
 def find(name_or_path: str | Path) -> Path:
@@ -122,8 +148,9 @@ def find(name_or_path: str | Path) -> Path:
     path = Path(text) if is_path else RECIPES / f"{text}.yaml"
     if path.is_file():
         return path
+    meant = "" if is_path else settings.nearest(text, names())
     raise ConfigError(
-        f"no recipe {text!r}; there are: {', '.join(names())}, or give a path to a .yaml"
+        f"no recipe {text!r}{meant}; there are: {', '.join(names())}, or give a path to a .yaml"
     )
 
 
@@ -146,11 +173,10 @@ def _chain(path: Path, above: tuple[Path, ...]) -> list[tuple[Path, dict[str, An
         raise ConfigError(f"recipe {path.stem}: is its own base")
     values = read_yaml(path)
     bases = values.pop("base", [])
-    below = [
-        each
-        for base in ([bases] if isinstance(bases, str) else bases)
-        for each in _chain(_beside(path, base), (*above, path))
-    ]
+    named = [bases] if isinstance(bases, str) else bases
+    if not isinstance(named, list) or not all(isinstance(base, str) for base in named):
+        raise ConfigError(f"{path}: base: expected a recipe's name, or a list of names")
+    below = [each for base in named for each in _chain(_beside(path, base), (*above, path))]
     return [*below, (path, values)]
 
 
@@ -158,17 +184,3 @@ def _beside(path: Path, base: str) -> Path:
     """Return a base's file; one beside the recipe comes first: a copy finds its base's copy."""
     found = path.parent / f"{base}.yaml"
     return found if found.is_file() else find(base)
-
-
-def _check_pictures(image: Pictures) -> None:
-    within("image.pictures", image.pictures, 1, 2)
-    within("image.part", image.part, 0.1, 1)
-    within("image.crop", image.crop, 0, 0.9)
-    within("image.shift", image.shift, 0, 0.5)
-    augment = image.augment
-    for name in ("flip", "move", "clahe", "brightness", "contrast"):
-        within(f"image.augment.{name}", getattr(augment, name), 0, 1)
-    within("image.augment.turn", augment.turn, 0, 180)
-    for name, (low, high) in (("area", image.area), ("augment.zoom", augment.zoom)):
-        within(f"image.{name}", low, 0.01, high)
-        within(f"image.{name}", high, low, 4)

@@ -6,143 +6,124 @@ fails where the section is made, with its name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
+from typing import Annotated, Literal
 
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from nlp.settings import STRICT, Pair
 from train.errors import ConfigError
 
-OPTIMISERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("constant", "cosine", "cosine_squared")
-DECAYS = ("matrices", "all")
-FORMS = ("bce", "softce")
-PRECISIONS = ("no", "bf16", "fp16")
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Temperature = Annotated[float, Field(ge=1e-3, le=1)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Fusing:
     """The cross-attention between images and texts (train.fusion); the defaults are CARZero's."""
 
-    layers: int = 0  # 0: none, images and texts are compared by their cosine; CARZero: 4
-    heads: int = 4
-    width: int = 768
-    hidden: int = 1024
-    dropout: float = 0.1
+    layers: Count = 0  # 0: none, images and texts are compared by their cosine; CARZero: 4
+    heads: Positive = 4
+    width: Positive = 768
+    hidden: Annotated[int, Field(ge=4)] = 1024
+    dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.1
 
     def __post_init__(self) -> None:
-        within("layers", self.layers, 0)
-        within("heads", self.heads, 1)
-        within("dropout", self.dropout, 0, 0.9)
-        if self.width < 1 or self.width % self.heads:
+        if self.width % self.heads:
             raise ConfigError(f"width: {self.width} is no multiple of heads: {self.heads}")
-        within("hidden", self.hidden, 4)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Model:
     """Which towers: a model that open_clip knows (ours are in train/models), and its weights."""
 
-    name: str = "ViT-B-32"
+    name: Annotated[str, Field(min_length=1)] = "ViT-B-32"
     pretrained: str = ""  # both towers: an open_clip tag, a local checkpoint, or "" for random
     image: str = ""  # the image tower alone: a local checkpoint of it, or timm (its own weights)
     text: str = ""  # a Hugging Face text model instead of the configured one: a name or a folder
     text_weights: bool = True  # a Hugging Face text model comes with its own; false: random
-    init_scale: float = 0.07  # the softmax temperature the training starts from
+    init_scale: Temperature = 0.07  # the softmax temperature the training starts from
     bias: bool = False  # a learnt number added to all logits, from -10: off_diagonal's bce needs it
     fusion: Fusing = field(default_factory=Fusing)
 
-    def __post_init__(self) -> None:
-        within("init_scale", self.init_scale, 1e-3, 1)
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Weights:
     """How much each term of the loss counts (train.losses); 0: it is not computed."""
 
-    clip: float = 1.0  # the pairs of a batch; with `cap` below 1: relaxed
-    multi_view: float = 0.0  # two pictures and two texts a pair
-    momentum: float = 0.0  # two pictures a pair: the second one's key is the first one's positive
-    off_diagonal: float = 0.0  # normal pairs are each other's positives
-    abnormal: float = 0.0  # the abnormal pairs of a batch alone
-    carzero: float = 0.0  # the pairs, on the fusion's logits
+    clip: Amount = 1.0  # the pairs of a batch; with `cap` below 1: relaxed
+    multi_view: Amount = 0.0  # two pictures and two texts a pair
+    momentum: Amount = 0.0  # two pictures a pair: the second one's key is the first one's positive
+    off_diagonal: Amount = 0.0  # normal pairs are each other's positives
+    abnormal: Amount = 0.0  # the abnormal pairs of a batch alone
+    carzero: Amount = 0.0  # the pairs, on the fusion's logits
 
     def __post_init__(self) -> None:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         # Momentum alone never shows the text tower anything.
-        if min(values.values()) < 0 or not any(values[n] for n in values if n != "momentum"):
-            raise ConfigError(
-                "weights: none may be below 0, and one besides momentum has to be above it"
-            )
+        if not any(values[n] for n in values if n != "momentum"):
+            raise ConfigError("one weight besides momentum has to be above 0")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Loss:
     """The terms of the loss and what they need; what belongs to an unused term is not read."""
 
     weights: Weights = field(default_factory=Weights)
-    cap: float = 1.0  # clip: the cosine up to which a pair is pulled together; 1: no limit
-    icl: float = 1.0  # multi_view: between a study's two pictures
-    tcl: float = 0.5  # multi_view: between its two texts
-    queue: int = 65536  # momentum: keys kept; at least a batch of all processes
-    rate: float = 0.999  # momentum: what the key tower keeps of itself at a step
-    temperature: float = 0.07  # momentum
-    form: str = "bce"  # off_diagonal: bce | softce
-
-    def __post_init__(self) -> None:
-        one_of("form", self.form, FORMS)
-        within("cap", self.cap, 1e-3, 1)
-        within("icl", self.icl, 0)
-        within("tcl", self.tcl, 0)
-        within("queue", self.queue, 2)
-        within("rate", self.rate, 0, 1)
-        within("temperature", self.temperature, 1e-3, 100)
+    # clip: the cosine up to which a pair is pulled together; 1: no limit
+    cap: Annotated[float, Field(ge=1e-3, le=1)] = 1.0
+    icl: Amount = 1.0  # multi_view: between a study's two pictures
+    tcl: Amount = 0.5  # multi_view: between its two texts
+    # momentum: keys kept; at least a batch of all processes
+    queue: Annotated[int, Field(ge=2)] = 65536
+    rate: Share = 0.999  # momentum: what the key tower keeps of itself at a step
+    temperature: Annotated[float, Field(ge=1e-3, le=100)] = 0.07  # momentum
+    form: Literal["bce", "softce"] = "bce"  # off_diagonal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Optim:
     """The optimiser, its learning rate over the steps, and the limit on a step's gradient."""
 
-    name: str = "adamw"
-    lr: float = 5e-5
-    momentum: float = 0.9  # sgd
-    betas: tuple[float, float] = (0.9, 0.98)  # adam, adamw
-    weight_decay: float = 0.0  # sgd, adam: added to the gradient; adamw: apart from it
-    decay: str = "matrices"  # what decays: matrices only (no norm, bias, scale) | all
-    warmup: int = 0  # steps over which the rate climbs to `lr` ...
-    warmup_epochs: float = 0.0  # ... and so many epochs besides
-    schedule: str = "cosine"  # down to 0 at the last step; constant: it stays
-    clip_norm: float = 0.0  # 0: no limit
-
-    def __post_init__(self) -> None:
-        one_of("name", self.name, OPTIMISERS)
-        one_of("schedule", self.schedule, SCHEDULES)
-        one_of("decay", self.decay, DECAYS)
-        for name in ("lr", "weight_decay", "warmup", "warmup_epochs", "clip_norm"):
-            within(name, getattr(self, name), 0)
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: Amount = 5e-5
+    momentum: Share = 0.9  # sgd
+    betas: Pair[Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.98)  # adam, adamw
+    weight_decay: Amount = 0.0  # sgd, adam: added to the gradient; adamw: apart from it
+    # what decays; matrices: no norm, bias or scale
+    decay: Literal["matrices", "all"] = "matrices"
+    warmup: Count = 0  # steps over which the rate climbs to `lr` ...
+    warmup_epochs: Amount = 0.0  # ... and so many epochs besides
+    # down to 0 at the last step; constant: it stays
+    schedule: Literal["constant", "cosine", "cosine_squared"] = "cosine"
+    clip_norm: Amount = 0.0  # 0: no limit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Run:
     """How long, in what pieces, at which precision."""
 
-    batch_size: int = 64  # pairs per process that are told from each other
-    chunk: int = 0  # pairs per forward pass, where a device cannot hold the batch; 0: all at once
-    accumulate: int = 1  # batches to one optimiser step
-    epochs: int = 1  # passes over the data ...
-    steps: int = 0  # ... unless a number of optimiser steps is set: the same time on any collection
-    validate_every: int = 0  # optimiser steps; 0: once an epoch
-    average: float = 0.0  # what is measured and kept: the weights' moving average; 0: the last ones
+    # pairs per process that are told from each other; one pair has nothing to be told from
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    chunk: Count = 0  # pairs per forward pass, where a device cannot hold the batch; 0: all at once
+    accumulate: Positive = 1  # batches to one optimiser step
+    epochs: Positive = 1  # passes over the data ...
+    # ... unless a number of optimiser steps is set: the same time on any collection
+    steps: Count = 0
+    validate_every: Count = 0  # optimiser steps; 0: once an epoch
+    # what is measured and kept: the weights' moving average; 0: the last ones
+    average: Annotated[float, Field(ge=0, le=0.999999)] = 0.0
     same_source: bool = False  # batches of one collection each, so that no style gives a pair away
-    shuffle: int = 1000  # samples waiting, undecoded, in a worker's shuffle buffer
-    precision: str = "no"  # no | bf16 | fp16
+    shuffle: Count = 1000  # samples waiting, undecoded, in a worker's shuffle buffer
+    precision: Literal["no", "bf16", "fp16"] = "no"
 
     def __post_init__(self) -> None:
-        one_of("precision", self.precision, PRECISIONS)
-        within("batch_size", self.batch_size, 2)  # one pair has nothing to be told from
-        within("chunk", self.chunk, 0, self.batch_size)
-        within("accumulate", self.accumulate, 1)
-        within("epochs", self.epochs, 1)
-        within("average", self.average, 0, 0.999999)
-        for name in ("steps", "validate_every", "shuffle"):
-            within(name, getattr(self, name), 0)
+        if self.chunk > self.batch_size:
+            raise ConfigError(f"chunk: {self.chunk} is above batch_size: {self.batch_size}")
 
 
 def check(model: Model, loss: Loss, run: Run, pictures: int, texts: int) -> None:
@@ -165,16 +146,3 @@ def check(model: Model, loss: Loss, run: Run, pictures: int, texts: int) -> None
     for message, so in wrong.items():
         if so:
             raise ConfigError(message)
-
-
-def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise ConfigError where a value is none of the known ones."""
-    if value not in known:
-        raise ConfigError(f"{name}: {value!r} is not one of {', '.join(known)}")
-
-
-def within(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    """Raise ConfigError where a number is out of its range, both ends included."""
-    if not low <= value <= high:
-        limits = f"at least {low}" if high == float("inf") else f"between {low} and {high}"
-        raise ConfigError(f"{name}: {value} is not {limits}")

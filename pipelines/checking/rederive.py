@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pipelines import commands, epochs, fingerprints, ids, paths, storage
+from pipelines import agreement, commands, epochs, fingerprints, ids, paths, storage
 from pipelines.building import sample_of
 from pipelines.checking.declared import Declared
 from pipelines.checking.untar import Member, TornError, Untar
@@ -92,17 +92,28 @@ class Again:
     scan: Path
     texts: Path
     settings: Params
+    compared: bool = False  # whether the parameters are those of these very sets
 
     def tasks(self, a_set: Declared) -> list[Task]:
         """Return the work on one set. Raises ConfigError where it was made of something else."""
         root = self.root or self.settings.collection(a_set.header["source"]).root
         origin = Origin.of(a_set, Path(root), self.scan, self.texts)
+        if self.compared:
+            self._agrees(a_set, origin)
         chosen = choose(a_set.tars, self.number, self.seed)
         return [
             Task(path, line["split"], tuple(chosen[line["name"]]), origin, a_set.shards)
             for line in a_set.tars
             if line["name"] in chosen and (path := a_set.path(line)).is_file()
         ]
+
+    def _agrees(self, a_set: Declared, origin: Origin) -> None:
+        """Hold the set, and what it was made of, against the parameters. Raises ConfigError."""
+        listed = storage.read_header(origin.scan, "inventory.json", "scan")
+        read = storage.read_header(origin.texts, "texts.json", "texts")
+        agreement.inventory(listed, origin.scan, self.settings)
+        agreement.texts(read, origin.texts, self.settings, origin.scan, listed)
+        agreement.shards(a_set.header, a_set.folder, self.settings)
 
 
 @dataclass

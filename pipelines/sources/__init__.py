@@ -16,8 +16,11 @@ from pipelines.sources.openi import Openi
 KINDS: dict[str, type] = {kind.name: kind for kind in (Mimic, Chexpert, Nih, Openi)}
 
 
-def reader(name: str, options: Mapping[str, Any]) -> Source:
-    """Return the reader of a collection. Raises ConfigError for an unknown name or option."""
+def reader(name: str, options: Mapping[str, Any], path: str = "params.yaml") -> Source:
+    """Return the reader of a collection; `path` is where its options stand.
+
+    Raises ConfigError for an unknown name, an unknown option or a value that is not allowed.
+    """
     if name not in KINDS:
         raise ConfigError(f"no source {name!r}; known: {', '.join(sorted(KINDS))}")
-    return build(KINDS[name], options, f"sources.{name}.reader")
+    return build(KINDS[name], options, f"{path}: sources.{name}.reader")

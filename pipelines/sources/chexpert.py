@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic.dataclasses import dataclass
+
 from nlp.labels import CHEXPERT14
+from nlp.settings import STRICT
 from pipelines import paths, tables, views
 from pipelines.decoding import dicoms
 from pipelines.faults import ConfigError, DataError
@@ -29,7 +31,7 @@ _TABLES = {"train": ("train.csv",), "validate": ("valid.csv",)} | {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Chexpert(LabelsOnly):
     """Reader of CheXpert; it has no options."""
 

@@ -14,11 +14,13 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
 
 from nlp.labels import CHEXPERT14
+from nlp.settings import STRICT
 from pipelines import paths, tables, views
 from pipelines.faults import ConfigError, DataError, IngestError
 from pipelines.records import Image, Lost, ReportRef, Study
@@ -43,22 +45,18 @@ _TABLES = {
 _LISTS = ("records", "metadata")  # what names images that should be on disk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Mimic:
     """Reader of MIMIC-CXR. `images`: which file where both are there; `labels`: which labeler's."""
 
-    images: str = "dicom"  # dicom | jpg
-    labels: str = "chexpert"  # chexpert | negbio
+    images: Literal["dicom", "jpg"] = "dicom"
+    labels: Literal["chexpert", "negbio"] = "chexpert"
 
     name: ClassVar[str] = "mimic"
     title: ClassVar[str] = "MIMIC-CXR"
     licence: ClassVar[str] = "PhysioNet Credentialed Health Data License 1.5.0"
     has_reports: ClassVar[bool] = True
     credentialed: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if self.images not in ("dicom", "jpg") or self.labels not in ("chexpert", "negbio"):
-            raise ConfigError("mimic: images is dicom or jpg, labels is chexpert or negbio")
 
     def tables(self, root: Path) -> tuple[Table, ...]:
         """Return the listings below the root; without any, the tree itself must hold images."""

@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
 
 from nlp import labels as names
+from nlp.settings import STRICT
 from pipelines import paths, tables, views
 from pipelines.decoding import dicoms
 from pipelines.faults import ConfigError, DataError
@@ -40,20 +42,16 @@ _LISTS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Nih(LabelsOnly):
     """Reader of ChestX-ray14. `lists`: which published split to use where it is there."""
 
-    lists: str = "official"  # official | chexnet | none
+    lists: Literal["official", "chexnet", "none"] = "official"
 
     name: ClassVar[str] = "nih"
     title: ClassVar[str] = "NIH ChestX-ray14"
     licence: ClassVar[str] = "NIH Clinical Center: no restrictions, attribution asked"
     credentialed: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if self.lists not in (*_LISTS, "none"):
-            raise ConfigError("nih: lists is official, chexnet or none")
 
     def tables(self, root: Path) -> tuple[Table, ...]:
         """Return the label table, boxes and lists below the root."""

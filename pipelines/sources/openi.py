@@ -15,11 +15,13 @@ import tarfile
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic.dataclasses import dataclass
+
 from nlp import labels as names
+from nlp.settings import STRICT
 from pipelines import paths, tables, views
 from pipelines.faults import ConfigError, DataError, IngestError
 from pipelines.records import Image, Lost, ReportRef, Study
@@ -33,7 +35,7 @@ _NAME = re.compile(r"(?:CXR)?(\d+)(?:_1)?_(IM-[0-9-]+)", re.I)
 _XML = re.compile(r"(?:^|/)(\d+)\.xml$")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Openi:
     """Reader of Open-i; it has no options."""
 

@@ -158,7 +158,8 @@ def test_views_limit_and_split(model, source):
 @pytest.mark.parametrize(
     ("params", "more", "message"),
     [
-        ("evaluate: {views: [oblique]}", (), "no image of the views oblique"),
+        ("evaluate: {views: [oblique]}", (), "expected one of frontal, lateral, other, unknown"),
+        ("evaluate: {views: [unknown]}", (), "no image of the views unknown"),
         ("evaluate: {bank: nobodys}", (), "nobodys"),
         ("evaluate: {seeds: 1}", (), "unknown key 'seeds'"),
         ("", ("--model", "nowhere"), "give the folder that train.fit wrote"),

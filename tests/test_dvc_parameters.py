@@ -1,0 +1,312 @@
+"""Every parameter of every stage is changed under the real DVC: its stage runs; set back: a hit.
+
+The project's own dvc.yaml and params.yaml, with commands that only write the outputs and their name
+into a log. The parameters are those that the classes declare, so a new one is covered by itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import pytest
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from nlp import settings
+from nlp.plain_yaml import DROPPED_BY_DVC
+from nlp.settings import STRICT
+from pipelines import params
+from pipelines.agreement import of_scan
+from pipelines.sources import KINDS, reader
+from train import params as of_train
+from train.recipe import Recipe
+
+dvc_repo = pytest.importorskip("dvc.repo")
+
+ROOT = Path(__file__).resolve().parents[1]
+# What no stage watches, and why.
+UNWATCHED = {
+    "collections": "the stages there are: dvc.yaml's matrix is made of it",
+    "train.recipe": "the model that the page shows: it is in the command of `report`",
+}
+# What the inventory does not record, and why.
+UNRECORDED = {"root": "where a tree lies decides no byte; the tree itself is looked through"}
+
+
+def leaves(kind: type, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, type) of every value in a section and the sections in it."""
+    for name, hint in settings.hints(kind).items():
+        path = f"{at}.{name}".removeprefix(".")
+        if dataclasses.is_dataclass(hint):
+            yield from leaves(hint, path)
+        elif name == "parts":
+            yield from ((f"{path}.{split}", int) for split in ("train", "validate", "test"))
+        elif name == "reader":
+            continue  # its class is the source's
+        elif name == "overrides":
+            yield from ((f"{path}.{inner}", t) for inner, t in leaves(Recipe) if inner != "name")
+        else:
+            yield path, hint
+
+
+def every_parameter() -> list[tuple[str, str, Any]]:
+    """Return (stage, dotted key, type) of everything that params.yaml may hold."""
+    found = []
+    for source, kind in KINDS.items():
+        at = f"sources.{source}"
+        found += [(f"scan@{source}", *leaf) for leaf in leaves(params.Collection, at)]
+        found += [(f"scan@{source}", *leaf) for leaf in leaves(kind, f"{at}.reader")]
+    stages = {"scan": "scan@nih", "texts": "texts@nih", "shards": "shards@nih"}
+    stages |= {"train": "train@chexzero_tiny", "evaluate": "evaluate@chexzero_tiny"}
+    sections = {"scan": params.Scan, "texts": params.Texts, "shards": params.Shards, **of_train.OWN}
+    for name, kind in sections.items():
+        found += [(stages.get(name, name), *leaf) for leaf in leaves(kind, name)]
+    return [leaf for leaf in found if leaf[1] not in UNWATCHED]
+
+
+def other(hint: Any, now: Any) -> Any:
+    """Return a value that the type allows and that is not the one there is."""
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    tries: list[Any] = [True, False, 1, 2, 20, 0.5, 0.25, 1.0, "other", [], ["x"], [0.5, 0.75], {}]
+    tries += [{"nih": 0.5}, ["prompt"], ["statement"]]
+    if get_origin(bare) is Literal:
+        tries = list(get_args(bare))
+    elif get_origin(bare) is tuple:
+        tries += [[each] for item in get_args(bare) for each in get_args(item)]
+    for value in tries:
+        try:
+            made = TypeAdapter(hint, config=STRICT).validate_python(value)
+        except ValidationError:
+            continue
+        if now is None or (type(value) is bool, value) != (type(now) is bool, now):
+            return list(made) if isinstance(made, tuple) else made
+    raise AssertionError(f"no other value of {hint} than {now}: add one to the tries")
+
+
+def get(content: Mapping[str, Any], path: str) -> Any:
+    for name in path.split("."):
+        content = content.get(name) if isinstance(content, Mapping) else None
+    return content
+
+
+def put(content: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Return the parameters with one of them changed."""
+    made = copy.deepcopy(content)
+    *above, last = path.split(".")
+    place = made
+    for name in above:
+        place = place.setdefault(name, {})
+    place[last] = value
+    return made
+
+
+def filled() -> dict[str, Any]:
+    """Return params.yaml with every parameter in it, those that it leaves to the default too."""
+    path = ROOT / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    made = params.load(path)
+    for name, kind in (("scan", params.Scan), ("texts", params.Texts), ("shards", params.Shards)):
+        content[name] = dataclasses.asdict(made.section(name, kind))
+    for name in content["sources"]:
+        collection = made.collection(name)
+        options = dataclasses.asdict(reader(name, collection.reader))
+        content["sources"][name] = {**dataclasses.asdict(collection), "reader": options}
+    for name, kind in of_train.OWN.items():
+        content[name] = dataclasses.asdict(of_train.read(path, name, kind))
+    return json.loads(json.dumps(content))
+
+
+class Project:
+    """A repository with our stages, whose commands write outputs and say that they ran."""
+
+    def __init__(self, folder: Path) -> None:
+        from dvc.repo import Repo
+
+        self.folder, self.log = folder, folder / "ran.log"
+        self.content = filled()
+        stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+        for name, stage in stages["stages"].items():
+            stage["cmd"] = self._command(name, stage)
+        for dep in ("nlp/lexicon", "train/recipes", "train/models"):
+            (folder / dep).mkdir(parents=True)
+            (folder / dep / "file").write_text("x")
+        (folder / "pipelines").mkdir()
+        (folder / "pipelines/epochs.py").write_text((ROOT / "pipelines/epochs.py").read_text())
+        (folder / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
+        self.write(self.content)
+        Repo.init(str(folder), no_scm=True).close()
+
+    def _command(self, name: str, stage: dict[str, Any]) -> str:
+        item = "${item.source}" if "source" in str(stage.get("matrix")) else "${item.recipe}"
+        said = f"{name}@{item}" if "matrix" in stage else name
+        commands = [f"echo {said} >> ran.log"]
+        for out in stage["outs"]:
+            path = next(iter(out)) if isinstance(out, dict) else out
+            if not Path(path.replace("${item.recipe}", "x")).suffix:
+                commands += [f"mkdir -p {path}", f"echo {said} > {path}/file"]
+            else:
+                commands += [f"mkdir -p $(dirname {path})", f"echo {said} > {path}"]
+        return " && ".join(commands)
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(dict(content), sort_keys=False))
+
+    def repro(self, target: str, *, alone: bool = True) -> list[str]:
+        """Return the stages whose commands ran."""
+        from dvc.repo import Repo
+
+        self.log.write_text("")
+        with Repo(str(self.folder)) as repo:
+            repo.reproduce(target, single_item=alone)
+        return self.log.read_text().split()
+
+    def hash(self, target: str) -> str:
+        """Return what the run-cache knows a stage by, as things stand."""
+        from dvc.repo import Repo
+        from dvc.stage.cache import _get_stage_hash
+
+        with Repo(str(self.folder)) as repo, repo.lock:
+            (stage,) = repo.stage.collect(target)
+            for each in stage.deps:
+                each.save()
+            return str(_get_stage_hash(stage))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, request) -> Iterator[Project]:
+    patch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("stages")
+    patch.chdir(folder)
+    patch.setenv("DVC_NO_ANALYTICS", "1")
+    made = Project(folder)
+    ran = made.repro("report", alone=False)
+    assert ran.count("shards@nih") == 1
+    yield made
+    patch.undo()
+
+
+def runs_and_comes_back(project: Project, stage: str, path: str, hint: Any) -> None:
+    changed = put(project.content, path, other(hint, get(project.content, path)))
+    project.write(changed)
+    try:
+        assert project.repro(stage) == [stage], f"{path} changed, and {stage} did not run"
+        project.write(project.content)
+        ran = project.repro(stage)
+        # a scan has no hash: it runs every time, and its own quick look decides
+        assert ran == ([stage] if stage.startswith("scan") else []), f"{path}: no hit"
+    finally:
+        project.write(project.content)
+
+
+def in_minutes() -> list[Any]:
+    """Return every parameter; what scans run for anyway, and most of a recipe's, marked slow."""
+    kept = ("train.overrides.optim.lr", "train.overrides.data.weights", "scan.salt")
+    return [
+        pytest.param(
+            stage,
+            path,
+            hint,
+            id=path,
+            marks=[pytest.mark.slow]
+            if path not in kept and path.startswith(("train.overrides", "sources", "scan"))
+            else [],
+        )
+        for stage, path, hint in every_parameter()
+    ]
+
+
+@pytest.mark.parametrize(("stage", "path", "hint"), in_minutes())
+def test_a_changed_parameter_runs_its_stage_and_set_back_it_is_a_hit(project, stage, path, hint):
+    runs_and_comes_back(project, stage, path, hint)
+
+
+def test_the_run_cache_knows_a_training_by_every_value_of_its_recipe(project):
+    # what the slow ones of the test above do by running: each change gives a hash of its own
+    blind, hashes = [], {}
+    for stage, path, hint in every_parameter():
+        if not path.startswith("train.overrides"):
+            continue
+        before = hashes.setdefault(stage, project.hash(stage))
+        project.write(put(project.content, path, other(hint, get(project.content, path))))
+        if project.hash(stage) == before:
+            blind.append(path)
+        project.write(project.content)
+    assert blind == []
+    assert all(project.hash(stage) == before for stage, before in hashes.items())
+
+
+def test_what_is_called_size_would_not_be_seen(project):
+    # why no parameter may be called that; if DVC mends it, the rule may go
+    before = project.hash("shards@nih")
+    for name in DROPPED_BY_DVC:
+        project.write(put(project.content, f"shards.{name}", 80))
+        assert project.hash("shards@nih") == before
+    project.write(project.content)
+
+
+def test_no_parameter_bears_a_name_that_dvc_drops():
+    from dvc_data.hashfile.meta import Meta
+
+    assert set(DROPPED_BY_DVC) == {Meta.PARAM_SIZE, Meta.PARAM_NFILES}
+    names = {name for _, path, _ in every_parameter() for name in path.split(".")}
+    assert {"side", "overrides", "fallback", "reader"} <= names
+    assert not names & set(DROPPED_BY_DVC)
+
+
+@pytest.mark.parametrize("name", DROPPED_BY_DVC)
+@pytest.mark.parametrize("place", ["train.overrides.data.weights", "train.overrides", "shards"])
+def test_a_parameter_of_such_a_name_is_refused_at_any_depth(tmp_path, name, place):
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(put({}, f"{place}.{name}", 1)))
+    with pytest.raises(Exception, match=name) as told:
+        of_train.read(path, "train", of_train.Train)
+        params.load(path)
+    assert type(told.value).__name__ == "ConfigError"
+
+
+@pytest.mark.parametrize("source", KINDS)
+def test_every_parameter_of_a_scan_is_in_what_its_quick_look_compares(source):
+    # DVC runs a scan every time: what is not in here would change nothing
+    def recorded(content: Mapping[str, Any]) -> dict[str, Any]:
+        made = params.Params(content)
+        collection, section = made.collection(source), made.section("scan", params.Scan)
+        return of_scan(reader(source, collection.reader), collection, section, section.salt)
+
+    content = filled()
+    at = f"sources.{source}"
+    found = [*leaves(params.Collection, at), *leaves(KINDS[source], f"{at}.reader")]
+    found += leaves(params.Scan, "scan")
+    same = [
+        path
+        for path, hint in found
+        if recorded(put(content, path, other(hint, get(content, path)))) == recorded(content)
+    ]
+    assert same == [f"{at}.{name}" for name in UNRECORDED]
+
+
+def test_what_no_stage_watches_is_what_is_said_here():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    watched = {
+        name.replace("${item.source}", source)
+        for stage in stages.values()
+        for name in stage.get("params", [])
+        if isinstance(name, str)
+        for source in KINDS
+    }
+    inside = [path for _, path, _ in every_parameter()] + list(UNWATCHED)
+    lost = {p for p in inside if not any(p == w or p.startswith(f"{w}.") for w in watched)}
+    assert lost == set(UNWATCHED)
+    assert all(name in (ROOT / "dvc.yaml").read_text() for name in UNWATCHED)
+
+
+def test_both_rooms_know_the_same_sections():
+    assert params.SECTIONS == of_train.SECTIONS
+    assert set(yaml.safe_load((ROOT / "params.yaml").read_text())) <= set(params.SECTIONS)
+    assert {*of_train.OWN, "collections", "sources", "scan", "texts", "shards"} <= set(
+        params.SECTIONS
+    )
