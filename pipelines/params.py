@@ -94,6 +94,13 @@ class Shards:
     format: str = "jpg"  # jpg | png
     quality: int = 95  # of a jpg
     max_megapixels: int = 64  # a larger declared size is refused before decoding
+    # a frontal image that PatientOrientation says is mirrored or rotated: note | turn
+    orient: str = "note"
+    # what becomes of an image whose DICOM header says so, though the collection lists it as a
+    # chest radiograph: note | reject
+    for_processing: str = "note"  # PresentationIntentType FOR PROCESSING: not made for display
+    body_part: str = "note"  # BodyPartExamined is no word for the chest
+    modality: str = "note"  # Modality is none of CR, DX, RG, RF; CT, MR, US, SR ... are never taken
     caption: tuple[str, ...] = ("impression", "findings", "prompt")  # the first that has text
     sections: tuple[str, ...] = ("indication", "technique", "comparison")
 
@@ -103,6 +110,9 @@ class Shards:
         _one_of("shards.resize", self.resize, ("shortest", "longest", "pad"))
         _one_of("shards.filter", self.filter, ("area", "lanczos"))
         _one_of("shards.format", self.format, ("jpg", "png"))
+        _one_of("shards.orient", self.orient, ("note", "turn"))
+        for name in ("for_processing", "body_part", "modality"):
+            _one_of(f"shards.{name}", getattr(self, name), ("note", "reject"))
         object.__setattr__(self, "caption", tuple(self.caption))
         object.__setattr__(self, "sections", tuple(self.sections))
         for name in self.caption:
@@ -112,9 +122,14 @@ class Shards:
 
     def image_parameters(self) -> dict[str, Any]:
         """Return the parameters that change pixels; only these enter the image fingerprint."""
-        names = ("recipe", "resize", "side", "filter", "enlarge", "format")
+        names = ("recipe", "resize", "side", "filter", "enlarge", "format", "orient")
         chosen = {name: getattr(self, name) for name in names}
         return chosen | ({"quality": self.quality} if self.format == "jpg" else {})
+
+    def limits(self) -> dict[str, Any]:
+        """Return the parameters that decide no pixels, but which images there are."""
+        names = ("max_megapixels", "for_processing", "body_part", "modality")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
