@@ -91,7 +91,7 @@ def encode(data: bytes, suffix: str, shards: Shards) -> Encoded:
     height, width = shown.size
     at = placement(width, height, shards, shown.aspect, steps)
     image = _finished(shown, steps, shards)
-    if plausible.fault(image):
+    if plausible.fault(image, shards.recipe):
         raise IngestError("image.implausible")
     if shards.resize == "pad":
         image = resizing.padded(image, shards.side, at)

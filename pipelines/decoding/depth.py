@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.decoding.attributes import Attributes
 
-_MANY = 0.005  # share of neighbours that jump; in a right reading only burnt-in letters do
+_MANY = 0.001  # share of neighbours that jump; in a right reading only burnt-in letters do
 _FEWER = 0.25  # of another reading's jumps; noise jumps under any reading
 _STEP = 4  # every fourth row is looked at
 
@@ -39,7 +39,9 @@ def corrected(raw: np.ndarray, header: Attributes) -> tuple[np.ndarray, bool]:
     values = raw >> shift if shift else raw
     readings = _readings(values, top, header)
     chosen = _best(values, readings)
-    wrong = wrong or chosen > 0 or bool(top >> header.stored and not header.overlaid)
+    # above the bits of a signed value its sign is repeated
+    beyond = bool(top >> header.stored) and not (header.signed or header.overlaid)
+    wrong = wrong or chosen > 0 or beyond
     return readings[chosen][0](values), wrong
 
 
