@@ -20,7 +20,7 @@ from pipelines.earlier.reuse import Made
 from pipelines.faults import IngestError
 from pipelines.originals import Originals
 from pipelines.params import Shards
-from pipelines.placing import placement
+from pipelines.placing import of_facts
 from pipelines.records import Image, Reject, Study, key_hash, reject, study_from_json
 from pipelines.tars import TarWriter
 from pipelines.workers.desk import Desk
@@ -52,6 +52,7 @@ class Tally:
     studies: set[str] = field(default_factory=set)
     patients: set[str] = field(default_factory=set)
     rejects: list[Reject] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)  # on the images that were written
     decoded: int = 0
     copied: int = 0
 
@@ -117,10 +118,8 @@ class ShardOfPart:
         return Wanted(study, image, texts, Sample(key, image.sha256, picture, whole))
 
     def _fingerprint(self, wanted: Iterable[Wanted]) -> str:
-        # what is too large to decode decides no picture, but which pictures there are
-        limits = {"max_megapixels": self.shards.max_megapixels}
         pairs = [(item.digests.key, item.digests.sample) for item in wanted]
-        return fingerprints.shard(self.counts, self.salt, limits, pairs)
+        return fingerprints.shard(self.counts, self.salt, self.shards.limits(), pairs)
 
     def _add(
         self, tar: TarWriter, item: Wanted, old: OldPictures, desk: Desk, tally: Tally
@@ -137,6 +136,7 @@ class ShardOfPart:
         for name, data in members_of(item.study, item.image, item.texts, encoded, self.shards):
             tar.add(name, data)
         tally.samples.append(_short(item.digests, written=True))
+        tally.notes.update(encoded.facts["notes"])
         tally.studies.add(item.study.key)
         tally.patients.add(item.study.patient)
 
@@ -149,8 +149,7 @@ class ShardOfPart:
             tally.decoded += 1
             return encoded
         tally.copied += 1
-        width, height = picture.facts["source_width"], picture.facts["source_height"]
-        where = placement(width, height, self.shards)
+        where = of_facts(picture.facts, self.shards)
         return pixels.Encoded(picture.data, dict(picture.facts), where)
 
 
@@ -167,6 +166,7 @@ def _result(path: Path, fingerprint: str, tally: Tally, sha256: str, size: int) 
         "studies": len(tally.studies),
         "patients": len(tally.patients),
         "rejects": dict(sorted(Counter(lost.code for lost in tally.rejects).items())),
+        "notes": dict(sorted(tally.notes.items())),
     }
     return {"line": line, "rejects": [dataclasses.asdict(lost) for lost in tally.rejects]}
 

@@ -56,7 +56,7 @@ def text(
 def shard(
     counts: Mapping[str, int],
     salt: str,
-    limits: Mapping[str, int],
+    limits: Mapping[str, Any],
     samples: Iterable[tuple[str, str]],
 ) -> str:
     """Return the fingerprint of a tar from the (key, sample fingerprint) pairs listed for it."""

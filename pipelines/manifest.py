@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,21 @@ def write(
         "dropped": lost,
         "written": written,
         "studies": sum(line["studies"] for line in lines),
-        "notes": inventory["notes"],
+        "notes": _notes(inventory["notes"], lines),
     }
     header["digest"] = digest(header, lines, out / REJECTS)
     storage.write_records(out / NAME, [header, *lines])
     return header
+
+
+def _notes(
+    listed: Mapping[str, int], lines: Sequence[Mapping[str, Any]]
+) -> dict[str, int]:
+    """Return the notes of scan and those on the images, each with how often it was made."""
+    total = Counter(listed)
+    for line in lines:
+        total.update(line["notes"])
+    return dict(sorted(total.items()))
 
 
 def digest(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], rejects: Path) -> str:

@@ -117,6 +117,14 @@ class Shards:
     quality: Annotated[int, Field(ge=1, le=100)] = 95  # of a jpg
     # a larger declared size is refused before decoding
     max_megapixels: Annotated[int, Field(ge=1, le=4096)] = 64
+    # a frontal image that PatientOrientation says is mirrored or rotated
+    orient: Literal["note", "turn"] = "note"
+    # what becomes of an image whose DICOM header says so, though the collection lists it as a
+    # chest radiograph
+    for_processing: Literal["note", "reject"] = "note"  # PresentationIntentType FOR PROCESSING
+    body_part: Literal["note", "reject"] = "note"  # BodyPartExamined is no word for the chest
+    # Modality is none of CR, DX, RG, RF; CT, MR, US, SR ... are never taken
+    modality: Literal["note", "reject"] = "note"
     # the first that has text
     caption: Annotated[
         Several[Literal["findings", "impression", "abnormal", "prompt"]], Field(min_length=1)
@@ -125,9 +133,14 @@ class Shards:
 
     def image_parameters(self) -> dict[str, Any]:
         """Return the parameters that change pixels; only these enter the image fingerprint."""
-        names = ("recipe", "resize", "side", "filter", "enlarge", "format")
+        names = ("recipe", "resize", "side", "filter", "enlarge", "format", "orient")
         chosen = {name: getattr(self, name) for name in names}
         return chosen | ({"quality": self.quality} if self.format == "jpg" else {})
+
+    def limits(self) -> dict[str, Any]:
+        """Return the parameters that decide no pixels, but which images there are."""
+        names = ("max_megapixels", "for_processing", "body_part", "modality")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, config=STRICT)

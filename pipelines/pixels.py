@@ -1,8 +1,8 @@
-"""A picture file's bytes in, an encoded 8-bit grey picture and the facts of its making out.
+"""Encode an image file as an 8-bit grey image, with the facts of how it was made.
 
-decode, at half the size where that will do -> grey table (grey.py) -> resize (resizing.py) -> jpg
-or png. Shards' JSON records every choice in `pixels`, so nobody has to guess later how a picture
-came to look as it does.
+decode, at half the size where that will do -> grey table (grey.py), the first that gives a
+plausible image -> square pixels, turned -> resize (resizing.py) -> jpg or png. Shards' JSON records
+every choice in `pixels`, so nobody has to guess later how an image came to look as it does.
 """
 
 from __future__ import annotations
@@ -11,79 +11,127 @@ import dataclasses
 import gzip
 import io
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
-from pydicom.dataset import Dataset
 
-from pipelines.decoding import films, grey, jpegs, pictures, resizing
+from pipelines.decoding import (
+    films,
+    grey,
+    jpegs,
+    orientation,
+    padding,
+    pictures,
+    plausible,
+    resizing,
+)
+from pipelines.decoding.attributes import Attributes
+from pipelines.decoding.dicoms import Gates
+from pipelines.decoding.films import Film, Stored
+from pipelines.decoding.grey import Greys, Table
 from pipelines.faults import IngestError
 from pipelines.params import Shards
-from pipelines.placing import Placement, placement
+from pipelines.placing import Placement, placement, squared
 
-SMALLEST_SIDE = 64  # pixels; below it no chest film is recognisable
+SMALLEST_SIDE = 64  # pixels; below it no chest radiograph is recognisable
+SQUARE = 0.01  # pixels whose sides differ by less are square
+_SAMPLED = 160  # pixels a side, about, that a table is judged by
+_SUFFIXES = {"dicom": (".dcm", ".dicom", ".dic", ""), "image": (".png", ".jpg", ".jpeg")}
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An encoded picture and how it was made; `facts` is the sample's `pixels` field."""
+    """An encoded image and how it was made; `facts` is the sample's `pixels` field."""
 
     data: bytes
-    facts: dict[str, int | str]
+    facts: dict[str, Any]
     placement: Placement
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Display grey of a source picture, (height, width) uint8 or uint16, halved some times."""
+    """Display grey of a source image, (height, width) uint8 or uint16, halved some times."""
 
     grey: np.ndarray
     halvings: int
     size: resizing.Size  # of the source
     bits: int
     window: str
+    notes: frozenset[str] = frozenset()
     photometric: str = ""
+    aspect: float = 1.0  # height of a pixel by its width
+    letters: tuple[str, ...] = ()  # where a row leads, where a column does
     stored: bytes | None = None  # the file itself, where it can be kept as it is
 
 
 def encode(data: bytes, suffix: str, shards: Shards) -> Encoded:
-    """Return the stored form of one picture file; `suffix` is its file name's, ".dcm", ".png".
+    """Return the stored form of one image file; `suffix` is its file name's, ".dcm", ".png".
 
-    Raises IngestError with a code: dicom.*, image.unreadable, image.too_large, image.degenerate.
+    What the file is shows its content; the suffix decides where that tells nothing.
+    Raises IngestError with a code: dicom.*, image.unreadable, image.too_large, image.degenerate,
+    image.implausible.
     """
     max_pixels = shards.max_megapixels * 1_000_000
     suffix = suffix.lower()
-    if suffix.endswith(".gz"):
-        data, suffix = _gunzip(data, max_pixels), suffix[: -len(".gz")]
-    shown = _shown(data, suffix, shards, max_pixels)
+    if data.startswith(b"\x1f\x8b"):
+        data = _gunzip(data, max_pixels)
+    suffix = suffix.removesuffix(".gz")
+    kind = _kind(data, suffix)
+    shown = (_film if kind == "dicom" else _picture)(data, shards, max_pixels)
+    notes = set(shown.notes)
+    if suffix not in _SUFFIXES[kind]:
+        notes.add("file.suffix")
+    steps = orientation.turn(shown.letters)
+    notes |= {orientation.note(steps)} - {""}
+    steps = steps if shards.orient == "turn" else ""
     height, width = shown.size
-    at = placement(width, height, shards)
-    picture = resizing.resized(shown.grey, shown.halvings, shown.size, shards)
+    at = placement(width, height, shards, shown.aspect, steps)
+    image = _finished(shown, steps, shards)
+    if plausible.fault(image, shards.recipe):
+        raise IngestError("image.implausible")
     if shards.resize == "pad":
-        picture = resizing.padded(picture, shards.side, at)
-    facts: dict[str, int | str] = {
-        "height": picture.shape[0],
-        "width": picture.shape[1],
+        image = resizing.padded(image, shards.side, at)
+    facts: dict[str, Any] = {
+        "height": image.shape[0],
+        "width": image.shape[1],
         "source_height": height,
         "source_width": width,
         "photometric": shown.photometric,
         "bits": shown.bits,
         "window": shown.window,
         "recipe": shards.recipe,
+        "aspect": shown.aspect,
+        "turned": steps,
+        "notes": sorted(notes),
     }
-    return Encoded(shown.stored or _compress(picture, shards), facts, at)
+    return Encoded(shown.stored or _compress(image, shards), facts, at)
 
 
-def _shown(data: bytes, suffix: str, shards: Shards, max_pixels: int) -> Shown:
-    film = suffix in (".dcm", ".dicom", "")
-    try:
-        return (_film if film else _picture)(data, shards, max_pixels)
-    except IngestError:
-        raise
-    except Exception:  # pydicom reads an element when it is asked for: any step may meet a bad one
-        raise IngestError("dicom.undecodable" if film else "image.unreadable") from None
+def _kind(data: bytes, suffix: str) -> str:
+    """Return "dicom" or "image", by the file's first bytes where they are known ones."""
+    if data[128:132] == b"DICM":
+        return "dicom"
+    if data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):
+        return "image"
+    return "dicom" if suffix in _SUFFIXES["dicom"] else "image"
+
+
+def _finished(shown: Shown, steps: str, shards: Shards) -> np.ndarray:
+    """Return the uint8 image at its wanted size: in square pixels, turned, resized."""
+    picture, size = shown.grey, shown.size
+    if shown.aspect != 1:
+        width, height = squared(size[1], size[0], shown.aspect)
+        size = (height, width)
+        halved = tuple(max(1, round(side / 2**shown.halvings)) for side in (width, height))
+        picture = cv2.resize(picture, halved, interpolation=cv2.INTER_CUBIC)
+    if steps:
+        picture = orientation.turned(picture, steps)
+        size = size[::-1] if "T" in steps else size
+    return resizing.resized(picture, shown.halvings, size, shards)
 
 
 def _gunzip(data: bytes, max_pixels: int) -> bytes:
@@ -99,40 +147,115 @@ def _gunzip(data: bytes, max_pixels: int) -> bytes:
 
 
 def _film(data: bytes, shards: Shards, max_pixels: int) -> Shown:
-    """Return a DICOM file's display grey.
+    """Return a DICOM file's display grey, by the first table that gives a plausible image.
 
     A window is laid on means of 2 x 2 stored values; what needs every pixel (percentiles,
-    equalisation, the file's own LUTs) gets every pixel.
+    equalisation, the file's own LUTs, padding) gets every pixel.
     """
-    film = films.opened(data, max_pixels)
-    times = resizing.halvings(film.size, shards)
-    made = _windowed(film, times) if shards.recipe == "voi" else None
-    if made is None:
-        made = _tabled(film.values(), film.size, times, shards.recipe, film.dataset)
-    photometric = str(film.dataset.get("PhotometricInterpretation", ""))
-    bits = int(film.dataset.get("BitsStored", 0) or 0)
-    return Shown(made[0], times, film.size, bits, made[1], photometric)
+    gates = Gates(shards.body_part, shards.modality, shards.for_processing)
+    film = films.opened(data, max_pixels, gates)
+    header = film.header
+    aspect = round(header.aspect, 6) if abs(header.aspect - 1) > SQUARE else 1.0
+    width, height = squared(film.size[1], film.size[0], aspect)
+    if width * height > max_pixels:
+        raise IngestError("image.too_large")
+    values = _Values(film, resizing.halvings((height, width), shards))
+    notes = set(film.notes)
+    for table in values.tables(shards.recipe):
+        if not values.fault(table):
+            break
+        notes.add(table.otherwise)
+    else:
+        raise IngestError("image.implausible")
+    return Shown(
+        values.shown(table), values.times, film.size, header.stored, table.window,
+        frozenset(notes | values.notes) - {""}, header.photometric, aspect, header.orientation,
+    )  # fmt: skip
 
 
-def _windowed(film: films.Film, times: int) -> tuple[np.ndarray, str] | None:
-    """Return (grey, what set the contrast) under the film's own window, None where it has none."""
-    values = film.reduced(times)
-    if values is None:
-        values = resizing.halved(film.values(), times)
-    low, high = _refuse_degenerate(film.size, values, film.values)
-    table = grey.windowed(low, high, values.dtype, film.dataset)
-    return None if table is None else (table.apply(values), table.window)
+@dataclass
+class _Values:
+    """The stored values of a DICOM file, whole or halved, and how they look under a table."""
 
+    film: Film
+    times: int  # halvings
+    notes: set[str] = field(default_factory=set)
 
-def _tabled(
-    values: np.ndarray, size: resizing.Size, times: int, recipe: str, dataset: Dataset | None = None
-) -> tuple[np.ndarray, str]:
-    """Return (grey, what set the contrast) under a table that all the pixels decide."""
-    _refuse_degenerate(size, values, lambda: values)
-    table = grey.table(values, recipe, dataset)
-    if table.bends:
-        return resizing.halved(table.apply(values), times), table.window
-    return table.apply(resizing.halved(values, times)), table.window
+    def tables(self, recipe: str) -> Iterator[Table]:
+        """Yield the tables to try, the best first."""
+        header = self.film.header
+        _refuse_degenerate(self.film.size, self.halved, lambda: self.stored.values)
+        if self.stored_is_needed:
+            self.notes |= {"dicom.bits_wrong"} if self.stored.bits_wrong else set()
+        whole = header.has_lut or self.padding is not None
+        if recipe == "voi":
+            values = self.stored.values if whole else self.halved
+            yield from self._greys(values, lambda greys: greys.own())
+        counts = grey.histogram(self.stored.values, self.padding)
+        yield from self._greys(self.stored.values, lambda greys: greys.stretches(recipe, counts))
+
+    def _greys(
+        self, values: np.ndarray, ask: Callable[[Greys], Iterator[Table]]
+    ) -> Iterator[Table]:
+        is_luma = self.stored_is_needed and self.stored.is_luma
+        greys = Greys(int(values.min()), int(values.max()), self.film.header, is_luma=is_luma)
+        for table in ask(greys):
+            self.notes.update(greys.notes)
+            yield table
+        self.notes.update(greys.notes)
+
+    @property
+    def stored_is_needed(self) -> bool:
+        """Whether every pixel has to be decoded."""
+        return self._reduced is None
+
+    @cached_property
+    def _reduced(self) -> np.ndarray | None:
+        header = self.film.header
+        every = header.padding is not None or header.has_lut or header.processing
+        return None if every else self.film.reduced(self.times)
+
+    @cached_property
+    def stored(self) -> Stored:
+        """Every pixel's value."""
+        return self.film.stored()
+
+    @cached_property
+    def halved(self) -> np.ndarray:
+        """Means of 2 x 2, `times` times over."""
+        if self._reduced is not None:
+            return self._reduced
+        return resizing.halved(self.stored.values, self.times)
+
+    @cached_property
+    def padding(self) -> np.ndarray | None:
+        """The mask of the padding, None where there is none."""
+        told = self.film.header.padding
+        if told is None or (self.stored_is_needed and self.stored.is_luma):
+            return None
+        mask, is_doubtful = padding.region(self.stored.values, *told)
+        self.notes |= {"padding.implausible"} if is_doubtful else set()
+        return mask
+
+    def fault(self, table: Table) -> str:
+        """Return what is wrong with the image under a table, by some of its pixels."""
+        whole = table.bends or self.padding is not None
+        values = self.stored.values if whole else self.halved
+        step = max(1, min(values.shape) // _SAMPLED)
+        sample = values[::step, ::step]
+        if self.padding is not None:
+            sample = sample[~self.padding[::step, ::step]]
+        levels = table.apply(sample) >> 8
+        return plausible.fault_of_counts(np.bincount(levels.ravel(), minlength=256))
+
+    def shown(self, table: Table) -> np.ndarray:
+        """Return the image under a table, halved; padding is black."""
+        if not table.bends and self.padding is None:
+            return table.apply(self.halved)
+        shown = table.apply(self.stored.values)
+        if self.padding is not None:
+            shown[self.padding] = 0
+        return resizing.halved(shown, self.times)
 
 
 def _picture(data: bytes, shards: Shards, max_pixels: int) -> Shown:
@@ -148,8 +271,17 @@ def _picture(data: bytes, shards: Shards, max_pixels: int) -> Shown:
         _refuse_degenerate(picture.size, values, picture.values)
         return Shown(values, times, picture.size, 8, "stored", stored=stored)
     values = picture.values()
-    made, window = _tabled(values, picture.size, times, shards.recipe)
-    return Shown(made, times, picture.size, 8 * values.dtype.itemsize, window)
+    _refuse_degenerate(picture.size, values, lambda: values)
+    greys = Greys(int(values.min()), int(values.max()), Attributes())
+    table = next(greys.stretches(shards.recipe, grey.histogram(values)))
+    made = _halved_under(table, values, times)
+    return Shown(made, times, picture.size, 8 * values.dtype.itemsize, table.window)
+
+
+def _halved_under(table: Table, values: np.ndarray, times: int) -> np.ndarray:
+    if table.bends:
+        return resizing.halved(table.apply(values), times)
+    return table.apply(resizing.halved(values, times))
 
 
 def _as_it_is(picture: pictures.Picture, shards: Shards) -> bytes | None:

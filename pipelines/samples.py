@@ -84,18 +84,13 @@ def boxes(image: Image, encoded: Encoded) -> list[dict[str, Any]]:
     at, facts = encoded.placement, encoded.facts
     width, height = image.frame or (facts["source_width"], facts["source_height"])
     # boxes may be given in another size than the file's (NIH's at 1024 for a 224 px copy)
-    fx = at.scale_x * int(facts["source_width"]) / int(width)
-    fy = at.scale_y * int(facts["source_height"]) / int(height)
-    return [
-        {
-            "label": box.label,
-            "x": round(box.x * fx + at.offset_x, 1),
-            "y": round(box.y * fy + at.offset_y, 1),
-            "w": round(box.w * fx, 1),
-            "h": round(box.h * fy, 1),
-        }
-        for box in image.boxes
-    ]
+    fx, fy = facts["source_width"] / width, facts["source_height"] / height
+    found = []
+    for box in image.boxes:
+        x, y, w, h = at.box(box.x * fx, box.y * fy, box.w * fx, box.h * fy)
+        sides = {"x": round(x, 1), "y": round(y, 1), "w": round(w, 1), "h": round(h, 1)}
+        found.append({"label": box.label, **sides})
+    return found
 
 
 def members(

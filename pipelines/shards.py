@@ -145,6 +145,7 @@ def _show(header: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> N
         for name in ("decoded", "copied")
     ]
     title = f"shards {header['source']}: {len(tars)} tars, {size:,.1f} MB"
+    rows += [(f"note: {code}", number) for code, number in header["notes"].items()]
     commands.show(title, ("", "images"), rows)
 
 

@@ -145,7 +145,7 @@ def _check_content(
     if deep:
         odd = list(stored.breaches(picture, expected.form, sample["pixels"], expected.largest))
         if not {"picture.unreadable", "picture.too_large"} & set(odd):
-            code, digest = stored.decode(picture)
+            code, digest = stored.decode(picture, sample["pixels"])
             odd += [code] if code else []
             seen.pictures += digest
         for code in odd:

@@ -28,7 +28,7 @@ HEADER = {
     "toolchain": dict, "written": int,
 }  # fmt: skip
 LINE = {
-    "bytes": int, "fingerprint": str, "name": str, "patients": int, "rejects": dict,
+    "bytes": int, "fingerprint": str, "name": str, "notes": dict, "patients": int, "rejects": dict,
     "samples": int, "sha256": str, "split": str, "studies": int,
 }  # fmt: skip
 REJECT = {"code": str, "images": int, "key_hash": str, "step": str}
@@ -139,7 +139,7 @@ def _split(name: str) -> str:
 
 def _counts(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     dropped, lost = header["dropped"], Counter[str]()
-    counts = [dropped, *(line["rejects"] for line in lines)]
+    counts = [dropped, *(line[name] for line in lines for name in ("rejects", "notes"))]
     if not all(type(number) is int for row in counts for number in row.values()):
         yield "manifest.broken"
         return
@@ -153,6 +153,11 @@ def _counts(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> It
     of_shards = {key: n for key, n in dropped.items() if key.startswith("shards ")}
     if of_shards != {f"shards {code}": number for code, number in lost.items()}:
         yield "flow.rejects"
+    noted = Counter[str]()
+    for line in lines:
+        noted.update(line["notes"])
+    if any(header["notes"].get(code, 0) < number for code, number in noted.items()):
+        yield "flow.notes"
     if any((line["bytes"], line["sha256"]) != (0, "") for line in lines if not line["samples"]):
         yield "flow.empty"
 

@@ -1,4 +1,4 @@
-"""A stored picture in, its digest and every breach of what README promises of it out."""
+"""Check a stored image: its header, and whether it is an image at all; and take its digest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 import PIL.Image
+
+from pipelines.decoding import plausible
 
 FORMS = {"jpg": "JPEG", "png": "PNG"}
 ENDS = {"jpg": b"\xff\xd9", "png": b"IEND\xaeB`\x82"}  # libjpeg fills what is missing with grey
@@ -46,12 +48,16 @@ def breaches(picture: bytes, form: str, facts: Mapping[str, Any], largest: int) 
         yield "picture.cut"
 
 
-def decode(picture: bytes) -> tuple[str, bytes]:
-    """Return (code of a breach or "", 16-byte digest of shape and grey values) of a picture."""
+def decode(picture: bytes, facts: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return (code of a breach or "", 16-byte digest of shape and grey values) of an image."""
     values = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         return "picture.unreadable", b""
     digest = hashlib.blake2b(repr((values.shape, values.dtype.str)).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(values).data)
-    constant = values.min() == values.max()
-    return "picture.constant" if constant else "", digest.digest()
+    if values.min() == values.max():
+        return "picture.constant", digest.digest()
+    recipe = str(facts.get("recipe"))
+    is_grey = values.ndim == 2 and values.dtype == np.uint8  # else `breaches` tells
+    odd = is_grey and plausible.fault(values, recipe, is_stored=True)
+    return "picture.implausible" if odd else "", digest.digest()

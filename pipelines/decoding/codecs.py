@@ -1,20 +1,30 @@
-"""One compressed DICOM frame in, its stored values out; one pinned decoder for each syntax.
+"""Decode one compressed DICOM frame to its stored values; one pinned decoder for each syntax.
 
-imagecodecs decodes every JPEG family and the run lengths, OpenJPEG (in Pillow) and OpenJPH (in
-imagecodecs) stop at half or a quarter of a wavelet picture's size, which costs a fraction. Lossy
-JPEG differs between decoders and so would our bytes: no decoder stands in for another here.
+imagecodecs decodes the JPEG families and the run lengths, simplejpeg the 8-bit grey JPEGs, for it
+tells damage. OpenJPEG (in Pillow) and OpenJPH (in imagecodecs) stop at half or a quarter of a
+wavelet image's size, which costs a fraction. Lossy JPEG differs between decoders and so would our
+bytes: no decoder stands in for another here.
+
+What damage can be known: a JPEG's entropy-coded data must end where its pixels do (libjpeg's
+warnings; lossless.py), JPEG-LS and run lengths likewise, a JPEG 2000 frame must have its tile-parts
+whole. Bytes changed inside JPEG 2000 data, or in a JPEG so that the number of codes stays the same,
+leave no trace but in the image: these formats hold no checksum.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 
 import cv2
 import imagecodecs
 import numpy as np
 import PIL.Image
+
+from pipelines.decoding import codestreams, jpegs, lossless
 
 _HTJ2K = (
     "1.2.840.10008.1.2.4.201",
@@ -22,17 +32,47 @@ _HTJ2K = (
     "1.2.840.10008.1.2.4.203",
 )
 _JPEG2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
-_JPEG = imagecodecs.jpeg_decode  # baseline, extended (8 and 12 bit) and lossless process 14
 _CODESTREAM = b"\xff\x4f\xff\x51"  # start of codestream, then its SIZ segment (ISO 15444-1 A.5.1)
 _TILE_PART, _END = b"\xff\x90", b"\xff\xd9"
 _PADDING = 16  # bytes that a plane may have behind its end
 _PRECISION = 42  # where SIZ tells bits less one, and the sign in the highest bit
 
+
+
+class DamagedError(Exception):
+    """A frame that is cut, or whose data are rotten."""
+
+
+def jpeg(frame: bytes) -> np.ndarray:
+    """Return the values of a JPEG of any process, (height, width) or (height, width, components).
+
+    Components are as they are coded: no colour transform. Raises DamagedError, and what the
+    decoders raise for what is no JPEG.
+    """
+    told = codestreams.declared(frame)
+    if told is None or frame.rfind(b"\xff\xd9") < frame.rfind(b"\xff\xda"):
+        raise DamagedError  # without an end mark behind its last scan
+    try:
+        if told.is_sequential:
+            grey = jpegs.decode_grey(frame, told.height, told.width)
+            return grey if told.channels == 1 else _components(frame)
+        if told.process == 0xC3 and told.channels == 1:
+            return lossless.decoded(frame, imagecodecs.jpeg_decode)
+    except (jpegs.DamagedError, lossless.DamagedError):
+        raise DamagedError from None
+    return _components(frame) if told.channels == 3 else np.asarray(imagecodecs.jpeg_decode(frame))
+
+
+def _components(frame: bytes) -> np.ndarray:
+    # told that it is RGB already, libjpeg leaves the components as they are
+    return np.asarray(imagecodecs.jpeg8_decode(frame, colorspace="RGB", outcolorspace="RGB"))
+
+
 DECODERS: Mapping[str, Callable[[bytes], np.ndarray]] = {
-    "1.2.840.10008.1.2.4.50": _JPEG,
-    "1.2.840.10008.1.2.4.51": _JPEG,
-    "1.2.840.10008.1.2.4.57": _JPEG,
-    "1.2.840.10008.1.2.4.70": _JPEG,
+    "1.2.840.10008.1.2.4.50": jpeg,
+    "1.2.840.10008.1.2.4.51": jpeg,
+    "1.2.840.10008.1.2.4.57": jpeg,
+    "1.2.840.10008.1.2.4.70": jpeg,
     "1.2.840.10008.1.2.4.80": imagecodecs.jpegls_decode,
     "1.2.840.10008.1.2.4.81": imagecodecs.jpegls_decode,
     **dict.fromkeys(_JPEG2000, imagecodecs.jpeg2k_decode),
@@ -95,8 +135,9 @@ def _open_jpeg(frame: bytes, shape: tuple[int, int], times: int) -> np.ndarray |
 
 
 def _open_jph(frame: bytes, bits: int, times: int) -> np.ndarray | None:
-    values = np.asarray(imagecodecs.htj2k_decode(frame, skipres=times))
-    if values.dtype != np.uint16 or bits > 14:
+    with _heard() as errors:
+        values = np.asarray(imagecodecs.htj2k_decode(frame, skipres=times))
+    if errors or values.dtype != np.uint16 or bits > 14:
         return None
     # a low-pass band overshoots at edges; OpenJPEG clips that, here it comes out wrapped round
     wrapped = values.view(np.int16)
@@ -104,6 +145,18 @@ def _open_jph(frame: bytes, bits: int, times: int) -> np.ndarray | None:
     if wrapped.min() < -over or wrapped.max() >= (1 << bits) + over or 64 * black > values.size:
         return None  # more than that is no overshoot: there are more bits than the header says
     return wrapped.clip(0, (1 << bits) - 1).view(np.uint16)
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[type]]:
+    """Collect what imagecodecs raises where nobody can catch it, and returns memory as it was."""
+    errors: list[type] = []
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda what: errors.append(what.exc_type)
+    try:
+        yield errors
+    finally:
+        sys.unraisablehook = hook
 
 
 def _centred(values: np.ndarray, times: int) -> np.ndarray:
@@ -121,20 +174,15 @@ def _centred(values: np.ndarray, times: int) -> np.ndarray:
 def run_lengths(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray | None:
     """Return the values of an RLE frame of one sample a pixel (PS3.5 annex G), 8 or 16 bits.
 
-    None where it is not cut into one segment a byte as the standard asks, or a segment is short:
-    pydicom's decoder then decides.
+    None where it is not cut into one segment a byte as the standard asks: pydicom's decoder then
+    decides. Raises DamagedError where a segment unpacks to fewer or more bytes than there are.
     """
     planes, size = bits // 8, rows * columns
     count, *starts = struct.unpack("<16I", frame[:64].ljust(64, b"\0"))
     ends = [*starts[1:planes], len(frame)]
-    if count != planes or starts[0] < 64:
+    if count != planes or starts[0] < 64 or ends != sorted(ends):
         return None
-    try:
-        found = [_plane(frame[a:b], size) for a, b in zip(starts[:planes], ends, strict=True)]
-    except Exception:
-        return None
-    if any(plane.size < size for plane in found):
-        return None
+    found = [_plane(frame[a:b], size) for a, b in zip(starts[:planes], ends, strict=True)]
     shaped = [plane.reshape(rows, columns) for plane in found[::-1]]  # the highest byte came first
     return shaped[0] if planes == 1 else np.asarray(cv2.merge(shaped)).view("<u2")[..., 0]
 
@@ -158,5 +206,10 @@ def _swells(segment: bytes, size: int) -> bool:
 
 
 def _plane(segment: bytes, size: int) -> np.ndarray:
-    unpacked = imagecodecs.packbits_decode(segment, out=size + _PADDING)
+    try:
+        unpacked = imagecodecs.packbits_decode(segment, out=size + _PADDING)
+    except imagecodecs.PackbitsError:
+        raise DamagedError from None
+    if len(unpacked) < size:
+        raise DamagedError
     return np.frombuffer(unpacked, np.uint8)[:size]

@@ -23,6 +23,16 @@ class Declared:
     height: int
     width: int
     channels: int
+    process: int = 0  # of a JPEG: the second byte of its start of frame (T.81 table B.1)
+    precision: int = 0  # of a JPEG: bits of a value
+    names: bytes = b""  # of a JPEG: the components' identifiers
+    subsampled: bool = False  # of a JPEG: some component has fewer pixels than another
+    transform: int = -1  # what a JPEG's application segments say: 0 none, 1 YCbCr, -1 nothing
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether it is an 8-bit JPEG of the usual kind, which libjpeg decodes by lines."""
+        return self.process in (0xC0, 0xC1, 0xC2) and self.precision == 8
 
 
 def declared(frame: bytes) -> Declared | None:
@@ -43,7 +53,7 @@ def _jpeg_2000(head: bytes) -> Declared | None:
 
 
 def _jpeg(frame: bytes) -> Declared | None:
-    at = 2
+    at, transform = 2, -1
     while at + 9 < len(frame) and frame[at] == 0xFF:
         marker = frame[at + 1]
         if marker == 0xFF:  # a fill byte
@@ -51,8 +61,23 @@ def _jpeg(frame: bytes) -> Declared | None:
         elif marker in _ALONE:
             at += 2
         elif marker in _STARTS:
-            height, width = (int.from_bytes(frame[a : a + 2], "big") for a in (at + 5, at + 7))
-            return Declared(height, width, frame[at + 9])
+            return _start_of_frame(frame[at:], marker, transform)
         else:
-            at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+            length = int.from_bytes(frame[at + 2 : at + 4], "big")
+            body = frame[at + 4 : at + 2 + length]
+            if marker == 0xE0 and body.startswith(b"JFIF\0") and transform < 0:
+                transform = 1
+            elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
+                transform = int(body[11] == 1)
+            at += 2 + length
     return None
+
+
+def _start_of_frame(segment: bytes, marker: int, transform: int) -> Declared:
+    height, width = (int.from_bytes(segment[a : a + 2], "big") for a in (5, 7))
+    channels = segment[9]
+    components = segment[10 : 10 + 3 * channels]
+    return Declared(
+        height, width, channels, marker, segment[4], names=components[::3],
+        subsampled=len(set(components[1::3])) > 1, transform=transform,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A DICOM file's bytes in, its data set and the facts of its header out; films.py has the pixels.
+"""Parse a DICOM file, take from its header what `scan` needs, refuse what is no radiograph.
 
 Whatever is wrong with a file becomes an IngestError with a code and nothing of the file in it.
 """
@@ -23,16 +23,35 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from pipelines.decoding import codecs
+from pipelines.decoding import attributes, codecs
+from pipelines.decoding.attributes import Attributes
 from pipelines.faults import IngestError
 
 # pydicom's warnings and its log quote the values of elements, wherever one is read first
 warnings.filterwarnings("ignore", module=r"pydicom\.")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
-# What a chest film may call itself in BodyPartExamined (0018,0015); absent says nothing.
+# What a chest radiograph may call itself in BodyPartExamined (0018,0015); absent says nothing.
 CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "TORAX", "PORT")
 RADIOGRAPHY = ("", "CR", "DX", "RG", "RF")  # Modality (0008,0060)
+# Modalities (PS3.3 C.7.3.1.1.1) of what is certainly no projection radiograph. Others, such as OT,
+# SC, DR, XR, MG or a word of the hospital's own, are only noted: the collection lists the image.
+OTHER = {
+    "AR", "ASMT", "AU", "BMD", "CT", "CTPROTOCOL", "DMS", "DOC", "ECG", "EEG", "EMG", "EOG", "EPS",
+    "ES", "FID", "GM", "HC", "HD", "IVOCT", "IVUS", "KER", "KO", "LEN", "LS", "M3D", "MR", "NM",
+    "OAM", "OCT", "OP", "OPM", "OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "PA", "PLAN", "POS", "PR",
+    "PT", "REG", "RESP", "RTDOSE", "RTIMAGE", "RTINTENT", "RTPLAN", "RTRAD", "RTRECORD", "RTSEGANN",
+    "RTSTRUCT", "RWV", "SEG", "SM", "SMR", "SR", "SRF", "STAIN", "TEXTUREMAP", "TG", "US", "VA",
+    "XAPROTOCOL", "XC",
+}  # fmt: skip
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+# storage classes (PS3.4 B.5): CT, MR, ultrasound, nuclear medicine, waveforms, presentation states,
+# visible light, raw data, structured reports, encapsulated documents, PET, radiotherapy
+_OTHER_CLASSES = tuple(
+    f"{_STORAGE}{number}"
+    for number in ("2", "4", "3.1", "6.1", "6.2", "20", "9.", "11.", "66", "67", "68", "77.1",
+                   "88.", "104.", "128", "130", "481.")
+)  # fmt: skip
 
 INFLATED = 1 << 28  # bytes of a deflated data set; 64 Mpx of 16 bits are half of it
 
@@ -54,6 +73,18 @@ class Header:
     sex: str = ""  # (0010,0040)
     age: int | None = None  # (0010,1010), years
     when: str = ""  # (0008,0020) + (0008,0030)
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """What becomes of an image whose header says something odd: "note" or "reject"."""
+
+    body_part: str = "note"
+    modality: str = "note"
+    for_processing: str = "note"
+
+
+NOTED = Gates()
 
 
 def parse(data: bytes, *, pixels: bool = True) -> Dataset:
@@ -116,13 +147,14 @@ def _headless(data: bytes, pixels: bool) -> Dataset:
 
 def header(dataset: Dataset) -> Header:
     """Return the facts of a header that `scan` can use; absent or odd values are empty."""
-    codes = dataset.get("ViewCodeSequence") or []
+    codes = attributes.items(dataset, "ViewCodeSequence")
+    text = attributes.text
     return Header(
-        view_position=_text(dataset, "ViewPosition"),
-        view_code=_text(codes[0], "CodeMeaning") if len(codes) else "",
-        sex=_text(dataset, "PatientSex").upper()[:1].replace("O", ""),
-        age=years(_text(dataset, "PatientAge")),
-        when=_text(dataset, "StudyDate") + _text(dataset, "StudyTime"),
+        view_position=text(dataset, "ViewPosition"),
+        view_code=text(codes[0], "CodeMeaning") if codes else "",
+        sex=text(dataset, "PatientSex").upper()[:1].replace("O", ""),
+        age=years(text(dataset, "PatientAge")),
+        when=text(dataset, "StudyDate") + text(dataset, "StudyTime"),
     )
 
 
@@ -141,51 +173,58 @@ def years(text: str) -> int | None:
     return int(age) if math.isfinite(age) and 0 <= age <= 120 else None
 
 
-def _text(dataset: Dataset, name: str) -> str:
-    try:
-        value = dataset.get(name)
-    except Exception:
-        return ""
-    if isinstance(value, pydicom.multival.MultiValue):
-        value = value[0] if value else ""
-    return "" if value is None else str(value).strip()
-
-
-def check(dataset: Dataset, max_pixels: int) -> None:
-    """Refuse what is no chest radiograph we can read, before anything is decoded.
+def check(dataset: Dataset, max_pixels: int, gates: Gates = NOTED) -> list[str]:
+    """Refuse what is no radiograph we can read, before anything is decoded; return the notes.
 
     Raises IngestError: dicom.no_pixels, dicom.bad_dims, image.too_large, dicom.modality,
-    dicom.not_chest, dicom.colour, dicom.bits, dicom.unsupported_ts.
+    dicom.body_part, dicom.for_processing, dicom.colour, dicom.bits, dicom.unsupported_ts.
     """
-    if "PixelData" not in dataset or not dataset.PixelData:
+    if not pixel_bytes(dataset):
         raise IngestError("dicom.no_pixels")
-    check_header(dataset, max_pixels)
+    return check_header(attributes.read(dataset), syntax_of(dataset), max_pixels, gates)
 
 
-def check_header(dataset: Dataset, max_pixels: int) -> None:
+def pixel_bytes(dataset: Dataset) -> bytes:
+    """Return the value of PixelData, b"" where there is none."""
+    value = attributes.element(dataset, "PixelData")
+    return value if isinstance(value, bytes) else b""
+
+
+def syntax_of(dataset: Dataset) -> str:
+    """Return the transfer syntax, "" where the file names none."""
+    return attributes.text(getattr(dataset, "file_meta", None) or Dataset(), "TransferSyntaxUID")
+
+
+def check_header(header: Attributes, syntax: str, max_pixels: int, gates: Gates) -> list[str]:
     """Refuse by what the header says, as `check` does; the pixels need not have been read."""
-    rows, columns = number(dataset, "Rows"), number(dataset, "Columns")
-    if rows < 1 or columns < 1:
+    if header.rows < 1 or header.columns < 1:
         raise IngestError("dicom.bad_dims")
-    if rows * columns * max(1, number(dataset, "NumberOfFrames")) > max_pixels:
+    if header.rows * header.columns * header.frames > max_pixels:
         raise IngestError("image.too_large")
-    if _text(dataset, "Modality").upper() not in RADIOGRAPHY:
+    if header.modality in OTHER or _is_other(header.sop_class):
         raise IngestError("dicom.modality")
-    part = _text(dataset, "BodyPartExamined").upper()
-    if part and not any(word in part for word in CHEST):
-        raise IngestError("dicom.not_chest")
-    if _text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
+    part = header.body_part
+    odd = {
+        "modality": header.modality not in RADIOGRAPHY,
+        "body_part": bool(part) and not any(word in part for word in CHEST),
+        "for_processing": header.processing,
+    }
+    for name, found in odd.items():
+        if found and getattr(gates, name) == "reject":
+            raise IngestError(f"dicom.{name}")
+    if header.photometric == "PALETTE COLOR" and not header.palette:
         raise IngestError("dicom.colour")
-    if number(dataset, "BitsAllocated") not in (8, 16):
+    if header.allocated not in (8, 16):
         raise IngestError("dicom.bits")
-    syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
     if syntax not in codecs.DECODERS and syntax not in _PYDICOM:
         raise IngestError("dicom.unsupported_ts")
+    notes = [f"dicom.{name}" for name, found in odd.items() if found]
+    notes += ["dicom.frames"] if header.frames > 1 else []
+    return notes
 
 
-def number(dataset: Dataset, name: str) -> int:
-    """Return a whole number of the header, 0 where it is absent or none."""
-    try:
-        return int(dataset.get(name) or 0)
-    except Exception:
-        return 0
+def _is_other(sop_class: str) -> bool:
+    return any(
+        sop_class == prefix or sop_class.startswith(prefix if prefix[-1] == "." else f"{prefix}.")
+        for prefix in _OTHER_CLASSES
+    )

@@ -1,4 +1,7 @@
-"""A JPEG file's bytes in, the same picture's bytes without anything beside the picture out.
+"""Decode JPEGs so that damage is told, and strip a JPEG file of all that is not its image.
+
+libjpeg makes an image of what there is of a damaged file, and only warns. simplejpeg hands the
+first warning on.
 
 A grey JPEG that is small enough already (CheXpert-small) is stored as it came: every re-encoding
 loses, and costs more than all else together. What is not needed to decode it is left out: names,
@@ -12,12 +15,58 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+import simplejpeg
 
 _START, _END, _SCAN, _TABLES = 0xD8, 0xD9, 0xDA, 0xDB
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, Huffman coded (T.81 table B.1)
 _KEPT = (*_FRAMES, 0xC4, _SCAN, _TABLES, 0xDD)  # beside the frame: codes, scans, tables, restarts
 # within a scan FF is followed by 00, a restart mark or more FF; anything else ends it
 _NEXT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+# "Corrupt JPEG data: 12 extraneous bytes before marker 0xd9"
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]+)")
+_IN_SCANS = ("c4", "d9", "da")  # what stands behind a scan: more of them are data that were not used
+_STRAY = 4  # bytes that some writers leave there; lost data leave more, but for rare accidents
+
+
+class DamagedError(Exception):
+    """A JPEG that is cut, or whose data are rotten."""
+
+
+def decode_grey(data: bytes, height: int = 0, width: int = 0) -> np.ndarray:
+    """Return the grey values of a JPEG, colour as luma, at its own or a smaller size.
+
+    The size is the smallest of a whole, a half, a quarter and an eighth that has `height` and
+    `width`. Raises DamagedError.
+    """
+    return _decode(data, "GRAY", height, width)[..., 0]
+
+
+def check(data: bytes) -> None:
+    """Decode a JPEG of other colours, small. Raises DamagedError."""
+    try:
+        colours = simplejpeg.decode_jpeg_header(data)[2]
+    except ValueError:
+        raise DamagedError from None
+    _decode(data, "CMYK" if colours in ("CMYK", "YCCK") else "RGB", 1, 1)
+
+
+def _decode(data: bytes, colours: str, height: int, width: int) -> np.ndarray:
+    try:
+        return simplejpeg.decode_jpeg(
+            data, colours, min_height=height, min_width=width, strict=True
+        )
+    except ValueError as error:
+        stray = _EXTRANEOUS.search(str(error))
+        if not stray or (stray[2] in _IN_SCANS and int(stray[1]) > _STRAY):
+            raise DamagedError from None
+    try:
+        return simplejpeg.decode_jpeg(
+            data, colours, min_height=height, min_width=width, strict=False
+        )
+    except ValueError:
+        raise DamagedError from None
 
 
 def bare(data: bytes, quality: int) -> bytes | None:

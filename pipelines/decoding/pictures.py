@@ -17,12 +17,12 @@ import numpy as np
 import PIL.Image
 import simplejpeg
 
+from pipelines.decoding import jpegs
 from pipelines.faults import IngestError
 
 _ORIENTATION = 0x0112  # Exif
 _JPEG = b"\xff\xd8\xff"
 _SMALLEST = 3  # halvings that libjpeg knows: a half, a quarter, an eighth
-_HARMLESS = "extraneous bytes"  # between segments, where some writers leave a few
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Picture:
         """
         if self.halvings:
             return _luma(self.data, self.size, halvings)
+        if self.data.startswith(_JPEG):  # OpenCV paints over what is lost
+            _checked(self.data)
         buffer = np.frombuffer(self.data, np.uint8)
         values = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED if self.deep else cv2.IMREAD_GRAYSCALE)
         if values is None:
@@ -102,17 +104,17 @@ def _declared(data: bytes) -> _Declared:
 
 def _luma(data: bytes, size: tuple[int, int], halvings: int) -> np.ndarray:
     height, width = (-(-side >> halvings) for side in size)
-    strict = True
-    while True:
-        try:
-            values = simplejpeg.decode_jpeg(
-                data, "GRAY", min_height=height, min_width=width, strict=strict
-            )
-            return values[..., 0]
-        except ValueError as error:
-            if not strict or _HARMLESS not in str(error):
-                raise IngestError("image.unreadable") from None
-            strict = False
+    try:
+        return jpegs.decode_grey(data, height, width)
+    except jpegs.DamagedError:
+        raise IngestError("image.unreadable") from None
+
+
+def _checked(data: bytes) -> None:
+    try:
+        jpegs.check(data)
+    except jpegs.DamagedError:
+        raise IngestError("image.unreadable") from None
 
 
 def _cut_short(data: bytes, jpeg: bool) -> bool:

@@ -166,11 +166,12 @@ def _encoded(data: bytes, suffix: str) -> None:
     try:
         pixels.encode(data, suffix, Shards(side=128))
     except IngestError as error:
-        if error.code not in ("dicom.modality", "dicom.not_chest"):
+        if error.code not in ("dicom.modality",):
             raise
         dataset = dicoms.parse(data)
         with contextlib.suppress(NotImplementedError):  # a VR there is not: `encode` has a code
             dataset.Modality = dataset.BodyPartExamined = ""
+            dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
             dicoms.check(dataset, Shards().max_megapixels * 1_000_000)
             films.stored_values(dataset)
 

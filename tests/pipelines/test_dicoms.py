@@ -99,7 +99,9 @@ def test_a_headless_file_is_read_when_it_has_rows_and_pixels(shared):
         pytest.param(file(Rows=65535, Columns=65535), "image.too_large", id="bomb-by-header"),
         pytest.param(file(NumberOfFrames=10**6), "image.too_large", id="bomb-by-frames"),
         pytest.param(file(Modality="CT"), "dicom.modality", id="computed-tomography"),
-        pytest.param(file(BodyPartExamined="HIP"), "dicom.not_chest", id="hip"),
+        pytest.param(file(Modality="OT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2"),
+                     "dicom.modality", id="computed-tomography-by-class"),
+        pytest.param(file(Modality="SR"), "dicom.modality", id="structured-report"),
         pytest.param(file(PhotometricInterpretation="PALETTE COLOR"), "dicom.colour", id="palette"),
         pytest.param(file(BitsAllocated=32), "dicom.bits", id="32-bit"),
     ],
@@ -163,12 +165,16 @@ def test_nothing_of_a_file_is_in_the_error():
 
 def test_the_teaching_files_by_their_tags(shared):
     folder = shared / "data/dicom_codec_nonchest"
-    codes = {}
+    noted, refused = {}, set()
     for path in sorted(folder.glob("*.dcm")):
-        try:
-            dicoms.check(dicoms.parse(path.read_bytes()), 64_000_000)
-            codes[path.stem] = ""
-        except IngestError as error:
-            codes[path.stem] = error.code
-    assert codes.pop("CR-ModalitySequenceLUT") == ""  # teeth, and no tag that says so
-    assert set(codes.values()) == {"dicom.not_chest", "dicom.modality"}
+        dataset = dicoms.parse(path.read_bytes())
+        noted[path.stem] = dicoms.check(dataset, 64_000_000)
+        for gates in (dicoms.Gates(body_part="reject"), dicoms.Gates(modality="reject")):
+            try:
+                dicoms.check(dataset, 64_000_000, gates)
+            except IngestError as error:
+                refused.add((path.stem, error.code))
+    assert noted.pop("CR-ModalitySequenceLUT") == []  # teeth, and no tag that says so
+    assert {note for notes in noted.values() for note in notes} == {
+        "dicom.body_part", "dicom.modality"}
+    assert refused == {(stem, note) for stem, notes in noted.items() for note in notes}

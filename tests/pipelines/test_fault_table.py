@@ -87,7 +87,8 @@ def test_a_row_is_held_where_it_is_said_to_be(row):
 
 
 def dicom(change: Callable[[Any], None], syntax: str = writing.SYNTAXES[0]) -> bytes:
-    values = np.random.default_rng(0).integers(0, 4096, (96, 80)).astype(np.uint16)
+    grain = np.random.default_rng(0).integers(0, 200, (96, 80))
+    values = (np.linspace(0, 3800, 96 * 80).reshape(96, 80) + grain).astype(np.uint16)
     header = writing.Header("19999001", "59999001", "0", date="21800101", view="PA")
     data = writing.file_bytes(
         values, bits=12, photometric="MONOCHROME2", syntax=syntax, header=header
@@ -115,6 +116,10 @@ def captured(dataset: Any) -> None:
     dataset.SOPClassUID, dataset.Modality = SecondaryCaptureImageStorage, "OT"
 
 
+def reported(dataset: Any) -> None:
+    dataset.SOPClassUID, dataset.Modality = "1.2.840.10008.5.1.4.1.1.88.11", "OT"
+
+
 def dimensions(**values: Any) -> Callable[[Any], None]:
     return lambda dataset: dataset.update(values)
 
@@ -125,7 +130,7 @@ def dimensions(**values: Any) -> Callable[[Any], None]:
         pytest.param(shape(1, 1), "image.degenerate", id="one-pixel"),
         pytest.param(shape(96, 63), "image.degenerate", id="narrow"),
         pytest.param(flat, "image.degenerate", id="constant"),
-        pytest.param(captured, "dicom.modality", id="secondary-capture"),
+        pytest.param(reported, "dicom.modality", id="structured-report"),
         pytest.param(dimensions(Columns=0), "dicom.bad_dims", id="columns-zero"),
     ],
 )
@@ -133,6 +138,13 @@ def test_odd_films_have_codes(change, code):
     with pytest.raises(IngestError) as error:
         pixels.encode(dicom(change), ".dcm", Shards())
     assert error.value.code == code
+
+
+def test_a_secondary_capture_is_noted_and_a_reject_where_that_is_asked_for():
+    data = dicom(captured)
+    assert pixels.encode(data, ".dcm", Shards()).facts["notes"] == ["dicom.modality"]
+    with pytest.raises(IngestError, match=r"dicom\.modality"):
+        pixels.encode(data, ".dcm", Shards(modality="reject"))
 
 
 def test_an_unknown_transfer_syntax_has_a_code():

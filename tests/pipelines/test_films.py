@@ -74,9 +74,6 @@ PLAIN = {
     "more-than-rows-say": dataset(Rows=96),
 }
 ODD = {
-    "signed": dataset(PixelRepresentation=1),
-    "fewer-bits-than-used": dataset(BitsStored=10, HighBit=9),
-    "bits-at-the-top": dataset(HighBit=15),
     "two-frames": dataset(**FRAMES),
     "colour": dataset(
         **AS_EIGHT, SamplesPerPixel=3, PlanarConfiguration=0, PhotometricInterpretation="RGB",
@@ -97,7 +94,7 @@ def test_plain_values_are_a_view_of_the_file(made, syntax):
 
 
 @pytest.mark.parametrize("made", ODD.values(), ids=ODD)
-def test_odd_ones_go_to_pydicom(made):
+def test_odd_ones_are_what_pydicom_makes_of_them(made):
     data = saved(made, ExplicitVRLittleEndian)
     film = films.opened(data, LIMIT)
     assert film.view is None
@@ -105,8 +102,44 @@ def test_odd_ones_go_to_pydicom(made):
     assert np.abs(film.values().astype(int) - theirs.reshape(97, 83, -1)[..., 0]).max() <= 0
 
 
+SIGNED = values().astype(np.int16) - 2048
+LIES = {
+    "signed": (dataset(PixelRepresentation=1, PixelData=SIGNED.tobytes()), SIGNED, False),
+    "signed-12-bits-alone": (
+        dataset(PixelRepresentation=1, PixelData=(SIGNED & 0xFFF).tobytes()), SIGNED, False),
+    "signed-in-an-unsigned-header": (
+        dataset(BitsStored=16, HighBit=15, PixelData=SIGNED.tobytes()), SIGNED, True),
+    "signed-16-in-an-unsigned-header-of-12": (dataset(PixelData=SIGNED.tobytes()), SIGNED, True),
+    "unsigned-in-a-signed-header": (
+        dataset(PixelRepresentation=1, BitsStored=16, HighBit=15,
+                PixelData=(values() << 4).tobytes()), values() << 4, True),
+    "unsigned-12-in-a-signed-header": (dataset(PixelRepresentation=1), values(), True),
+    "fewer-bits-than-used": (dataset(BitsStored=10, HighBit=9), values(), True),
+    "bits-at-the-top": (dataset(HighBit=15, PixelData=(values() << 4).tobytes()), values(), True),
+    "high-bit-alone-is-wrong": (dataset(HighBit=15), values(), True),
+    "at-the-top-unsaid": (dataset(PixelData=(values() << 4).tobytes()), values(), True),
+    "padding-beyond-the-bits": (
+        dataset(PixelPaddingValue=65535,
+                PixelData=np.where(np.arange(83) < 9, 65535, values()).astype("<u2").tobytes()),
+        np.where(np.arange(83) < 9, 65535, values()), False),
+    "overlays-in-the-unused-bits": (
+        dataset(PixelData=(values() | (np.arange(97) % 7 < 3)[:, None] * 0x1000).astype("<u2")
+                .tobytes()), values(), None),
+}  # fmt: skip
+LIES["overlays-in-the-unused-bits"][0].add_new(0x60000100, "US", 16)
+LIES["overlays-in-the-unused-bits"][0].add_new(0x60000102, "US", 12)
+
+
+@pytest.mark.parametrize(("made", "expected", "wrong"), LIES.values(), ids=LIES)
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_depth_and_sign_are_found_in_the_values(made, expected, wrong, syntax):
+    stored = films.opened(saved(made, syntax), LIMIT).stored()
+    assert np.array_equal(stored.values.astype(int), expected.astype(int))
+    assert wrong is None or stored.bits_wrong == wrong
+
+
 @pytest.mark.parametrize("syntax", [DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian])
-def test_other_orders_of_bytes_go_to_pydicom(syntax):
+def test_other_orders_of_bytes_give_the_same_values(syntax):
     made = dataset()
     if syntax == ExplicitVRBigEndian:
         made.PixelData = values().astype(">u2").tobytes()
@@ -140,10 +173,8 @@ def test_run_lengths_are_pydicoms(picture, bits):
     "spoil",
     [
         pytest.param(lambda f: b"", id="empty"),
-        pytest.param(lambda f: f[: len(f) // 2], id="cut"),
         pytest.param(lambda f: b"\3" + f[1:], id="three-segments"),
         pytest.param(lambda f: f[:4] + b"\7" + f[5:], id="segment-within-the-header"),
-        pytest.param(lambda f: f[:8] + f[4:8] + f[12:], id="empty-segment"),
     ],
 )
 def test_odd_run_lengths_are_left_to_pydicom(spoil):
@@ -151,6 +182,24 @@ def test_odd_run_lengths_are_left_to_pydicom(spoil):
     made.compress(RLELossless, values(), encoding_plugin="pydicom")
     frame = next(generate_frames(made.PixelData, number_of_frames=1))
     assert codecs.run_lengths(spoil(frame), 97, 83, 16) is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda f: f[: len(f) // 2], id="cut"),
+        pytest.param(lambda f: f[:8] + f[4:8] + f[12:], id="empty-segment"),
+        pytest.param(lambda f: f[:6000] + bytes(400) + f[6400:], id="zeros-inside"),
+        pytest.param(lambda f: f + f[-500:], id="more-than-there-are"),
+    ],
+)
+def test_run_lengths_that_do_not_come_out_even_are_damaged(spoil):
+    made = dataset()
+    made.compress(RLELossless, values(), encoding_plugin="pydicom")
+    frame = next(generate_frames(made.PixelData, number_of_frames=1))
+    assert codecs.run_lengths(frame, 97, 83, 16) is not None
+    with pytest.raises(codecs.DamagedError):
+        codecs.run_lengths(spoil(frame), 97, 83, 16)
 
 
 @lru_cache

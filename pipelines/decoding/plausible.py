@@ -1,0 +1,99 @@
+"""Tell an image from what is none: black, white, a stencil, noise, or one with its lower part lost.
+
+One rule for the maker, who tries the next window then or rejects the image, and for verify, which
+looks at what is stored. It reads the histogram and a few rows of the finished image and costs next
+to nothing.
+
+The limits leave room. Of the 374 radiographs and 17 DICOM files that they were set with (seven
+collections, laterals, scans of prints, collimated and weak ones, at a short side of 512), and of
+600 drawn ones, the farthest are
+
+CALIB
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+ENDS = 2  # levels next to black, and to white, that count as such: a JPEG moves them a little
+EQUALIZING = ("mimic_jpg", "chexpert_jpg")
+LEAST_SEEN = 0.04  # share of the image within its black edges
+_MIDDLE = (8, 247)  # rows darker or brighter are collimation and frames, not what decoders fill in
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far an image may go."""
+
+    ends: float = 0.90  # share of black and white pixels
+    white: float = 0.60  # share of white pixels
+    range: int = 16  # grey levels between 1 and 99 percent of the pixels, at least
+    levels: int = 12  # that one pixel in 10,000 has, at least
+    likeness: float = 0.30  # correlation of neighbours, at least
+    lost: float = 0.03  # of the height: rows of one grey, or all alike, at the lower edge
+    alike: int = 6  # grey levels by which such rows differ
+
+
+MAKING = Limits()
+# what the maker has let pass must pass again, though it was encoded since
+STORED = Limits(ends=0.93, white=0.64, range=12, levels=8, likeness=0.25, lost=0.06, alike=2)
+
+
+def fault(image: np.ndarray, recipe: str = "voi", *, is_stored: bool = False) -> str:
+    """Return what is wrong with an 8-bit grey image, (height, width) uint8; "" for a plausible one.
+
+    "clipped", "flat", "stencil", "noise" or "cut". Black edges do not count: collimation, and what
+    makes an image square. An equalising `recipe` turns black edges grey: rows lost are not looked for.
+    """
+    limits = STORED if is_stored else MAKING
+    seen = _within_edges(image)
+    if seen.size < LEAST_SEEN * image.size:
+        return "clipped"
+    counts = cv2.calcHist([seen], [0], None, [256], [0, 256]).ravel()
+    found = fault_of_counts(counts, limits) or _noise(seen, limits)
+    return found or ("" if recipe in EQUALIZING else _cut(seen, limits))
+
+
+def fault_of_counts(counts: np.ndarray, limits: Limits = MAKING) -> str:
+    """Return what is wrong by the number of pixels of each of 256 levels alone."""
+    shares = np.cumsum(counts) / max(1.0, float(counts.sum()))
+    black, white = float(shares[ENDS]), float(1 - shares[254 - ENDS])
+    if black + white > limits.ends or white > limits.white:
+        return "clipped"
+    first, last = np.searchsorted(shares, (0.01, 0.99))
+    if last - first < limits.range:
+        return "flat"
+    used = np.count_nonzero(counts > counts.sum() / 10_000)
+    return "stencil" if used < limits.levels else ""
+
+
+def _within_edges(image: np.ndarray) -> np.ndarray:
+    """Return the image without the rows and columns at its edges that are black throughout."""
+    for _ in range(2):
+        bright = np.flatnonzero(cv2.reduce(image, 1, cv2.REDUCE_MAX).ravel() > ENDS)
+        image = image[bright[0] : bright[-1] + 1].T if bright.size else image[:0].T
+        image = np.ascontiguousarray(image)
+        if not image.size:
+            return image
+    return image
+
+
+def _noise(image: np.ndarray, limits: Limits) -> str:
+    few = image[::4].astype(np.float32)
+    few -= few.mean()
+    power = float(np.vdot(few, few))
+    alike = float(np.vdot(few[:, 1:], few[:, :-1])) / power if power else 1.0
+    return "noise" if alike < limits.likeness else ""
+
+
+def _cut(image: np.ndarray, limits: Limits) -> str:
+    """Tell rows at the lower edge that a decoder filled in: one grey, or the last row repeated."""
+    rows = max(2, int(limits.lost * image.shape[0]) + 1)
+    last = image[-rows:]
+    if int(np.ptp(last)) <= limits.alike:
+        return "cut" if _MIDDLE[0] < int(last[-1].mean()) < _MIDDLE[1] else ""
+    steps = int((last.max(axis=0) - last.min(axis=0)).max())
+    return "cut" if steps <= ENDS // 2 and int(np.ptp(last[-1])) > 4 * limits.alike else ""
