@@ -191,15 +191,15 @@ def trained(setting: Setting, name: str, precision: str) -> dict[str, Any]:
     with suppress(Enough):
         run.run(None, tick)
     # The last step of a whole run has the checkpoint in its time.
-    steady = times[min(flags.warm, len(times) // 2) : -1]
+    taken = [b - a for a, b in pairwise(times[flags.warm : -1])]
     reused, again = _one_batch(run, recipe, flags.seconds)
     pairs = recipe.run.batch_size * recipe.run.accumulate
     gpu = torch.cuda.is_available()
     return {
         "batch": recipe.run.batch_size, "chunk": recipe.run.chunk, "workers": flags.workers,
         "steps": len(losses), "ready_s": ready - started,
-        "pairs_s": pairs * (len(steady) - 1) / (steady[-1] - steady[0]),
-        "step_ms": 1000 * statistics.median(b - a for a, b in pairwise(steady)),
+        "pairs_s": pairs * len(taken) / sum(taken) if taken else None,
+        "step_ms": 1000 * statistics.median(taken) if taken else None,
         "one_batch_pairs_s": pairs / reused,
         "peak_gib": torch.cuda.max_memory_allocated() / GIB if gpu else None,
         "reserved_gib": torch.cuda.max_memory_reserved() / GIB if gpu else None,
