@@ -12,8 +12,10 @@ or outlasts `--patience` is a row with its error.
 
     train      --recipes, in each of --precisions. `loader`: pairs a second with the real loader, as
                train.fit trains; `one batch`: with the same batch again and again, which no loader
-               can exceed: their ratio tells whether the device waits. The first --warm steps are
-               left out. Losses are means of five steps: of the real data, and of the one batch.
+               can exceed: their ratio tells whether the device waits for data. `busy` is the share
+               of a step on one batch in which the GPU computes: where it is low and the loader
+               keeps up, the step waits for Python to launch its kernels. The first --warm steps
+               are left out. Losses are means of five steps: of the real data, and of the one batch.
     loader     --loaders: folders of shards, read by the loader alone at 1, 4, 8, 16 workers
     resume     --resume RECIPE:PRECISION: a run of --resume-steps steps, a second one that is cut
                off after two thirds of them, and, in another process, what goes on from its
@@ -57,8 +59,11 @@ from accelerate import Accelerator  # noqa: E402
 from paper_scale import BERT, HUGGING_FACE, RECIPES  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
+from torch.autograd import DeviceType  # noqa: E402
+from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from train import models  # noqa: E402
+from train.batches import Batch  # noqa: E402
 from train.curves import Curves  # noqa: E402
 from train.data import Loading, training  # noqa: E402
 from train.films import films  # noqa: E402
@@ -72,6 +77,7 @@ Found = dict[str, list[dict[str, Any]]]
 WORKERS = (1, 4, 8, 16)
 MEAN = 5  # steps that a shown loss is the mean of
 ONE_BATCH, ONE_BATCH_WARM = 25, 5  # steps on one batch, and those before them that are not timed
+PROFILED = 3
 GIB = 2**30
 
 
@@ -178,6 +184,7 @@ def trained(setting: Setting, name: str, precision: str) -> dict[str, Any]:
     started = time.perf_counter()
     recipe = _recipe(setting, name, precision, flags.steps)
     run = _training(setting, recipe, f"{name}-{precision}", flags.workers)
+    gpu, size = torch.cuda.is_available(), run.plan.batch_size
     ready = time.perf_counter()
     losses: list[float] = []
     times: list[float] = []
@@ -185,22 +192,25 @@ def trained(setting: Setting, name: str, precision: str) -> dict[str, Any]:
     def tick(_: int, loss: float) -> None:
         losses.append(loss)
         times.append(time.perf_counter())
-        if len(losses) > 2 * flags.warm and times[-1] - ready > flags.seconds:
+        if len(times) > flags.warm + 1 and times[-1] - times[flags.warm] > flags.seconds:
             raise Enough
 
     with suppress(Enough):
         run.run(None, tick)
     # The last step of a whole run has the checkpoint in its time.
     taken = [b - a for a, b in pairwise(times[flags.warm : -1])]
-    reused, again = _one_batch(run, recipe, flags.seconds)
-    pairs = recipe.run.batch_size * recipe.run.accumulate
-    gpu = torch.cuda.is_available()
+    batch = next(iter(training(setting.train, replace(run.loading, workers=0), 0, size)))
+    reused, again = _one_batch(run, batch, flags.seconds)
+    busy = _busy(run, batch) if gpu else None
+    pairs = size * recipe.run.accumulate
     return {
-        "batch": recipe.run.batch_size, "chunk": recipe.run.chunk, "workers": flags.workers,
-        "steps": len(losses), "ready_s": ready - started,
+        "batch": size, "chunk": recipe.run.chunk, "workers": flags.workers,
+        "text_columns": models.trim(batch.tokens, run.towers).shape[-1],
+        "steps": len(losses), "ready_s": ready - started, "first_step_s": times[0] - ready,
         "pairs_s": pairs * len(taken) / sum(taken) if taken else None,
         "step_ms": 1000 * statistics.median(taken) if taken else None,
         "one_batch_pairs_s": pairs / reused,
+        "busy": None if busy is None else busy / reused,
         "peak_gib": torch.cuda.max_memory_allocated() / GIB if gpu else None,
         "reserved_gib": torch.cuda.max_memory_reserved() / GIB if gpu else None,
         "loss": _ends(losses), "one_batch_loss": _ends(again), "losses": losses,
@@ -345,6 +355,8 @@ def _recipe(
         own = load(name).run
         run["batch_size"] = min(own.batch_size, setting.flags.batch)
         run["chunk"] = min(own.chunk, setting.flags.batch)
+    if setting.flags.chunk is not None:
+        run["chunk"] = setting.flags.chunk
     recipe = load(name, {"model": model, "run": run})
     # Twice over: studies and views make fewer pairs than there are samples.
     pairs = 2 * (steps + 2) * recipe.run.batch_size * recipe.run.accumulate
@@ -358,22 +370,37 @@ def _turns(shards: Sequence[Shard], pairs: int) -> dict[str, float]:
     return {shard.source: float(turns) for shard in shards}
 
 
-def _one_batch(run: Training, recipe: Recipe, seconds: float) -> tuple[float, list[float]]:
+def _one_batch(run: Training, batch: Batch, seconds: float) -> tuple[float, list[float]]:
     """Take one batch again and again; return the seconds a step and the losses."""
-    loading = replace(run.loading, workers=0)
-    batch = next(iter(training(run.job.train, loading, 0, run.plan.batch_size)))
-    batches = [batch] * recipe.run.accumulate
-    first = run.plan.steps
-    losses = [run.steps.step(first + i, batches, recipe.optim.lr) for i in range(ONE_BATCH_WARM)]
+    losses = [_again(run, batch, number) for number in range(ONE_BATCH_WARM)]
     _wait()
     start = time.perf_counter()
     for number in range(ONE_BATCH):
-        place = first + ONE_BATCH_WARM + number
-        losses.append(run.steps.step(place, batches, recipe.optim.lr))
+        losses.append(_again(run, batch, ONE_BATCH_WARM + number))
         if time.perf_counter() - start > seconds:
             break
     _wait()
     return (time.perf_counter() - start) / (len(losses) - ONE_BATCH_WARM), losses
+
+
+def _busy(run: Training, batch: Batch) -> float:
+    """Return the seconds a step in which the GPU computes or copies."""
+    with profile(activities=[ProfilerActivity.CUDA]) as watched:
+        for number in range(PROFILED):
+            _again(run, batch, number)
+        _wait()
+    kernels = [
+        event.self_device_time_total
+        for event in watched.key_averages()
+        if event.device_type == DeviceType.CUDA and not event.is_user_annotation
+    ]
+    return sum(kernels) / 1e6 / PROFILED
+
+
+def _again(run: Training, batch: Batch, number: int) -> float:
+    recipe = run.job.recipe
+    batches = [batch] * recipe.run.accumulate
+    return run.steps.step(run.plan.steps + number, batches, recipe.optim.lr)
 
 
 def _wait() -> None:
@@ -429,7 +456,7 @@ def _write(out: Path | None, card: dict[str, Any], found: dict[str, Any]) -> Non
 
 def _show(card: dict[str, Any], found: Found) -> None:
     """Print a table for each kind of part that was run."""
-    columns = ("recipe", "precision", "batch", "workers", "steps", "loader, pairs/s", "one batch")
+    columns = ("recipe", "precision", "batch", "workers", "steps", "pairs/s", "one batch", "busy")
     _table(
         f"trained on {card.get('card', card)}",
         (*columns, "GiB", "loss", "loss, one batch"),
@@ -437,6 +464,7 @@ def _show(card: dict[str, Any], found: Found) -> None:
         lambda row: (
             row["recipe"], row["precision"], row["batch"], row["workers"], row["steps"],
             _number(row["pairs_s"], ",.0f"), _number(row["one_batch_pairs_s"], ",.0f"),
+            _number(row["busy"], ".0%"),
             _number(row["peak_gib"], ".1f"), _change(row["loss"]), _change(row["one_batch_loss"]),
         ),
     )  # fmt: skip
@@ -508,6 +536,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=20, metavar="S", help="or so long (20)")
     add("--warm", type=int, default=10, metavar="N", help="first steps that are not timed (10)")
     add("--batch", type=int, default=0, metavar="N", help="at most so many pairs (the recipe's)")
+    add("--chunk", type=int, metavar="N", help="pairs a pass, 0: all (the recipe's)")
     add("--workers", type=int, default=0, metavar="W", help="of the trainings' loaders (0)")
     add("--loaders", type=Path, nargs="*", default=[], metavar="DIR", help="to read alone")
     add("--loader-workers", type=int, nargs="+", default=WORKERS, metavar="W")
