@@ -1,0 +1,38 @@
+"""The benchmark that is run where a GPU is: here on a CPU, with a tiny recipe."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu_run.py"
+
+
+def run(source: Path, out: Path, *flags: str) -> tuple[subprocess.CompletedProcess[str], dict]:
+    few = ("--batch", "8", "--warm", "1", "--seconds", "1", "--steps", "5", "--scratch", out.parent)
+    command = [sys.executable, SCRIPT, "--shards", source, "--out", out, *few, *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done, json.loads(out.read_text())
+
+
+@pytest.mark.slow
+def test_a_recipe_that_cannot_run_is_a_row_with_its_error_and_the_others_are_measured(
+    source, tmp_path
+):
+    flags = ("--recipes", "chexzero_tiny", "no_such", "--loaders", source, "--loader-workers", "1")
+    more = ("--loader-seconds", "0.1", "--resume", "mococlip_tiny:bf16", "--resume-steps", "6")
+    done, found = run(source, tmp_path / "found.json", *flags, *more)
+    assert done.returncode == 1
+    first, second = found["train"]
+    assert first["loss"][0] > 0
+    assert first["one_batch_loss"][1] < first["one_batch_loss"][0]  # it does train
+    assert first["pairs_s"] > 0
+    assert second["error"].startswith("ConfigError")
+    assert found["loader"][0]["pairs"] > 0
+    (resumed,) = found["resume"]
+    assert (resumed["resumed_from"], resumed["cut_after"]) == (3, 4)
+    assert resumed["before_the_cut"] == resumed["resumed"] == 0  # bit for bit, on a CPU
