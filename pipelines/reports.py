@@ -18,12 +18,12 @@ from nlp import annotate, prompts
 from nlp import labels as names
 from nlp.status import FilterPolicy
 from nlp.translations import FIELDS
-from pipelines import counting, fingerprints, storage
+from pipelines import counting, fingerprints, paths, storage
 from pipelines.earlier.members import OldPictures
 from pipelines.earlier.reuse import Made
-from pipelines.faults import IngestError
+from pipelines.faults import DataError, IngestError
 from pipelines.params import Texts
-from pipelines.records import Reject, Study, reject, study_from_json
+from pipelines.records import Reject, ReportRef, Study, key_hash, reject, study_from_json
 from pipelines.sources.base import Report, Source
 from pipelines.wording import Wording
 from pipelines.workers.desk import Desk
@@ -131,7 +131,7 @@ class TextsOfPart:
         if study.report is None:
             return None, "report.missing" if self.source.has_reports else ""
         try:
-            report = self.source.report(Path(self.root), study.report)
+            report = self._read(study.report, study)
         except IngestError as error:
             return None, error.code
         if self._rule(study) and isinstance(report, str):  # sections that came apart need no cut
@@ -144,6 +144,29 @@ class TextsOfPart:
             rule=self.wording.rules.get(study.key),
         )
         return (None, done.code) if done.code else (done, "")
+
+    def _read(self, ref: ReportRef, study: Study) -> Report:
+        """Return the report, which must be the one that `scan` digested.
+
+        Raises IngestError report.* for one that `scan` could not read either, and DataError for
+        one that changed or went since: the inventory is then of another tree.
+        """
+        name = key_hash(f"{study.source}-{study.key}")
+        try:
+            report, digest = self.source.report(Path(self.root), ref)
+        except IngestError:
+            if not ref.sha256:
+                raise
+            code = "changed" if _there(Path(self.root), ref) else "gone"
+            raise DataError(
+                f"source.{code}: a report that scan read can no longer be read; run scan again "
+                f"({name})"
+            ) from None
+        if digest != ref.sha256:
+            raise DataError(
+                f"source.changed: a report is not the one in the inventory; run scan again ({name})"
+            )
+        return report
 
     def _policy(self) -> FilterPolicy:
         chosen = dataclasses.asdict(self.texts.filter)
@@ -180,6 +203,13 @@ class TextsOfPart:
             return dict(study.labels), study.labels_from
         found = dict(annotation.labels) if annotation else {}
         return found, "report" if found else ""
+
+
+def _there(root: Path, ref: ReportRef) -> bool:
+    try:
+        return paths.inside(root, ref.path).exists()
+    except IngestError:  # a link that leads out by now
+        return True
 
 
 _NOTHING = annotate.annotate({})  # what a study without a report has: every field empty
