@@ -16,6 +16,7 @@ import yaml
 
 from pipelines.faults import ConfigError
 from pipelines.records import SPLITS
+from pipelines.schema import SECTIONS
 
 Section = TypeVar("Section")
 
@@ -107,6 +108,8 @@ class Shards:
         object.__setattr__(self, "sections", tuple(self.sections))
         for name in self.caption:
             _one_of("shards.caption", name, ("findings", "impression", "abnormal", "prompt"))
+        for name in self.sections:
+            _one_of("shards.sections", name, SECTIONS)
         if not 16 <= self.side <= 8192 or not 1 <= self.quality <= 100:
             raise ConfigError("shards: side is 16 to 8192 pixels, quality 1 to 100")
 

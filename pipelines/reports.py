@@ -18,7 +18,7 @@ from nlp import annotate, prompts
 from nlp import labels as names
 from nlp.status import FilterPolicy
 from nlp.translations import FIELDS
-from pipelines import counting, fingerprints, paths, storage
+from pipelines import counting, fingerprints, ids, paths, storage
 from pipelines.earlier.members import OldPictures
 from pipelines.earlier.reuse import Made
 from pipelines.faults import DataError, IngestError
@@ -96,7 +96,7 @@ class TextsOfPart:
         if annotation is None and not written:
             raise IngestError(code or "text.none")
         report = annotation or _NOTHING
-        sha256 = study.report.sha256 if study.report else ""
+        sha256 = ids.digest(study, study.report.sha256) if study.report else ""
         abnormal, abnormal_from = self._abnormal(annotation, labels, written)
         made_by = fingerprints.text(
             sha256, labels, self.texts, self.wording.digest, self._rule(study)
@@ -116,11 +116,10 @@ class TextsOfPart:
             "sentences": [_sentence(s) for s in report.sentences],
             "statements": list(report.statements),
             "report_sha256": sha256,
-            "text_fingerprint": made_by,
+            "text_fingerprint": fingerprints.translated(made_by, translations),
         }
         if translations:
             row["translations"] = translations
-            row["text_fingerprint"] = fingerprints.of([made_by, translations])
         counts.update(counting.of_study(row))
         return row
 
@@ -141,7 +140,7 @@ class TextsOfPart:
             policy=self._policy(),
             several=self.texts.impressions,
             model=self.texts.model,
-            rule=self.wording.rules.get(study.key),
+            rule=self.wording.rules.get(ids.of_origin(study)),
         )
         return (None, done.code) if done.code else (done, "")
 
@@ -173,7 +172,7 @@ class TextsOfPart:
         return FilterPolicy(**{k: v for k, v in chosen.items() if k != "fallback"})
 
     def _rule(self, study: Study) -> dict[str, Any] | None:
-        rule = self.wording.rules.get(study.key)
+        rule = self.wording.rules.get(ids.of_origin(study))
         return dataclasses.asdict(rule) if rule else None
 
     def _translations(self, report: annotate.Annotation) -> dict[str, str]:
@@ -220,21 +219,13 @@ def _readable(report: Report) -> Report:
 
 
 def _sentence(sentence: annotate.AnnotatedSentence) -> dict[str, Any]:
-    mentions = [
-        {
-            name: value
-            for name, value in dataclasses.asdict(mention).items()
-            if value is not False and value not in ("", None, ())  # and 0 is a place
-        }
-        for mention in sentence.mentions
-    ]
     return {
         "text": sentence.text,
         "section": sentence.section,
         "index": sentence.index,
         "status": sentence.status,
         "rule": sentence.rule,
-        "mentions": mentions,
+        "mentions": [dataclasses.asdict(mention) for mention in sentence.mentions],
     }
 
 

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unused = len(words.rules) - totals["note:report.cut_by_rule"]
         totals.update({"note:exceptions.unused": unused} if unused else {})
         counts = counting.counts(totals, rejects)
-        header = _header(counts, rejects, inventory, section, words.digest)
+        header = _header(counts, rejects, inventory, section, words)
         storage.write_records(staging / "rejects.jsonl", rejects)
         storage.write_json(staging / "counts.json", counts)
         storage.write_lines(
@@ -94,12 +94,14 @@ def _header(
     rejects: Sequence[dict[str, Any]],
     inventory: dict[str, Any],
     section: params.Texts,
-    digest: str,
+    words: wording.Wording,
 ) -> dict[str, Any]:
     lost = flow.dropped(rejects)
     return {
         "epoch": epochs.TEXTS,
-        "wording": digest,
+        "wording": words.digest,
+        "exceptions": len(words.rules),  # a number: a digest of them would be one of their ids
+        "translations": words.translations.digest if words.translations else "",
         "source": inventory["source"],
         "texts": section.text_parameters(),
         "studies": counts["studies"],

@@ -23,7 +23,7 @@ from nlp import labels as names
 from pipelines import paths, tables, views
 from pipelines.faults import ConfigError, DataError, IngestError
 from pipelines.records import Image, Lost, ReportRef, Study
-from pipelines.sources.base import Assembled, Rows, Table
+from pipelines.sources.base import Assembled, Report, Rows, Table
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
 
@@ -80,18 +80,18 @@ class Openi:
             for row in tables.read(root / table.path, ("imageid", "tsne-view")):
                 yield _view_row(row["imageid"], row["tsne-view"], table)
         elif table.path.endswith(".tgz"):
-            path = root / table.path
-            for member, data in _archive(path, paths.signature(path)).items():
+            archive = root / table.path
+            for member, data in _archive(archive, paths.signature(archive)).items():
                 yield _xml_row(member, data, table.path)
         elif table.path:
-            path = root / table.path
-            for uid, row in _kaggle(path, paths.signature(path)).items():
+            reports = root / table.path
+            for uid, row in _kaggle(reports, paths.signature(reports)).items():
                 yield f"cxr{uid}", {"sha256": _sha256(_sections(row)), "mesh": row["MeSH"],
                                     "images": "", "path": table.path, "member": uid}  # fmt: skip
         else:
-            for name in paths.walk(root):
-                if "ecgen-radiology" in name and _XML.search(name):
-                    yield _xml_row(name, (root / name).read_bytes(), name)
+            for path in paths.walk(root):
+                if "ecgen-radiology" in path and _XML.search(path):
+                    yield _xml_row(path, (root / path).read_bytes(), path)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Join one report with its pictures."""

@@ -82,14 +82,14 @@ def test_a_picture_put_in_by_somebody_else(made):
 
 def test_a_label_put_in_by_somebody_else(made):
     rewrite(made / "shards" / "chexpert", edit(labels={"Fracture": 1}))
-    assert found(made) == {"sample.differs"}
+    assert found(made) == {"provenance.text_differs", "sample.differs"}
 
 
 def test_texts_that_are_not_those_of_the_shards(made):
     for path in (made / "texts" / "chexpert").glob("*-train-*.jsonl"):
         rows = [row | {"statements": ["Other."]} for row in storage.read_records(path)]
         storage.write_records(path, rows)
-    assert found(made) == {"sample.differs"}
+    assert found(made) == {"texts.differ"}
 
 
 def test_a_sample_that_the_inventory_does_not_list(made):
