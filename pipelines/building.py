@@ -112,7 +112,7 @@ class ShardOfPart:
         )
 
     def _one_wanted(self, study: Study, image: Image, texts: Mapping[str, Any]) -> Wanted:
-        picture = fingerprints.image(image.sha256, self.shards)
+        picture = samples.picture_fingerprint(study, image, self.shards)
         whole = samples.fingerprint(study, image, texts, self.shards)
         key = ids.of_image(study, image)
         return Wanted(study, image, texts, Sample(key, image.sha256, picture, whole))

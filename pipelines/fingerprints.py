@@ -48,9 +48,21 @@ def text(
     `wording` is the digest of the lexicon and what the user adds to it, `rule` the study's own line
     of the user's section exceptions.
     """
-    settings = texts.text_parameters()
-    facts = [report_sha256, dict(labels), settings, epochs.TEXTS, wording, text_toolchain()]
+    made_by = [texts.text_parameters(), epochs.TEXTS, wording, text_toolchain()]
+    return text_of(report_sha256, labels, made_by, rule)
+
+
+def text_of(
+    report_sha256: str, labels: Mapping[str, int], made_by: Iterable[Any], rule: Any = None
+) -> str:
+    """Return the fingerprint of texts made by [parameters, epoch, wording, toolchain]."""
+    facts = [report_sha256, dict(labels), *made_by]
     return of([*facts, rule] if rule else facts)
+
+
+def translated(made_by: str, translations: Mapping[str, str]) -> str:
+    """Return the fingerprint of texts, some sections of which stand in other words as well."""
+    return of([made_by, dict(translations)]) if translations else made_by
 
 
 def shard(

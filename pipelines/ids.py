@@ -3,21 +3,38 @@
 The ids of a published collection were made up by its publisher, and researchers join other tables
 on them (MS-CXR, Chest ImaGenome, CheXlocalize): `ids: source` keeps them whole. The ids of a
 hospital's own collection point at people: with `ids: salted` the ids of patients, studies and
-images are hashed as soon as `scan` has joined a study. Then only data/scan knows both.
+images are hashed as soon as `scan` has joined a study. Then only data/scan knows both; its ids.csv
+leads back. The digests of files that only the hospital has are hidden as well: who knows a short
+report but for the name in its head could find the name by trying.
 """
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import hashlib
+import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from pipelines import storage
 from pipelines.faults import ConfigError
-from pipelines.records import Image, Lost, Reject, Study, key_hash, sample_key
+from pipelines.records import (
+    Image,
+    Lost,
+    Reject,
+    Study,
+    key_hash,
+    sample_key,
+    study_from_json,
+)
 
 PUBLIC_SALT = "cxr-vlp"  # the default of scan.salt; everybody knows it
 SHORTEST = 16  # characters of a salt that hides ids: a shorter one can be found by trying
+MAP = "ids.csv"  # in data/scan of a salted collection: from samples back to the source's ids
+COLUMNS = ("key", "patient", "study", "image")
 FROM_ENVIRONMENT = "env:"  # scan.salt: env:NAME keeps the salt out of params.yaml and dvc.lock
 
 
@@ -65,6 +82,7 @@ class Ids:
             images=images,
             origin=study.key,
             origin_patient=study.patient,
+            secret=self._hash("digests"),
         )
 
     def reject(self, study: str, lost: Lost) -> Reject:
@@ -87,3 +105,34 @@ class Ids:
 def of_image(study: Study, image: Image) -> str:
     """Return the key of an image's sample."""
     return sample_key(study.source, study.key, image.key)
+
+
+def of_origin(study: Study) -> str:
+    """Return the source's own id of a study, under which the user's files name it."""
+    return study.origin or study.key
+
+
+def digest(study: Study, sha256: str) -> str:
+    """Return the digest of a study's file as it may stand outside data/scan; "" stays ""."""
+    if not (study.secret and sha256):
+        return sha256
+    return hashlib.sha256(f"{study.secret}\x1f{sha256}".encode()).hexdigest()
+
+
+def write_map(folder: Path, parts: Sequence[str]) -> None:
+    """Write ids.csv, which only its owner may read: sample key -> the source's own ids.
+
+    `parts` are the names of the inventory's files in `folder`.
+    """
+    with storage.replacing(folder / MAP) as stream:
+        os.fchmod(stream.fileno(), 0o600)
+        text = io.TextIOWrapper(stream, "utf-8", newline="", write_through=True)
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for part in parts:
+            with (folder / f"{part}.jsonl").open(encoding="utf-8") as lines:
+                for study in map(study_from_json, lines):
+                    origins = (study.origin_patient, study.origin)
+                    for image in study.images:
+                        rows.writerow((of_image(study, image), *origins, image.origin))
+        text.detach()  # `replacing` closes the stream

@@ -120,12 +120,17 @@ def _with_headers(study: Study, headers: list[dicoms.Header]) -> Study:
 
 
 def _with_report(study: Study, source: Source, reader: Reader) -> Study:
-    if study.report is None or study.report.sha256:
+    """Return the study with its report's digest; "" where the report cannot be read.
+
+    It is the digest that `source.report` gives, also where the listing has one: a digest in the
+    inventory means that the report could be read, and `texts` stops where it no longer can.
+    """
+    if study.report is None:
         return study
     try:
         digest = _report_sha256(study.report, source, reader)
     except IngestError:
-        return study
+        digest = ""
     return dataclasses.replace(study, report=dataclasses.replace(study.report, sha256=digest))
 
 
@@ -134,10 +139,10 @@ def _report_sha256(report: ReportRef, source: Source, reader: Reader) -> str:
     try:
         stat = paths.inside(reader.root, report.path).stat()
     except OSError:
-        return source.report_sha256(reader.root, report)  # which says what is wrong with it
+        return source.report(reader.root, report)[1]  # which says what is wrong with it
     known = reader.memory.get(name, stat)
     if known is None:
-        known = {"sha256": source.report_sha256(reader.root, report)}
+        known = {"sha256": source.report(reader.root, report)[1]}
         reader.memory.keep(name, stat, known)
     return str(known["sha256"])
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines import epochs, fingerprints, flow, storage
+from pipelines import epochs, fingerprints, flow, schema, storage
 from pipelines.params import Shards
 from pipelines.records import SPLITS
 
@@ -21,12 +21,14 @@ def write(
     out: Path,
     results: Sequence[Mapping[str, Any]],
     inventory: Mapping[str, Any],
+    texts: Mapping[str, Any],
     earlier: Sequence[Mapping[str, Any]],
     shards: Shards,
 ) -> dict[str, Any]:
-    """Write sizes, rejects and, last, the manifest; return its header.
+    """Write sizes, rejects, features and, last, the manifest; return its header.
 
-    `earlier` are the reject rows of scan and texts. Raises DataError when the counts do not add up.
+    `inventory` and `texts` are the headers of what the set was made of, `earlier` are the reject
+    rows of scan and texts. Raises DataError when the counts do not add up.
     """
     lines = [dict(result["line"]) for result in results]
     rejects = [*earlier, *(row for result in results for row in result["rejects"])]
@@ -38,6 +40,7 @@ def write(
         storage.write_json(out / split / SIZES, sizes)
     order = sorted(rejects, key=lambda row: (row["step"], row["code"], row["key_hash"]))
     storage.write_records(out / REJECTS, order)
+    storage.write_json(out / schema.FEATURES, schema.features(shards.format))
     header = {
         "format": epochs.FORMAT,
         "pixels_epoch": epochs.PIXELS,
@@ -49,6 +52,9 @@ def write(
         "parts": inventory["parts"],
         "ids": inventory["ids"],
         "salt_sha256": inventory["scan"]["salt"],
+        "texts": texts["texts"],
+        "wording": texts["wording"],
+        "exceptions": texts["exceptions"],
         "shards": dataclasses.asdict(shards),
         "toolchain": fingerprints.pixel_toolchain() | fingerprints.text_toolchain(),
         "listed": inventory["listed"],
@@ -82,7 +88,7 @@ def files(results: Sequence[Mapping[str, Any]]) -> set[str]:
     """Return the relative paths of all files of a set."""
     lines = [result["line"] for result in results]
     tars = {f"{line['split']}/{line['name']}" for line in lines if line["samples"]}
-    return tars | {f"{split}/{SIZES}" for split in SPLITS} | {NAME, REJECTS}
+    return tars | {f"{split}/{SIZES}" for split in SPLITS} | {NAME, REJECTS, schema.FEATURES}
 
 
 def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

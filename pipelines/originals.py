@@ -10,7 +10,7 @@ from pathlib import Path
 from pipelines import paths
 from pipelines.earlier import memory
 from pipelines.faults import DataError, IngestError
-from pipelines.records import Image, key_hash
+from pipelines.records import Image
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,16 @@ class Originals:
         Raises IngestError for a file that cannot be read, or that is not the published one, and
         DataError for one that moved since `scan`: the inventory is then of another tree.
         """
+        # not of the path, whose ids could be found by trying; data/scan tells which image it is
+        name = f"sha256 {image.sha256[:16]}..."
         path = paths.inside(Path(self.root), image.path)
         try:
             stat = path.stat()
             data = path.read_bytes()
         except FileNotFoundError:
             raise DataError(
-                "source.gone: a picture of the inventory is no longer there; run scan again "
-                f"({key_hash(image.path)})"
+                "source.gone: an image of the inventory is no longer there; run scan again "
+                f"({name})"
             ) from None
         except OSError:
             raise IngestError("image.io") from None
@@ -47,8 +49,7 @@ class Originals:
         if self.official:  # it is damaged, or an unfinished download
             raise IngestError("image.digest")
         raise DataError(
-            "source.changed: a picture is not the one in the inventory; run scan again "
-            f"({key_hash(image.path)})"
+            f"source.changed: an image is not the one in the inventory; run scan again ({name})"
         )
 
     def _known(self, image: Image, stat: os.stat_result) -> bool:

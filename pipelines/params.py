@@ -21,6 +21,7 @@ from nlp.plain_yaml import SettingsError
 from nlp.settings import STRICT, Several
 from pipelines.faults import ConfigError
 from pipelines.records import SPLITS
+from pipelines.schema import SECTIONS as REPORT_SECTIONS
 
 Section = TypeVar("Section")
 
@@ -30,10 +31,7 @@ SECTIONS = ("collections", "sources", "scan", "texts", "shards", "train", "evalu
 SECRET = ("scan",)  # what stands here never comes into a message: the salt, under any name
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-SectionName = Literal[
-    "findings", "impression", "summary", "indication", "history", "technique", "comparison",
-    "wet_read", "addendum", "recommendation", "notification", "examination", "end",
-]  # fmt: skip
+SectionName = Literal[REPORT_SECTIONS]  # type: ignore[valid-type]
 
 
 def _every_split(parts: Mapping[str, int]) -> Mapping[str, int]:

@@ -45,6 +45,15 @@ def _resolved(folder: Path) -> Path:
     return folder.resolve()
 
 
+Signature = tuple[int, int, int]  # size in bytes, time in nanoseconds, inode
+
+
+def signature(path: Path) -> Signature:
+    """Return what tells a file from the one that took its place. Raises OSError."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
 def walk(root: Path) -> Iterator[str]:
     """Yield every file below the root as a POSIX relative path, sorted inside each folder.
 

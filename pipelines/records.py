@@ -72,6 +72,7 @@ class Study:
     when: str = ""  # sortable time of the study; used to find `order`, never written
     origin: str = ""  # the source's own study key, where `key` is a salted hash; stays in data/scan
     origin_patient: str = ""  # likewise
+    secret: str = ""  # of a salted collection: what its digests are hidden with; likewise
 
 
 @dataclass(frozen=True, slots=True)

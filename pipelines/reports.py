@@ -18,12 +18,12 @@ from nlp import annotate, prompts, relations
 from nlp import labels as names
 from nlp.status import FilterPolicy
 from nlp.translations import FIELDS
-from pipelines import counting, fingerprints, storage
+from pipelines import counting, fingerprints, ids, paths, storage
 from pipelines.earlier.members import OldPictures
 from pipelines.earlier.reuse import Made
-from pipelines.faults import IngestError
+from pipelines.faults import DataError, IngestError
 from pipelines.params import Texts
-from pipelines.records import Reject, Study, reject, study_from_json
+from pipelines.records import Reject, ReportRef, Study, key_hash, reject, study_from_json
 from pipelines.sources.base import Report, Source
 from pipelines.wording import Wording
 from pipelines.workers.desk import Desk
@@ -98,7 +98,7 @@ class TextsOfPart:
         if annotation is None and not written:
             raise IngestError(code or "text.none")
         report = annotation or _NOTHING
-        sha256 = study.report.sha256 if study.report else ""
+        sha256 = ids.digest(study, study.report.sha256) if study.report else ""
         abnormal, abnormal_from = self._abnormal(annotation, labels, written)
         made_by = fingerprints.text(
             sha256, labels, self.texts, self.wording.digest, self._rule(study)
@@ -118,11 +118,10 @@ class TextsOfPart:
             "sentences": [_sentence(s) for s in report.sentences],
             "statements": list(report.statements),
             "report_sha256": sha256,
-            "text_fingerprint": made_by,
+            "text_fingerprint": fingerprints.translated(made_by, translations),
         }
         if translations:
             row["translations"] = translations
-            row["text_fingerprint"] = fingerprints.of([made_by, translations])
         counts.update(counting.of_study(row))
         return row
 
@@ -133,7 +132,7 @@ class TextsOfPart:
         if study.report is None:
             return None, "report.missing" if self.source.has_reports else ""
         try:
-            report = self.source.report(Path(self.root), study.report)
+            report = self._read(study.report, study)
         except IngestError as error:
             return None, error.code
         if self._rule(study) and isinstance(report, str):  # sections that came apart need no cut
@@ -143,16 +142,39 @@ class TextsOfPart:
             policy=self._policy(),
             several=self.texts.impressions,
             model=self.texts.model,
-            rule=self.wording.rules.get(study.key),
+            rule=self.wording.rules.get(ids.of_origin(study)),
         )
         return (None, done.code) if done.code else (done, "")
+
+    def _read(self, ref: ReportRef, study: Study) -> Report:
+        """Return the report, which must be the one that `scan` digested.
+
+        Raises IngestError report.* for one that `scan` could not read either, and DataError for
+        one that changed or went since: the inventory is then of another tree.
+        """
+        name = key_hash(f"{study.source}-{study.key}")
+        try:
+            report, digest = self.source.report(Path(self.root), ref)
+        except IngestError:
+            if not ref.sha256:
+                raise
+            code = "changed" if _there(Path(self.root), ref) else "gone"
+            raise DataError(
+                f"source.{code}: a report that scan read can no longer be read; run scan again "
+                f"({name})"
+            ) from None
+        if digest != ref.sha256:
+            raise DataError(
+                f"source.changed: a report is not the one in the inventory; run scan again ({name})"
+            )
+        return report
 
     def _policy(self) -> FilterPolicy:
         chosen = dataclasses.asdict(self.texts.filter)
         return FilterPolicy(**{k: v for k, v in chosen.items() if k != "fallback"})
 
     def _rule(self, study: Study) -> dict[str, Any] | None:
-        rule = self.wording.rules.get(study.key)
+        rule = self.wording.rules.get(ids.of_origin(study))
         return dataclasses.asdict(rule) if rule else None
 
     def _translations(self, report: annotate.Annotation) -> dict[str, str]:
@@ -184,6 +206,13 @@ class TextsOfPart:
         return found, "report" if found else ""
 
 
+def _there(root: Path, ref: ReportRef) -> bool:
+    try:
+        return paths.inside(root, ref.path).exists()
+    except IngestError:  # a link that leads out by now
+        return True
+
+
 _NOTHING = annotate.annotate({})  # what a study without a report has: every field empty
 
 
@@ -192,21 +221,13 @@ def _readable(report: Report) -> Report:
 
 
 def _sentence(sentence: annotate.AnnotatedSentence) -> dict[str, Any]:
-    mentions = [
-        {
-            name: value
-            for name, value in dataclasses.asdict(mention).items()
-            if value is not False and value not in ("", None, ())  # and 0 is a place
-        }
-        for mention in sentence.mentions
-    ]
     return {
         "text": sentence.text,
         "section": sentence.section,
         "index": sentence.index,
         "status": sentence.status,
         "rule": sentence.rule,
-        "mentions": mentions,
+        "mentions": [dataclasses.asdict(mention) for mention in sentence.mentions],
     }
 
 

@@ -1,7 +1,7 @@
 """An image of a study, its texts and its pixels in, the three members of a sample out.
 
-The order of fields and members is the shard format's; a field the source does not have is "" or
-absent, never invented.
+The fields are those of schema.py, all of them in every sample; one that the source does not have is
+"", empty or null, never invented.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines import fingerprints, ids
+from pipelines import epochs, fingerprints, ids, schema
 from pipelines.faults import IngestError
 from pipelines.params import Shards
 from pipelines.pixels import Encoded
@@ -45,8 +45,10 @@ def document(
     study: Study, image: Image, texts: Mapping[str, Any], encoded: Encoded, shards: Shards
 ) -> dict[str, Any]:
     """Return the JSON member of a sample, as shown in the README."""
-    sections = {n: texts["sections"][n] for n in shards.sections if texts["sections"].get(n)}
-    sample: dict[str, Any] = {
+    labels, others = split_labels(texts["labels"])
+    said = texts.get("translations") or {}
+    return {
+        "format": epochs.FORMAT,
         "caption": caption(texts, shards),
         "findings": texts["findings"],
         "impression": texts["impression"],
@@ -60,23 +62,35 @@ def document(
         "view": image.view,
         "projection": image.projection,
         "sex": study.sex,
-        "sections": sections,
-        "labels": texts["labels"],
+        "age": study.age,
+        "order": study.order,
+        "sections": {
+            name: texts["sections"].get(name, "") if name in shards.sections else ""
+            for name in schema.SECTIONS
+        },
+        "labels": labels,
+        "labels_other": others,
         "labels_from": texts["labels_from"],
         "sentences": texts["sentences"],
         "prompts": texts["prompts"],
         "statements": texts["statements"],
+        "translations": {name: said.get(name, "") for name in schema.TRANSLATED},
         "boxes": boxes(image, encoded),
-        "pixels": encoded.facts,
+        "pixels": {"notes": [], **encoded.facts},
         "provenance": {
-            "image_sha256": image.sha256,
+            "image_sha256": ids.digest(study, image.sha256),
             "report_sha256": texts["report_sha256"],
-            "image_fingerprint": fingerprints.image(image.sha256, shards),
+            "image_fingerprint": picture_fingerprint(study, image, shards),
             "text_fingerprint": texts["text_fingerprint"],
         },
     }
-    known = {"age": study.age, "order": study.order, "translations": texts.get("translations")}
-    return sample | {name: value for name, value in known.items() if value is not None}
+
+
+def split_labels(labels: Mapping[str, int]) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """Return (the labels that schema.LABELS names, the collection's further ones by name)."""
+    known = {name: value for name, value in labels.items() if name in schema.LABELS}
+    others = sorted(set(labels) - set(known))
+    return known, [{"name": name, "value": labels[name]} for name in others]
 
 
 def boxes(image: Image, encoded: Encoded) -> list[dict[str, Any]]:
@@ -97,7 +111,9 @@ def members(
     key: str, sample: Mapping[str, Any], picture: bytes, form: str
 ) -> list[tuple[str, bytes]]:
     """Return (name, bytes) of picture, JSON and caption, in that order; none is ever left out."""
-    text = json.dumps(sample, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(
+        sample, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return [
         (f"{key}.{form}", picture),
         (f"{key}.json", text.encode()),
@@ -106,8 +122,21 @@ def members(
 
 
 def fingerprint(study: Study, image: Image, texts: Mapping[str, Any], shards: Shards) -> str:
-    """Return what decides a sample's bytes; known before anything is decoded."""
-    facts = dumps(dataclasses.replace(study, images=(image,), report=None, labels={}))
+    """Return what decides a sample's bytes; known before anything is decoded.
+
+    What only data/scan may know is not in it: from a digest, too, an id can be found by trying.
+    """
+    shown = dataclasses.replace(image, path="", sha256="", size=0, origin="")
+    facts = dumps(
+        dataclasses.replace(
+            study, images=(shown,), report=None, labels={}, origin="", origin_patient="", secret=""
+        )
+    )
     wording = [[*shards.caption], [*shards.sections]]
-    pixels = fingerprints.image(image.sha256, shards)
+    pixels = picture_fingerprint(study, image, shards)
     return fingerprints.of([pixels, texts["text_fingerprint"], facts, wording])
+
+
+def picture_fingerprint(study: Study, image: Image, shards: Shards) -> str:
+    """Return the fingerprint under which a sample's picture is found again in earlier tars."""
+    return fingerprints.image(ids.digest(study, image.sha256), shards)

@@ -101,6 +101,8 @@ def _scan(
         transforms.raise_faults(staging)
         header = _header(staging, names, source, root, recorded)
         _check(header, collection.missing)
+        if naming.salted:
+            ids.write_map(staging, names)
         storage.write_json(staging / HEADER, header)
     return header
 

@@ -45,6 +45,7 @@ class Job:
     beam_flags: Sequence[str]
     section: params.Shards
     inventory: Mapping[str, Any]
+    texts: Mapping[str, Any]
     work: ShardOfPart
 
     @property
@@ -71,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with publishing.publishing(flags.out, manifest.NAME, resume=True) as staging:
         outcomes = _run(job, staging)
         results = [outcome["result"] for outcome in outcomes]
-        header = manifest.write(staging, results, job.inventory, _earlier(flags), job.section)
+        header = manifest.write(
+            staging, results, job.inventory, job.texts, _earlier(flags), job.section
+        )
         publishing.keep_only(staging, manifest.files(results))
     _show(header, outcomes)
     return 0
@@ -113,7 +116,7 @@ def _job(flags: argparse.Namespace, beam_flags: Sequence[str]) -> Job:
         salt=inventory["scan"]["salt"],
         shards=section,
     )
-    return Job(flags, beam_flags, section, inventory, work)
+    return Job(flags, beam_flags, section, inventory, texts, work)
 
 
 def _run(job: Job, staging: Path) -> list[dict[str, Any]]:

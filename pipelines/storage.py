@@ -49,8 +49,13 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write an indented JSON file with sorted keys, for people and for diffs."""
-    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False)
-    write_lines(path, [text])
+    with replacing(path) as stream:
+        stream.write(json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return what `write_json` writes of a value."""
+    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def read_json(path: Path) -> Any:

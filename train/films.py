@@ -16,6 +16,7 @@ from train.members import members
 from train.shards import Shard
 
 PICTURES = ("jpg", "png")
+FORMAT = 2  # of the records; shards of another are refused rather than misread
 KINDS = frozenset((*PICTURES, "json", "txt"))
 
 
@@ -90,4 +91,21 @@ def _film(key: str, parts: Mapping[str, bytes], shard: str, turn: int) -> Film:
         caption = parts["txt"].decode().strip()
     except (ValueError, TypeError):
         raise DataError(f"{shard}: sample {key_hash(key)} has no JSON or no text") from None
-    return Film(key, pictures[0], record, caption, shard, turn)
+    found = record.get("format")
+    if found != FORMAT:
+        made_by = "version 0.2 or earlier" if found is None else "another version"
+        raise DataError(
+            f"{shard}: made by {made_by}: build the set again (python -m pipelines.shards)"
+        )
+    return Film(key, pictures[0], _joined(record), caption, shard, turn)
+
+
+def _joined(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record with all its labels in one row, whatever label set names them.
+
+    Shards keep a collection's further names apart, for readers that want one row of columns.
+    """
+    others = record.pop("labels_other", None) or ()
+    if others:
+        record["labels"] = {**record["labels"], **{row["name"]: row["value"] for row in others}}
+    return record

@@ -37,6 +37,8 @@ def check(
     for a_set, works in zip(sets, work, strict=True):
         for code, where in declared.breaches(a_set):
             findings.breach(code, f"{a_set.folder.name}: {where}")
+        for table in rederive.tables(again.origin(a_set)) if again else ():
+            findings.breach(rederive.CHANGED, f"{a_set.folder.name}: table {table}")
         if not a_set.same_code:
             findings.notes["fingerprints.other_code", a_set.folder.name] += 1
         row = Row(a_set.folder.name, len(a_set.tars))
@@ -62,7 +64,8 @@ def _read(folders: Sequence[Path], findings: Findings) -> list[Declared]:
         try:
             sets.append(declared.read(folder))
         except BrokenError as error:
-            findings.breach(str(error), f"{folder.name}: {manifest.NAME}")
+            why = f" ({error.remedy})" if error.remedy else ""
+            findings.breach(error.code, f"{folder.name}: {manifest.NAME}{why}")
     return sets
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import epochs, fingerprints, flow, manifest, params, parts, storage
+from pipelines import epochs, fingerprints, flow, manifest, params, parts, schema, storage
 from pipelines.checking.fields import Expected
 from pipelines.faults import ConfigError
 from pipelines.records import SPLITS
@@ -22,22 +22,28 @@ from pipelines.records import SPLITS
 Breach = tuple[str, str]  # (code, where): never a key, an id, a path below the set, or text
 
 HEADER = {
-    "credentialed": bool, "digest": str, "dropped": dict, "format": int, "ids": str, "licence": str,
-    "listed": int, "notes": dict, "parts": dict, "pixels_epoch": int, "salt_sha256": str,
-    "shards": dict, "source": str, "studies": int, "texts_epoch": int, "title": str,
-    "toolchain": dict, "written": int,
+    "credentialed": bool, "digest": str, "dropped": dict, "exceptions": int, "format": int,
+    "ids": str, "licence": str, "listed": int, "notes": dict, "parts": dict, "pixels_epoch": int,
+    "salt_sha256": str, "shards": dict, "source": str, "studies": int, "texts": dict,
+    "texts_epoch": int, "title": str, "toolchain": dict, "wording": str, "written": int,
 }  # fmt: skip
 LINE = {
     "bytes": int, "fingerprint": str, "name": str, "notes": dict, "patients": int, "rejects": dict,
     "samples": int, "sha256": str, "split": str, "studies": int,
 }  # fmt: skip
 REJECT = {"code": str, "images": int, "key_hash": str, "step": str}
+EARLIER = "made by version 0.2 or earlier: build the set again"
+LATER = "made by a later version than this one: verify it with that"
 KEY_HASH = re.compile(r"[0-9a-f]{16}")
 SOURCE = re.compile(r"[a-z0-9_-]+")
 
 
 class BrokenError(Exception):
-    """The manifest cannot be read as one; the argument is the code of the breach."""
+    """The manifest cannot be read as one; the arguments are the code of the breach and a remedy."""
+
+    def __init__(self, code: str, remedy: str = "") -> None:
+        super().__init__(code, remedy)
+        self.code, self.remedy = code, remedy
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,18 @@ class Declared:
             pixels_epoch=self.header["pixels_epoch"],
             toolchain={name: versions.get(name) for name in fingerprints.pixel_toolchain()},
             same_code=self.same_code,
+            texts_made_by=self._texts_made_by(),
         )
+
+    def _texts_made_by(self) -> list[Any] | None:
+        """Return what decided the texts beside report and labels; None where it is not known."""
+        header = self.header
+        known = header["toolchain"].keys()
+        # a rule of the user's decides the texts of its study alone, and is not in the manifest
+        if header["exceptions"] or not fingerprints.text_toolchain().keys() <= known:
+            return None
+        versions = {name: header["toolchain"][name] for name in fingerprints.text_toolchain()}
+        return [header["texts"], header["texts_epoch"], header["wording"], versions]
 
 
 def read(folder: Path) -> Declared:
@@ -89,10 +106,11 @@ def read(folder: Path) -> Declared:
         header, lines = manifest.read(folder)
     except (ValueError, StopIteration, RecursionError):
         raise BrokenError("manifest.broken") from None
+    if _typed(header, {"format": int}) and header["format"] != epochs.FORMAT:
+        older = header["format"] < epochs.FORMAT
+        raise BrokenError("manifest.format", EARLIER if older else LATER)
     if not _typed(header, HEADER) or not all(_typed(line, LINE) for line in lines):
         raise BrokenError("manifest.broken")
-    if header["format"] != epochs.FORMAT:
-        raise BrokenError("manifest.format")
     counts = header["parts"]
     if not SOURCE.fullmatch(header["source"]):  # it becomes part of a path
         raise BrokenError("manifest.parts")
@@ -122,10 +140,18 @@ def breaches(declared: Declared) -> Iterator[Breach]:
         yield "manifest.digest", manifest.NAME
     yield from ((code, manifest.NAME) for code in _counts(header, lines))
     yield from ((code, manifest.REJECTS) for code in _rejects(rejects, header))
-    yield from _unlisted(folder, "", {*SPLITS, manifest.NAME, manifest.REJECTS})
+    if not _same(folder / schema.FEATURES, schema.features(declared.shards.format)):
+        yield "features.differ", schema.FEATURES
+    beside = {manifest.NAME, manifest.REJECTS, schema.FEATURES}
+    yield from _unlisted(folder, "", {*SPLITS, *beside})
     for split in SPLITS:
         listed = {x["name"]: x["samples"] for x in declared.tars if x["split"] == split}
         yield from _split_files(folder / split, listed)
+
+
+def _same(path: Path, value: Any) -> bool:
+    """Tell whether a JSON file holds a value, in the bytes that we would write."""
+    return path.is_file() and path.read_bytes() == storage.json_bytes(value)
 
 
 def _typed(row: Any, kinds: Mapping[str, type]) -> bool:

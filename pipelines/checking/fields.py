@@ -8,23 +8,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nlp.translations import FIELDS
-from pipelines import fingerprints, parts
+from pipelines import epochs, fingerprints, parts, schema
 from pipelines.records import SPLITS, VIEWS
 
 NAMED = ("caption", "dataset", "patient", "study", "image")  # never empty
-STRINGS = (
-    *NAMED, "findings", "impression", "abnormal", "prompt", "split", "view", "projection", "sex",
-    "labels_from",
-)  # fmt: skip
-LISTS = ("sentences", "prompts", "statements", "boxes")
-MAPPINGS = ("sections", "labels", "pixels", "provenance")
-OPTIONAL = ("age", "order")
-KNOWN = {*STRINGS, *LISTS, *MAPPINGS, *OPTIONAL, "translations"}
 STATUSES = ("normal", "abnormal", "uncertain", "nonfinding")
 ASSERTIONS = ("present", "absent", "uncertain")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -45,6 +36,7 @@ class Expected:
     pixels_epoch: int
     toolchain: Mapping[str, str]
     same_code: bool  # False: how fingerprints were made is not known here
+    texts_made_by: Sequence[Any] | None = None  # None: likewise, of the texts
 
     def image_fingerprint(self, source_sha256: str) -> str:
         """Return what the fingerprint of a picture made as the header says must be."""
@@ -74,12 +66,13 @@ def _refuse(name: str) -> None:
 
 def breaches(sample: Mapping[str, Any], text: bytes, key: str, expected: Expected) -> Iterator[str]:
     """Yield a code for every promise a parsed sample breaks; `text` is its caption member."""
-    kinds = [(STRINGS, str), (LISTS, list), (MAPPINGS, dict)]
-    wrong = [n for names, kind in kinds for n in names if not isinstance(sample.get(n), kind)]
-    if wrong:  # what follows takes these for granted
-        yield f"json.field:{wrong[0]}"
+    wrong = next(schema.wrong(sample), None)
+    if wrong:  # what follows takes the kinds of all fields for granted
+        yield f"json.field:{wrong}"
         return
-    if sample.keys() - KNOWN:
+    if sample["format"] != epochs.FORMAT:
+        yield "json.format"
+    if sample.keys() - schema.FIELDS.keys():
         yield "json.unknown"
     if sample["caption"].encode() != text:
         yield "caption.differs"
@@ -87,18 +80,20 @@ def breaches(sample: Mapping[str, Any], text: bytes, key: str, expected: Expecte
     for name, holds in CHECKS.items():
         if not holds(sample[name]):
             yield f"json.{name}"
-    if not all(type(sample.get(name, 0)) is int and sample.get(name, 0) >= 0 for name in OPTIONAL):
-        yield "json.numbers"
-    if "translations" in sample and not _translations(sample["translations"], sample):
+    if not _translations(sample["translations"], sample):
         yield "json.translations"
-    if not _boxes(sample["boxes"], sample["pixels"]):
+    if not all(_box(box, sample["pixels"]) for box in sample["boxes"]):
         yield "json.boxes"
-    if sample["pixels"].get("recipe") != expected.recipe:
+    if sample["pixels"]["recipe"] != expected.recipe:
         yield "json.recipe"
     origin = sample["provenance"]
-    wanted = expected.image_fingerprint(str(origin.get("image_sha256")))
-    if expected.same_code and origin.get("image_fingerprint") != wanted:
+    wanted = expected.image_fingerprint(origin["image_sha256"])
+    if expected.same_code and origin["image_fingerprint"] != wanted:
         yield "provenance.differs"
+    if expected.texts_made_by is not None and origin["text_fingerprint"] != _text_fingerprint(
+        sample, expected.texts_made_by
+    ):
+        yield "provenance.text_differs"
 
 
 def _identity(sample: Mapping[str, Any], key: str, expected: Expected) -> Iterator[str]:
@@ -116,94 +111,75 @@ def _identity(sample: Mapping[str, Any], key: str, expected: Expected) -> Iterat
         yield "study.elsewhere"
 
 
-def _sentence(value: Any) -> bool:
-    if not isinstance(value, dict) or not isinstance(value.get("mentions"), list):
-        return False
-    strings = all(isinstance(value.get(name), str) for name in ("text", "section", "rule"))
-    return (
-        strings
-        and type(value.get("index")) is int
-        and value.get("status") in STATUSES
-        and all(_mention(mention, len(value["text"])) for mention in value["mentions"])
-    )
+def _text_fingerprint(sample: Mapping[str, Any], made_by: Sequence[Any]) -> str:
+    """Return what the fingerprint of this sample's texts must be."""
+    labels = sample["labels"] | {row["name"]: row["value"] for row in sample["labels_other"]}
+    found = fingerprints.text_of(sample["provenance"]["report_sha256"], labels, made_by)
+    said = {name: text for name, text in sample["translations"].items() if text}
+    return fingerprints.translated(found, said)
 
 
-def _mention(value: Any, length: int) -> bool:
-    if not isinstance(value, dict) or not isinstance(value.get("finding"), str):
-        return False
-    start, end = value.get("start"), value.get("end")
-    spans = type(start) is int and type(end) is int and 0 <= start < end <= length
-    return spans and value.get("assertion") in ASSERTIONS
+def _sentence(value: Mapping[str, Any]) -> bool:
+    mentions = value["mentions"]
+    return value["status"] in STATUSES and all(_mention(m, len(value["text"])) for m in mentions)
 
 
-def _boxes(boxes: list[Any], pixels: Mapping[str, Any]) -> bool:
-    """Tell whether every box lies on the stored picture, at least in part."""
-    return all(isinstance(box, dict) and _box(box, pixels) for box in boxes)
+def _mention(value: Mapping[str, Any], length: int) -> bool:
+    named = bool(value["finding"]) and value["assertion"] in ASSERTIONS
+    return named and 0 <= value["start"] < value["end"] <= length
 
 
 def _box(box: Mapping[str, Any], pixels: Mapping[str, Any]) -> bool:
-    x, y, w, h = (_number(box.get(name)) for name in ("x", "y", "w", "h"))
-    width, height = _number(pixels.get("width")), _number(pixels.get("height"))
-    over = w > 0 and h > 0 and x < width and y < height and x + w > 0 and y + h > 0
-    return over and isinstance(box.get("label"), str)
-
-
-def _number(value: Any) -> float:
-    """Return a number as it is and anything else as NaN, with which no comparison holds."""
-    return value if isinstance(value, int | float) and type(value) is not bool else math.nan
+    """Tell whether a box lies on the stored picture, at least in part; one with a NaN does not."""
+    x, y, w, h = (box[name] for name in ("x", "y", "w", "h"))
+    on = x < pixels["width"] and y < pixels["height"] and x + w > 0 and y + h > 0
+    return w > 0 and h > 0 and on and all(map(math.isfinite, (x, y, w, h)))
 
 
 def _pixels(value: Mapping[str, Any]) -> bool:
     sizes = ("height", "width", "source_height", "source_width")
-    return (
-        all(type(value.get(name)) is int and value[name] > 0 for name in sizes)
-        and type(value.get("bits")) is int
-        and all(isinstance(value.get(name), str) for name in (
-            "photometric", "window", "recipe", "turned"))
-        and _number(value.get("aspect")) > 0
-        and _notes(value.get("notes"))
-    )
-
-
-def _notes(value: Any) -> bool:
-    """Tell a sorted list of codes, each there once."""
-    return (
-        isinstance(value, list)
-        and all(isinstance(code, str) for code in value)
-        and value == sorted(set(value))
-    )
+    notes = value["notes"]
+    sized = all(value[name] > 0 for name in sizes) and value["aspect"] > 0
+    return sized and notes == sorted(set(notes)) and all(notes)
 
 
 def _provenance(value: Mapping[str, Any]) -> bool:
-    names = ("image_sha256", "image_fingerprint", "text_fingerprint")
-    found = [value.get(name) for name in names]
-    report = value.get("report_sha256")
-    found += [report] if report != "" else []  # no report at all
-    return all(isinstance(digest, str) and SHA256.fullmatch(digest) for digest in found)
+    found = [digest for name, digest in value.items() if digest or name != "report_sha256"]
+    return all(SHA256.fullmatch(digest) for digest in found)  # "" of a report: there is none
 
 
-def _texts(value: list[Any]) -> bool:
-    return all(isinstance(text, str) and text.strip() for text in value)
+def _texts(value: Sequence[str]) -> bool:
+    return all(text.strip() for text in value)
 
 
-def _translations(value: Any, sample: Mapping[str, Any]) -> bool:
+def _label(value: int) -> bool:
+    return -1 <= value <= 1
+
+
+def _other_labels(value: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether these are labels of other names than `labels` has, each once, by name."""
+    names = [row["name"] for row in value]
+    others = names == sorted(set(names)) and not set(names) & set(schema.LABELS)
+    return others and all(row["name"] and _label(row["value"]) for row in value)
+
+
+def _translations(value: Mapping[str, str], sample: Mapping[str, Any]) -> bool:
     """Tell whether these are sections the sample has, each in words that are not its own."""
-    return (
-        isinstance(value, dict)
-        and bool(value)
-        and value.keys() <= set(FIELDS)
-        and _texts(list(value.values()))
-        and all(sample[name] and text != sample[name] for name, text in value.items())
-    )
+    said = {name: text for name, text in value.items() if text}
+    own = all(sample[name] and text != sample[name] for name, text in said.items())
+    return own and _texts(list(said.values()))
 
 
 CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "view": lambda value: value in VIEWS,
     "sex": lambda value: value in ("", "F", "M"),
-    "labels": lambda value: all(type(n) is int and -1 <= n <= 1 for n in value.values()),
+    "age": lambda value: value is None or value >= 0,
+    "order": lambda value: value is None or value >= 0,
+    "labels": lambda value: all(map(_label, value.values())),
+    "labels_other": _other_labels,
     "prompts": _texts,
     "statements": _texts,
-    "sections": lambda value: _texts(list(value.values())),
+    "sections": lambda value: _texts([text for text in value.values() if text]),
     "sentences": lambda value: all(map(_sentence, value)),
     "pixels": _pixels,
     "provenance": _provenance,

@@ -1,12 +1,14 @@
 """A finished set and what it was made of in, the samples that come out otherwise today out.
 
 The one check that does not rest on the set's own word: some samples, chosen by a seeded hash and
-spread over the shards, are made again from the raw files and compared byte by byte.
+spread over the shards, are made again from the raw files, images and reports, and compared byte by
+byte; so are the texts of their studies. The raw tables must be those that scan read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 from collections import Counter
@@ -16,15 +18,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pipelines import agreement, commands, epochs, fingerprints, ids, paths, storage
+from pipelines import agreement, commands, epochs, fingerprints, ids, paths, storage, wording
 from pipelines.building import sample_of
 from pipelines.checking.declared import Declared
 from pipelines.checking.untar import Member, TornError, Untar
-from pipelines.faults import ConfigError, IngestError
-from pipelines.params import Params, Shards
-from pipelines.records import Image, Study, study_from_json
+from pipelines.faults import ConfigError, DataError, IngestError
+from pipelines.params import Params, Shards, Texts
+from pipelines.records import Image, Study, dumps, study_from_json
+from pipelines.reports import TextsOfPart
+from pipelines.sources import reader
+from pipelines.sources.base import Source
 
-GONE = "source.gone"
+GONE, CHANGED = "source.gone", "source.changed"
 
 
 @dataclass(frozen=True)
@@ -34,26 +39,32 @@ class Origin:
     root: Path
     scan: Path
     texts: Path
+    source: Source
+    section: Texts  # the parameters that the texts were made with
+    tables: Mapping[str, str]  # of the raw tables that scan read, by name: their digests
 
     @classmethod
-    def of(cls, declared: Declared, root: Path, scan: Path, texts: Path) -> Origin:
+    def of(
+        cls, declared: Declared, root: Path, scan: Path, texts: Path, section: Texts | None = None
+    ) -> Origin:
         """Find the set's own folders, where several sources lie side by side.
+
+        `section` holds the parameters of `texts`, the defaults without one.
 
         Raises ConfigError where they are another set's, or where other code or other versions of
         the libraries made the set: every sample would then differ, and rightly so.
         """
-        header = declared.header
+        header, section = declared.header, section or Texts()
         source = str(header["source"])
-        found = cls(*(_own(folder, source) for folder in (paths.root(root), scan, texts)))
-        listed = storage.read_header(found.scan, "inventory.json", "scan")
-        read = storage.read_header(found.texts, "texts.json", "texts")
-        commands.same_source(listed, source, found.scan)
-        commands.same_source(read, source, found.texts)
+        root, scan, texts = (_own(folder, source) for folder in (paths.root(root), scan, texts))
+        listed = storage.read_header(scan, "inventory.json", "scan")
+        read = storage.read_header(texts, "texts.json", "texts")
+        commands.same_source(listed, source, scan)
+        commands.same_source(read, source, texts)
+        _same_texts(read, section, texts)
         salt = listed["scan"]["salt"]
         if listed["parts"] != header["parts"] or salt != header["salt_sha256"]:
-            raise ConfigError(
-                f"{found.scan} was made with other parts or another salt than the set"
-            )
+            raise ConfigError(f"{scan} was made with other parts or another salt than the set")
         if header["pixels_epoch"] != epochs.PIXELS:
             raise ConfigError(f"{source}: made by other code than this; build the set again")
         here = fingerprints.pixel_toolchain()
@@ -63,7 +74,30 @@ class Origin:
                 f"{source}: made with other versions of {', '.join(other)} than are installed; "
                 "install those that the manifest names, or build the set again"
             )
-        return found
+        kind = reader(source, listed["reader"])
+        return cls(root, scan, texts, kind, section, listed["tables"])
+
+
+def _same_texts(read: Mapping[str, Any], section: Texts, folder: Path) -> None:
+    """Raise ConfigError where texts were made with other parameters or files than are given."""
+    given = {
+        "epoch": epochs.TEXTS,
+        # as JSON has it: a list for a tuple
+        "texts": json.loads(json.dumps(section.text_parameters())),
+        "files": dict(_words(section).files),
+    }
+    other = [name for name, value in given.items() if read.get(name) != value]
+    if other:
+        raise ConfigError(
+            f"{folder} was made with other {', '.join(other)} than the section `texts` of the "
+            "parameters gives: name its parameter file with --params, or run texts again"
+        )
+
+
+@functools.cache
+def _words(section: Texts) -> wording.Wording:
+    """Return what the texts are read with; loaded once a process, as it may be large."""
+    return wording.load(section)
 
 
 def _own(folder: Path, source: str) -> Path:
@@ -94,10 +128,15 @@ class Again:
     settings: Params
     compared: bool = False  # whether the parameters are those of these very sets
 
+    def origin(self, a_set: Declared) -> Origin:
+        """Return what a set was made of. Raises ConfigError where that is not what is given."""
+        root = self.root or self.settings.collection(a_set.header["source"]).root
+        section = self.settings.section("texts", Texts)
+        return Origin.of(a_set, Path(root), self.scan, self.texts, section)
+
     def tasks(self, a_set: Declared) -> list[Task]:
         """Return the work on one set. Raises ConfigError where it was made of something else."""
-        root = self.root or self.settings.collection(a_set.header["source"]).root
-        origin = Origin.of(a_set, Path(root), self.scan, self.texts)
+        origin = self.origin(a_set)
         if self.compared:
             self._agrees(a_set, origin)
         chosen = choose(a_set.tars, self.number, self.seed)
@@ -159,6 +198,16 @@ def again(task: Task) -> Outcomes:
     return outcomes
 
 
+def tables(origin: Origin) -> list[str]:
+    """Return the names of the raw tables that are not, or no longer, those that scan read."""
+    there = {table.name: table.path for table in origin.source.tables(origin.root) if table.path}
+    odd = {name for name in there if name not in origin.tables}
+    for name, digest in origin.tables.items():
+        if name not in there or storage.sha256(origin.root / there[name]) != digest:
+            odd.add(name)
+    return sorted(odd)
+
+
 def _members(path: Path, places: Collection[int]) -> dict[int, list[Member]]:
     """Return the members of the samples at these places; fewer where the tar is torn."""
     found = {}
@@ -198,17 +247,38 @@ def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
     study, image, texts = listed.get(_key(members[0].name), (None, None, None))
     if study is None or image is None or texts is None:
         return "sample.unlisted"
+    origin = task.origin
     try:
-        path = paths.inside(task.origin.root, image.path)
+        path = paths.inside(origin.root, image.path)
         if not path.exists():
             return GONE
-        if storage.sha256(path) != _source_sha256(members):
-            return "source.changed"
-        _, made = sample_of(task.origin.root, study, image, texts, task.shards)
+        if ids.digest(study, storage.sha256(path)) != _source_sha256(members):
+            return CHANGED
+        part = TextsOfPart(
+            origin.source,
+            str(origin.root),
+            str(origin.scan),
+            origin.section,
+            _words(origin.section),
+        )
+        if _row(part, study) != dict(texts):
+            return "texts.differ"
+        _, made = sample_of(origin.root, study, image, texts, task.shards)
     except IngestError:
         return "sample.differs"
+    except DataError as error:  # a file is not the one in the inventory
+        code = str(error).split(":")[0]
+        if code not in (GONE, CHANGED):
+            raise
+        return code
     same = made == [(member.name, member.data) for member in members]
     return "" if same else "sample.differs"
+
+
+def _row(part: TextsOfPart, study: Study) -> dict[str, Any]:
+    """Return the texts that the raw report and the inventory's labels give, as JSON has them."""
+    row: dict[str, Any] = json.loads(dumps(part.study(study, Counter())))
+    return row
 
 
 def _source_sha256(members: Sequence[Member]) -> str:

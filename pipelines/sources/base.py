@@ -62,11 +62,12 @@ class Source(Protocol):
         Raises DataError where the rows contradict each other.
         """
 
-    def report(self, root: Path, ref: ReportRef) -> Report:
-        """Return a study's report. Raises IngestError report.*."""
+    def report(self, root: Path, ref: ReportRef) -> tuple[Report, str]:
+        """Return a study's report and the sha256 of the bytes it was parsed from.
 
-    def report_sha256(self, root: Path, ref: ReportRef) -> str:
-        """Return the digest of a study's report. Raises IngestError report.*."""
+        One call reads once: a digest of a second read may be that of another report. Raises
+        IngestError report.*.
+        """
 
 
 class LabelsOnly:
@@ -74,11 +75,7 @@ class LabelsOnly:
 
     has_reports: ClassVar[bool] = False
 
-    def report(self, root: Path, ref: ReportRef) -> Report:  # noqa: ARG002
-        """Raise IngestError report.missing: the collection was released without reports."""
-        raise IngestError("report.missing")
-
-    def report_sha256(self, root: Path, ref: ReportRef) -> str:  # noqa: ARG002
+    def report(self, root: Path, ref: ReportRef) -> tuple[Report, str]:  # noqa: ARG002
         """Raise IngestError report.missing: the collection was released without reports."""
         raise IngestError("report.missing")
 

@@ -124,13 +124,10 @@ class Mimic:
             images.append(Image(dicom, path, view=view, projection=projection))
         return tuple(images), tuple(lost)
 
-    def report(self, root: Path, ref: ReportRef) -> Report:
-        """Return the report's text as it stands in the file."""
-        return _bytes(root, ref).decode("utf-8", errors="replace")
-
-    def report_sha256(self, root: Path, ref: ReportRef) -> str:
-        """Return the digest of the report's bytes."""
-        return hashlib.sha256(_bytes(root, ref)).hexdigest()
+    def report(self, root: Path, ref: ReportRef) -> tuple[Report, str]:
+        """Return the report's text as it stands in the file, and the digest of its bytes."""
+        data = _bytes(root, ref)
+        return data.decode("utf-8", errors="replace"), hashlib.sha256(data).hexdigest()
 
 
 def _files(root: Path) -> Iterator[tuple[str, Row]]:
@@ -143,14 +140,17 @@ def _files(root: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _zipped(root: Path, path: str) -> Iterator[tuple[str, Row]]:
-    for member in sorted(_archive(root / path).namelist()):
+    for member in sorted(_archive(root / path, paths.signature(root / path)).namelist()):
         if match := _REPORT.search(member):
             yield f"s{match[2]}", {"subject_id": match[1], "report": path, "member": member}
 
 
 @functools.lru_cache(maxsize=2)
-def _archive(path: Path) -> zipfile.ZipFile:
-    """Return the open archive; its directory of 227,835 names is read once a process."""
+def _archive(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: ARG001
+    """Return the open archive; its directory of 227,835 names is read once a process.
+
+    An archive that was replaced has another signature and is opened again.
+    """
     try:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile:
@@ -160,7 +160,9 @@ def _archive(path: Path) -> zipfile.ZipFile:
 def _bytes(root: Path, ref: ReportRef) -> bytes:
     path = paths.inside(root, ref.path)
     try:
-        return _archive(path).read(ref.member) if ref.member else path.read_bytes()
+        if not ref.member:
+            return path.read_bytes()
+        return _archive(path, paths.signature(path)).read(ref.member)
     except (OSError, KeyError, zipfile.BadZipFile):
         raise IngestError("report.unreadable") from None
 

@@ -25,7 +25,7 @@ from nlp.settings import STRICT
 from pipelines import paths, tables, views
 from pipelines.faults import ConfigError, DataError, IngestError
 from pipelines.records import Image, Lost, ReportRef, Study
-from pipelines.sources.base import Assembled, Rows, Table
+from pipelines.sources.base import Assembled, Report, Rows, Table
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
 
@@ -82,10 +82,12 @@ class Openi:
             for row in tables.read(root / table.path, ("imageid", "tsne-view")):
                 yield _view_row(row["imageid"], row["tsne-view"], table)
         elif table.path.endswith(".tgz"):
-            for member, data in _archive(root / table.path).items():
+            archive = root / table.path
+            for member, data in _archive(archive, paths.signature(archive)).items():
                 yield _xml_row(member, data, table.path)
         elif table.path:
-            for uid, row in _kaggle(root / table.path).items():
+            reports = root / table.path
+            for uid, row in _kaggle(reports, paths.signature(reports)).items():
                 yield f"cxr{uid}", {"sha256": _sha256(_sections(row)), "mesh": row["MeSH"],
                                     "images": "", "path": table.path, "member": uid}  # fmt: skip
         else:
@@ -132,24 +134,19 @@ class Openi:
         )
         return Assembled(result if images else None, len(listed), missing, +notes)
 
-    def report(self, root: Path, ref: ReportRef) -> dict[str, str]:
-        """Return a report's sections; those that stand empty are left out."""
+    def report(self, root: Path, ref: ReportRef) -> tuple[Report, str]:
+        """Return a report's sections, without those that stand empty, and the digest of all."""
         path = paths.inside(root, ref.path)
         try:
             if ref.path.endswith(".tgz"):
-                sections = _parse(_archive(path)[ref.member])[1]
+                sections = _parse(_archive(path, paths.signature(path))[ref.member])[1]
             elif ref.member:
-                sections = _sections(_kaggle(path)[ref.member])
+                sections = _sections(_kaggle(path, paths.signature(path))[ref.member])
             else:
                 sections = _parse(path.read_bytes())[1]
         except (OSError, KeyError, ET.ParseError):
             raise IngestError("report.unreadable") from None
-        return {name: text for name, text in sections.items() if text}
-
-    def report_sha256(self, root: Path, ref: ReportRef) -> str:
-        """Return the digest of the report's sections."""
-        sections = dict.fromkeys(SECTIONS, "") | self.report(root, ref)
-        return _sha256(sections)
+        return {name: text for name, text in sections.items() if text}, _sha256(sections)
 
 
 def _view_row(name: str, view: str, table: Table) -> tuple[str, Row]:
@@ -160,7 +157,7 @@ def _view_row(name: str, view: str, table: Table) -> tuple[str, Row]:
 
 
 @functools.lru_cache(maxsize=2)
-def _archive(path: Path) -> Mapping[str, bytes]:
+def _archive(path: Path, signature: paths.Signature) -> Mapping[str, bytes]:  # noqa: ARG001
     """Return the XML members of the archive (11 MB): a .tgz has no way to read one member."""
     try:
         with tarfile.open(path) as tar:
@@ -171,7 +168,7 @@ def _archive(path: Path) -> Mapping[str, bytes]:
 
 
 @functools.lru_cache(maxsize=2)
-def _kaggle(path: Path) -> Mapping[str, Row]:
+def _kaggle(path: Path, signature: paths.Signature) -> Mapping[str, Row]:  # noqa: ARG001
     needed = ("uid", "MeSH", "findings", "impression", "indication", "comparison")
     return {row["uid"].strip(): row for row in tables.read(path, needed)}
 

@@ -66,7 +66,9 @@ def edit(sample: int = 0, **values: Any) -> Change:
 
     def change(before: Members) -> Members:
         data = before[3 * sample + 1][1]
-        document = {k: v for k, v in (json.loads(data) | values).items() if v is not None}
+        gone = {name for name, value in values.items() if value is None}
+        whole = json.loads(data) | values  # whose own nulls stay
+        document = {name: value for name, value in whole.items() if name not in gone}
         return put(3 * sample + 1, dumps(document).encode())(before)
 
     return change

@@ -142,7 +142,7 @@ CASES = [
     (unknown_split, "scan", 65, {}),
     (dicoms, "scan", 0, {}),
     (gone, "texts", 0, {}),
-    (reports, "texts", 0, {}),
+    (reports, "texts", 65, {}),
     (gone, "shards", 65, {}),
     (changed, "shards", 65, {}),
     (nothing, "scan", 65, {"broken": "pipelines.sources.mimic:Mimic.assemble"}),

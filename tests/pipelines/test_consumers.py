@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import json
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import PIL.Image
 import pytest
+from layouts import WRITERS
+from stages import build, samples
 
-from pipelines import manifest
+from pipelines import manifest, schema
+
+SOURCES = ("mimic", "chexpert", "nih", "openi")
 
 
 @pytest.fixture(scope="module")
@@ -108,17 +114,100 @@ def test_open_clip_joins_collections_when_told_how_many(sets, open_clip_batches)
         open_clip_batches(arguments(urls))
 
 
-def test_hugging_face_datasets(sets, tmp_path):
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Path:
+    """The set of 400 MIMIC look-alike studies: reports, labels and mentions of every kind."""
+    folder = tmp_path_factory.mktemp("many")
+    WRITERS["mimic"].write(folder / "raw", studies=400, seed=3, height=96)
+    return build(folder / "raw" / "mimic", "mimic", folder)
+
+
+def features(folder: Path):
     import datasets
 
-    files = tars(sets / "openi")
-    data = datasets.load_dataset(
-        "webdataset", data_files={"train": files}, split="train", cache_dir=str(tmp_path)
+    return datasets.Features.from_dict(json.loads((folder / "features.json").read_text()))
+
+
+def stored(folders: list[Path]) -> dict[str, dict]:
+    return {key: sample for folder in folders for key, sample in samples(folder)}
+
+
+def assert_the_same(rows: Iterable[dict], wanted: dict[str, dict]) -> None:
+    """Compare all rows with the stored samples; a label that is not mentioned is null."""
+    seen = set()
+    for row in rows:
+        document, sample = dict(row["json"]), wanted[row["__key__"]]
+        labels = document.pop("labels")
+        assert {name: value for name, value in labels.items() if value is not None} == sample[
+            "labels"
+        ]
+        assert document | {"labels": sample["labels"]} == sample
+        assert row["txt"] == sample["caption"]
+        assert row["jpg"].size == (sample["pixels"]["width"], sample["pixels"]["height"])
+        seen.add(row["__key__"])
+    assert seen == set(wanted)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("which", ["400-mimic-studies", "all-collections"])
+def test_hugging_face_datasets(sets, many, tmp_path, which, streaming):
+    import datasets
+
+    # NIH first: its samples have no report, no mention and no statement to infer a type from
+    others = [sets / name for name in ("nih", "chexpert", "openi", "mimic")]
+    folders = [many] if which == "400-mimic-studies" else others
+    wanted = stored(folders)
+    assert len({tuple(sample["labels"]) for sample in wanted.values()}) > 10
+    rows = datasets.load_dataset(
+        "webdataset",
+        data_files=[str(path) for folder in folders for path in sorted(folder.glob("*/*.tar"))],
+        features=features(folders[0]),
+        split="train",
+        streaming=streaming,
+        cache_dir=str(tmp_path),
     )
-    assert len(data) == written(sets / "openi")
-    row = data[0]
-    assert set(row) >= {"__key__", "jpg", "json", "txt"}
-    document = row["json"] if isinstance(row["json"], dict) else json.loads(row["json"])
-    text = row["txt"] if isinstance(row["txt"], str) else row["txt"].decode()
-    assert text == document["caption"]
-    assert row["jpg"].size[0] == document["pixels"]["width"]
+    assert_the_same(rows, wanted)
+
+
+def test_features_are_those_of_every_set_and_name_every_field(sets, many):
+    found = {(sets / name / "features.json").read_bytes() for name in SOURCES}
+    assert found == {(many / "features.json").read_bytes()}
+    columns = features(many)
+    assert list(columns) == ["__key__", "__url__", "jpg", "json", "txt"]
+    # readers drop in silence what the features do not name
+    assert list(columns["json"]) == sorted(schema.FIELDS)
+    assert columns["json"]["labels"].keys() == set(schema.LABELS)
+
+
+def test_one_shape_in_all_sets(sets, many):
+    shapes: dict[str, set] = {}
+    for sample in stored([many, *(sets / name for name in SOURCES)]).values():
+        assert list(schema.wrong(sample)) == []
+        shapes.setdefault("sample", set()).add(tuple(sample))
+        for sentence in sample["sentences"]:
+            shapes.setdefault("sentence", set()).add(tuple(sentence))
+            for mention in sentence["mentions"]:
+                shapes.setdefault("mention", set()).add(tuple(mention))
+        for box in sample["boxes"]:
+            shapes.setdefault("box", set()).add(tuple(box))
+        for name in ("sections", "translations", "pixels", "provenance"):
+            shapes.setdefault(name, set()).add(tuple(sample[name]))
+    assert {name: len(found) for name, found in shapes.items()} == dict.fromkeys(shapes, 1)
+    assert {"mention", "box"} <= shapes.keys()
+
+
+def test_arrow_reads_any_mix_of_samples(sets, many):
+    import pyarrow.json
+
+    wanted = stored([many, *(sets / name for name in SOURCES if name != "mimic")])
+    lines = "".join(json.dumps(sample) + "\n" for sample in wanted.values()).encode()
+    typed = features(many).arrow_schema.field("json").type
+    options = pyarrow.json.ParseOptions(
+        explicit_schema=pyarrow.schema(list(typed)), unexpected_field_behavior="error"
+    )
+    # small blocks: many beginnings, each of which would infer types of its own
+    blocks = pyarrow.json.ReadOptions(block_size=1 << 16)
+    table = pyarrow.json.read_json(io.BytesIO(lines), blocks, options)
+    for row, sample in zip(table.to_pylist(), wanted.values(), strict=True):
+        row["labels"] = {name: n for name, n in row["labels"].items() if n is not None}
+        assert row == sample

@@ -16,6 +16,7 @@ from breaking import called, codes, edit, members, put, replace, restate, rewrit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines import schema
 from pipelines.checking import audit, declared, fields
 from pipelines.checking.contract import check_tar
 from pipelines.checking.untar import TornError, Untar
@@ -45,13 +46,32 @@ def test_the_good_set_is_good(good):
 
 
 def sentence(**values) -> list[dict]:
-    mention = {"finding": "edema", "assertion": "present", "start": 0, "end": 5}
+    mention = {
+        **dict.fromkeys(("label", "anatomy", "side", "severity", "trigger"), ""),
+        **{"finding": "edema", "assertion": "present", "start": 0, "end": 5},
+        **{"implied": False, "device": False},
+    }
     whole = {"text": "Edema.", "section": "findings", "index": 0, "rule": "r", "mentions": []}
     given_mentions = [mention | m for m in values.pop("mentions", [])]
     return [whole | {"status": "abnormal"} | values | {"mentions": given_mentions}]
 
 
-BOX = {"label": "Edema", "x": 1, "y": 1, "w": 5, "h": 5}
+BOX = {"label": "Edema", "x": 1.0, "y": 1.0, "w": 5.0, "h": 5.0}
+
+
+def inside(field: str, **values):
+    """Return a change of keys inside one of the sample's objects; None takes a key out."""
+
+    def change(before):
+        whole = json.loads(before[1][1])[field] | values
+        gone = {name for name, value in values.items() if value is None}
+        return edit(**{field: {k: v for k, v in whole.items() if k not in gone}})(before)
+
+    return change
+
+
+def other(name: str, value: int = 1) -> dict:
+    return {"name": name, "value": value}
 
 
 @pytest.mark.parametrize(
@@ -90,11 +110,18 @@ BOX = {"label": "Edema", "x": 1, "y": 1, "w": 5, "h": 5}
         pytest.param(put(1, b"{"), "json.broken", id="broken-json"),
         pytest.param(put(1, b"[" * 100_000), "json.broken", id="a-nested-bomb"),
         pytest.param(put(1, b'{"age":NaN}'), "json.broken", id="nan-is-no-json"),
+        pytest.param(put(1, b'{"age":1e999}'), "json.form", id="a-number-beyond-all"),
         pytest.param(put(1, b"[]"), "json.broken", id="no-object"),
         pytest.param(put(1, b'{"caption": "x"}'), "json.form", id="a-space-in-the-json"),
         pytest.param(put(1, rb'{"caption":"\ud800"}'), "json.form", id="half-a-surrogate"),
-        pytest.param(edit(findings=None), "json.field:findings", id="a-field-is-missing"),
+        *(
+            pytest.param(edit(**{name: None}), f"json.field:{name}", id=f"without-{name}")
+            for name in schema.FIELDS
+        ),
+        pytest.param(edit(format=1), "json.format", id="an-older-format"),
+        pytest.param(edit(format=2.0), "json.field:format", id="a-format-with-a-point"),
         pytest.param(edit(labels=[1, 0]), "json.field:labels", id="labels-by-position"),
+        pytest.param(edit(labels={"Scoliosis": 1}), "json.field:labels", id="an-unknown-label"),
         pytest.param(edit(name="x"), "json.unknown", id="a-field-too-many"),
         pytest.param(edit(study=""), "json.empty", id="no-study"),
         pytest.param(edit(study="s1"), "json.key", id="another-study-than-in-the-key"),
@@ -103,13 +130,27 @@ BOX = {"label": "Edema", "x": 1, "y": 1, "w": 5, "h": 5}
         pytest.param(edit(split="test"), "json.split", id="split-of-another-folder"),
         pytest.param(edit(view="PA"), "json.view", id="a-projection-as-view"),
         pytest.param(edit(sex="female"), "json.sex", id="sex-in-words"),
-        pytest.param(edit(age=-1), "json.numbers", id="unborn"),
-        pytest.param(edit(order="first"), "json.numbers", id="order-in-words"),
+        pytest.param(edit(age=-1), "json.age", id="unborn"),
+        pytest.param(edit(age=2**63), "json.field:age", id="an-age-beyond-64-bits"),
+        pytest.param(edit(order="first"), "json.field:order", id="order-in-words"),
         pytest.param(edit(labels={"Edema": 2}), "json.labels", id="a-label-that-is-none"),
-        pytest.param(edit(labels={"Edema": True}), "json.labels", id="true-is-no-label"),
+        pytest.param(edit(labels={"Edema": True}), "json.field:labels", id="true-is-no-label"),
+        pytest.param(edit(labels_other=[other("Edema")]), "json.labels_other", id="not-another"),
+        pytest.param(edit(labels_other=[other("b"), other("a")]), "json.labels_other", id="order"),
+        pytest.param(edit(labels_other=[other("a", 2)]), "json.labels_other", id="two-is-none"),
+        pytest.param(
+            edit(labels_other=[{"name": "a"}]), "json.field:labels_other", id="a-name-alone"
+        ),
         pytest.param(edit(prompts=["a", ""]), "json.prompts", id="an-empty-prompt"),
-        pytest.param(edit(statements=[1]), "json.statements", id="a-statement-that-is-no-text"),
-        pytest.param(edit(sections={"technique": ""}), "json.sections", id="an-empty-section"),
+        pytest.param(
+            edit(statements=[1]), "json.field:statements", id="a-statement-that-is-no-text"
+        ),
+        pytest.param(inside("sections", history=" "), "json.sections", id="a-blank-section"),
+        pytest.param(inside("sections", history=None), "json.field:sections", id="one-too-few"),
+        pytest.param(inside("sections", more=""), "json.field:sections", id="one-too-many"),
+        pytest.param(
+            inside("translations", findings=None), "json.field:translations", id="half-of-them"
+        ),
         pytest.param(edit(sentences=sentence(status="fine")), "json.sentences", id="odd-status"),
         pytest.param(
             edit(sentences=sentence(mentions=[{"assertion": "maybe"}])),
@@ -119,17 +160,40 @@ BOX = {"label": "Edema", "x": 1, "y": 1, "w": 5, "h": 5}
         pytest.param(
             edit(sentences=sentence(mentions=[{"end": 7}])), "json.sentences", id="a-span-too-long"
         ),
-        pytest.param(edit(boxes=[BOX | {"x": 9999}]), "json.boxes", id="a-box-off-the-picture"),
-        pytest.param(edit(boxes=[BOX | {"w": 0}]), "json.boxes", id="a-box-without-width"),
-        pytest.param(edit(boxes=[BOX | {"y": "1"}]), "json.boxes", id="a-box-in-words"),
-        pytest.param(edit(pixels={"height": 1}), "json.pixels", id="half-the-facts"),
-        pytest.param(edit(pixels={"recipe": "minmax"}), "json.recipe", id="another-recipe"),
-        pytest.param(edit(provenance={}), "json.provenance", id="from-nowhere"),
+        pytest.param(
+            edit(sentences=sentence(mentions=[{"side": None}])),
+            "json.field:sentences",
+            id="a-side-that-is-null",
+        ),
+        pytest.param(edit(boxes=[BOX | {"x": 9999.0}]), "json.boxes", id="a-box-off-the-picture"),
+        pytest.param(edit(boxes=[BOX | {"w": 0.0}]), "json.boxes", id="a-box-without-width"),
+        pytest.param(edit(boxes=[BOX | {"y": "1"}]), "json.field:boxes", id="a-box-in-words"),
+        pytest.param(edit(boxes=[BOX | {"y": 1}]), "json.field:boxes", id="a-whole-number"),
+        pytest.param(edit(pixels={"height": 1}), "json.field:pixels", id="half-the-facts"),
+        pytest.param(inside("pixels", notes=["b", "a"]), "json.pixels", id="notes-out-of-order"),
+        pytest.param(inside("pixels", notes="a"), "json.field:pixels", id="a-note-alone"),
+        pytest.param(inside("pixels", recipe="minmax"), "json.recipe", id="another-recipe"),
+        pytest.param(edit(provenance={}), "json.field:provenance", id="from-nowhere"),
+        pytest.param(inside("provenance", image_sha256=""), "json.provenance", id="from-no-image"),
     ],
 )
 def test_a_tar_that_breaks_the_contract(good, change, code):
     rewrite(good, change)
     assert code in codes(good)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(edit(labels={"Hernia": 1}), id="a-label"),
+        pytest.param(edit(labels_other=[other("Scoliosis")]), id="a-label-of-its-own"),
+        pytest.param(inside("translations", findings="In other words."), id="other-words"),
+        pytest.param(inside("provenance", report_sha256="0" * 64), id="another-report"),
+    ],
+)
+def test_texts_that_their_fingerprint_does_not_cover(good, change):
+    rewrite(good, change)
+    assert "provenance.text_differs" in codes(good)
 
 
 def test_well_formed_sentences_and_boxes_are_no_breach(good):
@@ -147,6 +211,12 @@ def test_header_parameters_that_the_pictures_were_not_made_with(good):
     header = declared.read(good).header
     restate(good, shards=header["shards"] | {"quality": 7})
     assert codes(good) == {"provenance.differs"}
+
+
+def test_texts_of_a_users_own_cut_rules_have_fingerprints_that_cannot_be_checked(good):
+    restate(good, exceptions=1)
+    rewrite(good, edit(labels={"Hernia": 1}))
+    assert codes(good) == set()
 
 
 @pytest.mark.parametrize("change", [{"pixels_epoch": 0}, {"toolchain": {}}])
@@ -310,7 +380,7 @@ json_values = st.recursive(
     max_leaves=5,
 )
 paths = st.sampled_from(
-    [(n,) for n in sorted(fields.KNOWN)]
+    [(n,) for n in sorted(schema.FIELDS)]
     + [("sentences", 0, n) for n in ("text", "index", "status", "mentions")]
     + [("sentences", 0, "mentions", 0, n) for n in ("finding", "assertion", "start", "end")]
     + [("boxes", 0, n) for n in ("label", "x", "w")]

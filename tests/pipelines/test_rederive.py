@@ -82,14 +82,84 @@ def test_a_picture_put_in_by_somebody_else(made):
 
 def test_a_label_put_in_by_somebody_else(made):
     rewrite(made / "shards" / "chexpert", edit(labels={"Fracture": 1}))
-    assert found(made) == {"sample.differs"}
+    assert found(made) == {"provenance.text_differs", "sample.differs"}
 
 
 def test_texts_that_are_not_those_of_the_shards(made):
     for path in (made / "texts" / "chexpert").glob("*-train-*.jsonl"):
         rows = [row | {"statements": ["Other."]} for row in storage.read_records(path)]
         storage.write_records(path, rows)
-    assert found(made) == {"sample.differs"}
+    assert found(made) == {"texts.differ"}
+
+
+def test_a_label_changed_in_the_inventory(made):
+    for path in (made / "scan" / "chexpert").glob("*-train-*.jsonl"):
+        rows = [r | {"labels": {"Fracture": 1}} for r in storage.read_records(path)]
+        storage.write_records(path, rows)
+    assert found(made) == {"texts.differ"}
+
+
+def test_a_label_changed_in_the_raw_table(made):
+    path = next((made / "raw").rglob("train.csv"))
+    path.write_text(path.read_text().replace("1.0", "0.0"))
+    (breach,) = again(made)["breaches"]
+    assert (breach["code"], breach["where"]) == ("source.changed", "chexpert: table train")
+
+
+def test_other_parameters_of_texts_than_the_set_was_made_with(made):
+    asked = Again(1, 0, str(made / "raw"), made / "scan", made / "texts",
+                  Params({"texts": {"prompts": 2}}))  # fmt: skip
+    with pytest.raises(ConfigError, match="was made with other texts than the section `texts`"):
+        audit.check([made / "shards" / "chexpert"], deep=False, again=asked)
+
+
+@pytest.fixture
+def reported(built, raw, tmp_path) -> Path:
+    """What `made` is, of a collection with reports."""
+    for name in ("scan", "texts", "shards"):
+        shutil.copytree(built / name / "mimic", tmp_path / name / "mimic")
+    shutil.copytree(raw / "mimic", tmp_path / "raw" / "mimic")
+    return tmp_path
+
+
+def reported_again(made: Path) -> dict:
+    asked = Again(ALL, 0, str(made / "raw"), made / "scan", made / "texts", Params({}))
+    return audit.check([made / "shards" / "mimic"], deep=False, again=asked)
+
+
+def test_texts_are_made_again_from_the_raw_reports(reported):
+    result = reported_again(reported)
+    assert result["breaches"] == []
+    assert result["sets"][0]["rederived"] == result["sets"][0]["samples"] > 10
+    for path in (reported / "raw").rglob("s5*.txt"):
+        path.write_text(path.read_text().replace("No ", "A "))
+    assert {b["code"] for b in reported_again(reported)["breaches"]} == {"source.changed"}
+
+
+def test_a_report_that_is_gone_is_a_note(reported):
+    for path in (reported / "raw").rglob("s5*.txt"):
+        path.unlink()
+    result = reported_again(reported)
+    assert result["breaches"] == []
+    assert {note["code"] for note in result["notes"]} == {"source.gone"}
+
+
+def test_a_text_edited_in_texts_and_shards_alike(reported):
+    """Everything that the set says of itself agrees; only the raw report tells."""
+    folder = reported / "shards" / "mimic"
+    first = json.loads(members(tar_of(folder))[1][1])
+    said = [row for row in first["sentences"] if row["status"] != "nonfinding"][:1]
+    for path in (reported / "texts" / "mimic").glob("*-train-*.jsonl"):
+        rows = [
+            row | {"statements": ["There is no edema."], "sentences": said}
+            if row["key"] == first["study"]
+            else row
+            for row in storage.read_records(path)
+        ]
+        storage.write_records(path, rows)
+    rewrite(folder, edit(statements=["There is no edema."], sentences=said))
+    assert audit.check([folder], deep=True)["breaches"] == []
+    assert "texts.differ" in {b["code"] for b in reported_again(reported)["breaches"]}
 
 
 def test_a_sample_that_the_inventory_does_not_list(made):

@@ -33,10 +33,11 @@ def test_without_held_out_there_is_no_test_and_the_proportion_stays():
     assert found["validate"] / 20_000 == pytest.approx(0.1 / 0.8, abs=0.01)
 
 
-def test_salt_and_source_change_who_is_who():
+def test_salt_and_source_change_who_is_in_which_split():
     others = [PatientRule("mimic", "other", 0.1, 0.2), PatientRule("nih", "salt", 0.1, 0.2)]
-    assert all(other.hidden("1") != RULE.hidden("1") for other in others)
-    assert "1" * 8 not in RULE.hidden("1" * 8)
+    patients = [str(number) for number in range(200)]
+    ours = [RULE.split(patient) for patient in patients]
+    assert all([other.split(patient) for patient in patients] != ours for other in others)
 
 
 @given(st.sampled_from(SPLITS), st.text(min_size=1, max_size=12))

@@ -40,6 +40,7 @@ def sample(source: str, number: int, **changes: Any) -> dict[str, Any]:
     impression = ", ".join(name.lower() for name in present) + "." if present else "clear lungs."
     labels = {name: int(name in present) for name in FINDINGS} | {"No Finding": int(not present)}
     record = {
+        "format": 2,
         "caption": impression,
         "findings": f"the film shows {impression}",
         "impression": impression,

@@ -102,7 +102,7 @@ def test_a_missing_shard_is_named(tmp_path):
         list(members(tmp_path / "gone.tar"))
 
 
-WHOLE = {"k.jpg": b"p", "k.json": b"{}", "k.txt": b"t"}
+WHOLE = {"k.jpg": b"p", "k.json": b'{"format":2}', "k.txt": b"t"}
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,8 @@ WHOLE = {"k.jpg": b"p", "k.json": b"{}", "k.txt": b"t"}
         ({"k.json": b"{"}, "no JSON"),
         ({"k.json": b"7"}, "no JSON"),
         ({"k.txt": b"\xff"}, "no JSON or no text"),
+        ({"k.json": b"{}"}, "made by version 0.2 or earlier: build it again"),
+        ({"k.json": b'{"format":3}'}, "made by another version: build it again"),
     ],
 )
 def test_a_sample_that_is_none_is_refused_under_its_hash(tmp_path, changes, message):
@@ -135,3 +137,10 @@ def test_the_films_of_a_study_come_together_and_those_of_two_turns_do_not(tmp_pa
     ]  # fmt: skip
     again = films(Shard(path, 5, "odd"), turn=1)
     assert [len(group) for group in studies([found[4], *again])] == [1, 2, 2, 1]
+
+
+def test_labels_that_only_one_collection_has_stand_with_the_others(tmp_path):
+    record = b'{"format":2,"labels":{"Edema":1},"labels_other":[{"name":"Scoliosis","value":1}]}'
+    path = tar(tmp_path / "some.tar", WHOLE | {"k.json": record})
+    (film,) = films(Shard(path, 1, "some"))
+    assert film.record["labels"] == {"Edema": 1, "Scoliosis": 1}
