@@ -8,6 +8,7 @@ both values, and the command to run.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,8 @@ class _Stage:
         if dotted == "scan.salt":
             said = f"scan.salt is not the one that {self.folder} was made with"
         else:
-            said = f"{dotted} is {now} in {self.params}, and {self.folder} was made with {made}"
+            said = f"{dotted} is {_word(now)} in {self.params}, and "
+            said += f"{self.folder} was made with {_word(made)}"
         raise ConfigError(f"{said}{more}: {self.remedy}")
 
     def other_file(self, key: str, path: str) -> str:
@@ -163,3 +165,8 @@ def _plain(value: Any) -> Any:
     """Return a value as JSON keeps it; 1 and true are two values."""
     value = list(value) if isinstance(value, tuple) else value
     return type(value) is bool, value
+
+
+def _word(value: Any) -> str:
+    """Return a value as params.yaml writes it."""
+    return value if isinstance(value, str) and value else json.dumps(value)

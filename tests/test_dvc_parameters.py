@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -165,16 +165,23 @@ class Project:
             repo.reproduce(target, single_item=alone)
         return self.log.read_text().split()
 
-    def hash(self, target: str) -> str:
-        """Return what the run-cache knows a stage by, as things stand."""
+    def hashes(self, target: str, contents: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Return what the run-cache knows a stage by, with each of these parameters."""
         from dvc.repo import Repo
         from dvc.stage.cache import _get_stage_hash
 
+        found = []
         with Repo(str(self.folder)) as repo, repo.lock:
             (stage,) = repo.stage.collect(target)
             for each in stage.deps:
                 each.save()
-            return str(_get_stage_hash(stage))
+            for content in contents:
+                self.write(content)
+                for each in stage.params:
+                    each.save()
+                found.append(str(_get_stage_hash(stage)))
+        self.write(self.content)
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -227,26 +234,32 @@ def test_a_changed_parameter_runs_its_stage_and_set_back_it_is_a_hit(project, st
 
 def test_the_run_cache_knows_a_training_by_every_value_of_its_recipe(project):
     # what the slow ones of the test above do by running: each change gives a hash of its own
-    blind, hashes = [], {}
-    for stage, path, hint in every_parameter():
-        if not path.startswith("train.overrides"):
-            continue
-        before = hashes.setdefault(stage, project.hash(stage))
-        project.write(put(project.content, path, other(hint, get(project.content, path))))
-        if project.hash(stage) == before:
-            blind.append(path)
-        project.write(project.content)
+    stage = "train@chexzero_tiny"
+    changed = {
+        path: put(project.content, path, other(hint, get(project.content, path)))
+        for _, path, hint in every_parameter()
+        if path.startswith("train.")
+    }
+    assert len(changed) > 60
+    before, *hashes, after = project.hashes(
+        stage, [project.content, *changed.values(), project.content]
+    )
+    blind = [path for path, found in zip(changed, hashes, strict=True) if found == before]
     assert blind == []
-    assert all(project.hash(stage) == before for stage, before in hashes.items())
+    assert len(set(hashes)) == len(hashes)
+    assert after == before
 
 
 def test_what_is_called_size_would_not_be_seen(project):
     # why no parameter may be called that; if DVC mends it, the rule may go
-    before = project.hash("shards@nih")
-    for name in DROPPED_BY_DVC:
-        project.write(put(project.content, f"shards.{name}", 80))
-        assert project.hash("shards@nih") == before
-    project.write(project.content)
+    changed = [put(project.content, f"shards.{name}", 80) for name in DROPPED_BY_DVC]
+    changed.append(put(project.content, "train.overrides.data.weights.size", 80))
+    for stage in ("shards@nih", "train@chexzero_tiny"):
+        before, *hashes = project.hashes(stage, [project.content, *changed])
+        # `train` watches train.overrides alone, so that its weights are there, without the name
+        empty = put(project.content, "train.overrides.data.weights", {})
+        known = {before, *project.hashes(stage, [empty])}
+        assert set(hashes) <= known
 
 
 def test_no_parameter_bears_a_name_that_dvc_drops():

@@ -60,7 +60,13 @@ def _same(header: Mapping[str, Any], wanted: Any, found: Path, path: Path) -> No
         was = made.get(key)
         if (type(was) is bool, was) != (type(value) is bool, value):
             raise ConfigError(
-                f"shards.{key} is {value} in {path}, and {found} was made with {was}: run "
-                f"`python -m pipelines.shards {source}` again (or `dvc repro shards@{source}`), "
+                f"shards.{key} is {_word(value)} in {path}, and {found} was made with "
+                f"{_word(was)}: run `python -m pipelines.shards {source}` again (or `dvc repro "
+                f"shards@{source}`), "
                 "name the parameters it was made with in --params, or the set itself in --shards"
             )
+
+
+def _word(value: Any) -> str:
+    """Return a value as params.yaml writes it."""
+    return value if isinstance(value, str) and value else json.dumps(value)

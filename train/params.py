@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from nlp.settings import STRICT, Several
 from train import recipe
 from train.recipe import View
-from train.sections import build, check, known, read_yaml
+from train.sections import build, known, read_yaml
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ def whole(path: Path) -> dict[str, Any]:
     for name, cls in OWN.items():
         build(cls, _said(content, name), f"{path}: {name}")
     overrides = (_said(content, "train") or {}).get("overrides")
-    check(recipe.Recipe, overrides, f"{path}: train.overrides")
+    recipe.check_overrides(overrides, f"{path}: train.overrides")
     return content
 
 

@@ -37,11 +37,6 @@ def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
 Range = Annotated[Pair[Annotated[float, Field(ge=0.01, le=4)]], AfterValidator(_ordered)]
 
 
-def _policy(name: str) -> str:
-    parse(name)  # a misspelt policy fails with the known ones
-    return name
-
-
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Augment:
     """What a training picture goes through once it is cut out, in this order; torchvision's own."""
@@ -86,7 +81,7 @@ class Pictures:
 class Texts:
     """What a picture is paired with: the first policy with words, else the shard's caption."""
 
-    policies: Several[Annotated[str, AfterValidator(_policy)]] = ("impression", "findings")
+    policies: Several[str] = ("impression", "findings")
     # of a pair while training; 2: two independent draws
     texts: Annotated[int, Field(ge=1, le=2)] = 1
     translated: Share = 0.0  # probability of a section's back-translation, where the shard has one
@@ -121,6 +116,8 @@ class Recipe:
     run: Run = field(default_factory=Run)
 
     def __post_init__(self) -> None:
+        for name in self.text.policies:
+            parse(name)  # a misspelt policy fails with the known ones
         check(self.model, self.loss, self.run, self.image.pictures, self.text.texts)
 
 
@@ -136,9 +133,23 @@ def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -
         values = merge(values, part)
     where = f"recipe {path.stem}"
     if overrides:
-        check_part(Recipe, overrides, f"{where}: overrides")
+        check_overrides(overrides, f"{where}: overrides")
         values = merge(values, overrides)
     return build(Recipe, {"name": path.stem, **values}, f"{where}:")
+
+
+def check_overrides(overrides: Mapping[str, Any] | None, where: str) -> None:
+    """Hold what is to stand above a recipe against its classes; `where` opens every message.
+
+    What the values mean together is told by `load`. Raises ConfigError.
+    """
+    check_part(Recipe, overrides, where)
+    text = (overrides or {}).get("text") or {}
+    for name in text.get("policies", ()):
+        try:
+            parse(name)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
 
 
 def find(name_or_path: str | Path) -> Path:

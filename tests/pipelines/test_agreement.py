@@ -76,7 +76,7 @@ OF_THE_SCAN = [
     (f"sources.{SOURCE}.missing", "fail", "missing is fail in .*made with skip"),
     (f"sources.{SOURCE}.digests", "official", "digests is official in .*made with read"),
     (f"sources.{SOURCE}.max_rejects", 0.5, "max_rejects is 0.5 in .*made with 0.25"),
-    (f"sources.{SOURCE}.links", True, "links is True in .*made with False"),
+    (f"sources.{SOURCE}.links", True, "links is true in .*made with false"),
     (f"sources.{SOURCE}.reader", {"lists": "none"}, "reader.lists is none in .*made with official"),
     (f"sources.{SOURCE}.ids", "salted", "ids is salted in .*made with source"),
 ]
@@ -109,8 +109,8 @@ def test_a_salt_that_is_only_known_to_the_scan_is_not_compared(here):
     ("path", "value", "message"),
     [
         ("texts.prompts", 5, "texts.prompts is 5 in .*made with 4"),
-        ("texts.filter.cut_mixed", False, "texts.filter.cut_mixed is False in .*made with True"),
-        ("texts.filter.fallback", ["prompt"], r"texts.filter.fallback is \('prompt',\) in"),
+        ("texts.filter.cut_mixed", False, "texts.filter.cut_mixed is false in .*made with true"),
+        ("texts.filter.fallback", ["prompt"], r"texts.filter.fallback is \[\"prompt\"\] in"),
     ],
 )
 @pytest.mark.parametrize("stage", [run_shards, run_verify])
@@ -184,7 +184,7 @@ def test_an_inventory_that_does_not_record_a_parameter(here):
     header = json.loads(path.read_text())
     del header["links"]
     path.write_text(json.dumps(header))
-    with pytest.raises(ConfigError, match=r"links is False in .*made with not recorded"):
+    with pytest.raises(ConfigError, match=r"links is false in .*made with not recorded"):
         run_texts(here)
 
 

@@ -33,10 +33,10 @@ def check(folder: Path, text: str, *folders: Path) -> None:
     ("text", "message"),
     [
         ("shards: {side: 224}", "shards.side is 224 in .*one was made with 80"),
-        ("shards: {side: 80, enlarge: true}", "shards.enlarge is True in .*made with False"),
-        ("shards: {enlarge: 0}", "shards.enlarge is 0 in .*made with False"),
+        ("shards: {side: 80, enlarge: true}", "shards.enlarge is true in .*made with false"),
+        ("shards: {enlarge: 0}", "shards.enlarge is 0 in .*made with false"),
         ("shards: {caption: [prompt]}", "shards.caption is"),
-        ("shards: {quality: 95}", "shards.quality is 95 in .*made with None"),
+        ("shards: {quality: 95}", "shards.quality is 95 in .*made with null"),
         ("collections: [two]\nshards: {side: 224}", "two was made with 80.*pipelines.shards two"),
     ],
 )
