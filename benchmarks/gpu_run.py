@@ -16,7 +16,8 @@ or outlasts `--patience` is a row with its error.
                of a step on one batch in which the GPU computes: where it is low and the loader
                keeps up, the step waits for Python to launch its kernels. The first --warm steps
                are left out. Losses are means of five steps: of the real data, and of the one batch.
-    loader     --loaders: folders of shards, read by the loader alone at 1, 4, 8, 16 workers
+    loader     --loaders: folders of shards, read by the loader alone at 1, 4, 8, 16 workers, for
+               each of --loader-recipes: their images and texts cost more or less to make
     resume     --resume RECIPE:PRECISION: a run of --resume-steps steps, a second one that is cut
                off after two thirds of them, and, in another process, what goes on from its
                checkpoint. Before the cut the first two differ by what the device's kernels do not
@@ -34,6 +35,7 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -42,7 +44,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import islice, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +115,11 @@ def main() -> int:
                 row = runner.run(trained, recipe, precision)
                 found["train"].append({"recipe": recipe, "precision": precision, **row})
                 _write(flags.out, card, found)
-        for folder in flags.loaders:
+        for recipe, folder in product(flags.loader_recipes, flags.loaders):
             for workers in flags.loader_workers:
-                row = runner.run(loaded, folder, workers)
-                found["loader"].append({"shards": str(folder), "workers": workers, **row})
+                row = runner.run(loaded, recipe, folder, workers)
+                which = {"recipe": recipe, "shards": str(folder), "workers": workers}
+                found["loader"].append(which | row)
         for wanted in flags.resume:
             recipe, _, precision = wanted.partition(":")
             row = resumed(runner, recipe, precision or "no")
@@ -151,10 +154,13 @@ class Runner:
             out = Path(name) / "found.json"
             process = self.context.Process(target=_part, args=(out, part, self.setting, *wanted))
             process.start()
-            process.join(patience)
-            if process.is_alive():
-                process.terminate()
-                process.join(10)
+            try:
+                process.join(patience)
+                late = process.is_alive()
+            finally:  # Ctrl-C reaches this process alone
+                if process.is_alive():
+                    _end(process)
+            if late:
                 found = {"error": f"not finished in {patience:.0f} seconds"}
             elif out.is_file():
                 found = json.loads(out.read_text(encoding="utf-8"))
@@ -164,6 +170,14 @@ class Runner:
         what = " ".join(str(each) for each in (part.__name__, *wanted))
         sys.stderr.write(f"{found['seconds']:6.1f} s  {what}  {found.get('error', '')}\n")
         return found
+
+
+def _end(process: Any) -> None:
+    """End a part and all that it started: left to themselves, loaders' workers hold our output."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        process.join(5)
 
 
 def describe(setting: Setting) -> dict[str, Any]:
@@ -218,13 +232,14 @@ def trained(setting: Setting, name: str, precision: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def loaded(setting: Setting, folder: Path, workers: int) -> dict[str, Any]:
+def loaded(setting: Setting, name: str, folder: Path, workers: int) -> dict[str, Any]:
     """Return the pairs a second of the loader alone, once all its workers are at it."""
     use_threads(1)
     shards = list_shards([folder], "train")
-    recipe = load("chexzero", {"data": {"weights": _turns(shards, 10**6)}})
-    towers = models.build(load("chexzero_tiny").model, seed=0)  # its tokenizer is chexzero's
-    loading = Loading(recipe, 224, towers.tokenize, workers=workers)
+    recipe = _recipe(setting, name, "no", 1)
+    recipe = replace(recipe, data=replace(recipe.data, weights=_turns(shards, 10**6)))
+    towers = models.build(recipe.model, seed=0)
+    loading = Loading(recipe, towers.size, towers.tokenize, workers=workers)
     batches = training(shards, loading, 0, recipe.run.batch_size)
     first = time.perf_counter()
     for _ in islice(batches, 4 * workers):  # what each worker has ready before it is asked
@@ -436,6 +451,7 @@ def _bert(folder: Path, shards: Sequence[Shard]) -> str:
 
 
 def _part(out: Path, part: Callable[..., dict[str, Any]], setting: Setting, *wanted: Any) -> None:
+    os.setsid()  # a group of its own, with the workers that it starts
     try:
         found = part(setting, *wanted)
     except Exception as error:
@@ -470,10 +486,10 @@ def _show(card: dict[str, Any], found: Found) -> None:
     )  # fmt: skip
     _table(
         "the loader alone",
-        ("shards", "workers", "pairs/s", "kB a sample"),
+        ("recipe", "shards", "workers", "pairs/s", "kB a sample"),
         found["loader"],
         lambda row: (
-            row["shards"], row["workers"], _number(row["pairs_s"], ",.0f"),
+            row["recipe"], row["shards"], row["workers"], _number(row["pairs_s"], ",.0f"),
             _number(row["bytes_a_sample"] / 1000, ".0f"),
         ),
     )  # fmt: skip
@@ -539,6 +555,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--chunk", type=int, metavar="N", help="pairs a pass, 0: all (the recipe's)")
     add("--workers", type=int, default=0, metavar="W", help="of the trainings' loaders (0)")
     add("--loaders", type=Path, nargs="*", default=[], metavar="DIR", help="to read alone")
+    add("--loader-recipes", nargs="+", default=["chexzero"], metavar="NAME", help="(chexzero)")
     add("--loader-workers", type=int, nargs="+", default=WORKERS, metavar="W")
     add("--loader-seconds", type=float, default=3, metavar="S", help="for each number (3)")
     add("--resume", nargs="*", default=[], metavar="RECIPE:PRECISION")

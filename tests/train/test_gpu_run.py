@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,19 @@ def test_a_recipe_that_cannot_run_is_a_row_with_its_error_and_the_others_are_mea
     (resumed,) = found["resume"]
     assert (resumed["resumed_from"], resumed["cut_after"]) == (3, 4)
     assert resumed["before_the_cut"] == resumed["resumed"] == 0  # bit for bit, on a CPU
+
+
+@pytest.mark.slow
+def test_a_part_that_outlasts_its_patience_leaves_no_process_behind(source, tmp_path):
+    # They would hold the pipe, and `run` would never come back from reading it.
+    flags = ("--recipes", "--loaders", source, "--loader-workers", "2", "--patience", "12")
+    done, found = run(source, tmp_path / "found.json", *flags, "--loader-seconds", "1000")
+    assert done.returncode == 1
+    assert found["loader"][0]["error"] == "not finished in 12 seconds"
+    assert not [line for line in commands() if str(tmp_path) in line]
+
+
+def commands() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it may have ended since
+            yield path.read_text(errors="replace")
