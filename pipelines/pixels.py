@@ -184,21 +184,24 @@ class _Values:
     def tables(self, recipe: str) -> Iterator[Table]:
         """Yield the tables to try, the best first."""
         header = self.film.header
-        _refuse_degenerate(self.film.size, self.halved, lambda: self.stored.values)
+        low, high = _refuse_degenerate(self.film.size, self.halved, lambda: self.stored.values)
         if self.stored_is_needed:
             self.notes |= {"dicom.bits_wrong"} if self.stored.bits_wrong else set()
         whole = header.has_lut or self.padding is not None
         if recipe == "voi":
-            values = self.stored.values if whole else self.halved
-            yield from self._greys(values, lambda greys: greys.own())
-        counts = grey.histogram(self.stored.values, self.padding)
-        yield from self._greys(self.stored.values, lambda greys: greys.stretches(recipe, counts))
+            if whole:
+                low, high = int(self.stored.values.min()), int(self.stored.values.max())
+            yield from self._greys(low, high, lambda greys: greys.own())
+        values = self.stored.values
+        counts = grey.histogram(values, self.padding)
+        low, high = int(values.min()), int(values.max())
+        yield from self._greys(low, high, lambda greys: greys.stretches(recipe, counts))
 
     def _greys(
-        self, values: np.ndarray, ask: Callable[[Greys], Iterator[Table]]
+        self, low: int, high: int, ask: Callable[[Greys], Iterator[Table]]
     ) -> Iterator[Table]:
         is_luma = self.stored_is_needed and self.stored.is_luma
-        greys = Greys(int(values.min()), int(values.max()), self.film.header, is_luma=is_luma)
+        greys = Greys(low, high, self.film.header, is_luma=is_luma)
         for table in ask(greys):
             self.notes.update(greys.notes)
             yield table

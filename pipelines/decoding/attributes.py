@@ -10,14 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence as Items
+from pydicom.tag import BaseTag, Tag
 
 Window = tuple[float, float]  # centre, width; NaN where one is missing or none
 
+_MANY = (list, tuple, MultiValue, Items)  # what pydicom hands out several values in
 ASPECTS = (0.2, 5.0)  # height by width of a pixel; beyond them the header is wrong
 
 
@@ -98,7 +102,7 @@ def read(dataset: Dataset) -> Attributes:
         photometric=photometric,
         allocated=allocated,
         stored=stored,
-        high=number(dataset, "HighBit") if "HighBit" in dataset else stored - 1,
+        high=number(dataset, "HighBit") if _tag("HighBit") in dataset else stored - 1,
         signed=signed == 1,
         overlaid=_overlaid(dataset),
         sop_class=text(dataset, "SOPClassUID"),
@@ -123,13 +127,19 @@ def read(dataset: Dataset) -> Attributes:
 
 def element(dataset: Dataset, keyword: str) -> Any:
     """Return an element's value; where pydicom cannot convert it, its text as it is in the file."""
-    if keyword not in dataset:
+    tag = _tag(keyword)
+    if tag not in dataset:
         return None
     try:
-        return dataset.get(keyword)
+        return dataset[tag].value
     except Exception:
         pass
     return _raw_text(dataset, keyword)
+
+
+@lru_cache(maxsize=None)
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
 
 
 def _raw_text(dataset: Dataset, keyword: str) -> list[str] | None:
@@ -142,7 +152,7 @@ def _raw_text(dataset: Dataset, keyword: str) -> list[str] | None:
 def _raw(dataset: Dataset, keyword: str) -> Any:
     """Return an element's value before any conversion: bytes where it came from a file."""
     try:
-        return dataset.get_item(Tag(keyword)).value
+        return dataset.get_item(_tag(keyword)).value
     except Exception:
         return None
 
@@ -150,7 +160,7 @@ def _raw(dataset: Dataset, keyword: str) -> Any:
 def text(dataset: Dataset, keyword: str) -> str:
     """Return an element as text, the first of several values; "" where there is none."""
     value = element(dataset, keyword)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, _MANY):
         value = value[0] if len(value) else ""
     if isinstance(value, bytes):
         value = value.decode("latin-1")
@@ -167,8 +177,7 @@ def numbers(value: Any) -> list[float]:
     """Return the numbers of an element's value, NaN for each that is none."""
     if value is None:
         return []
-    many = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    return [_number(one) for one in value] if many else [_number(value)]
+    return [_number(one) for one in value] if isinstance(value, _MANY) else [_number(value)]
 
 
 def _number(value: Any) -> float:
@@ -258,7 +267,7 @@ def _orientation(dataset: Dataset) -> tuple[str, ...]:
     value = element(dataset, "PatientOrientation")
     if isinstance(value, str):
         value = value.split("\\")
-    if not isinstance(value, Sequence) or len(value) != 2:
+    if not isinstance(value, _MANY) or len(value) != 2:
         return ()
     letters = tuple(str(one).strip("\0 ").upper()[:1] for one in value)
     return letters if all(letters) else ()
@@ -267,8 +276,8 @@ def _orientation(dataset: Dataset) -> tuple[str, ...]:
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:
     """Return the items of a sequence."""
     value = element(dataset, keyword)
-    many = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    return [item for item in value if isinstance(item, Dataset)] if many else []
+    many = value if isinstance(value, _MANY) else ()
+    return [item for item in many if isinstance(item, Dataset)]
 
 
 def _luts(dataset: Dataset, keyword: str) -> tuple[tuple[Lut, ...], bool]:
@@ -320,6 +329,6 @@ def _entries(item: Dataset, keyword: str, count: int) -> np.ndarray | None:
 
 def _little(item: Dataset, keyword: str) -> bool:
     try:
-        return bool(getattr(item.get_item(Tag(keyword)), "is_little_endian", True))
+        return bool(getattr(item.get_item(_tag(keyword)), "is_little_endian", True))
     except Exception:
         return True

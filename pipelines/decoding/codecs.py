@@ -50,8 +50,8 @@ def jpeg(frame: bytes) -> np.ndarray:
     decoders raise for what is no JPEG.
     """
     told = codestreams.declared(frame)
-    if told is None or frame.rfind(b"\xff\xd9") < frame.rfind(b"\xff\xda"):
-        raise DamagedError  # without an end mark behind its last scan
+    if told is None or frame.rfind(b"\xff\xd9") < frame.find(b"\xff\xda"):
+        raise DamagedError  # without an end mark behind its scan
     try:
         if told.is_sequential:
             grey = jpegs.decode_grey(frame, told.height, told.width)

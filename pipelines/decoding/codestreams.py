@@ -61,7 +61,7 @@ def _jpeg(frame: bytes) -> Declared | None:
         elif marker in _ALONE:
             at += 2
         elif marker in _STARTS:
-            return _start_of_frame(frame[at:], marker, transform)
+            return _start_of_frame(frame[at : at + 10 + 3 * frame[at + 9]], marker, transform)
         else:
             length = int.from_bytes(frame[at + 2 : at + 4], "big")
             body = frame[at + 4 : at + 2 + length]

@@ -123,7 +123,10 @@ def _plain(data: bytes, max_pixels: int, gates: Gates) -> Film | None:
             at = stream.tell()
     except Exception:
         return None  # dicoms.parse will find it too, and gives it its code
-    header, syntax = attributes.read(dataset), dicoms.syntax_of(dataset)
+    syntax = dicoms.syntax_of(dataset)
+    if syntax not in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        return None
+    header = attributes.read(dataset)
     view = _view(header, syntax, data, at)
     if view is None:
         return None
@@ -133,8 +136,6 @@ def _plain(data: bytes, max_pixels: int, gates: Gates) -> Film | None:
 
 def _view(header: Attributes, syntax: str, data: bytes, at: int) -> np.ndarray | None:
     explicit = syntax == ExplicitVRLittleEndian
-    if not explicit and syntax != ImplicitVRLittleEndian:
-        return None
     if not data.startswith(_WITH_VR if explicit else _PIXELS, at):
         return None
     start = at + (12 if explicit else 8)

@@ -217,9 +217,11 @@ def test_the_usual_filter_fails_the_grid(monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 @pytest.mark.parametrize("size", [100, 150, 290])
-def test_nothing_moves_by_a_twentieth_of_a_pixel(kind, size):
+def test_nothing_moves_by_a_twentieth_of_a_pixel(monkeypatch, kind, size):
     """Means of 2 x 2, a band of wavelets and a JPEG's small sizes all cover a little more or less
     than an odd picture, or lie off its middle; where things are must not depend on it."""
+    for name in ("fault", "fault_of_counts"):  # two spots on grey are no radiograph
+        monkeypatch.setattr(f"pipelines.decoding.plausible.{name}", lambda *_: "")
     height, width = 1003, 901
     y, x = np.mgrid[0:height, 0:width]
     for cy, cx in ((300.0, 250.0), (930.0, 830.0)):
