@@ -32,7 +32,7 @@ def unreadable(path: Path) -> None:
 
 
 def led_out(path: Path) -> None:
-    outside = path.parents[len(path.parents) - 3] / "elsewhere.txt"
+    outside = next(p for p in path.parents if p.name == "raw").parent / "elsewhere.txt"
     shutil.copy(path, outside)
     path.unlink()
     path.symlink_to(outside)
