@@ -14,7 +14,7 @@ from pathlib import Path
 from nlp import cutrules, lexicon, models, prompts
 from nlp.cutrules import CutRule
 from nlp.prompts import Bank
-from pipelines import translations
+from pipelines import local, translations
 from pipelines.faults import ConfigError
 from pipelines.params import Texts
 from pipelines.translations import Translations
@@ -37,6 +37,8 @@ class Wording:
 def load(texts: Texts) -> Wording:
     """Return what `texts` names. Raises ConfigError with the fix where a thing cannot be read."""
     parts = [lexicon.digest()]
+    for name in ("model", "exceptions", "bank", "translations"):
+        local.check(getattr(texts, name), f"texts.{name}")
     try:
         if texts.bank:
             parts.append("bank " + hashlib.sha256(Path(texts.bank).read_bytes()).hexdigest())

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipelines import faults, local
 from pipelines.lookalike import chexpert, mimic, nih, openi
 from pipelines.lookalike.cases import SOURCES
 from pipelines.lookalike.faults import FaultError
 from pipelines.lookalike.real import Content, ContentError, find_pictures, read_reports
 from pipelines.lookalike.workers import Laid
+from pipelines.workers.progress import State, following
+
+STOPPED = "the tree in hand is unfinished: the same command writes it again"
 
 _WRITERS: Mapping[str, Callable[..., list[Laid]]] = {
     "mimic": mimic.write,
@@ -50,9 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _write_all(args: argparse.Namespace, content: Content) -> Table:
     table = Table("source", "patients", "studies", "images", "MB", title=f"Written to {args.out}")
-    with _progress() as bar:
-        for source in args.sources:
-            task = bar.add_task(source, total=args.studies)
+    for source in args.sources:
+        done: Counter[str] = Counter()
+        with following(source, partial(_state, done, args.studies)):
             laid = _WRITERS[source](
                 args.out,
                 studies=args.studies,
@@ -61,10 +66,14 @@ def _write_all(args: argparse.Namespace, content: Content) -> Table:
                 workers=args.workers,
                 content=content,
                 faults=args.faults,
-                advance=lambda studies, task=task: bar.advance(task, studies),
+                advance=lambda studies, done=done: done.update(studies=studies),
             )
-            table.add_row(*_counts(args.out / source, source, laid))
+        table.add_row(*_counts(args.out / source, source, laid))
     return table
+
+
+def _state(done: Mapping[str, int], total: int) -> State:
+    return State(done["studies"], total, "studies")
 
 
 def _counts(tree: Path, source: str, laid: Sequence[Laid]) -> tuple[str, ...]:
@@ -74,12 +83,6 @@ def _counts(tree: Path, source: str, laid: Sequence[Laid]) -> tuple[str, ...]:
     return source, f"{len(patients):,}", f"{studies:,}", f"{images:,}", f"{size / 1e6:,.1f}"
 
 
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.lookalike",
@@ -87,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         "ChestX-ray14 and Open-i, with drawn pictures and invented reports (or your own), and "
         "beside each tree SOURCE.truth.jsonl: what was put into it. Same seed, same bytes.",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write the trees below")
+    parser.add_argument(
+        "--out", type=local.path, required=True, help="folder to write the trees below"
+    )
     parser.add_argument("--studies", type=_positive, default=60, help="a source (default: 60)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other patients")
     parser.add_argument(
@@ -130,11 +135,11 @@ def _sources(text: str) -> tuple[str, ...]:
 
 
 def _existing(text: str) -> Path:
-    path = Path(text)
+    path = local.path(text)
     if not path.exists():
         raise argparse.ArgumentTypeError(f"{path} does not exist")
     return path
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    faults.run(main, STOPPED)
