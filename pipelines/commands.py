@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines import local
+from pipelines.earlier.stock import under_dvc
 from pipelines.faults import ConfigError
 from pipelines.sources import KINDS
 
@@ -109,7 +110,7 @@ def address_free(text: str) -> str:
 
 def handed_over(stage: str, source: str, out: Path) -> None:
     """Say how DVC takes over a set that was made by hand, where there is a DVC project to do so."""
-    if "DVC_STAGE" in os.environ or not Path("dvc.yaml").is_file():
+    if under_dvc() or not Path("dvc.yaml").is_file():
         return
     if out != Path("data", stage, source).absolute():
         return

@@ -47,8 +47,11 @@ class Care:
 
 
 @contextlib.contextmanager
-def taking(care: Care, out: Path, state: Path) -> Iterator[None]:
-    """Make files and folders private in the block, where they have to be; warn of remotes."""
+def taking(care: Care, out: Path, state: Path, *, first: bool = False) -> Iterator[None]:
+    """Make files and folders private in the block, where they have to be; warn of remotes.
+
+    The first stage also tells of a DVC cache that others may read: its modes are not ours to set.
+    """
     if not care.private:
         yield
         return
@@ -57,7 +60,7 @@ def taking(care: Care, out: Path, state: Path) -> Iterator[None]:
     os.umask(before | OTHERS)
     try:
         _narrow(state, care.source)
-        warn(care, out)
+        warn(care, out, first=first)
         yield
     finally:
         os.umask(before)
@@ -101,12 +104,20 @@ def current() -> int:
     return mask
 
 
-def warn(care: Care, out: Path) -> None:
+def warn(care: Care, out: Path, *, first: bool) -> None:
     """Warn of every DVC remote that is not on this machine. Reads files, starts nothing."""
     project = next((p for p in (out, *out.parents) if (p / ".dvc").is_dir()), None)
     if project is None:
         return
     why = f"credentialed ({care.licence})" if care.credentialed else "private (ids: salted)"
+    settings = _settings(project / ".dvc")
+    cache = project / ".dvc" / settings.get("cache", "cache")  # an absolute one stands alone
+    with contextlib.suppress(OSError):
+        if first and cache.stat().st_mode & OTHERS:
+            sys.stderr.write(
+                f"warning: others may read DVC's cache ({cache}), and {care.source} is {why}: "
+                f"`chmod 700` it, and let DVC run under `umask 077`\n"
+            )
     for name, where in remotes(project / ".dvc").items():
         sys.stderr.write(
             f"warning: the DVC remote {name!r} is not on this machine ({where}), and {care.source} "
@@ -116,7 +127,14 @@ def warn(care: Care, out: Path) -> None:
 
 def remotes(folder: Path) -> dict[str, str]:
     """Return the DVC remotes that are elsewhere, name -> scheme and host (no user, no password)."""
-    urls: dict[str, str] = {}
+    urls = {k.removeprefix("remote "): v for k, v in _settings(folder).items() if k != "cache"}
+    found = {name: _elsewhere(url, urls) for name, url in sorted(urls.items())}
+    return {name: where for name, where in found.items() if where}
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    """Return of DVC's settings "cache" (its folder) and "remote NAME" (its url)."""
+    found: dict[str, str] = {}
     for path in _configs(folder):
         reader = configparser.ConfigParser(interpolation=None, strict=False, allow_no_value=True)
         try:
@@ -125,11 +143,11 @@ def remotes(folder: Path) -> dict[str, str]:
             continue  # DVC itself will say what is wrong with it
         for section in reader.sections():
             name = re.fullmatch(r"""'?remote\s+"(.*)"'?""", section)
-            url = reader.get(section, "url", fallback=None)
-            if name and url:
-                urls[name[1]] = url.strip("'\"")
-    found = {name: _elsewhere(url, urls) for name, url in sorted(urls.items())}
-    return {name: where for name, where in found.items() if where}
+            key, option = (f"remote {name[1]}", "url") if name else (section, "dir")
+            value = reader.get(section, option, fallback=None)
+            if value and (name or section == "cache"):
+                found[key] = value.strip("'\"")
+    return found
 
 
 def _configs(folder: Path) -> list[Path]:

@@ -32,7 +32,7 @@ from pipelines import (
     runners,
     storage,
 )
-from pipelines.earlier import memory, sealed
+from pipelines.earlier import memory, sealed, stock
 from pipelines.earlier.lookback import Glance
 from pipelines.faults import DataError
 from pipelines.privacy import Care
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     care = Care(source.name, source.licence, source.credentialed, naming.salted)
     COUNTS.clear()
     with (
-        privacy.taking(care, flags.out, flags.state),
+        privacy.taking(care, flags.out, flags.state, first=True),
         following(f"scan {source.name}", COUNTS.of_scan),
     ):
         glance = Glance.take(root, recorded, flags.out / HEADER, flags.state)
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             glance.keep()
         else:
             header = storage.read_header(flags.out, HEADER, "scan")
+    stock.sweep(flags.state, flags.out.parent)
     sealed.tell(sealed.THROWN.take())
     _show(source, header, "written" if moved else "nothing moved")
     if moved:

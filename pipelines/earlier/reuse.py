@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from pipelines.earlier import sealed
 from pipelines.earlier.members import OldPictures
 from pipelines.earlier.receipts import Receipt, Receipts, Sample
-from pipelines.earlier.stock import Stock, dvc_cache
+from pipelines.earlier.stock import Stock, dvc_cache, under_dvc
 from pipelines.workers.desk import Desk
 
 
@@ -119,11 +119,13 @@ class Reusing:
 
     def tidy(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
         """Let go of files that the set no longer has, when it is published; tell of bad rows."""
-        self.stock.prune({str(outcome["sha256"]) for outcome in outcomes})
+        kept = set() if under_dvc() else {str(outcome["sha256"]) for outcome in outcomes}
+        self.stock.prune(kept)
         sealed.tell(sum(int(o["thrown"]) for o in outcomes) + sealed.THROWN.take())
 
     def _outcome(self, how: str, path: Path, sha256: str, result: dict[str, Any]) -> dict[str, Any]:
-        self.stock.keep(path, sha256)
+        if not under_dvc():
+            self.stock.keep(path, sha256)
         return {
             "result": result,
             "how": how,

@@ -5,6 +5,10 @@ the state folder, and in DVC's own cache by md5. The second name (a hard link, s
 is for the output that DVC deletes before it runs the stage, and has not in its cache because the
 stage was last run by hand. Whatever is found is hashed again before it is believed: a rotten copy
 is as good as none. Files that are finished are never written to in place, by whatever name.
+
+Where DVC runs the stage no second name is made: DVC takes the output into its cache right after,
+and puts a copy of its own in the output's place, so that the second name would keep a file alive
+that nobody else has. `sweep` takes away the second names whose files went that way later.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipelines import storage
-from pipelines.earlier.receipts import Receipt
+from pipelines.earlier.receipts import Receipt, Receipts
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,32 @@ class Stock:
         with contextlib.suppress(OSError):
             return bool(path.stat().st_mode & stat.S_IWUSR)
         return False
+
+
+def under_dvc() -> bool:
+    """Tell whether DVC runs this stage."""
+    return "DVC_STAGE" in os.environ
+
+
+def sweep(state: Path, project: Path) -> None:
+    """Take away second names that are the last of their file, where DVC's cache has it too."""
+    alone = [p for p in (state / "stock").glob("*/*/[!.]*") if _links(p) == 1]
+    cache = Path(dvc_cache(project)) if alone else Path()
+    if not cache.name:
+        return
+    for folder in {path.parent for path in alone}:
+        receipts = Receipts.of_stage(state, folder.parent.name)
+        newest = [next(receipts.latest(part), None) for part in receipts.parts(folder.name)]
+        held = {r.sha256 for r in newest if r and r.md5 and cached(cache, r.md5).is_file()}
+        for path in alone:
+            if path.parent == folder and path.name in held:
+                path.unlink(missing_ok=True)
+
+
+def _links(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.lstat().st_nlink
+    return 0
 
 
 def cached(cache: Path, md5: str) -> Path:
