@@ -71,12 +71,19 @@ def _values(rest: Sequence[str], beams: Collection[str], ours: Sequence[str]) ->
                 raise ConfigError(f"unknown argument {_shown(word)!r}: see --help")
             found[last] = word
             continue
-        if name not in beams:
-            near = difflib.get_close_matches(name, [*ours, *beams], 1, 0.6)
-            hint = f": did you mean {near[0]}?" if near else ": see --help"
-            raise ConfigError(f"neither we nor Beam know the flag {_shown(name)}{hint}")
+        # --dry_run is Beam's, and somebody who wrote it meant ours
+        twin = name.replace("_", "-") in ours
+        if name not in beams or twin:
+            near = _nearest(name, ours, 0.8) or _nearest(name, beams, 0.7)
+            near = near or _nearest(name, ours, 0.6)
+            hint = f": did you mean {near}?" if near else ": see --help"
+            raise ConfigError(f"no flag of ours, or for Beam, is {_shown(name)}{hint}")
         last, found[name] = ("" if has_value else name), value
     return found
+
+
+def _nearest(name: str, known: Collection[str], least: float) -> str:
+    return next(iter(difflib.get_close_matches(name, known, 1, least)), "")
 
 
 def _shown(word: str) -> str:

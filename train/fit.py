@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from train import checkpoints, console, dry, models, params, recipe, texts
+from train import checkpoints, console, dry, local, models, params, recipe, texts
 from train.curves import Curves
 from train.dry import samples
 from train.errors import ConfigError
@@ -154,12 +154,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a path to a .yaml")
     parser.add_argument(
-        "--shards", type=Path, nargs="+", required=True, metavar="DIR",
+        "--shards", type=local.path, nargs="+", required=True, metavar="DIR",
         help="folders that hold train/, validate/, test/; one a source",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the model")
     parser.add_argument(
-        "--params", type=Path, metavar="FILE", default=default_params(),
+        "--out", type=local.path, required=True, metavar="DIR", help="for the model"
+    )
+    parser.add_argument(
+        "--params", type=local.path, metavar="FILE", default=default_params(),
         help="YAML with a section train: seed, overrides (default: params.yaml where there is one)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help="instead of the params file's")

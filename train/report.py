@@ -19,7 +19,7 @@ from typing import Any
 
 import jinja2
 
-from train import charts, console, gallery
+from train import charts, console, gallery, local
 from train.errors import ConfigError
 from train.shards import sets
 
@@ -37,10 +37,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.report", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--shards", type=Path, nargs="+", required=True, metavar="DIR", help="sets of shards")
-    add("--model", type=Path, required=True, metavar="DIR", help="what train.fit wrote")
-    add("--evaluation", type=Path, required=True, metavar="DIR", help="what train.evaluate wrote")
-    add("--out", type=Path, required=True, metavar="FILE", help="the page")
+    add("--shards", type=local.path, nargs="+", required=True, metavar="DIR", help="sets of shards")
+    add("--model", type=local.path, required=True, metavar="DIR", help="what train.fit wrote")
+    add(
+        "--evaluation",
+        type=local.path,
+        required=True,
+        metavar="DIR",
+        help="what train.evaluate wrote",
+    )
+    add("--out", type=local.path, required=True, metavar="FILE", help="the page")
     return parser
 
 

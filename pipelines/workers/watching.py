@@ -31,8 +31,10 @@ class Watch:
         """Log the parts that are done since the last look; return how many are done in all."""
         paths = {path.stem: path for path in self.folder.glob("*.json")}
         for name in sorted(set(paths) - self.seen):
-            self.seen.add(name)
-            self._line(name, storage.read_json(paths[name]))
+            result = storage.read_json(paths[name])
+            self._line(name, result)
+            self.seen.add(name)  # now that its line is written: else it is tried again
+            self.pictures += result.get("decoded", 0) + result.get("copied", 0)
         return len(self.seen)
 
     def state(self) -> State:
@@ -44,9 +46,8 @@ class Watch:
 
     def _line(self, name: str, result: Mapping[str, Any]) -> None:
         decoded, copied = result.get("decoded", 0), result.get("copied", 0)
-        self.pictures += decoded + copied
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        done = f"{len(self.seen)}/{self.total}"
+        done = f"{len(self.seen) + 1}/{self.total}"
         how = result.get("how", "done")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a", encoding="utf-8") as stream:

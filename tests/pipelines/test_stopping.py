@@ -59,15 +59,20 @@ def command(name: str, done: Path, raw: Path, out: Path) -> list[str]:
 class Started:
     """A command that runs, in a session of its own."""
 
-    def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], folder: Path, *, deaf: bool = False
+    ) -> None:
         (folder / "slow").mkdir(parents=True, exist_ok=True)
         (folder / "slow/sitecustomize.py").write_text(SLOW)
         self.opened = folder / "opened.log"
         path = os.pathsep.join((str(folder / "slow"), str(ROOT)))
+        # the tests themselves may have been started with `&`, and SIGINT be ignored
+        hears = signal.SIG_IGN if deaf else signal.SIG_DFL
         self.process = subprocess.Popen(
             [sys.executable, "-m", f"pipelines.{name}", *arguments],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, hears),
             env={**os.environ, "PYTHONPATH": path, "OPENED": str(self.opened)},
         )  # fmt: skip
 
@@ -169,11 +174,7 @@ def test_what_a_stopped_run_did_is_kept_and_the_next_run_ends_it(done, raw, tmp_
 
 def test_a_run_that_was_started_deaf_stays_so(done, raw, tmp_path):
     """`nohup`, and `&` in a script: Ctrl-C at the terminal is not for them."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        started = Started("plan", command("plan", done, raw, tmp_path), tmp_path)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    started = Started("plan", command("plan", done, raw, tmp_path), tmp_path, deaf=True)
     started.until(lambda: started.opens() > 0)
     os.killpg(started.process.pid, signal.SIGINT)
     assert started.process.wait(PATIENCE) == 0
