@@ -15,7 +15,7 @@ from typing import Any
 
 from pipelines import fingerprints, ids, parts, pixels, samples, storage
 from pipelines.earlier.members import OldPictures
-from pipelines.earlier.receipts import Sample
+from pipelines.earlier.receipts import Receipt, Sample
 from pipelines.earlier.reuse import Made
 from pipelines.faults import IngestError
 from pipelines.originals import Originals
@@ -110,6 +110,18 @@ class ShardOfPart:
             decoded=tally.decoded,
             copied=tally.copied,
         )
+
+    def agrees(self, receipt: Receipt) -> bool:
+        """Tell whether a receipt's numbers fit each other: its samples, its line, its rejects."""
+        line, rejects = receipt.result.get("line"), receipt.result.get("rejects")
+        if not isinstance(line, dict) or not isinstance(rejects, list):
+            return False
+        written = [sample for sample in receipt.samples if sample.written]
+        said = [line.get(name) for name in ("fingerprint", "samples", "sha256", "bytes")]
+        if said != [receipt.fingerprint, len(written), receipt.sha256, receipt.bytes]:
+            return False
+        coded = Counter(row.get("code") for row in rejects)
+        return line.get("rejects") == coded and len(rejects) + len(written) == len(receipt.samples)
 
     def _one_wanted(self, study: Study, image: Image, texts: Mapping[str, Any]) -> Wanted:
         picture = samples.picture_fingerprint(study, image, self.shards)

@@ -13,24 +13,29 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipelines import local
+from pipelines.earlier.stock import under_dvc
 from pipelines.faults import ConfigError
 from pipelines.sources import KINDS
 
 
-def parser(name: str, about: str, *, source: bool = True) -> argparse.ArgumentParser:
-    """Return a parser with the flags every stage has; unknown flags go on to Beam."""
+def parser(
+    name: str, about: str, *, source: bool = True, stage: bool = True
+) -> argparse.ArgumentParser:
+    """Return a parser with the flags that commands share; those of a stage also know Beam's."""
+    beam = "Beam's own flags are taken too (--runner, --job_endpoint, ...). " if stage else ""
     made = argparse.ArgumentParser(
         prog=f"python -m pipelines.{name}",
         description=about,
-        epilog="Flags that are not listed go on to Beam (--runner, --flink_master, ...). "
-        "Exit codes: 0 done, 2 wrong arguments or parameters, 65 too much bad data, "
-        "74 disk full or unreadable, 75 another run is writing the same output.",
+        epilog=f"{beam}Exit codes: 0 done, 2 wrong arguments or parameters, 65 too much bad data, "
+        "74 disk full or unreadable, 75 another run is writing the same output, 130 stopped.",
         allow_abbrev=False,
     )
     if source:
         made.add_argument("source", choices=sorted(KINDS), help="which collection")
         made.add_argument(
             "--root",
+            type=address_free,
             metavar="DIR",
             help="the raw tree, as downloaded (default: sources.SOURCE.root of the parameters)",
         )
@@ -42,6 +47,17 @@ def parser(name: str, about: str, *, source: bool = True) -> argparse.ArgumentPa
             help="where earlier runs are remembered, so that little is done twice (default: .cxr); "
             "it may be deleted at any time",
         )
+    if source and stage:
+        made.add_argument(
+            "--shrink",
+            action="store_true",
+            help="let a set take the place of one with more than twice its samples",
+        )
+        made.add_argument(
+            "--untested-runner",
+            action="store_true",
+            help="try a Beam runner that was never run with this program",
+        )
     # not a parameter and not in dvc.yaml: the number of processes changes no byte
     made.add_argument(
         "--workers",
@@ -51,7 +67,10 @@ def parser(name: str, about: str, *, source: bool = True) -> argparse.ArgumentPa
         help="processes (default: $CXR_WORKERS, else 1)",
     )
     made.add_argument(
-        "--params", type=Path, metavar="FILE", help="parameters (default: params.yaml if it exists)"
+        "--params",
+        type=local.path,
+        metavar="FILE",
+        help="parameters (default: params.yaml if it exists)",
     )
     return made
 
@@ -80,7 +99,22 @@ def own_folder(out: Path, header: str, source: str) -> None:
 
 def folder(text: str) -> Path:
     """Return a folder of the command line as an absolute path: workers may stand elsewhere."""
-    return Path(text).absolute()
+    return local.path(text).absolute()
+
+
+def address_free(text: str) -> str:
+    """Return a path of the command line as it stands. Raises ArgumentTypeError for an address."""
+    local.path(text)
+    return text
+
+
+def handed_over(stage: str, source: str, out: Path) -> None:
+    """Say how DVC takes over a set that was made by hand, where there is a DVC project to do so."""
+    if under_dvc() or not Path("dvc.yaml").is_file():
+        return
+    if out != Path("data", stage, source).absolute():
+        return
+    say(f"for DVC, or `dvc repro` makes it again: dvc commit -f {stage}@{source}")
 
 
 def _workers(text: str) -> int:

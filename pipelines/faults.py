@@ -7,12 +7,19 @@ never hold a cell's content, report text or a raw id.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from pipelines import stopping
+
+KEPT = "the old output stays, and what is finished is kept: the same command goes on from there"
+SETTLE = 0.2  # seconds in which a signal that ended a worker also reaches the run
 
 
 class Stop(Exception):  # noqa: N818 - it is what the command does, and it is not always an error
@@ -91,17 +98,34 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
 
 
-def run(main: Callable[[], int]) -> None:
-    """Run a command's `main`, turning what ends it into a message on stderr and an exit code."""
+def run(main: Callable[[], int], kept: str = KEPT) -> None:
+    """Run a command's `main`, turning what ends it into a message on stderr and an exit code.
+
+    `kept` is what a user who stops the command is told of what it has done so far.
+    """
+    code, said = 130, f"stopped: {kept}"
+    with contextlib.suppress(KeyboardInterrupt), stopping.listening(kept) as heard:
+        code, said = _ended(main, heard)
+        if heard.number:  # whatever came of it: also an error of a worker that the signal ended
+            code, said = heard.code, heard.message
+    if said:
+        sys.stderr.write(f"{said}\n")
+    sys.exit(code)
+
+
+def _ended(main: Callable[[], int], heard: stopping.Heard) -> tuple[int, str]:
+    """Return the exit code and what there is to say."""
     try:
-        code = main()
+        return main(), ""
     except KeyboardInterrupt:
-        code = 130
+        return 130, f"stopped: {heard.kept}"
+    except stopping.StoppedError:
+        return heard.code, heard.message
     except Exception as error:  # a traceback would quote what was being read
         stop = _stop_of(error)
-        sys.stderr.write(f"error: {stop}\n")
-        code = stop.exit_code
-    sys.exit(code)
+        if not heard.number:
+            time.sleep(SETTLE)
+        return stop.exit_code, f"error: {stop}"
 
 
 def _stop_of(error: BaseException) -> Stop:

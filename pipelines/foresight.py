@@ -43,7 +43,7 @@ def look(reusing: Reusing, names: Sequence[str]) -> Foreseen:
 def _look_at(reusing: Reusing, part: str, foreseen: Foreseen) -> None:
     work = reusing.work
     assert isinstance(work, ShardOfPart)  # the one stage that decodes
-    receipt = reusing.receipts.of(part, work.fingerprint(part))
+    receipt = reusing.believed(part, work.fingerprint(part))
     if receipt is not None and receipt.lasting:
         if not receipt.sha256 or reusing.stock.find(receipt) is not None:
             foreseen.tars[KEPT] += 1

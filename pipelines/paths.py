@@ -10,11 +10,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from pipelines import local
 from pipelines.faults import ConfigError, IngestError, as_stop
 
 
 def root(text: str | Path) -> Path:
     """Return an existing raw root, resolved. Raises ConfigError with the fix in the message."""
+    local.check(text, "the root")
     path = Path(text).resolve()
     if not text or not path.is_dir():
         raise ConfigError(

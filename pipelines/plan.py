@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pipelines import commands, faults, ids, params, parts, paths, storage
+from pipelines import commands, faults, ids, params, parts, paths, stopping, storage
 from pipelines.building import picture_of
 from pipelines.faults import ConfigError, IngestError
 from pipelines.originals import Originals
@@ -29,7 +29,9 @@ MEGA = 1_000_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = commands.parser("plan", "Propose how many parts a collection is cut into.")
+    parser = commands.parser(
+        "plan", "Propose how many parts a collection is cut into.", stage=False
+    )
     commands.folders(parser, scan="the inventory, cut into any number of parts")
     parser.add_argument(
         "--tar", type=float, default=150, metavar="MB", help="size of a tar (default: 150)"
@@ -98,4 +100,4 @@ def _show(source: str, counts: Mapping[str, int], each: float, tar: float) -> No
 
 
 if __name__ == "__main__":
-    faults.run(main)
+    faults.run(main, stopping.NOTHING_KEPT)

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from pipelines import privacy
 from pipelines.faults import ConfigError, LockedError
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
@@ -42,6 +43,7 @@ def publishing(output: Path, owner: str, *, resume: bool = False) -> Iterator[Pa
             shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True, exist_ok=True)
         yield place
+        privacy.as_narrow_as(output, place)
         sync_folders(place)
         _swap(place, output)
 

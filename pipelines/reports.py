@@ -20,6 +20,7 @@ from nlp.status import FilterPolicy
 from nlp.translations import FIELDS
 from pipelines import counting, fingerprints, ids, paths, storage
 from pipelines.earlier.members import OldPictures
+from pipelines.earlier.receipts import Receipt
 from pipelines.earlier.reuse import Made
 from pipelines.faults import DataError, IngestError
 from pipelines.params import Texts
@@ -73,6 +74,14 @@ class TextsOfPart:
             bytes=len(data),
             result={"counts": dict(counts), "rejects": [_row(r) for r in rejects]},
         )
+
+    def agrees(self, receipt: Receipt) -> bool:
+        """Tell whether a receipt's numbers fit the part: every study has a text or a reject."""
+        counts, rejects = receipt.result.get("counts"), receipt.result.get("rejects")
+        if not isinstance(counts, dict) or not isinstance(rejects, list):
+            return False
+        with (Path(self.scan) / f"{receipt.part}.jsonl").open("rb") as lines:
+            return int(counts.get("studies", 0)) + len(rejects) == sum(1 for _ in lines)
 
     def study(self, study: Study, counts: Counter[str]) -> dict[str, Any]:
         """Return the texts of one study.

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipelines import (
     agreement,
+    ceilings,
     commands,
     faults,
     flow,
@@ -24,23 +25,27 @@ from pipelines import (
     params,
     parts,
     paths,
+    privacy,
     publishing,
+    runners,
     storage,
 )
-from pipelines.earlier import memory
+from pipelines.earlier import memory, sealed, stock
 from pipelines.earlier.lookback import Glance
 from pipelines.faults import DataError
+from pipelines.privacy import Care
 from pipelines.sources import reader
 from pipelines.sources.base import Source
 from pipelines.splits import PatientRule
-from pipelines.workers.watching import counting
+from pipelines.workers.progress import COUNTS, following
 
 HEADER = "inventory.json"
+STOPPED = "the old inventory stays, and what was read is remembered: the same command goes on"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, beam_flags = _parser().parse_known_args(arguments)
+    flags, beam = runners.checked(_parser(), arguments)
     settings = params.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("scan", params.Scan)
@@ -50,14 +55,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     naming.check()
     recorded = agreement.of_scan(source, collection, section, naming.salt)
     commands.own_folder(flags.out, HEADER, source.name)
-    glance = Glance.take(root, recorded, flags.out / HEADER, flags.state)
-    if glance.unchanged():
-        header = storage.read_header(flags.out, HEADER, "scan")
-        _show(source, header, "nothing moved")
-        return 0
-    header = _scan(source, root, collection, section, naming, recorded, flags, beam_flags)
-    glance.keep()
-    _show(source, header, "written")
+    care = Care(source.name, source.licence, source.credentialed, naming.salted)
+    COUNTS.clear()
+    with (
+        privacy.taking(care, flags.out, flags.state, first=True),
+        following(f"scan {source.name}", COUNTS.of_scan),
+    ):
+        glance = Glance.take(root, recorded, flags.out / HEADER, flags.state)
+        moved = not glance.unchanged()
+        if moved:
+            header = _scan(source, root, collection, section, naming, recorded, flags, beam)
+            glance.keep()
+        else:
+            header = storage.read_header(flags.out, HEADER, "scan")
+    stock.sweep(flags.state, flags.out.parent)
+    sealed.tell(sealed.THROWN.take())
+    _show(source, header, "written" if moved else "nothing moved")
+    if moved:
+        commands.handed_over("scan", source.name, flags.out)
     return 0
 
 
@@ -75,7 +90,7 @@ def _scan(
     naming: ids.Ids,
     recorded: Mapping[str, Any],
     flags: argparse.Namespace,
-    beam_flags: Sequence[str],
+    beam: runners.BeamFlags,
 ) -> dict[str, Any]:
     rule = PatientRule(source.name, naming.salt, section.validate, section.test)
     source.tables(root)  # a root that is not such a collection stops here, with a plain message
@@ -95,12 +110,15 @@ def _scan(
             memory=known,
             official=collection.digests == "official",
         )
-        with counting(staging, "*.jsonl", len(names), "scan"):
-            transforms.run(take, flags.workers, beam_flags)
-        memory.at(known).commit()
+        before = ceilings.number(storage.glimpse(flags.out / HEADER), "images")
+        try:
+            transforms.run(take, flags.workers, beam)
+        finally:  # also what a run has read that is stopped, or fails
+            memory.at(known).commit()
         transforms.raise_faults(staging)
         header = _header(staging, names, source, root, recorded)
         _check(header, collection.missing)
+        ceilings.shrunk(before, header["images"], "images", allowed=flags.shrink)
         if naming.salted:
             ids.write_map(staging, names)
         storage.write_json(staging / HEADER, header)
@@ -149,7 +167,7 @@ def _header(
 
 
 def _check(header: Mapping[str, Any], missing: str) -> None:
-    """Hold the policy on missing files; raise DataError where it is `fail` or nothing is left."""
+    """Hold the policy on missing files; raise DataError where it is `fail` or too much is lost."""
     absent = header["dropped"].get("scan image.missing", 0)
     reports = header["notes"].get("report.missing", 0)
     if missing == "fail" and (absent or reports):
@@ -157,11 +175,7 @@ def _check(header: Mapping[str, Any], missing: str) -> None:
             f"missing: {absent} images and {reports} reports are listed and not on disk; finish "
             "the download, or set `missing: skip` for this source"
         )
-    if not header["images"]:
-        raise DataError(
-            f"no image left of {header['listed']} listed ({header['dropped']}): is this the root "
-            "of the image files?"
-        )
+    ceilings.hold("scan", header, header["listed"], header["dropped"], header["images"])
 
 
 def _show(source: Source, header: Mapping[str, Any], state: str) -> None:
@@ -172,4 +186,4 @@ def _show(source: Source, header: Mapping[str, Any], state: str) -> None:
 
 
 if __name__ == "__main__":
-    faults.run(main)
+    faults.run(main, STOPPED)

@@ -19,6 +19,7 @@ from typing import Any
 
 from pipelines import (
     agreement,
+    ceilings,
     commands,
     faults,
     flow,
@@ -27,13 +28,17 @@ from pipelines import (
     params,
     parts,
     paths,
+    privacy,
     publishing,
+    runners,
     storage,
 )
 from pipelines.building import ShardOfPart
 from pipelines.earlier import memory
 from pipelines.earlier.reuse import Places, Reusing
 from pipelines.originals import Originals
+from pipelines.privacy import Care
+from pipelines.runners import BeamFlags
 from pipelines.workers.crew import PATIENCE
 
 
@@ -42,7 +47,7 @@ class Job:
     """What a run is to do: read from the command line, the parameters and the stages before."""
 
     flags: argparse.Namespace
-    beam_flags: Sequence[str]
+    beam: BeamFlags
     section: params.Shards
     inventory: Mapping[str, Any]
     texts: Mapping[str, Any]
@@ -61,23 +66,39 @@ class Job:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, beam_flags = _parser().parse_known_args(arguments)
-    job = _job(flags, beam_flags)
+    flags, beam = runners.checked(_parser(), arguments)
+    job = _job(flags, beam)
     commands.own_folder(flags.out, manifest.NAME, flags.source)
     if flags.dry_run:
         foresight.show(
             flags.source, foresight.look(job.reusing(publishing.staging(flags.out)), job.names)
         )
         return 0
-    with publishing.publishing(flags.out, manifest.NAME, resume=True) as staging:
-        outcomes = _run(job, staging)
+    with (
+        privacy.taking(Care.of_inventory(job.inventory), flags.out, flags.state),
+        publishing.publishing(flags.out, manifest.NAME, resume=True) as staging,
+    ):
+        reusing = job.reusing(staging)
+        outcomes = _run(job, reusing, staging)
         results = [outcome["result"] for outcome in outcomes]
         header = manifest.write(
             staging, results, job.inventory, job.texts, _earlier(flags), job.section
         )
+        _check(header, job, flags)
         publishing.keep_only(staging, manifest.files(results))
+    reusing.tidy(outcomes)
     _show(header, outcomes)
+    commands.handed_over("shards", flags.source, flags.out)
     return 0
+
+
+def _check(header: Mapping[str, Any], job: Job, flags: argparse.Namespace) -> None:
+    """Raise DataError where too much is lost, or too little is left."""
+    dropped, written = header["dropped"], header["written"]
+    lost = sum(number for key, number in dropped.items() if key.startswith("shards "))
+    ceilings.hold("shards", job.inventory, written + lost, dropped, written)
+    before = ceilings.number(storage.glimpse(flags.out / manifest.NAME), "written")
+    ceilings.shrunk(before, written, "samples", allowed=flags.shrink)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _job(flags: argparse.Namespace, beam_flags: Sequence[str]) -> Job:
+def _job(flags: argparse.Namespace, beam: BeamFlags) -> Job:
     settings = params.load(flags.params)
     section = settings.section("shards", params.Shards)
     inventory = storage.read_header(flags.scan, "inventory.json", "scan")
@@ -116,18 +137,16 @@ def _job(flags: argparse.Namespace, beam_flags: Sequence[str]) -> Job:
         salt=inventory["scan"]["salt"],
         shards=section,
     )
-    return Job(flags, beam_flags, section, inventory, texts, work)
+    return Job(flags, beam, section, inventory, texts, work)
 
 
-def _run(job: Job, staging: Path) -> list[dict[str, Any]]:
+def _run(job: Job, reusing: Reusing, staging: Path) -> list[dict[str, Any]]:
     # here, and not above: Beam takes a second to import, which workers and --dry-run need not pay
     from pipelines import transforms
 
     flags = job.flags
-    running = transforms.Running(
-        "shards", flags.workers, flags.state, job.beam_flags, flags.patience
-    )
-    return transforms.run_parts(job.reusing(staging), job.names, staging, running)
+    running = transforms.Running("shards", flags.workers, flags.state, job.beam, flags.patience)
+    return transforms.run_parts(reusing, job.names, staging, running)
 
 
 def _earlier(flags: argparse.Namespace) -> list[Mapping[str, Any]]:

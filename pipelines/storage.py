@@ -89,6 +89,17 @@ def read_header(folder: Path, name: str, made_by: str) -> dict[str, Any]:
     return found
 
 
+def glimpse(path: Path) -> Any:
+    """Return what the first line of a file, or all of it, holds as JSON; None where that is none.
+
+    For what only helps to decide: an old header that is damaged is as good as none.
+    """
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text.split("\n", 1)[0] if path.suffix == ".jsonl" else text)
+    return None
+
+
 class Md5(io.RawIOBase):
     """A stream that hands bytes on and digests them as DVC does, to be found in its cache again."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipelines import (
     agreement,
+    ceilings,
     commands,
     counting,
     epochs,
@@ -23,11 +24,14 @@ from pipelines import (
     params,
     parts,
     paths,
+    privacy,
     publishing,
+    runners,
     storage,
     wording,
 )
 from pipelines.earlier.reuse import Places, Reusing
+from pipelines.privacy import Care
 from pipelines.reports import TextsOfPart
 from pipelines.sources import reader
 
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = commands.parser("texts", "Turn reports and labels into sentences, prompts, labels.")
     commands.folders(parser, scan="the inventory", out="the texts")
-    flags, beam_flags = parser.parse_known_args(arguments)
+    flags, beam = runners.checked(parser, arguments)
     settings = params.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("texts", params.Texts)
@@ -52,12 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = paths.root(flags.root or collection.root)
     names = parts.names(flags.source, inventory["parts"])
     source = reader(flags.source, inventory["reader"])
-    with publishing.publishing(flags.out, HEADER, resume=True) as staging:
+    care = Care.of_inventory(inventory)
+    with (
+        privacy.taking(care, flags.out, flags.state),
+        publishing.publishing(flags.out, HEADER, resume=True) as staging,
+    ):
         # here, and not above: Beam takes a second to import, which workers need not pay
         from pipelines import transforms
 
         work = TextsOfPart(source, str(root), str(flags.scan), section, words)
-        running = transforms.Running("texts", flags.workers, flags.state, beam_flags)
+        running = transforms.Running("texts", flags.workers, flags.state, beam)
         places = Places(staging, flags.out)
         reusing = Reusing.of_stage(work, "texts", flags.source, flags.state, places)
         outcomes = transforms.run_parts(reusing, names, staging, running)
@@ -70,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         counts = counting.counts(totals, rejects)
         header = _header(counts, rejects, inventory, section, words)
         header["inventory"] = made_of
+        _check(counts, header, inventory)
+        before = ceilings.number(storage.glimpse(flags.out / HEADER), "images")
+        ceilings.shrunk(before, header["images"], "images", allowed=flags.shrink)
         storage.write_records(staging / "rejects.jsonl", rejects)
         storage.write_json(staging / "counts.json", counts)
         storage.write_lines(
@@ -77,8 +88,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         storage.write_json(staging / HEADER, header)
         publishing.keep_only(staging, {*(work.file(name) for name in names), *BESIDE})
+    reusing.tidy(outcomes)
     _show(flags.source, counts, header, Counter(outcome["how"] for outcome in outcomes))
+    commands.handed_over("texts", flags.source, flags.out)
     return 0
+
+
+def _check(
+    counts: Mapping[str, Any], header: Mapping[str, Any], inventory: Mapping[str, Any]
+) -> None:
+    """Raise DataError where too much is lost, or no report could be read at all."""
+    ceilings.hold("texts", inventory, inventory["images"], header["dropped"], header["images"])
+    ceilings.reports(counts["notes"], sum(counts["sentences"].values()))
 
 
 def _rejects(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ as a `fault`, because an exception from a remote worker arrives as one long stri
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,39 +21,48 @@ logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage
 
 # ruff: noqa: E402 - the filter has to stand before the import
 import apache_beam as beam
+from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
-from pipelines import faults, parts, storage
+from pipelines import faults, parts, privacy, runners, stopping, storage
 from pipelines.earlier import memory
-from pipelines.faults import DataError, Stop
+from pipelines.faults import ConfigError, DataError, Stop
 from pipelines.ids import Ids
 from pipelines.inventory import Reader, place_patient, read_files
 from pipelines.records import Study, dumps
+from pipelines.runners import BeamFlags
 from pipelines.sources.base import Source, Table
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
 from pipelines.workers import crew
 from pipelines.workers.crew import Crew, Work
+from pipelines.workers.progress import COUNTS
 from pipelines.workers.watching import watching
 
 FAULTS = "faults.jsonl"
 QUIET = ("common", "worker")  # they print an exception's message, which may quote a report
 
 
-def options(workers: int, extra: Sequence[str]) -> PipelineOptions:
-    """Return Beam's options: the runner by name, and how many threads it may use.
-
-    The default runner would first look for a Go binary on the network. Flags we do not know are
-    Beam's own, and a --runner among them wins.
-    """
-    flags = [] if any(flag.startswith("--runner") for flag in extra) else ["--runner=FnApiRunner"]
-    if workers > 1:
+def options(workers: int, chosen: BeamFlags) -> PipelineOptions:
+    """Return Beam's options: the runner by name, and how many threads it may use."""
+    flags = [] if chosen.flags else [f"--runner={chosen.runner}"]
+    if workers > 1 and chosen.local:
         flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={workers}"]
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     for name in QUIET:
         logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.CRITICAL)
-    return PipelineOptions([*flags, *extra])
+    return PipelineOptions([*flags, *chosen.flags])
+
+
+def known_flags() -> set[str]:
+    """Return the names of all flags that Beam has."""
+    # Beam's own parser: its subclasses want methods that argparse's has not
+    parser = pipeline_options._BeamArgumentParser(add_help=False, allow_abbrev=False)
+    for kind in dict.fromkeys(PipelineOptions.__subclasses__()):
+        with contextlib.suppress(argparse.ArgumentError):  # the same flag in two of them
+            kind._add_argparse_args(parser)
+    return {name for action in parser._actions for name in action.option_strings}
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Running:
     stage: str
     workers: int
     state: Path  # its folder `logs` gets one line a finished part
-    beam_flags: Sequence[str] = ()
+    beam: BeamFlags = runners.HERE
     patience: float = crew.PATIENCE
 
     def log(self, names: Sequence[str]) -> Path:
@@ -69,13 +80,20 @@ class Running:
         return self.state / "logs" / f"{self.stage}-{parts.source_of(names[0])}.log"
 
 
-def run(stage: beam.PTransform, workers: int, beam_flags: Sequence[str]) -> None:
+def run(stage: beam.PTransform, workers: int, chosen: BeamFlags) -> None:
     """Run one transform as a pipeline of its own. Raises the Stop of what went wrong in it."""
     try:
-        with beam.Pipeline(options=options(workers, beam_flags)) as pipeline:
+        with beam.Pipeline(options=options(workers, chosen)) as pipeline:
             pipeline | stage
     except Exception as error:  # Beam wraps it, and adds what it was at
-        raise faults.told(error) from None
+        stopping.check()  # what a stopped run ends in is no fault
+        stop = faults.told(error)
+        if chosen.local:
+            raise stop from None
+        raise ConfigError(
+            f"--runner {chosen.runner} failed ({type(error).__name__}: {stop}): "
+            "without --runner everything runs in this process"
+        ) from None
 
 
 @dataclass
@@ -85,9 +103,13 @@ class Guard(beam.DoFn):
     function: Callable[..., Iterator[Any]]
 
     def process(self, element: Any) -> Iterator[Any]:
-        """Yield what the function yields of one element."""
+        """Yield what the function yields of one element. Raises StoppedError in a stopped run."""
         try:
-            yield from self.function(element)
+            for item in self.function(element):
+                stopping.check()
+                yield item
+        except stopping.StoppedError:
+            raise
         except Stop as stop:
             yield beam.pvalue.TaggedOutput("faults", (type(stop).__name__, str(stop)))
         except OSError as error:
@@ -177,12 +199,16 @@ class Inventory(beam.PTransform):
         return created | f"Read({table.name})" >> _guarded(self._rows)
 
     def _rows(self, table: Table) -> Iterator[tuple[str, Row]]:
-        yield from self.source.rows(Path(self.root), table)
+        for row in self.source.rows(Path(self.root), table):
+            COUNTS.add("rows")
+            yield row
 
     def _assemble(self, joined: tuple[str, Mapping[str, Sequence[Row]]]) -> Iterator[Any]:
         study, rows = joined
         result = self.source.assemble(study, rows, self.rule)
+        COUNTS.add("studies")
         if result.study is not None:
+            COUNTS.add("images", len(result.study.images))
             yield self.ids.study(result.study)
         for lost in result.lost:
             yield beam.pvalue.TaggedOutput("rejects", self.ids.reject(study, lost))
@@ -193,6 +219,7 @@ class Inventory(beam.PTransform):
     def _read_files(self, study: Study) -> Iterator[Any]:
         files = Reader(Path(self.root), memory.at(self.memory), self.official)
         read, rejects = read_files(study, self.source, files)
+        COUNTS.add("files", len(study.images))
         if read is not None:
             yield read
         for lost in rejects:
@@ -254,9 +281,9 @@ def run_parts(
     folder = staging / ".results"
     shutil.rmtree(folder, ignore_errors=True)  # a killed run may have left its own
     folder.mkdir()
-    team = Crew(work, str(folder), running.workers, running.patience)
+    team = Crew(work, str(folder), running.workers, running.patience, privacy.current())
     with watching(folder, len(names), running.stage, running.log(names)):
-        run(EachPart(names, team), 1, running.beam_flags)
+        run(EachPart(names, team), 1, running.beam)
     found = crew.results(folder, names)
     shutil.rmtree(folder)
     return found

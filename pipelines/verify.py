@@ -14,10 +14,9 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from pipelines import commands, faults, manifest, params
+from pipelines import commands, faults, local, manifest, params, stopping
 from pipelines.checking.audit import check
 from pipelines.checking.rederive import Again
 from pipelines.faults import ConfigError
@@ -45,9 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = commands.parser("verify", "Check finished shards against the format.", source=False)
     parser.epilog = (
         "Exit codes: 0 the contract holds, 65 it does not, 74 the disk does not give a file, "
-        "2 wrong arguments or parameters."
+        "2 wrong arguments or parameters, 130 stopped."
     )
-    parser.add_argument("shards", type=Path, metavar="DIR", help="a set, or a folder of sets")
+    parser.add_argument("shards", type=local.path, metavar="DIR", help="a set, or a folder of sets")
     parser.add_argument("--deep", action="store_true", help="decode every picture too")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
@@ -59,10 +58,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, what in (("scan", "the inventory"), ("texts", "the texts")):
         parser.add_argument(
-            f"--{name}", type=Path, metavar="DIR", help=f"{what}, or a folder with every source's"
+            f"--{name}",
+            type=local.path,
+            metavar="DIR",
+            help=f"{what}, or a folder with every source's",
         )
     parser.add_argument(
         "--root",
+        type=commands.address_free,
         metavar="DIR",
         help="the raw tree, or a folder with every source's (default: sources.SOURCE.root of the "
         "parameters)",
@@ -101,4 +104,4 @@ def _show(result: dict[str, Any], *, remade: bool) -> None:
 
 
 if __name__ == "__main__":
-    faults.run(main)
+    faults.run(main, stopping.NOTHING_KEPT)

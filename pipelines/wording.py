@@ -14,7 +14,7 @@ from pathlib import Path
 from nlp import cutrules, lexicon, models, prompts
 from nlp.cutrules import CutRule
 from nlp.prompts import Bank
-from pipelines import storage, translations
+from pipelines import local, storage, translations
 from pipelines.faults import ConfigError
 from pipelines.params import Texts
 from pipelines.translations import Translations
@@ -58,6 +58,8 @@ def files(texts: Texts) -> dict[str, str]:
 
     Raises ConfigError where a thing cannot be read.
     """
+    for name in ("model", "exceptions", "bank", "translations"):
+        local.check(getattr(texts, name), f"texts.{name}")
     try:
         return {
             "lexicon": lexicon.digest(),

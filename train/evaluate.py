@@ -11,11 +11,10 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from nlp.prompts import Bank, own_bank
-from train import agreement, console, params, views
+from train import agreement, console, local, params, views
 from train.chosen import choose, collections
 from train.data import Loading
 from train.errors import ConfigError
@@ -80,6 +79,7 @@ def _together(left: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 def _own(path: str) -> Bank | None:
     """Return a user's prompt bank. Raises ConfigError with what is wrong with the file."""
+    local.check(path, "evaluate.prompts")
     try:
         return own_bank(path) if path else None
     except FileNotFoundError:
@@ -119,16 +119,18 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Never evaluate on what the model, or the weights it started from, has seen.",
     )
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="the folder train.fit wrote"
+        "--model", type=local.path, required=True, metavar="DIR", help="the folder train.fit wrote"
     )
     parser.add_argument(
-        "--shards", type=Path, nargs="+", required=True, metavar="DIR",
+        "--shards", type=local.path, nargs="+", required=True, metavar="DIR",
         help="folders that hold train/, validate/, test/; one a source",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the measures")
+    parser.add_argument(
+        "--out", type=local.path, required=True, metavar="DIR", help="for the measures"
+    )
     parser.add_argument("--split", choices=SPLITS, default="test", help="which split (test)")
     parser.add_argument(
-        "--params", type=Path, metavar="FILE", default=params.default(),
+        "--params", type=local.path, metavar="FILE", default=params.default(),
         help="YAML with a section evaluate (default: params.yaml where there is one)",
     )  # fmt: skip
     parser.add_argument(

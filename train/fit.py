@@ -30,6 +30,7 @@ from train import (
     checkpoints,
     console,
     dry,
+    local,
     models,
     params,
     placing,
@@ -231,12 +232,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a path to a .yaml")
     parser.add_argument(
-        "--shards", type=Path, nargs="+", required=True, metavar="DIR",
+        "--shards", type=local.path, nargs="+", required=True, metavar="DIR",
         help="folders that hold train/, validate/, test/; one a source",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the model")
     parser.add_argument(
-        "--params", type=Path, metavar="FILE", default=params.default(),
+        "--out", type=local.path, required=True, metavar="DIR", help="for the model"
+    )
+    parser.add_argument(
+        "--params", type=local.path, metavar="FILE", default=params.default(),
         help="YAML with a section train: seed, overrides (default: params.yaml where there is one)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help="instead of the params file's")
@@ -256,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
         "where there is a checkpoint of this very training)",
     )  # fmt: skip
     parser.add_argument(
-        "--state", type=Path, metavar="DIR", default=Path(".cxr"),
+        "--state", type=local.path, metavar="DIR", default=Path(".cxr"),
         help="where unfinished trainings keep their checkpoints (.cxr); one for all processes",
     )  # fmt: skip
     parser.add_argument(

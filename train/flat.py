@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from train import console, recipe
+from train import console, local, recipe
 from train.sections import plain
 
 
@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"recipes: {', '.join(recipe.names())}",
     )
     parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a path to a .yaml")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file")
+    parser.add_argument("--out", type=local.path, required=True, metavar="FILE", help="the file")
     return parser
 
 

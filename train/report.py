@@ -20,7 +20,7 @@ from typing import Any
 
 import jinja2
 
-from train import charts, console, gallery, params
+from train import agreement, charts, console, gallery, local, params
 from train.chosen import choose, collections
 from train.errors import ConfigError
 
@@ -38,12 +38,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.report", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--shards", type=Path, nargs="+", required=True, metavar="DIR", help="sets of shards")
-    add("--model", type=Path, required=True, metavar="DIR", help="what train.fit wrote")
-    add("--evaluation", type=Path, required=True, metavar="DIR", help="what train.evaluate wrote")
-    add("--out", type=Path, required=True, metavar="FILE", help="the page")
+    add("--shards", type=local.path, nargs="+", required=True, metavar="DIR", help="sets of shards")
+    add("--model", type=local.path, required=True, metavar="DIR", help="what train.fit wrote")
+    add(
+        "--evaluation",
+        type=local.path,
+        required=True,
+        metavar="DIR",
+        help="what train.evaluate wrote",
+    )
+    add("--out", type=local.path, required=True, metavar="FILE", help="the page")
     about = "YAML with a section report (default: params.yaml where there is one)"
-    add("--params", type=Path, metavar="FILE", default=params.default(), help=about)
+    add("--params", type=local.path, metavar="FILE", default=params.default(), help=about)
     return parser
 
 
@@ -51,6 +57,7 @@ def report(arguments: argparse.Namespace) -> None:
     """Gather what the page shows, and write it."""
     section = params.read(arguments.params, "report", params.Report)
     used = choose(arguments.shards, collections(arguments.params))
+    agreement.check(arguments.shards, arguments.params)
     for line in used.beside:
         console.note(line)
     headers = [_manifest(folder) for folder in used.folders]

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nlp import translations
-from train import console, translator
+from train import console, local, translator
 from train.errors import ConfigError, DataError
 
 KEPT = 4  # batches of texts after which they are written: what a kill loses
@@ -43,10 +43,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.translate", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--texts", type=Path, nargs="+", required=True, metavar="DIR", help="of the texts stage")
-    add("--there", type=Path, required=True, metavar="MODEL", help="a folder: from English")
-    add("--back", type=Path, required=True, metavar="MODEL", help="a folder: to English")
-    add("--out", type=Path, required=True, metavar="FILE", help="what is known; is added to")
+    add(
+        "--texts",
+        type=local.path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="of the texts stage",
+    )
+    add("--there", type=local.path, required=True, metavar="MODEL", help="a folder: from English")
+    add("--back", type=local.path, required=True, metavar="MODEL", help="a folder: to English")
+    add("--out", type=local.path, required=True, metavar="FILE", help="what is known; is added to")
     names = translations.FIELDS
     add("--fields", nargs="+", choices=names, default=names, metavar="FIELD", help=" ".join(names))
     add("--batch", type=_positive, default=32, metavar="N", help="texts at a time (32)")

@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelines import stopping
 from pipelines.faults import DataError
 from pipelines.workers.desk import sit_down
+from pipelines.workers.progress import State, following
 
 # imported once, for all workers
-PRELOAD = ["pipelines.checking.contract", "pipelines.checking.rederive"]
+PRELOAD = ("pipelines.checking.contract", "pipelines.checking.rederive")
 LONGEST = 3600  # seconds for one tar; the worker of one that takes longer was lost
 Task = Callable[[], Any]  # picklable: a functools.partial of a function of a module
 
 
 def results(tasks: Sequence[Task], workers: int, what: str) -> Iterator[Any]:
-    """Yield every task's result, in the order of the tasks; a bar shows them to a person.
+    """Yield every task's result, in the order of the tasks; people see how many are done.
 
     Raises what a task raised, and DataError where a worker process died.
     """
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    bar = Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
-    with bar:
-        yield from bar.track(_run(tasks, min(workers, len(tasks))), total=len(tasks))
+    done = 0
+    with following(what, lambda: State(done, len(tasks), "tasks")):
+        for result in in_order(tasks, workers, PRELOAD):
+            done += 1
+            yield result
 
 
-def _run(tasks: Sequence[Task], workers: int) -> Iterator[Any]:
+def in_order(tasks: Sequence[Task], workers: int, preload: Sequence[str]) -> Iterator[Any]:
+    """Yield every task's result, in the order of the tasks; `preload` are the workers' modules.
+
+    Raises what a task raised, and DataError where a worker process died.
+    """
+    workers = min(workers, len(tasks))
     if workers <= 1:
         for task in tasks:
             yield task()
         return
-    # forked from a clean server, not from us: a fork copies locks that other threads hold
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
+    context = stopping.start_server(list(preload))
     # not concurrent.futures: its shutdown may wait for ever for a worker that was killed
     with ProcessPool(workers, context=context, initializer=sit_down) as pool:
         try:

@@ -229,9 +229,7 @@ def _looked_up(values: np.ndarray, lut: Lut) -> np.ndarray:
     return lut.entries[places.astype(np.int64)]
 
 
-def _windowed(
-    linear: np.ndarray, centre: float, width: float, function: str
-) -> np.ndarray | None:
+def _windowed(linear: np.ndarray, centre: float, width: float, function: str) -> np.ndarray | None:
     """Return the greys 0..1 under a window, None where the header gives none that can be."""
     if not (math.isfinite(centre) and math.isfinite(width) and width > 0):
         return None

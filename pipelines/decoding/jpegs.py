@@ -26,7 +26,11 @@ _NEXT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 # "Corrupt JPEG data: 12 extraneous bytes before marker 0xd9"
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]+)")
-_IN_SCANS = ("c4", "d9", "da")  # what stands behind a scan: more of them are data that were not used
+_IN_SCANS = (
+    "c4",
+    "d9",
+    "da",
+)  # what stands behind a scan: more of them are data that were not used
 _STRAY = 4  # bytes that some writers leave there; lost data leave more, but for rare accidents
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import fingerprints, paths, storage
+from pipelines.earlier import sealed
+from pipelines.workers.progress import COUNTS
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Glance:
         """Walk the tree and digest names, sizes and times together with the parameters."""
         digest = hashlib.sha256(fingerprints.of(dict(recorded)).encode())
         for relative in paths.walk(root):
+            COUNTS.add("seen")
             stat = (root / relative).stat()
             line = f"{relative}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
@@ -37,11 +40,11 @@ class Glance:
         """Tell whether the output is the one that was made of this very tree."""
         if not (self.receipt.is_file() and self.header.is_file()):
             return False
-        return next(storage.read_records(self.receipt)) == self._now()
+        return bool(sealed.read(self.receipt) == self._now())
 
     def keep(self) -> None:
         """Remember this look; called when the output it led to is published."""
-        storage.write_records(self.receipt, [self._now()])
+        sealed.write(self.receipt, self._now())
 
     def _now(self) -> dict[str, str]:
         return {"tree": self.tree, "output": storage.folder_sha256(self.header.parent)}

@@ -1,7 +1,9 @@
 """What earlier scans read of each file, so that only files that moved are read again.
 
-A file counts as unmoved when its size, time and inode are what they were. The memory lies in the
-state folder (.cxr/), is never tracked, and may be lost at any time: then files are read again.
+A file counts as unmoved when its size, time and inode are what they were; one that rotted on its
+disk keeps all three, and nothing here can know. The memory lies in the state folder (.cxr/), is
+never tracked, and may be lost at any time: then files are read again. So is a file whose row does
+not match the row's own digest (sealed.py).
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import epochs
+from pipelines.earlier import sealed
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, size INTEGER, time INTEGER, inode INTEGER, facts TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS official (path TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS lists (digest TEXT);
+    path TEXT PRIMARY KEY, size INTEGER, time INTEGER, inode TEXT, facts TEXT, digest TEXT)
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS official (path TEXT PRIMARY KEY, sha256 TEXT, digest TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lists (lists TEXT, rows INTEGER, digest TEXT);
 """
 FRESH = 2_000_000_000  # nanoseconds: a file as young as this may change again within its time stamp
 BATCH = 1000  # rows to a commit
@@ -41,25 +45,27 @@ class Memory:
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
         self._waiting = 0
+        self._path = path
         self._base = _connected(":memory:") if path is None else _opened(path)
 
     def get(self, path: str, stat: os.stat_result) -> Any:
         """Return what was kept of the file; None where it moved or was never seen."""
-        sql = "SELECT facts FROM files WHERE path = ? AND size = ? AND time = ? AND inode = ?"
-        found = self._ask(sql, (_text(path), stat.st_size, stat.st_mtime_ns, stat.st_ino))
-        return None if found is None else json.loads(found[0])
+        sql = "SELECT * FROM files WHERE path = ?"
+        row = self._ask(sql, (_text(path),))
+        if row is None:
+            return None
+        if row[-1] != sealed.digest(*row[:-1]):
+            sealed.THROWN.add()
+            self._do("DELETE FROM files WHERE path = ?", (row[0],), at_once=True)
+            return None
+        return json.loads(row[4]) if row[1:4] == _state(stat) else None
 
     def keep(self, path: str, stat: os.stat_result, facts: Any) -> None:
         """Remember what was read of a file whose state was `stat` before it was read."""
         if time.time_ns() - stat.st_mtime_ns < FRESH:
             return
-        row = (_text(path), stat.st_size, stat.st_mtime_ns, stat.st_ino, json.dumps(facts))
-        with self._trying() as base:
-            base.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", row)
-            self._waiting += 1
-            if self._waiting >= BATCH:
-                base.commit()
-                self._waiting = 0
+        row = (_text(path), *_state(stat), json.dumps(facts))
+        self._do("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", _sealed(*row))
 
     def official(self, path: str) -> str:
         """Return the digest that the collection's own list gives for a file; "" where none does."""
@@ -67,16 +73,30 @@ class Memory:
         return "" if found is None else str(found[0])
 
     def learn_official(self, digest: str, rows: Iterable[tuple[str, str]]) -> None:
-        """Take in (path, sha256) of the lists, unless those of this digest are in already."""
-        if self._ask("SELECT digest FROM lists WHERE digest = ?", (digest,)) is not None:
+        """Take in (path, sha256) of the lists, unless those of this digest are in, and sound."""
+        if self._knows_official(digest):
             return
         with self._trying() as base:
             base.execute("DELETE FROM official")
             base.execute("DELETE FROM lists")
-            lines = ((_text(path), sha256) for path, sha256 in rows)
-            base.executemany("INSERT OR REPLACE INTO official VALUES (?, ?)", lines)
-            base.execute("INSERT INTO lists VALUES (?)", (digest,))
+            lines = (_sealed(_text(path), sha256) for path, sha256 in rows)
+            base.executemany("INSERT OR REPLACE INTO official VALUES (?, ?, ?)", lines)
+            (number,) = base.execute("SELECT COUNT(*) FROM official").fetchone()
+            base.execute("INSERT INTO lists VALUES (?, ?, ?)", _sealed(digest, number))
             base.commit()
+
+    def _knows_official(self, digest: str) -> bool:
+        """Tell whether the lists are in; every row is looked at, for a scan believes them all."""
+        known = self._ask("SELECT * FROM lists WHERE lists = ?", (digest,))
+        if known is None:
+            return False
+        with self._trying() as base:
+            rows = base.execute("SELECT * FROM official").fetchall()
+            bad = sum(row[-1] != sealed.digest(*row[:-1]) for row in rows)
+            bad += known[-1] != sealed.digest(*known[:-1])
+            sealed.THROWN.add(bad)
+            return bad == 0 and len(rows) == known[1]
+        return False
 
     def commit(self) -> None:
         """Put on the disk what was kept."""
@@ -88,16 +108,48 @@ class Memory:
             return base.execute(sql, values).fetchone()
         return None
 
+    def _do(self, sql: str, values: tuple[Any, ...], *, at_once: bool = False) -> None:
+        with self._trying() as base:
+            base.execute(sql, values)
+            self._waiting += 1
+            if at_once or self._waiting >= BATCH:
+                base.commit()
+                self._waiting = 0
+
     @contextlib.contextmanager
     def _trying(self) -> Iterator[sqlite3.Connection]:
         """Yield the base; where it fails (locked by another process, damaged), nothing is known."""
-        with self._lock, contextlib.suppress(sqlite3.Error):
-            yield self._base
+        with self._lock:
+            try:
+                yield self._base
+            except sqlite3.OperationalError:  # sound, but another process holds it, or no room
+                pass
+            except sqlite3.DatabaseError:  # a damaged page: begin again, at most once a run
+                sealed.THROWN.add()
+                self._base.close()
+                self._base = self._anew()
+
+    def _anew(self) -> sqlite3.Connection:
+        path, self._path = self._path, None
+        if path is None:
+            return _connected(":memory:")
+        sealed.forget(path)
+        return _opened(path)
+
+
+def _state(stat: os.stat_result) -> tuple[int, int, str]:
+    # as text: inodes of network file systems may have 64 bits, and SQLite's integers have 63
+    return stat.st_size, stat.st_mtime_ns, str(stat.st_ino)
+
+
+def _sealed(*fields: Any) -> tuple[Any, ...]:
+    return (*fields, sealed.digest(*fields))
 
 
 def of_tree(root: Path, state: Path) -> str:
     """Return the file below the state folder in which scans of a tree remember what they read."""
-    place = hashlib.sha256(f"{root}\0{epochs.SCAN}".encode()).hexdigest()[:16]
+    name = f"{root}\0{epochs.SCAN}\0{sealed.VERSION}".encode("utf-8", "surrogateescape")
+    place = hashlib.sha256(name).hexdigest()[:16]
     return str(state / "scan" / f"{place}.sqlite")
 
 

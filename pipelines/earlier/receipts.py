@@ -2,19 +2,19 @@
 
 A receipt says what to look for (digests, size) and what the work had returned, so a file that is
 still somewhere need not be made again. Receipts lie in the state folder (.cxr/), which is never
-tracked: without them everything is made anew, and nothing is ever wrong.
+tracked: without them everything is made anew, and nothing is ever wrong. Each has a digest of its
+own (sealed.py); one that does not match it is removed, and what it told of is made again.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import storage
+from pipelines.earlier import sealed
 
 KEPT = 16  # receipts a part; going further back than so many changes builds anew
 
@@ -66,7 +66,7 @@ class Receipts:
         folder = Path(self.folder) / receipt.part
         values = dataclasses.asdict(receipt)
         values["samples"] = [dataclasses.astuple(sample) for sample in receipt.samples]
-        storage.write_records(folder / f"{receipt.fingerprint}.json", [values])
+        sealed.write(folder / f"{receipt.fingerprint}.json", values)
         for old in self._files(receipt.part)[KEPT:]:
             old.unlink(missing_ok=True)
 
@@ -76,7 +76,15 @@ class Receipts:
 
     def of(self, part: str, fingerprint: str) -> Receipt | None:
         """Return the part's receipt under this fingerprint."""
-        return _read(Path(self.folder) / part / f"{fingerprint}.json")
+        receipt = _read(Path(self.folder) / part / f"{fingerprint}.json")
+        if receipt is None or (receipt.part, receipt.fingerprint) != (part, fingerprint):
+            return None  # a file under another's name tells of something else
+        return receipt
+
+    def forget(self, receipt: Receipt) -> None:
+        """Throw a receipt away whose own numbers contradict each other, and count it."""
+        sealed.THROWN.add()
+        sealed.forget(Path(self.folder) / receipt.part / f"{receipt.fingerprint}.json")
 
     def latest(self, part: str) -> Iterator[Receipt]:
         """Yield the part's receipts, the newest first."""
@@ -99,10 +107,13 @@ class Receipts:
 def _read(path: Path) -> Receipt | None:
     """Return what a receipt file holds; None for one that is absent or no receipt of today's."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = sealed.read(path)
+        if values is None:
+            return None
         samples = tuple(Sample(*row) for row in values["samples"])
         receipt = Receipt(**{**values, "samples": samples})
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (TypeError, KeyError):  # sealed by other code than this
+        sealed.forget(path)
         return None
     sound = all(isinstance(getattr(receipt, name), kind) for name, kind in _KINDS.items())
     return receipt if sound else None

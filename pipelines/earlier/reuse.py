@@ -7,13 +7,15 @@ itself can take over (members.py); else from the sources.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipelines.earlier import sealed
 from pipelines.earlier.members import OldPictures
 from pipelines.earlier.receipts import Receipt, Receipts, Sample
-from pipelines.earlier.stock import Stock, dvc_cache
+from pipelines.earlier.stock import Stock, dvc_cache, under_dvc
 from pipelines.workers.desk import Desk
 
 
@@ -43,6 +45,9 @@ class PartWork(Protocol):
     def make(self, part: str, path: Path, old: OldPictures, desk: Desk) -> Made:
         """Write the file."""
 
+    def agrees(self, receipt: Receipt) -> bool:
+        """Tell whether a receipt's numbers fit each other and the part."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -70,17 +75,18 @@ class Reusing:
         receipts = Receipts.of_stage(state, stage)
         neighbours = tuple(receipts.parts(source))
         cache = dvc_cache(places.output.parent) if neighbours else ""
-        stock = Stock((str(places.staging), str(places.output)), cache)
+        second = str(state / "stock" / stage / source)
+        stock = Stock((str(places.staging), str(places.output)), cache, second)
         return cls(work, str(places.staging), receipts, stock, neighbours)
 
     def __call__(self, part: str, desk: Desk) -> dict[str, Any]:
         """Do a part; return the work's result and how it was come by."""
         wanted = self.work.fingerprint(part)
         path = Path(self.out) / self.work.file(part)
-        receipt = self.receipts.of(part, wanted)
+        receipt = self.believed(part, wanted)
         if receipt is not None and receipt.lasting and self.stock.restore(receipt, path):
             self.receipts.renew(receipt)
-            return {"result": dict(receipt.result), "how": "kept", "decoded": 0, "copied": 0}
+            return self._outcome("kept", path, receipt.sha256, dict(receipt.result))
         start = time.monotonic()
         old = OldPictures(self.receipts, self.stock, part, self.neighbours)
         made = self.work.make(part, path, old, desk)
@@ -100,4 +106,31 @@ class Reusing:
             )
         )
         how = "rewritten" if made.copied else "built"
-        return {"result": made.result, "how": how, "decoded": made.decoded, "copied": made.copied}
+        outcome = self._outcome(how, path, made.sha256, made.result)
+        return outcome | {"decoded": made.decoded, "copied": made.copied}
+
+    def believed(self, part: str, fingerprint: str) -> Receipt | None:
+        """Return the part's receipt under a fingerprint, where there is one whose numbers fit."""
+        receipt = self.receipts.of(part, fingerprint)
+        if receipt is not None and not self.work.agrees(receipt):
+            self.receipts.forget(receipt)
+            return None
+        return receipt
+
+    def tidy(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
+        """Let go of files that the set no longer has, when it is published; tell of bad rows."""
+        kept = set() if under_dvc() else {str(outcome["sha256"]) for outcome in outcomes}
+        self.stock.prune(kept)
+        sealed.tell(sum(int(o["thrown"]) for o in outcomes) + sealed.THROWN.take())
+
+    def _outcome(self, how: str, path: Path, sha256: str, result: dict[str, Any]) -> dict[str, Any]:
+        if not under_dvc():
+            self.stock.keep(path, sha256)
+        return {
+            "result": result,
+            "how": how,
+            "sha256": sha256,
+            "thrown": sealed.THROWN.take(),
+            "decoded": 0,
+            "copied": 0,
+        }

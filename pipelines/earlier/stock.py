@@ -1,23 +1,31 @@
 """Where finished files of earlier runs still are, and how they are taken over.
 
-Looked for in the staging folder that a killed run left, in the old output, and in DVC's own cache
-by md5 (DVC deletes an output before it runs the stage). Whatever is found is hashed again before
-it is believed: a rotten copy is as good as none.
+Looked for in the staging folder that a killed run left, in the old output, under its second name in
+the state folder, and in DVC's own cache by md5. The second name (a hard link, so it takes no room)
+is for the output that DVC deletes before it runs the stage, and has not in its cache because the
+stage was last run by hand. Whatever is found is hashed again before it is believed: a rotten copy
+is as good as none. Files that are finished are never written to in place, by whatever name.
+
+Where DVC runs the stage no second name is made: DVC takes the output into its cache right after,
+and puts a copy of its own in the output's place, so that the second name would keep a file alive
+that nobody else has. `sweep` takes away the second names whose files went that way later.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from pipelines import storage
-from pipelines.earlier.receipts import Receipt
+from pipelines.earlier.receipts import Receipt, Receipts
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class Stock:
 
     folders: tuple[str, ...]  # staging, old output: laid out like the output
     cache: str = ""  # DVC's cache; "" where there is none
+    second: str = ""  # folder of the second names, by sha256; "" for none
 
     def find(self, receipt: Receipt) -> Path | None:
         """Return a file that is, byte for byte, the one the receipt tells of."""
@@ -47,12 +56,69 @@ class Stock:
 
     def _places(self, receipt: Receipt) -> Iterator[Path]:
         yield from (Path(folder) / receipt.file for folder in self.folders)
+        if self.second:
+            yield Path(self.second) / receipt.sha256
         if self.cache and receipt.md5:
             yield cached(Path(self.cache), receipt.md5)
 
+    def keep(self, path: Path, sha256: str) -> None:
+        """Give a finished file its second name, where the file system knows how."""
+        if not (self.second and sha256) or not self._may_link(path):
+            return
+        name = Path(self.second) / sha256
+        temporary = name.with_name(f".{sha256}.{os.getpid()}.tmp")
+        with contextlib.suppress(OSError):  # another disk, no hard links, no room: then without
+            if name.exists() and name.samefile(path):
+                return
+            name.parent.mkdir(parents=True, exist_ok=True)
+            temporary.unlink(missing_ok=True)
+            os.link(path, temporary)
+            temporary.replace(name)  # and so goes another copy, or one that rotted
+
+    def prune(self, wanted: Collection[str]) -> None:
+        """Take away all second names but those of the files with these digests."""
+        if self.second and Path(self.second).is_dir():
+            for path in Path(self.second).iterdir():
+                if path.name not in wanted:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+
     def _may_link(self, path: Path) -> bool:
-        """Tell whether a second name will do: not for DVC's own copy, nor for a link to it."""
-        return not path.is_symlink() and not (self.cache and path.is_relative_to(self.cache))
+        """Tell whether another name will do.
+
+        Not for a file that DVC protects (its own copy, or another name of that), nor for a link.
+        """
+        if path.is_symlink() or (self.cache and path.is_relative_to(self.cache)):
+            return False
+        with contextlib.suppress(OSError):
+            return bool(path.stat().st_mode & stat.S_IWUSR)
+        return False
+
+
+def under_dvc() -> bool:
+    """Tell whether DVC runs this stage."""
+    return "DVC_STAGE" in os.environ
+
+
+def sweep(state: Path, project: Path) -> None:
+    """Take away second names that are the last of their file, where DVC's cache has it too."""
+    alone = [p for p in (state / "stock").glob("*/*/[!.]*") if _links(p) == 1]
+    cache = Path(dvc_cache(project)) if alone else Path()
+    if not cache.name:
+        return
+    for folder in {path.parent for path in alone}:
+        receipts = Receipts.of_stage(state, folder.parent.name)
+        newest = [next(receipts.latest(part), None) for part in receipts.parts(folder.name)]
+        held = {r.sha256 for r in newest if r and r.md5 and cached(cache, r.md5).is_file()}
+        for path in alone:
+            if path.parent == folder and path.name in held:
+                path.unlink(missing_ok=True)
+
+
+def _links(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.lstat().st_nlink
+    return 0
 
 
 def cached(cache: Path, md5: str) -> Path:
@@ -71,10 +137,10 @@ def dvc_cache(folder: Path) -> str:
 
 def _is(path: Path, receipt: Receipt) -> bool:
     try:
-        stat = path.stat()
-        if stat.st_size != receipt.bytes:
+        now = path.stat()
+        if now.st_size != receipt.bytes:
             return False
-        return _digest(path, stat.st_mtime_ns, stat.st_ino) == receipt.sha256
+        return _digest(path, now.st_mtime_ns, now.st_ino) == receipt.sha256
     except OSError:
         return False
 

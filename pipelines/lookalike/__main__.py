@@ -10,19 +10,24 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipelines import faults, local
 from pipelines.lookalike import chexpert, marker, mimic, nih, openi
 from pipelines.lookalike.cases import SOURCES
 from pipelines.lookalike.faults import FaultError
 from pipelines.lookalike.real import Content, ContentError, find_pictures, read_reports
 from pipelines.lookalike.workers import Laid
+from pipelines.workers.progress import State, following
+
+STOPPED = "started again, it draws the unfinished tree anew"
 
 _WRITERS: Mapping[str, Callable[..., list[Laid]]] = {
     "mimic": mimic.write,
@@ -41,9 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             read_reports(args.reports) if args.reports else (),
         )
         table = _write_all(args, content)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped: started again, it draws the unfinished tree anew\n")
-        return 130
     except (ContentError, FaultError, marker.ForeignError) as fault:
         sys.stderr.write(f"{fault}\n")
         return 2
@@ -65,14 +67,14 @@ def _write_all(args: argparse.Namespace, content: Content) -> Table:
     for tree in again:
         marker.clear(tree)
     table = Table("source", "patients", "studies", "images", "MB", title=f"Written to {args.out}")
-    with _progress() as bar:
-        for source, tree in trees.items():
-            if source in there:
-                bar.console.print(f"{tree}: is there, drawn with these settings")
-                continue
-            bar.console.print(f"{tree}: drawing {args.studies:,} studies")
-            task = bar.add_task(source, total=args.studies)
-            marker.begin(tree, drawings[source])
+    for source, tree in trees.items():
+        if source in there:
+            sys.stderr.write(f"{tree}: is there, drawn with these settings\n")
+            continue
+        sys.stderr.write(f"{tree}: drawing {args.studies:,} studies\n")
+        marker.begin(tree, drawings[source])
+        done: Counter[str] = Counter()
+        with following(source, partial(_state, done, args.studies)):
             laid = _WRITERS[source](
                 args.out,
                 studies=args.studies,
@@ -81,11 +83,15 @@ def _write_all(args: argparse.Namespace, content: Content) -> Table:
                 workers=args.workers,
                 content=content,
                 faults=args.faults,
-                advance=lambda studies, task=task: bar.advance(task, studies),
+                advance=lambda studies, done=done: done.update(studies=studies),
             )
-            marker.finish(tree, drawings[source])
-            table.add_row(*_counts(tree, source, laid))
+        marker.finish(tree, drawings[source])
+        table.add_row(*_counts(tree, source, laid))
     return table
+
+
+def _state(done: Mapping[str, int], total: int) -> State:
+    return State(done["studies"], total, "studies")
 
 
 def _drawing(args: argparse.Namespace) -> dict[str, Any]:
@@ -106,12 +112,6 @@ def _counts(tree: Path, source: str, laid: Sequence[Laid]) -> tuple[str, ...]:
     return source, f"{len(patients):,}", f"{studies:,}", f"{images:,}", f"{size / 1e6:,.1f}"
 
 
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.lookalike",
@@ -119,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         "ChestX-ray14 and Open-i, with drawn pictures and invented reports (or your own), and "
         "beside each tree SOURCE.truth.jsonl: what was put into it. Same seed, same bytes.",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write the trees below")
+    parser.add_argument(
+        "--out", type=local.path, required=True, help="folder to write the trees below"
+    )
     parser.add_argument("--studies", type=_positive, default=60, help="a source (default: 60)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other patients")
     parser.add_argument(
@@ -162,11 +164,11 @@ def _sources(text: str) -> tuple[str, ...]:
 
 
 def _existing(text: str) -> Path:
-    path = Path(text)
+    path = local.path(text)
     if not path.exists():
         raise argparse.ArgumentTypeError(f"{path} does not exist")
     return path
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    faults.run(main, STOPPED)

@@ -6,19 +6,18 @@ laid from the seed alone; the tables, which need all of them, are written by `Tr
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 
+from pipelines.checking.spread import in_order
 from pipelines.lookalike.cases import Person
 
+_PRELOAD = ("pipelines.lookalike.__main__",)  # imported once, for all workers
 _CHUNK = 8  # persons a task: large enough to hide its pickling, small enough to end together
 
 
@@ -64,19 +63,8 @@ def lay_tree(
 ) -> list[Laid]:
     """Write a whole tree and return what was laid; `advance` hears of each chunk's studies."""
     chunks = [persons[i : i + _CHUNK] for i in range(0, len(persons), _CHUNK)]
-    laid: list[Laid] = []
-    if workers <= 1 or len(chunks) == 1:
-        laid.extend(_collected((_lay_chunk(tree, root, chunk) for chunk in chunks), advance))
-    else:
-        context = get_context("spawn")  # a forked child could inherit a lock of OpenCV's threads
-        with ProcessPoolExecutor(workers, context, initializer=_calm_down) as pool:
-            with _deaf():
-                tasks = [pool.submit(_lay_chunk, tree, root, chunk) for chunk in chunks]
-            try:
-                laid.extend(_collected((task.result() for task in tasks), advance))
-            except BaseException:  # Ctrl-C: what waits is not drawn
-                pool.shutdown(cancel_futures=True)
-                raise
+    tasks = [partial(_lay_chunk, tree, root, chunk) for chunk in chunks]
+    laid = list(_collected(in_order(tasks, workers, _PRELOAD), advance))
     tree.finish(root, laid)
     return laid
 
@@ -98,21 +86,5 @@ def _collected(chunks: Iterable[Sequence[Laid]], advance: Callable[[int], None])
 
 
 def _lay_chunk(tree: Tree, root: Path, persons: Sequence[Person]) -> list[Laid]:
-    return [tree.lay(root, person) for person in persons]
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Keep Ctrl-C from the processes that are started meanwhile: they inherit the mask.
-
-    A terminal sends it to all of them, and a pool whose process dies at its start hangs.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _calm_down() -> None:
     cv2.setNumThreads(1)
+    return [tree.lay(root, person) for person in persons]

@@ -9,7 +9,6 @@ again; a worker that the system kills (memory) ends the run, for that is no pict
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import time
@@ -22,7 +21,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from pipelines import faults, storage
+from pipelines import faults, stopping, storage
 from pipelines.faults import DataError, Stop
 from pipelines.workers.desk import Desk, Note, sit_down
 
@@ -42,6 +41,7 @@ class Crew:
     results: str
     workers: int
     patience: float = PATIENCE
+    umask: int | None = None  # for the files of its workers; None: as it is
 
     def run(self, names: Sequence[str]) -> None:
         """Do the parts. A Stop is left in results/FAULT instead, for the driver to raise."""
@@ -54,6 +54,8 @@ class Crew:
 
     def one(self, name: str, aside: Mapping[str, str]) -> None:
         """Do one part, in a worker process."""
+        if self.umask is not None:  # the server that forked this worker may be older than it
+            os.umask(self.umask)
         desk = Desk(self.note(name), aside)
         try:
             result = self.work(name, desk)
@@ -85,9 +87,7 @@ class Shift:
 
     def run(self) -> None:
         """Do all parts; raise the first Stop or OSError of one."""
-        # a fork of a process that runs Beam's threads may deadlock: a server without threads forks
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOAD)
+        context = stopping.start_server(PRELOAD)
         workers = max(1, min(self.crew.workers, len(self.names)))
         with ProcessPool(workers, context=context, initializer=sit_down) as pool:
             try:
@@ -100,6 +100,7 @@ class Shift:
         doing = {self._schedule(pool, name): name for name in self.names}
         while doing:
             done, _ = wait(doing, timeout=LOOK, return_when=FIRST_COMPLETED)
+            stopping.check()
             for future in done:
                 name = doing.pop(future)
                 try:
@@ -165,9 +166,15 @@ def _killed(how: str) -> DataError:
 
 
 def results(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the parts' results in the order of `names`. Raises the Stop a crew left behind."""
+    """Return the parts' results in the order of `names`.
+
+    Raises the Stop a crew left behind, and DataError where a runner dropped parts without a word.
+    """
     fault = folder / "FAULT"
     if fault.exists():
         left = storage.read_json(fault)
         raise faults.BY_NAME.get(left["kind"], DataError)(left["message"])
+    lost = sum(not (folder / f"{name}.json").exists() for name in names)
+    if lost:
+        raise DataError(f"runner.lost: {lost} of {len(names)} parts did not come back: run again")
     return [storage.read_json(folder / f"{name}.json") for name in names]

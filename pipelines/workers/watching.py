@@ -1,4 +1,4 @@
-"""The results of parts, as they come, in; a bar with rate and time left, and a log, out.
+"""The results of parts, as they come, in; a log, and what people see of it, out.
 
 Results arrive as files (crew.py), from processes of any runner, so watching is looking at a folder.
 """
@@ -7,20 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from pipelines import storage
-
-LOOK = 0.3  # seconds between two looks
+from pipelines.workers.progress import State, following
 
 
 @dataclass
@@ -31,7 +24,6 @@ class Watch:
     total: int
     what: str
     log: Path
-    started: float = field(default_factory=time.monotonic)
     seen: set[str] = field(default_factory=set)
     pictures: int = 0
 
@@ -39,22 +31,23 @@ class Watch:
         """Log the parts that are done since the last look; return how many are done in all."""
         paths = {path.stem: path for path in self.folder.glob("*.json")}
         for name in sorted(set(paths) - self.seen):
-            self.seen.add(name)
-            self._line(name, storage.read_json(paths[name]))
+            result = storage.read_json(paths[name])
+            self._line(name, result)
+            self.seen.add(name)  # now that its line is written: else it is tried again
+            self.pictures += result.get("decoded", 0) + result.get("copied", 0)
         return len(self.seen)
 
-    def rate(self) -> str:
-        """Return how fast it goes, in words."""
-        seconds = max(time.monotonic() - self.started, 1e-6)
-        if self.pictures:
-            return f"{self.pictures / seconds:,.0f} pictures/s"
-        return f"{len(self.seen) / seconds:,.1f} parts/s"
+    def state(self) -> State:
+        """Look, and return how far the run is."""
+        done = self.look()
+        return State(
+            done, self.total, "parts", f"{self.pictures:,} images" if self.pictures else ""
+        )
 
     def _line(self, name: str, result: Mapping[str, Any]) -> None:
         decoded, copied = result.get("decoded", 0), result.get("copied", 0)
-        self.pictures += decoded + copied
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        done = f"{len(self.seen)}/{self.total}"
+        done = f"{len(self.seen) + 1}/{self.total}"
         how = result.get("how", "done")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a", encoding="utf-8") as stream:
@@ -63,48 +56,8 @@ class Watch:
 
 @contextlib.contextmanager
 def watching(folder: Path, total: int, what: str, log: Path) -> Iterator[None]:
-    """Follow the parts while the block runs: always in the log, on a terminal with a bar."""
+    """Follow the parts while the block runs: always in the log, and where people look."""
     watch = Watch(folder, total, what, log)
-    with _looking(what, total, lambda: (watch.look(), watch.rate())):
+    with following(what, watch.state):
         yield
     watch.look()
-
-
-@contextlib.contextmanager
-def counting(folder: Path, pattern: str, total: int, what: str) -> Iterator[None]:
-    """Show how many files of a pattern a folder holds, while the block runs and a person looks."""
-    with _looking(what, total, lambda: (sum(1 for _ in folder.glob(pattern)), "")):
-        yield
-
-
-@contextlib.contextmanager
-def _looking(what: str, total: int, look: Callable[[], tuple[int, str]]) -> Iterator[None]:
-    done = threading.Event()
-    with _bar(what, total) as move:
-
-        def follow() -> None:
-            while not done.wait(LOOK):
-                move(*look())
-
-        follower = threading.Thread(target=follow, daemon=True)
-        follower.start()
-        try:
-            yield
-        finally:
-            done.set()
-            follower.join()
-
-
-@contextlib.contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Yield move(done, words), which moves a progress bar where stderr is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _done, _words: None
-        return
-    columns: Sequence[Any] = (
-        TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[words]}"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(what, total=total, words="")
-        yield lambda done, words: shown.update(task, completed=done, words=words)

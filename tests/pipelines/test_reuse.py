@@ -10,15 +10,18 @@ import gzip
 import io
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
-from stages import build, tree_bytes
+from stages import build, run_scan, tree_bytes
 
-from pipelines import storage
+from pipelines.earlier import sealed
+from pipelines.earlier.stock import Stock
 
 Change = Callable[[Path], dict[str, Any] | None]  # changes the tree, or returns other parameters
 
@@ -185,6 +188,7 @@ def test_a_rotten_tar_is_not_taken_over(bases, tmp_path):
     rotten = bytearray(sound)
     rotten[len(rotten) // 2] ^= 1
     tar.write_bytes(rotten)
+    shutil.rmtree(tmp_path / "x/.cxr/stock")  # a second name of it rots with it; a copy does not
     build(tmp_path / "x/raw/nih", "nih", tmp_path / "x")
     did = work_of(tmp_path / "x", "nih")
     assert (did["kept"], did["built"], did["copied"]) == (3, 1, 0)
@@ -229,13 +233,111 @@ def test_a_tar_in_dvcs_cache_is_found_by_its_md5(bases, tmp_path):
     out = tmp_path / "x/shards/nih"
     before = tree_bytes(out)
     for receipt in (tmp_path / "x/.cxr/receipts/shards").rglob("*.json"):
-        row = next(storage.read_records(receipt))
+        row = sealed.read(receipt)
         if row["bytes"]:
             place = tmp_path / "x/.dvc/cache/files/md5" / row["md5"][:2] / row["md5"][2:]
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(out / row["file"], place)
             place.chmod(0o444)
     shutil.rmtree(out)  # as DVC does before it runs a stage
+    shutil.rmtree(tmp_path / "x/.cxr/stock")
     build(tmp_path / "x/raw/nih", "nih", tmp_path / "x")
     assert work_of(tmp_path / "x", "nih")["kept"] == 4
     assert tree_bytes(out) == before
+
+
+def second_names(folder: Path, stage: str = "shards") -> dict[str, os.stat_result]:
+    return {path.name: path.stat() for path in (folder / ".cxr/stock" / stage).glob("*/*")}
+
+
+def test_an_output_that_dvc_deleted_is_taken_over_by_its_second_name(raw, tmp_path):
+    build(raw / "mimic", "mimic", tmp_path)
+    before = {stage: tree_bytes(tmp_path / stage) for stage in ("texts", "shards")}
+    for stage in before:
+        shutil.rmtree(tmp_path / stage)
+    build(raw / "mimic", "mimic", tmp_path)
+    for stage, found in before.items():
+        assert work_of(tmp_path, "mimic", stage)["kept"] == 4
+        assert tree_bytes(tmp_path / stage) == found
+
+
+def test_second_names_take_no_room_and_tell_of_the_latest_set_alone(raw, tmp_path):
+    for sections in ({}, {"shards": {"side": 96}}, {}):
+        out = build(raw / "nih", "nih", tmp_path, **sections)
+        files = {path.stat().st_ino for path in out.glob("*/*.tar")}
+        names = second_names(tmp_path)
+        assert {found.st_ino for found in names.values()} == files
+        assert all(found.st_nlink == 2 for found in names.values())
+
+
+def test_a_second_name_that_rotted_is_not_taken_over(raw, tmp_path):
+    out = build(raw / "nih", "nih", tmp_path)
+    before = tree_bytes(out)
+    shutil.rmtree(out)
+    rotten = max((tmp_path / ".cxr/stock/shards/nih").iterdir(), key=lambda p: p.stat().st_size)
+    data = bytearray(rotten.read_bytes())
+    data[len(data) // 2] ^= 1
+    rotten.write_bytes(data)
+    build(raw / "nih", "nih", tmp_path)
+    assert work_of(tmp_path, "nih")["kept"] == 3
+    assert tree_bytes(out) == before
+    assert all(found.st_nlink == 2 for found in second_names(tmp_path).values())
+
+
+def test_a_file_that_dvc_protects_is_copied_and_never_linked(raw, tmp_path):
+    """Its inode may be that of DVC's cache: another name would let us change what DVC believes."""
+    out = build(raw / "nih", "nih", tmp_path)
+    before = tree_bytes(out)
+    for path in out.glob("*/*.tar"):
+        path.chmod(0o444)
+    inodes = {path.stat().st_ino for path in out.glob("*/*.tar")}
+    shutil.rmtree(out)
+    build(raw / "nih", "nih", tmp_path)
+    assert work_of(tmp_path, "nih")["kept"] == 4
+    assert tree_bytes(out) == before
+    assert not inodes & {path.stat().st_ino for path in out.glob("*/*.tar")}
+    assert all(found.st_nlink == 2 for found in second_names(tmp_path).values())
+
+
+def test_without_hard_links_all_is_as_it_was(raw, tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    stock = Stock((), "", str(tmp_path / "second"))
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "x.tar").write_bytes(b"x")
+    stock.keep(tmp_path / "x.tar", "0" * 64)
+    stock.prune(set())
+    assert not list((tmp_path / "second").glob("*"))
+
+
+def test_under_dvc_no_second_name_keeps_a_file_alive(raw, tmp_path, monkeypatch):
+    """DVC takes the output into its cache, and lays a copy of its own in the output's place."""
+    build(raw / "nih", "nih", tmp_path)
+    assert second_names(tmp_path)
+    monkeypatch.setenv("DVC_STAGE", "shards@nih")
+    build(raw / "nih", "nih", tmp_path)
+    assert not second_names(tmp_path)
+
+
+def test_second_names_go_whose_file_is_in_dvcs_cache_alone(raw, tmp_path):
+    """As `dvc commit` leaves it after a run by hand."""
+    out = build(raw / "nih", "nih", tmp_path)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True
+    )
+    for receipt in (tmp_path / ".cxr/receipts/shards").rglob("*.json"):
+        row = sealed.read(receipt)
+        place = tmp_path / ".dvc/cache/files/md5" / row["md5"][:2] / row["md5"][2:]
+        if row["bytes"]:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(out / row["file"], place)
+    gone, *kept = sorted(out.glob("*/*.tar"))
+    names = second_names(tmp_path)
+    Path(shutil.copy(gone, tmp_path / "copy")).replace(gone)
+    run_scan(
+        "nih", ["--root", str(raw / "nih"), "--params", str(tmp_path / "params.yaml")], tmp_path
+    )
+    left = second_names(tmp_path)
+    assert len(left) == len(names) - 1 == len(kept)
+    assert {found.st_ino for found in left.values()} == {path.stat().st_ino for path in kept}

@@ -1,0 +1,160 @@
+"""Flags that would do something else than they say: addresses as folders, typos, other runners."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from launching import ROOT
+from stages import build, params, tree_bytes
+
+from pipelines import runners, scan, shards, texts, transforms
+from pipelines.faults import ConfigError, DataError
+from pipelines.workers import crew
+
+ADDRESSES = ("s3://bucket/x", "gs://bucket", "file:///tmp/x", "HTTPS://user:secret@host/x")
+PATHS = {
+    "pipelines.scan": ("--root", "--out", "--state", "--params"),
+    "pipelines.texts": ("--root", "--out", "--state", "--params", "--scan"),
+    "pipelines.shards": ("--root", "--out", "--state", "--params", "--scan", "--texts"),
+    "pipelines.plan": ("--root", "--state", "--params", "--scan"),
+    "pipelines.verify": ("--root", "--params", "--scan", "--texts", ""),
+    "pipelines.lookalike.__main__": ("--out", "--images", "--reports"),
+    "train.fit": ("--shards", "--out", "--params"),
+    "train.evaluate": ("--shards", "--model", "--out", "--params"),
+    "train.report": ("--shards", "--model", "--evaluation", "--out"),
+    "train.flat": ("--out",),
+    "train.translate": ("--texts", "--there", "--back", "--out"),
+}
+FLAGS = [(module, flag) for module, flags in PATHS.items() for flag in flags]
+
+
+@pytest.mark.parametrize(("module", "flag"), FLAGS)
+def test_an_address_makes_no_folder(module, flag, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main = importlib.import_module(module).main
+    first = ["mimic"] if module.rpartition(".")[2] in ("scan", "texts", "shards", "plan") else []
+    for address in ADDRESSES:
+        with pytest.raises(SystemExit) as end:
+            main([*first, *([flag] if flag else []), address])
+        assert end.value.code == 2
+        said = capsys.readouterr().err
+        assert "mount it, or copy it" in said
+        assert "secret" not in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["exceptions", "bank", "translations", "model"])
+def test_an_address_among_the_parameters_is_refused(built, raw, tmp_path, name):
+    file = params(tmp_path, texts={name: "s3://bucket/x.yaml"})
+    arguments = ["--root", str(raw / "mimic"), "--params", str(file), "--out", str(tmp_path / "o")]
+    with pytest.raises(ConfigError, match=rf"texts\.{name}: s3://\.\.\. is an address"):
+        texts.main(["mimic", *arguments, "--scan", str(built / "scan/mimic")])
+
+
+def test_an_address_as_the_root_in_the_parameters_is_refused(tmp_path):
+    file = params(tmp_path, sources={"mimic": {"root": "s3://bucket/mimic"}})
+    with pytest.raises(ConfigError, match="is an address"):
+        scan.main(["mimic", "--params", str(file), "--out", str(tmp_path / "o")])
+
+
+def test_a_folder_with_a_colon_in_its_name_is_no_address(raw, tmp_path):
+    out = build(raw / "nih", "nih", tmp_path / "a:b" / "s3:")
+    assert out.is_dir()
+
+
+NEEDED = ("--scan", "a", "--texts", "b", "--out", "c")
+
+
+def parsed(*words: str):
+    return runners.checked(shards._parser(), ["mimic", *NEEDED, *words])[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--worker", "2"], "did you mean --workers"),
+        (["--dry-runn"], "is --dry-runn: did you mean --dry-run"),
+        (["--dry_run"], "is --dry_run: did you mean --dry-run"),  # Beam has one, for Google's cloud
+        (["--untested_runner"], "did you mean --untested-runner"),
+        (["--runer=FnApiRunner"], "did you mean --runner"),
+        (["--direct_num_worker", "2"], "did you mean --direct_num_workers"),
+        (["-j4"], "is -j4: see --help"),
+        (["nih"], "unknown argument 'nih'"),
+        (["--sdk_location=x", "more"], "unknown argument 'more'"),
+    ],
+)
+def test_a_typo_does_not_vanish_in_beam(words, said):
+    with pytest.raises(ConfigError, match=said):
+        parsed(*words)
+
+
+def test_flags_of_beam_go_on_to_it():
+    assert parsed() == runners.HERE
+    found = parsed("--job_name", "x", "--experiments=a", "--experiments=b")
+    assert found.flags == ("--job_name", "x", "--experiments=a", "--experiments=b",
+                           "--runner=FnApiRunner")  # fmt: skip
+    assert transforms.options(2, found).get_all_options()["experiments"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["DirectRunner", "direct", "FnApiRunner", "fnapi",
+    "apache_beam.runners.portability.fn_api_runner.FnApiRunner"])  # fmt: skip
+def test_the_local_runner_has_several_names(name):
+    assert parsed(f"--runner={name}").local
+    assert parsed("--runner", name).flags == ("--runner=FnApiRunner",)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--runner=FlinkRunner"], "never been run .* a jar from the network"),
+        (["--runner", "spark"], "never been run .* a jar from the network"),
+        (["--runner=PrismRunner"], "a Go binary from the network"),
+        (["--runner=DataflowRunner"], "Google's cloud"),
+        (["--runner=mine.OwnRunner"], r"mine\.OwnRunner has never been run"),
+        (["--runner=PortableRunner", "--job_endpoint=localhost:1"], "LOOPBACK"),
+        (["--direct_running_mode=multi_processing"], "hangs when a worker is killed"),
+    ],
+)
+def test_runners_that_were_not_run_are_refused_or_warned_of(words, said, capsys):
+    with pytest.raises(ConfigError, match=said + ".* --untested-runner"):
+        parsed(*words)
+    assert parsed(*words, "--untested-runner").flags
+    assert "warning: --" in capsys.readouterr().err
+
+
+def test_a_runner_that_drops_data_is_refused_in_any_case():
+    with pytest.raises(ConfigError, match="drops data"):
+        parsed("--runner=DaskRunner", "--untested-runner")
+    with pytest.raises(ConfigError, match="wants --job_endpoint"):
+        parsed("--runner=PortableRunner", "--environment_type=LOOPBACK")
+
+
+def test_the_portable_runner_gives_the_same_bytes(built, raw, tmp_path):
+    beam = ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
+    common = ["nih", "--root", str(raw / "nih"), "--params", str(params(tmp_path))]
+    common += ["--state", str(tmp_path / "state"), *beam]
+    assert scan.main([*common, "--out", str(tmp_path / "scan/nih")]) == 0
+    assert tree_bytes(tmp_path / "scan/nih") == tree_bytes(built / "scan/nih")
+    read = ["--scan", str(tmp_path / "scan/nih")]
+    assert texts.main([*common, *read, "--out", str(tmp_path / "texts/nih")]) == 0
+    assert tree_bytes(tmp_path / "texts/nih") == tree_bytes(built / "texts/nih")
+
+
+def test_a_runner_that_fails_is_no_full_disk(raw, tmp_path):
+    command = [sys.executable, "-m", "pipelines.scan", "nih", "--root", str(raw / "nih")]
+    command += ["--out", str(tmp_path / "o"), "--state", str(tmp_path / "s"), "--untested-runner"]
+    command += ["--runner=FlinkRunner", "--flink_job_server_jar=/nowhere.jar"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "error: --runner FlinkRunner failed" in done.stderr
+
+
+def test_parts_that_a_runner_dropped_are_missed(tmp_path):
+    (tmp_path / "one.json").write_text("{}")
+    with pytest.raises(DataError, match=r"runner\.lost: 1 of 2 parts"):
+        crew.results(tmp_path, ["one", "two"])
+    assert Path(tmp_path).exists()
