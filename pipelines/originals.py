@@ -24,6 +24,7 @@ class Originals:
     root: str
     official: bool = False  # digests are the collection's own, and nobody has read the files yet
     memory: str = ""  # where scan remembers what it read (memory.py); "": hash every file
+    links: bool = False  # links may lead out of the root
 
     def read(self, image: Image) -> bytes:
         """Return the file's bytes.
@@ -31,9 +32,9 @@ class Originals:
         Raises IngestError for a file that cannot be read, or that is not the published one, and
         DataError for one that moved since `scan`: the inventory is then of another tree.
         """
-        path = paths.inside(Path(self.root), image.path)
+        path = paths.inside(paths.Tree(Path(self.root), self.links), image.path)
         try:
-            stat = path.stat()
+            stat = paths.plain(path, "image")
             data = path.read_bytes()
         except FileNotFoundError:
             raise DataError(

@@ -18,7 +18,7 @@ from nlp import annotate, prompts
 from nlp import labels as names
 from nlp.status import FilterPolicy
 from nlp.translations import FIELDS
-from pipelines import counting, fingerprints, storage
+from pipelines import counting, fingerprints, paths, storage
 from pipelines.earlier.members import OldPictures
 from pipelines.earlier.reuse import Made
 from pipelines.faults import IngestError
@@ -38,6 +38,7 @@ class TextsOfPart:
     scan: str
     texts: Texts
     wording: Wording
+    links: bool = False  # links may lead out of the root
 
     def file(self, part: str) -> str:
         """Return the path of the part's texts in the output."""
@@ -131,7 +132,8 @@ class TextsOfPart:
         if study.report is None:
             return None, "report.missing" if self.source.has_reports else ""
         try:
-            report = self.source.report(Path(self.root), study.report)
+            tree = paths.Tree(Path(self.root), self.links)
+            report = self.source.report(tree, study.report)
         except IngestError as error:
             return None, error.code
         if self._rule(study) and isinstance(report, str):  # sections that came apart need no cut

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import (
+    codes,
     commands,
     epochs,
     faults,
@@ -52,12 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     naming.check()
     recorded = _parameters(source, collection, section, naming)
     commands.own_folder(flags.out, HEADER, source.name)
-    glance = Glance.take(root, recorded, flags.out / HEADER, flags.state)
+    tree = paths.Tree(root, collection.links)
+    glance = Glance.take(tree, recorded, flags.out / HEADER, flags.state)
     if glance.unchanged():
         header = storage.read_header(flags.out, HEADER, "scan")
         _show(source, header, "nothing moved")
         return 0
-    header = _scan(source, root, collection, section, naming, recorded, flags, beam_flags)
+    header = _scan(source, tree, collection, section, naming, recorded, flags, beam_flags)
     glance.keep()
     _show(source, header, "written")
     return 0
@@ -91,7 +93,7 @@ def _parameters(
 
 def _scan(
     source: Source,
-    root: Path,
+    tree: paths.Tree,
     collection: params.Collection,
     section: params.Scan,
     naming: ids.Ids,
@@ -100,7 +102,8 @@ def _scan(
     beam_flags: Sequence[str],
 ) -> dict[str, Any]:
     rule = PatientRule(source.name, naming.salt, section.validate, section.test)
-    source.tables(root)  # a root that is not such a collection stops here, with a plain message
+    root = tree.root
+    source.tables(tree)  # a root that is not such a collection stops here, with a plain message
     with publishing.publishing(flags.out, HEADER) as staging:
         names = parts.names(source.name, collection.parts)
         # here, and not above: Beam takes a second to import, which an unmoved tree need not pay
@@ -116,13 +119,14 @@ def _scan(
             out=str(staging),
             memory=known,
             official=collection.digests == "official",
+            links=collection.links,
         )
         with counting(staging, "*.jsonl", len(names), "scan"):
             transforms.run(take, flags.workers, beam_flags)
         memory.at(known).commit()
         transforms.raise_faults(staging)
-        header = _header(staging, names, source, root, recorded)
-        _check(header, collection.missing)
+        header = _header(staging, names, source, tree, recorded)
+        _check(header, collection.missing, tree)
         storage.write_json(staging / HEADER, header)
     return header
 
@@ -136,7 +140,11 @@ def _memory(root: Path, collection: params.Collection, state: Path) -> str:
 
 
 def _header(
-    staging: Path, names: Sequence[str], source: Source, root: Path, recorded: Mapping[str, Any]
+    staging: Path,
+    names: Sequence[str],
+    source: Source,
+    tree: paths.Tree,
+    recorded: Mapping[str, Any],
 ) -> dict[str, Any]:
     counts: dict[str, int] = {}
     if (staging / "counts.jsonl").exists():
@@ -153,7 +161,7 @@ def _header(
         storage.write_lines(staging / "rejects.jsonl", ())
     lost = flow.dropped(storage.read_records(staging / "rejects.jsonl"))
     flow.balance(counts.get("listed", 0), lost, images, "scan")
-    tables = [t for t in source.tables(root) if t.path]
+    tables = [t for t in source.tables(tree) if t.path]
     return {
         **recorded,
         "title": source.title,
@@ -164,11 +172,11 @@ def _header(
         "images": images,
         "studies": studies,
         "notes": {k.removeprefix("note:"): n for k, n in counts.items() if k.startswith("note:")},
-        "tables": {t.name: storage.sha256(root / t.path) for t in tables},
+        "tables": {t.name: storage.sha256(paths.inside(tree, t.path)) for t in tables},
     }
 
 
-def _check(header: Mapping[str, Any], missing: str) -> None:
+def _check(header: Mapping[str, Any], missing: str, tree: paths.Tree) -> None:
     """Hold the policy on missing files; raise DataError where it is `fail` or nothing is left."""
     absent = header["dropped"].get("scan image.missing", 0)
     reports = header["notes"].get("report.missing", 0)
@@ -178,9 +186,10 @@ def _check(header: Mapping[str, Any], missing: str) -> None:
             "the download, or set `missing: skip` for this source"
         )
     if not header["images"]:
+        why = ", ".join(f"{number:,} {code}" for code, number in header["dropped"].items())
         raise DataError(
-            f"no image left of {header['listed']} listed ({header['dropped']}): is this the root "
-            "of the image files?"
+            f"no image of {header['listed']:,} listed can be used ({why or 'none is listed'}); "
+            f"{paths.seen(tree)}"
         )
 
 
@@ -189,6 +198,15 @@ def _show(source: Source, header: Mapping[str, Any], state: str) -> None:
     rows += [(f"note: {code}", number) for code, number in header["notes"].items()]
     title = f"scan {source.name}: {header['studies']:,} studies, {state}"
     commands.show(title, ("", "images"), rows)
+    for line in _advice(source, header):
+        commands.say(line)
+
+
+def _advice(source: Source, header: Mapping[str, Any]) -> list[str]:
+    """Return a line for each code met: what it means and what to do, where there is something."""
+    met = [code.split()[-1] for code in header["dropped"]] + list(header["notes"])
+    lines = dict.fromkeys(codes.advice(code, source.views_from) for code in met)
+    return [line for line in lines if line]
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ GONE = "source.gone"
 class Origin:
     """What one set was made of."""
 
-    root: Path
+    root: paths.Root
     scan: Path
     texts: Path
 
@@ -44,8 +44,9 @@ class Origin:
         """
         header = declared.header
         source = str(header["source"])
-        found = cls(*(_own(folder, source) for folder in (paths.root(root), scan, texts)))
-        listed = storage.read_header(found.scan, "inventory.json", "scan")
+        raw, scan, texts = (_own(folder, source) for folder in (paths.root(root), scan, texts))
+        listed = storage.read_header(scan, "inventory.json", "scan")
+        found = cls(paths.Tree(raw, bool(listed.get("links"))), scan, texts)
         read = storage.read_header(found.texts, "texts.json", "texts")
         commands.same_source(listed, source, found.scan)
         commands.same_source(read, source, found.texts)

@@ -34,6 +34,15 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "TORAX", "PORT")
 RADIOGRAPHY = ("", "CR", "DX", "RG", "RF")  # Modality (0008,0060)
 
+# Where a projection may be named that ViewPosition and the view code leave out.
+PROCEDURES = (
+    "SeriesDescription",
+    "AcquisitionDeviceProcessingDescription",
+    "ProtocolName",
+    "PerformedProcedureStepDescription",
+    "StudyDescription",
+)
+
 INFLATED = 1 << 28  # bytes of a deflated data set; 64 Mpx of 16 bits are half of it
 
 _PYDICOM = (
@@ -50,7 +59,8 @@ class Header:
     """What `scan` takes from a DICOM header where a collection's tables say nothing."""
 
     view_position: str = ""  # (0018,5101)
-    view_code: str = ""  # meaning of (0054,0220)
+    view_code: str = ""  # (0054,0220): its meaning, else its value, and its modifiers' meanings
+    procedures: tuple[str, ...] = ()  # what the procedure is called, the nearest to the image first
     sex: str = ""  # (0010,0040)
     age: int | None = None  # (0010,1010), years
     when: str = ""  # (0008,0020) + (0008,0030)
@@ -116,14 +126,24 @@ def _headless(data: bytes, pixels: bool) -> Dataset:
 
 def header(dataset: Dataset) -> Header:
     """Return the facts of a header that `scan` can use; absent or odd values are empty."""
-    codes = dataset.get("ViewCodeSequence") or []
     return Header(
         view_position=_text(dataset, "ViewPosition"),
-        view_code=_text(codes[0], "CodeMeaning") if len(codes) else "",
+        view_code=_view_code(dataset),
+        procedures=tuple(filter(None, (_text(dataset, name) for name in PROCEDURES))),
         sex=_text(dataset, "PatientSex").upper()[:1].replace("O", ""),
         age=years(_text(dataset, "PatientAge")),
         when=_text(dataset, "StudyDate") + _text(dataset, "StudyTime"),
     )
+
+
+def _view_code(dataset: Dataset) -> str:
+    """Return the words of a view code: what it means, and what its modifiers (oblique, ...) do."""
+    codes = dataset.get("ViewCodeSequence") or []
+    if not len(codes):
+        return ""
+    modifiers = codes[0].get("ViewModifierCodeSequence") or []
+    named = _text(codes[0], "CodeMeaning") or _text(codes[0], "CodeValue")
+    return " ".join(filter(None, (named, *(_text(m, "CodeMeaning") for m in modifiers))))
 
 
 def years(text: str) -> int | None:

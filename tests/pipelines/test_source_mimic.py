@@ -73,19 +73,19 @@ def test_the_whole_of_a_study(tree):
     study = scanned(tree).studies["s59999001"]
     assert (study.key, study.split, study.labels_from) == ("s59999001", "test", "chexpert")
     assert [(i.key, i.view, i.projection) for i in study.images] == [
-        ("10000000", "frontal", "PA"),
-        ("20000000", "lateral", "LL"),  # by the view code: ViewPosition is often empty
+        (A, "frontal", "PA"),
+        (B, "lateral", "LL"),  # by the view code: ViewPosition is often empty
     ]
     assert study.labels == {"Edema": 1, "Pneumonia": -1, "Fracture": 0}  # blank is no label
     assert study.report.path == f"{CXR}/{STUDY}.txt"
     assert len(study.report.sha256) == 64
-    assert "19999001" not in study.patient
+    assert study.patient == "19999001"
 
 
 def test_times_have_lost_their_leading_zeros(tree):
     studies = scanned(tree).studies
     # as text "93012" > "113012"; as times half past nine comes first
-    assert studies["s59999001"].when < studies["59999002"].when
+    assert studies["s59999001"].when < studies["s59999002"].when
 
 
 def test_an_empty_view_is_unknown_not_frontal(tree):
@@ -113,7 +113,7 @@ def test_a_partial_download_is_normal_life(tree):
     (tree / JPG / OTHER / f"{C}.jpg").unlink()
     joined = scanned(tree)
     assert joined.codes() == {"image.missing": 2}
-    assert list(joined.studies) == ["59999001"]
+    assert list(joined.studies) == ["s59999001"]
 
 
 def test_a_file_that_no_table_lists_is_noted_and_left_out(tree):
@@ -164,7 +164,7 @@ def test_reports_may_lie_in_the_zip(tree):
     assert Mimic().report(tree, report) == " FINAL REPORT\n"
 
 
-def test_images_whose_short_keys_collide_get_their_full_ids(tree):
+def test_images_whose_ids_begin_alike_are_told_apart(tree):
     twin = f"{A[:8]}-99999999-00000000-00000000-00000000"
     lay(tree, {f"{JPG}/{STUDY}/{twin}.jpg": b"t"})
     path = tree / JPG / "mimic-cxr-2.0.0-metadata.csv.gz"
@@ -174,14 +174,14 @@ def test_images_whose_short_keys_collide_get_their_full_ids(tree):
     lay(tree, {f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split((A, "59999001", "test"))})
     keys = [image.key for image in scanned(tree).studies["s59999001"].images]
     assert len(set(keys)) == len(keys) == 2
-    assert all(len(key) == 40 for key in keys)
+    assert all(len(key) == 44 for key in keys)
 
 
 def test_a_study_that_the_split_list_does_not_name_is_rejected(tree):
     lay(tree, {f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split((A, "59999001", "train"))})
     joined = scanned(tree)
     assert joined.codes() == {"split.unlisted": 1}
-    assert list(joined.studies) == ["59999001"]
+    assert list(joined.studies) == ["s59999001"]
 
 
 @pytest.mark.parametrize(
@@ -202,12 +202,25 @@ def test_a_study_that_the_split_list_does_not_name_is_rejected(tree):
              + labels("59999001", Edema="0.0").split("\n", 1)[1]},
             "csv.conflict", id="labels-contradict"),
         pytest.param(
-            {f"{CXR}/mimic-cxr-reports.zip": b"PK\x03\x04 cut"}, "report.zip", id="broken-zip"),
+            {f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": metadata(
+                (A, "59999001", "PA", ("", ""), ""), ("nan", "59999001", "PA", ("", ""), ""),
+                (C, "59999002", "", ("", ""), ""))},
+            "csv.id", id="no-dicom-id"),
     ],
 )  # fmt: skip
-def test_contradictions_stop(tree, change, code):
-    lay(tree, change)
-    with pytest.raises(DataError, match=code):
+def test_a_contradiction_loses_its_study_and_no_other(tree, change, code):
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split(
+        (A, "59999001", "test"), (B, "59999001", "test"), (C, "59999002", "train"))})  # fmt: skip
+    if "split" in next(iter(change)):
+        change = {name: text + f"{C},59999002,19999001,train\n" for name, text in change.items()}
+    joined = scanned(lay(tree, change))
+    assert joined.codes().pop(code) in (1, 2)
+    assert list(joined.studies) == ["s59999002"]
+
+
+def test_a_zip_of_reports_that_is_none_stops(tree):
+    lay(tree, {f"{CXR}/mimic-cxr-reports.zip": b"PK\x03\x04 cut"})
+    with pytest.raises(DataError, match=r"report\.zip"):
         join(Mimic(), tree)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from joining import Joined, join, lay
 
-from pipelines.faults import ConfigError, DataError
+from pipelines.faults import ConfigError
 from pipelines.sources import Nih
 
 HEAD = (
@@ -86,13 +86,12 @@ def test_one_list_without_its_twin_stops(tmp_path):
         Nih().tables(tmp_path)
 
 
-def test_an_image_in_two_lists_stops(tmp_path):
+def test_an_image_in_two_lists_is_refused(tmp_path):
     lay(tmp_path, {
         "Data_Entry_2017.csv": entry(ONE), "images/00000003_000.png": b"1",
         "train_val_list.txt": "00000003_000.png\n", "test_list.txt": "00000003_000.png\n",
     })  # fmt: skip
-    with pytest.raises(DataError, match=r"split\.conflict"):
-        join(Nih(), tmp_path)
+    assert scanned(tmp_path).codes() == {"split.conflict": 1}
 
 
 def test_boxes_have_the_label_tables_spelling_and_a_frame(tmp_path):

@@ -92,19 +92,17 @@ def test_reports_without_pictures_and_pictures_without_reports(tmp_path):
                    "NLMCXR_png/CXR5_IM-0001-1.png": b"2"})  # fmt: skip
     joined = scanned(tmp_path)
     assert joined.codes() == {"image.missing": 1}
-    assert joined.notes == {"study.no_image": 1, "image.unlisted": 1}
+    assert joined.notes == {"study.no_image": 1, "image.unlisted": 1, "view.unknown": 1}
 
 
 @pytest.mark.parametrize(
     ("files", "code"),
     [
-        ({"ecgen-radiology/7.xml": TWO[:80]}, "report.xml"),
-        ({"ecgen-radiology/7.xml": "<eCitation/>"}, "report.xml"),
         ({"NLMCXR_reports.tgz": tgz({"e/7.xml": TWO})[:60]}, "report.archive"),
-        ({"indiana_reports.csv": KAGGLE, "indiana_projections.csv": "uid,filename,projection\n"
-          "7,portrait.png,Frontal\n"}, "csv.image"),
+        ({"NLMCXR_reports.tgz": b"<html>please log in</html>"}, "report.archive"),
+        ({"indiana_reports.csv": "<!doctype html>\n"}, "csv.header"),
     ],
-    ids=["cut-xml", "no-uid", "cut-archive", "odd-picture-name"],
+    ids=["cut-archive", "login-page", "login-page-as-table"],
 )  # fmt: skip
 def test_broken_listings_stop(tmp_path, files, code):
     with pytest.raises(DataError, match=code):
