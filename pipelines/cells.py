@@ -58,10 +58,10 @@ def _whole(text: str) -> str:
     power = _POWER.fullmatch(text)
     if power is None:
         return ""
-    first, rest, plus, exponent = power[1], (power[2] or "").rstrip("0"), power[3], int(power[4])
-    if len(rest) > exponent or (plus and len(rest) < exponent):
+    first, rest, plus, exponent = power[1], power[2] or "", power[3], int(power[4])
+    if rest[exponent:].strip("0") or (plus and len(rest) < exponent):
         return ""  # with a plus it is a spreadsheet's, which rounds to what its column shows
-    return first + rest.ljust(exponent, "0")
+    return first + rest[:exponent].ljust(exponent, "0")
 
 
 def number(cell: str) -> float | None:

@@ -65,17 +65,16 @@ def read(
     with _opened(path) as stream:
         lines = _Lines(stream, path.name)
         names = _header(path, lines, required, columns)
-        good = 0
-        bad: list[Line] = []
+        good = bad = 0
+        first = None
         for line in _rows(lines, names, by_position=columns is not None):
             if line.code:
-                bad = [*bad, line] if len(bad) <= MANY else bad
-                if len(bad) > max(MANY, good):
+                bad, first = bad + 1, first or line
+                if bad > max(MANY, good):
                     break
             good += not line.code
             yield line
-        if bad and (not good or len(bad) > max(MANY, good)):
-            first = bad[0]
+        if first and (not good or bad > max(MANY, good)):
             raise DataError(
                 f"{first.code}: {path.name}, line {first.number}: {_REMEDY[first.code]}; "
                 "so are most of its rows"

@@ -90,7 +90,9 @@ class Openi:
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (cxr<uid>, row). No row holds report text, only its digest and where it is."""
         if table.name == "files":
-            yield from files(root, (_IMAGE, _image_file))
+            yield from files(
+                root, (_IMAGE, lambda m: (f"cxr{int(m[1])}", {"image": m[2].lower()}))
+            )
             return
         if not table.path:
             yield from self._folder(root)
@@ -170,7 +172,7 @@ class Openi:
             Image(name, on_disk.paths[name], "", *views.of(named.get(name, "")))
             for name in sorted(listed & set(on_disk.paths))
         )
-        labels = names.from_mesh(tuple(term for term in row["mesh"].split(";")))
+        labels = names.from_mesh(row["mesh"].split(";"))
         return Study(
             source=self.name,
             key=study,
@@ -208,10 +210,6 @@ class Openi:
 
 def _is_archive(path: str) -> bool:
     return path.lower().endswith((".tgz", ".tar.gz"))
-
-
-def _image_file(match: re.Match[str]) -> tuple[str, Row]:
-    return f"cxr{int(match[1])}", {"image": match[2].lower()}
 
 
 def _view_row(name: str, view: str) -> tuple[str, Row]:
