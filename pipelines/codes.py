@@ -74,6 +74,7 @@ TEXTS: Mapping[str, Entry] = {
     "report.utf16": ("a report in UTF-16, read as such", ""),
     "report.xml": ("a report that is not whole XML, or has a DTD", "download it again"),
     "report.zip": ("a zip of reports that is cut, or is a bomb", "download it again"),
+    "text.empty": ("a study whose texts are empty", ""),
     "text.none": ("a study with neither a report nor a label to make a text of", ""),
     "translated": ("a section that translations.FIELDS has in other words", ""),
 }

@@ -183,14 +183,21 @@ class OnDisk:
 
 
 def refused(
-    code: str, listed: Iterable[str], on_disk: OnDisk, notes: Mapping[str, int]
+    code: str,
+    listed: Iterable[str],
+    on_disk: OnDisk,
+    notes: Mapping[str, int],
+    faulty: Iterable[str] = (),
 ) -> Assembled:
-    """Return what stands for a study that cannot be used: its images at hand are lost with it."""
-    listed = set(listed)
-    here = sorted(listed & set(on_disk.paths))
+    """Return what stands for a study that cannot be used: its images at hand are lost with it.
+
+    So are the `faulty` ones, whose rows do not say which image they mean.
+    """
+    listed, faulty = set(listed), set(faulty)
+    here = sorted(listed & (set(on_disk.paths) | faulty))
     lost = tuple(Lost(code, image) for image in here)
     counted = {name: n for name, n in notes.items() if n > 0} | ({} if here else {code: 1})
-    return Assembled(None, len(listed), (*lost, *on_disk.missing(listed)), counted)
+    return Assembled(None, len(listed), (*lost, *on_disk.missing(listed - faulty)), counted)
 
 
 def fault_of(rows: Iterable[Row]) -> None:

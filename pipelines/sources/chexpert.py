@@ -91,7 +91,8 @@ class Chexpert(LabelsOnly):
         try:
             result = self._study(study, rows, listed, on_disk, notes)
         except IngestError as error:
-            return refused(error.code, listed, on_disk, notes)
+            faulty = (image for image, row in listed.items() if row.get("fault"))
+            return refused(error.code, listed, on_disk, notes, faulty)
         missing = on_disk.missing(listed)
         return Assembled(result if result.images else None, len(listed), missing, +notes)
 

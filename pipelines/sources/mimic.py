@@ -125,7 +125,8 @@ class Mimic:
         try:
             return self._joined(study, rows, rule, listed, on_disk, notes)
         except IngestError as error:
-            return refused(error.code, listed, on_disk, notes)
+            faulty = {row["image"] for table in present for row in rows[table] if "fault" in row}
+            return refused(error.code, listed, on_disk, notes, faulty)
 
     def _joined(
         self,

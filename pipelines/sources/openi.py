@@ -90,9 +90,7 @@ class Openi:
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (cxr<uid>, row). No row holds report text, only its digest and where it is."""
         if table.name == "files":
-            yield from files(
-                root, (_IMAGE, lambda m: (f"cxr{int(m[1])}", {"image": m[2].lower()}))
-            )
+            yield from files(root, (_IMAGE, lambda m: (f"cxr{int(m[1])}", {"image": m[2].lower()})))
             return
         if not table.path:
             yield from self._folder(root)

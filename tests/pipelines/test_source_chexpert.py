@@ -143,8 +143,8 @@ def test_rows_that_say_the_same_in_other_words_are_one_statement(tmp_path, value
 @pytest.mark.parametrize(
     ("path", "codes", "kept"),
     [
-        (f"train/{P1}/", {"csv.path": 1, "image.missing": 1}, ["patient64541-study1"]),
-        (f"train/{P1}", {"csv.path": 1, "image.missing": 1}, ["patient64541-study1"]),
+        (f"train/{P1}/", {"csv.path": 2}, ["patient64541-study1"]),
+        (f"train/{P1}", {"csv.path": 2}, ["patient64541-study1"]),
         ("train/somebody.jpg", {"csv.path": 1}, ["patient00001-study1", "patient64541-study1"]),
         ("nan", {"csv.path": 1}, ["patient00001-study1", "patient64541-study1"]),
     ],
