@@ -17,6 +17,7 @@ from nlp import labels as label_rules
 from nlp import models, sections, sentences, statements
 from nlp.assertions import Mention
 from nlp.cutrules import CutRule, cut
+from nlp.nontext import is_text
 from nlp.normality import is_normal
 from nlp.status import Filtered, FilterPolicy, Status, classify, filter_report
 
@@ -127,6 +128,8 @@ def _sections_of(
         found = () if code else cut(report, rule)
         return sections.merge(found, several, report), code
     named = {name: text for name, text in report.items() if text and text.strip()}
+    if not all(map(is_text, named.values())):
+        return {}, "report.not_text"
     for name in READ:
         if name in named and _NESTED.search(named[name]):
             named = _unnested(named, name, several)

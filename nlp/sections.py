@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from nlp import lexicon
+from nlp.nontext import is_text
 
 TEXT_SECTIONS = ("findings", "impression", "body", "wet_read", "addendum")
 _RULE = re.compile(r"^[ \t]*[_=*-]{6,}[ \t]*$", re.MULTILINE)
@@ -64,6 +65,8 @@ def reason(text: str) -> str:
         return "report.empty"
     if text.lstrip().startswith(_LFS):
         return "report.lfs_pointer"
+    if not is_text(text):
+        return "report.not_text"
     if not _says_something(text):
         return "report.no_text"
     if not any(s.name in TEXT_SECTIONS and _says_something(s.text) for s in split(text)):

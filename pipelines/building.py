@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines import fingerprints, ids, parts, pixels, samples, storage
+from pipelines import fingerprints, ids, parts, paths, pixels, samples, storage
 from pipelines.earlier.members import OldPictures
 from pipelines.earlier.receipts import Receipt, Sample
 from pipelines.earlier.reuse import Made
@@ -184,14 +184,15 @@ def _result(path: Path, fingerprint: str, tally: Tally, sha256: str, size: int) 
 
 
 def sample_of(
-    root: Path, study: Study, image: Image, texts: Mapping[str, Any], shards: Shards
+    root: paths.Root, study: Study, image: Image, texts: Mapping[str, Any], shards: Shards
 ) -> tuple[str, list[tuple[str, bytes]]]:
     """Return (key, [(member name, bytes)]) of one sample, made from its sources.
 
     Raises IngestError with the code of what cannot be used, DataError for a changed file.
     """
     key = samples.key_of(study, image)
-    encoded = picture_of(Originals(str(root)), image, shards)
+    where = paths.tree(root)
+    encoded = picture_of(Originals(str(where.root), links=where.links), image, shards)
     return key, members_of(study, image, texts, encoded, shards)
 
 

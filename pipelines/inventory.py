@@ -6,9 +6,13 @@ Pure functions under the Beam graph of transforms.Inventory.
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import io
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,11 @@ from pipelines import ids, paths, views
 from pipelines.decoding import dicoms
 from pipelines.earlier.memory import Memory
 from pipelines.faults import DataError, IngestError
+from pipelines.paths import Root
 from pipelines.records import Image, Reject, ReportRef, Study, reject
 from pipelines.sources.base import Source
 
-DICOM = (".dcm", ".dicom")
+DICOM = (".dcm", ".dicom", ".dcm.gz", ".dicom.gz")
 HEAD = 1 << 18  # bytes; more than any header of a plain radiograph
 
 
@@ -27,22 +32,30 @@ HEAD = 1 << 18  # bytes; more than any header of a plain radiograph
 class Reader:
     """How files are read: below which root, what of them is known already, and from whom."""
 
-    root: Path
+    root: Root
     memory: Memory
     official: bool = False  # the collection's own digests are believed
 
 
-def read_files(
-    study: Study, source: Source, reader: Reader
-) -> tuple[Study | None, tuple[Reject, ...]]:
+@dataclass(frozen=True)
+class Read:
+    """A study whose files were read; None where none of its images can be."""
+
+    study: Study | None
+    rejects: tuple[Reject, ...]
+    notes: Mapping[str, int] = field(default_factory=dict)  # code -> how often
+
+
+def read_files(study: Study, source: Source, reader: Reader) -> Read:
     """Read every file of a study once: digests, and what only a DICOM header tells.
 
     A file that has not moved since an earlier scan is not opened.
 
-    Returns None for the study when none of its images can be read. A report that cannot be read
-    keeps its place without a digest; `texts` gives it its code.
+    A report that cannot be read is noted and keeps its place without a digest; `texts` gives it
+    its code.
     """
     images, headers, rejects = [], [], []
+    notes: Counter[str] = Counter()
     for image in study.images:
         try:
             read, header = _read_image(image, reader)
@@ -52,15 +65,16 @@ def read_files(
         images.append(read)
         headers.append(header)
     if not images:
-        return None, tuple(rejects)
-    study = dataclasses.replace(study, images=tuple(images))
-    return _with_report(_with_headers(study, headers), source, reader), tuple(rejects)
+        return Read(None, tuple(rejects))
+    notes["view.unknown"] += sum(image.view == "unknown" for image in images)
+    study = _with_headers(dataclasses.replace(study, images=tuple(images)), headers)
+    return Read(_with_report(study, source, reader, notes), tuple(rejects), +notes)
 
 
 def _read_image(image: Image, reader: Reader) -> tuple[Image, dicoms.Header]:
     path = paths.inside(reader.root, image.path)
     try:
-        stat = path.stat()
+        stat = paths.plain(path, "image")
         known = reader.memory.get(image.path, stat)
         if known is None or not (known["read"] or reader.official):
             known = _facts(path, image, reader)
@@ -69,12 +83,13 @@ def _read_image(image: Image, reader: Reader) -> tuple[Image, dicoms.Header]:
         raise IngestError("image.missing") from None
     except OSError:
         raise IngestError("image.unreadable") from None
-    header = dicoms.Header(**known["header"])
+    header = _header(known["header"])
     # what the list says holds also for a file whose digest was read before
     digest = (reader.official and reader.memory.official(image.path)) or known["sha256"]
     view, projection = image.view, image.projection
     if view == "unknown":
-        view, projection = views.first(header.view_position, header.view_code)
+        stated = (header.view_position, header.view_code)
+        view, projection = views.decide(stated, header.procedures)
     return dataclasses.replace(
         image, sha256=digest, size=stat.st_size, view=view, projection=projection
     ), header
@@ -82,7 +97,7 @@ def _read_image(image: Image, reader: Reader) -> tuple[Image, dicoms.Header]:
 
 def _facts(path: Path, image: Image, reader: Reader) -> dict[str, Any]:
     """Return digest and header facts; with an official digest no more than the header is read."""
-    is_dicom = path.suffix.lower() in DICOM
+    is_dicom = path.name.lower().endswith(DICOM)
     digest = reader.memory.official(image.path) if reader.official else ""
     header = dicoms.Header()
     if digest:
@@ -94,13 +109,28 @@ def _facts(path: Path, image: Image, reader: Reader) -> dict[str, Any]:
     return {"sha256": digest, "header": dataclasses.asdict(header), "read": True}
 
 
+def _header(values: Mapping[str, Any]) -> dicoms.Header:
+    return dicoms.Header(**{**values, "procedures": tuple(values.get("procedures", ()))})
+
+
 def _peek_at(path: Path) -> dicoms.Header:
     with path.open("rb") as stream:
         header = _peek(stream.read(HEAD))
     return header if header != dicoms.Header() else _peek(path.read_bytes())
 
 
+def _unpacked(data: bytes) -> bytes:
+    """Return the head of what a .dcm.gz holds; more of it is not needed, and may be a bomb."""
+    try:
+        with gzip.open(io.BytesIO(data)) as stream:
+            return stream.read(HEAD)
+    except (EOFError, OSError, zlib.error):
+        return b""
+
+
 def _peek(data: bytes) -> dicoms.Header:
+    if data[:2] == b"\x1f\x8b":
+        data = _unpacked(data)
     try:
         return dicoms.header(dicoms.parse(data, pixels=False))
     except Exception:  # also of an element that is read only now
@@ -119,7 +149,7 @@ def _with_headers(study: Study, headers: list[dicoms.Header]) -> Study:
     )
 
 
-def _with_report(study: Study, source: Source, reader: Reader) -> Study:
+def _with_report(study: Study, source: Source, reader: Reader, notes: Counter[str]) -> Study:
     """Return the study with its report's digest; "" where the report cannot be read.
 
     It is the digest that `source.report` gives, also where the listing has one: a digest in the
@@ -128,23 +158,29 @@ def _with_report(study: Study, source: Source, reader: Reader) -> Study:
     if study.report is None:
         return study
     try:
-        digest = _report_sha256(study.report, source, reader)
-    except IngestError:
-        digest = ""
-    return dataclasses.replace(study, report=dataclasses.replace(study.report, sha256=digest))
+        facts = _report_facts(study.report, source, reader)
+    except IngestError as error:
+        notes[error.code] += 1
+        facts = {"sha256": "", "note": ""}
+    if facts.get("note"):
+        notes[facts["note"]] += 1
+    report = dataclasses.replace(study.report, sha256=facts["sha256"])
+    return dataclasses.replace(study, report=report)
 
 
-def _report_sha256(report: ReportRef, source: Source, reader: Reader) -> str:
+def _report_facts(report: ReportRef, source: Source, reader: Reader) -> Mapping[str, str]:
+    """Return a report's digest and the note of how it is written. Raises IngestError report.*."""
     name = f"{report.path}\0{report.member}" if report.member else report.path
     try:
         stat = paths.inside(reader.root, report.path).stat()
     except OSError:
-        return source.report(reader.root, report)[1]  # which says what is wrong with it
-    known = reader.memory.get(name, stat)
+        raise IngestError("report.unreadable") from None
+    known: Mapping[str, str] | None = reader.memory.get(name, stat)
     if known is None:
-        known = {"sha256": source.report(reader.root, report)[1]}
+        read = source.report(reader.root, report)
+        known = {"sha256": read.sha256, "note": read.note}
         reader.memory.keep(name, stat, known)
-    return str(known["sha256"])
+    return known
 
 
 def place_patient(studies: Iterable[Study]) -> Iterator[Study]:
@@ -154,7 +190,11 @@ def place_patient(studies: Iterable[Study]) -> Iterator[Study]:
     """
     studies = sorted(studies, key=lambda study: (study.when, study.key))
     if len({study.split for study in studies}) > 1:
-        raise DataError("split.two: a patient stands in two splits; mend the official list")
+        raise DataError(
+            "split.two: a patient stands in two splits of the official list, so that a model would "
+            "be tested on whom it was trained on; mend the list, or take it away to have patients "
+            "split by scan.validate and scan.test"
+        )
     known = all(study.when for study in studies)
     for place, study in enumerate(studies):
         yield dataclasses.replace(study, order=place if known else None, when="")

@@ -6,6 +6,7 @@ against its digest when it reads it, and rejects what is not the file that was p
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +17,14 @@ from pipelines.faults import ConfigError, DataError
 
 NAME = "SHA256SUMS.txt"
 DEPTH = 3  # folders below the root: mimic-cxr-jpg/2.1.0/SHA256SUMS.txt
+LONGEST = 1 << 16  # characters of a line
 LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 def learn(root: Path, memory: Memory) -> None:
     """Take the lists below a root into the memory.
 
-    Raises ConfigError where there is none, DataError for a line that is not of such a list.
+    Raises ConfigError where there is none, DataError for a file that is no such list.
     """
     lists = sorted(path for level in range(DEPTH) for path in root.glob("*/" * level + NAME))
     if not lists:
@@ -32,12 +34,28 @@ def learn(root: Path, memory: Memory) -> None:
 
 
 def rows(path: Path, root: Path) -> Iterator[tuple[str, str]]:
-    """Yield (path below the root, sha256) of one list, as `sha256sum` writes it."""
+    """Yield (path below the root, sha256) of one list, as `sha256sum` writes it.
+
+    A line that is none of a list is passed over: the file that it meant is then hashed. Raises
+    DataError where most of the lines are none.
+    """
     folder = path.parent.relative_to(root).as_posix()
+    good = bad = first = 0
     with path.open(encoding="utf-8", errors="surrogateescape") as lines:
-        for number, line in enumerate(lines, 1):
+        for number in itertools.count(1):
+            line = lines.readline(LONGEST)
+            if not line:
+                break
             found = LINE.fullmatch(line.rstrip("\r\n"))
             if found is None:
-                raise DataError(f"digests.line: {NAME} line {number} is no line of sha256sum")
+                bad += bool(line.strip())
+                first = first or number
+                continue
+            good += 1
             name = found[2].removeprefix("./")
             yield name if folder == "." else f"{folder}/{name}", found[1]
+    if bad > good:
+        raise DataError(
+            f"digests.line: {NAME} line {first}, and most others, is no line of sha256sum; "
+            "download the list again, or set digests: read"
+        )

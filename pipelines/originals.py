@@ -24,6 +24,7 @@ class Originals:
     root: str
     official: bool = False  # digests are the collection's own, and nobody has read the files yet
     memory: str = ""  # where scan remembers what it read (memory.py); "": hash every file
+    links: bool = False  # links may lead out of the root
 
     def read(self, image: Image) -> bytes:
         """Return the file's bytes.
@@ -33,9 +34,9 @@ class Originals:
         """
         # not of the path, whose ids could be found by trying; data/scan tells which image it is
         name = f"sha256 {image.sha256[:16]}..."
-        path = paths.inside(Path(self.root), image.path)
+        path = paths.inside(paths.Tree(Path(self.root), self.links), image.path)
         try:
-            stat = path.stat()
+            stat = paths.plain(path, "image")
             data = path.read_bytes()
         except FileNotFoundError:
             raise DataError(

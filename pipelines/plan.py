@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = params.load(flags.params)
     inventory = storage.read_header(flags.scan, "inventory.json", "scan")
     commands.same_source(inventory, flags.source, flags.scan)
-    root = paths.root(flags.root or settings.collection(flags.source).root)
+    folder = paths.root(flags.root or settings.collection(flags.source).root)
+    root = paths.Tree(folder, bool(inventory.get("links")))
     section = settings.section("shards", params.Shards)
     names = parts.names(flags.source, inventory["parts"])
     counts = Counter(dict.fromkeys(SPLITS, 0))
@@ -64,10 +65,11 @@ def picked(images: Iterator[tuple[str, str, Image]], number: int) -> list[Image]
     return [image for _, _, image in heapq.nsmallest(number, ranked, key=lambda row: row[:2])]
 
 
-def mean_bytes(root: Path, images: Sequence[Image], shards: Shards) -> float:
+def mean_bytes(root: paths.Root, images: Sequence[Image], shards: Shards) -> float:
     """Return a sample's mean size in bytes. Raises ConfigError where no picture can be read."""
     # official: a picture that is not the published one is passed over, not an end
-    originals, sizes = Originals(str(root), official=True), []
+    where = paths.tree(root)
+    originals, sizes = Originals(str(where.root), official=True, links=where.links), []
     for image in images:
         try:
             sizes.append(len(picture_of(originals, image, shards).data))

@@ -39,6 +39,7 @@ class TextsOfPart:
     scan: str
     texts: Texts
     wording: Wording
+    links: bool = False  # links may lead out of the root
 
     def file(self, part: str) -> str:
         """Return the path of the part's texts in the output."""
@@ -162,21 +163,22 @@ class TextsOfPart:
         one that changed or went since: the inventory is then of another tree.
         """
         name = key_hash(f"{study.source}-{study.key}")
+        tree = paths.Tree(Path(self.root), self.links)
         try:
-            report, digest = self.source.report(Path(self.root), ref)
+            read = self.source.report(tree, ref)
         except IngestError:
             if not ref.sha256:
                 raise
-            code = "changed" if _there(Path(self.root), ref) else "gone"
+            code = "changed" if _there(tree, ref) else "gone"
             raise DataError(
                 f"source.{code}: a report that scan read can no longer be read; run scan again "
                 f"({name})"
             ) from None
-        if digest != ref.sha256:
+        if read.sha256 != ref.sha256:
             raise DataError(
                 f"source.changed: a report is not the one in the inventory; run scan again ({name})"
             )
-        return report
+        return read.report
 
     def _policy(self) -> FilterPolicy:
         chosen = dataclasses.asdict(self.texts.filter)
@@ -215,7 +217,7 @@ class TextsOfPart:
         return found, "report" if found else ""
 
 
-def _there(root: Path, ref: ReportRef) -> bool:
+def _there(root: paths.Root, ref: ReportRef) -> bool:
     try:
         return paths.inside(root, ref.path).exists()
     except IngestError:  # a link that leads out by now

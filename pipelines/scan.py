@@ -17,6 +17,7 @@ from typing import Any
 from pipelines import (
     agreement,
     ceilings,
+    codes,
     commands,
     faults,
     flow,
@@ -56,15 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recorded = agreement.of_scan(source, collection, section, naming.salt)
     commands.own_folder(flags.out, HEADER, source.name)
     care = Care(source.name, source.licence, source.credentialed, naming.salted)
+    tree = paths.Tree(root, collection.links)
     COUNTS.clear()
     with (
         privacy.taking(care, flags.out, flags.state, first=True),
         following(f"scan {source.name}", COUNTS.of_scan),
     ):
-        glance = Glance.take(root, recorded, flags.out / HEADER, flags.state)
+        glance = Glance.take(tree, recorded, flags.out / HEADER, flags.state)
         moved = not glance.unchanged()
         if moved:
-            header = _scan(source, root, collection, section, naming, recorded, flags, beam)
+            header = _scan(source, tree, collection, section, naming, recorded, flags, beam)
             glance.keep()
         else:
             header = storage.read_header(flags.out, HEADER, "scan")
@@ -84,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _scan(
     source: Source,
-    root: Path,
+    tree: paths.Tree,
     collection: params.Collection,
     section: params.Scan,
     naming: ids.Ids,
@@ -93,7 +95,8 @@ def _scan(
     beam: runners.BeamFlags,
 ) -> dict[str, Any]:
     rule = PatientRule(source.name, naming.salt, section.validate, section.test)
-    source.tables(root)  # a root that is not such a collection stops here, with a plain message
+    root = tree.root
+    source.tables(tree)  # a root that is not such a collection stops here, with a plain message
     with publishing.publishing(flags.out, HEADER) as staging:
         names = parts.names(source.name, collection.parts)
         # here, and not above: Beam takes a second to import, which an unmoved tree need not pay
@@ -109,6 +112,7 @@ def _scan(
             out=str(staging),
             memory=known,
             official=collection.digests == "official",
+            links=collection.links,
         )
         before = ceilings.number(storage.glimpse(flags.out / HEADER), "images")
         try:
@@ -116,8 +120,8 @@ def _scan(
         finally:  # also what a run has read that is stopped, or fails
             memory.at(known).commit()
         transforms.raise_faults(staging)
-        header = _header(staging, names, source, root, recorded)
-        _check(header, collection.missing)
+        header = _header(staging, names, source, tree, recorded)
+        _check(header, collection.missing, tree)
         ceilings.shrunk(before, header["images"], "images", allowed=flags.shrink)
         if naming.salted:
             ids.write_map(staging, names)
@@ -134,7 +138,11 @@ def _memory(root: Path, collection: params.Collection, state: Path) -> str:
 
 
 def _header(
-    staging: Path, names: Sequence[str], source: Source, root: Path, recorded: Mapping[str, Any]
+    staging: Path,
+    names: Sequence[str],
+    source: Source,
+    tree: paths.Tree,
+    recorded: Mapping[str, Any],
 ) -> dict[str, Any]:
     counts: dict[str, int] = {}
     if (staging / "counts.jsonl").exists():
@@ -151,7 +159,7 @@ def _header(
         storage.write_lines(staging / "rejects.jsonl", ())
     lost = flow.dropped(storage.read_records(staging / "rejects.jsonl"))
     flow.balance(counts.get("listed", 0), lost, images, "scan")
-    tables = [t for t in source.tables(root) if t.path]
+    tables = [t for t in source.tables(tree) if t.path]
     return {
         **recorded,
         "title": source.title,
@@ -162,11 +170,11 @@ def _header(
         "images": images,
         "studies": studies,
         "notes": {k.removeprefix("note:"): n for k, n in counts.items() if k.startswith("note:")},
-        "tables": {t.name: storage.sha256(root / t.path) for t in tables},
+        "tables": {t.name: storage.sha256(paths.inside(tree, t.path)) for t in tables},
     }
 
 
-def _check(header: Mapping[str, Any], missing: str) -> None:
+def _check(header: Mapping[str, Any], missing: str, tree: paths.Tree) -> None:
     """Hold the policy on missing files; raise DataError where it is `fail` or too much is lost."""
     absent = header["dropped"].get("scan image.missing", 0)
     reports = header["notes"].get("report.missing", 0)
@@ -174,6 +182,12 @@ def _check(header: Mapping[str, Any], missing: str) -> None:
         raise DataError(
             f"missing: {absent} images and {reports} reports are listed and not on disk; finish "
             "the download, or set `missing: skip` for this source"
+        )
+    if not header["images"]:
+        why = ", ".join(f"{number:,} {code}" for code, number in header["dropped"].items())
+        raise DataError(
+            f"no image of {header['listed']:,} listed can be used ({why or 'none is listed'}); "
+            f"{paths.seen(tree)}"
         )
     ceilings.hold("scan", header, header["listed"], header["dropped"], header["images"])
 
@@ -183,6 +197,15 @@ def _show(source: Source, header: Mapping[str, Any], state: str) -> None:
     rows += [(f"note: {code}", number) for code, number in header["notes"].items()]
     title = f"scan {source.name}: {header['studies']:,} studies, {state}"
     commands.show(title, ("", "images"), rows)
+    for line in _advice(source, header):
+        commands.say(line)
+
+
+def _advice(source: Source, header: Mapping[str, Any]) -> list[str]:
+    """Return a line for each code met: what it means and what to do, where there is something."""
+    met = [code.split()[-1] for code in header["dropped"]] + list(header["notes"])
+    lines = dict.fromkeys(codes.advice(code, source.views_from) for code in met)
+    return [line for line in lines if line]
 
 
 if __name__ == "__main__":

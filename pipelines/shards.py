@@ -129,7 +129,10 @@ def _job(flags: argparse.Namespace, beam: BeamFlags) -> Job:
     root = paths.root(flags.root or settings.collection(flags.source).root)
     work = ShardOfPart(
         originals=Originals(
-            str(root), inventory.get("digests") == "official", memory.of_tree(root, flags.state)
+            str(root),
+            inventory.get("digests") == "official",
+            memory.of_tree(root, flags.state),
+            links=bool(inventory.get("links")),
         ),
         scan=str(flags.scan),
         texts=str(flags.texts),

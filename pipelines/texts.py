@@ -64,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # here, and not above: Beam takes a second to import, which workers need not pay
         from pipelines import transforms
 
-        work = TextsOfPart(source, str(root), str(flags.scan), section, words)
+        work = TextsOfPart(
+            source, str(root), str(flags.scan), section, words, links=bool(inventory.get("links"))
+        )
         running = transforms.Running("texts", flags.workers, flags.state, beam)
         places = Places(staging, flags.out)
         reusing = Reusing.of_stage(work, "texts", flags.source, flags.state, places)

@@ -30,8 +30,10 @@ from pipelines.earlier import memory
 from pipelines.faults import ConfigError, DataError, Stop
 from pipelines.ids import Ids
 from pipelines.inventory import Reader, place_patient, read_files
+from pipelines.paths import Tree
 from pipelines.records import Study, dumps
 from pipelines.runners import BeamFlags
+from pipelines.sources import base
 from pipelines.sources.base import Source, Table
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
@@ -161,17 +163,23 @@ class Inventory(beam.PTransform):
     out: str
     memory: str  # the file of memory.py
     official: bool = False
+    links: bool = False  # links may lead out of the root
+
+    @property
+    def tree(self) -> Tree:
+        """The raw tree, and whether links may lead out of it."""
+        return Tree(Path(self.root), self.links)
 
     def expand(self, pipeline: beam.Pipeline) -> None:
         """Write parts, rejects.jsonl, counts.jsonl and, when something is wrong, faults.jsonl."""
-        tables = self.source.tables(Path(self.root))
+        tables = self.source.tables(self.tree)
         read = {table.name: self._read(pipeline, table) for table in tables}
         joined = {name: rows.main for name, rows in read.items()} | beam.CoGroupByKey()
         assembled = joined | "Assemble" >> _guarded(self._assemble, "rejects", "counts")
         digested = (
             assembled.main
             | "Spread" >> beam.Reshuffle()
-            | "ReadFiles" >> _guarded(self._read_files, "rejects")
+            | "ReadFiles" >> _guarded(self._read_files, "rejects", "counts")
         )
         placed = (
             digested.main
@@ -189,7 +197,8 @@ class Inventory(beam.PTransform):
         rejects = [assembled.rejects, digested.rejects]
         rejects | "AllRejects" >> beam.Flatten() | "Rejects" >> Write(f"{self.out}/rejects.jsonl")
         (
-            assembled.counts
+            [assembled.counts, digested.counts]
+            | "AllCounts" >> beam.Flatten()
             | "Add" >> beam.CombinePerKey(sum)
             | "Counts" >> Write(f"{self.out}/counts.jsonl")
         )
@@ -199,31 +208,31 @@ class Inventory(beam.PTransform):
         return created | f"Read({table.name})" >> _guarded(self._rows)
 
     def _rows(self, table: Table) -> Iterator[tuple[str, Row]]:
-        for row in self.source.rows(Path(self.root), table):
+        for row in self.source.rows(self.tree, table):
             COUNTS.add("rows")
             yield row
 
     def _assemble(self, joined: tuple[str, Mapping[str, Sequence[Row]]]) -> Iterator[Any]:
         study, rows = joined
-        result = self.source.assemble(study, rows, self.rule)
+        result = base.assembled(self.source, study, rows, self.rule)
         COUNTS.add("studies")
         if result.study is not None:
             COUNTS.add("images", len(result.study.images))
             yield self.ids.study(result.study)
         for lost in result.lost:
             yield beam.pvalue.TaggedOutput("rejects", self.ids.reject(study, lost))
-        counted = {"listed": result.listed} | {f"note:{c}": n for c, n in result.notes.items()}
-        for code, number in counted.items():
-            yield beam.pvalue.TaggedOutput("counts", (code, number))
+        yield beam.pvalue.TaggedOutput("counts", ("listed", result.listed))
+        yield from _noted(result.notes)
 
     def _read_files(self, study: Study) -> Iterator[Any]:
-        files = Reader(Path(self.root), memory.at(self.memory), self.official)
-        read, rejects = read_files(study, self.source, files)
+        files = Reader(self.tree, memory.at(self.memory), self.official)
+        read = read_files(study, self.source, files)
         COUNTS.add("files", len(study.images))
-        if read is not None:
-            yield read
-        for lost in rejects:
+        if read.study is not None:
+            yield read.study
+        for lost in read.rejects:
             yield beam.pvalue.TaggedOutput("rejects", lost)
+        yield from _noted(read.notes)
 
     def _part(self, study: Study) -> str:
         return parts.of(self.source.name, study.split, study.key, self.counts)
@@ -233,6 +242,11 @@ class Inventory(beam.PTransform):
         path = Path(self.out) / f"{name}.jsonl"
         storage.write_records(path, sorted(studies, key=lambda study: study.key))
         yield name
+
+
+def _noted(notes: Mapping[str, int]) -> Iterator[Any]:
+    for code, number in notes.items():
+        yield beam.pvalue.TaggedOutput("counts", (f"note:{code}", number))
 
 
 def _guarded(function: Callable[..., Iterator[Any]], *tags: str) -> beam.ParDo:

@@ -36,7 +36,7 @@ GONE, CHANGED = "source.gone", "source.changed"
 class Origin:
     """What one set was made of."""
 
-    root: Path
+    root: paths.Root
     scan: Path
     texts: Path
     source: Source
@@ -56,7 +56,7 @@ class Origin:
         """
         header, section = declared.header, section or Texts()
         source = str(header["source"])
-        root, scan, texts = (_own(folder, source) for folder in (paths.root(root), scan, texts))
+        raw, scan, texts = (_own(folder, source) for folder in (paths.root(root), scan, texts))
         listed = storage.read_header(scan, "inventory.json", "scan")
         read = storage.read_header(texts, "texts.json", "texts")
         commands.same_source(listed, source, scan)
@@ -75,7 +75,8 @@ class Origin:
                 "install those that the manifest names, or build the set again"
             )
         kind = reader(source, listed["reader"])
-        return cls(root, scan, texts, kind, section, listed["tables"])
+        tree = paths.Tree(raw, bool(listed.get("links")))
+        return cls(tree, scan, texts, kind, section, listed["tables"])
 
 
 def _same_texts(read: Mapping[str, Any], section: Texts, folder: Path) -> None:
@@ -202,8 +203,9 @@ def tables(origin: Origin) -> list[str]:
     """Return the names of the raw tables that are not, or no longer, those that scan read."""
     there = {table.name: table.path for table in origin.source.tables(origin.root) if table.path}
     odd = {name for name in there if name not in origin.tables}
+    top = paths.tree(origin.root).root
     for name, digest in origin.tables.items():
-        if name not in there or storage.sha256(origin.root / there[name]) != digest:
+        if name not in there or storage.sha256(top / there[name]) != digest:
             odd.add(name)
     return sorted(odd)
 
@@ -256,10 +258,11 @@ def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
             return CHANGED
         part = TextsOfPart(
             origin.source,
-            str(origin.root),
+            str(paths.tree(origin.root).root),
             str(origin.scan),
             origin.section,
             _words(origin.section),
+            links=paths.tree(origin.root).links,
         )
         if _row(part, study) != dict(texts):
             return "texts.differ"

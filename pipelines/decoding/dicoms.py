@@ -53,6 +53,15 @@ _OTHER_CLASSES = tuple(
                    "88.", "104.", "128", "130", "481.")
 )  # fmt: skip
 
+# Where a projection may be named that ViewPosition and the view code leave out.
+PROCEDURES = (
+    "SeriesDescription",
+    "AcquisitionDeviceProcessingDescription",
+    "ProtocolName",
+    "PerformedProcedureStepDescription",
+    "StudyDescription",
+)
+
 INFLATED = 1 << 28  # bytes of a deflated data set; 64 Mpx of 16 bits are half of it
 
 _PYDICOM = (
@@ -69,7 +78,8 @@ class Header:
     """What `scan` takes from a DICOM header where a collection's tables say nothing."""
 
     view_position: str = ""  # (0018,5101)
-    view_code: str = ""  # meaning of (0054,0220)
+    view_code: str = ""  # (0054,0220): its meaning, else its value, and its modifiers' meanings
+    procedures: tuple[str, ...] = ()  # what the procedure is called, the nearest to the image first
     sex: str = ""  # (0010,0040)
     age: int | None = None  # (0010,1010), years
     when: str = ""  # (0008,0020) + (0008,0030)
@@ -147,15 +157,26 @@ def _headless(data: bytes, pixels: bool) -> Dataset:
 
 def header(dataset: Dataset) -> Header:
     """Return the facts of a header that `scan` can use; absent or odd values are empty."""
-    codes = attributes.items(dataset, "ViewCodeSequence")
     text = attributes.text
     return Header(
         view_position=text(dataset, "ViewPosition"),
-        view_code=text(codes[0], "CodeMeaning") if codes else "",
+        view_code=_view_code(dataset),
+        procedures=tuple(filter(None, (text(dataset, name) for name in PROCEDURES))),
         sex=text(dataset, "PatientSex").upper()[:1].replace("O", ""),
         age=years(text(dataset, "PatientAge")),
         when=text(dataset, "StudyDate") + text(dataset, "StudyTime"),
     )
+
+
+def _view_code(dataset: Dataset) -> str:
+    """Return the words of a view code: what it means, and what its modifiers (oblique, ...) do."""
+    items, text = attributes.items, attributes.text
+    codes = items(dataset, "ViewCodeSequence")
+    if not codes:
+        return ""
+    modifiers = items(codes[0], "ViewModifierCodeSequence")
+    named = text(codes[0], "CodeMeaning") or text(codes[0], "CodeValue")
+    return " ".join(filter(None, (named, *(text(m, "CodeMeaning") for m in modifiers))))
 
 
 def years(text: str) -> int | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines import fingerprints, paths, storage
 from pipelines.earlier import sealed
+from pipelines.paths import Root
 from pipelines.workers.progress import COUNTS
 
 
@@ -25,15 +26,15 @@ class Glance:
     receipt: Path
 
     @classmethod
-    def take(cls, root: Path, recorded: Mapping[str, Any], header: Path, state: Path) -> Glance:
+    def take(cls, root: Root, recorded: Mapping[str, Any], header: Path, state: Path) -> Glance:
         """Walk the tree and digest names, sizes and times together with the parameters."""
         digest = hashlib.sha256(fingerprints.of(dict(recorded)).encode())
         for relative in paths.walk(root):
             COUNTS.add("seen")
-            stat = (root / relative).stat()
+            stat = paths.state(root, relative)
             line = f"{relative}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
-        place = fingerprints.of([str(root), str(header.resolve())])[:16]
+        place = fingerprints.of([str(paths.tree(root).root), str(header.resolve())])[:16]
         return cls(digest.hexdigest(), header, state / "scan" / f"{place}.json")
 
     def unchanged(self) -> bool:

@@ -9,26 +9,42 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
 from nlp.labels import CHEXPERT14
 from nlp.settings import STRICT
-from pipelines import paths, tables, views
+from pipelines import cells, paths, tables, views
 from pipelines.decoding import dicoms
-from pipelines.faults import ConfigError, DataError
-from pipelines.records import Image, Lost, Study
-from pipelines.sources.base import Assembled, LabelsOnly, Rows, Table, label_columns, sex_of
+from pipelines.faults import ConfigError, DataError, IngestError
+from pipelines.paths import Root
+from pipelines.records import Image, Study
+from pipelines.sources.base import (
+    Assembled,
+    LabelsOnly,
+    OnDisk,
+    Rows,
+    Table,
+    fault_of,
+    files,
+    keyed,
+    label_columns,
+    refused,
+    sex_of,
+)
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
 
-_IMAGE = re.compile(r"(patient\d+)/(study\d+)/(view\d+_[a-z]+)\.(jpe?g|png)$")
+_STUDY = r"(?:^|/)patient(\d+)[/_]study(\d+)"
+# _ for the names of copies that lie in one folder: patient00001_study1_view1_frontal.jpg
+_IMAGE = re.compile(rf"{_STUDY}[/_](view\d+_[a-z]+)\.(?:jpe?g|png|dcm|dicom)\Z", re.I | re.A)
+_NO_VIEW = re.compile(rf"{_STUDY}(?:[/_]|\Z)", re.I | re.A)
 _TABLES = {"train": ("train.csv",), "validate": ("valid.csv",)} | {
     "test": ("test.csv", "test_labels.csv", "groundtruth.csv")  # AIMI's, and the labels' own repo's
 }
+_LABELS = ("No Finding", "Cardiomegaly", "Pleural Effusion")  # tells a label table from others
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -39,70 +55,102 @@ class Chexpert(LabelsOnly):
     title: ClassVar[str] = "CheXpert"
     licence: ClassVar[str] = "Stanford University Dataset Research Use Agreement"
     credentialed: ClassVar[bool] = True
+    views_from: ClassVar[str] = "Frontal/Lateral and AP/PA in train.csv and valid.csv"
 
-    def tables(self, root: Path) -> tuple[Table, ...]:
+    def tables(self, root: Root) -> tuple[Table, ...]:
         """Return train.csv, valid.csv and, where it is there, a test table."""
-        found = {split: paths.find(root, *files) for split, files in _TABLES.items()}
+        found = {split: _table(root, names) for split, names in _TABLES.items()}
         if not found["train"] and not found["validate"]:
-            raise ConfigError("this is no CheXpert tree: no train.csv or valid.csv below the root")
-        return (*(Table(split, path) for split, path in found.items() if path), Table("files"))
+            raise ConfigError(
+                "this is no CheXpert tree: no train.csv or valid.csv; " + paths.seen(root)
+            )
+        listed = (Table(split, path, lists=True) for split, path in found.items() if path)
+        return (*listed, Table("files"))
 
-    def rows(self, root: Path, table: Table) -> Iterator[tuple[str, Row]]:
+    def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (patient-study, row) of a table or of the walk."""
         if table.name == "files":
-            for path in paths.walk(root):
-                if match := _IMAGE.search(path):
-                    yield _study(match), {"image": match[3], "path": path}
+            yield from files(root, (_IMAGE, lambda match: (_study(match), {"image": _view(match)})))
             return
-        labels = (
-            "No Finding",
-            "Cardiomegaly",
-            "Pleural Effusion",
-        )  # tells a label table from others
-        for row in tables.read(root / table.path, ("Path", *labels)):
-            match = _IMAGE.search(row["Path"])
-            if not match:
-                raise DataError(f"csv.path: {table.path}: a Path is not patient/study/view")
-            yield _study(match), {**row, "image": match[3]}
+        # a test table without labels lists images all the same
+        needed = ("Path",) if table.name == "test" else ("Path", *_LABELS)
+        lines = tables.read(paths.inside(root, table.path), needed)
+        yield from keyed(table, lines, _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:  # noqa: ARG002
         """Join one study; its rows repeat the labels once a view."""
         notes: Counter[str] = Counter()
         splits = [split for split in _TABLES if rows.get(split)]
-        on_disk: dict[str, str] = {}
         # of several copies the one in the split's own folder: train/patient..., valid/patient...
-        for file in sorted(rows.get("files", ()), key=lambda f: not _in_folder(f["path"], splits)):
-            notes["image.duplicate_file"] += file["image"] in on_disk
-            on_disk.setdefault(file["image"], file["path"])
+        on_disk = OnDisk.of(rows.get("files", ()), lambda path: not _in_folder(path, splits))
+        notes["image.duplicate_file"] += on_disk.copies
+        listed = {row["image"]: row for split in splits for row in rows[split]}
+        notes["image.unlisted"] += on_disk.unlisted(listed)
+        notes["csv.repeated_row"] += sum(len(rows[split]) for split in splits) - len(listed)
+        notes["id.normalised"] += sum(bool(row.get("odd")) for s in splits for row in rows[s])
         if not splits:
-            return Assembled(None, 0, notes={"image.unlisted": len(on_disk)})
+            return Assembled(None, 0, notes=+notes)
+        try:
+            result = self._study(study, rows, listed, on_disk, notes)
+        except IngestError as error:
+            faulty = (image for image, row in listed.items() if row.get("fault"))
+            return refused(error.code, listed, on_disk, notes, faulty)
+        missing = on_disk.missing(listed)
+        return Assembled(result if result.images else None, len(listed), missing, +notes)
+
+    def _study(
+        self,
+        study: str,
+        tables_of: Rows,
+        listed: Mapping[str, Row],
+        on_disk: OnDisk,
+        notes: Counter[str],
+    ) -> Study:
+        splits = [split for split in _TABLES if tables_of.get(split)]
         if len(splits) > 1:
-            raise DataError("split.conflict: a study stands in two of CheXpert's tables")
-        listed = {row["image"]: row for row in rows[splits[0]]}
-        labelled = [c for c in CHEXPERT14 if c in next(iter(listed.values()))]
-        row, _ = tables.sole(listed.values(), labelled, "a study's label table")
-        notes["csv.repeated_row"] += len(rows[splits[0]]) - len(listed)
-        notes["image.unlisted"] += len(set(on_disk) - set(listed))
+            raise IngestError("split.conflict")
+        split = splits[0]
+        rows = tables_of[split]
+        fault_of(rows)
+        labelled = [c for c in CHEXPERT14 if c in rows[0]]
+        # every row counts, also the second of an image: they must say the same
+        row, _ = tables.sole(rows, labelled)
+        notes["label.missing"] += not labelled
         images = tuple(
-            Image(name, on_disk[name], "", *_view(name, listed[name]))
+            Image(name, on_disk.paths[name], "", *_view_of(name, listed[name]))
             for name in sorted(listed)
-            if name in on_disk
+            if name in on_disk.paths
         )
-        missing = tuple(Lost("image.missing", name) for name in sorted(set(listed) - set(on_disk)))
         patient, number = study.split("-")
-        result = Study(
+        given = row or {}
+        labels = label_columns(row, labelled, notes)
+        return Study(
             source=self.name,
             key=study,
             patient=patient,
-            split=splits[0],
+            split=split,
             images=images,
-            labels=label_columns(row, labelled, notes),
-            labels_from="chexpert" if splits[0] == "train" else "radiologists",
-            sex=sex_of((row or {}).get("Sex", "")),
-            age=dicoms.years((row or {}).get("Age", "")) or None,  # 0 stands for unknown
+            labels=labels,
+            labels_from=("chexpert" if split == "train" else "radiologists") if labelled else "",
+            sex=sex_of(given.get("Sex", "")),
+            age=dicoms.years(given.get("Age", "")) or None,  # 0 stands for unknown
             when=number.removeprefix("study").zfill(6),
         )
-        return Assembled(result if images else None, len(listed), missing, +notes)
+
+
+def _table(root: Root, names: Sequence[str]) -> str:
+    """Return the first table that is there and has labels; without labels only where none has."""
+    found = [path for name in names if (path := paths.find(root, name, f"{name}.gz"))]
+    if len(found) < 2:
+        return found[0] if found else ""
+    return next((path for path in found if _has_labels(root, path)), found[0])
+
+
+def _has_labels(root: Root, path: str) -> bool:
+    try:
+        return set(_LABELS) <= set(tables.names_of(paths.inside(root, path)))
+    except DataError:
+        return False
 
 
 def _in_folder(path: str, splits: list[str]) -> bool:
@@ -111,11 +159,33 @@ def _in_folder(path: str, splits: list[str]) -> bool:
 
 
 def _study(match: re.Match[str]) -> str:
-    return f"{match[1]}-{match[2]}"
+    """Return the study's key; the zeros that a copy may have lost in front come back."""
+    return f"patient{match[1].zfill(5)}-study{int(match[2])}"
 
 
-def _view(name: str, row: Row) -> tuple[str, str]:
+def _view(match: re.Match[str]) -> str:
+    return match[3].lower()
+
+
+def _of_table(row: Row) -> tuple[str, Row]:
+    """Return (study key, row) of a row, by its Path.
+
+    Raises IngestError csv.path where it names no study.
+    """
+    stated = cells.known(row["Path"])
+    path = stated.replace("\\", "/")
+    if match := _IMAGE.search(path):
+        return _study(match), row | {"image": _view(match)} | (
+            {"odd": "1"} if path != stated else {}
+        )
+    if match := _NO_VIEW.search(path):
+        return _study(match), row | {"image": "no view", "fault": "csv.path"}
+    raise IngestError("csv.path")
+
+
+def _view_of(name: str, row: Row) -> tuple[str, str]:
     """Return the view by the tables, else by the file's name; AP/PA is blank for a lateral."""
-    _, projection = views.of(row.get("AP/PA", ""))
-    view, _ = views.first(row.get("Frontal/Lateral", ""), name.split("_")[1])
-    return view, projection
+    stated = views.of(row.get("Frontal/Lateral", ""))
+    view, projection = views.of(row.get("AP/PA", ""))
+    by_name = views.of(name.split("_")[1])
+    return next((v for v, _ in (stated, by_name) if v != "unknown"), view), projection

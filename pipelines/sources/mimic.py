@@ -8,30 +8,42 @@ list 377,110 images whatever was fetched.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
 from nlp.labels import CHEXPERT14
 from nlp.settings import STRICT
-from pipelines import paths, tables, views
-from pipelines.faults import ConfigError, DataError, IngestError
-from pipelines.records import Image, Lost, ReportRef, Study
-from pipelines.sources.base import Assembled, Report, Rows, Table, label_columns
+from pipelines import cells, paths, tables, views
+from pipelines.faults import ConfigError, IngestError
+from pipelines.paths import Root
+from pipelines.records import Image, ReportRef, Study
+from pipelines.sources import reading
+from pipelines.sources.base import (
+    Assembled,
+    OnDisk,
+    Read,
+    Rows,
+    Table,
+    fault_of,
+    files,
+    keyed,
+    label_columns,
+    refused,
+)
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
 
+_DICOM = r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}"
 _IMAGE = re.compile(
-    r"p\d\d/p(\d{8})/s(\d{8})/([0-9a-f]{8}(?:-[0-9a-f]{8}){4})\.(dcm(?:\.gz)?|jpe?g|png)$"
+    rf"(?:^|/)p(\d{{8}})/s(\d{{8}})/({_DICOM})\.(?:(?:dcm|dicom)(?:\.gz)?|jpe?g|png)\Z", re.I | re.A
 )
-_REPORT = re.compile(r"p\d\d/p(\d{8})/s(\d{8})\.txt$")
+_REPORT = re.compile(r"(?:^|/)p(\d{8})/s(\d{8})\.txt\Z", re.I | re.A)
+_SUFFIXES = {"dicom": (".dcm", ".dicom", ".gz"), "jpg": (".jpg", ".jpeg", ".png")}
 
 # Table name -> (file name, columns it must have). Releases 2.0.0 and 2.1.0 share the names.
 _TABLES = {
@@ -43,6 +55,17 @@ _TABLES = {
     "negbio": ("mimic-cxr-2.*-negbio.csv", ("subject_id", "study_id", *CHEXPERT14)),
 }
 _LISTS = ("records", "metadata")  # what names images that should be on disk
+
+# What the metadata says of an image, and what of the procedure that it was part of.
+_STATED = ("ViewPosition", "ViewCodeSequence_CodeMeaning")
+_PROCEDURE = (
+    "SeriesDescription",
+    "AcquisitionDeviceProcessingDescription",
+    "ProtocolName",
+    "PerformedProcedureStepDescription",
+    "ProcedureCodeSequence_CodeMeaning",
+    "StudyDescription",
+)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -57,176 +80,182 @@ class Mimic:
     licence: ClassVar[str] = "PhysioNet Credentialed Health Data License 1.5.0"
     has_reports: ClassVar[bool] = True
     credentialed: ClassVar[bool] = True
+    views_from: ClassVar[str] = "mimic-cxr-2.*-metadata.csv.gz of MIMIC-CXR-JPG"
 
-    def tables(self, root: Path) -> tuple[Table, ...]:
+    def tables(self, root: Root) -> tuple[Table, ...]:
         """Return the listings below the root; without any, the tree itself must hold images."""
         wanted = {**_TABLES, "zip": ("mimic-cxr-reports.zip", ())}
         del wanted["negbio" if self.labels == "chexpert" else "chexpert"]
         found = {n: paths.find(root, file, f"{file}.gz") for n, (file, _) in wanted.items()}
-        listed = tuple(Table(name, path) for name, path in found.items() if path)
-        if not listed and not any(root.glob("**/files")):
+        lists = next((name for name in _LISTS if found[name]), "")
+        listed = tuple(Table(name, path, name == lists) for name, path in found.items() if path)
+        if not listed and not any(map(_IMAGE.search, paths.walk(root))):
             raise ConfigError(
-                "this is no MIMIC-CXR tree: expected files/ or cxr-record-list.csv.gz within three "
-                "folders below the root"
+                "this is no MIMIC-CXR tree: no cxr-record-list.csv.gz and no "
+                f"p10000032/s50414267/<dicom_id>.dcm or .jpg; {paths.seen(root)}"
             )
         return (*listed, Table("files"))
 
-    def rows(self, root: Path, table: Table) -> Iterator[tuple[str, Row]]:
+    def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (s<study id>, row); a row of `files` is one image or report on disk."""
         if table.name == "files":
-            yield from _files(root)
+            yield from files(root, (_IMAGE, _image_file), (_REPORT, _report_file))
         elif table.name == "zip":
-            yield from _zipped(root, table.path)
+            for match in reading.zip_names(paths.inside(root, table.path), _REPORT):
+                study, row = _report_file(match)
+                yield study, row | {"path": table.path, "member": match.string}
         else:
-            for row in tables.read(root / table.path, _TABLES[table.name][1]):
-                yield "s" + row["study_id"].strip().lstrip("s"), row
+            lines = tables.read(paths.inside(root, table.path), _TABLES[table.name][1])
+            yield from keyed(table, lines, _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Join one study. Labels and splits are the study's and the patient's, never a view's."""
         notes: Counter[str] = Counter()
+        notes["id.normalised"] = sum(bool(row.get("odd")) for r in rows.values() for row in r)
+        pictures = [row for row in rows.get("files", ()) if "image" in row]
+        suffixes = _SUFFIXES[self.images]
+        on_disk = OnDisk.of(pictures, lambda path: not path.lower().endswith(suffixes))
+        present = [table for table in _LISTS if table in rows]
+        # where no table lists images the tree is its own list
+        listed = {row["image"] for table in present for row in rows[table]}
+        listed = listed if present else set(on_disk.paths) | set(on_disk.faults)
+        notes["image.unlisted"] += on_disk.unlisted(listed)
+        try:
+            return self._joined(study, rows, rule, listed, on_disk, notes)
+        except IngestError as error:
+            faulty = {row["image"] for table in present for row in rows[table] if "fault" in row}
+            return refused(error.code, listed, on_disk, notes, faulty)
+
+    def _joined(
+        self,
+        study: str,
+        rows: Rows,
+        rule: PatientRule,
+        listed: set[str],
+        on_disk: OnDisk,
+        notes: Counter[str],
+    ) -> Assembled:
+        for name in _TABLES:
+            fault_of(rows.get(name, ()))
         subject = _subject(rows)
-        listed, on_disk = _images(rows, notes)
-        images, lost = self._choose(listed, on_disk, rows)
         split = _split(rows, listed, rule, subject)
         if split is None:
-            unlisted = Lost("split.unlisted", images=len(images))
-            lost, images = (*lost, unlisted) if images else lost, ()
+            raise IngestError("split.unlisted")
+        metadata = {row["image"]: row for row in rows.get("metadata", ())}
+        images = tuple(
+            _image(dicom, on_disk.paths[dicom], metadata.get(dicom, {}))
+            for dicom in sorted(listed & set(on_disk.paths))
+        )
         report = _report(rows)
         if report is None:
             notes["report.missing"] += 1
-        row, repeats = tables.sole(rows.get(self.labels, ()), CHEXPERT14, "a study's label table")
+        row, repeats = tables.sole(rows.get(self.labels, ()), CHEXPERT14)
         notes["csv.repeated_row"] += repeats
         result = Study(
             source=self.name,
             key=study,
             patient=subject,
-            split=split or "",
+            split=split,
             images=images,
             report=report,
             labels=label_columns(row, CHEXPERT14, notes),
             labels_from=self.labels if row else "",
-            when=_when(rows),
+            when=_when(rows, notes),
         )
-        return Assembled(result if images else None, len(listed), lost, +notes)
+        missing = on_disk.missing(listed)
+        return Assembled(result if images else None, len(listed), missing, +notes)
 
-    def _choose(
-        self, listed: dict[str, Row], on_disk: dict[str, list[str]], rows: Rows
-    ) -> tuple[tuple[Image, ...], tuple[Lost, ...]]:
-        metadata = {row["dicom_id"]: row for row in rows.get("metadata", ())}
-        images, lost = [], []
-        for dicom in sorted(listed):
-            if dicom not in on_disk:
-                lost.append(Lost("image.missing", dicom))
-                continue
-            suffixes = (".dcm", ".gz") if self.images == "dicom" else (".jpg", "jpeg", ".png")
-            path = min(on_disk[dicom], key=lambda p: (not p.endswith(suffixes), p))
-            view, projection = _view(metadata.get(dicom, {}))
-            images.append(Image(dicom, path, view=view, projection=projection))
-        return tuple(images), tuple(lost)
-
-    def report(self, root: Path, ref: ReportRef) -> tuple[Report, str]:
-        """Return the report's text as it stands in the file, and the digest of its bytes."""
+    def report(self, root: Root, ref: ReportRef) -> Read:
+        """Return the report's text as it stands in the file."""
         data = _bytes(root, ref)
-        return data.decode("utf-8", errors="replace"), hashlib.sha256(data).hexdigest()
+        text, note = reading.text(data)
+        return Read(text, hashlib.sha256(data).hexdigest(), note)
 
 
-def _files(root: Path) -> Iterator[tuple[str, Row]]:
-    for path in paths.walk(root):
-        if match := _IMAGE.search(path):
-            subject, study, dicom, _ = match.groups()
-            yield f"s{study}", {"subject_id": subject, "dicom_id": dicom, "path": path}
-        elif match := _REPORT.search(path):
-            yield f"s{match[2]}", {"subject_id": match[1], "report": path}
+def _image_file(match: re.Match[str]) -> tuple[str, Row]:
+    return f"s{match[2]}", {"subject_id": match[1], "image": match[3].lower()}
 
 
-def _zipped(root: Path, path: str) -> Iterator[tuple[str, Row]]:
-    for member in sorted(_archive(root / path, paths.signature(root / path)).namelist()):
-        if match := _REPORT.search(member):
-            yield f"s{match[2]}", {"subject_id": match[1], "report": path, "member": member}
+def _report_file(match: re.Match[str]) -> tuple[str, Row]:
+    return f"s{match[2]}", {"subject_id": match[1], "report": "1"}
 
 
-@functools.lru_cache(maxsize=2)
-def _archive(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: ARG001
-    """Return the open archive; its directory of 227,835 names is read once a process.
+def _of_table(row: Row) -> tuple[str, Row]:
+    """Return (study key, row) with ids as they are published, whatever a spreadsheet made of them.
 
-    An archive that was replaced has another signature and is opened again.
+    Raises IngestError csv.id where the row names no study.
     """
+    study = cells.identifier(row["study_id"], 8, "s")
     try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile:
-        raise DataError(f"report.zip: {path.name} is not a whole zip file") from None
+        subject = cells.identifier(row["subject_id"], 8, "p")
+        row = row | {"subject_id": subject}
+        if row["study_id"] != study:
+            row["odd"] = "1"
+        if "dicom_id" in row:
+            row["image"] = _dicom_id(row["dicom_id"])
+    except IngestError as error:
+        # the image that it may name counts as one that is listed
+        row = row | {"fault": error.code, "subject_id": "", "image": f"line of {study}"}
+    return f"s{study}", row
 
 
-def _bytes(root: Path, ref: ReportRef) -> bytes:
-    path = paths.inside(root, ref.path)
-    try:
-        if not ref.member:
-            return path.read_bytes()
-        return _archive(path, paths.signature(path)).read(ref.member)
-    except (OSError, KeyError, zipfile.BadZipFile):
-        raise IngestError("report.unreadable") from None
+def _dicom_id(cell: str) -> str:
+    name = cell.strip().lower()
+    if not re.fullmatch(_DICOM, name, re.A):
+        raise IngestError("csv.id")
+    return name
 
 
 def _subject(rows: Rows) -> str:
-    subjects = {row["subject_id"].strip().lstrip("p") for r in rows.values() for row in r}
+    subjects = {row["subject_id"] for r in rows.values() for row in r} - {""}
     if len(subjects) != 1:
-        raise DataError(f"study.two_patients: a study is listed under {len(subjects)} patients")
+        raise IngestError("study.two_patients")
     return subjects.pop()
 
 
-def _images(rows: Rows, notes: Counter[str]) -> tuple[dict[str, Row], dict[str, list[str]]]:
-    """Return the listed images, and the files on disk, by dicom id.
-
-    Where no table lists images the tree is its own list.
-    """
-    on_disk: dict[str, list[str]] = {}
-    for row in rows.get("files", ()):
-        if "dicom_id" in row:
-            on_disk.setdefault(row["dicom_id"], []).append(row["path"])
-    present = [table for table in _LISTS if table in rows]
-    listed = {row["dicom_id"]: row for table in present for row in rows[table]}
-    if not present:
-        return {dicom: {} for dicom in on_disk}, on_disk
-    notes["image.unlisted"] += len(set(on_disk) - set(listed))
-    return listed, on_disk
+def _image(dicom: str, path: str, metadata: Row) -> Image:
+    """Return an image with its view by ViewPosition, the view code, or what the procedure says."""
+    stated = [metadata.get(name, "") for name in _STATED]
+    view, projection = views.decide(stated, [metadata.get(name, "") for name in _PROCEDURE])
+    return Image(dicom, path, view=view, projection=projection)
 
 
-def _split(rows: Rows, listed: dict[str, Row], rule: PatientRule, subject: str) -> str | None:
+def _split(rows: Rows, listed: set[str], rule: PatientRule, subject: str) -> str | None:
     """Return the official split; None where the list exists and does not name the study."""
     if "split" not in rows:
         return rule.split(subject)
-    found = {row["split"].strip() for row in rows["split"] if row["dicom_id"] in listed}
+    found = {
+        cells.known(row["split"]).lower() for row in rows["split"] if row["image"] in listed
+    } - {""}
     if len(found) > 1:
-        raise DataError("split.conflict: a study stands in two splits of the official list")
+        raise IngestError("split.conflict")
     split = next(iter(found), None)
     if split not in (None, "train", "validate", "test"):
-        raise DataError(
-            "split.unknown: the split table has a split that is not train/validate/test"
-        )
+        raise IngestError("split.unknown")
     return split
 
 
 def _report(rows: Rows) -> ReportRef | None:
-    files = sorted(r["report"] for r in rows.get("files", ()) if "report" in r)
-    if files:
-        return ReportRef(files[0])
-    zipped = sorted((r["report"], r["member"]) for r in rows.get("zip", ()))
+    found = sorted(r["path"] for r in rows.get("files", ()) if "report" in r and r["path"])
+    if found:
+        return ReportRef(found[0])
+    zipped = sorted((r["path"], r["member"]) for r in rows.get("zip", ()))
     return ReportRef(*zipped[0]) if zipped else None
 
 
-def _view(metadata: Row) -> tuple[str, str]:
-    """Return the view by ViewPosition, often empty, then by the view code's meaning."""
-    return views.first(
-        metadata.get("ViewPosition", ""), metadata.get("ViewCodeSequence_CodeMeaning", "")
-    )
+def _bytes(root: Root, ref: ReportRef) -> bytes:
+    path = paths.inside(root, ref.path)
+    return reading.of_zip(path, ref.member) if ref.member else reading.of_file(path)
 
 
-def _when(rows: Rows) -> str:
+def _when(rows: Rows, notes: Counter[str]) -> str:
     """Return a sortable StudyDate + StudyTime; times have lost their leading zeros (mimic-cxr)."""
     times = []
     for row in rows.get("metadata", ()):
-        date, time = row.get("StudyDate", "").strip(), row.get("StudyTime", "").strip()
-        whole = time.split(".")[0]
-        if date:
-            times.append(date.split(".")[0] + (whole.zfill(6) if whole.isdigit() else "000000"))
+        date = cells.known(row.get("StudyDate")).split(".")[0]
+        time = cells.known(row.get("StudyTime")).split(".")[0]
+        if date.isdigit():
+            times.append(date + (time.zfill(6) if time.isdigit() else "000000"))
+        elif date:
+            notes["date.bad_value"] += 1
     return min(times, default="")

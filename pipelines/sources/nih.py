@@ -11,22 +11,35 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
 from nlp import labels as names
 from nlp.settings import STRICT
-from pipelines import paths, tables, views
+from pipelines import cells, paths, tables, views
 from pipelines.decoding import dicoms
-from pipelines.faults import ConfigError, DataError
-from pipelines.records import Box, Image, Lost, Study
-from pipelines.sources.base import Assembled, LabelsOnly, Rows, Table, sex_of
+from pipelines.faults import ConfigError, IngestError
+from pipelines.paths import Root
+from pipelines.records import Box, Image, Study
+from pipelines.sources.base import (
+    Assembled,
+    LabelsOnly,
+    OnDisk,
+    Rows,
+    Table,
+    fault_of,
+    files,
+    keyed,
+    refused,
+    sex_of,
+)
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
 
-_IMAGE = re.compile(r"(?:^|/)(\d{8})_(\d{3})\.png$")
+_IMAGE = re.compile(r"(?:^|/)(\d{8})_(\d{3})\.(?:png|jpe?g)\Z", re.I | re.A)
+# A name in a table may have lost zeros to a spreadsheet, and its suffix to a copy in JPEG.
+_NAME = re.compile(r"(\d{1,8})_(\d{1,3})(?:\.(?:png|jpe?g))?", re.I | re.A)
 _ENTRY = (
     "image", "labels", "follow_up", "patient", "age", "sex", "view", "width", "height", "dx", "dy",
 )  # fmt: skip
@@ -52,15 +65,16 @@ class Nih(LabelsOnly):
     title: ClassVar[str] = "NIH ChestX-ray14"
     licence: ClassVar[str] = "NIH Clinical Center: no restrictions, attribution asked"
     credentialed: ClassVar[bool] = False
+    views_from: ClassVar[str] = "View Position in Data_Entry_2017*.csv"
 
-    def tables(self, root: Path) -> tuple[Table, ...]:
+    def tables(self, root: Root) -> tuple[Table, ...]:
         """Return the label table, boxes and lists below the root."""
         entry = paths.find(
             root, *_either("Data_Entry_2017_v2020.csv"), *_either("Data_Entry_2017.csv")
         )
         if not entry:
             raise ConfigError(
-                "this is no ChestX-ray14 tree: no Data_Entry_2017*.csv below the root"
+                "this is no ChestX-ray14 tree: no Data_Entry_2017*.csv; " + paths.seen(root)
             )
         boxes = paths.find(root, *_either("BBox_List_2017.csv"))
         lists = _LISTS.get(self.lists, {})
@@ -70,71 +84,98 @@ class Nih(LabelsOnly):
             raise ConfigError(f"nih: {absent} is missing beside its twin; both lists or none")
         listed = tuple(Table(f"list:{lists[n]}", path) for n, path in found.items() if path)
         optional = (Table("boxes", boxes),) if boxes else ()
-        return (Table("entry", entry), *optional, *listed, Table("files"))
+        return (Table("entry", entry, lists=True), *optional, *listed, Table("files"))
 
-    def rows(self, root: Path, table: Table) -> Iterator[tuple[str, Row]]:
+    def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (image stem, row): every image is a study of its own."""
         if table.name == "files":
-            for path in paths.walk(root):
-                if match := _IMAGE.search(path):
-                    yield f"{match[1]}_{match[2]}", {"path": path}
-        elif table.name.startswith("list:"):
-            for name in _listed(root / table.path):
-                yield name, {"split": table.name.removeprefix("list:")}
+            yield from files(root, (_IMAGE, lambda m: (f"{m[1]}_{m[2]}", {"image": "0"})))
+            return
+        path = paths.inside(root, table.path)
+        if table.name.startswith("list:"):
+            # CheXNet's lines carry label columns behind the name
+            split = table.name.removeprefix("list:")
+            found = keyed(table, tables.listed(path), lambda row: _named(row["name"], "list.image"))
+            yield from ((stem, row | {"split": split}) for stem, row in found)
         else:
             columns = _ENTRY if table.name == "entry" else _BOX
-            for row in tables.read(root / table.path, columns, columns):
-                if not _IMAGE.search(row["image"]):
-                    raise DataError(
-                        f"csv.image: {table.path}: an image name is not 00000001_000.png"
-                    )
-                yield row["image"].removesuffix(".png"), row
+            yield from keyed(table, tables.read(path, columns, columns), _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Join one image's rows; it is listed by the label table."""
         notes: Counter[str] = Counter()
-        row, repeats = tables.sole(rows.get("entry", ()), _ENTRY, "an image")
+        # of a PNG and its copy in JPEG the PNG
+        on_disk = OnDisk.of(rows.get("files", ()), lambda path: not path.lower().endswith(".png"))
+        entries = rows.get("entry", ())
+        if not entries:
+            return Assembled(None, 0, notes={"image.unlisted": 1} if rows.get("files") else {})
+        notes["id.normalised"] += sum(bool(row.get("odd")) for row in entries)
+        notes["image.duplicate_file"] += on_disk.copies
+        try:
+            result = self._study(study, rows, rule, on_disk, notes)
+        except IngestError as error:
+            return refused(error.code, "0", on_disk, notes)
+        missing = on_disk.missing("0")
+        return Assembled(result if result.images else None, 1, missing, +notes)
+
+    def _study(
+        self, study: str, rows: Rows, rule: PatientRule, on_disk: OnDisk, notes: Counter[str]
+    ) -> Study:
+        row, repeats = tables.sole(rows["entry"], _ENTRY[1:])
+        assert row is not None  # there is one, or the study would not be listed
+        fault_of((row,))
         notes["csv.repeated_row"] += repeats
-        files = sorted(file["path"] for file in rows.get("files", ()))
-        if row is None:
-            return Assembled(None, 0, notes={"image.unlisted": 1} if files else {})
-        if not files:
-            return Assembled(None, 1, (Lost("image.missing", "0"),), +notes)
-        split = _split(rows, rule, row["patient"].strip())
+        split = _split(rows, rule, row["patient"])
         if split is None:
-            return Assembled(None, 1, (Lost("split.unlisted", "0"),), +notes)
-        notes["image.duplicate_file"] += len(files) - 1
-        view, projection = views.of(row["view"])
-        boxes = _boxes(rows)
-        image = Image("0", files[0], "", view, projection, boxes, BOX_FRAME if boxes else None)
-        result = Study(
+            raise IngestError("split.unlisted")
+        boxes = _boxes(rows, notes)
+        frame = BOX_FRAME if boxes else None
+        age, turn = dicoms.years(row["age"]), cells.number(row["follow_up"])
+        notes["age.bad_value"] += age is None and bool(cells.known(row["age"]))
+        notes["csv.number"] += turn is None
+        return Study(
             source=self.name,
             key=study,
-            patient=row["patient"].strip(),
+            patient=row["patient"],
             split=split,
-            images=(image,),
+            images=tuple(
+                Image("0", path, "", *views.of(row["view"]), boxes, frame)
+                for path in on_disk.paths.values()
+            ),
             labels=_labels(row["labels"], notes),
             labels_from="nih",
             sex=sex_of(row["sex"]),
-            age=dicoms.years(row["age"]),
-            when=row["follow_up"].strip().zfill(6),
+            age=age,
+            when="" if turn is None else f"{turn:06.0f}",
         )
-        return Assembled(result, 1, (), +notes)
+
+
+def _named(cell: str, code: str) -> tuple[str, Row]:
+    """Return (image stem, row) of an image's name. Raises IngestError `code` where it is none."""
+    match = _NAME.fullmatch(cells.known(cell).replace("\\", "/").rpartition("/")[2])
+    if match is None:
+        raise IngestError(code)
+    stem = f"{match[1].zfill(8)}_{match[2].zfill(3)}"
+    return stem, {} if match[0].startswith(stem) else {"odd": "1"}
+
+
+def _of_table(row: Row) -> tuple[str, Row]:
+    stem, odd = _named(row["image"], "csv.image")
+    if "patient" not in row:
+        return stem, row
+    # the name holds the patient too, so that a number that was lost is known all the same
+    patient = str(int(stem[:8]))
+    given = cells.known(row["patient"])
+    row = row | odd | ({"odd": "1"} if given != patient else {}) | {"patient": patient}
+    try:
+        stated = int(cells.identifier(given)) if given else int(patient)
+    except IngestError as error:
+        return stem, row | {"fault": error.code}
+    return stem, row if stated == int(patient) else row | {"fault": "study.two_patients"}
 
 
 def _either(name: str) -> tuple[str, str]:
     return name, f"{name}.gz"
-
-
-def _listed(path: Path) -> Iterator[str]:
-    """Yield the image stems of a list; CheXNet's lines carry label columns behind the name."""
-    with tables.text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            name = line.split()[0] if line.strip() else ""
-            if name and not _IMAGE.search(name):
-                raise DataError(f"list.image: {path.name}, line {number}: not an image name")
-            if name:
-                yield name.removesuffix(".png")
 
 
 def _split(rows: Rows, rule: PatientRule, patient: str) -> str | None:
@@ -143,7 +184,7 @@ def _split(rows: Rows, rule: PatientRule, patient: str) -> str | None:
         return rule.split(patient)
     found = {row["split"] for listed in lists.values() for row in listed}
     if len(found) > 1:
-        raise DataError("split.conflict: an image stands in two of the lists")
+        raise IngestError("split.conflict")
     split = next(iter(found), None)
     return rule.split(patient, held_out=False) if split == "train_val" else split
 
@@ -151,21 +192,31 @@ def _split(rows: Rows, rule: PatientRule, patient: str) -> str | None:
 def _labels(cell: str, notes: Counter[str]) -> dict[str, int]:
     """Return 1 or 0 for each of the 14 names and No Finding: here absent means looked for and not
     found, as the labels are complete for every image. Split on "|": "Mass" is no part of a name."""
-    known = {names.canonical(name): name for name in (*names.CHESTXRAY14, "No Finding")}
-    found = {names.canonical(name) for name in cell.split("|") if name.strip()}
+    known = {names.canonical(name): 0 for name in (*names.CHESTXRAY14, "No Finding")}
+    found = {names.canonical(name) for name in cells.known(cell).split("|") if cells.known(name)}
     for _ in found - set(known):
         notes["label.bad_value:Finding Labels"] += 1
+    if not found & set(known):  # nothing that is known was said, so nothing was denied either
+        notes["label.missing"] += 1
+        return {}
     return {name: int(name in found) for name in known}
 
 
-def _boxes(rows: Rows) -> tuple[Box, ...]:
-    boxes = []
+def _boxes(rows: Rows, notes: Counter[str]) -> tuple[Box, ...]:
+    """Return the boxes that lie in the image; a box that cannot be one is noted and left out."""
+    boxes = set()
     for row in rows.get("boxes", ()):
         # "Infiltrate" here is "Infiltration" in the label table
-        label = names.canonical(row["label"].strip().replace("Infiltrate", "Infiltration"))
-        try:
-            x, y, w, h = (float(row[side]) for side in "xywh")
-        except ValueError:
-            raise DataError("csv.number: BBox_List_2017.csv: a box is not four numbers") from None
-        boxes.append(Box(label, x, y, w, h))
+        label = names.canonical(cells.known(row["label"]).replace("Infiltrate", "Infiltration"))
+        sides = [cells.number(row[side]) for side in "xywh"]
+        if label and None not in sides and _in_frame(*sides):  # type: ignore[arg-type]
+            boxes.add(Box(label, *sides))  # type: ignore[arg-type]
+        else:
+            notes["box.bad_value"] += 1
     return tuple(sorted(boxes, key=lambda b: (b.label, b.x, b.y, b.w, b.h)))
+
+
+def _in_frame(x: float, y: float, w: float, h: float) -> bool:
+    """Tell whether a box has an area and lies in the frame, to half a pixel: sides are rounded."""
+    width, height = (side + 0.5 for side in BOX_FRAME)
+    return w > 0 and h > 0 and x >= -0.5 and y >= -0.5 and x + w <= width and y + h <= height

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import re
-import tarfile
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -22,17 +21,35 @@ from pydantic.dataclasses import dataclass
 
 from nlp import labels as names
 from nlp.settings import STRICT
-from pipelines import paths, tables, views
-from pipelines.faults import ConfigError, DataError, IngestError
-from pipelines.records import Image, Lost, ReportRef, Study
-from pipelines.sources.base import Assembled, Report, Rows, Table
+from pipelines import cells, paths, tables, views
+from pipelines.faults import ConfigError, IngestError
+from pipelines.paths import Root
+from pipelines.records import Image, ReportRef, Study
+from pipelines.sources import reading
+from pipelines.sources.base import (
+    NOBODY,
+    Assembled,
+    OnDisk,
+    Read,
+    Rows,
+    Table,
+    fault_of,
+    files,
+    keyed,
+    refused,
+)
 from pipelines.splits import PatientRule
 from pipelines.tables import Row
 
 SECTIONS = ("findings", "impression", "indication", "comparison")
-_IMAGE = re.compile(r"(?:^|/)(?:CXR)?(\d+)(?:_1)?_(IM-[0-9-]+)(?:\.dcm)?\.(png|dcm|jpe?g)$", re.I)
-_NAME = re.compile(r"(?:CXR)?(\d+)(?:_1)?_(IM-[0-9-]+)", re.I)
-_XML = re.compile(r"(?:^|/)(\d+)\.xml$")
+_IMAGE = re.compile(
+    r"(?:^|/)(?:CXR)?(\d+)(?:_1)?_(IM-[0-9-]+)(?:\.dcm)?\.(?:png|dcm|dicom|dcm\.gz|jpe?g)\Z",
+    re.I | re.A,
+)
+_NAME = re.compile(r"(?:.*[/\\])?(?:CXR)?(\d+)(?:_1)?_(IM-[0-9-]+)", re.I | re.A)
+_XML = re.compile(r"(?:^|/)(\d+)\.xml\Z", re.I | re.A)
+_FOLDER = re.compile(r"(?:^|/)ecgen-radiology/(?:.*/)?(\d+)\.xml\Z", re.I | re.A)
+_SEPARATOR = "\x1f"  # between the captions of a report
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -44,21 +61,22 @@ class Openi:
     licence: ClassVar[str] = "CC BY-NC-ND 4.0"
     has_reports: ClassVar[bool] = True
     credentialed: ClassVar[bool] = False
+    views_from: ClassVar[str] = "indiana_projections.csv of Kaggle's copy, or nlmcxr_tsne_pa.csv"
 
-    def tables(self, root: Path) -> tuple[Table, ...]:
+    def tables(self, root: Root) -> tuple[Table, ...]:
         """Return where the reports are (one of three forms) and the lists of views."""
-        archive = paths.find(root, "NLMCXR_reports.tgz")
+        archive = paths.find(root, "NLMCXR_reports.tgz", "NLMCXR_reports.tar.gz")
         kaggle = paths.find(root, "indiana_reports.csv", "indiana_reports.csv.gz")
         if kaggle:
             reports = Table("reports", kaggle)
         elif archive:
             reports = Table("reports", archive)
-        elif any(root.glob("**/ecgen-radiology/*.xml")):
+        elif any(map(_FOLDER.search, paths.walk(root))):
             reports = Table("reports")
         else:
             raise ConfigError(
                 "this is no Open-i tree: no NLMCXR_reports.tgz, ecgen-radiology/*.xml or "
-                "indiana_reports.csv below the root"
+                f"indiana_reports.csv; {paths.seen(root)}"
             )
         optional = {
             "projections": paths.find(
@@ -67,62 +85,96 @@ class Openi:
             # torchxrayvision's PA/L list, made by clustering the pictures
             "views": paths.find(root, "nlmcxr_tsne_pa.csv", "nlmcxr_tsne_pa.csv.gz"),
         }
-        return (reports, *(Table(n, p) for n, p in optional.items() if p), Table("files"))
+        # Kaggle's projections list the images; its reports table does not name them
+        lists = "projections" if kaggle else ""
+        found = (Table(n, p, n == lists) for n, p in optional.items() if p)
+        return (reports, *found, Table("files"))
 
-    def rows(self, root: Path, table: Table) -> Iterator[tuple[str, Row]]:
+    def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (cxr<uid>, row). No row holds report text, only its digest and where it is."""
         if table.name == "files":
-            for path in paths.walk(root):
-                if match := _IMAGE.search(path):
-                    yield f"cxr{match[1]}", {"image": match[2].lower(), "path": path}
-        elif table.name == "projections":
-            for row in tables.read(root / table.path, ("uid", "filename", "projection")):
-                yield _view_row(row["filename"], row["projection"], table)
+            yield from files(root, (_IMAGE, lambda m: (f"cxr{int(m[1])}", {"image": m[2].lower()})))
+            return
+        if not table.path:
+            yield from self._folder(root)
+            return
+        path = paths.inside(root, table.path)
+        if table.name == "projections":
+            lines = tables.read(path, ("uid", "filename", "projection"))
+            yield from keyed(table, lines, lambda r: _view_row(r["filename"], r["projection"]))
         elif table.name == "views":
-            for row in tables.read(root / table.path, ("imageid", "tsne-view")):
-                yield _view_row(row["imageid"], row["tsne-view"], table)
-        elif table.path.endswith(".tgz"):
-            archive = root / table.path
-            for member, data in _archive(archive, paths.signature(archive)).items():
+            lines = tables.read(path, ("imageid", "tsne-view"))
+            yield from keyed(table, lines, lambda row: _view_row(row["imageid"], row["tsne-view"]))
+        elif _is_archive(table.path):
+            for member, data in reading.tgz_members(path, _XML):
                 yield _xml_row(member, data, table.path)
-        elif table.path:
-            reports = root / table.path
-            for uid, row in _kaggle(reports, paths.signature(reports)).items():
-                yield f"cxr{uid}", {"sha256": _sha256(_sections(row)), "mesh": row["MeSH"],
-                                    "images": "", "path": table.path, "member": uid}  # fmt: skip
         else:
-            for path in paths.walk(root):
-                if "ecgen-radiology" in path and _XML.search(path):
-                    yield _xml_row(path, (root / path).read_bytes(), path)
+            yield from keyed(
+                table, tables.read(path, _KAGGLE), lambda r: _kaggle_row(r, table.path)
+            )
+
+    def _folder(self, root: Root) -> Iterator[tuple[str, Row]]:
+        found = files(root, (_FOLDER, lambda match: (f"cxr{int(match[1])}", {})))
+        for study, row in found:
+            if study == NOBODY or row.get("fault"):
+                continue  # the walk for images counts folders that cannot be read
+            try:
+                data = reading.of_file(paths.inside(root, row["path"]))
+            except IngestError as error:
+                yield study, _broken(error.code)
+            else:
+                yield _xml_row(row["path"], data, row["path"])
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Join one report with its pictures."""
         notes: Counter[str] = Counter()
-        columns = ("sha256", "mesh", "images")
-        row, repeats = tables.sole(rows.get("reports", ()), columns, "a report")
+        on_disk = OnDisk.of(rows.get("files", ()), lambda path: not path.lower().endswith(".png"))
+        notes["image.duplicate_file"] += on_disk.copies
+        reports, projected = rows.get("reports", ()), rows.get("projections", ())
+        by_projection = {row["image"] for row in projected}
+        listed = {image for row in reports for image in row["images"].split()} or by_projection
+        if any(row.get("fault") for row in reports):  # what it lists cannot be read
+            listed = listed or set(on_disk.paths) | set(on_disk.faults)
+        notes["image.unlisted"] += on_disk.unlisted(listed)
+        if not reports:
+            if by_projection:
+                return refused("report.no_row", listed, on_disk, notes)
+            return Assembled(None, 0, notes=+notes)
+        try:
+            result = self._study(study, rows, rule, listed, on_disk, notes)
+        except IngestError as error:
+            return refused(error.code, listed, on_disk, notes)
+        missing = on_disk.missing(listed)
+        return Assembled(result if result.images else None, len(listed), missing, +notes)
+
+    def _study(
+        self,
+        study: str,
+        rows: Rows,
+        rule: PatientRule,
+        listed: set[str],
+        on_disk: OnDisk,
+        notes: Counter[str],
+    ) -> Study:
+        fault_of(rows["reports"])
+        row, repeats = tables.sole(rows["reports"], ("sha256", "mesh", "images"))
+        assert row is not None  # or the study would be none of the collection
         notes["csv.repeated_row"] += repeats
-        on_disk: dict[str, str] = {}
-        for file in sorted(rows.get("files", ()), key=lambda file: file["path"]):
-            notes["image.duplicate_file"] += file["image"] in on_disk
-            on_disk.setdefault(file["image"], file["path"])
-        if row is None:
-            return Assembled(None, 0, notes={"image.unlisted": len(on_disk)} if on_disk else {})
-        named = {
-            view["image"]: view["view"]
-            for t in ("views", "projections")
-            for view in rows.get(t, ())
-        }
-        # Kaggle's projections list the pictures; its reports table does not name them
-        listed = set(row["images"].split()) or {v["image"] for v in rows.get("projections", ())}
-        notes["image.unlisted"] += len(set(on_disk) - listed)
         notes["study.no_image"] += not listed
+        notes["id.normalised"] += sum(bool(row.get("odd")) for row in rows["reports"])
+        named: dict[str, str] = {}
+        for table in ("views", "projections"):  # the latter counts where both name a view
+            for view in rows.get(table, ()):
+                if cells.known(view["view"]):
+                    named[view["image"]] = view["view"]
+        if len(listed) == 1:  # then what is said of the report's images is said of this one
+            named.setdefault(next(iter(listed)), _sole_caption(row["captions"]))
         images = tuple(
-            Image(name, on_disk[name], "", *views.of(named.get(name, "")))
-            for name in sorted(listed & set(on_disk))
+            Image(name, on_disk.paths[name], "", *views.of(named.get(name, "")))
+            for name in sorted(listed & set(on_disk.paths))
         )
-        missing = tuple(Lost("image.missing", name) for name in sorted(listed - set(on_disk)))
-        labels = names.from_mesh(tuple(row["mesh"].split(";")))
-        result = Study(
+        labels = names.from_mesh(row["mesh"].split(";"))
+        return Study(
             source=self.name,
             key=study,
             patient=study,
@@ -132,78 +184,115 @@ class Openi:
             labels=labels,
             labels_from="mesh" if labels else "",
         )
-        return Assembled(result if images else None, len(listed), missing, +notes)
 
-    def report(self, root: Path, ref: ReportRef) -> tuple[Report, str]:
+    def report(self, root: Root, ref: ReportRef) -> Read:
         """Return a report's sections, without those that stand empty, and the digest of all."""
         path = paths.inside(root, ref.path)
-        try:
-            if ref.path.endswith(".tgz"):
-                sections = _parse(_archive(path, paths.signature(path))[ref.member])[1]
-            elif ref.member:
-                sections = _sections(_kaggle(path, paths.signature(path))[ref.member])
-            else:
-                sections = _parse(path.read_bytes())[1]
-        except (OSError, KeyError, ET.ParseError):
-            raise IngestError("report.unreadable") from None
-        return {name: text for name, text in sections.items() if text}, _sha256(sections)
+        if _is_archive(ref.path):
+            data = reading.of_tgz(path, _XML, ref.member)
+            sections = _sections_of_xml(reading.xml(data))
+        elif ref.member:
+            found = _kaggle(path, _signature(path)).get(ref.member)
+            if found is None:
+                raise IngestError("report.unreadable")
+            sections = found
+        else:
+            sections = _sections_of_xml(reading.xml(reading.of_file(path)))
+        kept = {name: text for name, text in sections.items() if text}
+        return Read(kept, _sha256(dict.fromkeys(SECTIONS, "") | kept))
 
 
-def _view_row(name: str, view: str, table: Table) -> tuple[str, Row]:
-    match = _NAME.match(name)
-    if not match:
-        raise DataError(f"csv.image: {table.path}: a picture's name is not one of Open-i")
-    return f"cxr{match[1]}", {"image": match[2].lower(), "view": view}
-
-
-@functools.lru_cache(maxsize=2)
-def _archive(path: Path, signature: paths.Signature) -> Mapping[str, bytes]:  # noqa: ARG001
-    """Return the XML members of the archive (11 MB): a .tgz has no way to read one member."""
+def _signature(path: Path) -> paths.Signature:
     try:
-        with tarfile.open(path) as tar:
-            members = [m for m in tar if m.isfile() and _XML.search(m.name)]
-            return {m.name: tar.extractfile(m).read() for m in members}  # type: ignore[union-attr]
-    except (tarfile.TarError, EOFError, OSError):
-        raise DataError(f"report.archive: {path.name} is not a whole .tgz") from None
+        return paths.signature(path)
+    except OSError:
+        raise IngestError("report.unreadable") from None
+
+
+def _is_archive(path: str) -> bool:
+    return path.lower().endswith((".tgz", ".tar.gz"))
+
+
+def _view_row(name: str, view: str) -> tuple[str, Row]:
+    match = _NAME.match(cells.known(name))
+    if not match:
+        raise IngestError("csv.image")
+    return f"cxr{int(match[1])}", {"image": match[2].lower(), "view": view}
+
+
+_KAGGLE = ("uid", "MeSH", "findings", "impression", "indication", "comparison")
+
+
+def _kaggle_row(row: Row, path: str) -> tuple[str, Row]:
+    uid = str(int(cells.identifier(row["uid"])))
+    sections = _sections(row)
+    found = {"sha256": _sha256(sections), "mesh": cells.known(row["MeSH"]), "images": "",
+             "captions": row.get("image", ""), "path": path, "member": uid}  # fmt: skip
+    return f"cxr{uid}", found | ({"odd": "1"} if uid != row["uid"].strip() else {})
 
 
 @functools.lru_cache(maxsize=2)
-def _kaggle(path: Path, signature: paths.Signature) -> Mapping[str, Row]:  # noqa: ARG001
-    needed = ("uid", "MeSH", "findings", "impression", "indication", "comparison")
-    return {row["uid"].strip(): row for row in tables.read(path, needed)}
+def _kaggle(path: Path, signature: paths.Signature) -> Mapping[str, dict[str, str]]:  # noqa: ARG001
+    """Return the sections of every report of the table, by uid; a replaced table is read again."""
+    found = {}
+    for line in tables.read(path, _KAGGLE):
+        try:
+            if not line.code:
+                found[str(int(cells.identifier(line.row["uid"])))] = _sections(line.row)
+        except IngestError:  # scan has counted it
+            continue
+    return found
 
 
 def _sections(row: Row) -> dict[str, str]:
-    return {name: " ".join(row[name].split()) for name in SECTIONS}
+    """Return the sections of a row; `nan` is what pandas writes for a section that is missing."""
+    return {name: " ".join(cells.known(row[name]).split()) for name in SECTIONS}
 
 
-def _xml_row(name: str, data: bytes, path: str) -> tuple[str, Row]:
+def _broken(code: str) -> Row:
+    """Return the row of a report that cannot be read: then its study cannot be used either."""
+    return {"fault": code, "images": ""}
+
+
+def _xml_row(name: str, data: bytes | None, path: str) -> tuple[str, Row]:
+    """Return (study key, row) of an XML report; its name tells the study where it does not."""
+    match = _XML.search(name)
+    study = f"cxr{int(match[1])}" if match else NOBODY
+    if data is None:
+        return study, _broken("report.too_long")
     try:
-        root, sections = _parse(data)
-    except ET.ParseError:
-        raise DataError(f"report.xml: {name.rsplit('/', 1)[-1]} is not whole XML") from None
+        root = reading.xml(data)
+    except IngestError as error:
+        return study, _broken(error.code)
     uid = root.find("uId")
-    if uid is None or not re.fullmatch(r"CXR\d+", uid.get("id", "")):
-        raise DataError(f"report.xml: {name.rsplit('/', 1)[-1]} has no uId")
+    stated = re.fullmatch(r"CXR(\d+)", uid.get("id", ""), re.A) if uid is not None else None
+    if stated is None:
+        return study, _broken("report.xml")
     images = [_NAME.match(image.get("id", "")) for image in root.iter("parentImage")]
     mesh = [term.text or "" for term in root.iterfind(".//MeSH/major")]
     row = {
-        "sha256": _sha256(sections),
+        "sha256": _sha256(_sections_of_xml(root)),
         "mesh": ";".join(mesh),
         "images": " ".join(sorted({m[2].lower() for m in images if m})),
+        "captions": _SEPARATOR.join(caption.text or "" for caption in root.iter("caption")),
         "path": path,
         "member": name if path != name else "",
     }
-    return uid.get("id", "").lower(), row
+    return f"cxr{int(stated[1])}", row
 
 
-def _parse(data: bytes) -> tuple[ET.Element, dict[str, str]]:
-    root = ET.fromstring(data)
+def _sole_caption(captions: str) -> str:
+    """Return the caption that all of a report's images share, "" where they differ."""
+    found = set(captions.split(_SEPARATOR))
+    return found.pop() if len(found) == 1 else ""
+
+
+def _sections_of_xml(root: ET.Element) -> dict[str, str]:
     found = {
         str(part.get("Label", "")).lower(): " ".join("".join(part.itertext()).split())
         for part in root.iter("AbstractText")
     }
-    return root, {name: found.get(name, "") for name in SECTIONS}
+    return {name: found.get(name, "") for name in SECTIONS}
 
 
 def _sha256(sections: Mapping[str, str]) -> str:

@@ -10,7 +10,9 @@ from pathlib import Path
 from pipelines.earlier.memory import Memory
 from pipelines.ids import Ids
 from pipelines.inventory import Reader, read_files
+from pipelines.paths import Tree
 from pipelines.records import Reject, Study, key_hash
+from pipelines.sources import base
 from pipelines.splits import PatientRule
 
 RULE_VALUES = ("cxr-vlp", 0.1, 0.2)
@@ -38,9 +40,9 @@ class Joined:
         return self.listed == kept + sum(self.codes().values())
 
 
-def join(source, root: Path) -> Joined:
+def join(source, root: Path, *, links: bool = False) -> Joined:
     """Do what the Beam graph of `scan` does, in a loop."""
-    root = root.resolve()
+    root = Tree(root.resolve(), links)
     rule = PatientRule(source.name, *RULE_VALUES)
     ids = Ids(source.name, RULE_VALUES[0])
     tables = source.tables(root)
@@ -50,15 +52,16 @@ def join(source, root: Path) -> Joined:
             rows[study][table.name].append(row)
     joined, files = Joined(), Reader(root, Memory())
     for study in sorted(rows):
-        result = source.assemble(study, rows[study], rule)
+        result = base.assembled(source, study, rows[study], rule)
         joined.listed += result.listed
         joined.rejects += [ids.reject(study, lost) for lost in result.lost]
         joined.notes.update(result.notes)
         if result.study is not None:
-            read, lost = read_files(ids.study(result.study), source, files)
-            joined.rejects += lost
-            if read is not None:
-                joined.studies[study] = read
+            done = read_files(ids.study(result.study), source, files)
+            joined.rejects += done.rejects
+            joined.notes.update(done.notes)
+            if done.study is not None:
+                joined.studies[study] = done.study
     return joined
 
 

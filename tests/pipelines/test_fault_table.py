@@ -53,7 +53,8 @@ HELD = {
         "pipelines/test_source_mimic.py", "test_a_label_that_is_none_is_counted_not_guessed"),
     "a row twice, the same": (
         "pipelines/test_source_chexpert.py", "test_missing_unlisted_and_repeated"),
-    "a row twice, contradicting": ("pipelines/test_source_mimic.py", "test_contradictions_stop"),
+    "a row twice, contradicting": (
+        "pipelines/test_source_mimic.py", "test_a_contradiction_loses_its_study_and_no_other"),
     "listed and missing": (
         "pipelines/test_source_mimic.py", "test_a_partial_download_is_normal_life"),
     "there and unlisted": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,92 @@ def test_walk_is_sorted_follows_links_inside_and_ends_in_a_loop(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path)  # a loop
     (tmp_path / "z").symlink_to("/etc")  # a way out
     assert list(paths.walk(tmp_path)) == ["b/1.png", "b/2.png"]
+
+
+def lead_out(tmp_path: Path) -> Path:
+    """A root with a file and a folder that are links out of it, and what they lead to."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "1.png").write_text("x")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "one.png").symlink_to(tmp_path / "store" / "1.png")
+    (root / "folder").symlink_to(tmp_path / "store")
+    return root
+
+
+def test_links_that_lead_out_are_followed_where_the_collection_says_so(tmp_path):
+    root = lead_out(tmp_path)
+    tree = paths.Tree(root, links=True)
+    assert list(paths.walk(root)) == ["one.png"]
+    assert list(paths.walk(tree)) == ["one.png", "folder/1.png"]
+    with pytest.raises(IngestError, match=r"path\.escape"):
+        paths.inside(root, "one.png")
+    assert paths.inside(tree, "one.png").read_text() == "x"
+    for relative in ("../store/1.png", "/etc/passwd", "a\0b", ""):
+        with pytest.raises(IngestError, match=r"path\.escape"):
+            paths.inside(tree, relative)
+
+
+def test_links_in_a_loop_end_in_a_code(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert list(paths.walk(tmp_path)) == ["a", "b"]
+    assert paths.state(tmp_path, "a").st_size >= 0
+    with pytest.raises(IngestError, match=r"path\.(loop|escape)"):
+        paths.inside(tmp_path, "a")
+
+
+def test_a_vanished_file_and_a_link_to_nowhere_have_a_state(tmp_path):
+    (tmp_path / "gone").symlink_to(tmp_path / ".git/annex/objects/x")
+    assert paths.state(tmp_path, "gone").st_ino
+    assert paths.state(tmp_path, "never").st_size == 0
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "folder"])
+def test_what_is_no_plain_file_is_not_opened(tmp_path, kind):
+    path = tmp_path / "x"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(path))
+    with pytest.raises(IngestError, match=r"image\.not_file"):
+        paths.plain(path, "image")
+
+
+def test_what_was_seen_is_said_with_the_remedy_and_without_names(tmp_path):
+    root = lead_out(tmp_path)
+    (root / "nowhere").symlink_to(tmp_path / "annex")
+    for name in ("SECRET1.JPG", "SECRET2.JPG", "a.zip", "t.csv.gz", "12345"):
+        (root / name).write_text("")
+    said = paths.seen(root)
+    assert said.startswith("below the root there are 2 .JPG, ")
+    for part in ("1 .zip", "1 .csv.gz", "2 links that lead out of it", "1 links that lead nowhere",
+                 "unpack", "links: true", "git annex get"):  # fmt: skip
+        assert part in said
+    assert "SECRET" not in said
+    assert "12345" not in said
+    assert "links: true" not in paths.seen(paths.Tree(root, links=True))
+    (tmp_path / "empty").mkdir()
+    assert "empty" in paths.seen(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", ["train.csv", "TRAIN.CSV", "Train.csv.gz", "a/b/c/d/train.csv"])
+def test_a_table_is_found_in_any_case_and_some_folders_down(tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("")
+    assert paths.find(tmp_path, "train.csv", "train.csv.gz") == name
+
+
+def test_a_table_that_is_a_link_out_names_the_option(tmp_path):
+    root = lead_out(tmp_path)
+    (tmp_path / "store" / "t.csv").write_text("")
+    (root / "train.csv").symlink_to(tmp_path / "store" / "t.csv")
+    with pytest.raises(ConfigError, match="links: true"):
+        paths.find(root, "train.csv")
+    assert paths.find(paths.Tree(root, links=True), "train.csv") == "train.csv"
 
 
 def test_two_releases_side_by_side_are_refused(tmp_path):

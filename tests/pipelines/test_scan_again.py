@@ -158,13 +158,14 @@ def test_official_digests_need_a_list(raw, tmp_path):
         run_scan("nih", arguments, tmp_path)
 
 
-def test_a_list_with_another_line_stops_with_its_number(tmp_path):
+def test_a_line_of_another_kind_is_passed_over_and_most_of_them_stop(tmp_path):
     path = tmp_path / official.NAME
-    path.write_text(f"{'a' * 64}  ./files/one.jpg\n{'b' * 64} *two.jpg\nthree\n")
-    lines = official.rows(path, tmp_path)
-    assert [next(lines), next(lines)] == [("files/one.jpg", "a" * 64), ("two.jpg", "b" * 64)]
-    with pytest.raises(DataError, match="line 3"):
-        next(lines)
+    path.write_text(f"{'a' * 64}  ./files/one.jpg\nthree\n{'b' * 64} *two.jpg\n")
+    found = [("files/one.jpg", "a" * 64), ("two.jpg", "b" * 64)]
+    assert list(official.rows(path, tmp_path)) == found
+    path.write_text(f"{'a' * 64}  ./files/one.jpg\nthree\nfour\n")
+    with pytest.raises(DataError, match="line 2"):
+        list(official.rows(path, tmp_path))
 
 
 def test_inventories_hold_no_time(tree, tmp_path):

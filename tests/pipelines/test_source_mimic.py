@@ -161,7 +161,7 @@ def test_reports_may_lie_in_the_zip(tree):
     lay(tree, {f"{CXR}/mimic-cxr-reports.zip": buffer.getvalue()})
     report = scanned(tree).studies["s59999001"].report
     assert (report.path, report.member) == (f"{CXR}/mimic-cxr-reports.zip", f"{STUDY}.txt")
-    assert Mimic().report(tree, report) == (" FINAL REPORT\n", report.sha256)
+    assert Mimic().report(tree, report) == (" FINAL REPORT\n", report.sha256, "")
 
 
 def test_images_whose_ids_begin_alike_stay_two(tree):
@@ -201,12 +201,25 @@ def test_a_study_that_the_split_list_does_not_name_is_rejected(tree):
              + labels("59999001", Edema="0.0").split("\n", 1)[1]},
             "csv.conflict", id="labels-contradict"),
         pytest.param(
-            {f"{CXR}/mimic-cxr-reports.zip": b"PK\x03\x04 cut"}, "report.zip", id="broken-zip"),
+            {f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": metadata(
+                (A, "59999001", "PA", ("", ""), ""), ("nan", "59999001", "PA", ("", ""), ""),
+                (C, "59999002", "", ("", ""), ""))},
+            "csv.id", id="no-dicom-id"),
     ],
 )  # fmt: skip
-def test_contradictions_stop(tree, change, code):
-    lay(tree, change)
-    with pytest.raises(DataError, match=code):
+def test_a_contradiction_loses_its_study_and_no_other(tree, change, code):
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split(
+        (A, "59999001", "test"), (B, "59999001", "test"), (C, "59999002", "train"))})  # fmt: skip
+    if "split" in next(iter(change)):
+        change = {name: text + f"{C},59999002,19999001,train\n" for name, text in change.items()}
+    joined = scanned(lay(tree, change))
+    assert joined.codes().pop(code) in (1, 2)
+    assert list(joined.studies) == ["s59999002"]
+
+
+def test_a_zip_of_reports_that_is_none_stops(tree):
+    lay(tree, {f"{CXR}/mimic-cxr-reports.zip": b"PK\x03\x04 cut"})
+    with pytest.raises(DataError, match=r"report\.zip"):
         join(Mimic(), tree)
 
 
@@ -223,3 +236,142 @@ def test_a_label_that_is_none_is_counted_not_guessed(tree):
 def test_another_folder_is_no_mimic(tmp_path):
     with pytest.raises(ConfigError, match="no MIMIC-CXR tree"):
         Mimic().tables(tmp_path)
+
+
+def csv_of(*rows: str, head: str = "dicom_id,subject_id,study_id,ViewPosition") -> str:
+    return "\n".join([head, *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("column", "word", "view"),
+    [
+        ("PerformedProcedureStepDescription", "CHEST (PORTABLE AP)", "frontal"),
+        ("PerformedProcedureStepDescription", "CHEST (PA AND LAT)", "unknown"),
+        ("ProcedureCodeSequence_CodeMeaning", "CHEST (PORTABLE AP)", "frontal"),
+        ("AcquisitionDeviceProcessingDescription", "CHEST LAT", "lateral"),
+        ("SeriesDescription", "nan", "unknown"),
+    ],
+)
+def test_the_procedure_tells_a_view_where_nothing_else_does(tree, column, word, view):
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": csv_of(
+        f"{A},19999001,59999001,,{word}", f"{B},19999001,59999001,nan,{word}",
+        f"{C},19999001,59999002,LL,{word}",
+        head=f"dicom_id,subject_id,study_id,ViewPosition,{column}")})  # fmt: skip
+    joined = scanned(tree)
+    assert [image.view for image in joined.studies["s59999001"].images] == [view, view]
+    assert joined.studies["s59999002"].images[0].view == "lateral"
+    assert joined.notes["view.unknown"] == 2 * (view == "unknown")
+
+
+def header_of(folder: Path, change) -> str:
+    import numpy as np
+    import pydicom
+
+    header = writing.Header("19999001", "59999001", "0", date="21800101", time="080000", view="")
+    data = writing.file_bytes(
+        np.zeros((70, 70), np.uint16), bits=12, photometric="MONOCHROME2",
+        syntax=writing.SYNTAXES[0], header=header,
+    )  # fmt: skip
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset.ViewPosition = ""
+    for name in ("ViewCodeSequence", "SeriesDescription", "StudyDescription", "ProtocolName",
+                 "PerformedProcedureStepDescription"):  # fmt: skip
+        if name in dataset:
+            delattr(dataset, name)
+    change(dataset)
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    lay(folder, {f"{STUDY}/{A}.DCM": stream.getvalue()})
+    return scanned(folder).studies["s59999001"].images[0].view
+
+
+def code(value: str, meaning: str, modifier: str = ""):
+    import pydicom
+
+    def change(dataset) -> None:
+        item, below = pydicom.Dataset(), pydicom.Dataset()
+        item.CodeValue, item.CodeMeaning = value, meaning
+        if modifier:
+            below.CodeMeaning = modifier
+            item.ViewModifierCodeSequence = pydicom.Sequence([below])
+        dataset.ViewCodeSequence = pydicom.Sequence([item])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "view"),
+    [
+        (lambda d: setattr(d, "SeriesDescription", "CHEST LAT"), "lateral"),
+        (lambda d: setattr(d, "ProtocolName", "Thorax p.a."), "frontal"),
+        (lambda d: setattr(d, "PerformedProcedureStepDescription", "CHEST (PORTABLE AP)"),
+         "frontal"),
+        (lambda d: setattr(d, "StudyDescription", "CHEST (PA AND LAT)"), "unknown"),
+        (lambda d: None, "unknown"),
+        (code("R-10206", ""), "frontal"),
+        (code("R-10236", "left lateral"), "lateral"),
+        (code("R-10206", "antero-posterior", "Oblique"), "other"),
+    ],
+    ids=["series", "protocol", "procedure", "two-projections", "nothing", "code-value",
+         "code-meaning", "code-with-modifier"],
+)  # fmt: skip
+def test_the_headers_procedures_and_codes_tell_a_view(tmp_path, change, view):
+    assert header_of(tmp_path, change) == view
+
+
+@pytest.mark.parametrize(
+    "study", ["59999001.0", "5.9999001E7", "59,999,001", " 59999001 ", "s59999001", "S59999001"]
+)
+@pytest.mark.parametrize("subject", ["19999001", "19999001.0", "p19999001"])
+def test_ids_that_became_numbers_do_not_double_the_listing(tree, study, subject):
+    quoted = f'"{study}"'
+    lay(tree, {
+        f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": csv_of(
+            f"{A},{subject},{quoted},PA", f"{B},{subject},{quoted},LL",
+            f"{C},19999001,59999002,PA"),
+        f"{CXR}/cxr-record-list.csv.gz": csv_of(
+            f"{A},19999001,59999001", f"{B},19999001,59999001", f"{C},19999001,59999002",
+            head="dicom_id,subject_id,study_id"),
+    })  # fmt: skip
+    joined = scanned(tree)
+    assert joined.listed == 3
+    assert sorted(joined.studies) == ["s59999001", "s59999002"]
+    assert joined.studies["s59999001"].labels["Edema"] == 1
+
+
+def test_an_id_that_was_rounded_is_lost_alone_and_counted(tree):
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": csv_of(
+        f"{A},19999001,5.999E+07,PA", f"{C},19999001,59999002,PA")})  # fmt: skip
+    joined = scanned(tree)
+    assert joined.codes() == {"csv.id": 1}
+    assert list(joined.studies) == ["s59999002"]
+
+
+def test_nan_in_labels_is_no_label_and_no_bad_value(tree):
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-chexpert.csv.gz": labels(
+        "59999001", Edema="1.0", Fracture="nan", Pneumonia="NaN")})  # fmt: skip
+    joined = scanned(tree)
+    assert joined.studies["s59999001"].labels == {"Edema": 1}
+    assert not [note for note in joined.notes if note.startswith("label.")]
+
+
+@pytest.mark.parametrize("suffix", [".DCM", ".Dicom", ".dcm.gz", ".JPG", ".PNG", ".jpeg", ".JPEG"])
+def test_suffixes_in_any_case(tmp_path, suffix):
+    lay(tmp_path, {f"{STUDY}/{A}{suffix}": b"x", f"{STUDY}.TXT": "FINDINGS: Clear lungs."})
+    study = scanned(tmp_path).studies["s59999001"]
+    assert study.report.path == f"{STUDY}.TXT"
+
+
+@pytest.mark.parametrize("root", ["p19", ".", "../x/files"])
+def test_a_root_that_is_a_folder_too_deep_or_too_high_is_read(tmp_path, root):
+    lay(tmp_path / "x", {f"{STUDY}/{A}.jpg": b"x"})
+    folder = {".": tmp_path, "../x/files": tmp_path / "x/files"}.get(root)
+    assert list(scanned(folder or tmp_path / "x/files" / root).studies) == ["s59999001"]
+
+
+def test_tables_four_folders_down_are_found(tmp_path):
+    deep = "physionet.org/files/mimic-cxr-jpg/2.1.0"
+    lay(tmp_path, {
+        f"{deep}/mimic-cxr-2.0.0-metadata.csv": csv_of(f"{A},19999001,59999001,PA"),
+        f"{deep}/{STUDY}/{A}.jpg": b"x"})  # fmt: skip
+    assert scanned(tmp_path).studies["s59999001"].images[0].view == "frontal"

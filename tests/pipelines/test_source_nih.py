@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from joining import Joined, join, lay
 
-from pipelines.faults import ConfigError, DataError
+from pipelines.faults import ConfigError
 from pipelines.sources import Nih
 
 HEAD = (
@@ -86,13 +86,12 @@ def test_one_list_without_its_twin_stops(tmp_path):
         Nih().tables(tmp_path)
 
 
-def test_an_image_in_two_lists_stops(tmp_path):
+def test_an_image_in_two_lists_is_refused(tmp_path):
     lay(tmp_path, {
         "Data_Entry_2017.csv": entry(ONE), "images/00000003_000.png": b"1",
         "train_val_list.txt": "00000003_000.png\n", "test_list.txt": "00000003_000.png\n",
     })  # fmt: skip
-    with pytest.raises(DataError, match=r"split\.conflict"):
-        join(Nih(), tmp_path)
+    assert scanned(tmp_path).codes() == {"split.conflict": 1}
 
 
 def test_boxes_have_the_label_tables_spelling_and_a_frame(tmp_path):
@@ -103,6 +102,85 @@ def test_boxes_have_the_label_tables_spelling_and_a_frame(tmp_path):
     [image] = scanned(tmp_path).studies["00000003_000"].images
     assert [(box.label, box.x) for box in image.boxes] == [("Infiltration", 225.08)]
     assert image.frame == (1024, 1024)
+
+
+@pytest.mark.parametrize(
+    "box",
+    ["nan,1,2,3", "1,2,inf,3", "1,2,0,3", "1,2,3,-4", "1020,2,30,3", "-9,2,30,30", "1,2,x,3",
+     "1,,2,3", "1e5,1,2,3"],
+)  # fmt: skip
+def test_a_box_that_is_none_never_reaches_the_inventory(tmp_path, box):
+    good = "00000003_000.png,Mass,0,0,1024,1024,,,\n"
+    lay(tmp_path, {
+        "Data_Entry_2017.csv": entry(ONE), "images/00000003_000.png": b"1",
+        "BBox_List_2017.csv": BOXES + good + f"00000003_000.png,Mass,{box},,,\n",
+    })  # fmt: skip
+    joined = scanned(tmp_path)
+    [image] = joined.studies["00000003_000"].images
+    assert [(box.label, box.w) for box in image.boxes] == [("Mass", 1024.0)]
+    assert joined.notes["box.bad_value"] == 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "codes"),
+    [
+        ("00000003_000.png,Mass,7,3.0,81,F,PA", {}),
+        ("00000003_000.png,Mass,7,00000003,81,F,PA", {}),
+        ("00000003_000.png,Mass,7,nan,81,F,PA", {}),
+        ("3_0.png,Mass,7,3,81,F,PA", {}),
+        ("00000003_000.jpg,Mass,7,3,81,F,PA", {}),
+        ("images/00000003_000.png,Mass,7,3,81,F,PA", {}),
+        ("00000003_000.png,Mass,7,4,81,F,PA", {"study.two_patients": 1}),
+        ("00000003_000.png,Mass,7,3x,81,F,PA", {"csv.id": 1}),
+    ],
+)
+def test_ids_that_have_one_right_reading_are_read(tmp_path, cells, codes):
+    lay(tmp_path, {"Data_Entry_2017.csv": entry(cells, TWO), "images/00000003_000.png": b"1",
+                   "images/00000003_001.png": b"1"})  # fmt: skip
+    joined = scanned(tmp_path)
+    assert joined.codes() == codes
+    assert {study.patient for study in joined.studies.values()} == {"3"}
+
+
+def test_a_row_twice_with_other_values_loses_its_image_alone(tmp_path):
+    lay(tmp_path, {
+        "Data_Entry_2017.csv": entry(ONE, ONE.replace("Mass", "Hernia"), TWO),
+        "images/00000003_000.png": b"1", "images/00000003_001.png": b"1"})  # fmt: skip
+    joined = scanned(tmp_path)
+    assert joined.codes() == {"csv.conflict": 1}
+    assert list(joined.studies) == ["00000003_001"]
+
+
+def test_labels_that_are_missing_deny_nothing(tmp_path):
+    row = ONE.replace("Mass|Nodule", "nan")
+    lay(tmp_path, {"Data_Entry_2017.csv": entry(row), "images/00000003_000.png": b"1"})
+    joined = scanned(tmp_path)
+    assert joined.studies["00000003_000"].labels == {}
+    assert joined.notes["label.missing"] == 1
+
+
+def test_bad_ages_numbers_names_and_views_lose_what_they_say_and_no_more(tmp_path):
+    lay(tmp_path, {
+        "Data_Entry_2017.csv": entry(
+            "00000003_000.png,Mass,seven,3,old,nan,nan", "portrait.png,Mass,1,3,50,F,PA", TWO),
+        "images/00000003_000.png": b"1", "images/00000003_001.png": b"1",
+        "train_val_list.txt": "00000003_000.png\nportrait.png\n00000003_001.png\n",
+        "test_list.txt": "",
+    })  # fmt: skip
+    joined = scanned(tmp_path)
+    study = joined.studies["00000003_000"]
+    assert (study.age, study.sex, study.images[0].view) == (None, "", "unknown")
+    assert joined.codes() == {"csv.image": 1, "list.image": 0}
+    assert joined.notes["csv.image Data_Entry_2017.csv line 3"] == 1
+    assert joined.notes["list.image train_val_list.txt line 2"] == 1
+    assert joined.notes["age.bad_value"] == joined.notes["csv.number"] == 1
+    assert joined.notes["view.unknown"] == 1
+
+
+@pytest.mark.parametrize("file", ["images-224/00000003_000.jpg", "images/00000003_000.PNG"])
+def test_images_are_found_in_another_form(tmp_path, file):
+    lay(tmp_path, {"Data_Entry_2017.csv": entry(ONE), file: b"1"})
+    assert scanned(tmp_path).codes() == {}
 
 
 def test_missing_unlisted_and_unknown_labels(tmp_path):

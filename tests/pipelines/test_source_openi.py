@@ -92,23 +92,119 @@ def test_reports_without_pictures_and_pictures_without_reports(tmp_path):
                    "NLMCXR_png/CXR5_IM-0001-1.png": b"2"})  # fmt: skip
     joined = scanned(tmp_path)
     assert joined.codes() == {"image.missing": 1}
-    assert joined.notes == {"study.no_image": 1, "image.unlisted": 1}
+    assert joined.notes == {"study.no_image": 1, "image.unlisted": 1, "view.unknown": 1}
 
 
 @pytest.mark.parametrize(
     ("files", "code"),
     [
-        ({"ecgen-radiology/7.xml": TWO[:80]}, "report.xml"),
-        ({"ecgen-radiology/7.xml": "<eCitation/>"}, "report.xml"),
         ({"NLMCXR_reports.tgz": tgz({"e/7.xml": TWO})[:60]}, "report.archive"),
-        ({"indiana_reports.csv": KAGGLE, "indiana_projections.csv": "uid,filename,projection\n"
-          "7,portrait.png,Frontal\n"}, "csv.image"),
+        ({"NLMCXR_reports.tgz": b"<html>please log in</html>"}, "report.archive"),
+        ({"indiana_reports.csv": "<!doctype html>\n"}, "csv.header"),
     ],
-    ids=["cut-xml", "no-uid", "cut-archive", "odd-picture-name"],
+    ids=["cut-archive", "login-page", "login-page-as-table"],
 )  # fmt: skip
 def test_broken_listings_stop(tmp_path, files, code):
     with pytest.raises(DataError, match=code):
         join(Openi(), lay(tmp_path, files))
+
+
+BOMB = (
+    '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+    + TWO.replace("Clear lungs.", "&b;")
+)
+EIGHT = xml(8, ("CXR8_IM-0004-1001",))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [TWO[:80], "<eCitation/>", "", "\0", "<html>please log in</html>", BOMB,
+     TWO.replace("Clear", "&xxe;"), TWO.replace('id="CXR7"', 'id="nan"')],
+    ids=["cut", "no-uid", "empty", "nul", "html", "entities", "unknown-entity", "uid-nan"],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_one_bad_xml_loses_its_study_and_no_other(tmp_path, bad, form):
+    members = {"ecgen-radiology/7.xml": bad, "ecgen-radiology/8.xml": EIGHT}
+    reports = members if form == "folder" else {"NLMCXR_reports.tgz": tgz(members)}
+    images = {"png/CXR7_IM-0003-1001.png": b"1", "png/CXR8_IM-0004-1001.png": b"2"}
+    joined = scanned(lay(tmp_path, {**reports, **images}))
+    assert joined.codes() == {"report.xml": 1}
+    assert list(joined.studies) == ["cxr8"]
+
+
+def test_an_xml_of_more_than_a_megabyte_is_no_report(tmp_path):
+    long = TWO.replace("Clear lungs.", "x" * (1 << 20))
+    for place, files in enumerate(({"ecgen-radiology/7.xml": long},
+                                   {"NLMCXR_reports.tgz": tgz({"e/7.xml": long})})):  # fmt: skip
+        folder = lay(tmp_path / str(place), {**files, "png/CXR7_IM-0003-1001.png": b"1"})
+        assert scanned(folder).codes() == {"report.too_long": 1}
+
+
+PROJECTIONS = "uid,filename,projection\n7,7_IM-0003-1001.dcm.png,Frontal\n"
+
+
+def kaggle(reports: str, projections: str = PROJECTIONS) -> dict[str, str | bytes]:
+    return {"indiana_reports.csv": KAGGLE + reports, "indiana_projections.csv": projections,
+            "images/7_IM-0003-1001.dcm.png": b"1"}  # fmt: skip
+
+
+@pytest.mark.parametrize("uid", ["7", "7.0", " 7 ", "07"])
+def test_uids_that_became_numbers(tmp_path, uid):
+    joined = scanned(lay(tmp_path, kaggle(f"{uid},normal,normal,,,,Clear lungs.,\n")))
+    assert joined.codes() == {}
+    [study] = joined.studies.values()
+    assert Openi().report(tmp_path, study.report) == {"findings": "Clear lungs."}
+
+
+def test_nan_is_no_section_and_none_with_a_full_stop_is_text(tmp_path):
+    joined = scanned(lay(tmp_path, kaggle("7,nan,nan,,nan,None.,Clear lungs.,nan\n")))
+    study = joined.studies["cxr7"]
+    assert Openi().report(tmp_path, study.report) == {
+        "findings": "Clear lungs.", "comparison": "None."}  # fmt: skip
+    assert study.labels == {}
+
+
+@pytest.mark.parametrize(
+    ("reports", "codes"),
+    [
+        ("7,normal,normal,,,,Clear lungs.,\n7,normal,normal,,,,Effusion.,\n", {"csv.conflict": 1}),
+        (
+            "7,normal,normal,,,,Clear lungs.,,,\n8,normal,normal,,,,Clear.,\n",
+            {"csv.ragged": 0, "report.no_row": 1},
+        ),
+        ("8,normal,normal,,,,Clear.,\n", {"report.no_row": 1}),
+    ],
+    ids=["twice-with-other-words", "ragged", "no-report"],
+)
+def test_what_is_wrong_with_a_row_of_kaggles_loses_its_images_by_code(tmp_path, reports, codes):
+    assert scanned(lay(tmp_path, kaggle(reports))).codes() == codes
+
+
+def test_a_picture_with_another_name_in_the_list_is_lost_alone(tmp_path):
+    projections = PROJECTIONS + "7,portrait.png,Lateral\n"
+    files = kaggle("7,normal,normal,,,,Clear lungs.,\n", projections)
+    joined = scanned(lay(tmp_path, files))
+    assert joined.codes() == {"csv.image": 1}
+    assert len(joined.studies) == 1
+
+
+@pytest.mark.parametrize(
+    ("caption", "names", "view"),
+    [
+        ("Chest PA view", ("CXR7_IM-0003-1001",), "frontal"),
+        ("Xray Chest PA and Lateral", ("CXR7_IM-0003-1001",), "unknown"),
+        ("Chest PA view", ("CXR7_IM-0003-1001", "CXR7_IM-0003-2001"), "unknown"),
+    ],
+    ids=["one-image", "two-projections", "two-images"],
+)
+def test_a_caption_tells_the_view_of_a_reports_only_image(tmp_path, caption, names, view):
+    text = xml(7, names).replace("/>", f"><caption>{caption}</caption></parentImage>")
+    for name in ("COMPARISON", f"CXR{7}"):
+        text = text.replace(f'"{name}"><caption>{caption}</caption></parentImage>', f'"{name}"/>')
+    lay(tmp_path, {"ecgen-radiology/7.xml": text, "png/CXR7_IM-0003-1001.PNG": b"1"})
+    joined = scanned(tmp_path)
+    assert joined.studies["cxr7"].images[0].view == view
+    assert joined.notes["view.unknown"] == (view == "unknown")
 
 
 def test_another_folder_is_no_openi(tmp_path):

@@ -1,0 +1,127 @@
+"""Every code that a reject row or a note can carry: what it means and what to do about it.
+
+A remedy of "" says that nothing is to be done: the code only counts something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Entry = tuple[str, str]  # (meaning, remedy)
+
+SCAN: Mapping[str, Entry] = {
+    "age.bad_value": ("an age that is none", ""),
+    "box.bad_value": ("a box without area, outside its image, or not of four numbers", ""),
+    "csv.bomb": ("a .gz that unpacks to a hundred times its size", "unpack it yourself"),
+    "csv.cell_too_long": ("a cell of more than a million characters", "mend the line"),
+    "csv.conflict": ("rows of one study that contradict each other", "mend the table"),
+    "csv.duplicate_column": ("two columns of one name", "download the table again"),
+    "csv.encoding": ("a line that is not UTF-8 text", "save the table as UTF-8"),
+    "csv.gzip": ("a broken gzip file", "download it again"),
+    "csv.header": ("a table without a column that is needed", "download the table again"),
+    "csv.id": ("an id that is missing, rounded or of another form", "mend the line"),
+    "csv.image": ("an image's name that is none of the collection", "mend the line"),
+    "csv.not_file": ("a table that is no plain file", "put the file itself there"),
+    "csv.number": ("a number that is none", ""),
+    "csv.path": ("a path that names no image", "mend the line"),
+    "csv.quote": ("a quote that is wrong or never ends", "mend the line"),
+    "csv.ragged": ("a row with more or fewer fields than the header", "mend the line"),
+    "csv.repeated_row": ("a row that says again what another said", ""),
+    "csv.row_too_long": ("a row of more than four million bytes", "mend the line"),
+    "csv.unreadable": ("a table that cannot be read", "mend its permissions"),
+    "date.bad_value": ("a date that is none; the study's place in time is not known", ""),
+    "digests.line": ("a list of digests that is none", "download it again, or digests: read"),
+    "folder.unreadable": ("a folder that may not be read", "mend its permissions"),
+    "id.normalised": ("an id that a spreadsheet had made a number of, read as it was", ""),
+    "image.duplicate_file": ("a second file of an image; one is used", ""),
+    "image.missing": ("an image that is listed and not on disk", "finish the download"),
+    "image.not_file": ("a FIFO, socket or device in an image's place", "put the file there"),
+    "image.unlisted": ("an image on disk that no table lists", ""),
+    "image.unreadable": ("a file that cannot be read", "mend its permissions"),
+    "label.bad_value": ("a label that is neither 1, 0, -1 nor blank", "mend the table"),
+    "label.missing": ("a study whose labels the tables do not give", ""),
+    "list.image": ("a line of a list that is no image's name", "mend the line"),
+    "path.encoding": ("a path that is not UTF-8", "rename the file or its folder"),
+    "path.escape": (
+        "a path or link that leads out of the root",
+        "set `links: true` for this source, if the link is meant",
+    ),
+    "path.loop": ("a link that leads to itself", "put the file there"),
+    "split.conflict": ("a study in two splits of the official list", "mend the list"),
+    "split.two": ("a patient in two splits: a model would be tested on its training", "mend it"),
+    "split.unknown": ("a split that is not train, validate or test", "mend the list"),
+    "split.unlisted": ("a study that the official list does not name", ""),
+    "study.no_image": ("a report that has no image", ""),
+    "study.two_patients": ("a study under two patients", "mend the table or the tree"),
+    "view.unknown": ("an image whose view nothing tells; evaluations of frontals leave it out", ""),
+}
+
+TEXTS: Mapping[str, Entry] = {
+    "exceptions.unused": ("an exception for a study that is not there", ""),
+    "report.archive": ("a .tgz of reports that is cut, or is a bomb", "download it again"),
+    "report.cp1252": ("a report that is not UTF-8, read as Windows-1252", ""),
+    "report.cut_by_rule": ("a report cut by a rule of texts.exceptions", ""),
+    "report.empty": ("a report without a word", ""),
+    "report.encrypted": ("a report that is encrypted in its archive", "unpack it yourself"),
+    "report.lfs_pointer": ("a pointer of git-lfs", "fetch the file: git lfs pull"),
+    "report.missing": ("a study without a report", ""),
+    "report.no_row": ("images that are listed, and whose report is not", "mend the table"),
+    "report.no_text": ("a report that says nothing", ""),
+    "report.not_file": ("a FIFO, socket or device in a report's place", "put the file there"),
+    "report.not_text": ("RTF, a web page, a PDF, a pointer or binary data", "fetch the text"),
+    "report.too_long": ("a report of more than a megabyte", ""),
+    "report.unreadable": ("a report that cannot be read or unpacked", "download it again"),
+    "report.utf16": ("a report in UTF-16, read as such", ""),
+    "report.xml": ("a report that is not whole XML, or has a DTD", "download it again"),
+    "report.zip": ("a zip of reports that is cut, or is a bomb", "download it again"),
+    "text.empty": ("a study whose texts are empty", ""),
+    "text.none": ("a study with neither a report nor a label to make a text of", ""),
+    "translated": ("a section that translations.FIELDS has in other words", ""),
+}
+
+SHARDS: Mapping[str, Entry] = {
+    "caption.empty": ("a study without a caption", "name more in shards.caption"),
+    "caption.encoding": ("a caption that is not UTF-8 text", ""),
+    "decode.crash": ("a picture at which a decoder crashed", ""),
+    "decode.timeout": ("a picture that took too long to decode", "raise --patience"),
+    "dicom.bad_dims": ("a DICOM file without rows or columns", ""),
+    "dicom.bits": ("a DICOM file of neither 8 nor 16 bits", ""),
+    "dicom.colour": ("a DICOM file with a palette", ""),
+    "dicom.empty": ("a file of no bytes", "download it again"),
+    "dicom.modality": ("a DICOM file of another modality", ""),
+    "dicom.no_pixels": ("a DICOM file without pixels", "download it again"),
+    "dicom.not_chest": ("a DICOM file of another part of the body", ""),
+    "dicom.not_dicom": ("a file that is no DICOM file", "download it again"),
+    "dicom.truncated": ("a DICOM file that is cut", "download it again"),
+    "dicom.undecodable": ("pixels that no decoder reads", ""),
+    "dicom.unsupported_ts": ("a transfer syntax that nothing here decodes", ""),
+    "image.degenerate": ("an image of one value, or of a few pixels", ""),
+    "image.digest": ("a file that is not the published one", "download it again"),
+    "image.io": ("a file that could not be read", ""),
+    "image.too_large": ("an image of more than shards.max_megapixels", "raise it"),
+    "image.unencodable": ("a picture that could not be written", ""),
+    "picture.too_large": ("a stored picture that is too large", ""),
+    "picture.unreadable": ("a picture that cannot be read", "download it again"),
+    "source.changed": ("a file that changed since scan", "run scan again"),
+    "source.gone": ("a file that vanished since scan", "run scan again"),
+}
+
+ALL: Mapping[str, Entry] = {**SCAN, **TEXTS, **SHARDS}
+
+
+def of(code: str) -> Entry:
+    """Return (meaning, remedy) of a code, also of one that names a place or a column behind it.
+
+    ("", "") for a code that is not registered; a test looks for those.
+    """
+    name = code.split(" ")[0].split(":")[0]
+    return ALL.get(name) or ALL.get(name.split(".")[0]) or ("", "")
+
+
+def advice(code: str, views_from: str) -> str:
+    """Return a line that explains a code, "" for one after which nothing is to be done."""
+    name = code.split(" ")[0].split(":")[0]
+    meaning, remedy = of(code)
+    if name == "view.unknown":
+        remedy = f"the view is told by {views_from}"
+    return f"{name}: {meaning}; {remedy}" if remedy else ""

@@ -1,0 +1,271 @@
+"""The bytes of a report, and whether they are text: caps, archives, XML.
+
+A report is a page of text. What is longer than a megabyte, or is a PDF, a web page of a login or a
+pointer of git-annex, is none, and gets a code. An archive of 1.5 MB can unpack to gigabytes: what
+it holds is read one capped member at a time, and never kept in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import io
+import lzma
+import os
+import re
+import struct
+import tarfile
+import tempfile
+import xml.etree.ElementTree as ET
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.parsers import expat
+
+from nlp.nontext import is_text
+from pipelines import paths
+from pipelines.faults import DataError, IngestError
+
+LONGEST = 1 << 20  # bytes of one report; the longest of MIMIC-CXR has 11 kB
+MEMBERS = 1_000_000  # of an archive; MIMIC-CXR has 227,835 reports
+UNPACKED = 1 << 31  # bytes of all members of an archive together
+BLOCK = 1 << 22  # bytes that a .tgz may ask for at once: a header can claim gigabytes
+
+# What the libraries raise on archives that are cut, encrypted, rotten, or packed as none of ours.
+_ZIP = (
+    zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError,
+    struct.error, zlib.error, lzma.LZMAError, KeyError, OverflowError,
+)  # fmt: skip
+_TAR = (
+    tarfile.TarError, gzip.BadGzipFile, EOFError, ValueError, struct.error, zlib.error,
+    OverflowError,
+)  # fmt: skip
+_ENCRYPTED = 0x1  # bit of a zip member's flags
+
+
+def of_file(path: Path) -> bytes:
+    """Return the bytes of a report in a file of its own.
+
+    Raises IngestError report.unreadable, report.not_file, report.too_long.
+    """
+    try:
+        paths.plain(path, "report")
+        with path.open("rb") as stream:
+            data = stream.read(LONGEST + 1)
+    except OSError:
+        raise IngestError("report.unreadable") from None
+    return _capped(data)
+
+
+def _capped(data: bytes) -> bytes:
+    if len(data) > LONGEST:
+        raise IngestError("report.too_long")
+    return data
+
+
+def text(data: bytes) -> tuple[str, str]:
+    """Return a report's text, and the note of how it is written: "" for UTF-8.
+
+    Raises IngestError report.not_text.
+    """
+    try:
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            decoded, note = data.decode("utf-16"), "report.utf16"
+        else:
+            decoded, note = data.decode("utf-8-sig"), ""
+    except UnicodeDecodeError:
+        try:
+            decoded, note = data.decode("cp1252"), "report.cp1252"
+        except UnicodeDecodeError:
+            raise IngestError("report.not_text") from None
+        foreign = sum(not c.isascii() for c in decoded)
+        if foreign > len(decoded) // 4:  # of text in Latin letters a few are no ASCII
+            raise IngestError("report.not_text") from None
+    if not is_text(decoded):
+        raise IngestError("report.not_text")
+    return decoded, note
+
+
+def _zip(path: Path) -> zipfile.ZipFile:
+    """Return the open archive; its directory of 227,835 names is read once a process.
+
+    An archive that was replaced has another signature and is opened again.
+    """
+    return _opened(path, _signature(path))
+
+
+def _signature(path: Path) -> paths.Signature | None:
+    try:
+        return paths.signature(path)
+    except OSError:  # whoever opens it says what is wrong
+        return None
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(path: Path, signature: paths.Signature | None) -> zipfile.ZipFile:  # noqa: ARG001
+    try:
+        paths.plain(path, "report")
+        archive = zipfile.ZipFile(path)
+    except IngestError:
+        raise DataError(f"report.zip: {path.name} is no plain file") from None
+    except FileNotFoundError:
+        raise DataError(f"report.zip: {path.name} is no longer there") from None
+    except PermissionError:
+        raise DataError(f"report.zip: {path.name}: mend its permissions") from None
+    except _ZIP:
+        raise DataError(
+            f"report.zip: {path.name} is not a whole zip file; download it again"
+        ) from None
+    if len(archive.filelist) > MEMBERS:
+        raise DataError(f"report.zip: {path.name} has more than {MEMBERS:,} members")
+    return archive
+
+
+def zip_names(path: Path, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+    """Return the matches of a zip's member names, sorted; what else it holds is left alone.
+
+    Raises DataError report.zip for an archive that is broken as a whole, or is a bomb.
+    """
+    found = [(pattern.search(info.filename), info) for info in _zip(path).filelist]
+    wanted = {match.string: (match, info) for match, info in found if match}
+    if sum(min(info.file_size, LONGEST) for _, info in wanted.values()) > UNPACKED:
+        raise DataError(f"report.zip: the reports in {path.name} unpack to gigabytes")
+    return [match for _, (match, _) in sorted(wanted.items())]
+
+
+def of_zip(path: Path, member: str) -> bytes:
+    """Return the bytes of a report in a zip.
+
+    Raises IngestError report.encrypted, report.too_long, report.unreadable; DataError as `_zip`.
+    """
+    archive = _zip(path)
+    try:
+        info = archive.getinfo(member)
+        if info.flag_bits & _ENCRYPTED:
+            raise IngestError("report.encrypted")
+        if info.file_size > LONGEST:
+            raise IngestError("report.too_long")
+        with archive.open(info) as stream:
+            return _capped(stream.read(LONGEST + 1))
+    except _ZIP:
+        raise IngestError("report.unreadable") from None
+
+
+class _Bounded(io.RawIOBase):
+    """A .tgz's unpacked bytes that gives no more at once, and in all, than an archive may ask."""
+
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        self._stream = stream
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= BLOCK:
+            raise tarfile.ReadError("a block that is too large")
+        data: bytes = self._stream.read(size)
+        self._check(self._stream.tell())
+        return data
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self._check(place)
+        return self._stream.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def _check(self, place: int) -> None:
+        if place > UNPACKED:
+            raise tarfile.ReadError("an archive that is too large")
+
+
+def tgz_members(path: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, bytes | None]]:
+    """Yield (name, bytes) of a .tgz's members, one at a time; None for one that is too long.
+
+    Raises DataError report.archive for an archive that is broken as a whole, or is a bomb.
+    """
+    try:
+        paths.plain(path, "report")
+        with gzip.open(path) as packed, _tar(packed) as tar:
+            for _ in range(MEMBERS):
+                member = tar.next()
+                if member is None:
+                    return
+                tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps them all
+                if not member.isreg() or not pattern.search(member.name):
+                    continue
+                data = None
+                if member.size <= LONGEST and (stream := tar.extractfile(member)):
+                    data = stream.read(LONGEST + 1)
+                    if len(data) < member.size:
+                        raise tarfile.ReadError
+                yield member.name, data
+    except (PermissionError, FileNotFoundError):
+        raise DataError(f"report.archive: {path.name}: mend its permissions") from None
+    except (*_TAR, IngestError):
+        raise DataError(
+            f"report.archive: {path.name} is not a whole .tgz of reports; download it again"
+        ) from None
+    raise DataError(f"report.archive: {path.name} has more than {MEMBERS:,} members")
+
+
+def _tar(packed: gzip.GzipFile) -> tarfile.TarFile:
+    return tarfile.open(fileobj=_Bounded(packed), mode="r:")
+
+
+@dataclass(frozen=True)
+class Spool:
+    """The members of a .tgz in a nameless temporary file: a .tgz cannot be read from its middle."""
+
+    stream: io.BufferedRandom
+    places: dict[str, tuple[int, int]]
+
+    @classmethod
+    @functools.lru_cache(maxsize=2)
+    def of(
+        cls,
+        path: Path,
+        pattern: re.Pattern[str],
+        signature: paths.Signature | None,  # noqa: ARG003
+    ) -> Spool:
+        """Unpack an archive, once a process. Raises DataError as `tgz_members` does."""
+        stream = tempfile.TemporaryFile()  # noqa: SIM115 - it is read as long as we live
+        places = {}
+        for name, data in tgz_members(path, pattern):
+            if data is not None:
+                places[name] = (stream.tell(), len(data))
+                stream.write(data)
+        stream.flush()
+        return cls(stream, places)
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a member. Raises IngestError report.unreadable."""
+        if name not in self.places:
+            raise IngestError("report.unreadable")
+        place, size = self.places[name]
+        return os.pread(self.stream.fileno(), size, place)
+
+
+def of_tgz(path: Path, pattern: re.Pattern[str], member: str) -> bytes:
+    """Return the bytes of a report in a .tgz; an archive that was replaced is unpacked again.
+
+    Raises IngestError report.unreadable, DataError as `tgz_members` does.
+    """
+    return Spool.of(path, pattern, _signature(path)).read(member)
+
+
+def xml(data: bytes) -> ET.Element:
+    """Return the root of an XML document of ours, which has no DTD: entities make bombs.
+
+    Raises IngestError report.xml.
+    """
+    guard = expat.ParserCreate()
+    guard.StartDoctypeDeclHandler = _refuse
+    try:
+        guard.Parse(data, True)
+        return ET.fromstring(data)
+    except (expat.ExpatError, ET.ParseError, LookupError, ValueError):
+        raise IngestError("report.xml") from None
+
+
+def _refuse(*_: object) -> None:
+    raise IngestError("report.xml")
