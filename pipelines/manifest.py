@@ -62,9 +62,7 @@ def write(
     return header
 
 
-def _notes(
-    listed: Mapping[str, int], lines: Sequence[Mapping[str, Any]]
-) -> dict[str, int]:
+def _notes(listed: Mapping[str, int], lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Return the notes of scan and those on the images, each with how often it was made."""
     total = Counter(listed)
     for line in lines:

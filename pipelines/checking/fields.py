@@ -158,8 +158,10 @@ def _pixels(value: Mapping[str, Any]) -> bool:
     return (
         all(type(value.get(name)) is int and value[name] > 0 for name in sizes)
         and type(value.get("bits")) is int
-        and all(isinstance(value.get(name), str) for name in (
-            "photometric", "window", "recipe", "turned"))
+        and all(
+            isinstance(value.get(name), str)
+            for name in ("photometric", "window", "recipe", "turned")
+        )
         and _number(value.get("aspect")) > 0
         and _notes(value.get("notes"))
     )

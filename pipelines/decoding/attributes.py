@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -137,7 +137,7 @@ def element(dataset: Dataset, keyword: str) -> Any:
     return _raw_text(dataset, keyword)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tag(keyword: str) -> BaseTag:
     return Tag(keyword)
 

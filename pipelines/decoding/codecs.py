@@ -38,7 +38,6 @@ _PADDING = 16  # bytes that a plane may have behind its end
 _PRECISION = 42  # where SIZ tells bits less one, and the sign in the highest bit
 
 
-
 class DamagedError(Exception):
     """A frame that is cut, or whose data are rotten."""
 

@@ -223,9 +223,7 @@ def _run_lengths(dataset: Dataset, header: Attributes) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return np.asarray(
-                pixel_array(dataset, index=0, raw=True, decoding_plugin="pydicom")
-            )
+            return np.asarray(pixel_array(dataset, index=0, raw=True, decoding_plugin="pydicom"))
     except Exception:
         raise IngestError("dicom.damaged_frame") from None
 

@@ -24,9 +24,13 @@ _KEPT = (*_FRAMES, 0xC4, _SCAN, _TABLES, 0xDD)  # beside the frame: codes, scans
 _NEXT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
-# "Corrupt JPEG data: 12 extraneous bytes before marker 0xd9"
+# what libjpeg says of data that are left when all blocks are there
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]+)")
-_IN_SCANS = ("c4", "d9", "da")  # what stands behind a scan: more of them are data that were not used
+_IN_SCANS = (
+    "c4",
+    "d9",
+    "da",
+)  # what stands behind a scan: more of them are data that were not used
 _STRAY = 4  # bytes that some writers leave there; lost data leave more, but for rare accidents
 
 

@@ -99,8 +99,11 @@ def test_a_headless_file_is_read_when_it_has_rows_and_pixels(shared):
         pytest.param(file(Rows=65535, Columns=65535), "image.too_large", id="bomb-by-header"),
         pytest.param(file(NumberOfFrames=10**6), "image.too_large", id="bomb-by-frames"),
         pytest.param(file(Modality="CT"), "dicom.modality", id="computed-tomography"),
-        pytest.param(file(Modality="OT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2"),
-                     "dicom.modality", id="computed-tomography-by-class"),
+        pytest.param(
+            file(Modality="OT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2"),
+            "dicom.modality",
+            id="computed-tomography-by-class",
+        ),
         pytest.param(file(Modality="SR"), "dicom.modality", id="structured-report"),
         pytest.param(file(PhotometricInterpretation="PALETTE COLOR"), "dicom.colour", id="palette"),
         pytest.param(file(BitsAllocated=32), "dicom.bits", id="32-bit"),
@@ -176,5 +179,7 @@ def test_the_teaching_files_by_their_tags(shared):
                 refused.add((path.stem, error.code))
     assert noted.pop("CR-ModalitySequenceLUT") == []  # teeth, and no tag that says so
     assert {note for notes in noted.values() for note in notes} == {
-        "dicom.body_part", "dicom.modality"}
+        "dicom.body_part",
+        "dicom.modality",
+    }
     assert refused == {(stem, note) for stem, notes in noted.items() for note in notes}
