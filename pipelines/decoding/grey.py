@@ -195,8 +195,7 @@ def histogram(values: np.ndarray, left_out: np.ndarray | None = None) -> np.ndar
     low = int(values.min())
     if values.dtype not in (np.uint8, np.uint16):
         weights = None if left_out is None else ~left_out.ravel()
-        counts = np.bincount((values.astype(np.int32) - low).ravel(), weights)
-        return counts.astype(np.int64)
+        return np.bincount((values.astype(np.int32) - low).ravel(), weights).astype(np.int64)
     high = int(values.max())
     mask = None if left_out is None else (~left_out).astype(np.uint8)
     counts = cv2.calcHist([values], [0], mask, [high - low + 1], [low, high + 1])

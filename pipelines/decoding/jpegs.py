@@ -24,7 +24,7 @@ _KEPT = (*_FRAMES, 0xC4, _SCAN, _TABLES, 0xDD)  # beside the frame: codes, scans
 _NEXT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
-# "Corrupt JPEG data: 12 extraneous bytes before marker 0xd9"
+# what libjpeg says of data that are left when all blocks are there
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]+)")
 _IN_SCANS = (
     "c4",

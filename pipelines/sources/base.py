@@ -86,6 +86,7 @@ class Source(Protocol):
     def report(self, root: Root, ref: ReportRef) -> Read:
         """Return a study's report as one read gave it. Raises IngestError report.*."""
 
+
 class LabelsOnly:
     """The half of a Source that collections without reports share."""
 

@@ -276,7 +276,10 @@ def test_a_narrow_window_that_shows_the_lungs_is_used():
 def test_8_bits_are_the_png_of_the_same_image():
     for values in (eight(), eight()[:-1, :-1] if eight().size % 2 == 0 else eight()):
         data = cv2.imencode(".png", values)[1].tobytes()
-        assert np.array_equal(shown(saved(dataset(values)))[0], shown(data, ".png")[0])
+        levels, twin = (
+            shown(*f)[0].astype(int) for f in ((saved(dataset(values)),), (data, ".png"))
+        )
+        assert np.abs(levels - twin).max() <= 1
 
 
 BANDS = np.zeros(film().shape, bool)
@@ -451,9 +454,9 @@ COLOURS = {
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL_422"])
 @pytest.mark.parametrize("frame", COLOURS.values(), ids=COLOURS)
 def test_colours_are_read_as_they_are_coded(frame, photometric):
-    elements = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "BitsAllocated": 8,
-                "BitsStored": 8, "HighBit": 7, "PhotometricInterpretation": photometric}  # fmt: skip
-    image, facts = shown(framed(frame, JPEGBaseline8Bit, **elements, **NO_WINDOW))
+    elements = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, **AS_EIGHT}
+    elements["PhotometricInterpretation"] = photometric
+    image, facts = shown(framed(frame, JPEGBaseline8Bit, **elements))
     assert near(image, right(), 1.5)
     assert facts["window"] == "stored"
 

@@ -52,13 +52,13 @@ def digest(data: bytes, suffix: str, shards: Shards) -> str:
 @pytest.mark.parametrize(("recipe", "form"), PIXELS)
 def test_pixels(recipe, form):
     found = digest(dicom("MONOCHROME1"), ".dcm", Shards(recipe=recipe, format=form, side=128))
-    assert (epochs.PIXELS, found) == (2, PIXELS[recipe, form])
+    assert (epochs.PIXELS, found) == (3, PIXELS[recipe, form])
 
 
 def test_a_wavelet_film():
     data = dicom("MONOCHROME2", JPEG2000Lossless)
     found = digest(data, ".dcm", Shards(side=128, format="png"))
-    assert (epochs.PIXELS, found) == (2, "fd1653a57e48be65")
+    assert (epochs.PIXELS, found) == (3, "fd1653a57e48be65")
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,18 @@ def test_a_wavelet_film():
 def test_display_pictures(form, size, expected):
     resize = "pad" if size == 128 else "longest"
     found = digest(picture(form), form, Shards(resize=resize, side=size))
-    assert (epochs.PIXELS, found) == (2, expected)
+    assert (epochs.PIXELS, found) == (3, expected)
 
 
 def test_parameters_that_change_pixels_are_in_the_fingerprint_and_others_are_not():
     base = fingerprints.image("0" * 64, Shards())
     for change in ({"side": 256}, {"recipe": "minmax"}, {"quality": 90}, {"resize": "pad"},
-                   {"filter": "lanczos"}, {"format": "png"}, {"enlarge": True}):  # fmt: skip
+                   {"filter": "lanczos"}, {"format": "png"}, {"enlarge": True},
+                   {"orient": "turn"}):  # fmt: skip
         assert fingerprints.image("0" * 64, Shards(**change)) != base
-    for change in ({"caption": ("prompt",)}, {"sections": ()}, {"max_megapixels": 9}):
+    for change in ({"caption": ("prompt",)}, {"sections": ()}, {"max_megapixels": 9},
+                   {"body_part": "reject"}, {"modality": "reject"},
+                   {"for_processing": "reject"}):  # fmt: skip
         assert fingerprints.image("0" * 64, Shards(**change)) == base
     assert fingerprints.image("1" * 64, Shards()) != base
 
