@@ -148,7 +148,7 @@ def serve() -> None:
         pid = os.fork()
         if pid == 0:
             # the server is no child of this process, which may use it all the same
-            forkserver._forkserver.ensure_running = lambda: None
+            forkserver._forkserver.ensure_running = forkserver.ensure_running = lambda: None
             _child(order, mains[order.stage])
         _tell(pid=pid)
         _, status = os.waitpid(pid, 0)

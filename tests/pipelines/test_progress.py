@@ -23,7 +23,7 @@ import pathlib, time
 opened = pathlib.Path.open
 def slowly(self, *arguments, **options):
     if self.suffix in {".dcm", ".jpg", ".csv", ".gz"}:
-        time.sleep(0.15)
+        time.sleep(0.2 if self.suffix in {".dcm", ".jpg"} else 1)
     return opened(self, *arguments, **options)
 pathlib.Path.open = slowly
 """
