@@ -34,6 +34,8 @@ def identifier(cell: str, width: int = 0, prefix: str = "", *, pad: bool = False
     Raises IngestError csv.id where the cell is missing or has no reading, or more than one:
     5.04E+07 was rounded, and a thousand ids round to it.
     """
+    if len(cell) == width and cell.isascii() and cell.isdigit():
+        return cell  # as nearly all are
     text = known(cell)
     if prefix and text[:1].lower() == prefix:
         text = text[1:]

@@ -25,6 +25,7 @@ from pipelines.records import Image, Reject, ReportRef, Study, reject
 from pipelines.sources.base import Source
 
 DICOM = (".dcm", ".dicom", ".dcm.gz", ".dicom.gz")
+LARGEST = 1 << 30  # bytes of an image's file, which is read as a whole
 HEAD = 1 << 18  # bytes; more than any header of a plain radiograph
 
 
@@ -75,6 +76,8 @@ def _read_image(image: Image, reader: Reader) -> tuple[Image, dicoms.Header]:
     path = paths.inside(reader.root, image.path)
     try:
         stat = paths.plain(path, "image")
+        if stat.st_size > LARGEST:
+            raise IngestError("image.too_large")
         known = reader.memory.get(image.path, stat)
         if known is None or not (known["read"] or reader.official):
             known = _facts(path, image, reader)

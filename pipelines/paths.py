@@ -176,6 +176,8 @@ def find(root: Root, *patterns: str, depth: int = 5) -> str:
 
 def _checked(where: Tree, relative: str) -> str:
     name = relative.rpartition("/")[2]
+    if not readable(relative):
+        raise ConfigError(f"{name} lies in a folder whose name is not UTF-8: rename the folder")
     try:
         path = inside(where, relative)
     except IngestError:

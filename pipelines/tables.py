@@ -253,7 +253,7 @@ def _opened(path: Path) -> BinaryIO:
         raise DataError(f"csv.header: {path.name} is a zip file; unpack it")
     if magic == b"\x1f\x8b":
         _check_size(path)
-        return gzip.open(path)  # type: ignore[return-value]
+        return io.BufferedReader(gzip.open(path))  # lines by C code
     return path.open("rb")
 
 

@@ -42,6 +42,7 @@ _DICOM = r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}"
 _IMAGE = re.compile(
     rf"(?:^|/)p(\d{{8}})/s(\d{{8}})/({_DICOM})\.(?:(?:dcm|dicom)(?:\.gz)?|jpe?g|png)\Z", re.I | re.A
 )
+_DICOM_ID = re.compile(_DICOM, re.A)
 _REPORT = re.compile(r"(?:^|/)p(\d{8})/s(\d{8})\.txt\Z", re.I | re.A)
 _SUFFIXES = {"dicom": (".dcm", ".dicom", ".gz"), "jpg": (".jpg", ".jpeg", ".png")}
 
@@ -187,8 +188,7 @@ def _of_table(row: Row) -> tuple[str, Row]:
     """
     study = cells.identifier(row["study_id"], 8, "s")
     try:
-        subject = cells.identifier(row["subject_id"], 8, "p")
-        row = row | {"subject_id": subject}
+        row["subject_id"] = cells.identifier(row["subject_id"], 8, "p")
         if row["study_id"] != study:
             row["odd"] = "1"
         if "dicom_id" in row:
@@ -201,7 +201,7 @@ def _of_table(row: Row) -> tuple[str, Row]:
 
 def _dicom_id(cell: str) -> str:
     name = cell.strip().lower()
-    if not re.fullmatch(_DICOM, name, re.A):
+    if not _DICOM_ID.fullmatch(name):
         raise IngestError("csv.id")
     return name
 

@@ -258,8 +258,8 @@ def _xml_row(name: str, data: bytes | None, path: str) -> tuple[str, Row]:
     """Return (study key, row) of an XML report; its name tells the study where it does not."""
     match = _XML.search(name)
     study = f"cxr{int(match[1])}" if match else NOBODY
-    if data is None:
-        return study, _broken("report.too_long")
+    if data is None or not paths.readable(name):
+        return study, _broken("report.too_long" if data is None else "path.encoding")
     try:
         root = reading.xml(data)
     except IngestError as error:
