@@ -128,6 +128,7 @@ def _header(
         "epoch": epochs.TEXTS,
         "wording": words.digest,
         "files": dict(words.files),
+        "exceptions": len(words.rules),
         "source": inventory["source"],
         "texts": section.text_parameters(),
         "studies": counts["studies"],
