@@ -34,6 +34,7 @@ from pipelines import (
 from pipelines.earlier import memory, sealed, stock
 from pipelines.earlier.lookback import Glance
 from pipelines.faults import DataError
+from pipelines.lookalike import marker
 from pipelines.privacy import Care
 from pipelines.sources import reader
 from pipelines.sources.base import Source
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     naming.check()
     recorded = agreement.of_scan(source, collection, section, naming.salt)
     commands.own_folder(flags.out, HEADER, source.name)
-    care = Care(source.name, source.licence, source.credentialed, naming.salted)
+    terms = _terms(source, root)
+    care = Care(source.name, terms["licence"], terms["credentialed"], naming.salted)
     tree = paths.Tree(root, collection.links)
     COUNTS.clear()
     with (
@@ -162,15 +164,25 @@ def _header(
     tables = [t for t in source.tables(tree) if t.path]
     return {
         **recorded,
-        "title": source.title,
-        "licence": source.licence,
-        "credentialed": source.credentialed,
+        **_terms(source, tree.root),
         "listed": counts.get("listed", 0),
         "dropped": lost,
         "images": images,
         "studies": studies,
         "notes": {k.removeprefix("note:"): n for k, n in counts.items() if k.startswith("note:")},
         "tables": {t.name: storage.sha256(paths.inside(tree, t.path)) for t in tables},
+    }
+
+
+def _terms(source: Source, root: Path) -> dict[str, Any]:
+    """Return what the collection is and under which terms; a made-up tree has none of them."""
+    if marker.made_up(root):
+        licence = "synthetic, of nobody; under cxr-vlp's own licence"
+        return {"title": f"{source.title} (synthetic)", "licence": licence, "credentialed": False}
+    return {
+        "title": source.title,
+        "licence": source.licence,
+        "credentialed": source.credentialed,
     }
 
 

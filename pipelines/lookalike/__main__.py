@@ -97,7 +97,8 @@ def _state(done: Mapping[str, int], total: int) -> State:
 def _drawing(args: argparse.Namespace) -> dict[str, Any]:
     """Return what decides a tree's bytes, but for the content of the user's own files."""
     names = ("studies", "seed", "height", "faults")
-    return {name: getattr(args, name) for name in names} | {"code": marker.code()}
+    own = bool(args.images or args.reports)
+    return {name: getattr(args, name) for name in names} | {"own": own, "code": marker.code()}
 
 
 def _is_there(args: argparse.Namespace, tree: Path, drawing: dict[str, Any]) -> bool:

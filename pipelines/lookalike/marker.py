@@ -37,6 +37,14 @@ def is_drawn(tree: Path, drawing: Mapping[str, Any]) -> bool:
     return found is not None and bool(found["files"]) and found["drawing"] == dict(drawing)
 
 
+def made_up(tree: Path) -> bool:
+    """Tell whether all of a tree was made up here: no image, report or file is anybody's own."""
+    found = read(tree)
+    if found is None or not found["files"] or found["drawing"].get("own", True):
+        return False
+    return _count(tree) == found["files"]
+
+
 def refuse_foreign(tree: Path) -> bool:
     """Return whether a tree of ours is there.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines import scan
 from pipelines.lookalike import __main__ as command
 from pipelines.lookalike import demo, marker
 
@@ -216,3 +217,22 @@ def test_a_marker_that_somebody_else_wrote_is_none(tmp_path):
     assert marker.read(tmp_path) is None
     (tmp_path / marker.NAME).write_text("[")
     assert marker.read(tmp_path) is None
+
+
+def test_a_made_up_tree_is_under_nobodys_terms_until_a_file_of_somebody_joins(tmp_path):
+    """A synthetic MIMIC is no credentialed data: its page may show texts, its files are open."""
+    assert draw("raw", "--sources", "mimic") == 0
+    assert marker.made_up(Path("raw/mimic"))
+    for number, is_own in enumerate((False, True)):
+        if is_own:
+            Path("raw/mimic/mine.dcm").write_bytes(b"a real one")
+        out = tmp_path / str(number)
+        common = ["--root", "raw/mimic", "--out", str(out / "scan"), "--state", str(out / "s")]
+        assert scan.main(["mimic", *common]) == 0
+        header = json.loads((out / "scan/inventory.json").read_text())
+        assert header["credentialed"] is is_own
+        assert ("synthetic" in header["licence"]) is not is_own
+    own = {"studies": 1, "own": True}
+    marker.begin(Path("mixed"), own)
+    marker.finish(Path("mixed"), own)
+    assert not marker.made_up(Path("mixed"))
