@@ -153,13 +153,18 @@ def _with_headers(study: Study, headers: list[dicoms.Header]) -> Study:
 
 
 def _with_report(study: Study, source: Source, reader: Reader, notes: Counter[str]) -> Study:
-    if study.report is None or study.report.sha256:
+    """Return the study with its report's digest; "" where the report cannot be read.
+
+    It is the digest that `source.report` gives, also where the listing has one: a digest in the
+    inventory means that the report could be read.
+    """
+    if study.report is None:
         return study
     try:
         facts = _report_facts(study.report, source, reader)
     except IngestError as error:
         notes[error.code] += 1
-        return study
+        facts = {"sha256": ""}
     if facts.get("note"):
         notes[facts["note"]] += 1
     report = dataclasses.replace(study.report, sha256=facts["sha256"])
@@ -175,17 +180,10 @@ def _report_facts(report: ReportRef, source: Source, reader: Reader) -> Mapping[
         raise IngestError("report.unreadable") from None
     known: Mapping[str, str] | None = reader.memory.get(name, stat)
     if known is None:
-        digest = source.report_sha256(reader.root, report)
-        known = {"sha256": digest, "note": _note(report, source, reader)}
+        _, digest = source.report(reader.root, report)
+        known = {"sha256": digest, "note": source.report_note(reader.root, report)}
         reader.memory.keep(name, stat, known)
     return known
-
-
-def _note(report: ReportRef, source: Source, reader: Reader) -> str:
-    try:
-        return source.report_note(reader.root, report)
-    except IngestError as error:  # it has a digest; `texts` rejects it with the same code
-        return error.code
 
 
 def place_patient(studies: Iterable[Study]) -> Iterator[Study]:

@@ -133,7 +133,7 @@ class TextsOfPart:
             return None, "report.missing" if self.source.has_reports else ""
         try:
             tree = paths.Tree(Path(self.root), self.links)
-            report = self.source.report(tree, study.report)
+            report, _ = self.source.report(tree, study.report)
         except IngestError as error:
             return None, error.code
         if self._rule(study) and isinstance(report, str):  # sections that came apart need no cut

@@ -72,11 +72,12 @@ class Source(Protocol):
         A study whose rows contradict each other is refused with a code, and the run goes on.
         """
 
-    def report(self, root: Root, ref: ReportRef) -> Report:
-        """Return a study's report. Raises IngestError report.*."""
+    def report(self, root: Root, ref: ReportRef) -> tuple[Report, str]:
+        """Return a study's report and the sha256 of the bytes it was parsed from.
 
-    def report_sha256(self, root: Root, ref: ReportRef) -> str:
-        """Return the digest of a study's report. Raises IngestError report.*."""
+        One call reads once: a digest of a second read may be that of another report. Raises
+        IngestError report.*.
+        """
 
     def report_note(self, root: Root, ref: ReportRef) -> str:
         """Return the note of how the report is written, "" for none. Raises IngestError."""
@@ -87,11 +88,7 @@ class LabelsOnly:
 
     has_reports: ClassVar[bool] = False
 
-    def report(self, root: Root, ref: ReportRef) -> Report:  # noqa: ARG002
-        """Raise IngestError report.missing: the collection was released without reports."""
-        raise IngestError("report.missing")
-
-    def report_sha256(self, root: Root, ref: ReportRef) -> str:  # noqa: ARG002
+    def report(self, root: Root, ref: ReportRef) -> tuple[Report, str]:  # noqa: ARG002
         """Raise IngestError report.missing: the collection was released without reports."""
         raise IngestError("report.missing")
 

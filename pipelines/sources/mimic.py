@@ -168,13 +168,10 @@ class Mimic:
         missing = on_disk.missing(listed)
         return Assembled(result if images else None, len(listed), missing, +notes)
 
-    def report(self, root: Root, ref: ReportRef) -> Report:
-        """Return the report's text as it stands in the file."""
-        return reading.text(_bytes(root, ref))[0]
-
-    def report_sha256(self, root: Root, ref: ReportRef) -> str:
-        """Return the digest of the report's bytes."""
-        return hashlib.sha256(_bytes(root, ref)).hexdigest()
+    def report(self, root: Root, ref: ReportRef) -> tuple[Report, str]:
+        """Return the report's text as it stands in the file, and the digest of its bytes."""
+        data = _bytes(root, ref)
+        return reading.text(data)[0], hashlib.sha256(data).hexdigest()
 
     def report_note(self, root: Root, ref: ReportRef) -> str:
         """Return how the report is written, where that is not UTF-8."""

@@ -28,6 +28,7 @@ from pipelines.sources.base import (
     NOBODY,
     Assembled,
     OnDisk,
+    Report,
     Rows,
     Table,
     fault_of,
@@ -182,24 +183,20 @@ class Openi:
             labels_from="mesh" if labels else "",
         )
 
-    def report(self, root: Root, ref: ReportRef) -> dict[str, str]:
-        """Return a report's sections; those that stand empty are left out."""
+    def report(self, root: Root, ref: ReportRef) -> tuple[Report, str]:
+        """Return a report's sections, without those that stand empty, and the digest of all."""
         path = paths.inside(root, ref.path)
         if _is_archive(ref.path):
-            sections = _sections_of_xml(reading.xml(reading.Spool.of(path, _XML).read(ref.member)))
+            spool = reading.Spool.of(path, _XML, paths.signature(path))
+            sections = _sections_of_xml(reading.xml(spool.read(ref.member)))
         elif ref.member:
-            found = _kaggle(path).get(ref.member)
+            found = _kaggle(path, paths.signature(path)).get(ref.member)
             if found is None:
                 raise IngestError("report.unreadable")
             sections = found
         else:
             sections = _sections_of_xml(reading.xml(reading.of_file(path)))
-        return {name: text for name, text in sections.items() if text}
-
-    def report_sha256(self, root: Root, ref: ReportRef) -> str:
-        """Return the digest of the report's sections."""
-        sections = dict.fromkeys(SECTIONS, "") | self.report(root, ref)
-        return _sha256(sections)
+        return {name: text for name, text in sections.items() if text}, _sha256(sections)
 
     def report_note(self, root: Root, ref: ReportRef) -> str:  # noqa: ARG002
         """Return "": XML and tables say themselves how they are written."""
@@ -229,8 +226,8 @@ def _kaggle_row(row: Row, path: str) -> tuple[str, Row]:
 
 
 @functools.lru_cache(maxsize=2)
-def _kaggle(path: Path) -> Mapping[str, dict[str, str]]:
-    """Return the sections of every report of the table, by uid."""
+def _kaggle(path: Path, signature: paths.Signature) -> Mapping[str, dict[str, str]]:  # noqa: ARG001
+    """Return the sections of every report of the table, by uid; a new table is read anew."""
     found = {}
     for line in tables.read(path, _KAGGLE):
         try:

@@ -89,8 +89,11 @@ def text(data: bytes) -> tuple[str, str]:
 
 
 @functools.lru_cache(maxsize=2)
-def _zip(path: Path) -> zipfile.ZipFile:
-    """Return the open archive; its directory of 227,835 names is read once a process."""
+def _zip(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: ARG001
+    """Return the open archive; its directory of 227,835 names is read once a process.
+
+    An archive that was replaced has another signature and is opened again.
+    """
     try:
         paths.plain(path, "report")
         archive = zipfile.ZipFile(path)
@@ -114,7 +117,9 @@ def zip_names(path: Path, pattern: re.Pattern[str]) -> list[re.Match[str]]:
 
     Raises DataError report.zip for an archive that is broken as a whole, or is a bomb.
     """
-    found = [(pattern.search(info.filename), info) for info in _zip(path).filelist]
+    found = [
+        (pattern.search(info.filename), info) for info in _zip(path, paths.signature(path)).filelist
+    ]
     wanted = {match.string: (match, info) for match, info in found if match}
     if sum(min(info.file_size, LONGEST) for _, info in wanted.values()) > UNPACKED:
         raise DataError(f"report.zip: the reports in {path.name} unpack to gigabytes")
@@ -126,7 +131,7 @@ def of_zip(path: Path, member: str) -> bytes:
 
     Raises IngestError report.encrypted, report.too_long, report.unreadable; DataError as `_zip`.
     """
-    archive = _zip(path)
+    archive = _zip(path, paths.signature(path))
     try:
         info = archive.getinfo(member)
         if info.flag_bits & _ENCRYPTED:
@@ -207,7 +212,7 @@ class Spool:
 
     @classmethod
     @functools.lru_cache(maxsize=2)
-    def of(cls, path: Path, pattern: re.Pattern[str]) -> Spool:
+    def of(cls, path: Path, pattern: re.Pattern[str], signature: paths.Signature) -> Spool:  # noqa: ARG003
         """Unpack an archive, once a process. Raises DataError as `tgz_members` does."""
         stream = tempfile.TemporaryFile()  # noqa: SIM115 - it is read as long as we live
         places = {}

@@ -63,11 +63,11 @@ KAGGLE = "uid,MeSH,Problems,image,indication,comparison,findings,impression\n"
 def test_the_forms_say_the_same(tmp_path, files):
     study = scanned(lay(tmp_path, files)).studies["cxr7"]
     assert [image.key for image in study.images] == ["im-0003-1001", "im-0003-2001"]
-    report = Openi().report(tmp_path, study.report)
+    report = Openi().report(tmp_path, study.report)[0]
     assert report == {"findings": "Clear lungs.", "indication": "XXXX"}
     assert study.labels == {"No Finding": 1}
     # the digest is of the sections, so it is the same in all forms
-    assert study.report.sha256 == Openi().report_sha256(tmp_path, study.report)
+    assert study.report.sha256 == Openi().report(tmp_path, study.report)[1]
     views = [image.view for image in study.images]
     assert views == (["frontal", "lateral"] if "indiana_reports.csv" in files else ["unknown"] * 2)
 
@@ -153,13 +153,13 @@ def test_uids_that_became_numbers(tmp_path, uid):
     joined = scanned(lay(tmp_path, kaggle(f"{uid},normal,normal,,,,Clear lungs.,\n")))
     assert joined.codes() == {}
     [study] = joined.studies.values()
-    assert Openi().report(tmp_path, study.report) == {"findings": "Clear lungs."}
+    assert Openi().report(tmp_path, study.report)[0] == {"findings": "Clear lungs."}
 
 
 def test_nan_is_no_section_and_none_with_a_full_stop_is_text(tmp_path):
     joined = scanned(lay(tmp_path, kaggle("7,nan,nan,,nan,None.,Clear lungs.,nan\n")))
     study = joined.studies["cxr7"]
-    assert Openi().report(tmp_path, study.report) == {
+    assert Openi().report(tmp_path, study.report)[0] == {
         "findings": "Clear lungs.", "comparison": "None."}  # fmt: skip
     assert study.labels == {}
 

@@ -43,8 +43,8 @@ class Told:
     name: ClassVar[str] = "mimic"
     has_reports: ClassVar[bool] = True
 
-    def report(self, root: Path, ref: ReportRef) -> Report:
-        return self.text
+    def report(self, root: Path, ref: ReportRef) -> tuple[Report, str]:
+        return self.text, ref.sha256
 
 
 def study(labels: dict[str, int] | None = None) -> Study:
