@@ -237,7 +237,7 @@ def seen(root: Root) -> str:
     parts = [f"{number:,} {kind}" for kind, number in counts if number]
     said = f"below the root there are {', '.join(parts)}" if parts else "the root is empty"
     hints = (
-        (any(kind.lower() in _ARCHIVES for kind in kinds), "unpack the archives"),
+        (any(kind.lower() in _ARCHIVES for kind in kinds), "unpack archives that hold images"),
         (out, LINKS),
         (nowhere, "fetch what the links stand for (git annex get, datalad get)"),
         (unread, "mend the permissions"),
