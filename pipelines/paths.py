@@ -105,6 +105,21 @@ def plain(path: Path, code: str) -> os.stat_result:
     return found
 
 
+Signature = tuple[int, int, int]  # size in bytes, time in nanoseconds, inode
+
+
+def signature(path: Path) -> Signature:
+    """Return what tells a file from the one that took its place.
+
+    Raises IngestError report.unreadable where there is none.
+    """
+    try:
+        stat = path.stat()
+    except OSError:
+        raise IngestError("report.unreadable") from None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
 def walk(root: Root, fault: Callable[[str], object] = str) -> Iterator[str]:
     """Yield every file below the root as a POSIX relative path, sorted inside each folder.
 
@@ -233,7 +248,7 @@ def seen(root: Root) -> str:
     parts = [f"{number:,} {kind}" for kind, number in counts if number]
     said = f"below the root there are {', '.join(parts)}" if parts else "the root is empty"
     hints = (
-        (any(kind.lower() in _ARCHIVES for kind in kinds), "unpack the archives"),
+        (any(kind.lower() in _ARCHIVES for kind in kinds), "unpack archives that hold images"),
         (out, LINKS),
         (nowhere, "fetch what the links stand for (git annex get, datalad get)"),
         (unread, "mend the permissions"),

@@ -128,7 +128,9 @@ def zip_names(path: Path, pattern: re.Pattern[str]) -> list[re.Match[str]]:
 
     Raises DataError report.zip for an archive that is broken as a whole, or is a bomb.
     """
-    found = [(pattern.search(info.filename), info) for info in _zip(path).filelist]
+    found = [
+        (pattern.search(info.filename), info) for info in _zip(path, paths.signature(path)).filelist
+    ]
     wanted = {match.string: (match, info) for match, info in found if match}
     if sum(min(info.file_size, LONGEST) for _, info in wanted.values()) > UNPACKED:
         raise DataError(f"report.zip: the reports in {path.name} unpack to gigabytes")
@@ -140,7 +142,7 @@ def of_zip(path: Path, member: str) -> bytes:
 
     Raises IngestError report.encrypted, report.too_long, report.unreadable; DataError as `_zip`.
     """
-    archive = _zip(path)
+    archive = _zip(path, paths.signature(path))
     try:
         info = archive.getinfo(member)
         if info.flag_bits & _ENCRYPTED:

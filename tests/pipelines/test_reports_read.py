@@ -48,7 +48,7 @@ def test_what_is_no_text_is_no_report(tmp_path, name):
     joined = join(Mimic(), tmp_path)
     assert joined.notes["report.not_text"] == 1
     with pytest.raises(IngestError, match=r"report\.not_text"):
-        Mimic().report(tmp_path, joined.studies["s59999001"].report)
+        Mimic().report(tmp_path, joined.studies["s59999001"].report)[0]
 
 
 @pytest.mark.parametrize("name", ["rtf", "html", "pdf", "nul", "annex"])
@@ -295,7 +295,7 @@ def test_a_bomb_of_a_few_megabytes_takes_no_memory(tmp_path, make, source, expec
 
 def test_the_spool_gives_what_the_archive_holds(tmp_path):
     tgz(tmp_path, {"ecgen-radiology/7.xml": 12, "other/9.txt": 5})
-    spool = reading.Spool.of(tmp_path / "NLMCXR_reports.tgz", openi._XML)
+    spool = reading.Spool.of(tmp_path / "NLMCXR_reports.tgz", openi._XML, (0, 0, 0))
     assert spool.read("ecgen-radiology/7.xml") == b" " * 12
     assert b"CXR8" in spool.read("ecgen-radiology/8.xml")
     with pytest.raises(IngestError, match=r"report\.unreadable"):

@@ -153,13 +153,13 @@ def test_uids_that_became_numbers(tmp_path, uid):
     joined = scanned(lay(tmp_path, kaggle(f"{uid},normal,normal,,,,Clear lungs.,\n")))
     assert joined.codes() == {}
     [study] = joined.studies.values()
-    assert Openi().report(tmp_path, study.report) == {"findings": "Clear lungs."}
+    assert Openi().report(tmp_path, study.report)[0] == {"findings": "Clear lungs."}
 
 
 def test_nan_is_no_section_and_none_with_a_full_stop_is_text(tmp_path):
     joined = scanned(lay(tmp_path, kaggle("7,nan,nan,,nan,None.,Clear lungs.,nan\n")))
     study = joined.studies["cxr7"]
-    assert Openi().report(tmp_path, study.report) == {
+    assert Openi().report(tmp_path, study.report)[0] == {
         "findings": "Clear lungs.", "comparison": "None."}  # fmt: skip
     assert study.labels == {}
 
