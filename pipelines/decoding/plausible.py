@@ -14,7 +14,8 @@ and of 449 drawn ones, the farthest are (those of files that are no chest in bra
     range of 98 in 100         62            of at least 16
     grey levels in use         98    (66)    of at least 12
     likeness of neighbours     0.92  (0.76)  of at least 0.30
-    rows lost at the end       LOST         of at most 0.04
+    share of one level         0.34          of at most 0.80
+    rows lost at the end       0.012         of at most 0.04
 """
 
 from __future__ import annotations
@@ -39,14 +40,18 @@ class Limits:
     white: float = 0.60  # share of white pixels
     range: int = 16  # grey levels between 1 and 99 percent of the pixels, at least
     levels: int = 12  # that one pixel in 10,000 has, at least
+    single: float = 0.80  # share of the most frequent level
     likeness: float = 0.30  # correlation of neighbours, at least
     lost: float = 0.04  # of the height: rows of one grey, or all alike, at the lower edge
     alike: int = 3  # grey levels by which such rows differ
 
 
 MAKING = Limits()
-# what the maker has let pass must pass again, though it was encoded since
-STORED = Limits(ends=0.93, white=0.64, range=12, levels=8, likeness=0.25, lost=0.08, alike=2)
+# what the maker has let pass must pass again, though it was encoded since: a JPEG of low quality
+# has few levels
+STORED = Limits(
+    ends=0.93, white=0.64, range=8, levels=3, single=0.88, likeness=0.25, lost=0.08, alike=2
+)
 
 
 def fault(image: np.ndarray, recipe: str = "voi", *, is_stored: bool = False) -> str:
@@ -71,6 +76,8 @@ def fault_of_counts(counts: np.ndarray, limits: Limits = MAKING) -> str:
     black, white = float(shares[ENDS]), float(1 - shares[254 - ENDS])
     if black + white > limits.ends or white > limits.white:
         return "clipped"
+    if counts.max() > limits.single * counts.sum():
+        return "flat"
     first, last = np.searchsorted(shares, (0.01, 0.99))
     if last - first < limits.range:
         return "flat"
