@@ -160,6 +160,7 @@ class ShardOfPart:
                 encoded = picture_of(self.originals, item.image, self.shards)
             tally.decoded += 1
             return encoded
+        pixels.refuse(picture.facts, self.shards)
         tally.copied += 1
         where = of_facts(picture.facts, self.shards)
         return pixels.Encoded(picture.data, dict(picture.facts), where)

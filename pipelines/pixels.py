@@ -11,7 +11,7 @@ import dataclasses
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -109,6 +109,18 @@ def encode(data: bytes, suffix: str, shards: Shards) -> Encoded:
         "notes": sorted(notes),
     }
     return Encoded(shown.stored or _compress(image, shards), facts, at)
+
+
+def refuse(facts: Mapping[str, Any], shards: Shards) -> None:
+    """Refuse an image that was made before by what it is known to be, as `encode` would.
+
+    Raises IngestError: image.too_large, dicom.body_part, dicom.modality, dicom.for_processing.
+    """
+    if facts["source_height"] * facts["source_width"] > shards.max_megapixels * 1_000_000:
+        raise IngestError("image.too_large")
+    for name in ("modality", "body_part", "for_processing"):
+        if getattr(shards, name) == "reject" and f"dicom.{name}" in facts["notes"]:
+            raise IngestError(f"dicom.{name}")
 
 
 def _kind(data: bytes, suffix: str) -> str:
