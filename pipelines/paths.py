@@ -86,15 +86,6 @@ def _resolved(folder: Path) -> Path:
     return folder.resolve()
 
 
-Signature = tuple[int, int, int]  # size in bytes, time in nanoseconds, inode
-
-
-def signature(path: Path) -> Signature:
-    """Return what tells a file from the one that took its place. Raises OSError."""
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
-
-
 def plain(path: Path, code: str) -> os.stat_result:
     """Return the state of a plain file. Raises IngestError `code`.not_file for anything else: a
     FIFO, a socket or a device would be waited for without end. Raises OSError as `stat` does.

@@ -189,10 +189,10 @@ class Openi:
         """Return a report's sections, without those that stand empty, and the digest of all."""
         path = paths.inside(root, ref.path)
         if _is_archive(ref.path):
-            data = reading.of_tgz(path, _XML, ref.member)
-            sections = _sections_of_xml(reading.xml(data))
+            spool = reading.Spool.of(path, _XML, paths.signature(path))
+            sections = _sections_of_xml(reading.xml(spool.read(ref.member)))
         elif ref.member:
-            found = _kaggle(path, _signature(path)).get(ref.member)
+            found = _kaggle(path, paths.signature(path)).get(ref.member)
             if found is None:
                 raise IngestError("report.unreadable")
             sections = found
@@ -200,13 +200,6 @@ class Openi:
             sections = _sections_of_xml(reading.xml(reading.of_file(path)))
         kept = {name: text for name, text in sections.items() if text}
         return Read(kept, _sha256(dict.fromkeys(SECTIONS, "") | kept))
-
-
-def _signature(path: Path) -> paths.Signature:
-    try:
-        return paths.signature(path)
-    except OSError:
-        raise IngestError("report.unreadable") from None
 
 
 def _is_archive(path: str) -> bool:

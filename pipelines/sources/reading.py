@@ -88,23 +88,12 @@ def text(data: bytes) -> tuple[str, str]:
     return decoded, note
 
 
-def _zip(path: Path) -> zipfile.ZipFile:
+@functools.lru_cache(maxsize=2)
+def _zip(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: ARG001
     """Return the open archive; its directory of 227,835 names is read once a process.
 
     An archive that was replaced has another signature and is opened again.
     """
-    return _opened(path, _signature(path))
-
-
-def _signature(path: Path) -> paths.Signature | None:
-    try:
-        return paths.signature(path)
-    except OSError:  # whoever opens it says what is wrong
-        return None
-
-
-@functools.lru_cache(maxsize=2)
-def _opened(path: Path, signature: paths.Signature | None) -> zipfile.ZipFile:  # noqa: ARG001
     try:
         paths.plain(path, "report")
         archive = zipfile.ZipFile(path)
@@ -223,12 +212,7 @@ class Spool:
 
     @classmethod
     @functools.lru_cache(maxsize=2)
-    def of(
-        cls,
-        path: Path,
-        pattern: re.Pattern[str],
-        signature: paths.Signature | None,  # noqa: ARG003
-    ) -> Spool:
+    def of(cls, path: Path, pattern: re.Pattern[str], signature: paths.Signature) -> Spool:  # noqa: ARG003
         """Unpack an archive, once a process. Raises DataError as `tgz_members` does."""
         stream = tempfile.TemporaryFile()  # noqa: SIM115 - it is read as long as we live
         places = {}
@@ -245,14 +229,6 @@ class Spool:
             raise IngestError("report.unreadable")
         place, size = self.places[name]
         return os.pread(self.stream.fileno(), size, place)
-
-
-def of_tgz(path: Path, pattern: re.Pattern[str], member: str) -> bytes:
-    """Return the bytes of a report in a .tgz; an archive that was replaced is unpacked again.
-
-    Raises IngestError report.unreadable, DataError as `tgz_members` does.
-    """
-    return Spool.of(path, pattern, _signature(path)).read(member)
 
 
 def xml(data: bytes) -> ET.Element:
