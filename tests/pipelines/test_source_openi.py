@@ -63,7 +63,7 @@ KAGGLE = "uid,MeSH,Problems,image,indication,comparison,findings,impression\n"
 def test_the_forms_say_the_same(tmp_path, files):
     study = scanned(lay(tmp_path, files)).studies["cxr7"]
     assert [image.key for image in study.images] == ["im-0003-1001", "im-0003-2001"]
-    report, digest = Openi().report(tmp_path, study.report)
+    report, digest, _ = Openi().report(tmp_path, study.report)
     assert report == {"findings": "Clear lungs.", "indication": "XXXX"}
     assert study.labels == {"No Finding": 1}
     # the digest is of the sections, so it is the same in all forms
