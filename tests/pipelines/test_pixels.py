@@ -201,7 +201,7 @@ def test_a_small_picture_is_enlarged_only_when_asked(enlarge, side):
 def test_boxes_follow_the_pixels(resize):
     values = np.full((400, 300), 40, np.uint8)
     y, x = np.mgrid[0:400, 0:300]
-    values += ((x + y) // 20).astype(np.uint8)  # not two greys alone
+    values += ((x + 3 * y) // 30).astype(np.uint8)  # not two greys alone
     values[120:200, 60:150] = 220
     encoded = pixels.encode(png(values), ".png", Shards(format="png", side=128, resize=resize))
     image = Image("0", "x.png", boxes=(Box("Mass", 60, 120, 90, 80),))
