@@ -126,11 +126,12 @@ WAYS = {
     "term-all": (signal.SIGTERM, True),
     "term": (signal.SIGTERM, False),
 }
-FEW = {("shards", "int"), ("shards", "term-all"), ("texts", "term")}
+FEW = {("scan", "int-all"), ("shards", "int"), ("shards", "term-all"), ("texts", "term"),
+       ("verify", "int-all"), ("lookalike", "int-all")}  # fmt: skip
 CASES = [
     pytest.param(
         name, *WAYS[way], id=f"{name}-{way}",
-        marks=() if way == "int-all" or (name, way) in FEW else pytest.mark.slow,
+        marks=() if (name, way) in FEW else pytest.mark.slow,
     )
     for name in NAMES
     for way in WAYS
@@ -156,7 +157,9 @@ def test_a_command_stopped_while_it_is_imported_says_so(done, raw, tmp_path):
         held(*started.stop(signal.SIGINT, True), signal.SIGINT)
 
 
-@pytest.mark.parametrize("name", ["scan", "texts", "shards"])
+@pytest.mark.parametrize("name", [
+    "shards", *(pytest.param(name, marks=pytest.mark.slow) for name in ("scan", "texts"))
+])  # fmt: skip
 def test_what_a_stopped_run_did_is_kept_and_the_next_run_ends_it(done, raw, tmp_path, name):
     arguments = command(name, done, raw, tmp_path)
     started = Started(name, arguments, tmp_path)
