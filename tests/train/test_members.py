@@ -116,8 +116,8 @@ WHOLE = {"k.jpg": b"p", "k.json": b'{"format":2}', "k.txt": b"t"}
         ({"k.json": b"{"}, "no JSON"),
         ({"k.json": b"7"}, "no JSON"),
         ({"k.txt": b"\xff"}, "no JSON or no text"),
-        ({"k.json": b"{}"}, "made by version 0.2 or earlier: build it again"),
-        ({"k.json": b'{"format":3}'}, "made by another version: build it again"),
+        ({"k.json": b"{}"}, "made by version 0.2 or earlier: build the set again"),
+        ({"k.json": b'{"format":3}'}, "made by another version: build the set again"),
     ],
 )
 def test_a_sample_that_is_none_is_refused_under_its_hash(tmp_path, changes, message):
