@@ -13,7 +13,7 @@ from pipelines.faults import DataError
 
 ABSENT = ("image.missing", "report.missing")  # under `missing: skip` a partial download
 LEAST = 0.5  # of the samples of the set that is replaced; a set that shrinks more wants --shrink
-STAYS = "nothing was published; what was there before stays"
+STAYS = "nothing was published, and what was there before this command stays"
 
 
 def hold(

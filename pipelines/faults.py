@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipelines import stopping
 
-KEPT = "the old output stays, and what is finished is kept: the same command goes on from there"
+KEPT = "nothing was published, and what is finished is kept: the same command goes on from there"
 SETTLE = 0.2  # seconds in which a signal that ended a worker also reaches the run
 
 

@@ -42,7 +42,7 @@ from pipelines.splits import PatientRule
 from pipelines.workers.progress import COUNTS, following
 
 HEADER = "inventory.json"
-STOPPED = "the old inventory stays, and what was read is remembered: the same command goes on"
+STOPPED = "nothing was published, and what was read is remembered: the same command goes on"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
