@@ -62,14 +62,3 @@ def test_what_a_module_drags_in(module, heavy):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.strip() == "[]"
-
-
-def test_no_file_is_longer_than_it_may_be():
-    rooms = ("nlp", "pipelines", "train")
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for room in rooms
-        for path in (ROOT / room).rglob("*.py")
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 300
-    }
-    assert long == {}

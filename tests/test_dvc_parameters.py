@@ -31,7 +31,6 @@ dvc_repo = pytest.importorskip("dvc.repo")
 ROOT = Path(__file__).resolve().parents[1]
 # What no stage watches, and why.
 UNWATCHED = {
-    "collections": "the stages there are: dvc.yaml's matrix is made of it",
     "train.recipe": "the model that the page shows: it is in the command of `report`",
 }
 # What the inventory does not record, and why.

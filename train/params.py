@@ -12,7 +12,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from nlp.settings import STRICT, Several
@@ -65,12 +65,19 @@ class Evaluate:
     seed: Seed = 0
 
 
+def _no_number(value: Any) -> Any:
+    """Refuse 1 and 0, which are equal to true and false."""
+    if type(value) in (int, float):
+        raise ValueError(f"expected one of auto, true, false, found {value}")
+    return value
+
+
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Report:
     """Section `report`: what the page shows."""
 
     # report text and captions: true | false | auto: not of sets whose collection is credentialed
-    show_text: Literal["auto", True, False] = "auto"
+    show_text: Annotated[Literal["auto", True, False], BeforeValidator(_no_number)] = "auto"
 
 
 # The sections of this room; a new one is a line here, and its class.

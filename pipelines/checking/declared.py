@@ -45,6 +45,9 @@ class BrokenError(Exception):
         super().__init__(code, remedy)
         self.code, self.remedy = code, remedy
 
+    def __str__(self) -> str:
+        return self.code
+
 
 @dataclass(frozen=True)
 class Declared:

@@ -61,7 +61,6 @@ class Origin:
         read = storage.read_header(texts, "texts.json", "texts")
         commands.same_source(listed, source, scan)
         commands.same_source(read, source, texts)
-        _same_texts(read, section, texts)
         salt = listed["scan"]["salt"]
         if listed["parts"] != header["parts"] or salt != header["salt_sha256"]:
             raise ConfigError(f"{scan} was made with other parts or another salt than the set")
@@ -140,6 +139,9 @@ class Again:
         origin = self.origin(a_set)
         if self.compared:
             self._agrees(a_set, origin)
+        else:
+            read = storage.read_header(origin.texts, "texts.json", "texts")
+            _same_texts(read, origin.section, origin.texts)
         chosen = choose(a_set.tars, self.number, self.seed)
         return [
             Task(path, line["split"], tuple(chosen[line["name"]]), origin, a_set.shards)

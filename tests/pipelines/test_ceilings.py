@@ -62,7 +62,7 @@ def test_scan_has_the_same_ceiling(raw, tmp_path):
     ):
         path.unlink()
         path.symlink_to(tmp_path / "secret")
-    with pytest.raises(DataError, match=r"no image left of \d+ that came into scan \(.*escape"):
+    with pytest.raises(DataError, match=r"no image of \d+ listed can be used \(.*escape"):
         build(tmp_path / "raw", "mimic", tmp_path / "x")
 
 

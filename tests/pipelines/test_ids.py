@@ -238,7 +238,7 @@ def test_a_digest_of_a_short_report_is_no_key_to_its_head(tmp_path):
 # the salt
 
 
-@pytest.mark.parametrize("salt", ["cxr-vlp", "short", ""])
+@pytest.mark.parametrize("salt", ["cxr-vlp", "short", " "])
 def test_a_salt_that_hides_nothing_is_refused_with_the_remedy(raw, tmp_path, salt):
     chosen = salting("nih") | {"scan": {"salt": salt}}
     common = ["--root", str(raw / "nih"), "--params", str(params(tmp_path, **chosen))]
