@@ -62,12 +62,12 @@ def _annotated(
     reports: Sequence[Path], wanted: Mapping[str, Any], convention: str
 ) -> Iterable[tuple[str, Annotation]]:
     for path in reports:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            key = str(row.get("id", row.get("key", "")))
-            if key in wanted:
-                report = row.get("sections") or row.get("text", "")
-                yield key, annotate(report, convention=convention)
+        with path.open(encoding="utf-8") as lines:  # report text may hold U+2028, and no line ends
+            for row in map(json.loads, lines):
+                key = str(row.get("id", row.get("key", "")))
+                if key in wanted:
+                    report = row.get("sections") or row.get("text", "")
+                    yield key, annotate(report, convention=convention)
 
 
 def _said(annotation: Annotation) -> set[str]:

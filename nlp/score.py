@@ -85,9 +85,10 @@ def read(path: Path) -> Iterable[Case]:
     elif path.suffix == ".json":
         yield from (_of_trap(trap) for trap in json.loads(path.read_text(encoding="utf-8")))
     elif path.suffix == ".jsonl":
-        for line in path.read_text(encoding="utf-8").splitlines():
-            rows = json.loads(line).get("sentences", ())
-            yield from (_of_sentence(r["status"], r["text"]) for r in rows)
+        with path.open(encoding="utf-8") as lines:  # report text may hold U+2028, and no line ends
+            for study in map(json.loads, lines):
+                rows = study.get("sentences", ())
+                yield from (_of_sentence(r["status"], r["text"]) for r in rows)
     else:
         raise ValueError("suffix must be .tsv, .csv, .json or .jsonl")
 

@@ -171,6 +171,10 @@ def _fields(
 
 
 def _leaf(hint: Any, found: Any, where: str, faults: list[str], *, secret: bool) -> Any:
+    # pydantic compares with ==, and to Python 1 is True
+    if get_origin(hint) is Literal and type(found) not in set(map(type, get_args(hint))):
+        faults.append(f"{where}: expected {expected(hint)}, found {_found(found, secret=secret)}")
+        return None
     try:
         return _adapter(hint).validate_python(found)
     except ValidationError as error:
@@ -216,7 +220,7 @@ def expected(hint: Any) -> str:
         bare, *extras = get_args(hint)
         return expected(bare) + _limits(extras)
     if get_origin(hint) is Literal:
-        return f"one of {', '.join(map(str, get_args(hint)))}"
+        return f"one of {', '.join(map(_written, get_args(hint)))}"
     if get_origin(hint) is tuple:
         inner = get_args(hint)
         if inner[-1] is Ellipsis:
@@ -228,6 +232,11 @@ def expected(hint: Any) -> str:
         return " or ".join(map(expected, get_args(hint)))
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return words.get(hint, "a value")
+
+
+def _written(value: Any) -> str:
+    """Return one of several allowed values as YAML has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _limits(extras: Iterable[Any]) -> str:
@@ -251,7 +260,7 @@ def _remedy(hint: Any, fault: Mapping[str, Any], *, secret: bool) -> str:
     bare = get_args(bare)[0] if get_origin(bare) is Annotated else bare
     if isinstance(found, str) and not secret:
         if get_origin(bare) is Literal:
-            return nearest(found, [str(each) for each in get_args(bare)])
+            return nearest(found, [_written(each) for each in get_args(bare)])
         if bare in (bool, int, float):
             return " (a text: leave the quotes out)"
         if get_origin(bare) is tuple:

@@ -75,14 +75,11 @@ TEXTS: Mapping[str, Entry] = {
     "report.utf16": ("a report in UTF-16, read as such", ""),
     "report.xml": ("a report that is not whole XML, or has a DTD", "download it again"),
     "report.zip": ("a zip of reports that is cut, or is a bomb", "download it again"),
-    "text.empty": ("a study whose texts are empty", ""),
     "text.none": ("a study with neither a report nor a label to make a text of", ""),
     "translated": ("a section that translations.FIELDS has in other words", ""),
 }
 
 SHARDS: Mapping[str, Entry] = {
-    "caption.empty": ("a study without a caption", "name more in shards.caption"),
-    "caption.encoding": ("a caption that is not UTF-8 text", ""),
     "decode.crash": ("a picture at which a decoder crashed", ""),
     "decode.timeout": ("a picture that took too long to decode", "raise --patience"),
     "dicom.bad_dims": ("a DICOM file without rows or columns", ""),
@@ -122,6 +119,7 @@ SHARDS: Mapping[str, Entry] = {
     "image.unencodable": ("a picture that could not be written", ""),
     "file.suffix": ("a file whose name ends otherwise than its content; the content decides", ""),
     "grey.stretched": ("an image without a usable window, shown by the range of its values", ""),
+    "key.bad": ("ids that make a key that loaders would cut", "set `ids: salted` for this source"),
     "lut.depth_wrong": ("a VOI LUT whose descriptor lies; its entries tell the depth", ""),
     "lut.implausible": ("a VOI LUT that shows no radiograph; the next rule was used", ""),
     "orientation.mirrored": ("a frontal image that says it is mirrored", "see `shards.orient`"),
@@ -131,6 +129,7 @@ SHARDS: Mapping[str, Entry] = {
         "see `shards.orient`",
     ),
     "padding.implausible": ("a padding value that most of the image has, and was not used", ""),
+    "text.empty": ("a study that has none of the texts chosen", "name more in shards.caption"),
     "window.implausible": ("a window that shows no radiograph; the next rule was used", ""),
     "picture.too_large": ("a stored picture that is too large", ""),
     "picture.unreadable": ("a picture that cannot be read", "download it again"),

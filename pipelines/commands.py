@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import local
+from pipelines import local, storage
 from pipelines.earlier.stock import under_dvc
 from pipelines.faults import ConfigError
 from pipelines.sources import KINDS
@@ -88,13 +87,19 @@ def same_source(header: Mapping[str, Any], source: str, folder: Path) -> None:
 
 
 def own_folder(out: Path, header: str, source: str) -> None:
-    """Refuse an output folder that holds another collection's. Raises ConfigError."""
+    """Refuse an output folder that holds another collection's, or does not say whose.
+
+    Raises ConfigError.
+    """
     path = out / header
-    if path.is_file():
-        text = path.read_text(encoding="utf-8")
-        found = json.loads(text.splitlines()[0] if path.suffix == ".jsonl" else text)["source"]
-        if found != source:
-            raise ConfigError(f"{out} holds {found}: give every collection a folder of its own")
+    if not path.is_file():
+        return
+    held = storage.glimpse(path)
+    found = held.get("source") if isinstance(held, dict) else None
+    if not isinstance(found, str):  # not ours to replace, for nobody knows what it holds
+        raise ConfigError(f"{path} is damaged: remove {out}, or choose another --out")
+    if found != source:
+        raise ConfigError(f"{out} holds {found}: give every collection a folder of its own")
 
 
 def folder(text: str) -> Path:

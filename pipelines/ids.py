@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import io
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ PUBLIC_SALT = "cxr-vlp"  # the default of scan.salt; everybody knows it
 SHORTEST = 16  # characters of a salt that hides ids: a shorter one can be found by trying
 MAP = "ids.csv"  # in data/scan of a salted collection: from samples back to the source's ids
 COLUMNS = ("key", "patient", "study", "image")
+HASHED = re.compile(r"[0-9a-f]{16}")  # a salted id
 FROM_ENVIRONMENT = "env:"  # scan.salt: env:NAME keeps the salt out of params.yaml and dvc.lock
 
 

@@ -136,7 +136,7 @@ def _peek(data: bytes) -> dicoms.Header:
         data = _unpacked(data)
     try:
         return dicoms.header(dicoms.parse(data, pixels=False))
-    except Exception:  # also of an element that is read only now
+    except IngestError:  # of an element that cannot be read `attributes` takes care
         return dicoms.Header()  # `shards` will say what is wrong with it, with the same codes
 
 

@@ -26,7 +26,8 @@ def learn(root: Path, memory: Memory) -> None:
 
     Raises ConfigError where there is none, DataError for a file that is no such list.
     """
-    lists = sorted(path for level in range(DEPTH) for path in root.glob("*/" * level + NAME))
+    found = (path for level in range(DEPTH) for path in root.glob("*/" * level + NAME))
+    lists = sorted(path for path in found if path.is_file())  # a FIFO would be waited for
     if not lists:
         raise ConfigError(f"digests: official, and there is no {NAME} in {root}: set digests: read")
     digest = fingerprints.of([[str(path), storage.sha256(path)] for path in lists])

@@ -58,15 +58,16 @@ class TextsOfPart:
         """Write the part's texts; the result holds its counts and rejects."""
         counts: Counter[str] = Counter()
         rows, rejects = [], []
-        for line in (Path(self.scan) / f"{part}.jsonl").read_text(encoding="utf-8").splitlines():
-            study = study_from_json(line)
-            try:
-                row = self.study(study, counts)
-            except IngestError as error:
-                key = f"{study.source}-{study.key}"
-                rejects.append(reject(key, error.code, "texts", len(study.images)))
-                continue
-            rows.append(row)
+        # not splitlines: JSON holds U+2028 and U+0085 as they are, and those end no record
+        with (Path(self.scan) / f"{part}.jsonl").open(encoding="utf-8") as lines:
+            for study in map(study_from_json, lines):
+                try:
+                    row = self.study(study, counts)
+                except IngestError as error:
+                    key = f"{study.source}-{study.key}"
+                    rejects.append(reject(key, error.code, "texts", len(study.images)))
+                    continue
+                rows.append(row)
         storage.write_records(path, rows)
         data = path.read_bytes()
         return Made(

@@ -84,7 +84,7 @@ def read_header(folder: Path, name: str, made_by: str) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or "source" not in found:  # every header of ours names it
         raise ConfigError(f"{path} is damaged: run `python -m pipelines.{made_by}` again")
     return found
 

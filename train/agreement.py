@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from train import params
+from train.chosen import collections
 from train.errors import ConfigError, DataError
 from train.shards import sets
 
@@ -24,12 +25,11 @@ def check(folders: Sequence[Path], path: Path | None) -> None:
 
     Compared is what the file says: what it leaves to the default is the other room's to know. Sets
     whose source is not among `collections` are left alone. Raises ConfigError, which names the
-    dotted key, both values and the remedy.
+    dotted key, both values and the remedy, or says that `collections` is no list of names.
     """
     if path is None:
         return
-    content = params.whole(path)
-    wanted, chosen = content.get("shards") or {}, content.get("collections")
+    wanted, chosen = params.whole(path).get("shards") or {}, collections(path)
     for folder in folders:
         for found in sets([folder]):
             if found == folder or not (found / MANIFEST).is_file():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from train.errors import ConfigError
-from train.sections import read_yaml
+from train.params import whole
 from train.shards import is_set, sets
 
 KEY = "collections"
@@ -30,7 +30,7 @@ def collections(params: Path | None) -> tuple[str, ...] | None:
 
     Raises ConfigError where that is no list of names.
     """
-    found = read_yaml(params).get(KEY) if params else None
+    found = whole(params).get(KEY) if params else None
     if found is None:
         return None
     if not isinstance(found, list) or not found or not all(isinstance(n, str) for n in found):

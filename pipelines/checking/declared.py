@@ -88,6 +88,7 @@ class Declared:
             image_parameters=self.shards.image_parameters(),
             pixels_epoch=self.header["pixels_epoch"],
             toolchain={name: versions.get(name) for name in fingerprints.pixel_toolchain()},
+            salted=self.header["ids"] == "salted",
             same_code=self.same_code,
             texts_made_by=self._texts_made_by(),
         )
@@ -114,6 +115,8 @@ def read(folder: Path) -> Declared:
         raise BrokenError("manifest.format", EARLIER if older else LATER)
     if not _typed(header, HEADER) or not all(_typed(line, LINE) for line in lines):
         raise BrokenError("manifest.broken")
+    if header["ids"] not in ("source", "salted"):
+        raise BrokenError("manifest.broken")
     counts = header["parts"]
     if not SOURCE.fullmatch(header["source"]):  # it becomes part of a path
         raise BrokenError("manifest.parts")
@@ -128,10 +131,8 @@ def read(folder: Path) -> Declared:
         raise BrokenError("manifest.parts")
     try:
         shards = params.build(params.Shards, header["shards"], "shards")
-    except (ConfigError, TypeError):
+    except ConfigError:
         raise BrokenError("manifest.parameters") from None
-    if type(shards.max_megapixels) is not int:
-        raise BrokenError("manifest.parameters")
     return Declared(folder, header, lines, shards)
 
 

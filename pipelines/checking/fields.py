@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines import epochs, fingerprints, parts, schema
+from pipelines import epochs, fingerprints, ids, parts, schema
 from pipelines.records import SPLITS, VIEWS
 
 NAMED = ("caption", "dataset", "patient", "study", "image")  # never empty
@@ -35,6 +35,7 @@ class Expected:
     image_parameters: Mapping[str, Any]
     pixels_epoch: int
     toolchain: Mapping[str, str]
+    salted: bool  # patients, studies and images are hashes
     same_code: bool  # False: how fingerprints were made is not known here
     texts_made_by: Sequence[Any] | None = None  # None: likewise, of the texts
 
@@ -99,6 +100,10 @@ def breaches(sample: Mapping[str, Any], text: bytes, key: str, expected: Expecte
 def _identity(sample: Mapping[str, Any], key: str, expected: Expected) -> Iterator[str]:
     if not all(sample[name].strip() for name in NAMED):
         yield "json.empty"
+    if expected.salted and not all(
+        ids.HASHED.fullmatch(sample[name]) for name in ("patient", "study", "image")
+    ):
+        yield "ids.raw"
     if sample["dataset"] != expected.source:
         yield "json.dataset"
     if "-".join(sample[name] for name in ("dataset", "study", "image")) != key:

@@ -14,7 +14,19 @@ ROOT = Path(__file__).resolve().parents[2]
 # what a code of a reject row or a note begins with; those of `verify` are told by its own report
 GROUPS = (
     *("age", "box", "caption", "csv", "date", "decode", "dicom", "digests", "exceptions", "folder"),
-    *("id", "image", "label", "list", "path", "picture", "pixels", "report", "source", "split"),
+    *(
+        "id",
+        "image",
+        "key",
+        "label",
+        "list",
+        "path",
+        "picture",
+        "pixels",
+        "report",
+        "source",
+        "split",
+    ),
     *("study", "text", "view", "voi", "window"),
 )
 # as a whole, or in front of a message or of the column that it is about

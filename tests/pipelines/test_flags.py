@@ -11,7 +11,7 @@ import pytest
 from launching import ROOT
 from stages import build, params, tree_bytes
 
-from pipelines import runners, scan, shards, texts, transforms
+from pipelines import commands, runners, scan, shards, storage, texts, transforms
 from pipelines.faults import ConfigError, DataError
 from pipelines.workers import crew
 
@@ -158,3 +158,20 @@ def test_parts_that_a_runner_dropped_are_missed(tmp_path):
     with pytest.raises(DataError, match=r"runner\.lost: 1 of 2 parts"):
         crew.results(tmp_path, ["one", "two"])
     assert Path(tmp_path).exists()
+
+
+@pytest.mark.parametrize("name", ["inventory.json", "manifest.jsonl"])
+@pytest.mark.parametrize("held", [b"", b'{"a"', b"[]", b"{}", b'"x"', b"\xff", b'{"source": 1}'])
+def test_an_output_whose_header_is_damaged_is_neither_replaced_nor_our_own_error(
+    tmp_path, name, held
+):
+    (tmp_path / name).write_bytes(held)
+    with pytest.raises(ConfigError, match=f"{name} is damaged: remove .*, or choose another --out"):
+        commands.own_folder(tmp_path, name, "mimic")
+
+
+@pytest.mark.parametrize("held", ["{}", '{"parts": {}}', "[]", "{"])
+def test_a_header_that_does_not_say_whose_it_is_names_the_stage_to_run(tmp_path, held):
+    (tmp_path / "inventory.json").write_text(held)
+    with pytest.raises(ConfigError, match=r"is damaged: run `python -m pipelines\.scan` again"):
+        storage.read_header(tmp_path, "inventory.json", "scan")

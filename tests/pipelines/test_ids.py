@@ -16,6 +16,7 @@ from pathlib import Path
 import pydicom
 import pytest
 import yaml
+from breaking import codes, restate
 from layouts import WRITERS, table
 from stages import PARTS, build, params, run_scan, samples
 
@@ -306,3 +307,11 @@ def test_under_dvc_neither_lock_nor_cache_nor_remote_holds_an_id(tmp_path):
 
 def test_the_writers_are_all_here():
     assert set(SOURCES) == set(WRITERS)
+
+
+def test_verify_does_not_believe_a_set_that_says_salted_and_shows_ids(built, tmp_path):
+    shutil.copytree(built / "shards/mimic", tmp_path / "mimic")
+    restate(tmp_path / "mimic", ids="salted")
+    assert codes(tmp_path / "mimic") == {"ids.raw"}
+    restate(tmp_path / "mimic", ids="hidden")
+    assert codes(tmp_path / "mimic") == {"manifest.broken"}

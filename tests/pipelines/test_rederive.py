@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -70,6 +71,17 @@ def test_a_source_picture_that_is_gone_is_a_note(made):
     assert result["breaches"] == []
     assert result["notes"] == [{"code": "source.gone", "where": "chexpert", "count": 1}]
     assert result["sets"][0]["rederived"] == before - 1
+
+
+def test_a_fifo_in_the_place_of_a_source_picture_or_table_is_not_waited_for(made):
+    path = source_of(made)
+    path.unlink()
+    os.mkfifo(path)
+    assert found(made) == {"sample.differs"}
+    table = next((made / "raw").rglob("valid.csv"))
+    table.unlink()
+    os.mkfifo(table)
+    assert found(made) == {"sample.differs", "source.changed"}
 
 
 def test_a_picture_put_in_by_somebody_else(made):

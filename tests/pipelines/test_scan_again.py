@@ -177,3 +177,9 @@ def test_inventories_hold_no_time(tree, tmp_path):
     assert tree_bytes(tmp_path / "scan") == before
     rows = [r for p in (tmp_path / "scan/mimic").glob("mimic-*") for r in storage.read_records(p)]
     assert all(image["sha256"] for row in rows for image in row["images"])
+
+
+def test_a_fifo_in_the_place_of_the_list_of_digests_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "SHA256SUMS.txt")
+    with pytest.raises(ConfigError, match="set digests: read"):
+        official.learn(tmp_path, memory.Memory())

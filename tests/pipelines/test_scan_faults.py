@@ -11,7 +11,8 @@ from joining import lay
 from stages import PARTS, build, params, run_scan, samples
 
 from nlp.labels import CHEXPERT14
-from pipelines import scan, storage
+from pipelines import inventory, scan, storage
+from pipelines.decoding import dicoms
 from pipelines.faults import ConfigError, DataError
 from pipelines.lookalike import chexpert
 
@@ -197,3 +198,15 @@ def test_a_patient_in_two_official_splits_stops_with_a_remedy(tmp_path):
     assert said.startswith("split.two")
     assert "mend the list" in said
     assert scan.HEADER
+
+
+def test_a_bug_of_ours_in_reading_a_header_is_no_empty_header(monkeypatch):
+    assert inventory._peek(b"no DICOM file") == dicoms.Header()
+
+    def broken(dataset):
+        raise TypeError
+
+    monkeypatch.setattr(dicoms, "parse", lambda data, pixels: None)
+    monkeypatch.setattr(dicoms, "header", broken)
+    with pytest.raises(TypeError):
+        inventory._peek(b"a DICOM file")

@@ -19,7 +19,7 @@ from nlp import lexicon
 from pipelines import counting, epochs, fingerprints, storage, texts, wording
 from pipelines.faults import ConfigError
 from pipelines.params import Filter, Texts, build
-from pipelines.records import ReportRef, Study
+from pipelines.records import Image, ReportRef, Study
 from pipelines.reports import TextsOfPart
 from pipelines.sources.base import Read, Report
 
@@ -251,3 +251,15 @@ def test_labels_that_contradict_themselves_are_counted_and_their_positive_is_sai
     assert all("opacity" not in text.lower() for text in found["prompts"])
     part.study(study({"Pneumonia": 0, "Lung Opacity": 1}), counts)
     assert counts["note:labels.contradict"] == 1
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c"])
+def test_a_character_that_ends_a_line_elsewhere_ends_no_record(tmp_path, odd):
+    """A folder may be named with one, and JSON holds those above ASCII as they are."""
+    report = ReportRef(f"a{odd}b/r.txt", sha256="0" * 64)
+    one = replace(study(), report=report, images=(Image("0", f"a{odd}b/0.dcm", "0" * 64),))
+    storage.write_records(tmp_path / "mimic-train-00000.jsonl", [one])
+    part = TextsOfPart(Told(REPORT), "", str(tmp_path), Texts(), wording.load(Texts()))  # type: ignore[arg-type]
+    made = part.make("mimic-train-00000", tmp_path / "texts.jsonl", None, None)  # type: ignore[arg-type]
+    assert made.result["counts"]["studies"] == 1
+    assert len(list(storage.read_records(tmp_path / "texts.jsonl"))) == 1

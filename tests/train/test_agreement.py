@@ -54,6 +54,12 @@ def test_the_same_parameters_pass_and_so_does_what_is_not_compared(folder):
     agreement.check([folder], None)
 
 
+@pytest.mark.parametrize("said", ["5", "two", "{two: 1}", "[1]", "[]"])
+def test_collections_that_are_no_list_of_names_are_refused_and_not_searched(folder, said):
+    with pytest.raises(ConfigError, match="collections: give a list of names"):
+        check(folder, f"collections: {said}\nshards: {{side: 80}}")
+
+
 def test_a_damaged_manifest_is_told(folder):
     (folder / "one" / "manifest.jsonl").write_text("{")
     with pytest.raises(DataError, match="damaged"):
