@@ -107,6 +107,19 @@ def test_links_out_of_the_root_need_the_option_and_the_message_names_it(tmp_path
         assert "links: true" in said
 
 
+def test_one_folder_of_many_that_leads_out_is_named_too(tmp_path, capsys):
+    raw = tree(tmp_path)
+    (tmp_path / "store").mkdir()
+    for n in (1, 2, 3):
+        (raw / f"train/patient{n:05}").rename(tmp_path / f"store/{n}")
+        (raw / f"train/patient{n:05}").symlink_to(tmp_path / f"store/{n}")
+    header = scanned(raw, tmp_path)
+    assert header["images"] == 27
+    assert header["notes"]["path.escape"] == 3
+    assert "links: true" in capsys.readouterr().out
+    assert "path.escape" not in scanned(raw, tmp_path / "again", links=True)["notes"]
+
+
 def test_links_are_followed_through_all_stages(tmp_path):
     chexpert.write(tmp_path / "far", studies=12, seed=3, height=96)
     raw = tmp_path / "raw"
