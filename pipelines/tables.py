@@ -219,11 +219,7 @@ def _names(
     names = [known.get(name.lower(), name) for name in names]
     missing = [name for name in required if name not in names]
     if missing:
-        whole = names[0] if len(names) == 1 else ""
-        separators = {";": "semicolons", "\t": "tabs", "|": "bars"}
-        word = next((word for mark, word in separators.items() if mark in whole), "")
-        hint = f"; it is separated by {word}, save it with commas" if word else ""
-        raise DataError(f"csv.header: {path.name}: no column {missing[0]!r}{hint}")
+        raise DataError(f"csv.header: {path.name}: no column {missing[0]!r}{_hint(found)}")
     stated = [name for name in names if name]
     if len(set(stated)) != len(stated):
         twice = sorted({name for name in stated if stated.count(name) > 1})
@@ -231,12 +227,21 @@ def _names(
     return names
 
 
+def _hint(found: Sequence[str]) -> str:
+    """Return what to do about a header that has another separator, "" for any other."""
+    separators = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    word = next((word for mark, word in separators.items() if found and mark in found[0]), "")
+    return f"; it is separated by {word}, save it with commas" if word else ""
+
+
 def _by_position(
     path: Path, found: Sequence[str], columns: Sequence[str], stated: Sequence[str]
 ) -> list[str]:
     """Return `columns`, where the header begins as it must: cells are then what they seem."""
     if len(found) < len(columns):
-        raise DataError(f"csv.header: {path.name}: {len(found)} columns, not {len(columns)}")
+        raise DataError(
+            f"csv.header: {path.name}: {len(found)} columns, not {len(columns)}{_hint(found)}"
+        )
     for number, (word, name) in enumerate(zip(stated, found, strict=False), 1):
         if word and name.strip().lower() != word.lower():
             raise DataError(

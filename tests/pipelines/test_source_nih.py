@@ -217,6 +217,12 @@ def test_a_table_whose_columns_were_moved_stops(tmp_path, change):
         scanned(tmp_path)
 
 
+def test_semicolons_are_named(tmp_path):
+    lay(tmp_path, {"Data_Entry_2017.csv": entry(ONE, TWO).replace(",", ";")})
+    with pytest.raises(DataError, match="separated by semicolons"):
+        scanned(tmp_path)
+
+
 def test_the_real_tables_and_pictures(shared):
     joined = scanned(shared / "data/nih", lists="chexnet")
     assert joined.listed == 112_120
