@@ -150,6 +150,14 @@ def test_where_no_image_is_found_what_was_seen_is_said(tmp_path, change, words):
         assert word in said
 
 
+def test_where_every_row_is_refused_the_remedy_is_the_tables(tmp_path):
+    twice = {n: row(n) + "\n" + row(n).replace("1.0,1.0", "0.0,1.0", 1) for n in STUDIES}
+    said = stopped(tree(tmp_path, twice), tmp_path)
+    assert "no image of 30 listed can be used (30 scan csv.conflict)" in said
+    assert "mend the table" in said
+    assert "--root" not in said
+
+
 def test_a_root_without_a_table_says_what_was_seen(tmp_path):
     raw = lay(tmp_path / "raw", {path_of(n).upper(): "x" for n in range(19)})
     said = stopped(raw, tmp_path, ConfigError)
