@@ -115,15 +115,18 @@ def walk(root: Root, fault: Callable[[str], object] = str) -> Iterator[str]:
     """Yield every file below the root as a POSIX relative path, sorted inside each folder.
 
     Folders that are links are followed when they stay inside the root (or links may lead out of
-    it) and were not seen yet. A folder that cannot be read is passed over, and `fault` is called
-    with the code folder.unreadable.
+    it) and were not seen yet. A folder that cannot be read, or leads out and may not, is passed
+    over, and `fault` is called with the code folder.unreadable or path.escape.
     """
     where = tree(root)
     seen: set[str] = set()
     walking = os.walk(where.root, followlinks=True, onerror=lambda _: fault("folder.unreadable"))
     for folder, folders, files in walking:
         real = os.path.realpath(folder)
-        if real in seen or not (where.links or Path(real).is_relative_to(where.root)):
+        leads_out = not (where.links or Path(real).is_relative_to(where.root))
+        if leads_out:
+            fault("path.escape")
+        if leads_out or real in seen:
             folders.clear()
             continue
         seen.add(real)

@@ -197,9 +197,10 @@ def _check(header: Mapping[str, Any], missing: str, tree: paths.Tree) -> None:
         )
     if not header["images"]:
         why = ", ".join(f"{number:,} {code}" for code, number in header["dropped"].items())
+        remedies = "" if absent else "; ".join(_remedies(header, ""))
         raise DataError(
             f"no image of {header['listed']:,} listed can be used ({why or 'none is listed'}); "
-            f"{paths.seen(tree)}"
+            f"{remedies or paths.seen(tree)}"
         )
     ceilings.hold("scan", header, header["listed"], header["dropped"], header["images"])
 
@@ -215,8 +216,12 @@ def _show(source: Source, header: Mapping[str, Any], state: str) -> None:
 
 def _advice(source: Source, header: Mapping[str, Any]) -> list[str]:
     """Return a line for each code met: what it means and what to do, where there is something."""
+    return _remedies(header, source.views_from)
+
+
+def _remedies(header: Mapping[str, Any], views_from: str) -> list[str]:
     met = [code.split()[-1] for code in header["dropped"]] + list(header["notes"])
-    lines = dict.fromkeys(codes.advice(code, source.views_from) for code in met)
+    lines = dict.fromkeys(codes.advice(code, views_from) for code in met)
     return [line for line in lines if line]
 
 

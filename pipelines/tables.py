@@ -51,12 +51,21 @@ class Line(NamedTuple):
 
 
 def read(
-    path: Path, required: Sequence[str], columns: Sequence[str] | None = None
+    path: Path,
+    required: Sequence[str],
+    columns: Sequence[str] | None = None,
+    *,
+    optional: Sequence[str] = (),
+    stated: Sequence[str] = (),
 ) -> Iterator[Line]:
     """Yield the rows of a .csv or .csv.gz file (UTF-8, with or without BOM), bad ones with a code.
 
-    `columns` replaces the file's own header by position, for files whose header is not one
-    (NIH's holds commas inside brackets). Blank lines are passed over.
+    `required` columns must be there, `optional` ones are used where they are; both are found
+    whatever their capitals. `columns` replaces the file's own header by position, for files whose
+    header is not one (NIH's holds commas inside brackets); it must then begin with the words of
+    `stated`, of which "" stands for any.
+    Passed over are rows without a word in any cell, which spreadsheets append, and the header
+    where it stands again, as it does in files that were joined.
     Codes: csv.ragged, csv.quote, csv.encoding, csv.cell_too_long, csv.row_too_long.
     Raises DataError for what is broken as a whole: csv.header, csv.duplicate_column, csv.encoding,
     csv.gzip, csv.bomb, csv.not_file, or the code of the first bad row where no row, or from a
@@ -64,10 +73,14 @@ def read(
     """
     with _opened(path) as stream:
         lines = _Lines(stream, path.name)
-        names = _header(path, lines, required, columns)
+        found = _first(path, lines)
+        if columns is None:
+            names = _names(path, found, required, optional)
+        else:
+            names = _by_position(path, found, columns, stated)
         good = bad = 0
         first = None
-        for line in _rows(lines, names, by_position=columns is not None):
+        for line in _rows(lines, names, found, by_position=columns is not None):
             if line.code:
                 bad, first = bad + 1, first or line
                 if bad > max(MANY, good):
@@ -81,7 +94,9 @@ def read(
             )
 
 
-def _rows(lines: _Lines, names: list[str], *, by_position: bool) -> Iterator[Line]:
+def _rows(
+    lines: _Lines, names: list[str], header: list[str], *, by_position: bool
+) -> Iterator[Line]:
     # strict: a quote that never ends is an error, not one huge last cell
     reader = csv.reader(lines, strict=True)
     while True:
@@ -97,7 +112,7 @@ def _rows(lines: _Lines, names: list[str], *, by_position: bool) -> Iterator[Lin
             return
         if lines.code:
             yield Line(lines.first, {}, lines.code)
-        elif found:
+        elif any(map(str.strip, found)) and found != header:
             if by_position and not any(found[len(names) :]):
                 # trailing commas stand in some releases, not in others
                 found = found[: len(names)]
@@ -180,9 +195,8 @@ class _Lines:
         return text
 
 
-def _header(
-    path: Path, lines: _Lines, required: Sequence[str], columns: Sequence[str] | None
-) -> list[str]:
+def _first(path: Path, lines: _Lines) -> list[str]:
+    """Return the fields of a table's first line."""
     lines.begin()
     try:
         found = next(csv.reader(lines, strict=True), None)
@@ -193,25 +207,57 @@ def _header(
         raise DataError(f"csv.header: {path.name} is empty")
     if lines.code:
         raise DataError(f"{lines.code}: {path.name}, line 1: {_REMEDY[lines.code]}")
-    if columns is not None:
-        if len(found) < len(columns):
-            raise DataError(f"csv.header: {path.name}: {len(found)} columns, not {len(columns)}")
-        return list(columns)
+    return found
+
+
+def _names(
+    path: Path, found: Sequence[str], required: Sequence[str], optional: Sequence[str]
+) -> list[str]:
+    """Return the column names of a header; blank ones are columns that nobody reads."""
     names = [name.strip() for name in found]
+    known = {name.lower(): name for name in (*optional, *required) if name not in names}
+    names = [known.get(name.lower(), name) for name in names]
     missing = [name for name in required if name not in names]
     if missing:
-        hint = "; is it separated by semicolons?" if len(names) == 1 and ";" in names[0] else ""
-        raise DataError(f"csv.header: {path.name}: no column {missing[0]!r}{hint}")
-    if len(set(names)) != len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
+        raise DataError(f"csv.header: {path.name}: no column {missing[0]!r}{_hint(found)}")
+    stated = [name for name in names if name]
+    if len(set(stated)) != len(stated):
+        twice = sorted({name for name in stated if stated.count(name) > 1})
         raise DataError(f"csv.duplicate_column: {path.name}: {twice[0]!r} stands twice")
     return names
 
 
-def names_of(path: Path) -> list[str]:
-    """Return the column names in a table's first line. Raises DataError as `read` does."""
+def _hint(found: Sequence[str]) -> str:
+    """Return what to do about a header that has another separator, "" for any other."""
+    separators = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    word = next((word for mark, word in separators.items() if found and mark in found[0]), "")
+    return f"; it is separated by {word}, save it with commas" if word else ""
+
+
+def _by_position(
+    path: Path, found: Sequence[str], columns: Sequence[str], stated: Sequence[str]
+) -> list[str]:
+    """Return `columns`, where the header begins as it must: cells are then what they seem."""
+    if len(found) < len(columns):
+        raise DataError(
+            f"csv.header: {path.name}: {len(found)} columns, not {len(columns)}{_hint(found)}"
+        )
+    for number, (word, name) in enumerate(zip(stated, found, strict=False), 1):
+        if word and name.strip().lower() != word.lower():
+            raise DataError(
+                f"csv.header: {path.name}: column {number} is not {word!r}; keep the order of the "
+                "published table"
+            )
+    return list(columns)
+
+
+def names_of(path: Path, names: Sequence[str] = ()) -> list[str]:
+    """Return the column names in a table's first line, those of `names` spelled as there.
+
+    Raises DataError as `read` does.
+    """
     with _opened(path) as stream:
-        return _header(path, _Lines(stream, path.name), (), None)
+        return _names(path, _first(path, _Lines(stream, path.name)), (), names)
 
 
 def listed(path: Path) -> Iterator[Line]:

@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple, Protocol
 
 from nlp import labels as names
 from pipelines import cells, paths
-from pipelines.faults import IngestError
+from pipelines.faults import DataError, IngestError
 from pipelines.paths import Root
 from pipelines.records import Lost, ReportRef, Study
 from pipelines.splits import PatientRule
@@ -103,7 +103,9 @@ def keyed(
     """Yield (study key, row) of a table's lines; `study_of` makes them of a row.
 
     A line that cannot be used, or for which `study_of` raises IngestError, goes to NOBODY.
+    Raises DataError csv.no_row for a table that should list images and has none.
     """
+    line = None
     for line in lines:
         code = line.code
         if not code:
@@ -113,6 +115,9 @@ def keyed(
             except IngestError as error:
                 code = error.code
         yield NOBODY, _bad(code, table.path.rpartition("/")[2], line.number, table.lists)
+    if line is None and table.lists:
+        name = table.path.rpartition("/")[2]
+        raise DataError(f"csv.no_row: {name} has a header and no row; download it again")
 
 
 def _bad(code: str, file: str, line: int, lists: bool) -> Row:

@@ -44,6 +44,7 @@ _NO_VIEW = re.compile(rf"{_STUDY}(?:[/_]|\Z)", re.I | re.A)
 _TABLES = {"train": ("train.csv",), "validate": ("valid.csv",)} | {
     "test": ("test.csv", "test_labels.csv", "groundtruth.csv")  # AIMI's, and the labels' own repo's
 }
+_OPTIONAL = ("Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14)
 _LABELS = ("No Finding", "Cardiomegaly", "Pleural Effusion")  # tells a label table from others
 
 
@@ -74,7 +75,7 @@ class Chexpert(LabelsOnly):
             return
         # a test table without labels lists images all the same
         needed = ("Path",) if table.name == "test" else ("Path", *_LABELS)
-        lines = tables.read(paths.inside(root, table.path), needed)
+        lines = tables.read(paths.inside(root, table.path), needed, optional=_OPTIONAL)
         yield from keyed(table, lines, _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:  # noqa: ARG002
@@ -148,7 +149,7 @@ def _table(root: Root, names: Sequence[str]) -> str:
 
 def _has_labels(root: Root, path: str) -> bool:
     try:
-        return set(_LABELS) <= set(tables.names_of(paths.inside(root, path)))
+        return set(_LABELS) <= set(tables.names_of(paths.inside(root, path), _LABELS))
     except DataError:
         return False
 

@@ -67,6 +67,7 @@ _PROCEDURE = (
     "ProcedureCodeSequence_CodeMeaning",
     "StudyDescription",
 )
+_OPTIONAL = (*_STATED, *_PROCEDURE, "StudyDate", "StudyTime")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -106,7 +107,8 @@ class Mimic:
                 study, row = _report_file(match)
                 yield study, row | {"path": table.path, "member": match.string}
         else:
-            lines = tables.read(paths.inside(root, table.path), _TABLES[table.name][1])
+            needed = _TABLES[table.name][1]
+            lines = tables.read(paths.inside(root, table.path), needed, optional=_OPTIONAL)
             yield from keyed(table, lines, _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:

@@ -44,6 +44,12 @@ _ENTRY = (
     "image", "labels", "follow_up", "patient", "age", "sex", "view", "width", "height", "dx", "dy",
 )  # fmt: skip
 _BOX = ("image", "label", "x", "y", "w", "h")
+# How their headers begin; "Patient Gender" was called otherwise in some releases.
+_STATED = {
+    "entry": ("Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", "",
+              "View Position"),
+    "boxes": ("Image Index", "Finding Label"),
+}  # fmt: skip
 BOX_FRAME = (1024, 1024)  # BBox_List_2017.csv is in pixels of the released 1024 px pictures
 
 # list -> the split it means; train_val is divided further, by patient
@@ -99,7 +105,8 @@ class Nih(LabelsOnly):
             yield from ((stem, row | {"split": split}) for stem, row in found)
         else:
             columns = _ENTRY if table.name == "entry" else _BOX
-            yield from keyed(table, tables.read(path, columns, columns), _of_table)
+            lines = tables.read(path, columns, columns, stated=_STATED[table.name])
+            yield from keyed(table, lines, _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Join one image's rows; it is listed by the label table."""
@@ -191,15 +198,17 @@ def _split(rows: Rows, rule: PatientRule, patient: str) -> str | None:
 
 def _labels(cell: str, notes: Counter[str]) -> dict[str, int]:
     """Return 1 or 0 for each of the 14 names and No Finding: here absent means looked for and not
-    found, as the labels are complete for every image. Split on "|": "Mass" is no part of a name."""
+    found, as the labels are complete for every image. Split on "|": "Mass" is no part of a name.
+
+    A word that is no label may be any of the 14 in another spelling: then nothing is denied."""
     known = {names.canonical(name): 0 for name in (*names.CHESTXRAY14, "No Finding")}
     found = {names.canonical(name) for name in cells.known(cell).split("|") if cells.known(name)}
-    for _ in found - set(known):
-        notes["label.bad_value:Finding Labels"] += 1
+    strange = found - set(known)
+    notes["label.bad_value:Finding Labels"] += len(strange)
     if not found & set(known):  # nothing that is known was said, so nothing was denied either
         notes["label.missing"] += 1
         return {}
-    return {name: int(name in found) for name in known}
+    return {name: int(name in found) for name in known if name in found or not strange}
 
 
 def _boxes(rows: Rows, notes: Counter[str]) -> tuple[Box, ...]:

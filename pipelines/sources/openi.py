@@ -110,7 +110,9 @@ class Openi:
                 yield _xml_row(member, data, table.path)
         else:
             yield from keyed(
-                table, tables.read(path, _KAGGLE), lambda r: _kaggle_row(r, table.path)
+                table,
+                tables.read(path, _KAGGLE, optional=("image",)),
+                lambda r: _kaggle_row(r, table.path),
             )
 
     def _folder(self, root: Root) -> Iterator[tuple[str, Row]]:

@@ -108,6 +108,19 @@ def test_links_out_of_the_root_need_the_option_and_the_message_names_it(tmp_path
         assert "links: true" in said
 
 
+def test_one_folder_of_many_that_leads_out_is_named_too(tmp_path, capsys):
+    raw = tree(tmp_path)
+    (tmp_path / "store").mkdir()
+    for n in (1, 2, 3):
+        (raw / f"train/patient{n:05}").rename(tmp_path / f"store/{n}")
+        (raw / f"train/patient{n:05}").symlink_to(tmp_path / f"store/{n}")
+    header = scanned(raw, tmp_path)
+    assert header["images"] == 27
+    assert header["notes"]["path.escape"] == 3
+    assert "links: true" in capsys.readouterr().out
+    assert "path.escape" not in scanned(raw, tmp_path / "again", links=True)["notes"]
+
+
 def test_links_are_followed_through_all_stages(tmp_path):
     chexpert.write(tmp_path / "far", studies=12, seed=3, height=96)
     raw = tmp_path / "raw"
@@ -136,6 +149,14 @@ def test_where_no_image_is_found_what_was_seen_is_said(tmp_path, change, words):
     said = stopped(raw, tmp_path)
     for word in ["no image of 30 listed", "30 scan image.missing", "1 .csv", *words]:
         assert word in said
+
+
+def test_where_every_row_is_refused_the_remedy_is_the_tables(tmp_path):
+    twice = {n: row(n) + "\n" + row(n).replace("1.0,1.0", "0.0,1.0", 1) for n in STUDIES}
+    said = stopped(tree(tmp_path, twice), tmp_path)
+    assert "no image of 30 listed can be used (30 scan csv.conflict)" in said
+    assert "mend the table" in said
+    assert "--root" not in said
 
 
 def test_a_root_without_a_table_says_what_was_seen(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from joining import Joined, join, lay
 
 from nlp.labels import CHEXPERT14
-from pipelines.faults import ConfigError
+from pipelines.faults import ConfigError, DataError
 from pipelines.sources import Chexpert
 
 HEAD = ",".join(["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14])
@@ -220,3 +220,18 @@ def test_a_ragged_row_in_the_middle_is_named_by_its_line_and_lost_alone(tmp_path
 def test_another_folder_is_no_chexpert(tmp_path):
     with pytest.raises(ConfigError, match="no CheXpert tree"):
         Chexpert().tables(tmp_path)
+
+
+def test_a_table_of_nothing_but_a_header_stops(tmp_path):
+    lay(tmp_path, {"train.csv": HEAD + "\n", "valid.csv": table(row(f"valid/{P2}/{FRONTAL}")),
+                   f"train/{P1}/{FRONTAL}": b"1", f"valid/{P2}/{FRONTAL}": b"2"})  # fmt: skip
+    with pytest.raises(DataError, match=r"csv\.no_row: train\.csv"):
+        scanned(tmp_path)
+
+
+def test_a_header_in_capitals_loses_no_column(tmp_path):
+    text = table(row(f"train/{P1}/{FRONTAL}", Edema="1.0", Fracture="0.0"))
+    lay(tmp_path, {"train.csv": text.replace(HEAD, HEAD.upper()), f"train/{P1}/{FRONTAL}": b"1"})
+    study = scanned(tmp_path).studies["patient00001-study1"]
+    assert study.labels == {"Edema": 1, "Fracture": 0}
+    assert (study.sex, study.age, study.images[0].projection) == ("F", 68, "AP")

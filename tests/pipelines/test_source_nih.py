@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from joining import Joined, join, lay
 
-from pipelines.faults import ConfigError
+from pipelines.faults import ConfigError, DataError
 from pipelines.sources import Nih
 
 HEAD = (
@@ -190,6 +190,37 @@ def test_missing_unlisted_and_unknown_labels(tmp_path):
     joined = scanned(tmp_path)
     assert joined.codes() == {"image.missing": 1}
     assert joined.notes == {"image.unlisted": 1, "label.bad_value:Finding Labels": 1}
+
+
+def test_a_misspelt_label_may_be_any_so_that_nothing_is_denied(tmp_path):
+    row = ONE.replace("Mass|Nodule", "Mass|Pleural Thickning")
+    lay(tmp_path, {"Data_Entry_2017.csv": entry(row, TWO), "images/00000003_000.png": b"1",
+                   "images/00000003_001.png": b"2"})  # fmt: skip
+    studies = scanned(tmp_path).studies
+    assert studies["00000003_000"].labels == {"Mass": 1}
+    assert studies["00000003_001"].labels["Pleural Thickening"] == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: [f"{n}," + line for n, line in enumerate(lines)],
+        lambda lines: [",".join([*line.split(",")[1::-1], *line.split(",")[2:]]) for line in lines],
+        lambda lines: lines[1:],
+    ],
+    ids=["an-index-in-front", "columns-turned", "no-header"],
+)
+def test_a_table_whose_columns_were_moved_stops(tmp_path, change):
+    text = "\n".join(change(entry(ONE, TWO).splitlines())) + "\n"
+    lay(tmp_path, {"Data_Entry_2017.csv": text, "images/00000003_000.png": b"1"})
+    with pytest.raises(DataError, match=r"csv\.header: .* column 1 is not 'Image Index'"):
+        scanned(tmp_path)
+
+
+def test_semicolons_are_named(tmp_path):
+    lay(tmp_path, {"Data_Entry_2017.csv": entry(ONE, TWO).replace(",", ";")})
+    with pytest.raises(DataError, match="separated by semicolons"):
+        scanned(tmp_path)
 
 
 def test_the_real_tables_and_pictures(shared):

@@ -185,3 +185,48 @@ def test_any_text_comes_back_or_stops(tmp_path_factory, cells):
     except DataError:
         return
     assert all(line.code or set(line.row) == {"study_id", "text"} for line in rows)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(GOOD + ",\n" * 9, id="rows-of-commas-at-the-end"),
+        pytest.param(GOOD + ",,,,,\n   \n", id="more-commas-than-columns-and-blanks"),
+        pytest.param(GOOD.replace("\n", "\n  ,\t\n", 2), id="in-the-middle"),
+        pytest.param(GOOD + GOOD, id="two-files-joined"),
+        pytest.param(GOOD.replace("\n", ",,\n"), id="trailing-commas-of-a-spreadsheet"),
+        pytest.param("".join(f",{x}\n" for x in GOOD.splitlines()), id="index-without-a-name"),
+    ],
+)
+def test_what_a_spreadsheet_adds_is_no_row_and_loses_none(tmp_path, content):
+    rows = read(tmp_path, content.encode())
+    assert {row["text"] for row in rows} == {"NA", "None"}
+
+
+def test_columns_are_found_whatever_their_capitals(tmp_path):
+    rows = read(tmp_path, GOOD.replace("study_id,text", "STUDY_ID,Text,VIEW").replace("NA", "NA,PA")
+                .replace("None", "None,AP").encode(), optional=("View",))  # fmt: skip
+    assert [row["View"] for row in rows] == ["PA", "AP"]
+    with pytest.raises(DataError, match=r"csv\.duplicate_column"):
+        read(tmp_path, b"study_id,text,view,VIEW\n1,a,b,c\n", optional=("View",))
+
+
+@pytest.mark.parametrize(("mark", "word"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_a_table_with_another_separator_says_which(tmp_path, mark, word):
+    with pytest.raises(DataError, match=rf"csv\.header: .*separated by {word}"):
+        read(tmp_path, GOOD.replace(",", mark).encode())
+
+
+@pytest.mark.parametrize(
+    ("header", "stops"),
+    [("ID,Word,x", False), ("id, WORD,y", False), ("Word,ID,x", True), (",ID,Word", True)],
+)
+def test_columns_by_position_stand_where_the_published_table_has_them(tmp_path, header, stops):
+    path = tmp_path / "t.csv"
+    path.write_text(f"{header}\n1,2,3\n")
+    lines = tables.read(path, "abc", "abc", stated=("ID", "Word"))
+    if stops:
+        with pytest.raises(DataError, match=r"csv\.header: t\.csv: column 1 is not 'ID'"):
+            list(lines)
+    else:
+        assert [line.row for line in lines] == [{"a": "1", "b": "2", "c": "3"}]
