@@ -29,7 +29,8 @@ def corrected(raw: np.ndarray, header: Attributes) -> tuple[np.ndarray, bool]:
     if raw.dtype.kind == "i":
         positive = int(raw.min()) >= 0
         unsigned = np.uint8 if raw.dtype.itemsize == 1 else np.uint16
-        return (raw.astype(unsigned) if positive else raw), not (header.signed or positive)
+        values = raw.astype(unsigned if positive else np.int16)
+        return values, not (header.signed or positive)
     top = _highest(raw, header)
     half = 1 << (8 * raw.dtype.itemsize - 1)
     plain = header.high == header.stored - 1 and not top >> header.stored
@@ -42,7 +43,9 @@ def corrected(raw: np.ndarray, header: Attributes) -> tuple[np.ndarray, bool]:
     # above the bits of a signed value its sign is repeated
     beyond = bool(top >> header.stored) and not (header.signed or header.overlaid)
     wrong = wrong or chosen > 0 or beyond
-    return readings[chosen][0](values), wrong
+    found = readings[chosen][0](values)
+    # nothing behind this works with signed bytes, OpenCV's resizing least of all
+    return (found.astype(np.int16) if found.dtype == np.int8 else found), wrong
 
 
 def _highest(raw: np.ndarray, header: Attributes) -> int:
@@ -85,7 +88,15 @@ def _readings(values: np.ndarray, top: int, header: Attributes) -> list[Reading]
     found = [masked] if header.overlaid and top >> stored else [plain]
     if top >> stored and stored >= 8 and not header.overlaid:
         found.append(masked)
-    return [*found, whole] if used == size else found
+    if used < size or size == 8:  # nobody writes signed bytes under an unsigned header
+        return found
+    # bytes in the other order: the low one, which is noise, is on top
+    swapped: Reading = (lambda v: v.byteswap(), _highest_bit(values.byteswap()))
+    return [*found, whole, swapped]
+
+
+def _highest_bit(values: np.ndarray) -> int:
+    return max(1, int(cv2.norm(values, cv2.NORM_INF)).bit_length())
 
 
 def _signed(values: np.ndarray, bits: int) -> np.ndarray:
