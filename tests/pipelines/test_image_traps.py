@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
+import cv2
+import imagecodecs
 import numpy as np
+import PIL.Image
+import pydicom
 import pytest
 from test_dicom_faults import (
     CENTRE,
@@ -18,6 +24,8 @@ from test_dicom_faults import (
     shown,
     window_of,
 )
+
+from pipelines.decoding import dicoms, films
 
 
 def test_a_stencil_of_bytes_is_refused_and_not_read_as_signed():
@@ -96,3 +104,55 @@ def test_chroma_of_two_pixels_by_its_older_name():
 def test_a_slope_however_small_takes_no_contrast(slope):
     made = dataset(RescaleSlope=slope, RescaleIntercept="0", **NO_WINDOW)
     assert near(shown(saved(made))[0], shown(saved(dataset(**NO_WINDOW)))[0])
+
+
+def test_rows_and_columns_exchanged_are_no_image():
+    """Every row is smooth then, and lies where it does not belong."""
+    wide = np.ascontiguousarray(film()[:, : film().shape[1] * 6 // 8])
+    height, width = wide.shape
+    exchanged = saved(dataset(wide, Rows=width, Columns=height))
+    assert code(exchanged, side=4000) == "image.implausible"
+    shown(saved(dataset(wide)))
+
+
+def png(values: np.ndarray) -> bytes:
+    return cv2.imencode(".png", values)[1].tobytes()
+
+
+def with_alpha(grey: np.ndarray) -> bytes:
+    return bytes(imagecodecs.png_encode(np.dstack([grey, np.full_like(grey, 65535)])))
+
+
+@pytest.mark.parametrize("form", ["colour", "alpha"])
+def test_twelve_bits_in_a_png_of_16_are_no_darker_in_colour_or_with_alpha(form):
+    wanted, _ = shown(png(film()), ".png")
+    colour = np.repeat(film()[..., None], 3, 2)
+    image, facts = shown(png(colour) if form == "colour" else with_alpha(film()), ".png")
+    assert near(image, wanted)
+    assert facts["bits"] == 16
+
+
+@pytest.mark.parametrize("resize", ["shortest", "pad"])
+def test_a_png_is_not_turned_by_its_exif(resize):
+    """OpenCV turned it, and size, boxes and padding were those of the image as it is stored."""
+    tags = PIL.Image.Exif()
+    tags[0x0112] = 6
+    PIL.Image.fromarray(eight()).save(out := io.BytesIO(), "PNG", exif=tags.tobytes())
+    wanted, _ = shown(png(eight()), ".png", resize=resize)
+    assert np.array_equal(shown(out.getvalue(), ".png", resize=resize)[0], wanted)
+
+
+@pytest.mark.parametrize("form", ["png", "jpg"])
+def test_what_lies_behind_a_whole_file_does_no_harm(form):
+    data = cv2.imencode(f".{form}", eight())[1].tobytes()
+    behind = bytes(4096) + (b"notes" * 300 if form == "png" else b"")
+    assert np.array_equal(shown(data + behind, f".{form}")[0], shown(data, f".{form}")[0])
+    assert code(data[: len(data) // 2] + behind, f".{form}") == "image.unreadable"
+
+
+def test_signed_values_keep_their_reading_where_the_image_has_hard_edges(shared):
+    """A test pattern of 12 signed bits was read as 16: nothing jumps by half of 65,536."""
+    data = (shared / "data/dicom_codec_nonchest/mlut_18.dcm").read_bytes()
+    values = films.stored_values(dicoms.parse(data))
+    assert np.array_equal(values, pydicom.dcmread(io.BytesIO(data)).pixel_array)
+    shown(data)
