@@ -12,11 +12,13 @@ import pydicom
 import pytest
 from test_dicom_faults import (
     CENTRE,
+    FRAMES,
     NO_WINDOW,
     code,
     dataset,
     eight,
     film,
+    framed,
     lut,
     near,
     right,
@@ -156,3 +158,26 @@ def test_signed_values_keep_their_reading_where_the_image_has_hard_edges(shared)
     values = films.stored_values(dicoms.parse(data))
     assert np.array_equal(values, pydicom.dcmread(io.BytesIO(data)).pixel_array)
     shown(data)
+
+
+@pytest.mark.parametrize("at", [0.3, 0.5, 0.8, 0.97])
+@pytest.mark.parametrize("damage", ["lost", "zeros", "cut"])
+def test_damage_in_a_jpeg_of_12_bits_is_told(at, damage):
+    """Its decoder says nothing: what comes behind the gap was moved, and stored."""
+    syntax, frame, elements = FRAMES["extended"]
+    whole = frame()
+    start = int(len(whole) * at)
+    rest = {"lost": whole[start + 300 :], "zeros": bytes(300) + whole[start + 300 :],
+            "cut": b"\xff\xd9"}[damage]  # fmt: skip
+    assert code(framed(whole[:start] + rest, syntax, **elements)) == "dicom.damaged_frame"
+    assert near(shown(framed(whole, syntax, **elements))[0], right(), 1.5)
+
+
+def test_zeros_for_the_parameters_of_a_scan_are_no_damage():
+    syntax, frame, elements = FRAMES["baseline"]
+    whole = frame()
+    odd = whole.replace(b"\0\x3f\0", bytes(3), 1)
+    assert odd != whole
+    assert near(shown(framed(odd, syntax, **elements))[0], right(), 1.5)
+    cut = odd[: len(odd) // 2] + odd[len(odd) // 2 + 300 :]
+    assert code(framed(cut, syntax, **elements)) == "dicom.damaged_frame"
