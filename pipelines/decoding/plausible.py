@@ -72,6 +72,14 @@ def fault(image: np.ndarray, recipe: str = "voi", *, is_stored: bool = False) ->
     return found or ("" if recipe in EQUALIZING else _cut(seen, limits))
 
 
+def fault_of_levels(levels: np.ndarray) -> str:
+    """Return what is wrong by the levels alone, (height, width) uint8, within their black edges."""
+    seen = _within_edges(levels)
+    if seen.size < LEAST_SEEN * levels.size:
+        return "clipped"
+    return fault_of_counts(np.bincount(seen.ravel(), minlength=256))
+
+
 def fault_of_counts(counts: np.ndarray, limits: Limits = MAKING) -> str:
     """Return what is wrong by the number of pixels of each of 256 levels alone."""
     shares = np.cumsum(counts) / max(1.0, float(counts.sum()))

@@ -181,3 +181,25 @@ def test_zeros_for_the_parameters_of_a_scan_are_no_damage():
     assert near(shown(framed(odd, syntax, **elements))[0], right(), 1.5)
     cut = odd[: len(odd) // 2] + odd[len(odd) // 2 + 300 :]
     assert code(framed(cut, syntax, **elements)) == "dicom.damaged_frame"
+
+
+@pytest.mark.parametrize("form", ["png", "jpg"])
+def test_a_weak_image_is_stretched_whatever_its_file_is(form):
+    """The PNG of 8 bits was refused where the DICOM of the same values was kept."""
+    weak = (100 + (eight() >> 4)).astype(np.uint8)
+    data = cv2.imencode(f".{form}", weak, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    image, facts = shown(data, f".{form}")
+    twin, told = shown(saved(dataset(weak)))
+    assert np.abs(image.astype(int) - twin).mean() < 6
+    assert facts["notes"] == told["notes"] == ["grey.stretched"]
+
+
+def test_a_collimated_image_is_kept_whatever_its_file_is():
+    values = np.zeros((film().shape[0] * 4, film().shape[1] * 4), np.uint16)
+    values[400 : 400 + film().shape[0], 300 : 300 + film().shape[1]] = film()
+    image, facts = shown(saved(dataset(values)), side=4000)
+    assert (facts["window"], facts["notes"]) == ("voi", [])
+    levels = (values >> 4).astype(np.uint8)
+    stored, _ = shown(png(levels), ".png", side=4000)
+    assert np.array_equal(stored, levels)
+    assert np.array_equal(shown(saved(dataset(levels)), side=4000)[0], levels)
