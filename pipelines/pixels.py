@@ -287,8 +287,11 @@ def _picture(data: bytes, shards: Shards, max_pixels: int) -> Shown:
         picture = dataclasses.replace(picture, data=stored)
     if shards.recipe == "voi" and not picture.deep:
         done = min(times, picture.halvings)
-        values = resizing.halved(picture.values(done), times - done)
+        whole = picture.values(done)
+        values = resizing.halved(whole, times - done)
         _refuse_degenerate(picture.size, values, picture.values)
+        if plausible.is_stencil(_some(whole)):  # means of 2 x 2 would have more levels
+            raise IngestError("image.implausible")
         if not plausible.fault_of_levels(_some(values)):
             return Shown(values, times, picture.size, 8, "stored", stored=stored)
         notes = frozenset({"grey.stretched"})  # as a DICOM of the same 8 bits is

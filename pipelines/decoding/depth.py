@@ -113,10 +113,10 @@ def _best(values: np.ndarray, readings: list[Reading]) -> int:
 
 
 def _jumps(values: np.ndarray) -> float:
-    """Return the share of neighbours in a row that differ by more than half of the range.
+    """Return the share of neighbours, in a row or column, that differ by more than half the range.
 
     The range is that of the values: in one of all the bits nothing would jump that fills a few.
     """
-    steps = np.abs(np.diff(values.astype(np.int32), axis=1))
     half = (int(values.max()) - int(values.min())) // 2
-    return float(np.count_nonzero(steps > half)) / max(1, steps.size)
+    steps = [np.abs(np.diff(values.astype(np.int32), axis=axis)) for axis in (0, 1)]
+    return sum(float(np.count_nonzero(s > half)) / max(1, s.size) for s in steps)

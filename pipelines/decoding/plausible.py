@@ -52,7 +52,15 @@ MAKING = Limits()
 # what the maker has let pass must pass again, though it was encoded since: a JPEG of low quality
 # has few levels
 STORED = Limits(
-    ends=0.93, white=0.64, range=8, levels=3, single=0.88, likeness=0.25, below=0.55, lost=0.08, alike=2
+    ends=0.93,
+    white=0.64,
+    range=8,
+    levels=3,
+    single=0.88,
+    likeness=0.25,
+    below=0.55,
+    lost=0.08,
+    alike=2,
 )
 
 
@@ -78,6 +86,11 @@ def fault_of_levels(levels: np.ndarray) -> str:
     if seen.size < LEAST_SEEN * levels.size:
         return "clipped"
     return fault_of_counts(np.bincount(seen.ravel(), minlength=256))
+
+
+def is_stencil(values: np.ndarray) -> bool:
+    """Tell values, (height, width) uint8, of a few levels alone; as they are in the source."""
+    return np.count_nonzero(np.bincount(values.ravel())) < MAKING.levels
 
 
 def fault_of_counts(counts: np.ndarray, limits: Limits = MAKING) -> str:

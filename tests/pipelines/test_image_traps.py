@@ -91,7 +91,7 @@ def test_three_equal_components_of_monochrome1_are_inverted():
 
 
 def test_chroma_of_two_pixels_by_its_older_name():
-    levels = np.rint(16 + eight()[:, :-1 if eight().shape[1] % 2 else None] * (219 / 255))
+    levels = np.rint(16 + eight()[:, : -1 if eight().shape[1] % 2 else None] * (219 / 255))
     pairs = np.full((levels.size // 2, 4), 128, np.uint8)
     pairs[:, :2] = levels.reshape(-1, 2)
     made = dataset(np.zeros((*levels.shape, 3), np.uint8), **COLOUR)
@@ -197,9 +197,28 @@ def test_a_weak_image_is_stretched_whatever_its_file_is(form):
 def test_a_collimated_image_is_kept_whatever_its_file_is():
     values = np.zeros((film().shape[0] * 4, film().shape[1] * 4), np.uint16)
     values[400 : 400 + film().shape[0], 300 : 300 + film().shape[1]] = film()
-    image, facts = shown(saved(dataset(values)), side=4000)
+    _, facts = shown(saved(dataset(values)), side=4000)
     assert (facts["window"], facts["notes"]) == ("voi", [])
     levels = (values >> 4).astype(np.uint8)
     stored, _ = shown(png(levels), ".png", side=4000)
     assert np.array_equal(stored, levels)
     assert np.array_equal(shown(saved(dataset(levels)), side=4000)[0], levels)
+
+
+@pytest.mark.parametrize("threshold", [None, 128])
+@pytest.mark.parametrize("factor", [1, 4])
+def test_a_png_of_one_bit_is_no_image_at_any_size(threshold, factor):
+    """Made smaller, its edges or dots had all the greys of an image."""
+    large = PIL.Image.fromarray(np.kron(eight(), np.ones((factor, factor), np.uint8)))
+    levels = large if threshold is None else large.point(lambda x: 255 * (x > threshold))
+    levels.convert("1").save(out := io.BytesIO(), "PNG")
+    assert code(out.getvalue(), ".png") == "image.implausible"
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_marks_in_a_bit_above_the_values_are_taken_off(axis):
+    """In whole rows no neighbour in the row jumped."""
+    marked = np.where(np.indices(film().shape)[axis] % 97 < 2, film() | 0x8000, film())
+    image, facts = shown(saved(dataset(marked.astype(np.uint16))))
+    assert near(image, right())
+    assert facts["notes"] == ["dicom.bits_wrong"]
