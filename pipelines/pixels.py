@@ -256,12 +256,11 @@ class _Values:
         """Return what is wrong with the image under a table, by some of its pixels."""
         whole = table.bends or self.padding is not None
         values = self.stored.values if whole else self.halved
-        step = max(1, min(values.shape) // _SAMPLED)
-        sample = values[::step, ::step]
-        if self.padding is not None:
-            sample = sample[~self.padding[::step, ::step]]
-        levels = table.apply(sample) >> 8
-        return plausible.fault_of_counts(np.bincount(levels.ravel(), minlength=256))
+        levels = table.apply(_some(values)) >> 8
+        if self.padding is None:
+            return plausible.fault_of_levels(levels)
+        levels = levels[~_some(self.padding)]
+        return plausible.fault_of_counts(np.bincount(levels, minlength=256))
 
     def shown(self, table: Table) -> np.ndarray:
         """Return the image under a table, halved; padding is black."""
@@ -273,24 +272,35 @@ class _Values:
         return resizing.halved(shown, self.times)
 
 
+def _some(values: np.ndarray) -> np.ndarray:
+    step = max(1, min(values.shape) // _SAMPLED)
+    return values[::step, ::step]
+
+
 def _picture(data: bytes, shards: Shards, max_pixels: int) -> Shown:
     """Return a PNG's or JPEG's display grey; 8 bits are display grey already for recipe voi."""
     picture = pictures.opened(data, max_pixels)
     times = resizing.halvings(picture.size, shards)
+    notes: frozenset[str] = frozenset()
     stored = _as_it_is(picture, shards)
     if stored is not None:  # decoded below as it will be stored, so what is stored can be decoded
         picture = dataclasses.replace(picture, data=stored)
     if shards.recipe == "voi" and not picture.deep:
         done = min(times, picture.halvings)
-        values = resizing.halved(picture.values(done), times - done)
+        whole = picture.values(done)
+        values = resizing.halved(whole, times - done)
         _refuse_degenerate(picture.size, values, picture.values)
-        return Shown(values, times, picture.size, 8, "stored", stored=stored)
+        if plausible.is_stencil(_some(whole)):  # means of 2 x 2 would have more levels
+            raise IngestError("image.implausible")
+        if not plausible.fault_of_levels(_some(values)):
+            return Shown(values, times, picture.size, 8, "stored", stored=stored)
+        notes = frozenset({"grey.stretched"})  # as a DICOM of the same 8 bits is
     values = picture.values()
     _refuse_degenerate(picture.size, values, lambda: values)
     greys = Greys(int(values.min()), int(values.max()), Attributes())
     table = next(greys.stretches(shards.recipe, grey.histogram(values)))
     made = _halved_under(table, values, times)
-    return Shown(made, times, picture.size, 8 * values.dtype.itemsize, table.window)
+    return Shown(made, times, picture.size, 8 * values.dtype.itemsize, table.window, notes)
 
 
 def _halved_under(table: Table, values: np.ndarray, times: int) -> np.ndarray:

@@ -70,7 +70,7 @@ class Attributes:
     @property
     def inverted(self) -> bool:
         """Whether the lowest value is meant to be white."""
-        return self.photometric == "MONOCHROME1"
+        return self.photometric.replace(" ", "").replace("_", "") == "MONOCHROME1"
 
     @property
     def has_lut(self) -> bool:
@@ -306,7 +306,7 @@ def _lut(item: Dataset, descriptor: str, data: str) -> Lut | None:
 
 
 def _entries(item: Dataset, keyword: str, count: int) -> np.ndarray | None:
-    """Return the entries: two bytes each, or one where there are no more than that.
+    """Return the entries: two bytes each, or one where there are just that many; else None.
 
     Those of 8 bits lie two in a word (OW), the first in the low byte, as in a file in this order.
     """
@@ -322,7 +322,7 @@ def _entries(item: Dataset, keyword: str, count: int) -> np.ndarray | None:
         value = np.frombuffer(value[: len(value) // 2 * 2], ">u2").astype("<u2").tobytes()
     if len(value) >= 2 * count:
         return np.frombuffer(value, "<u2", count).astype(np.float64)
-    if len(value) >= count:
+    if len(value) in (count, count + 1):  # more would be words, fewer than the descriptor says
         return np.frombuffer(value, np.uint8, count).astype(np.float64)
     return None
 

@@ -55,6 +55,8 @@ def jpeg(frame: bytes) -> np.ndarray:
         if told.is_sequential:
             grey = jpegs.decode_grey(frame, told.height, told.width)
             return grey if told.channels == 1 else _components(frame)
+        if told.process == 0xC1 and told.precision == 12:
+            jpegs.check_codes(frame, told.frame)
         if told.process == 0xC3 and told.channels == 1:
             return lossless.decoded(frame, imagecodecs.jpeg_decode)
     except (jpegs.DamagedError, lossless.DamagedError):

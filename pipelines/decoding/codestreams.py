@@ -27,6 +27,7 @@ class Declared:
     precision: int = 0  # of a JPEG: bits of a value
     names: bytes = b""  # of a JPEG: the components' identifiers
     subsampled: bool = False  # of a JPEG: some component has fewer pixels than another
+    frame: int = 0  # of a JPEG: where its start of frame lies
     transform: int = -1  # what a JPEG's application segments say: 0 none, 1 YCbCr, -1 nothing
 
     @property
@@ -61,7 +62,7 @@ def _jpeg(frame: bytes) -> Declared | None:
         elif marker in _ALONE:
             at += 2
         elif marker in _STARTS:
-            return _start_of_frame(frame[at : at + 10 + 3 * frame[at + 9]], marker, transform)
+            return _start_of_frame(frame, at, transform)
         else:
             length = int.from_bytes(frame[at + 2 : at + 4], "big")
             body = frame[at + 4 : at + 2 + length]
@@ -73,11 +74,12 @@ def _jpeg(frame: bytes) -> Declared | None:
     return None
 
 
-def _start_of_frame(segment: bytes, marker: int, transform: int) -> Declared:
+def _start_of_frame(frame: bytes, at: int, transform: int) -> Declared:
+    segment, marker = frame[at : at + 10 + 3 * frame[at + 9]], frame[at + 1]
     height, width = (int.from_bytes(segment[a : a + 2], "big") for a in (5, 7))
     channels = segment[9]
     components = segment[10 : 10 + 3 * channels]
     return Declared(
         height, width, channels, marker, segment[4], names=components[::3],
-        subsampled=len(set(components[1::3])) > 1, transform=transform,
+        subsampled=len(set(components[1::3])) > 1, frame=at, transform=transform,
     )  # fmt: skip

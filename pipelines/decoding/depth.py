@@ -18,7 +18,7 @@ _MANY = 0.001  # share of neighbours that jump; in a right reading only burnt-in
 _FEWER = 0.25  # of another reading's jumps; noise jumps under any reading
 _STEP = 4  # every fourth row is looked at
 
-Reading = tuple[Callable[[np.ndarray], np.ndarray], int]  # what to do, bits of the result
+Reading = Callable[[np.ndarray], np.ndarray]
 
 
 def corrected(raw: np.ndarray, header: Attributes) -> tuple[np.ndarray, bool]:
@@ -29,7 +29,8 @@ def corrected(raw: np.ndarray, header: Attributes) -> tuple[np.ndarray, bool]:
     if raw.dtype.kind == "i":
         positive = int(raw.min()) >= 0
         unsigned = np.uint8 if raw.dtype.itemsize == 1 else np.uint16
-        return (raw.astype(unsigned) if positive else raw), not (header.signed or positive)
+        values = raw.astype(unsigned if positive else np.int16)
+        return values, not (header.signed or positive)
     top = _highest(raw, header)
     half = 1 << (8 * raw.dtype.itemsize - 1)
     plain = header.high == header.stored - 1 and not top >> header.stored
@@ -42,7 +43,9 @@ def corrected(raw: np.ndarray, header: Attributes) -> tuple[np.ndarray, bool]:
     # above the bits of a signed value its sign is repeated
     beyond = bool(top >> header.stored) and not (header.signed or header.overlaid)
     wrong = wrong or chosen > 0 or beyond
-    return readings[chosen][0](values), wrong
+    found = readings[chosen](values)
+    # nothing behind this works with signed bytes, OpenCV's resizing least of all
+    return (found.astype(np.int16) if found.dtype == np.int8 else found), wrong
 
 
 def _highest(raw: np.ndarray, header: Attributes) -> int:
@@ -75,17 +78,19 @@ def _shift(raw: np.ndarray, top: int, header: Attributes) -> tuple[int, int, boo
 def _readings(values: np.ndarray, top: int, header: Attributes) -> list[Reading]:
     """Return the ways of reading the values, the likeliest by the header first."""
     size, stored = 8 * values.dtype.itemsize, header.stored
-    used = max(1, top.bit_length())
-    plain: Reading = (lambda v: v, used)
-    masked: Reading = (lambda v: v & v.dtype.type((1 << stored) - 1), stored)
-    whole: Reading = (lambda v: v.view(f"i{v.dtype.itemsize}"), size)
-    short: Reading = (lambda v: _signed(v, stored), stored)
+    plain: Reading = lambda v: v  # noqa: E731
+    masked: Reading = lambda v: v & v.dtype.type((1 << stored) - 1)  # noqa: E731
+    whole: Reading = lambda v: v.view(f"i{v.dtype.itemsize}")  # noqa: E731
+    short: Reading = lambda v: _signed(v, stored)  # noqa: E731
     if header.signed:
         return [short, whole, plain] if stored < size else [whole, plain]
     found = [masked] if header.overlaid and top >> stored else [plain]
     if top >> stored and stored >= 8 and not header.overlaid:
         found.append(masked)
-    return [*found, whole] if used == size else found
+    if top < 1 << (size - 1) or size == 8:  # nobody writes signed bytes under an unsigned header
+        return found
+    # bytes in the other order: the low one, which is noise, is on top
+    return [*found, whole, np.ndarray.byteswap]
 
 
 def _signed(values: np.ndarray, bits: int) -> np.ndarray:
@@ -99,7 +104,7 @@ def _best(values: np.ndarray, readings: list[Reading]) -> int:
     if len(readings) == 1:
         return 0
     rows = np.ascontiguousarray(values[::_STEP])
-    jumps = [_jumps(read(rows), bits) for read, bits in readings]
+    jumps = [_jumps(read(rows)) for read in readings]
     best = 0
     for place in range(1, len(readings)):
         if jumps[best] > _MANY and jumps[place] < _FEWER * jumps[best]:
@@ -107,7 +112,11 @@ def _best(values: np.ndarray, readings: list[Reading]) -> int:
     return best
 
 
-def _jumps(values: np.ndarray, bits: int) -> float:
-    """Return the share of neighbours in a row that differ by more than half of the range."""
-    steps = np.abs(np.diff(values.astype(np.int32), axis=1))
-    return float(np.count_nonzero(steps > 1 << (bits - 1))) / max(1, steps.size)
+def _jumps(values: np.ndarray) -> float:
+    """Return the share of neighbours, in a row or column, that differ by more than half the range.
+
+    The range is that of the values: in one of all the bits nothing would jump that fills a few.
+    """
+    half = (int(values.max()) - int(values.min())) // 2
+    steps = [np.abs(np.diff(values.astype(np.int32), axis=axis)) for axis in (0, 1)]
+    return sum(float(np.count_nonzero(s > half)) / max(1, s.size) for s in steps)

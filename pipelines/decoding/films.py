@@ -35,6 +35,8 @@ _PIXELS = b"\xe0\x7f\x10\x00"
 _WITH_VR = (_PIXELS + b"OB\0\0", _PIXELS + b"OW\0\0")
 MOST_CHANNELS = 4  # of a codestream; the standard lets JPEG 2000 ask for 16,384
 _UNKNOWN = 0xFFFFFFFF  # a length that is not told: the value is encapsulated
+_HALF_CHROMA = ("YBR_FULL_422", "YBR_PARTIAL_422")
+_ALIKE_THEN = 0.25  # difference of components in the right order, by that in the other, at most
 _ALIKE = 8.0  # grey levels by which the components of a grey image differ, at most
 
 
@@ -183,7 +185,7 @@ def _uncompressed(dataset: Dataset, header: Attributes) -> Read:
         return _run_lengths(dataset, header), None
     data, pixels = dicoms.pixel_bytes(dataset), header.rows * header.columns
     samples, size = header.samples, header.allocated // 8
-    if samples == 3 and header.photometric == "YBR_FULL_422" and len(data) < 3 * pixels * size:
+    if samples == 3 and header.photometric in _HALF_CHROMA and len(data) < 3 * pixels * size:
         samples = 2  # Y Y Cb Cr for two pixels
     if len(data) < pixels * samples * size:
         raise IngestError("dicom.truncated")
@@ -202,10 +204,30 @@ def _uncompressed(dataset: Dataset, header: Attributes) -> Read:
             raise IngestError("dicom.undecodable")
         shaped = luma.reshape(header.rows, header.columns)
         return np.stack([shaped, np.full_like(shaped, 128), np.full_like(shaped, 128)], 2), None
-    planes = (samples, header.rows, header.columns)
-    if header.planar:
-        return np.moveaxis(flat.reshape(planes), 0, 2), None
-    return flat.reshape(header.rows, header.columns, samples), None
+    by_planes = np.moveaxis(flat.reshape(samples, header.rows, header.columns), 0, 2)
+    by_pixels = flat.reshape(header.rows, header.columns, samples)
+    told, other = (by_planes, by_pixels) if header.planar else (by_pixels, by_planes)
+    return (other if _is_likelier(other, told) else told), None
+
+
+def _is_likelier(other: np.ndarray, told: np.ndarray) -> bool:
+    """Tell that the order of colours is not the one that PlanarConfiguration (0028,0006) tells.
+
+    A radiograph in colour is grey, or nearly: in the right order its components are alike, and its
+    neighbours are no less so than in the other order.
+    """
+    if min(told.shape[:2]) < 2:
+        return False
+    (spread, steps), (told_spread, told_steps) = (_uneven(array) for array in (other, told))
+    return spread < _ALIKE_THEN * told_spread and steps < told_steps
+
+
+def _uneven(array: np.ndarray) -> tuple[float, float]:
+    """Return the mean differences of (components, neighbours) in some rows of an image."""
+    rows = array.shape[0] // 2 * 2
+    few = np.stack([array[:rows:16], array[1:rows:16]]).astype(np.int32)
+    across, down = (np.abs(np.diff(few, axis=axis)).mean() for axis in (2, 0))
+    return float(np.abs(np.diff(few, axis=3)).mean()), float(across + down)
 
 
 def _run_lengths(dataset: Dataset, header: Attributes) -> np.ndarray:

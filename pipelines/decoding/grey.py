@@ -101,7 +101,7 @@ class Greys:
         first, last = _range(self.linear, counts, _SHARES.get(recipe, (0.0, 1.0)))
         if recipe == "chexpert_jpg":
             first = 0.0
-        greys = np.clip((self.linear - first) / max(last - first, 1e-9), 0, 1)
+        greys = np.clip((self.linear - first) / (last - first or 1.0), 0, 1)
         if self.header.processing and self.header.brightest:  # it says which end is dense
             greys = 1 - greys if self.header.brightest > 0 else greys
             return Table(self.low, _rounded(greys), recipe)
@@ -181,8 +181,6 @@ class Greys:
         bits = self.header.stored if self.is_luma else min(self.header.stored, 8)
         white = max((1 << bits) - 1, (1 << self.high.bit_length()) - 1)
         greys = np.arange(self.low, self.high + 1) / white
-        if self.is_luma:
-            return Table(self.low, _rounded(greys), "stored", otherwise="grey.stretched")
         return self._table(greys, "stored", "grey.stretched", bends=False)
 
 

@@ -31,6 +31,7 @@ _IN_SCANS = (
     "d9",
     "da",
 )  # what stands behind a scan: more of them are data that were not used
+_ODD_SCAN = "Invalid SOS parameters"  # what libjpeg says of a scan's parameters
 _STRAY = 4  # bytes that some writers leave there; lost data leave more, but for rare accidents
 
 
@@ -45,6 +46,15 @@ def decode_grey(data: bytes, height: int = 0, width: int = 0) -> np.ndarray:
     `width`. Raises DamagedError.
     """
     return _decode(data, "GRAY", height, width)[..., 0]
+
+
+def check_codes(data: bytes, frame: int) -> None:
+    """Tell whether a JPEG of 12 bits has all its codes; its start of frame lies at `frame`.
+
+    The decoder of 12 bits passes no warning on. The codes are laid out as in 8 bits, so the one of
+    8 bits can go through them; what it makes of them is thrown away. Raises DamagedError.
+    """
+    _decode(data[: frame + 4] + b"\x08" + data[frame + 5 :], "GRAY", 1, 1)
 
 
 def check(data: bytes) -> None:
@@ -62,6 +72,8 @@ def _decode(data: bytes, colours: str, height: int, width: int) -> np.ndarray:
             data, colours, min_height=height, min_width=width, strict=True
         )
     except ValueError as error:
+        if _ODD_SCAN in str(error) and (usual := _with_usual_scan(data)) != data:
+            return _decode(usual, colours, height, width)
         stray = _EXTRANEOUS.search(str(error))
         if not stray or (stray[2] in _IN_SCANS and int(stray[1]) > _STRAY):
             raise DamagedError from None
@@ -71,6 +83,16 @@ def _decode(data: bytes, colours: str, height: int, width: int) -> np.ndarray:
         )
     except ValueError:
         raise DamagedError from None
+
+
+def _with_usual_scan(data: bytes) -> bytes:
+    """Return a sequential JPEG with the only values that its scan's parameters can have.
+
+    Some writers leave zeros there (T.81 B.2.3); libjpeg warns of that alone, and goes on.
+    """
+    at = data.find(bytes((0xFF, _SCAN)))
+    end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data[: end - 3] + b"\0\x3f\0" + data[end:] if at > 0 else data
 
 
 def bare(data: bytes, quality: int) -> bytes | None:

@@ -22,6 +22,8 @@ from pipelines.faults import IngestError
 
 _ORIENTATION = 0x0112  # Exif
 _JPEG = b"\xff\xd8\xff"
+_PNG_END = b"IEND\xaeB`\x82"
+_BIT_DEPTH = 24  # where a PNG tells it (IHDR)
 _SMALLEST = 3  # halvings that libjpeg knows: a half, a quarter, an eighth
 
 
@@ -41,10 +43,13 @@ class Picture:
         """
         if self.halvings:
             return _luma(self.data, self.size, halvings)
+        way = cv2.IMREAD_UNCHANGED if self.deep else cv2.IMREAD_GRAYSCALE
         if self.data.startswith(_JPEG):  # OpenCV paints over what is lost
             _checked(self.data)
+        elif not self.deep:  # hardly a viewer turns a PNG by its Exif, and `size` is as stored
+            way |= cv2.IMREAD_IGNORE_ORIENTATION
         buffer = np.frombuffer(self.data, np.uint8)
-        values = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED if self.deep else cv2.IMREAD_GRAYSCALE)
+        values = cv2.imdecode(buffer, way)
         if values is None:
             raise IngestError("image.unreadable")
         if values.ndim == 3:
@@ -95,7 +100,8 @@ def _declared(data: bytes) -> _Declared:
                 width, height = image.size
                 turn = image.getexif().get(_ORIENTATION, 1) if image.format == "JPEG" else 1
                 size = (width, height) if turn in (5, 6, 7, 8) else (height, width)
-                return _Declared(size, image.mode.startswith("I"), turn != 1)
+                deep = image.format == "PNG" and data[_BIT_DEPTH] == 16  # colour as well as grey
+                return _Declared(size, deep, turn != 1)
     except PIL.Image.DecompressionBombError:
         raise IngestError("image.too_large") from None
     except (OSError, ValueError, SyntaxError):
@@ -122,4 +128,6 @@ def _cut_short(data: bytes, jpeg: bool) -> bool:
 
     libjpeg fills what a truncated file lacks with grey and only warns.
     """
-    return b"\xff\xd9" not in data[-1024:] if jpeg else b"IEND" not in data[-64:]
+    if jpeg:
+        return b"\xff\xd9" not in data.rstrip(b"\0")[-1024:]
+    return data.rfind(_PNG_END) < 0
