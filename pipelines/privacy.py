@@ -50,7 +50,8 @@ class Care:
 def taking(care: Care, out: Path, state: Path, *, first: bool = False) -> Iterator[None]:
     """Make files and folders private in the block, where they have to be; warn of remotes.
 
-    The first stage also tells of a DVC cache that others may read: its modes are not ours to set.
+    The first stage makes DVC's cache where there is none yet, for DVC would make it open to all;
+    of one that is there and that others may read it tells, for those modes are not ours to set.
     """
     if not care.private:
         yield
@@ -105,7 +106,7 @@ def current() -> int:
 
 
 def warn(care: Care, out: Path, *, first: bool) -> None:
-    """Warn of every DVC remote that is not on this machine. Reads files, starts nothing."""
+    """Warn of every DVC remote that is not on this machine, and see to DVC's cache."""
     project = next((p for p in (out, *out.parents) if (p / ".dvc").is_dir()), None)
     if project is None:
         return
@@ -113,6 +114,8 @@ def warn(care: Care, out: Path, *, first: bool) -> None:
     settings = _settings(project / ".dvc")
     cache = project / ".dvc" / settings.get("cache", "cache")  # an absolute one stands alone
     with contextlib.suppress(OSError):
+        if first and "cache" not in settings:
+            cache.mkdir(mode=0o700, exist_ok=True)
         if first and cache.stat().st_mode & OTHERS:
             sys.stderr.write(
                 f"warning: others may read DVC's cache ({cache}), and {care.source} is {why}: "

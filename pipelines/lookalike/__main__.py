@@ -33,7 +33,8 @@ _WRITERS: Mapping[str, Callable[..., list[Laid]]] = {
     "mimic": mimic.write,
     "chexpert": chexpert.write,
     "nih": nih.write,
-    "openi": openi.write,
+    # the demo evaluates frontal images, and Open-i's own files do not say which are
+    "openi": partial(openi.write, views=True),
 }
 
 

@@ -27,6 +27,8 @@ _REPORT_COLUMNS = (
     *("indication", "comparison", "findings", "impression"),
 )
 _PROJECTION_COLUMNS = ("uid", "filename", "projection")
+_VIEW_COLUMNS = ("imageid", "tsne-view")
+_TSNE = {"Frontal": "PA", "Lateral": "L"}  # the list calls every frontal image PA
 # So that a tree of a dozen reports has each kind: how many views, and which sections are empty.
 _VIEWS: dict[int, tuple[str, ...]] = {4: (), 6: ("PA",), 9: ("PA", "LATERAL", "AP")}
 _EMPTY = {3: ("findings",), 8: ("findings", "impression"), 10: ("impression",)}
@@ -42,6 +44,7 @@ def write(
     content: Content | None = None,
     reports: Literal["tgz", "xml"] = "tgz",
     kaggle: bool = False,
+    views: bool = False,
     faults: bool = False,
     advance: Callable[[int], None] = quiet,
 ) -> list[Laid]:
@@ -49,12 +52,14 @@ def write(
 
     `reports="xml"` lays the reports out as ecgen-radiology/<n>.xml instead of the archive that
     holds them; `kaggle=True` writes indiana_reports.csv and indiana_projections.csv instead.
+    `views=True` adds nlmcxr_tsne_pa.csv, the list of views that torchxrayvision gives for the
+    archive: without a list the view of nearly every image is unknown.
     """
     given = content or Content()
     persons = people("openi", studies, seed, given)
     if not given.pictures:
         persons = tuple(_with_views(person) for person in persons)
-    tree = OpeniTree(seed, height, kaggle, reports)
+    tree = OpeniTree(seed, height, kaggle, reports, views)
     laid = lay_tree(tree, out / "openi", persons, workers=workers, advance=advance)
     truth = truth_of(laid)
     if faults:
@@ -79,10 +84,11 @@ class OpeniTree:
     height: int
     kaggle: bool
     reports: str
+    views: bool = False
 
     def lay(self, root: Path, person: Person) -> Laid:
         """Write the pictures of the person's studies; the reports are packed by `finish`."""
-        laid = Laid({"report": [], "projection": []})
+        laid = Laid({"report": [], "projection": [], "view": []})
         for case in person.cases:
             self._lay_case(root, case, laid)
         if self.reports == "xml" and not self.kaggle:
@@ -127,6 +133,7 @@ class OpeniTree:
             side = "Lateral" if view == "LATERAL" else "Frontal"
             file = Path(self._picture(uid, name)).name
             laid.rows["projection"].append({"uid": str(uid), "filename": file, "projection": side})
+            laid.rows["view"].append({"imageid": name, "tsne-view": _TSNE[side]})
         if names:
             row = {"uid": str(uid), "MeSH": ";".join(majors), "Problems": problems(majors)}
             laid.rows["report"].append(row | {"image": caption} | texts)
@@ -150,7 +157,7 @@ class OpeniTree:
         return f"NLMCXR_png/{name}.png"
 
     def finish(self, root: Path, laid: Sequence[Laid]) -> None:
-        """Write the archive of reports, or Kaggle's two tables."""
+        """Write the archive of reports, or Kaggle's two tables, and the list of views."""
         if self.kaggle:
             reports, shown = rows_of(laid, "report"), rows_of(laid, "projection")
             archives.write_csv(root / "indiana_reports.csv", _REPORT_COLUMNS, reports)
@@ -158,6 +165,9 @@ class OpeniTree:
         elif self.reports == "tgz":
             members = {name: text for one in laid for name, text in one.texts.items()}
             archives.write_tgz(root / "NLMCXR_reports.tgz", members)
+        if self.views:
+            shown = rows_of(laid, "view")
+            archives.write_csv(root / "nlmcxr_tsne_pa.csv", _VIEW_COLUMNS, shown)
 
 
 def _image_names(uid: int, images: int, suffixed: bool) -> list[str]:

@@ -236,3 +236,14 @@ def test_a_made_up_tree_is_under_nobodys_terms_until_a_file_of_somebody_joins(tm
     marker.begin(Path("mixed"), own)
     marker.finish(Path("mixed"), own)
     assert not marker.made_up(Path("mixed"))
+
+
+def test_the_views_of_every_collection_that_the_demo_draws_are_known(capsys):
+    """Else `evaluate.views: [frontal]` stops the demo: Open-i's own files name no view."""
+    assert draw("data/synthetic", "--studies", "12", "--sources", "openi") == 0
+    Path("params.yaml").write_text(
+        "collections: [openi]\n"
+        "sources: {openi: {root: data/synthetic/openi, parts: {train: 1, validate: 1, test: 1}}}\n"
+    )
+    assert scan.main(["openi", "--out", "data/scan/openi", "--workers", "1"]) == 0
+    assert "view.unknown" not in capsys.readouterr().out

@@ -149,6 +149,23 @@ def test_a_build_tells_of_remotes_and_of_an_open_cache(raw, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("source", "closed"), [("mimic", True), ("nih", False)])
+def test_a_cache_that_dvc_would_make_open_is_made_closed_before(raw, tmp_path, source, closed):
+    """In a fresh project DVC makes its cache, 0755, after the first stage was warned of nothing."""
+    project(tmp_path)
+    build(raw / source, source, tmp_path)
+    cache = tmp_path / ".dvc/cache"
+    assert cache.exists() == closed
+    assert not closed or cache.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cache_that_is_elsewhere_is_not_made(raw, tmp_path):
+    project(tmp_path)
+    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = /nowhere/of/ours\n")
+    build(raw / "mimic", "mimic", tmp_path)
+    assert not (tmp_path / ".dvc/cache").exists()
+
+
 def test_settings_that_cannot_be_read_stop_nothing(tmp_path):
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_bytes(b"\xff\xfe[[[")
