@@ -5,7 +5,7 @@ A remedy of "" says that nothing is to be done: the code only counts something.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 Entry = tuple[str, str]  # (meaning, remedy)
 
@@ -149,10 +149,16 @@ def of(code: str) -> Entry:
     return ALL.get(name) or ALL.get(name.split(".")[0]) or ("", "")
 
 
+def remedies(met: Iterable[str], views_from: str = "") -> list[str]:
+    """Return a line for each code that was met and after which something is to be done."""
+    lines = dict.fromkeys(advice(code, views_from) for code in met)
+    return [line for line in lines if line]
+
+
 def advice(code: str, views_from: str) -> str:
     """Return a line that explains a code, "" for one after which nothing is to be done."""
     name = code.split(" ")[0].split(":")[0]
     meaning, remedy = of(code)
-    if name == "view.unknown":
+    if name == "view.unknown" and views_from:
         remedy = f"the view is told by {views_from}"
     return f"{name}: {meaning}; {remedy}" if remedy else ""

@@ -133,6 +133,12 @@ def say(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
+def met(header: Mapping[str, Any], step: str = "") -> list[str]:
+    """Return the codes of the rejects (of a step, or of all) and of the notes in a header."""
+    lost = [reason.split(maxsplit=1) for reason in header["dropped"]]
+    return [code for at, code in lost if step in ("", at)] + list(header.get("notes", ()))
+
+
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print the short table at the end of a command; numbers to the right."""
     table = Table(box=None, pad_edge=False)

@@ -197,7 +197,7 @@ def _check(header: Mapping[str, Any], missing: str, tree: paths.Tree) -> None:
         )
     if not header["images"]:
         why = ", ".join(f"{number:,} {code}" for code, number in header["dropped"].items())
-        remedies = "" if absent else "; ".join(_remedies(header, ""))
+        remedies = "" if absent else "; ".join(codes.remedies(commands.met(header)))
         raise DataError(
             f"no image of {header['listed']:,} listed can be used ({why or 'none is listed'}); "
             f"{remedies or paths.seen(tree)}"
@@ -210,19 +210,8 @@ def _show(source: Source, header: Mapping[str, Any], state: str) -> None:
     rows += [(f"note: {code}", number) for code, number in header["notes"].items()]
     title = f"scan {source.name}: {header['studies']:,} studies, {state}"
     commands.show(title, ("", "images"), rows)
-    for line in _advice(source, header):
+    for line in codes.remedies(commands.met(header), source.views_from):
         commands.say(line)
-
-
-def _advice(source: Source, header: Mapping[str, Any]) -> list[str]:
-    """Return a line for each code met: what it means and what to do, where there is something."""
-    return _remedies(header, source.views_from)
-
-
-def _remedies(header: Mapping[str, Any], views_from: str) -> list[str]:
-    met = [code.split()[-1] for code in header["dropped"]] + list(header["notes"])
-    lines = dict.fromkeys(codes.advice(code, views_from) for code in met)
-    return [line for line in lines if line]
 
 
 if __name__ == "__main__":

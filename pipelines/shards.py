@@ -20,6 +20,7 @@ from typing import Any
 from pipelines import (
     agreement,
     ceilings,
+    codes,
     commands,
     faults,
     flow,
@@ -172,6 +173,9 @@ def _show(header: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> N
     title = f"shards {header['source']}: {len(tars)} tars, {size:,.1f} MB"
     rows += [(f"note: {code}", number) for code, number in header["notes"].items()]
     commands.show(title, ("", "images"), rows)
+    noted = Counter(code for line in lines for code in line["notes"])
+    for line in codes.remedies([*(code for at in lines for code in at["rejects"]), *noted]):
+        commands.say(line)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 from pipelines import (
     agreement,
     ceilings,
+    codes,
     commands,
     counting,
     epochs,
@@ -146,6 +147,8 @@ def _show(
     rows += [(f"note: {code}", number) for code, number in counts["notes"].items()]
     rows += [(f"parts {name}", number) for name, number in sorted(how.items())]
     commands.show(f"texts {source}", ("", "number"), rows)
+    for line in codes.remedies([*commands.met(header, "texts"), *counts["notes"]]):
+        commands.say(line)
 
 
 if __name__ == "__main__":

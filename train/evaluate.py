@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nlp.prompts import Bank, own_bank
-from train import agreement, console, local, params, views
+from train import agreement, console, local, params, private, views
 from train.chosen import choose, collections
 from train.data import Loading
 from train.errors import ConfigError
@@ -40,6 +40,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     section = params.read(arguments.params, "evaluate", Evaluate)
     agreement.check(arguments.shards, arguments.params)
     used = choose(arguments.shards, collections(arguments.params))
+    private.narrow(used.folders)
     for line in used.beside:
         console.note(line)
     shards = list_shards(used.folders, arguments.split)

@@ -34,6 +34,7 @@ from train import (
     models,
     params,
     placing,
+    private,
     recipe,
     texts,
     views,
@@ -139,6 +140,7 @@ def _job(arguments: argparse.Namespace) -> tuple[Job, str, tuple[str, ...]]:
     agreement.check(arguments.shards, arguments.params)
     wanted = recipe.load(arguments.recipe, section.overrides)
     used = choose(arguments.shards, collections(arguments.params))
+    private.narrow(used.folders)
     job = Job(
         recipe=wanted,
         seed=section.seed if arguments.seed is None else arguments.seed,

@@ -20,7 +20,7 @@ from typing import Any
 
 import jinja2
 
-from train import agreement, charts, console, gallery, local, params
+from train import agreement, charts, console, gallery, local, params, private
 from train.chosen import choose, collections
 from train.errors import ConfigError
 
@@ -57,6 +57,7 @@ def report(arguments: argparse.Namespace) -> None:
     """Gather what the page shows, and write it."""
     section = params.read(arguments.params, "report", params.Report)
     used = choose(arguments.shards, collections(arguments.params))
+    private.narrow(used.folders)
     agreement.check(arguments.shards, arguments.params)
     for line in used.beside:
         console.note(line)
