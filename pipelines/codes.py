@@ -21,6 +21,7 @@ SCAN: Mapping[str, Entry] = {
     "csv.header": ("a table without a column that is needed", "download the table again"),
     "csv.id": ("an id that is missing, rounded or of another form", "mend the line"),
     "csv.image": ("an image's name that is none of the collection", "mend the line"),
+    "csv.no_row": ("a table of images that has a header and no row", "download it again"),
     "csv.not_file": ("a table that is no plain file", "put the file itself there"),
     "csv.number": ("a number that is none", ""),
     "csv.path": ("a path that names no image", "mend the line"),
