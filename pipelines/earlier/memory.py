@@ -172,6 +172,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         except sqlite3.OperationalError:  # sound, but another process holds it
             raise
         except sqlite3.DatabaseError:  # not a base, or a damaged one: begin again
+            sealed.THROWN.add()
             path.unlink()
             return _connected(path)
     except (sqlite3.Error, OSError):  # held, or nowhere to write: remember for this run only

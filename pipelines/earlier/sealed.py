@@ -91,8 +91,8 @@ def forget(path: Path) -> None:
 def tell(number: int) -> None:
     """Say how many rows were thrown away, where there are any."""
     if number:
-        rows = "1 row" if number == 1 else f"{number:,} rows"
-        sys.stderr.write(
-            f"state: {rows} did not match their digest and were thrown away; "
-            "what they told of is made or read again\n"
+        one = "1 row did not match its digest and was thrown away; what it told of"
+        many = (
+            f"{number:,} rows did not match their digests and were thrown away; what they told of"
         )
+        sys.stderr.write(f"state: {one if number == 1 else many} is made or read again\n")

@@ -170,6 +170,13 @@ def test_a_damaged_page_of_the_memory_is_begun_again(base, place, capsys):
         assert rows.execute("SELECT COUNT(*) FROM files").fetchone()[0] > 20
 
 
+def test_a_memory_that_is_no_base_any_more_is_named_too(base, place, capsys):
+    (path,) = (place / ".cxr/scan").glob("*.sqlite")
+    path.write_bytes(b"hello")
+    forget_the_look(place)
+    assert "state: 1 row did not match" in again(base, place, capsys)
+
+
 def test_an_inode_of_64_bits_is_remembered(tmp_path):
     known = memory.Memory(tmp_path / "m.sqlite")
     state = SimpleNamespace(st_size=9, st_mtime_ns=OLD * 10**9, st_ino=2**64 - 1)
