@@ -8,6 +8,7 @@ never hold a cell's content, report text or a raw id.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -62,10 +63,14 @@ class IngestError(Exception):
 
 BY_NAME = {c.__name__: c for c in (ConfigError, DataError, StorageError, LockedError)}
 
+WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # only a write fails so
+
 
 def as_stop(error: OSError) -> StorageError:
     """Return the StorageError of an OSError: what the system said, and the path without ids."""
-    path = re.sub(r"\d{5,}", "...", str(error.filename or ""))  # raw trees name folders by patient
+    # a copy names where it reads first, and it is where it writes that is full
+    name = (error.errno in WRITING and error.filename2) or error.filename or ""
+    path = re.sub(r"\d{5,}", "...", str(name))  # raw trees name folders by patient
     where = f" ({path})" if path else ""
     return StorageError(f"{error.strerror or type(error).__name__}{where}")
 

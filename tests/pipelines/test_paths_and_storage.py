@@ -205,3 +205,11 @@ def test_a_read_only_place_is_an_os_error(tmp_path):
 def test_a_storage_error_names_the_place_without_ids():
     error = OSError(28, "No space left on device", "/raw/files/p10/p10000032/s50414267.txt")
     assert str(as_stop(error)) == "No space left on device (/raw/files/p10/p.../s....txt)"
+
+
+def test_a_copy_onto_a_full_disk_names_the_disk_that_is_full():
+    """shutil.copyfile gives both names, the one it reads first."""
+    full = OSError(28, "No space left on device", "/stock/a.tar", None, "/small/a.tar")
+    assert str(as_stop(full)) == "No space left on device (/small/a.tar)"
+    lost = OSError(2, "No such file or directory", "/stock/a.tar", None, "/small/a.tar")
+    assert str(as_stop(lost)) == "No such file or directory (/stock/a.tar)"
