@@ -38,7 +38,10 @@ SCAN: Mapping[str, Entry] = {
     "image.missing": ("an image that is listed and not on disk", "finish the download"),
     "image.not_file": ("a FIFO, socket or device in an image's place", "put the file there"),
     "image.unlisted": ("an image on disk that no table lists", ""),
-    "image.unreadable": ("a file that cannot be read", "mend its permissions"),
+    "image.unreadable": (
+        "an image file that cannot be read or decoded",
+        "download it again, or mend its permissions",
+    ),
     "label.bad_value": ("a label that is neither 1, 0, -1 nor blank", "mend the table"),
     "label.missing": ("a study whose labels the tables do not give", ""),
     "list.image": ("a line of a list that is no image's name", "mend the line"),
