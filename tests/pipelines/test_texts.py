@@ -205,6 +205,7 @@ def test_the_stage_takes_the_users_files_and_its_header_no_path(raw, built, tmp_
     file.write_text(bank())
     chosen = str(params(tmp_path, texts={"bank": str(file)}))
     common = ["nih", "--root", str(raw / "nih"), "--params", chosen, "--workers", "1"]
+    common += ["--state", str(tmp_path / ".cxr")]  # never the project's own
     out = tmp_path / "texts" / "nih"
     assert texts.main([*common, "--scan", str(built / "scan" / "nih"), "--out", str(out)]) == 0
     rows = [r for p in out.glob("nih-*.jsonl") for r in storage.read_records(p)]
