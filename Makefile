@@ -41,7 +41,7 @@ demo: $(READY)  ## the whole road on made-up data: trees, shards, a model, a pag
 	@python -m pipelines.lookalike.demo record
 	@echo; echo "Look at $(CURDIR)/reports/index.html"
 
-test: $(READY)  ## the tests (about 5 minutes)
+test: $(READY)  ## the tests (about 7 minutes)
 	@python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: $(READY)  ## the tests and the slow ones
