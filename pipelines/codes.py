@@ -66,7 +66,7 @@ TEXTS: Mapping[str, Entry] = {
     "report.archive": ("a .tgz of reports that is cut, or is a bomb", "download it again"),
     "report.cp1252": ("a report that is not UTF-8, read as Windows-1252", ""),
     "report.cut_by_rule": ("a report cut by a rule of texts.exceptions", ""),
-    "report.empty": ("a report without a word", ""),
+    "report.empty": ("a report that holds no text", ""),
     "report.encrypted": ("a report that is encrypted in its archive", "unpack it yourself"),
     "report.lfs_pointer": ("a pointer of git-lfs", "fetch the file: git lfs pull"),
     "report.missing": ("a study without a report", ""),

@@ -106,7 +106,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def run(main: Callable[[], int], kept: str = KEPT) -> None:
     """Run a command's `main`, turning what ends it into a message on stderr and an exit code.
 
-    `kept` is what a user who stops the command is told of what it has done so far.
+    `kept` says what stays of the work so far; a user who stops the command reads it.
     """
     code, said = 130, f"stopped: {kept}"
     with contextlib.suppress(KeyboardInterrupt), stopping.listening(kept) as heard:

@@ -1,6 +1,6 @@
 """Flags that are not ours in, those for Beam out: known ones only, for runners that were run.
 
-A flag that nobody knows would vanish in Beam without a word, and with it what its user meant.
+Beam ignores a flag that it does not know, so a misspelt one would change nothing and say nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipelines.faults import ConfigError
 
 LOCAL = "FnApiRunner"
 TRIED = ("FnApiRunner", "PortableRunner")  # the second with --environment_type=LOOPBACK
-DROPS = {"DaskRunner": "it drops data without a word (measured)"}
+DROPS = {"DaskRunner": "it drops data silently (measured)"}
 WANTS = {
     "FlinkRunner": "it wants a job server, a jar from the network",
     "SparkRunner": "it wants a job server, a jar from the network",

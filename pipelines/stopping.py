@@ -78,7 +78,7 @@ _begun = False
 
 @contextlib.contextmanager
 def listening(kept: str) -> Iterator[Heard]:
-    """Hear signals while the block runs; `kept` is what the user is told of what was done so far.
+    """Hear signals while the block runs; `kept` says what stays of the work so far.
 
     A signal that the process was started to ignore (`nohup`, a shell's `&`) stays ignored.
     """

@@ -64,7 +64,7 @@ def read(
     whatever their capitals. `columns` replaces the file's own header by position, for files whose
     header is not one (NIH's holds commas inside brackets); it must then begin with the words of
     `stated`, of which "" stands for any.
-    Passed over are rows without a word in any cell, which spreadsheets append, and the header
+    Passed over are rows whose cells are all empty, which spreadsheets append, and the header
     where it stands again, as it does in files that were joined.
     Codes: csv.ragged, csv.quote, csv.encoding, csv.cell_too_long, csv.row_too_long.
     Raises DataError for what is broken as a whole: csv.header, csv.duplicate_column, csv.encoding,

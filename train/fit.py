@@ -135,7 +135,7 @@ def use_threads(threads: int) -> None:
 
 
 def _job(arguments: argparse.Namespace) -> tuple[Job, str, tuple[str, ...]]:
-    """Return the job, its pretrained weights, and what is told of the sets that are not used."""
+    """Return the job, its pretrained weights, and lines that name the sets that are not used."""
     section = params.read(arguments.params, "train", params.Train)
     agreement.check(arguments.shards, arguments.params)
     wanted = recipe.load(arguments.recipe, section.overrides)

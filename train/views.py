@@ -1,7 +1,7 @@
 """Shards and the views that are wanted come in, what they hold and what is left out goes out.
 
 A collection that was read without its list of views holds images of view `unknown` alone: it would
-vanish from an evaluation of frontal images without a word. So what is left out is counted, and a
+vanish from an evaluation of frontal images silently. So what is left out is counted, and a
 collection of which nothing stays stops the command.
 """
 

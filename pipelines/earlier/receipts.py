@@ -3,7 +3,7 @@
 A receipt says what to look for (digests, size) and what the work had returned, so a file that is
 still somewhere need not be made again. Receipts lie in the state folder (.cxr/), which is never
 tracked: without them everything is made anew, and nothing is ever wrong. Each has a digest of its
-own (sealed.py); one that does not match it is removed, and what it told of is made again.
+own (sealed.py); one that does not match it is removed, and its part is made again.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def _killed(how: str) -> DataError:
 def results(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the parts' results in the order of `names`.
 
-    Raises the Stop a crew left behind, and DataError where a runner dropped parts without a word.
+    Raises the Stop a crew left behind, and DataError where a runner dropped parts silently.
     """
     fault = folder / "FAULT"
     if fault.exists():
