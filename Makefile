@@ -34,11 +34,11 @@ $(READY): requirements.lock pyproject.toml
 setup: $(READY)  ## install everything into .venv
 
 demo: $(READY)  ## the whole road on made-up data: trees, shards, a model, a page (about 6 minutes)
-	@python -m pipelines.lookalike --out data/synthetic --studies $(STUDIES) --seed $(SEED) \
+	@cxr-vlp synthetic --out data/synthetic --studies $(STUDIES) --seed $(SEED) \
 	  --workers $(WORKERS)
-	@python -m pipelines.lookalike.demo check
+	@python -m cxr_vlp.pipelines.synthetic.demo check
 	@dvc repro report
-	@python -m pipelines.lookalike.demo record
+	@python -m cxr_vlp.pipelines.synthetic.demo record
 	@echo; echo "Look at $(CURDIR)/reports/index.html"
 
 test: $(READY)  ## the tests (about 7 minutes)
@@ -54,5 +54,5 @@ bench: $(READY)  ## what we claim about speed, against the usual way, in one run
 	@for script in benchmarks/*_speed.py; do python $$script; done
 
 clean:  ## remove what the demo made and nobody changed; your trees, sets and models stay
-	@if [ -x $(BIN)/python ]; then python -m pipelines.lookalike.demo clean; \
+	@if [ -x $(BIN)/python ]; then python -m cxr_vlp.pipelines.synthetic.demo clean; \
 	  else echo "nothing to remove: the demo was never run here"; fi

@@ -4,7 +4,7 @@
     python benchmarks/conversion_speed.py --workers        two workers against one, quiet machine
 
 For every kind of file a tree in a collection's layout is made whose pictures all are the
-benchmark's films (films.py); scan and texts run unmeasured, then `python -m pipelines.shards` is
+benchmark's films (films.py); scan and texts run unmeasured, then `cxr-vlp shards` is
 run as a user would. What it takes beyond a run over a few thumbnails is what pictures cost in CPU
 time: reading, checking the digest, decoding, the sample, the tar, syncing. The run over the
 thumbnails is the command's start, a row of its own. Beside it the bare way (floors.py) over the
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / ".src"))
 
 import cv2
 import films
@@ -37,7 +37,7 @@ import floors
 import rounds
 import yaml
 
-from pipelines.lookalike import chexpert, mimic, nih
+from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic, nih
 
 ROOT = Path(__file__).resolve().parents[1]
 PAST = 1_600_000_000
@@ -63,7 +63,7 @@ class Tree:
     def stage(self, name: str, *more: str) -> tuple[float, float]:
         """Run a stage's command; return its (CPU seconds, wall seconds)."""
         folders = {"scan": (), "texts": ("scan",), "shards": ("scan", "texts")}[name]
-        command = [sys.executable, "-m", f"pipelines.{name}", self.source]
+        command = [sys.executable, "-m", f"cxr_vlp.pipelines.{name}", self.source]
         command += ["--root", str(self.raw), "--params", str(self.work / "params.yaml")]
         for folder in folders:
             command += [f"--{folder}", str(self.work / folder)]

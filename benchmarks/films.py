@@ -28,8 +28,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from pipelines.lookalike import dicoms, patients, phantom
-from pipelines.lookalike.pictures import jpeg
+from cxr_vlp.pipelines.synthetic import patients
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files
+from cxr_vlp.pipelines.synthetic.layouts.image_files import jpeg
+from cxr_vlp.pipelines.synthetic.phantom import render
 
 WIDTH, HEIGHT, TOP = 2544, 3056, 4095
 JPEG_BYTES = 1_500_000  # MIMIC-CXR-JPG: 558 GB / 377,110
@@ -54,7 +56,7 @@ def films(number: int, shared: Path = SHARED) -> Iterator[np.ndarray]:
     people = patients.cohort("mimic", 4 * number, seed=0)
     studies = [study for person in people for study in person.studies if study.views]
     for study in studies[: number - len(real)]:
-        yield _enlarged(phantom.draw(study, study.views[0], height=1024, seed=0).pixels)
+        yield _enlarged(render.draw(study, study.views[0], height=1024, seed=0).pixels)
 
 
 def _enlarged(film: np.ndarray) -> np.ndarray:
@@ -92,13 +94,13 @@ def _levels(film: np.ndarray, top: int) -> np.ndarray:
 
 def _dicom(film: np.ndarray) -> bytes:
     """Return an uncompressed DX file with its window, and the rescaling that DX asks for (1, 0)."""
-    windows = (dicoms.window_of(bits=12, photometric="MONOCHROME2"),)
-    header = dicoms.Header(
+    windows = (dicom_files.window_of(bits=12, photometric="MONOCHROME2"),)
+    header = dicom_files.Header(
         "19999001", "59999001", "0", date="21800101", view="PA", modality="DX", windows=windows
     )
-    values = dicoms.stored_values(film, bits=12, photometric="MONOCHROME2")
-    data = dicoms.file_bytes(
-        values, bits=12, photometric="MONOCHROME2", syntax=dicoms.SYNTAXES[0], header=header
+    values = dicom_files.stored_values(film, bits=12, photometric="MONOCHROME2")
+    data = dicom_files.file_bytes(
+        values, bits=12, photometric="MONOCHROME2", syntax=dicom_files.SYNTAXES[0], header=header
     )
     dataset = pydicom.dcmread(io.BytesIO(data))
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = 0, 1, "US"

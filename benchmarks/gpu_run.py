@@ -4,14 +4,14 @@
     python benchmarks/gpu_run.py --shards data/shards --out results.json --recipes chexzero_tiny \
         --steps 20 --precisions no bf16 --resume chexzero_tiny:no  # on any CPU
 
-It is the training's own code that runs (train.loop, train.steps, train.data), at a recipe's own
+It is the training's own code that runs (train/engine and train/data), at a recipe's own
 size and batch, from random weights: nothing is fetched, and a BERT's vocabulary is made from the
 shards' texts. Few images are enough: an epoch reads the shards as often as the steps need. Each
 part has a process of its own, as Accelerate knows one precision a process, and what breaks one part
 or outlasts `--patience` is a row with its error.
 
     train      --recipes, in each of --precisions. `loader`: pairs a second with the real loader, as
-               train.fit trains; `one batch`: with the same batch again and again, which no loader
+               cxr-vlp fit trains; `one batch`: with the same batch again and again, which no loader
                can exceed: their ratio tells whether the device waits for data. `busy` is the share
                of a step on one batch in which the GPU computes: where it is low and the loader
                keeps up, the step waits for Python to launch its kernels. The first --warm steps
@@ -53,7 +53,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A process that has asked the driver for its devices has no forked child that may use them.
 os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / ".src"))
 
 import rounds  # noqa: E402
 import torch  # noqa: E402
@@ -64,16 +64,16 @@ from rich.table import Table  # noqa: E402
 from torch.autograd import DeviceType  # noqa: E402
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
-from train import models  # noqa: E402
-from train.batches import Batch  # noqa: E402
-from train.curves import Curves  # noqa: E402
-from train.data import Loading, training  # noqa: E402
-from train.films import films  # noqa: E402
-from train.fit import use_threads  # noqa: E402
-from train.loop import Training  # noqa: E402
-from train.plan import Job  # noqa: E402
-from train.recipe import Recipe, load  # noqa: E402
-from train.shards import Shard, list_shards  # noqa: E402
+from cxr_vlp.train.config.recipe import Recipe, load  # noqa: E402
+from cxr_vlp.train.data.batches import Batch  # noqa: E402
+from cxr_vlp.train.data.loader import Loading, training  # noqa: E402
+from cxr_vlp.train.data.samples import films  # noqa: E402
+from cxr_vlp.train.data.shards import Shard, list_shards  # noqa: E402
+from cxr_vlp.train.engine.loop import Training  # noqa: E402
+from cxr_vlp.train.engine.metrics_writer import Curves  # noqa: E402
+from cxr_vlp.train.engine.plan import Job  # noqa: E402
+from cxr_vlp.train.fit import use_threads  # noqa: E402
+from cxr_vlp.train.model import build  # noqa: E402
 
 Found = dict[str, list[dict[str, Any]]]
 WORKERS = (1, 4, 8, 16)
@@ -219,7 +219,7 @@ def trained(setting: Setting, name: str, precision: str) -> dict[str, Any]:
     pairs = size * recipe.run.accumulate
     return {
         "batch": size, "chunk": recipe.run.chunk, "workers": flags.workers,
-        "text_columns": models.trim(batch.tokens, run.towers).shape[-1],
+        "text_columns": build.trim(batch.tokens, run.towers).shape[-1],
         "steps": len(losses), "ready_s": ready - started, "first_step_s": times[0] - ready,
         "pairs_s": pairs * len(taken) / sum(taken) if taken else None,
         "step_ms": 1000 * statistics.median(taken) if taken else None,
@@ -238,7 +238,7 @@ def loaded(setting: Setting, name: str, folder: Path, workers: int) -> dict[str,
     shards = list_shards([folder], "train")
     recipe = _recipe(setting, name, "no", 1)
     recipe = replace(recipe, data=replace(recipe.data, weights=_turns(shards, 10**6)))
-    towers = models.build(recipe.model, seed=0)
+    towers = build.build(recipe.model, seed=0)
     loading = Loading(recipe, towers.size, towers.tokenize, workers=workers)
     batches = training(shards, loading, 0, recipe.run.batch_size)
     first = time.perf_counter()
@@ -344,14 +344,14 @@ def _training(
     validate: bool = False,
     cpu: bool = False,
 ) -> Training:
-    """Return a training as train.fit makes it."""
+    """Return a training as cxr-vlp fit makes it."""
     use_threads(0)
     accelerator = Accelerator(
         cpu=cpu,
         mixed_precision=recipe.run.precision,
         gradient_accumulation_steps=recipe.run.accumulate,
     )
-    towers = models.build(recipe.model, seed=0)
+    towers = build.build(recipe.model, seed=0)
     checked = setting.validate if validate else ()
     job = Job(recipe, 0, setting.train, checked, setting.folder / out, workers)
     return Training(job, towers, accelerator)

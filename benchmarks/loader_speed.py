@@ -29,7 +29,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / ".src"))
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
@@ -42,12 +42,12 @@ import webdataset as wds  # noqa: E402
 from samples import Films, make  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 
-from train import images  # noqa: E402
-from train.data import Loading, training  # noqa: E402
-from train.members import members  # noqa: E402
-from train.recipe import load  # noqa: E402
-from train.shards import list_shards  # noqa: E402
-from train.words import remembering  # noqa: E402
+from cxr_vlp.train.config.recipe import load  # noqa: E402
+from cxr_vlp.train.data import images  # noqa: E402
+from cxr_vlp.train.data.loader import Loading, training  # noqa: E402
+from cxr_vlp.train.data.members import members  # noqa: E402
+from cxr_vlp.train.data.shards import list_shards  # noqa: E402
+from cxr_vlp.train.model.tokenizer import remembering  # noqa: E402
 
 SIDE, BATCH = 224, 64
 TOKENIZER = open_clip.get_tokenizer("ViT-B-32")

@@ -2,7 +2,7 @@
 
     python benchmarks/methods.py --shards DIR [--recipes chexzero_tiny best_tiny] [--seeds 0 1 2]
 
-Each recipe is trained once a seed by `train.fit` and scored by `train.evaluate`, as a user would,
+Each recipe is trained once a seed by `cxr-vlp fit` and scored by `cxr-vlp evaluate`,
 so many at a time as `--jobs` says; once with all our wordings (`frames`), once with CheXzero's two
 ("edema", "no edema"). Finished runs are kept in --out and not done again, whatever changed since:
 take another folder for other code. Prints, and writes benchmarks/results/methods.json: macro
@@ -56,7 +56,7 @@ def train(recipe: str, seed: int, shards: Path, out: Path) -> Path:
     """Return the folder of a trained model; a run that was cut short goes on."""
     if not (out / "recipe.json").is_file():
         params = ("--params", str(ROOT / "params.yaml"), "--seed", str(seed))
-        command("train.fit", recipe, "--shards", str(shards), "--out", str(out), *params)
+        command("cxr_vlp.train.fit", recipe, "--shards", str(shards), "--out", str(out), *params)
     return out
 
 
@@ -68,7 +68,7 @@ def score(model: Path, shards: Path, bank: str, out: Path) -> None:
     path = out / "params.yaml"
     path.write_text(yaml.safe_dump({"evaluate": params["evaluate"]}), encoding="utf-8")
     folders = ("--model", str(model), "--shards", str(shards), "--out", str(out))
-    command("train.evaluate", *folders, "--params", str(path))
+    command("cxr_vlp.train.evaluate", *folders, "--params", str(path))
 
 
 def command(module: str, *arguments: str) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / ".src"))
 
 import rounds  # noqa: E402
 import torch  # noqa: E402
@@ -34,11 +34,11 @@ from rich.table import Table  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from train import models  # noqa: E402
-from train.batches import to_input  # noqa: E402
-from train.method import Method, seen  # noqa: E402
-from train.objectives import total  # noqa: E402
-from train.recipe import Recipe, load  # noqa: E402
+from cxr_vlp.train.config.recipe import Recipe, load  # noqa: E402
+from cxr_vlp.train.data.batches import to_input  # noqa: E402
+from cxr_vlp.train.model import build  # noqa: E402
+from cxr_vlp.train.objective.method import Method, seen  # noqa: E402
+from cxr_vlp.train.objective.terms import total  # noqa: E402
 
 GPU = 312e12 / 3  # operations a second
 GB = 1e9
@@ -119,7 +119,7 @@ def grown(sizes: list[int], values: list[float], wanted: int) -> float:
 
 def step(recipe: Recipe, pairs: int, tokens: int) -> Cost:
     """Return the cost of one step of so many pairs."""
-    towers = models.build(recipe.model, seed=0)
+    towers = build.build(recipe.model, seed=0)
     method = Method(towers, recipe.loss)
     context = towers.tokenize("no edema").shape[0]
     shape = (method.views, pairs, 1, towers.size, towers.size)

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / ".src"))
 
 import cv2
 import films
@@ -26,8 +26,8 @@ import floors
 import peers
 import rounds
 
-from pipelines import pixels
-from pipelines.params import Shards
+from cxr_vlp.pipelines.config import Shards
+from cxr_vlp.pipelines.imaging import encode
 
 PACKAGES = ("imagecodecs", "numpy", "opencv-python-headless", "pillow", "pydicom", "img2dataset")
 OVERHEAD = 1.3  # ours may take this much of the bare least
@@ -65,7 +65,7 @@ def main() -> int:
 
 def encoded(path: Path, shards: Shards | None = None) -> bytes:
     """Return what a shard would hold of a file."""
-    return pixels.encode(path.read_bytes(), path.suffix, shards or Shards()).data
+    return encode.encode(path.read_bytes(), path.suffix, shards or Shards()).data
 
 
 def ways(kind: str) -> Mapping[str, peers.Way]:

@@ -35,7 +35,7 @@ ROUNDS = 3
 
 def checkout(folder: Path, images: int) -> Path:
     """Write a DVC project over a tree of `images` small pictures; return its folder."""
-    for name in ("nlp", "pipelines", "train"):
+    for name in (".src", "nlp", "pipelines", "train"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -75,7 +75,12 @@ def _tree(raw: Path, images: int) -> None:
 def run(folder: Path, *command: str) -> float:
     """Run a command in a folder; return the seconds it took."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(folder)}
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "DVC_NO_ANALYTICS": "1",
+        "PYTHONPATH": str(folder / ".src"),
+    }
     start = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:

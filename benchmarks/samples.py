@@ -17,9 +17,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from nlp.labels import CHEXPERT14
-from nlp.prompts import report_prompts
-from pipelines.lookalike import patients, phantom
+from cxr_vlp.nlp.labels import CHEXPERT14
+from cxr_vlp.nlp.prompts import report_prompts
+from cxr_vlp.pipelines.synthetic import patients
+from cxr_vlp.pipelines.synthetic.phantom import render
 
 SHARDS, SIDE, BYTES, ROW = 4, 512, 92_000, 320
 
@@ -70,7 +71,7 @@ def make(folder: Path, samples: int) -> Films:
 def _drawn(number: int) -> list[np.ndarray]:
     people = patients.cohort("mimic", 4 * number, seed=0)
     studies = [study for person in people for study in person.studies if study.views][:number]
-    films = [phantom.draw(study, study.views[0], height=640, seed=0).pixels for study in studies]
+    films = [render.draw(study, study.views[0], height=640, seed=0).pixels for study in studies]
     scales = [SIDE / min(film.shape) for film in films]
     return [
         cv2.resize(film, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -21,11 +21,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / ".src"))
 
 import rounds
 
-from pipelines import tars
+from cxr_vlp.pipelines.format import tar as tars
 
 PICTURE, DOCUMENT, CAPTION = 93_000, 6_000, 120  # bytes
 Sample = tuple[str, bytes, bytes, bytes]  # key, picture, JSON, caption

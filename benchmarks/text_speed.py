@@ -78,7 +78,7 @@ def start() -> float:
     begin = rounds.cpu()
     import spacy  # noqa: F401
 
-    from nlp.annotate import annotate
+    from cxr_vlp.nlp.annotate import annotate
 
     annotate("FINDINGS: Clear lungs.")
     return rounds.cpu() - begin
@@ -87,7 +87,7 @@ def start() -> float:
 def chain(reports: Sequence[Report]) -> float:
     """Return the reports a second of CPU time over all of them, nothing known before."""
     forget()
-    from nlp.annotate import annotate
+    from cxr_vlp.nlp.annotate import annotate
 
     begin = rounds.cpu()
     for report in reports:
@@ -97,9 +97,10 @@ def chain(reports: Sequence[Report]) -> float:
 
 def forget() -> None:
     """Empty the caches of wordings."""
-    from nlp import annotate, assertions, decision
+    from cxr_vlp.nlp import annotate, status_rules
+    from cxr_vlp.nlp.findings import mentions as assertions
 
-    for cached in (annotate._split, assertions._read, decision.classify):
+    for cached in (annotate._split, assertions._read, status_rules.classify):
         cached.cache_clear()
 
 
@@ -116,9 +117,9 @@ def race(
 
 def readers() -> dict[str, Callable[[Sequence[Report]], Any]]:
     """Return the systems that read reports, by name."""
-    from nlp.annotate import annotate
-    from nlp.assertions import mentions
-    from nlp.sentences import split
+    from cxr_vlp.nlp.annotate import annotate
+    from cxr_vlp.nlp.findings.mentions import mentions
+    from cxr_vlp.nlp.sentences import split
 
     def ours(reports: Sequence[Report]) -> None:
         forget()
@@ -145,7 +146,7 @@ def readers() -> dict[str, Callable[[Sequence[Report]], Any]]:
 
 def terms() -> list[str]:
     """Return the wordings of our findings."""
-    from nlp import lexicon
+    from cxr_vlp.nlp import lexicon
 
     groups = lexicon.load("findings").values()
     return [term for group in groups for row in group for term in row["terms"]]
@@ -181,7 +182,7 @@ def peers() -> dict[str, Callable[[str], list[str]]]:
     """Return the splitters that are installed, by name."""
     import spacy
 
-    from nlp.sentences import split
+    from cxr_vlp.nlp.sentences import split
 
     sentencizer = spacy.blank("en")
     sentencizer.add_pipe("sentencizer")
@@ -226,7 +227,7 @@ def negation() -> Iterable[str]:
 
     Ours was mended on these after its first sight of them (README has that figure), the peer not.
     """
-    from nlp.assertions import assertion
+    from cxr_vlp.nlp.findings.mentions import assertion
 
     path = ROOT / "tests" / "nlp" / "clinic.tsv"
     with path.open(encoding="utf-8") as file:

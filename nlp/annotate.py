@@ -1,6 +1,6 @@
 """Annotate: a report in, everything the engine can say of it out.
 
-    python -m nlp.annotate [--source NAME] [--pretty] < reports.jsonl > statements.jsonl
+    cxr-vlp annotate [--source NAME] [--pretty] < reports.jsonl > statements.jsonl
 
 reads {"id", "text"}, {"id", "sections": {...}} or {"id", "sentence"} a line and writes one JSON
 object a line, in order; --pretty prints it for people instead.
@@ -13,13 +13,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nlp import labels as label_rules
-from nlp import models, sections, sentences, statements
-from nlp.assertions import Mention
-from nlp.cutrules import CutRule, cut
-from nlp.nontext import is_text
-from nlp.normality import is_normal
-from nlp.status import Filtered, FilterPolicy, Status, classify, filter_report
+from cxr_vlp.nlp import labels as label_rules
+from cxr_vlp.nlp import sections, sentences, spacy_backend, statements
+from cxr_vlp.nlp.cut_rules import CutRule, cut
+from cxr_vlp.nlp.findings.mentions import Mention
+from cxr_vlp.nlp.nontext import is_text
+from cxr_vlp.nlp.report_status import is_normal
+from cxr_vlp.nlp.status import Filtered, FilterPolicy, Status, classify, filter_report
 
 READ = ("findings", "impression")
 _NESTED = re.compile(r"\b(?:FINDINGS|IMPRESSION)\s*:")
@@ -50,7 +50,9 @@ class Annotation:
     abnormal: str = ""  # findings and impression as the filter leaves them; "" in a normal report
     sentences: tuple[AnnotatedSentence, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
-    normal: bool = False  # the whole report, by the convention asked for (nlp.normality)
+    normal: bool = (
+        False  # the whole report, by the convention asked for (cxr_vlp.nlp.report_status)
+    )
     statements: tuple[str, ...] = ()
     statement_sentences: tuple[int, ...] = ()  # which of `sentences` each statement comes from
     filtered: Filtered = NOTHING
@@ -163,7 +165,7 @@ def _split(section: str) -> tuple[str, ...]:
 def judge(text: str, model: str = "") -> Status:
     """Return the status of a sentence, by the rules and then by the model where one is named."""
     status = classify(text)
-    return models.second_look(text, status, model) if model else status
+    return spacy_backend.second_look(text, status, model) if model else status
 
 
 def _annotated(text: str, section: str, index: int, status: Status) -> AnnotatedSentence:
@@ -185,9 +187,3 @@ def _joined(kept: tuple[str, ...]) -> str:
     """Return the sentences as one text, each once, each closed by a full stop."""
     unique = dict.fromkeys(kept)
     return " ".join(s if s.endswith((".", "!", "?")) else s + "." for s in unique)
-
-
-if __name__ == "__main__":
-    from nlp.lines import main
-
-    raise SystemExit(main())

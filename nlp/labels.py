@@ -10,10 +10,11 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from nlp import lexicon, terms
-from nlp.assertions import Mention
-from nlp.normality import Judged
-from nlp.scope import ABSENT, PRESENT, UNCERTAIN
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, UNCERTAIN
+from cxr_vlp.nlp.findings import terms
+from cxr_vlp.nlp.findings.mentions import Mention
+from cxr_vlp.nlp.report_status import Judged
 
 POSITIVE, NEGATIVE, UNSURE = 1, 0, -1
 NO_FINDING, DEVICES = "No Finding", "Support Devices"

@@ -17,9 +17,9 @@ from typing import Any
 
 import yaml
 
-from nlp import lexicon
-from nlp.labels import DEVICES, NEGATIVE, NO_FINDING
-from nlp.relations import deniable
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.labels import DEVICES, NEGATIVE, NO_FINDING
+from cxr_vlp.nlp.relations import deniable
 
 _POLARITY = {1: "positive", 0: "negative", -1: "uncertain"}
 _SAID = ("frames", "names", "no_finding")  # a part of a product may be left out, these may not

@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from nlp import lexicon
-from nlp.labels import DEVICES, NEGATIVE, NO_FINDING, POSITIVE
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.labels import DEVICES, NEGATIVE, NO_FINDING, POSITIVE
 
 
 @functools.cache

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from nlp import lexicon
-from nlp.nontext import is_text
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.nontext import is_text
 
 TEXT_SECTIONS = ("findings", "impression", "body", "wet_read", "addendum")
 _RULE = re.compile(r"^[ \t]*[_=*-]{6,}[ \t]*$", re.MULTILINE)

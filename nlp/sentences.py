@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from nlp import lexicon, windows
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.match import windows
 
 _TITLES = lexicon.words("grammar", "titles")
 _UNITS = lexicon.words("grammar", "units")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nlp import lexicon, terms
-from nlp.assertions import Mention
-from nlp.scope import ABSENT, UNCERTAIN
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context.scope import ABSENT, UNCERTAIN
+from cxr_vlp.nlp.findings import terms
+from cxr_vlp.nlp.findings.mentions import Mention
 
 # adjectives that already say where: no "of the ..." after them
 _PLACE_FREE = frozenset({"", "lungs", "heart", "pleura", "chest"})

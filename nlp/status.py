@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from nlp.clauses import abnormal_part
-from nlp.decision import STATUSES, Status, classify
+from cxr_vlp.nlp.status_clauses import abnormal_part
+from cxr_vlp.nlp.status_rules import STATUSES, Status, classify
 
 __all__ = ["STATUSES", "FilterPolicy", "Filtered", "Status", "classify", "filter_report"]
 

@@ -1,7 +1,7 @@
 """A text and its back-translation in, a line of a translations file out, and the way back.
 
-`train.translate` writes such files and the texts stage reads them. A line goes by the digest of the
-text that was translated, so one file serves every collection, split and part.
+`cxr-vlp translate` writes such files and the texts stage reads them. A line goes by the digest of
+the text that was translated, so one file serves every collection, split and part.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An inventory in, the number of parts it should be cut into out: lines for params.yaml.
 
-    python -m pipelines.plan mimic --scan data/scan/mimic
+    cxr-vlp plan mimic --scan data/scan/mimic
 
 A few pictures, picked by the hash of their keys, are decoded as `shards` would, and their size is
 projected to the whole. The numbers are a proposal: they are pinned in params.yaml, and another
@@ -12,16 +12,19 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pipelines import commands, faults, ids, params, parts, paths, stopping, storage
-from pipelines.building import picture_of
-from pipelines.faults import ConfigError, IngestError
-from pipelines.originals import Originals
-from pipelines.params import Shards
-from pipelines.records import SPLITS, Image, study_from_json
+from cxr_vlp.pipelines import cli, config, errors, interrupts, parts
+from cxr_vlp.pipelines.config import Shards
+from cxr_vlp.pipelines.errors import ConfigError, IngestError
+from cxr_vlp.pipelines.files import jsonl, paths
+from cxr_vlp.pipelines.records import SPLITS, Image, study_from_json
+from cxr_vlp.pipelines.sources import ids
+from cxr_vlp.pipelines.stages.shard_part import picture_of
+from cxr_vlp.pipelines.stages.source_files import Originals
 
 BESIDE = 6_000  # bytes of text, JSON and tar headers a sample: the mean of the look-alike sets
 MEGA = 1_000_000
@@ -29,10 +32,8 @@ MEGA = 1_000_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = commands.parser(
-        "plan", "Propose how many parts a collection is cut into.", stage=False
-    )
-    commands.folders(parser, scan="the inventory, cut into any number of parts")
+    parser = cli.parser("plan", "Propose how many parts a collection is cut into.", stage=False)
+    cli.folders(parser, scan="the inventory, cut into any number of parts")
     parser.add_argument(
         "--tar", type=float, default=150, metavar="MB", help="size of a tar (default: 150)"
     )
@@ -40,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--pictures", type=int, default=24, metavar="K", help="how many to try (default: 24)"
     )
     flags = parser.parse_args(arguments)
-    settings = params.load(flags.params)
-    inventory = storage.read_header(flags.scan, "inventory.json", "scan")
-    commands.same_source(inventory, flags.source, flags.scan)
+    settings = config.load(flags.params)
+    inventory = jsonl.read_header(flags.scan, "inventory.json", "scan")
+    cli.same_source(inventory, flags.source, flags.scan)
     folder = paths.root(flags.root or settings.collection(flags.source).root)
     root = paths.Tree(folder, bool(inventory.get("links")))
-    section = settings.section("shards", params.Shards)
+    section = settings.section("shards", config.Shards)
     names = parts.names(flags.source, inventory["parts"])
     counts = Counter(dict.fromkeys(SPLITS, 0))
     counts.update(split for split, _, _ in _images(flags.scan, names))
@@ -96,10 +97,15 @@ def _show(source: str, counts: Mapping[str, int], each: float, tar: float) -> No
         for split in SPLITS
     ]
     title = f"plan {source}: {each / 1000:,.0f} kB a sample"
-    commands.show(title, ("split", "images", "parts", "MB a tar"), rows)
+    cli.show(title, ("split", "images", "parts", "MB a tar"), rows)
     listed = ", ".join(f"{split}: {number}" for split, number in numbers.items())
-    commands.say(f"in params.yaml, under sources.{source}:  parts: {{{listed}}}")
+    cli.say(f"in params.yaml, under sources.{source}:  parts: {{{listed}}}")
+
+
+def run() -> int:
+    """Run the command on the words of the command line; return its exit code."""
+    return errors.run(main, interrupts.NOTHING_KEPT)
 
 
 if __name__ == "__main__":
-    faults.run(main, stopping.NOTHING_KEPT)
+    sys.exit(run())

@@ -1,6 +1,6 @@
 """Inventory and texts in, WebDataset shards out.
 
-    python -m pipelines.shards mimic --scan data/scan/mimic --texts data/texts/mimic \\
+    cxr-vlp shards mimic --scan data/scan/mimic --texts data/texts/mimic \\
         --out data/shards/mimic
 
 Every part becomes one tar: taken over where an earlier run made the very same, else written from
@@ -11,36 +11,25 @@ written and the whole set is published by one rename. --dry-run says what would 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import (
-    agreement,
-    ceilings,
-    codes,
-    commands,
-    faults,
-    flow,
-    foresight,
-    manifest,
-    params,
-    parts,
-    paths,
-    privacy,
-    publishing,
-    runners,
-    storage,
-)
-from pipelines.building import ShardOfPart
-from pipelines.earlier import memory
-from pipelines.earlier.reuse import Places, Reusing
-from pipelines.originals import Originals
-from pipelines.privacy import Care
-from pipelines.runners import BeamFlags
-from pipelines.workers.crew import PATIENCE
+from cxr_vlp.pipelines import cli, codes, config, dry_run, errors, parts
+from cxr_vlp.pipelines.cache import file_index
+from cxr_vlp.pipelines.cache.incremental import Places, Reusing
+from cxr_vlp.pipelines.executor import beam_runners
+from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
+from cxr_vlp.pipelines.executor.pool import PATIENCE
+from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
+from cxr_vlp.pipelines.files.privacy import Care
+from cxr_vlp.pipelines.format import accounting
+from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_limit
+from cxr_vlp.pipelines.stages.shard_part import ShardOfPart
+from cxr_vlp.pipelines.stages.source_files import Originals
 
 
 @dataclass(frozen=True)
@@ -49,7 +38,7 @@ class Job:
 
     flags: argparse.Namespace
     beam: BeamFlags
-    section: params.Shards
+    section: config.Shards
     inventory: Mapping[str, Any]
     texts: Mapping[str, Any]
     work: ShardOfPart
@@ -67,29 +56,29 @@ class Job:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, beam = runners.checked(_parser(), arguments)
+    flags, beam = beam_runners.checked(_parser(), arguments)
     job = _job(flags, beam)
-    commands.own_folder(flags.out, manifest.NAME, flags.source)
+    cli.own_folder(flags.out, manifest_writer.NAME, flags.source)
     if flags.dry_run:
-        foresight.show(
-            flags.source, foresight.look(job.reusing(publishing.staging(flags.out)), job.names)
+        dry_run.show(
+            flags.source, dry_run.look(job.reusing(atomic_dir.staging(flags.out)), job.names)
         )
         return 0
     with (
         privacy.taking(Care.of_inventory(job.inventory), flags.out, flags.state),
-        publishing.publishing(flags.out, manifest.NAME, resume=True) as staging,
+        atomic_dir.publishing(flags.out, manifest_writer.NAME, resume=True) as staging,
     ):
         reusing = job.reusing(staging)
         outcomes = _run(job, reusing, staging)
         results = [outcome["result"] for outcome in outcomes]
-        header = manifest.write(
+        header = manifest_writer.write(
             staging, results, job.inventory, job.texts, _earlier(flags), job.section
         )
         _check(header, job, flags)
-        publishing.keep_only(staging, manifest.files(results))
+        atomic_dir.keep_only(staging, manifest_writer.files(results))
     reusing.tidy(outcomes)
     _show(header, outcomes)
-    commands.handed_over("shards", flags.source, flags.out)
+    cli.handed_over("shards", flags.source, flags.out)
     return 0
 
 
@@ -97,14 +86,14 @@ def _check(header: Mapping[str, Any], job: Job, flags: argparse.Namespace) -> No
     """Raise DataError where too much is lost, or too little is left."""
     dropped, written = header["dropped"], header["written"]
     lost = sum(number for key, number in dropped.items() if key.startswith("shards "))
-    ceilings.hold("shards", job.inventory, written + lost, dropped, written)
-    before = ceilings.number(storage.glimpse(flags.out / manifest.NAME), "written")
-    ceilings.shrunk(before, written, "samples", allowed=flags.shrink)
+    reject_limit.hold("shards", job.inventory, written + lost, dropped, written)
+    before = reject_limit.number(jsonl.glimpse(flags.out / manifest_writer.NAME), "written")
+    reject_limit.shrunk(before, written, "samples", allowed=flags.shrink)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = commands.parser("shards", "Build the WebDataset shards of a collection.")
-    commands.folders(parser, scan="the inventory", texts="the texts", out="the shards")
+    parser = cli.parser("shards", "Build the WebDataset shards of a collection.")
+    cli.folders(parser, scan="the inventory", texts="the texts", out="the shards")
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be built and why; write nothing"
     )
@@ -119,20 +108,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _job(flags: argparse.Namespace, beam: BeamFlags) -> Job:
-    settings = params.load(flags.params)
-    section = settings.section("shards", params.Shards)
-    inventory = storage.read_header(flags.scan, "inventory.json", "scan")
-    texts = storage.read_header(flags.texts, "texts.json", "texts")
-    commands.same_source(inventory, flags.source, flags.scan)
-    commands.same_source(texts, flags.source, flags.texts)
-    agreement.inventory(inventory, flags.scan, settings)
-    agreement.texts(texts, flags.texts, settings, flags.scan, inventory)
+    settings = config.load(flags.params)
+    section = settings.section("shards", config.Shards)
+    inventory = jsonl.read_header(flags.scan, "inventory.json", "scan")
+    texts = jsonl.read_header(flags.texts, "texts.json", "texts")
+    cli.same_source(inventory, flags.source, flags.scan)
+    cli.same_source(texts, flags.source, flags.texts)
+    parameter_check.inventory(inventory, flags.scan, settings)
+    parameter_check.texts(texts, flags.texts, settings, flags.scan, inventory)
     root = paths.root(flags.root or settings.collection(flags.source).root)
     work = ShardOfPart(
         originals=Originals(
             str(root),
             inventory.get("digests") == "official",
-            memory.of_tree(root, flags.state),
+            file_index.of_tree(root, flags.state),
             links=bool(inventory.get("links")),
         ),
         scan=str(flags.scan),
@@ -146,7 +135,7 @@ def _job(flags: argparse.Namespace, beam: BeamFlags) -> Job:
 
 def _run(job: Job, reusing: Reusing, staging: Path) -> list[dict[str, Any]]:
     # here, and not above: Beam takes a second to import, which workers and --dry-run need not pay
-    from pipelines import transforms
+    from cxr_vlp.pipelines import beam as transforms
 
     flags = job.flags
     running = transforms.Running("shards", flags.workers, flags.state, job.beam, flags.patience)
@@ -156,11 +145,13 @@ def _run(job: Job, reusing: Reusing, staging: Path) -> list[dict[str, Any]]:
 def _earlier(flags: argparse.Namespace) -> list[Mapping[str, Any]]:
     """Return the rows of the reject files of scan and texts."""
     folders = (flags.scan, flags.texts)
-    return [row for f in folders for row in storage.read_records(f / manifest.REJECTS)]
+    return [row for f in folders for row in jsonl.read_records(f / manifest_writer.REJECTS)]
 
 
 def _show(header: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> None:
-    rows = flow.rows(header["listed"], header["dropped"], header["written"], "samples written")
+    rows = accounting.rows(
+        header["listed"], header["dropped"], header["written"], "samples written"
+    )
     lines = [outcome["result"]["line"] for outcome in outcomes]
     tars = [line for line in lines if line["samples"]]
     size = sum(line["bytes"] for line in tars) / 1e6
@@ -172,11 +163,16 @@ def _show(header: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> N
     ]
     title = f"shards {header['source']}: {len(tars)} tars, {size:,.1f} MB"
     rows += [(f"note: {code}", number) for code, number in header["notes"].items()]
-    commands.show(title, ("", "images"), rows)
+    cli.show(title, ("", "images"), rows)
     noted = Counter(code for line in lines for code in line["notes"])
     for line in codes.remedies([*(code for at in lines for code in at["rejects"]), *noted]):
-        commands.say(line)
+        cli.say(line)
+
+
+def run() -> int:
+    """Run the command on the words of the command line; return its exit code."""
+    return errors.run(main)
 
 
 if __name__ == "__main__":
-    faults.run(main)
+    sys.exit(run())

@@ -1,6 +1,6 @@
 """Inventory in, texts out: what the reports and labels say, one JSON line a study.
 
-    python -m pipelines.texts mimic --scan data/scan/mimic --out data/texts/mimic
+    cxr-vlp texts mimic --scan data/scan/mimic --out data/texts/mimic
 
 Every part is read, annotated (nlp) and written on its own. Beside the parts: rejects.jsonl,
 counts.json (sentences by status, sections, labels by polarity, rejects by code), statuses.csv for
@@ -9,32 +9,20 @@ the plot, and texts.json, the header.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines import (
-    agreement,
-    ceilings,
-    codes,
-    commands,
-    counting,
-    epochs,
-    faults,
-    flow,
-    params,
-    parts,
-    paths,
-    privacy,
-    publishing,
-    runners,
-    storage,
-    wording,
-)
-from pipelines.earlier.reuse import Places, Reusing
-from pipelines.privacy import Care
-from pipelines.reports import TextsOfPart
-from pipelines.sources import reader
+from cxr_vlp.pipelines import cli, codes, config, errors, parts
+from cxr_vlp.pipelines.cache.incremental import Places, Reusing
+from cxr_vlp.pipelines.executor import beam_runners
+from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
+from cxr_vlp.pipelines.files.privacy import Care
+from cxr_vlp.pipelines.format import accounting, versions
+from cxr_vlp.pipelines.sources import reader
+from cxr_vlp.pipelines.stages import parameter_check, reject_limit, text_resources, text_stats
+from cxr_vlp.pipelines.stages.text_part import TextsOfPart
 
 HEADER = "texts.json"
 BESIDE = (HEADER, "rejects.jsonl", "counts.json", "statuses.csv")
@@ -42,28 +30,28 @@ BESIDE = (HEADER, "rejects.jsonl", "counts.json", "statuses.csv")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = commands.parser("texts", "Turn reports and labels into sentences, prompts, labels.")
-    commands.folders(parser, scan="the inventory", out="the texts")
-    flags, beam = runners.checked(parser, arguments)
-    settings = params.load(flags.params)
+    parser = cli.parser("texts", "Turn reports and labels into sentences, prompts, labels.")
+    cli.folders(parser, scan="the inventory", out="the texts")
+    flags, beam = beam_runners.checked(parser, arguments)
+    settings = config.load(flags.params)
     collection = settings.collection(flags.source)
-    section = settings.section("texts", params.Texts)
-    words = wording.load(section)
-    inventory = storage.read_header(flags.scan, "inventory.json", "scan")
-    commands.same_source(inventory, flags.source, flags.scan)
-    agreement.inventory(inventory, flags.scan, settings)
-    commands.own_folder(flags.out, HEADER, flags.source)
-    made_of = agreement.of_inventory(flags.scan, inventory)
+    section = settings.section("texts", config.Texts)
+    words = text_resources.load(section)
+    inventory = jsonl.read_header(flags.scan, "inventory.json", "scan")
+    cli.same_source(inventory, flags.source, flags.scan)
+    parameter_check.inventory(inventory, flags.scan, settings)
+    cli.own_folder(flags.out, HEADER, flags.source)
+    made_of = parameter_check.of_inventory(flags.scan, inventory)
     root = paths.root(flags.root or collection.root)
     names = parts.names(flags.source, inventory["parts"])
     source = reader(flags.source, inventory["reader"])
     care = Care.of_inventory(inventory)
     with (
         privacy.taking(care, flags.out, flags.state),
-        publishing.publishing(flags.out, HEADER, resume=True) as staging,
+        atomic_dir.publishing(flags.out, HEADER, resume=True) as staging,
     ):
         # here, and not above: Beam takes a second to import, which workers need not pay
-        from pipelines import transforms
+        from cxr_vlp.pipelines import beam as transforms
 
         work = TextsOfPart(
             source, str(root), str(flags.scan), section, words, links=bool(inventory.get("links"))
@@ -78,22 +66,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # an exception for a study that is not there, or whose report comes in sections
         unused = len(words.rules) - totals["note:report.cut_by_rule"]
         totals.update({"note:exceptions.unused": unused} if unused else {})
-        counts = counting.counts(totals, rejects)
+        counts = text_stats.counts(totals, rejects)
         header = _header(counts, rejects, inventory, section, words)
         header["inventory"] = made_of
         _check(counts, header, inventory)
-        before = ceilings.number(storage.glimpse(flags.out / HEADER), "images")
-        ceilings.shrunk(before, header["images"], "images", allowed=flags.shrink)
-        storage.write_records(staging / "rejects.jsonl", rejects)
-        storage.write_json(staging / "counts.json", counts)
-        storage.write_lines(
-            staging / "statuses.csv", counting.status_table(flags.source, counts["sentences"])
+        before = reject_limit.number(jsonl.glimpse(flags.out / HEADER), "images")
+        reject_limit.shrunk(before, header["images"], "images", allowed=flags.shrink)
+        jsonl.write_records(staging / "rejects.jsonl", rejects)
+        jsonl.write_json(staging / "counts.json", counts)
+        jsonl.write_lines(
+            staging / "statuses.csv", text_stats.status_table(flags.source, counts["sentences"])
         )
-        storage.write_json(staging / HEADER, header)
-        publishing.keep_only(staging, {*(work.file(name) for name in names), *BESIDE})
+        jsonl.write_json(staging / HEADER, header)
+        atomic_dir.keep_only(staging, {*(work.file(name) for name in names), *BESIDE})
     reusing.tidy(outcomes)
     _show(flags.source, counts, header, Counter(outcome["how"] for outcome in outcomes))
-    commands.handed_over("texts", flags.source, flags.out)
+    cli.handed_over("texts", flags.source, flags.out)
     return 0
 
 
@@ -101,8 +89,8 @@ def _check(
     counts: Mapping[str, Any], header: Mapping[str, Any], inventory: Mapping[str, Any]
 ) -> None:
     """Raise DataError where too much is lost, or no report could be read at all."""
-    ceilings.hold("texts", inventory, inventory["images"], header["dropped"], header["images"])
-    ceilings.reports(counts["notes"], sum(counts["sentences"].values()))
+    reject_limit.hold("texts", inventory, inventory["images"], header["dropped"], header["images"])
+    reject_limit.reports(counts["notes"], sum(counts["sentences"].values()))
 
 
 def _rejects(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -121,12 +109,12 @@ def _header(
     counts: dict[str, Any],
     rejects: Sequence[dict[str, Any]],
     inventory: dict[str, Any],
-    section: params.Texts,
-    words: wording.Wording,
+    section: config.Texts,
+    words: text_resources.Wording,
 ) -> dict[str, Any]:
-    lost = flow.dropped(rejects)
+    lost = accounting.dropped(rejects)
     return {
-        "epoch": epochs.TEXTS,
+        "epoch": versions.TEXTS,
         "wording": words.digest,
         "files": dict(words.files),
         "exceptions": len(words.rules),
@@ -146,10 +134,15 @@ def _show(
     rows += [(f"- {reason} (images)", number) for reason, number in header["dropped"].items()]
     rows += [(f"note: {code}", number) for code, number in counts["notes"].items()]
     rows += [(f"parts {name}", number) for name, number in sorted(how.items())]
-    commands.show(f"texts {source}", ("", "number"), rows)
-    for line in codes.remedies([*commands.met(header, "texts"), *counts["notes"]]):
-        commands.say(line)
+    cli.show(f"texts {source}", ("", "number"), rows)
+    for line in codes.remedies([*cli.met(header, "texts"), *counts["notes"]]):
+        cli.say(line)
+
+
+def run() -> int:
+    """Run the command on the words of the command line; return its exit code."""
+    return errors.run(main)
 
 
 if __name__ == "__main__":
-    faults.run(main)
+    sys.exit(run())

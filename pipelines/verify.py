@@ -1,6 +1,6 @@
 """A finished set (or a folder of sets) in, every breach of the shard format out.
 
-    python -m pipelines.verify data/shards/mimic --deep
+    cxr-vlp verify data/shards/mimic --deep
 
 Checks digests, names, members, headers, JSON fields, sizes.json, counts; then over all sets: keys
 unique, no patient and no picture in two splits. --deep decodes every picture as well, and finds
@@ -16,10 +16,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines import commands, faults, local, manifest, params, stopping
-from pipelines.checking.audit import check
-from pipelines.checking.rederive import Again
-from pipelines.faults import ConfigError
+from cxr_vlp.pipelines import cli, config, errors, interrupts
+from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.files import addresses
+from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.validate.rederive import Again
+from cxr_vlp.pipelines.validate.runner import check
 
 SHOWN = 20  # breaches in the table for people
 
@@ -27,10 +29,12 @@ SHOWN = 20  # breaches in the table for people
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags = _parser().parse_args(arguments)
-    settings = params.load(flags.params)  # a mistake in it is told, whether it is needed or not
-    found = list(manifest.sets(flags.shards))
+    settings = config.load(flags.params)  # a mistake in it is told, whether it is needed or not
+    found = list(manifest_writer.sets(flags.shards))
     if not found:
-        raise ConfigError(f"no {manifest.NAME} in {flags.shards} or in the folders right below it")
+        raise ConfigError(
+            f"no {manifest_writer.NAME} in {flags.shards} or in the folders right below it"
+        )
     again = _again(flags, settings)
     result = check(found, deep=flags.deep, workers=flags.workers, again=again)
     if flags.json:
@@ -41,12 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = commands.parser("verify", "Check finished shards against the format.", source=False)
+    parser = cli.parser("verify", "Check finished shards against the format.", source=False)
     parser.epilog = (
         "Exit codes: 0 the contract holds, 65 it does not, 74 the disk does not give a file, "
         "2 wrong arguments or parameters, 130 stopped."
     )
-    parser.add_argument("shards", type=local.path, metavar="DIR", help="a set, or a folder of sets")
+    parser.add_argument(
+        "shards", type=addresses.path, metavar="DIR", help="a set, or a folder of sets"
+    )
     parser.add_argument("--deep", action="store_true", help="decode every picture too")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
@@ -59,13 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in (("scan", "the inventory"), ("texts", "the texts")):
         parser.add_argument(
             f"--{name}",
-            type=local.path,
+            type=addresses.path,
             metavar="DIR",
             help=f"{what}, or a folder with every source's",
         )
     parser.add_argument(
         "--root",
-        type=commands.address_free,
+        type=cli.address_free,
         metavar="DIR",
         help="the raw tree, or a folder with every source's (default: sources.SOURCE.root of the "
         "parameters)",
@@ -76,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _again(flags: argparse.Namespace, settings: params.Params) -> Again | None:
+def _again(flags: argparse.Namespace, settings: config.Params) -> Again | None:
     if flags.rederive < 1:
         return None
     if not (flags.scan and flags.texts):
@@ -92,7 +98,7 @@ def _show(result: dict[str, Any], *, remade: bool) -> None:
     names += ["rederived"] if remade else []
     rows = [[row[name] for name in names] for row in result["sets"]]
     depth = "deep" if result["deep"] else "without decoding"
-    commands.show(f"verify ({depth})", names, rows)
+    cli.show(f"verify ({depth})", names, rows)
     for note in result["notes"]:
         sys.stdout.write(f"note: {note['code']}: {note['where']} ({note['count']:,})\n")
     for breach in result["breaches"][:SHOWN]:
@@ -103,5 +109,10 @@ def _show(result: dict[str, Any], *, remade: bool) -> None:
     sys.stdout.write("the contract holds\n" if not result["breaches"] else "BROKEN\n")
 
 
+def run() -> int:
+    """Run the command on the words of the command line; return its exit code."""
+    return errors.run(main, interrupts.NOTHING_KEPT)
+
+
 if __name__ == "__main__":
-    faults.run(main, stopping.NOTHING_KEPT)
+    sys.exit(run())

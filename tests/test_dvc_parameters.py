@@ -17,14 +17,14 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from nlp import settings
-from nlp.plain_yaml import DROPPED_BY_DVC
-from nlp.settings import STRICT
-from pipelines import params
-from pipelines.agreement import of_scan
-from pipelines.sources import KINDS, reader
-from train import params as of_train
-from train.recipe import Recipe
+from cxr_vlp.nlp.config import settings
+from cxr_vlp.nlp.config.plain_yaml import DROPPED_BY_DVC
+from cxr_vlp.nlp.config.settings import STRICT
+from cxr_vlp.pipelines import config
+from cxr_vlp.pipelines.sources import KINDS, reader
+from cxr_vlp.pipelines.stages.parameter_check import of_scan
+from cxr_vlp.train.config import params as of_train
+from cxr_vlp.train.config.recipe import Recipe
 
 dvc_repo = pytest.importorskip("dvc.repo")
 
@@ -58,11 +58,11 @@ def every_parameter() -> list[tuple[str, str, Any]]:
     found = []
     for source, kind in KINDS.items():
         at = f"sources.{source}"
-        found += [(f"scan@{source}", *leaf) for leaf in leaves(params.Collection, at)]
+        found += [(f"scan@{source}", *leaf) for leaf in leaves(config.Collection, at)]
         found += [(f"scan@{source}", *leaf) for leaf in leaves(kind, f"{at}.reader")]
     stages = {"scan": "scan@nih", "texts": "texts@nih", "shards": "shards@nih"}
     stages |= {"train": "train@chexzero_tiny", "evaluate": "evaluate@chexzero_tiny"}
-    sections = {"scan": params.Scan, "texts": params.Texts, "shards": params.Shards, **of_train.OWN}
+    sections = {"scan": config.Scan, "texts": config.Texts, "shards": config.Shards, **of_train.OWN}
     for name, kind in sections.items():
         found += [(stages.get(name, name), *leaf) for leaf in leaves(kind, name)]
     return [leaf for leaf in found if leaf[1] not in UNWATCHED]
@@ -108,8 +108,8 @@ def filled() -> dict[str, Any]:
     """Return params.yaml with every parameter in it, those that it leaves to the default too."""
     path = ROOT / "params.yaml"
     content = yaml.safe_load(path.read_text())
-    made = params.load(path)
-    for name, kind in (("scan", params.Scan), ("texts", params.Texts), ("shards", params.Shards)):
+    made = config.load(path)
+    for name, kind in (("scan", config.Scan), ("texts", config.Texts), ("shards", config.Shards)):
         content[name] = dataclasses.asdict(made.section(name, kind))
     for name in content["sources"]:
         collection = made.collection(name)
@@ -131,11 +131,13 @@ class Project:
         stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())
         for name, stage in stages["stages"].items():
             stage["cmd"] = self._command(name, stage)
-        for dep in ("nlp/lexicon", "train/recipes", "train/models"):
+        for dep in ("nlp/lexicon", "train/recipes", "train/model/configs"):
             (folder / dep).mkdir(parents=True)
             (folder / dep / "file").write_text("x")
-        (folder / "pipelines").mkdir()
-        (folder / "pipelines/epochs.py").write_text((ROOT / "pipelines/epochs.py").read_text())
+        (folder / "pipelines/format").mkdir(parents=True)
+        (folder / "pipelines/format/versions.py").write_text(
+            (ROOT / "pipelines/format/versions.py").read_text()
+        )
         (folder / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
         self.write(self.content)
         Repo.init(str(folder), no_scm=True).close()
@@ -277,7 +279,7 @@ def test_a_parameter_of_such_a_name_is_refused_at_any_depth(tmp_path, name, plac
     path.write_text(yaml.safe_dump(put({}, f"{place}.{name}", 1)))
     with pytest.raises(Exception, match=name) as told:
         of_train.read(path, "train", of_train.Train)
-        params.load(path)
+        config.load(path)
     assert type(told.value).__name__ == "ConfigError"
 
 
@@ -285,14 +287,14 @@ def test_a_parameter_of_such_a_name_is_refused_at_any_depth(tmp_path, name, plac
 def test_every_parameter_of_a_scan_is_in_what_its_quick_look_compares(source):
     # DVC runs a scan every time: what is not in here would change nothing
     def recorded(content: Mapping[str, Any]) -> dict[str, Any]:
-        made = params.Params(content)
-        collection, section = made.collection(source), made.section("scan", params.Scan)
+        made = config.Params(content)
+        collection, section = made.collection(source), made.section("scan", config.Scan)
         return of_scan(reader(source, collection.reader), collection, section, section.salt)
 
     content = filled()
     at = f"sources.{source}"
-    found = [*leaves(params.Collection, at), *leaves(KINDS[source], f"{at}.reader")]
-    found += leaves(params.Scan, "scan")
+    found = [*leaves(config.Collection, at), *leaves(KINDS[source], f"{at}.reader")]
+    found += leaves(config.Scan, "scan")
     same = [
         path
         for path, hint in found
@@ -317,8 +319,8 @@ def test_what_no_stage_watches_is_what_is_said_here():
 
 
 def test_both_rooms_know_the_same_sections():
-    assert params.SECTIONS == of_train.SECTIONS
-    assert set(yaml.safe_load((ROOT / "params.yaml").read_text())) <= set(params.SECTIONS)
+    assert config.SECTIONS == of_train.SECTIONS
+    assert set(yaml.safe_load((ROOT / "params.yaml").read_text())) <= set(config.SECTIONS)
     assert {*of_train.OWN, "collections", "sources", "scan", "texts", "shards"} <= set(
-        params.SECTIONS
+        config.SECTIONS
     )

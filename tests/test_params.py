@@ -15,17 +15,19 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp import plain_yaml, prompts, settings
-from nlp.plain_yaml import SettingsError
-from pipelines import params, schema
-from pipelines.faults import ConfigError
-from pipelines.params import Collection, Filter, Scan, Shards, Texts
-from pipelines.records import VIEWS
-from pipelines.sources import KINDS, reader
-from train import params as of_train
-from train import recipe
-from train.errors import ConfigError as TrainError
-from train.params import Evaluate, Train
+from cxr_vlp.nlp import prompts
+from cxr_vlp.nlp.config import plain_yaml, settings
+from cxr_vlp.nlp.config.plain_yaml import SettingsError
+from cxr_vlp.pipelines import config
+from cxr_vlp.pipelines.config import Collection, Filter, Scan, Shards, Texts
+from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.format import schema
+from cxr_vlp.pipelines.records import VIEWS
+from cxr_vlp.pipelines.sources import KINDS, reader
+from cxr_vlp.train.config import params as of_train
+from cxr_vlp.train.config import recipe
+from cxr_vlp.train.config.params import Evaluate, Train
+from cxr_vlp.train.errors import ConfigError as TrainError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -162,7 +164,7 @@ def said(tmp_path):
         path.write_text(text)
         found = {"pipelines": "", "train": ""}
         try:
-            params.load(path)
+            config.load(path)
         except ConfigError as error:
             found["pipelines"] = str(error)
         try:
@@ -250,11 +252,11 @@ def test_what_is_no_text_is_no_crash(tmp_path, data):
     path = tmp_path / "params.yaml"
     path.write_bytes(data)
     with pytest.raises(ConfigError, match=r"params\.yaml"):
-        params.load(path)
+        config.load(path)
     with pytest.raises(ConfigError, match="a folder"):
-        params.load(tmp_path)
+        config.load(tmp_path)
     with pytest.raises(ConfigError, match="no such file"):
-        params.load(tmp_path / "none.yaml")
+        config.load(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(
@@ -347,7 +349,7 @@ def test_lists_and_tuples_are_one():
 def test_the_names_in_the_classes_are_those_of_the_code_they_speak_of():
     from typing import get_args
 
-    assert set(get_args(params.SectionName)) == set(schema.SECTIONS)
+    assert set(get_args(config.SectionName)) == set(schema.SECTIONS)
     assert set(get_args(settings.hints(Evaluate)["bank"])) == set(prompts.BANKS)
     assert set(get_args(recipe.View)) == set(VIEWS)
     assert set(KINDS) == set(yaml.safe_load((ROOT / "params.yaml").read_text())["sources"])

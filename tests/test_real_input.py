@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from stages import build, samples
 
-from pipelines import manifest, verify
-from pipelines.lookalike import chexpert, mimic
-from pipelines.lookalike.real import Content, find_pictures, read_reports
+from cxr_vlp.pipelines import verify
+from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic
+from cxr_vlp.pipelines.synthetic.real_content import Content, find_pictures, read_reports
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def content(shared: Path) -> Content:
 
 def checked(folder: Path) -> dict:
     assert verify.check([folder], deep=True)["breaches"] == []
-    header, _ = manifest.read(folder)
+    header, _ = manifest_writer.read(folder)
     return header
 
 
@@ -76,7 +77,7 @@ def test_real_reports_in_mimic_layout_are_read_as_they_were(sets):
 
 @pytest.mark.slow
 def test_a_model_trains_on_real_pictures_and_is_scored(sets, tmp_path):
-    from train import evaluate, fit
+    from cxr_vlp.train import evaluate, fit
 
     folders = [str(sets / name) for name in ("mimic", "chexpert", "nih")]
     model, params = str(tmp_path / "model"), tmp_path / "params.yaml"

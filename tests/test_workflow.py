@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.lookalike import mimic
+from cxr_vlp.pipelines.synthetic.layouts import mimic
 
 ROOT = Path(__file__).resolve().parents[1]
-TRACKED = ("dvc.yaml", ".dvcignore", "nlp", "pipelines", "train")
+TRACKED = ("dvc.yaml", ".dvcignore", ".src", "nlp", "pipelines", "train")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source = ROOT / name
         ignore = shutil.ignore_patterns("__pycache__")
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=ignore)
+            shutil.copytree(source, folder / name, symlinks=True, ignore=ignore)
         else:
             shutil.copy(source, folder / name)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -47,7 +47,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(folder: Path) -> dict[str, str]:
     # the tools of the environment that runs the tests, whether it is activated or not
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(folder)}
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(folder / ".src")}
 
 
 def run(folder: Path, *command: str) -> str:
@@ -128,7 +128,7 @@ def test_a_training_that_was_killed_goes_on_though_dvc_deleted_its_output(reprod
     while not list((reproduced / ".cxr/checkpoints").glob("*/*.json")):
         assert running.poll() is None, "it ended before its first checkpoint"
         time.sleep(0.01)
-    killed = [pid for pid in below(running.pid) if "train.fit" in command_of(pid)]
+    killed = [pid for pid in below(running.pid) if "cxr-vlp fit" in command_of(pid)]
     assert killed
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
@@ -150,7 +150,7 @@ def command_of(pid: int) -> str:
 
 
 def test_a_comment_in_the_code_rebuilds_nothing(reproduced):
-    path = reproduced / "pipelines" / "pixels.py"
+    path = reproduced / "pipelines/imaging/encode.py"
     path.write_text(path.read_text() + "# a remark\n")
     said = run(reproduced, "dvc", "status")
     assert "shards@mimic" not in said
@@ -158,7 +158,7 @@ def test_a_comment_in_the_code_rebuilds_nothing(reproduced):
 
 
 def test_an_epoch_rebuilds_its_stage(reproduced):
-    path = reproduced / "pipelines" / "epochs.py"
+    path = reproduced / "pipelines/format/versions.py"
     path.write_text(path.read_text().replace("PIXELS = ", "PIXELS = 1"))
     said = run(reproduced, "dvc", "status")
     assert "shards@mimic" in said

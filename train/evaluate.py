@@ -1,4 +1,4 @@
-"""`python -m train.evaluate --model DIR --shards DIR --out DIR`: zero-shot AUROC, held-out split.
+"""`cxr-vlp evaluate --model DIR --shards DIR --out DIR`: zero-shot AUROC, held-out split.
 
 OUT/metrics.json   macro AUROC over all sources together, and the same per source
 OUT/auroc.csv      source, label, auroc, low, high, positives, negatives, for `dvc plots`
@@ -13,17 +13,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nlp.prompts import Bank, own_bank
-from train import agreement, console, local, params, private, views
-from train.chosen import choose, collections
-from train.data import Loading
-from train.errors import ConfigError
-from train.fit import natural, use_threads
-from train.params import Evaluate
-from train.results import Scored, by_source, write
-from train.scoring import load, scored
-from train.shards import SPLITS, list_shards
-from train.zeroshot import DIRECT, scorer
+from cxr_vlp.nlp.prompts import Bank, own_bank
+from cxr_vlp.train import addresses, cli, privacy
+from cxr_vlp.train.config import params
+from cxr_vlp.train.config.params import Evaluate
+from cxr_vlp.train.data import parameter_check, views
+from cxr_vlp.train.data.loader import Loading
+from cxr_vlp.train.data.set_choice import choose, collections
+from cxr_vlp.train.data.shards import SPLITS, list_shards
+from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.evaluation.results import Scored, by_source, write
+from cxr_vlp.train.evaluation.scoring import load, scored
+from cxr_vlp.train.evaluation.zeroshot import DIRECT, scorer
+from cxr_vlp.train.fit import natural, use_threads
 
 VIEWS = "evaluate.views"
 
@@ -31,18 +33,18 @@ VIEWS = "evaluate.views"
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     arguments = _parser().parse_args(argv)
-    return console.guarded(lambda: evaluate(arguments))
+    return cli.guarded(lambda: evaluate(arguments))
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate as the arguments say, and write everything under `--out`."""
     use_threads(arguments.threads)
     section = params.read(arguments.params, "evaluate", Evaluate)
-    agreement.check(arguments.shards, arguments.params)
+    parameter_check.check(arguments.shards, arguments.params)
     used = choose(arguments.shards, collections(arguments.params))
-    private.narrow(used.folders)
+    privacy.narrow(used.folders)
     for line in used.beside:
-        console.note(line)
+        cli.note(line)
     shards = list_shards(used.folders, arguments.split)
     if not shards:
         raise ConfigError(f"no shards in the {arguments.split} split of the given folders")
@@ -80,7 +82,7 @@ def _together(left: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 def _own(path: str) -> Bank | None:
     """Return a user's prompt bank. Raises ConfigError with what is wrong with the file."""
-    local.check(path, "evaluate.prompts")
+    addresses.check(path, "evaluate.prompts")
     try:
         return own_bank(path) if path else None
     except FileNotFoundError:
@@ -108,30 +110,34 @@ def _summary(results: dict[str, dict[str, Any]], section: Evaluate) -> None:
         *("source", "images", "left out by view", "macro AUROC", "95 % interval"),
         "not measurable",
     )
-    console.table("zero-shot", columns, rows)
+    cli.table("zero-shot", columns, rows)
     blank = {"negative": "counts as negative", "exclude": "is left out"}[section.unmentioned]
     sys.stdout.write(f"a label that an image's row does not mention {blank} (unmentioned)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m train.evaluate",
+        prog="cxr-vlp evaluate",
         description="Measure a trained model on held-out shards: zero-shot AUROC per label.",
         epilog="Never evaluate on what the model, or the weights it started from, has seen.",
     )
     parser.add_argument(
-        "--model", type=local.path, required=True, metavar="DIR", help="the folder train.fit wrote"
+        "--model",
+        type=addresses.path,
+        required=True,
+        metavar="DIR",
+        help="the folder cxr-vlp fit wrote",
     )
     parser.add_argument(
-        "--shards", type=local.path, nargs="+", required=True, metavar="DIR",
+        "--shards", type=addresses.path, nargs="+", required=True, metavar="DIR",
         help="folders that hold train/, validate/, test/; one a source",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=local.path, required=True, metavar="DIR", help="for the measures"
+        "--out", type=addresses.path, required=True, metavar="DIR", help="for the measures"
     )
     parser.add_argument("--split", choices=SPLITS, default="test", help="which split (test)")
     parser.add_argument(
-        "--params", type=local.path, metavar="FILE", default=params.default(),
+        "--params", type=addresses.path, metavar="FILE", default=params.default(),
         help="YAML with a section evaluate (default: params.yaml where there is one)",
     )  # fmt: skip
     parser.add_argument(
@@ -147,5 +153,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def run() -> int:
+    """Run the command on the words of the command line; return its exit code."""
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

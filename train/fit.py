@@ -1,4 +1,4 @@
-"""`python -m train.fit RECIPE --shards DIR --out DIR`: shards come in, a trained model goes out.
+"""`cxr-vlp fit RECIPE --shards DIR --out DIR`: shards come in, a trained model goes out.
 
 OUT/model.safetensors   the weights with the lowest validation loss
 OUT/recipe.json         the recipe as it was used, with its seed: what evaluation reads
@@ -25,29 +25,21 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from train import (
-    agreement,
-    checkpoints,
-    console,
-    dry,
-    local,
-    models,
-    params,
-    placing,
-    private,
-    recipe,
-    texts,
-    views,
-)
-from train.chosen import choose, collections
-from train.curves import Curves
-from train.dry import samples
-from train.errors import ConfigError
-from train.loop import Training
-from train.plan import Job
-from train.scoring import MODEL, RECIPE
-from train.sections import plain
-from train.shards import list_shards
+from cxr_vlp.train import addresses, cli, privacy
+from cxr_vlp.train.config import params, recipe
+from cxr_vlp.train.config.build import plain
+from cxr_vlp.train.data import parameter_check, texts, views
+from cxr_vlp.train.data.set_choice import choose, collections
+from cxr_vlp.train.data.shards import list_shards
+from cxr_vlp.train.engine import checkpoints, model_dir
+from cxr_vlp.train.engine.loop import Training
+from cxr_vlp.train.engine.metrics_writer import Curves
+from cxr_vlp.train.engine.plan import Job
+from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.evaluation.scoring import MODEL, RECIPE
+from cxr_vlp.train.model import build
+from cxr_vlp.train.pages import batch_page
+from cxr_vlp.train.pages.batch_page import samples
 
 CURVES = "dvclive"
 STOPPED = "started again, the training goes on from its last checkpoint"
@@ -56,7 +48,7 @@ STOPPED = "started again, the training goes on from its last checkpoint"
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     arguments = _parser().parse_args(argv)
-    return console.guarded(lambda: fit(arguments), STOPPED)
+    return cli.guarded(lambda: fit(arguments), STOPPED)
 
 
 def fit(arguments: argparse.Namespace) -> None:
@@ -72,12 +64,12 @@ def fit(arguments: argparse.Namespace) -> None:
     main = accelerator.is_main_process
     if main:
         for line in beside:
-            console.note(line)
+            cli.note(line)
     left = _left_out(job)
-    towers = models.build(job.recipe.model, job.seed)
+    towers = build.build(job.recipe.model, job.seed)
     if arguments.dry_run:
         if main:
-            dry.run(job, towers, accelerator.num_processes)
+            batch_page.run(job, towers, accelerator.num_processes)
         return
     training = Training(job, towers, accelerator)
     with contextlib.ExitStack() as stack:
@@ -95,8 +87,8 @@ def _alone(training: Training) -> Iterator[Path]:
     job = training.job
     lock = training.folder.with_name(f"{training.folder.name}.lock")
     with (
-        placing.placing(job.out, job.state) as place,
-        placing.held(lock, f"{training.folder}: another run is on this very training"),
+        model_dir.placing(job.out, job.state) as place,
+        model_dir.held(lock, f"{training.folder}: another run is on this very training"),
     ):
         yield place
         lock.unlink()
@@ -137,10 +129,10 @@ def use_threads(threads: int) -> None:
 def _job(arguments: argparse.Namespace) -> tuple[Job, str, tuple[str, ...]]:
     """Return the job, its pretrained weights, and lines that name the sets that are not used."""
     section = params.read(arguments.params, "train", params.Train)
-    agreement.check(arguments.shards, arguments.params)
+    parameter_check.check(arguments.shards, arguments.params)
     wanted = recipe.load(arguments.recipe, section.overrides)
     used = choose(arguments.shards, collections(arguments.params))
-    private.narrow(used.folders)
+    privacy.narrow(used.folders)
     job = Job(
         recipe=wanted,
         seed=section.seed if arguments.seed is None else arguments.seed,
@@ -168,11 +160,11 @@ def _prepare(training: Training, resume: bool | None, accelerator: Accelerator) 
     if main:
         if not done:
             if resume is None and any(place.glob("*.json")):
-                console.note(f"{place}: the checkpoint is damaged and not believed: starting over")
+                cli.note(f"{place}: the checkpoint is damaged and not believed: starting over")
             checkpoints.drop(place)
         number, size = checkpoints.others(place)
         if number:
-            console.note(
+            cli.note(
                 f"{place.parent} keeps checkpoints of {number} other unfinished trainings "
                 f"({size / 1e6:,.0f} MB): they are not used here, and may be deleted"
             )
@@ -182,7 +174,7 @@ def _prepare(training: Training, resume: bool | None, accelerator: Accelerator) 
 def _run(training: Training, accelerator: Accelerator) -> checkpoints.Progress:
     main = accelerator.is_main_process
     curves = Curves(training.folder / CURVES, training.progress.rows) if main else None
-    with console.progress() as bar:
+    with cli.progress() as bar:
         task = bar.add_task("training", total=training.plan.steps, completed=training.progress.step)
         progress = training.run(
             curves,
@@ -205,7 +197,7 @@ def _finish(
     echo = {"recipe": plain(job.recipe), "seed": job.seed, "pretrained": pretrained}
     text = json.dumps({**echo, "left_out": left}, indent=2, sort_keys=True) + "\n"
     (place / RECIPE).write_text(text, encoding="utf-8")
-    placing.publish(place, job.out)
+    model_dir.publish(place, job.out)
     checkpoints.drop(training.folder)
 
 
@@ -222,26 +214,27 @@ def _summary(
         ("best validation loss", f"{progress.best:.3f} at step {progress.best_step}"),
         ("model", str(job.out / MODEL)),
     ]
-    console.table("trained", ("what", "value"), rows)
+    cli.table("trained", ("what", "value"), rows)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m train.fit",
+        prog="cxr-vlp fit",
         description="Train an image and a text tower on shards, as a recipe says.",
         epilog=f"recipes: {', '.join(recipe.names())}. Several GPUs: torchrun --nproc-per-node N "
-        "-m train.fit ... A killed run goes on from its last checkpoint when started again.",
+        "-m cxr_vlp.train.fit ... A killed run goes on from its "
+        "last checkpoint when started again.",
     )
     parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a path to a .yaml")
     parser.add_argument(
-        "--shards", type=local.path, nargs="+", required=True, metavar="DIR",
+        "--shards", type=addresses.path, nargs="+", required=True, metavar="DIR",
         help="folders that hold train/, validate/, test/; one a source",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=local.path, required=True, metavar="DIR", help="for the model"
+        "--out", type=addresses.path, required=True, metavar="DIR", help="for the model"
     )
     parser.add_argument(
-        "--params", type=local.path, metavar="FILE", default=params.default(),
+        "--params", type=addresses.path, metavar="FILE", default=params.default(),
         help="YAML with a section train: seed, overrides (default: params.yaml where there is one)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help="instead of the params file's")
@@ -261,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
         "where there is a checkpoint of this very training)",
     )  # fmt: skip
     parser.add_argument(
-        "--state", type=local.path, metavar="DIR", default=Path(".cxr"),
+        "--state", type=addresses.path, metavar="DIR", default=Path(".cxr"),
         help="where unfinished trainings keep their checkpoints (.cxr); one for all processes",
     )  # fmt: skip
     parser.add_argument(
@@ -280,5 +273,10 @@ def natural(text: str) -> int:
     return number
 
 
+def run() -> int:
+    """Run the command on the words of the command line; return its exit code."""
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

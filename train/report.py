@@ -1,6 +1,6 @@
-"""`python -m train.report`: shards, a model and its evaluation come in, one HTML page goes out.
+"""`cxr-vlp report`: shards, a model and its evaluation come in, one HTML page goes out.
 
-    python -m train.report --shards data/shards/mimic --model models/chexzero_tiny \\
+    cxr-vlp report --shards data/shards/mimic --model models/chexzero_tiny \\
         --evaluation reports/evaluate --out reports/index.html
 
 The page is one file without a script or a link to the net: what came in and what became of it,
@@ -14,15 +14,19 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from train import agreement, charts, console, gallery, local, params, private
-from train.chosen import choose, collections
-from train.errors import ConfigError
+from cxr_vlp.train import addresses, cli, privacy
+from cxr_vlp.train.config import params
+from cxr_vlp.train.data import parameter_check
+from cxr_vlp.train.data.set_choice import choose, collections
+from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.pages import charts, gallery
 
 PICTURES = 6  # a set
 REPORTS = 4  # on the page
@@ -31,25 +35,38 @@ REPORTS = 4  # on the page
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     arguments = _parser().parse_args(argv)
-    return console.guarded(lambda: report(arguments))
+    return cli.guarded(lambda: report(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.report", description=__doc__)
+    parser = argparse.ArgumentParser(prog="cxr-vlp report", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--shards", type=local.path, nargs="+", required=True, metavar="DIR", help="sets of shards")
-    add("--model", type=local.path, required=True, metavar="DIR", help="what train.fit wrote")
     add(
-        "--evaluation",
-        type=local.path,
+        "--shards",
+        type=addresses.path,
+        nargs="+",
         required=True,
         metavar="DIR",
-        help="what train.evaluate wrote",
+        help="sets of shards",
     )
-    add("--out", type=local.path, required=True, metavar="FILE", help="the page")
+    add(
+        "--model",
+        type=addresses.path,
+        required=True,
+        metavar="DIR",
+        help="what cxr-vlp fit wrote",
+    )
+    add(
+        "--evaluation",
+        type=addresses.path,
+        required=True,
+        metavar="DIR",
+        help="what cxr-vlp evaluate wrote",
+    )
+    add("--out", type=addresses.path, required=True, metavar="FILE", help="the page")
     about = "YAML with a section report (default: params.yaml where there is one)"
-    add("--params", type=local.path, metavar="FILE", default=params.default(), help=about)
+    add("--params", type=addresses.path, metavar="FILE", default=params.default(), help=about)
     return parser
 
 
@@ -57,10 +74,10 @@ def report(arguments: argparse.Namespace) -> None:
     """Gather what the page shows, and write it."""
     section = params.read(arguments.params, "report", params.Report)
     used = choose(arguments.shards, collections(arguments.params))
-    private.narrow(used.folders)
-    agreement.check(arguments.shards, arguments.params)
+    privacy.narrow(used.folders)
+    parameter_check.check(arguments.shards, arguments.params)
     for line in used.beside:
-        console.note(line)
+        cli.note(line)
     headers = [_manifest(folder) for folder in used.folders]
     shown = {folder.name: gallery.choose(folder, PICTURES) for folder in used.folders}
     told = [name for name, header in zip(shown, headers, strict=True) if _tells(header, section)]
@@ -139,7 +156,7 @@ def _evaluation(folder: Path) -> dict[str, Any]:
 
 
 def _template() -> jinja2.Template:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "pages" / "templates")
     # report text is somebody's free text: everything is escaped but our own charts
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
@@ -147,5 +164,10 @@ def _template() -> jinja2.Template:
     return environment.get_template("report.html")
 
 
+def run() -> int:
+    """Run the command on the words of the command line; return its exit code."""
+    return main()
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(run())

@@ -1,6 +1,6 @@
-"""`python -m train.translate`: reports come in, the same reports in other words go out.
+"""`cxr-vlp translate`: reports come in, the same reports in other words go out.
 
-    python -m train.translate --texts data/texts/mimic --there opus-mt-en-it --back opus-mt-it-en \\
+    cxr-vlp translate --texts data/texts/mimic --there opus-mt-en-it --back opus-mt-it-en \\
         --out nlp/lexicon/own/translations.jsonl
 
 Back-translation, as CXR-CLIP augments its texts (You et al., MICCAI 2023, arXiv 2310.13292): each
@@ -17,15 +17,16 @@ import argparse
 import fcntl
 import json
 import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from nlp import translations
-from train import console, local, translator
-from train.errors import ConfigError, DataError
+from cxr_vlp.nlp import translations
+from cxr_vlp.train import addresses, cli, translator
+from cxr_vlp.train.errors import ConfigError, DataError
 
 KEPT = 4  # batches of texts after which they are written: what a kill loses
 TORN = b'{"sha256": "'  # how a line begins that was not written to its end
@@ -36,24 +37,36 @@ Speak = Callable[[Sequence[str]], list[str]]
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     arguments = _parser().parse_args(argv)
-    return console.guarded(lambda: run(arguments), STOPPED)
+    return cli.guarded(lambda: translate(arguments), STOPPED)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.translate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="cxr-vlp translate", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add(
         "--texts",
-        type=local.path,
+        type=addresses.path,
         nargs="+",
         required=True,
         metavar="DIR",
         help="of the texts stage",
     )
-    add("--there", type=local.path, required=True, metavar="MODEL", help="a folder: from English")
-    add("--back", type=local.path, required=True, metavar="MODEL", help="a folder: to English")
-    add("--out", type=local.path, required=True, metavar="FILE", help="what is known; is added to")
+    add(
+        "--there",
+        type=addresses.path,
+        required=True,
+        metavar="MODEL",
+        help="a folder: from English",
+    )
+    add("--back", type=addresses.path, required=True, metavar="MODEL", help="a folder: to English")
+    add(
+        "--out",
+        type=addresses.path,
+        required=True,
+        metavar="FILE",
+        help="what is known; is added to",
+    )
     names = translations.FIELDS
     add("--fields", nargs="+", choices=names, default=names, metavar="FIELD", help=" ".join(names))
     add("--batch", type=_positive, default=32, metavar="N", help="texts at a time (32)")
@@ -68,7 +81,7 @@ def _positive(text: str) -> int:
     return number
 
 
-def run(arguments: argparse.Namespace) -> None:
+def translate(arguments: argparse.Namespace) -> None:
     """Translate what the file lacks, and say how much that was."""
     paths = files(arguments.texts)
     there, back = translator.load(arguments.there), translator.load(arguments.back)
@@ -79,12 +92,12 @@ def run(arguments: argparse.Namespace) -> None:
 
     with cache(arguments.out) as (stream, known):
         missing = list(islice(wordings(paths, arguments.fields, known), arguments.limit))
-        with console.progress() as bar:
+        with cli.progress() as bar:
             task = bar.add_task("texts", total=len(missing))
             for number in written(missing, speak, stream, arguments.batch * KEPT):
                 bar.advance(task, number)
     counts = [("known before", str(len(known))), ("translated now", str(len(missing)))]
-    console.table("translations", ("texts", "number"), counts)
+    cli.table("translations", ("texts", "number"), counts)
 
 
 def files(folders: Iterable[Path]) -> list[Path]:
@@ -96,7 +109,7 @@ def files(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         header = folder / "texts.json"
         if not header.is_file():
-            raise ConfigError(f"no texts.json in {folder}: run `python -m pipelines.texts` first")
+            raise ConfigError(f"no texts.json in {folder}: run `cxr-vlp texts` first")
         source = _object(header.read_bytes(), str(header)).get("source")
         found += sorted(folder.glob(f"{source}-*.jsonl"))
     return found
@@ -176,9 +189,14 @@ def _object(found: bytes, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
-        raise DataError(f"{where} is damaged: run `python -m pipelines.texts` again")
+        raise DataError(f"{where} is damaged: run `cxr-vlp texts` again")
     return row
 
 
+def run() -> int:
+    """Run the command on the words of the command line; return its exit code."""
+    return main()
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(run())

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import torch
 
-from nlp import sentences
-from train.errors import ConfigError
+from cxr_vlp.nlp import sentences
+from cxr_vlp.train.errors import ConfigError
 
 BEAMS = 5  # CXR-CLIP's; it samples among them, which one run in two would not repeat
 LONGEST = 512  # tokens; of a model that does not say what it takes

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.faults import ConfigError
-from pipelines.params import build
-from pipelines.sources.base import Source
-from pipelines.sources.chexpert import Chexpert
-from pipelines.sources.mimic import Mimic
-from pipelines.sources.nih import Nih
-from pipelines.sources.openi import Openi
+from cxr_vlp.pipelines.config import build
+from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.sources.base import Source
+from cxr_vlp.pipelines.sources.chexpert import Chexpert
+from cxr_vlp.pipelines.sources.mimic import Mimic
+from cxr_vlp.pipelines.sources.nih import Nih
+from cxr_vlp.pipelines.sources.openi import Openi
 
 KINDS: dict[str, type] = {kind.name: kind for kind in (Mimic, Chexpert, Nih, Openi)}
 

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, Protocol
 
-from nlp import labels as names
-from pipelines import cells, paths
-from pipelines.faults import DataError, IngestError
-from pipelines.paths import Root
-from pipelines.records import Lost, ReportRef, Study
-from pipelines.splits import PatientRule
-from pipelines.tables import Line, Row
+from cxr_vlp.nlp import labels as names
+from cxr_vlp.pipelines.errors import DataError, IngestError
+from cxr_vlp.pipelines.files import cells, paths
+from cxr_vlp.pipelines.files.csv_tables import Line, Row
+from cxr_vlp.pipelines.files.paths import Root
+from cxr_vlp.pipelines.records import Lost, ReportRef, Study
+from cxr_vlp.pipelines.sources.splits import PatientRule
 
 NOBODY = ""  # the study key of rows that name no study
 SHOWN = 5  # lines of a table that are named in the notes, of those that cannot be used

@@ -14,14 +14,16 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from nlp.labels import CHEXPERT14
-from nlp.settings import STRICT
-from pipelines import cells, paths, tables, views
-from pipelines.decoding import dicoms
-from pipelines.faults import ConfigError, DataError, IngestError
-from pipelines.paths import Root
-from pipelines.records import Image, Study
-from pipelines.sources.base import (
+from cxr_vlp.nlp.config.settings import STRICT
+from cxr_vlp.nlp.labels import CHEXPERT14
+from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
+from cxr_vlp.pipelines.files import cells, csv_tables, paths
+from cxr_vlp.pipelines.files.csv_tables import Row
+from cxr_vlp.pipelines.files.paths import Root
+from cxr_vlp.pipelines.imaging import dicom_header
+from cxr_vlp.pipelines.records import Image, Study
+from cxr_vlp.pipelines.sources import views
+from cxr_vlp.pipelines.sources.base import (
     Assembled,
     LabelsOnly,
     OnDisk,
@@ -34,8 +36,7 @@ from pipelines.sources.base import (
     refused,
     sex_of,
 )
-from pipelines.splits import PatientRule
-from pipelines.tables import Row
+from cxr_vlp.pipelines.sources.splits import PatientRule
 
 _STUDY = r"(?:^|/)patient(\d+)[/_]study(\d+)"
 # _ for the names of copies that lie in one folder: patient00001_study1_view1_frontal.jpg
@@ -75,7 +76,7 @@ class Chexpert(LabelsOnly):
             return
         # a test table without labels lists images all the same
         needed = ("Path",) if table.name == "test" else ("Path", *_LABELS)
-        lines = tables.read(paths.inside(root, table.path), needed, optional=_OPTIONAL)
+        lines = csv_tables.read(paths.inside(root, table.path), needed, optional=_OPTIONAL)
         yield from keyed(table, lines, _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:  # noqa: ARG002
@@ -115,7 +116,7 @@ class Chexpert(LabelsOnly):
         fault_of(rows)
         labelled = [c for c in CHEXPERT14 if c in rows[0]]
         # every row counts, also the second of an image: they must say the same
-        row, _ = tables.sole(rows, labelled)
+        row, _ = csv_tables.sole(rows, labelled)
         notes["label.missing"] += not labelled
         images = tuple(
             Image(name, on_disk.paths[name], "", *_view_of(name, listed[name]))
@@ -134,7 +135,7 @@ class Chexpert(LabelsOnly):
             labels=labels,
             labels_from=("chexpert" if split == "train" else "radiologists") if labelled else "",
             sex=sex_of(given.get("Sex", "")),
-            age=dicoms.years(given.get("Age", "")) or None,  # 0 stands for unknown
+            age=dicom_header.years(given.get("Age", "")) or None,  # 0 stands for unknown
             when=number.removeprefix("study").zfill(6),
         )
 
@@ -149,7 +150,7 @@ def _table(root: Root, names: Sequence[str]) -> str:
 
 def _has_labels(root: Root, path: str) -> bool:
     try:
-        return set(_LABELS) <= set(tables.names_of(paths.inside(root, path), _LABELS))
+        return set(_LABELS) <= set(csv_tables.names_of(paths.inside(root, path), _LABELS))
     except DataError:
         return False
 

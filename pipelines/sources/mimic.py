@@ -16,14 +16,15 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from nlp.labels import CHEXPERT14
-from nlp.settings import STRICT
-from pipelines import cells, paths, tables, views
-from pipelines.faults import ConfigError, IngestError
-from pipelines.paths import Root
-from pipelines.records import Image, ReportRef, Study
-from pipelines.sources import reading
-from pipelines.sources.base import (
+from cxr_vlp.nlp.config.settings import STRICT
+from cxr_vlp.nlp.labels import CHEXPERT14
+from cxr_vlp.pipelines.errors import ConfigError, IngestError
+from cxr_vlp.pipelines.files import cells, csv_tables, paths
+from cxr_vlp.pipelines.files.csv_tables import Row
+from cxr_vlp.pipelines.files.paths import Root
+from cxr_vlp.pipelines.records import Image, ReportRef, Study
+from cxr_vlp.pipelines.sources import reading, views
+from cxr_vlp.pipelines.sources.base import (
     Assembled,
     OnDisk,
     Read,
@@ -35,8 +36,7 @@ from pipelines.sources.base import (
     label_columns,
     refused,
 )
-from pipelines.splits import PatientRule
-from pipelines.tables import Row
+from cxr_vlp.pipelines.sources.splits import PatientRule
 
 _DICOM = r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}"
 _IMAGE = re.compile(
@@ -108,7 +108,7 @@ class Mimic:
                 yield study, row | {"path": table.path, "member": match.string}
         else:
             needed = _TABLES[table.name][1]
-            lines = tables.read(paths.inside(root, table.path), needed, optional=_OPTIONAL)
+            lines = csv_tables.read(paths.inside(root, table.path), needed, optional=_OPTIONAL)
             yield from keyed(table, lines, _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
@@ -152,7 +152,7 @@ class Mimic:
         report = _report(rows)
         if report is None:
             notes["report.missing"] += 1
-        row, repeats = tables.sole(rows.get(self.labels, ()), CHEXPERT14)
+        row, repeats = csv_tables.sole(rows.get(self.labels, ()), CHEXPERT14)
         notes["csv.repeated_row"] += repeats
         result = Study(
             source=self.name,

@@ -15,14 +15,16 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from nlp import labels as names
-from nlp.settings import STRICT
-from pipelines import cells, paths, tables, views
-from pipelines.decoding import dicoms
-from pipelines.faults import ConfigError, IngestError
-from pipelines.paths import Root
-from pipelines.records import Box, Image, Study
-from pipelines.sources.base import (
+from cxr_vlp.nlp import labels as names
+from cxr_vlp.nlp.config.settings import STRICT
+from cxr_vlp.pipelines.errors import ConfigError, IngestError
+from cxr_vlp.pipelines.files import cells, csv_tables, paths
+from cxr_vlp.pipelines.files.csv_tables import Row
+from cxr_vlp.pipelines.files.paths import Root
+from cxr_vlp.pipelines.imaging import dicom_header
+from cxr_vlp.pipelines.records import Box, Image, Study
+from cxr_vlp.pipelines.sources import views
+from cxr_vlp.pipelines.sources.base import (
     Assembled,
     LabelsOnly,
     OnDisk,
@@ -34,8 +36,7 @@ from pipelines.sources.base import (
     refused,
     sex_of,
 )
-from pipelines.splits import PatientRule
-from pipelines.tables import Row
+from cxr_vlp.pipelines.sources.splits import PatientRule
 
 _IMAGE = re.compile(r"(?:^|/)(\d{8})_(\d{3})\.(?:png|jpe?g)\Z", re.I | re.A)
 # A name in a table may have lost zeros to a spreadsheet, and its suffix to a copy in JPEG.
@@ -101,11 +102,13 @@ class Nih(LabelsOnly):
         if table.name.startswith("list:"):
             # CheXNet's lines carry label columns behind the name
             split = table.name.removeprefix("list:")
-            found = keyed(table, tables.listed(path), lambda row: _named(row["name"], "list.image"))
+            found = keyed(
+                table, csv_tables.listed(path), lambda row: _named(row["name"], "list.image")
+            )
             yield from ((stem, row | {"split": split}) for stem, row in found)
         else:
             columns = _ENTRY if table.name == "entry" else _BOX
-            lines = tables.read(path, columns, columns, stated=_STATED[table.name])
+            lines = csv_tables.read(path, columns, columns, stated=_STATED[table.name])
             yield from keyed(table, lines, _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
@@ -128,7 +131,7 @@ class Nih(LabelsOnly):
     def _study(
         self, study: str, rows: Rows, rule: PatientRule, on_disk: OnDisk, notes: Counter[str]
     ) -> Study:
-        row, repeats = tables.sole(rows["entry"], _ENTRY[1:])
+        row, repeats = csv_tables.sole(rows["entry"], _ENTRY[1:])
         assert row is not None  # there is one, or the study would not be listed
         fault_of((row,))
         notes["csv.repeated_row"] += repeats
@@ -137,7 +140,7 @@ class Nih(LabelsOnly):
             raise IngestError("split.unlisted")
         boxes = _boxes(rows, notes)
         frame = BOX_FRAME if boxes else None
-        age, turn = dicoms.years(row["age"]), cells.number(row["follow_up"])
+        age, turn = dicom_header.years(row["age"]), cells.number(row["follow_up"])
         notes["age.bad_value"] += age is None and bool(cells.known(row["age"]))
         notes["csv.number"] += turn is None
         return Study(

@@ -19,14 +19,15 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from nlp import labels as names
-from nlp.settings import STRICT
-from pipelines import cells, paths, tables, views
-from pipelines.faults import ConfigError, IngestError
-from pipelines.paths import Root
-from pipelines.records import Image, ReportRef, Study
-from pipelines.sources import reading
-from pipelines.sources.base import (
+from cxr_vlp.nlp import labels as names
+from cxr_vlp.nlp.config.settings import STRICT
+from cxr_vlp.pipelines.errors import ConfigError, IngestError
+from cxr_vlp.pipelines.files import cells, csv_tables, paths
+from cxr_vlp.pipelines.files.csv_tables import Row
+from cxr_vlp.pipelines.files.paths import Root
+from cxr_vlp.pipelines.records import Image, ReportRef, Study
+from cxr_vlp.pipelines.sources import reading, views
+from cxr_vlp.pipelines.sources.base import (
     NOBODY,
     Assembled,
     OnDisk,
@@ -38,8 +39,7 @@ from pipelines.sources.base import (
     keyed,
     refused,
 )
-from pipelines.splits import PatientRule
-from pipelines.tables import Row
+from cxr_vlp.pipelines.sources.splits import PatientRule
 
 SECTIONS = ("findings", "impression", "indication", "comparison")
 _IMAGE = re.compile(
@@ -100,10 +100,10 @@ class Openi:
             return
         path = paths.inside(root, table.path)
         if table.name == "projections":
-            lines = tables.read(path, ("uid", "filename", "projection"))
+            lines = csv_tables.read(path, ("uid", "filename", "projection"))
             yield from keyed(table, lines, lambda r: _view_row(r["filename"], r["projection"]))
         elif table.name == "views":
-            lines = tables.read(path, ("imageid", "tsne-view"))
+            lines = csv_tables.read(path, ("imageid", "tsne-view"))
             yield from keyed(table, lines, lambda row: _view_row(row["imageid"], row["tsne-view"]))
         elif _is_archive(table.path):
             for member, data in reading.tgz_members(path, _XML):
@@ -111,7 +111,7 @@ class Openi:
         else:
             yield from keyed(
                 table,
-                tables.read(path, _KAGGLE, optional=("image",)),
+                csv_tables.read(path, _KAGGLE, optional=("image",)),
                 lambda r: _kaggle_row(r, table.path),
             )
 
@@ -159,7 +159,7 @@ class Openi:
         notes: Counter[str],
     ) -> Study:
         fault_of(rows["reports"])
-        row, repeats = tables.sole(rows["reports"], ("sha256", "mesh", "images"))
+        row, repeats = csv_tables.sole(rows["reports"], ("sha256", "mesh", "images"))
         assert row is not None  # or the study would be none of the collection
         notes["csv.repeated_row"] += repeats
         notes["study.no_image"] += not listed
@@ -230,7 +230,7 @@ def _kaggle_row(row: Row, path: str) -> tuple[str, Row]:
 def _kaggle(path: Path, signature: paths.Signature) -> Mapping[str, dict[str, str]]:  # noqa: ARG001
     """Return the sections of every report of the table, by uid; a replaced table is read again."""
     found = {}
-    for line in tables.read(path, _KAGGLE):
+    for line in csv_tables.read(path, _KAGGLE):
         try:
             if not line.code:
                 found[str(int(cells.identifier(line.row["uid"])))] = _sections(line.row)

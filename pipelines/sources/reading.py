@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.parsers import expat
 
-from nlp.nontext import is_text
-from pipelines import paths
-from pipelines.faults import DataError, IngestError
+from cxr_vlp.nlp.nontext import is_text
+from cxr_vlp.pipelines.errors import DataError, IngestError
+from cxr_vlp.pipelines.files import paths
 
 LONGEST = 1 << 20  # bytes of one report; the longest of MIMIC-CXR has 11 kB
 MEMBERS = 1_000_000  # of an archive; MIMIC-CXR has 227,835 reports

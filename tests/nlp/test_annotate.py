@@ -13,9 +13,9 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp import lines, models, score
-from nlp.annotate import annotate, described
-from nlp.status import classify
+from cxr_vlp.nlp import cli, evaluate, spacy_backend
+from cxr_vlp.nlp.annotate import annotate, described
+from cxr_vlp.nlp.status import classify
 
 RAW = (
     " INDICATION:  Evaluate for pneumothorax.\n \n FINDINGS:  The heart is normal in size.  Small\n"
@@ -88,7 +88,7 @@ def test_any_text_is_annotated(text: str) -> None:
 
 def run(monkeypatch: pytest.MonkeyPatch, given: str, *flags: str) -> int:
     monkeypatch.setattr(sys, "stdin", io.StringIO(given))
-    return lines.main(flags)
+    return cli.main(flags)
 
 
 def test_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +143,7 @@ def test_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             ]
         )
     )
-    assert score.main([str(tsv), str(truth), str(traps), "--json"]) == 0
+    assert evaluate.main([str(tsv), str(truth), str(traps), "--json"]) == 0
     measures = json.loads(capsys.readouterr().out)
     assert measures["gold.tsv"] == {
         "accuracy": 0.5,
@@ -154,9 +154,9 @@ def test_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert measures["a.truth.jsonl"]["accuracy"] == 1
     assert measures["traps.json"]["accuracy"] == 0.5
-    assert score.main([str(tsv), "--errors"]) == 0
+    assert evaluate.main([str(tsv), "--errors"]) == 0
     assert "abnormal -> normal (finding.denied) No mass." in capsys.readouterr().out
-    assert score.main([str(tmp_path / "none.tsv")]) == 2
+    assert evaluate.main([str(tmp_path / "none.tsv")]) == 2
 
 
 def test_an_installed_model_is_asked_where_the_lexicon_is_unsure(tmp_path: Path) -> None:
@@ -170,16 +170,16 @@ def test_an_installed_model_is_asked_where_the_lexicon_is_unsure(tmp_path: Path)
     assert annotate({"findings": "There is no blorb."}, model=name).sentences[0].status == "normal"
     assert annotate({"findings": "Possible blorb."}, model=name).sentences[0].status == "uncertain"
     assert annotate({"findings": "There is a blorb."}, model=name).abnormal == "There is a blorb."
-    assert lines.sentence_row("There is a blorb.", name)["rule"] == "model.present"
+    assert cli.sentence_row("There is a blorb.", name)["rule"] == "model.present"
     known = classify("No edema.")
-    assert models.second_look("No edema.", known, name) is known
+    assert spacy_backend.second_look("No edema.", known, name) is known
     with pytest.raises(ValueError, match="not installed"):
         annotate({"findings": "There is a blorb."}, model="en_no_such_model")
 
 
 def test_the_engine_starts_without_spacy_torch_or_beam() -> None:
     code = (
-        "import sys, nlp.annotate; nlp.annotate.annotate('FINDINGS: Clear.');"
+        "import sys, cxr_vlp.nlp.annotate; cxr_vlp.nlp.annotate.annotate('FINDINGS: Clear.');"
         "sys.exit(any(m in sys.modules for m in ('torch', 'apache_beam', 'spacy')))"
     )
     root = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp.assertions import assertion, mentions
+from cxr_vlp.nlp.findings.mentions import assertion, mentions
 
 # Own sentences from many clinics; the brackets mark the span that is asked about. Those of
 # clinic.tsv were written in batches, each before the engine had read any of it; what it made of

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from nlp.assertions import mentions
-from nlp.labels import CHESTXRAY14, CHEXPERT14, VINDR, canonical, from_mentions, from_mesh, resolve
+from cxr_vlp.nlp.findings.mentions import mentions
+from cxr_vlp.nlp.labels import (
+    CHESTXRAY14,
+    CHEXPERT14,
+    VINDR,
+    canonical,
+    from_mentions,
+    from_mesh,
+    resolve,
+)
 
 
 @pytest.mark.parametrize("name", sorted({*CHEXPERT14, *CHESTXRAY14, *VINDR}))

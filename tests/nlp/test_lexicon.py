@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp import lexicon, terms
-from nlp.assertions import mentions
-from nlp.labels import CHESTXRAY14, CHEXPERT14, VINDR
-from nlp.tokens import tokenize
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.findings import terms
+from cxr_vlp.nlp.findings.mentions import mentions
+from cxr_vlp.nlp.labels import CHESTXRAY14, CHEXPERT14, VINDR
+from cxr_vlp.nlp.match.tokens import tokenize
 
 TWO_AT_ONCE = {"hydropneumothorax"}  # means an effusion and a pneumothorax
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlp import lexicon
-from nlp.labels import CHESTXRAY14, CHEXPERT14, VINDR, from_mentions
-from nlp.prompts import own_bank, report_prompts, texts
-from nlp.relations import contradicts_itself, deniable, held, never_denied
-from nlp.sentences import split
-from nlp.status import classify
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.labels import CHESTXRAY14, CHEXPERT14, VINDR, from_mentions
+from cxr_vlp.nlp.prompts import own_bank, report_prompts, texts
+from cxr_vlp.nlp.relations import contradicts_itself, deniable, held, never_denied
+from cxr_vlp.nlp.sentences import split
+from cxr_vlp.nlp.status import classify
 
 FAMILIES = {"chexpert": CHEXPERT14, "nih": CHESTXRAY14, "vindr": VINDR}
 EVERY = tuple(dict.fromkeys((*CHEXPERT14, *CHESTXRAY14, *VINDR)))

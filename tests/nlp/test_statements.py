@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nlp.assertions import mentions
-from nlp.statements import restate
+from cxr_vlp.nlp.findings.mentions import mentions
+from cxr_vlp.nlp.statements import restate
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp.clauses import abnormal_part
-from nlp.status import STATUSES, FilterPolicy, classify, filter_report
+from cxr_vlp.nlp.status import STATUSES, FilterPolicy, classify, filter_report
+from cxr_vlp.nlp.status_clauses import abnormal_part
 
 # Own sentences, several for each kind of pitfall: change, resolution, lists, scope ends, ...
 SENTENCES = list(

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp import assertions, scope, windows
-from nlp.annotate import annotate
-from nlp.assertions import assertion, mentions
-from nlp.status import classify
+from cxr_vlp.nlp.annotate import annotate
+from cxr_vlp.nlp.context import scope
+from cxr_vlp.nlp.findings import mentions as assertions
+from cxr_vlp.nlp.findings.mentions import assertion, mentions
+from cxr_vlp.nlp.match import windows
+from cxr_vlp.nlp.status import classify
 
 LONG = ["no effusion. ", "effusion not seen, ", "mild edema; no mass ", "heart is enlarged\n"]
 

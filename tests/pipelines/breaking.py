@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines import manifest, storage
-from pipelines.checking import audit
-from pipelines.records import dumps
-from pipelines.tars import TarWriter
+from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.format.tar import TarWriter
+from cxr_vlp.pipelines.records import dumps
+from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.validate import runner
 
 Members = list[tuple[str, bytes]]
 Change = Callable[[Members], Members]
@@ -20,7 +21,7 @@ Change = Callable[[Members], Members]
 
 def codes(*folders: Path, deep: bool = False) -> set[str]:
     """Return the codes of all breaches of some sets."""
-    return {found["code"] for found in audit.check(folders, deep=deep)["breaches"]}
+    return {found["code"] for found in runner.check(folders, deep=deep)["breaches"]}
 
 
 def tar_of(folder: Path, split: str = "train") -> Path:
@@ -48,17 +49,17 @@ def rewrite(folder: Path, change: Change, split: str = "train") -> None:
 def replace(folder: Path, path: Path, data: bytes) -> None:
     """Give a tar other bytes, which the manifest agrees with."""
     path.write_bytes(data)
-    restate(folder, path.name, sha256=storage.sha256(path), bytes=len(data))
+    restate(folder, path.name, sha256=jsonl.sha256(path), bytes=len(data))
 
 
 def restate(folder: Path, name: str = "", /, **values: Any) -> None:
     """Change a line of the manifest, or without a name its header; its digest agrees."""
-    header, lines = manifest.read(folder)
+    header, lines = manifest_writer.read(folder)
     lines = [line | values if line["name"] == name else line for line in lines]
     header = header if name else header | values
     if "digest" not in values:
-        header["digest"] = manifest.digest(header, lines, folder / manifest.REJECTS)
-    storage.write_records(folder / manifest.NAME, [header, *lines])
+        header["digest"] = manifest_writer.digest(header, lines, folder / manifest_writer.REJECTS)
+    jsonl.write_records(folder / manifest_writer.NAME, [header, *lines])
 
 
 def edit(sample: int = 0, **values: Any) -> Change:

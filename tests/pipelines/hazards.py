@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.faults import DataError, IngestError
-from pipelines.workers.desk import Desk
+from cxr_vlp.pipelines.errors import DataError, IngestError
+from cxr_vlp.pipelines.executor.worker import Desk
 
 
 def abort() -> None:

@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.earlier.memory import Memory
-from pipelines.ids import Ids
-from pipelines.inventory import Reader, read_files
-from pipelines.paths import Tree
-from pipelines.records import Reject, Study, key_hash
-from pipelines.sources import base
-from pipelines.splits import PatientRule
+from cxr_vlp.pipelines.cache.file_index import Memory
+from cxr_vlp.pipelines.files.paths import Tree
+from cxr_vlp.pipelines.records import Reject, Study, key_hash
+from cxr_vlp.pipelines.sources import base
+from cxr_vlp.pipelines.sources.ids import Ids
+from cxr_vlp.pipelines.sources.splits import PatientRule
+from cxr_vlp.pipelines.stages.scan_study import Reader, read_files
 
 RULE_VALUES = ("cxr-vlp", 0.1, 0.2)
 

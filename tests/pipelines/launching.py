@@ -54,7 +54,7 @@ class Launcher:
         self._logs = folder
         self._number = 0
         command = [*wrapped, sys.executable, str(HERE)]
-        path = os.pathsep.join((str(ROOT), str(HERE.parent)))
+        path = os.pathsep.join((str(ROOT / ".src"), str(HERE.parent)))
         with self.said.open("wb") as stream:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, text=True,
@@ -135,12 +135,12 @@ def serve() -> None:
     """Fork a run for every order on stdin; tell its process, then its exit code."""
     from multiprocessing import forkserver
 
-    from pipelines import scan, shards, texts, transforms, verify
-    from pipelines.workers import crew
+    from cxr_vlp.pipelines import beam, scan, shards, texts, verify
+    from cxr_vlp.pipelines.executor import pool
 
     mains = {module.__name__.rpartition(".")[2]: module for module in (scan, texts, shards, verify)}
-    assert transforms  # imported for the runs
-    forkserver.set_forkserver_preload(crew.PRELOAD)
+    assert beam  # imported for the runs
+    forkserver.set_forkserver_preload(pool.PRELOAD)
     forkserver.ensure_running()
     _tell(server=forkserver._forkserver._forkserver_pid)
     for line in sys.stdin:
@@ -167,10 +167,7 @@ def _child(order: Order, stage: Any) -> None:
         for stream in (0, 1, 2):
             os.dup2(log, stream)
         counter = _prepare(order)
-        try:
-            _run(order, stage)
-        except SystemExit as end:
-            code = int(end.code or 0)
+        code = _run(order, stage)
         Path(order.log).with_suffix(".points").write_text(str(counter.seen))
         sys.stdout.flush()
     except BaseException:
@@ -181,25 +178,25 @@ def _child(order: Order, stage: Any) -> None:
         os._exit(code)
 
 
-def _run(order: Order, stage: Any) -> None:
-    from pipelines import faults
+def _run(order: Order, stage: Any) -> int:
+    from cxr_vlp.pipelines import errors
 
-    faults.run(lambda: stage.main(list(order.arguments)))
+    return errors.run(lambda: stage.main(list(order.arguments)))
 
 
 def _prepare(order: Order) -> Counter:
-    from pipelines import publishing
-    from pipelines.workers import crew
+    from cxr_vlp.pipelines.executor import pool
+    from cxr_vlp.pipelines.files import atomic_dir
 
     counter = Counter(order)
     if order.inline:
-        crew.Shift.run = _in_order  # type: ignore[method-assign]
+        pool.Shift.run = _in_order  # type: ignore[method-assign]
     if order.file_limit:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_limit, order.file_limit))
     if order.broken:
         _break(*order.broken.split(":"))
-    sync, swap = os.fsync, publishing._exchange
+    sync, swap = os.fsync, atomic_dir._exchange
 
     def fsync(handle: Any) -> None:
         sys.audit("test.fsync")
@@ -211,7 +208,7 @@ def _prepare(order: Order) -> Counter:
             raise OSError(order.swap_error, os.strerror(order.swap_error), str(other))
         return swap(one, other)
 
-    os.fsync, publishing._exchange = fsync, exchange
+    os.fsync, atomic_dir._exchange = fsync, exchange
     sys.addaudithook(counter)
     return counter
 

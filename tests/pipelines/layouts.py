@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipelines.lookalike import chexpert, mimic, nih, openi
+from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic, nih, openi
 
 SMALL = {"studies": 30, "seed": 3, "height": 48}
 WRITERS = {"mimic": mimic, "chexpert": chexpert, "nih": nih, "openi": openi}

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import pixels
-from pipelines.decoding import dicoms, films
-from pipelines.faults import IngestError
-from pipelines.params import Shards
-from pipelines.records import key_hash
-from pipelines.workers.desk import Desk
+from cxr_vlp.pipelines.config import Shards
+from cxr_vlp.pipelines.errors import IngestError
+from cxr_vlp.pipelines.executor.worker import Desk
+from cxr_vlp.pipelines.imaging import dicom_header, dicom_pixels, encode
+from cxr_vlp.pipelines.records import key_hash
 
 Damage = Callable[[bytes, bytes, random.Random], bytes]
 
@@ -164,16 +163,16 @@ def _outcome(name: str, data: bytes, suffix: str, desk: Desk) -> str:
 def _encoded(data: bytes, suffix: str) -> None:
     """Encode a file; one that is no chest film by its tags is decoded all the same."""
     try:
-        pixels.encode(data, suffix, Shards(side=128))
+        encode.encode(data, suffix, Shards(side=128))
     except IngestError as error:
         if error.code not in ("dicom.modality",):
             raise
-        dataset = dicoms.parse(data)
+        dataset = dicom_header.parse(data)
         with contextlib.suppress(NotImplementedError):  # a VR there is not: `encode` has a code
             dataset.Modality = dataset.BodyPartExamined = ""
             dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
-            dicoms.check(dataset, Shards().max_megapixels * 1_000_000)
-            films.stored_values(dataset)
+            dicom_header.check(dataset, Shards().max_megapixels * 1_000_000)
+            dicom_pixels.stored_values(dataset)
 
 
 def suffix_of(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from launching import Launcher
 from stages import params, tree_bytes
 
-from pipelines.lookalike import mimic
+from cxr_vlp.pipelines.synthetic.layouts import mimic
 
 SOURCE = "mimic"
 STAGES = ("scan", "texts", "shards")

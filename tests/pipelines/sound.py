@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 from pydicom.uid import UID
 
-from pipelines.lookalike import dicoms as writing
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
 
 HEADER = writing.Header("19999001", "59999001", "0", date="21800101", view="PA")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipelines import scan, shards, texts
+from cxr_vlp.pipelines import scan, shards, texts
 
 PARTS = {"train": 2, "validate": 1, "test": 1}
 

@@ -2,7 +2,7 @@
 
 Looked for in all that is printed, in the logs, and in every file of an output that is not made to
 hold texts (the parts of `texts`, the tars) or paths (the parts of `scan`). What verify prints is
-tested beside it (test_verify.py), what training's readers say in tests/train/test_members.py.
+tested beside it (test_verify.py), what training's readers say in tests/train/data/test_members.py.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from scenes import SOURCE, Scene
 from sound import dicom
 from stages import params
 
-from pipelines import publishing
-from pipelines.lookalike import mimic
+from cxr_vlp.pipelines.files import atomic_dir
+from cxr_vlp.pipelines.synthetic.layouts import mimic
 
 CANARY = "Quxcanary"
 STAGES = ("scan", "texts", "shards")
@@ -145,14 +145,14 @@ CASES = [
     (reports, "texts", 65, {}),
     (gone, "shards", 65, {}),
     (changed, "shards", 65, {}),
-    (nothing, "scan", 65, {"broken": "pipelines.sources.mimic:Mimic.assemble"}),
-    (nothing, "scan", 65, {"broken": "pipelines.transforms:read_files"}),
-    (nothing, "scan", 65, {"broken": "pipelines.transforms:dumps"}),
-    (nothing, "scan", 65, {"broken": "pipelines.flow:balance"}),
-    (nothing, "texts", 65, {"broken": "nlp.annotate:annotate"}),
-    (nothing, "texts", 65, {"broken": "pipelines.counting:counts"}),
-    (nothing, "shards", 65, {"broken": "pipelines.samples:document"}),
-    (nothing, "shards", 65, {"broken": "pipelines.manifest:write"}),
+    (nothing, "scan", 65, {"broken": "cxr_vlp.pipelines.sources.mimic:Mimic.assemble"}),
+    (nothing, "scan", 65, {"broken": "cxr_vlp.pipelines.beam:read_files"}),
+    (nothing, "scan", 65, {"broken": "cxr_vlp.pipelines.beam:dumps"}),
+    (nothing, "scan", 65, {"broken": "cxr_vlp.pipelines.format.accounting:balance"}),
+    (nothing, "texts", 65, {"broken": "cxr_vlp.nlp.annotate:annotate"}),
+    (nothing, "texts", 65, {"broken": "cxr_vlp.pipelines.stages.text_stats:counts"}),
+    (nothing, "shards", 65, {"broken": "cxr_vlp.pipelines.stages.sample_members:document"}),
+    (nothing, "shards", 65, {"broken": "cxr_vlp.pipelines.stages.manifest_writer:write"}),
     (nothing, "scan", 74, {"file_limit": 900}),
     (nothing, "texts", 74, {"file_limit": 900}),
     (nothing, "shards", 74, {"file_limit": 900}),
@@ -214,7 +214,7 @@ def test_a_locked_output_does_not_tell(sown, hidden, before, launcher, tmp_path)
     place = tmp_path / "x"
     shutil.copytree(before["shards"], place)
     scene = Scene(place, "shards", sown, {}, {})
-    with publishing.lock(scene.out(place)):
+    with atomic_dir.lock(scene.out(place)):
         run = launcher.run("shards", scene.arguments(place))
     assert run.code == 75
     assert not hidden.search(run.said)
@@ -223,13 +223,14 @@ def test_a_locked_output_does_not_tell(sown, hidden, before, launcher, tmp_path)
 ENCODE = """
 import sys
 from pathlib import Path
-from pipelines import inventory, pixels
-from pipelines.faults import IngestError
-from pipelines.params import Shards
+from cxr_vlp.pipelines.stages import scan_study
+from cxr_vlp.pipelines.imaging import encode
+from cxr_vlp.pipelines.errors import IngestError
+from cxr_vlp.pipelines.config import Shards
 data = Path(sys.argv[1]).read_bytes()
-print(inventory._peek(data))
+print(scan_study._peek(data))
 try:
-    pixels.encode(data, ".dcm", Shards(side=64))
+    encode.encode(data, ".dcm", Shards(side=64))
 except IngestError as error:
     print(error)
 """

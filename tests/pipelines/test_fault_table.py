@@ -17,67 +17,71 @@ import pytest
 from joining import join, lay
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from pipelines import manifest, pixels
-from pipelines.decoding import codecs, dicoms, films
-from pipelines.faults import IngestError
-from pipelines.lookalike import dicoms as writing
-from pipelines.params import Shards
-from pipelines.sources import Mimic
-from train.errors import ConfigError as TrainingConfigError
-from train.shards import list_shards
+from cxr_vlp.pipelines.config import Shards
+from cxr_vlp.pipelines.errors import IngestError
+from cxr_vlp.pipelines.imaging import codecs, dicom_header, dicom_pixels, encode
+from cxr_vlp.pipelines.sources import Mimic
+from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.train.data.shards import list_shards
+from cxr_vlp.train.errors import ConfigError as TrainingConfigError
 
 TESTS = Path(__file__).resolve().parents[1]
 
 HELD = {
     "truncated, no pixels, Rows 0, too large, wrong modality, palette": (
-        "pipelines/test_dicoms.py", "test_faults_have_codes"),
-    "a video syntax": ("pipelines/test_dicoms.py", "test_a_video_syntax_is_refused_by_name"),
+        "pipelines/imaging/test_dicom_header.py", "test_faults_have_codes"),
+    "a video syntax": (
+        "pipelines/imaging/test_dicom_header.py", "test_a_video_syntax_is_refused_by_name"),
     "a headless file": (
-        "pipelines/test_dicoms.py", "test_a_headless_file_is_read_when_it_has_rows_and_pixels"),
+        "pipelines/imaging/test_dicom_header.py",
+        "test_a_headless_file_is_read_when_it_has_rows_and_pixels"),
     "a codestream larger than its header": (
-        "pipelines/test_bombs.py", "test_a_bomb_is_refused_before_it_is_decoded"),
+        "pipelines/imaging/test_bombs.py", "test_a_bomb_is_refused_before_it_is_decoded"),
     "native crash, hang": (
-        "pipelines/test_crew.py",
+        "pipelines/executor/test_pool.py",
         "test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_is_done"),
-    "odd windows, empty VOI LUT": ("pipelines/test_pixels.py", "test_windows_of_the_wild"),
+    "odd windows, empty VOI LUT": ("pipelines/imaging/test_encode.py", "test_windows_of_the_wild"),
     "several frames, colour": (
-        "pipelines/test_dicoms.py", "test_colour_becomes_luma_and_only_the_first_frame_counts"),
+        "pipelines/imaging/test_dicom_header.py",
+        "test_colour_becomes_luma_and_only_the_first_frame_counts"),
     "1x1, constant, small (PNG and JPEG)": (
-        "pipelines/test_pixels.py", "test_faults_have_codes"),
+        "pipelines/imaging/test_encode.py", "test_faults_have_codes"),
     "12 bits in a 16-bit PNG": (
-        "pipelines/test_pixels.py",
+        "pipelines/imaging/test_encode.py",
         "test_twelve_bits_in_a_sixteen_bit_png_are_neither_black_nor_white"),
     "odd CSV files": (
-        "pipelines/test_tables.py", "test_what_is_odd_stops_with_a_code_and_no_content"),
+        "pipelines/files/test_csv_tables.py", "test_what_is_odd_stops_with_a_code_and_no_content"),
     "an odd label": (
-        "pipelines/test_source_mimic.py", "test_a_label_that_is_none_is_counted_not_guessed"),
+        "pipelines/sources/test_mimic.py", "test_a_label_that_is_none_is_counted_not_guessed"),
     "a row twice, the same": (
-        "pipelines/test_source_chexpert.py", "test_missing_unlisted_and_repeated"),
+        "pipelines/sources/test_chexpert.py", "test_missing_unlisted_and_repeated"),
     "a row twice, contradicting": (
-        "pipelines/test_source_mimic.py", "test_a_contradiction_loses_its_study_and_no_other"),
+        "pipelines/sources/test_mimic.py", "test_a_contradiction_loses_its_study_and_no_other"),
     "listed and missing": (
-        "pipelines/test_source_mimic.py", "test_a_partial_download_is_normal_life"),
+        "pipelines/sources/test_mimic.py", "test_a_partial_download_is_normal_life"),
     "there and unlisted": (
-        "pipelines/test_source_mimic.py", "test_a_file_that_no_table_lists_is_noted_and_left_out"),
+        "pipelines/sources/test_mimic.py", "test_a_file_that_no_table_lists_is_noted_and_left_out"),
     "more missing than allowed": (
-        "pipelines/test_stages.py", "test_missing_fail_stops_with_the_counts"),
+        "pipelines/stages/test_stages.py", "test_missing_fail_stops_with_the_counts"),
     "a report that is none": ("nlp/test_sections.py", "report.lfs_pointer"),
     "a patient in two splits": (
-        "pipelines/test_splits_and_parts.py", "test_a_patient_in_two_splits_stops"),
+        "pipelines/sources/test_splits_and_parts.py", "test_a_patient_in_two_splits_stops"),
     "a path that leaves the root": (
-        "pipelines/test_paths_and_storage.py", "test_paths_that_leave_the_root_are_refused"),
-    "disk full": ("pipelines/test_disk.py", "test_a_full_disk"),
-    "read-only output": ("pipelines/test_disk.py", "test_a_read_only_output"),
-    "kill -9": ("pipelines/test_kill.py", "test_a_run_killed_before_every_one_of_its_changes"),
+        "pipelines/files/test_paths_and_jsonl.py", "test_paths_that_leave_the_root_are_refused"),
+    "disk full": ("pipelines/files/test_disk.py", "test_a_full_disk"),
+    "read-only output": ("pipelines/files/test_disk.py", "test_a_read_only_output"),
+    "kill -9": (
+        "pipelines/files/test_kill.py", "test_a_run_killed_before_every_one_of_its_changes"),
     "two runs at once": (
-        "pipelines/test_disk.py", "test_a_second_run_is_told_who_holds_the_output"),
+        "pipelines/files/test_disk.py", "test_a_second_run_is_told_who_holds_the_output"),
     "a file that changes": (
-        "pipelines/test_stages.py", "test_a_picture_that_changed_since_scan_stops"),
+        "pipelines/stages/test_stages.py", "test_a_picture_that_changed_since_scan_stops"),
     "a checkpoint from elsewhere": ("train/test_fit.py", "pickle.UnpicklingError"),
     "pickles, commands, dotted keys in a tar": (
-        "pipelines/test_contract.py", "test_a_tar_that_breaks_the_contract"),
+        "pipelines/validate/test_shard.py", "test_a_tar_that_breaks_the_contract"),
     "the same for the loader": (
-        "train/test_members.py", "test_a_sample_that_is_none_is_refused_under_its_hash"),
+        "train/data/test_members.py", "test_a_sample_that_is_none_is_refused_under_its_hash"),
 }  # fmt: skip
 
 
@@ -137,15 +141,15 @@ def dimensions(**values: Any) -> Callable[[Any], None]:
 )
 def test_odd_films_have_codes(change, code):
     with pytest.raises(IngestError) as error:
-        pixels.encode(dicom(change), ".dcm", Shards())
+        encode.encode(dicom(change), ".dcm", Shards())
     assert error.value.code == code
 
 
 def test_a_secondary_capture_is_noted_and_a_reject_where_that_is_asked_for():
     data = dicom(captured)
-    assert pixels.encode(data, ".dcm", Shards()).facts["notes"] == ["dicom.modality"]
+    assert encode.encode(data, ".dcm", Shards()).facts["notes"] == ["dicom.modality"]
     with pytest.raises(IngestError, match=r"dicom\.modality"):
-        pixels.encode(data, ".dcm", Shards(modality="reject"))
+        encode.encode(data, ".dcm", Shards(modality="reject"))
 
 
 def test_an_unknown_transfer_syntax_has_a_code():
@@ -153,13 +157,13 @@ def test_an_unknown_transfer_syntax_has_a_code():
         b"UI\x14\0001.2.840.10008.1.2.1\0", b"UI\x14\0001.2.840.10008.1.2.9\0"
     )
     with pytest.raises(IngestError, match=r"dicom\.unsupported_ts"):
-        pixels.encode(data, ".dcm", Shards())
+        encode.encode(data, ".dcm", Shards())
 
 
 @pytest.mark.parametrize("stored", [1, 8, 16])
 def test_bits_stored_that_lie_give_a_picture_all_the_same(stored):
     data = dicom(dimensions(BitsStored=stored, HighBit=stored - 1))
-    encoded = pixels.encode(data, ".dcm", Shards(side=64))
+    encoded = encode.encode(data, ".dcm", Shards(side=64))
     assert encoded.facts["bits"] == stored
 
 
@@ -176,9 +180,9 @@ def test_a_panic_is_a_code_and_an_interrupt_stays_one(monkeypatch, raised, left)
 
     syntax = writing.SYNTAXES[2]
     monkeypatch.setattr(codecs, "DECODERS", {**codecs.DECODERS, str(syntax): panic})
-    dataset = dicoms.parse(dicom(lambda _: None, syntax))
+    dataset = dicom_header.parse(dicom(lambda _: None, syntax))
     with pytest.raises(left) as error:
-        films.stored_values(dataset)
+        dicom_pixels.stored_values(dataset)
     assert raised is KeyboardInterrupt or error.value.code == "dicom.undecodable"
 
 
@@ -200,5 +204,5 @@ def test_a_command_or_an_address_is_no_folder_of_shards(tmp_path, monkeypatch, n
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TrainingConfigError, match="no such folder"):
         list_shards([Path(name)], "train")
-    assert not list(manifest.sets(Path(name)))
+    assert not list(manifest_writer.sets(Path(name)))
     assert not list(tmp_path.iterdir())

@@ -11,23 +11,25 @@ import pytest
 from launching import ROOT
 from stages import build, params, tree_bytes
 
-from pipelines import commands, runners, scan, shards, storage, texts, transforms
-from pipelines.faults import ConfigError, DataError
-from pipelines.workers import crew
+from cxr_vlp.pipelines import beam as transforms
+from cxr_vlp.pipelines import cli, scan, shards, texts
+from cxr_vlp.pipelines.errors import ConfigError, DataError
+from cxr_vlp.pipelines.executor import beam_runners, pool
+from cxr_vlp.pipelines.files import jsonl
 
 ADDRESSES = ("s3://bucket/x", "gs://bucket", "file:///tmp/x", "HTTPS://user:secret@host/x")
 PATHS = {
-    "pipelines.scan": ("--root", "--out", "--state", "--params"),
-    "pipelines.texts": ("--root", "--out", "--state", "--params", "--scan"),
-    "pipelines.shards": ("--root", "--out", "--state", "--params", "--scan", "--texts"),
-    "pipelines.plan": ("--root", "--state", "--params", "--scan"),
-    "pipelines.verify": ("--root", "--params", "--scan", "--texts", ""),
-    "pipelines.lookalike.__main__": ("--out", "--images", "--reports"),
-    "train.fit": ("--shards", "--out", "--params"),
-    "train.evaluate": ("--shards", "--model", "--out", "--params"),
-    "train.report": ("--shards", "--model", "--evaluation", "--out"),
-    "train.flat": ("--out",),
-    "train.translate": ("--texts", "--there", "--back", "--out"),
+    "cxr_vlp.pipelines.scan": ("--root", "--out", "--state", "--params"),
+    "cxr_vlp.pipelines.texts": ("--root", "--out", "--state", "--params", "--scan"),
+    "cxr_vlp.pipelines.shards": ("--root", "--out", "--state", "--params", "--scan", "--texts"),
+    "cxr_vlp.pipelines.plan": ("--root", "--state", "--params", "--scan"),
+    "cxr_vlp.pipelines.verify": ("--root", "--params", "--scan", "--texts", ""),
+    "cxr_vlp.pipelines.synthetic.generate": ("--out", "--images", "--reports"),
+    "cxr_vlp.train.fit": ("--shards", "--out", "--params"),
+    "cxr_vlp.train.evaluate": ("--shards", "--model", "--out", "--params"),
+    "cxr_vlp.train.report": ("--shards", "--model", "--evaluation", "--out"),
+    "cxr_vlp.train.resolve": ("--out",),
+    "cxr_vlp.train.translate": ("--texts", "--there", "--back", "--out"),
 }
 FLAGS = [(module, flag) for module, flags in PATHS.items() for flag in flags]
 
@@ -70,7 +72,7 @@ NEEDED = ("--scan", "a", "--texts", "b", "--out", "c")
 
 
 def parsed(*words: str):
-    return runners.checked(shards._parser(), ["mimic", *NEEDED, *words])[1]
+    return beam_runners.checked(shards._parser(), ["mimic", *NEEDED, *words])[1]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_a_typo_does_not_vanish_in_beam(words, said):
 
 
 def test_flags_of_beam_go_on_to_it():
-    assert parsed() == runners.HERE
+    assert parsed() == beam_runners.HERE
     found = parsed("--job_name", "x", "--experiments=a", "--experiments=b")
     assert found.flags == ("--job_name", "x", "--experiments=a", "--experiments=b",
                            "--runner=FnApiRunner")  # fmt: skip
@@ -145,7 +147,7 @@ def test_the_portable_runner_gives_the_same_bytes(built, raw, tmp_path):
 
 
 def test_a_runner_that_fails_is_no_full_disk(raw, tmp_path):
-    command = [sys.executable, "-m", "pipelines.scan", "nih", "--root", str(raw / "nih")]
+    command = [sys.executable, "-m", "cxr_vlp.pipelines.scan", "nih", "--root", str(raw / "nih")]
     command += ["--out", str(tmp_path / "o"), "--state", str(tmp_path / "s"), "--untested-runner"]
     command += ["--runner=FlinkRunner", "--flink_job_server_jar=/nowhere.jar"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -156,7 +158,7 @@ def test_a_runner_that_fails_is_no_full_disk(raw, tmp_path):
 def test_parts_that_a_runner_dropped_are_missed(tmp_path):
     (tmp_path / "one.json").write_text("{}")
     with pytest.raises(DataError, match=r"runner\.lost: 1 of 2 parts"):
-        crew.results(tmp_path, ["one", "two"])
+        pool.results(tmp_path, ["one", "two"])
     assert Path(tmp_path).exists()
 
 
@@ -167,11 +169,11 @@ def test_an_output_whose_header_is_damaged_is_neither_replaced_nor_our_own_error
 ):
     (tmp_path / name).write_bytes(held)
     with pytest.raises(ConfigError, match=f"{name} is damaged: remove .*, or choose another --out"):
-        commands.own_folder(tmp_path, name, "mimic")
+        cli.own_folder(tmp_path, name, "mimic")
 
 
 @pytest.mark.parametrize("held", ["{}", '{"parts": {}}', "[]", "{"])
 def test_a_header_that_does_not_say_whose_it_is_names_the_stage_to_run(tmp_path, held):
     (tmp_path / "inventory.json").write_text(held)
-    with pytest.raises(ConfigError, match=r"is damaged: run `python -m pipelines\.scan` again"):
-        storage.read_header(tmp_path, "inventory.json", "scan")
+    with pytest.raises(ConfigError, match=r"is damaged: run `cxr-vlp scan` again"):
+        jsonl.read_header(tmp_path, "inventory.json", "scan")

@@ -18,14 +18,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlp import annotate, sections
-from pipelines import manifest, pixels, storage, tables
-from pipelines.checking import declared
-from pipelines.checking.declared import BrokenError
-from pipelines.earlier.receipts import Receipt, Receipts
-from pipelines.faults import ConfigError, DataError, IngestError
-from pipelines.lookalike import dicoms as writing
-from pipelines.params import Shards
+from cxr_vlp.nlp import annotate, sections
+from cxr_vlp.pipelines.cache.entries import Receipt, Receipts
+from cxr_vlp.pipelines.config import Shards
+from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
+from cxr_vlp.pipelines.files import csv_tables, jsonl
+from cxr_vlp.pipelines.imaging import encode
+from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.validate import manifest as declared
+from cxr_vlp.pipelines.validate.manifest import BrokenError
 
 HELD = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
@@ -94,7 +96,7 @@ def test_the_decoder(length):
     def fuzz(file: tuple[str, bytes]) -> None:
         suffix, data = file
         small = Shards(side=64, max_megapixels=1)
-        encoded, said = tried(IngestError, lambda: pixels.encode(data, suffix, small))
+        encoded, said = tried(IngestError, lambda: encode.encode(data, suffix, small))
         assert encoded.facts["width"] > 0 if encoded else said.startswith(("dicom.", "image."))
 
     fuzz()
@@ -115,7 +117,7 @@ def test_the_csv_reader(length, name, tmp_path):
     def fuzz(data: bytes, packed: bool, columns: tuple[str, ...] | None) -> None:
         path = tmp_path / name
         path.write_bytes(gzip.compress(data) if packed and name.endswith("gz") else data)
-        rows, said = tried(DataError, lambda: list(tables.read(path, ("a", "b"), columns)))
+        rows, said = tried(DataError, lambda: list(csv_tables.read(path, ("a", "b"), columns)))
         assert said.startswith("csv.") or all(
             set(line.row) >= {"a", "b"} or line.code.startswith("csv.") for line in rows
         )
@@ -217,12 +219,12 @@ def test_a_receipt_nested_without_end_is_none(tmp_path):
 @both(100)
 def test_the_manifest_reader(length, built, tmp_path):
     source = built / "shards" / "nih"
-    whole = (source / manifest.NAME).read_bytes()
+    whole = (source / manifest_writer.NAME).read_bytes()
 
     @length
     @given(st.integers(0, len(whole)), st.binary(max_size=9), st.integers(0, 9))
     def fuzz(at: int, data: bytes, lost: int) -> None:
-        (tmp_path / manifest.NAME).write_bytes(whole[:at] + data + whole[at + lost :])
+        (tmp_path / manifest_writer.NAME).write_bytes(whole[:at] + data + whole[at + lost :])
         found, said = tried(BrokenError, lambda: declared.read(tmp_path))
         assert found or said.startswith("manifest.")
 
@@ -237,8 +239,8 @@ def test_the_header_reader(length, tmp_path):
     @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
     def fuzz(data: bytes) -> None:
         (tmp_path / "inventory.json").write_bytes(data)
-        found, said = tried(ConfigError, lambda: storage.read_header(*where))
+        found, said = tried(ConfigError, lambda: jsonl.read_header(*where))
         named = isinstance(found, dict) and "source" in found
-        assert named or "run `python -m pipelines.scan` again" in said
+        assert named or "run `cxr-vlp scan` again" in said
 
     fuzz()

@@ -10,11 +10,13 @@ import pytest
 from joining import lay
 from stages import PARTS, build, params, run_scan, samples
 
-from nlp.labels import CHEXPERT14
-from pipelines import inventory, scan, storage
-from pipelines.decoding import dicoms
-from pipelines.faults import ConfigError, DataError
-from pipelines.lookalike import chexpert
+from cxr_vlp.nlp.labels import CHEXPERT14
+from cxr_vlp.pipelines import scan
+from cxr_vlp.pipelines.errors import ConfigError, DataError
+from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.imaging import dicom_header
+from cxr_vlp.pipelines.stages import scan_study
+from cxr_vlp.pipelines.synthetic.layouts import chexpert
 
 HEAD = ",".join(["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14])
 STUDIES = range(1, 31)
@@ -41,7 +43,7 @@ def scanned(raw: Path, out: Path, **values) -> dict:
     """Scan a CheXpert tree; return its header, whose flow balances or scan would have stopped."""
     settings = params(out, sources={"chexpert": {"parts": PARTS, **values}})
     run_scan("chexpert", ["--root", str(raw), "--params", str(settings)], out)
-    return storage.read_header(out / "scan/chexpert", "inventory.json", "scan")
+    return jsonl.read_header(out / "scan/chexpert", "inventory.json", "scan")
 
 
 def stopped(raw: Path, out: Path, kind: type[Exception] = DataError, **values) -> str:
@@ -199,7 +201,7 @@ def test_a_file_that_vanishes_during_the_walk_is_missing(tmp_path, monkeypatch):
     raw = tree(tmp_path)
     shutil.rmtree(raw / "train/patient00003")
     gone = raw / "gone"
-    from pipelines import paths
+    from cxr_vlp.pipelines.files import paths
 
     walk = paths.walk
 
@@ -222,12 +224,12 @@ def test_a_patient_in_two_official_splits_stops_with_a_remedy(tmp_path):
 
 
 def test_a_bug_of_ours_in_reading_a_header_is_no_empty_header(monkeypatch):
-    assert inventory._peek(b"no DICOM file") == dicoms.Header()
+    assert scan_study._peek(b"no DICOM file") == dicom_header.Header()
 
     def broken(dataset):
         raise TypeError
 
-    monkeypatch.setattr(dicoms, "parse", lambda data, pixels: None)
-    monkeypatch.setattr(dicoms, "header", broken)
+    monkeypatch.setattr(dicom_header, "parse", lambda data, pixels: None)
+    monkeypatch.setattr(dicom_header, "header", broken)
     with pytest.raises(TypeError):
-        inventory._peek(b"a DICOM file")
+        scan_study._peek(b"a DICOM file")

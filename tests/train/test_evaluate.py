@@ -12,12 +12,12 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from cxr_vlp.train import evaluate, fit
+from cxr_vlp.train.config.params import Evaluate
+from cxr_vlp.train.errors import key_hash
+from cxr_vlp.train.evaluation.results import Scored, by_source
+from cxr_vlp.train.evaluation.scoring import Images
 from tests.train.conftest import FINDINGS, write_source
-from train import evaluate, fit
-from train.errors import key_hash
-from train.params import Evaluate
-from train.results import Scored, by_source
-from train.scoring import Images
 
 LABELS = ("Cardiomegaly", "Edema", "No Finding")
 
@@ -162,7 +162,7 @@ def test_views_limit_and_split(model, source):
         ("evaluate: {views: [unknown]}", (), "no image of the views unknown"),
         ("evaluate: {bank: nobodys}", (), "nobodys"),
         ("evaluate: {seeds: 1}", (), "unknown key 'seeds'"),
-        ("", ("--model", "nowhere"), "give the folder that train.fit wrote"),
+        ("", ("--model", "nowhere"), "give the folder that cxr-vlp fit wrote"),
     ],
 )
 def test_bad_configuration_ends_with_2(model, source, capsys, params, more, message):

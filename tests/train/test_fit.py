@@ -15,15 +15,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from train import checkpoints, dry, fit, models
-from train.curves import Curves
-from train.data import Loading, training
-from train.objectives import TERMS
-from train.plan import Job
-from train.recipe import load as load_recipe
-from train.scoring import load
-from train.shards import list_shards
-from train.steps import Steps
+from cxr_vlp.train import fit
+from cxr_vlp.train.config.recipe import load as load_recipe
+from cxr_vlp.train.data.loader import Loading, training
+from cxr_vlp.train.data.shards import list_shards
+from cxr_vlp.train.engine import checkpoints
+from cxr_vlp.train.engine.metrics_writer import Curves
+from cxr_vlp.train.engine.plan import Job
+from cxr_vlp.train.engine.steps import Steps
+from cxr_vlp.train.evaluation.scoring import load
+from cxr_vlp.train.model import build
+from cxr_vlp.train.objective.terms import TERMS
+from cxr_vlp.train.pages import batch_page
 
 
 @pytest.fixture(autouse=True)
@@ -133,10 +136,10 @@ def test_the_page_shows_the_batch_itself(source, tmp_path):
         "base: cxrclip_tiny\nrun: {batch_size: 6, shuffle: 16}\ntext: {policies: [statement]}\n"
     )
     job = Job(load_recipe(tmp_path / "two.yaml"), 0, list_shards([source], "train"), (), tmp_path)
-    towers = models.build(job.recipe.model, 0)
+    towers = build.build(job.recipe.model, 0)
     batch = next(iter(training(job.train, Loading(job.recipe, 96, towers.tokenize), 0, 6)))
     batch = replace(batch, texts=(("<b>&",) * 6, batch.texts[1]))
-    page = dry.write(batch, "two", 96, tmp_path).read_text()
+    page = batch_page.write(batch, "two", 96, tmp_path).read_text()
     pictures = [base64.b64decode(part) for part in re.findall(r"base64,([^\"]+)", page)]
     shown = [cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) for png in pictures]
     expected = batch.images[:, :, 0].transpose(0, 1).flatten(0, 1).numpy()

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from train import checkpoints, fit, placing, translate
-from train.errors import ConfigError
+from cxr_vlp.train import fit, translate
+from cxr_vlp.train.engine import checkpoints, model_dir
+from cxr_vlp.train.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 14
@@ -45,8 +46,8 @@ def run(recipe: Path, source: Path, *more: str) -> int:
 
 
 def started(recipe: Path, source: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "train.fit", *arguments(recipe, source)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / ".src")}
+    command = [sys.executable, "-m", "cxr_vlp.train.fit", *arguments(recipe, source)]
     return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE)
 
 
@@ -124,10 +125,10 @@ def test_ctrl_c_while_the_libraries_are_read_is_told_too(recipe, source):
         "sys.meta_path.insert(0, Stop())\n"
     )
     Path("sitecustomize.py").write_text(code)
-    paths = f"{Path.cwd()}{os.pathsep}{ROOT}"
+    paths = f"{Path.cwd()}{os.pathsep}{ROOT}/.src"
     for command in ("fit", "evaluate", "translate"):
         done = subprocess.run(
-            [sys.executable, "-m", f"train.{command}", "--help"],
+            [sys.executable, "-m", f"cxr_vlp.train.{command}", "--help"],
             env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (130, "stopped\n"), command
@@ -156,7 +157,7 @@ def test_resume_without_a_checkpoint_of_this_training_ends_with_2(recipe, source
 def left_behind(recipe: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave a training as a kill just before its model is published does."""
     with monkeypatch.context() as patched:
-        patched.setattr(placing, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(model_dir, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert run(recipe, source) == 130
 
 
@@ -210,12 +211,12 @@ def test_what_no_training_wrote_is_not_deleted(recipe, source, capsys):
 
 def test_what_was_put_there_while_the_training_ran_is_not_deleted(tmp_path):
     out = tmp_path / "m"
-    with placing.placing(out, tmp_path / ".cxr") as place:
+    with model_dir.placing(out, tmp_path / ".cxr") as place:
         (place / "recipe.json").write_text("{}")
         out.mkdir()
         (out / "notes.txt").write_text("mine")
         with pytest.raises(ConfigError, match="notes"):
-            placing.publish(place, out)
+            model_dir.publish(place, out)
     assert (out / "notes.txt").read_text() == "mine"
 
 
@@ -228,7 +229,7 @@ def test_a_run_killed_between_two_renames_gets_its_old_model_back(tmp_path):
     old = tmp_path / ".m.old"
     old.mkdir()
     (old / "recipe.json").write_text("old")
-    with placing.placing(tmp_path / "m", tmp_path / ".cxr"):
+    with model_dir.placing(tmp_path / "m", tmp_path / ".cxr"):
         assert (tmp_path / "m/recipe.json").read_text() == "old"
 
 
@@ -247,7 +248,7 @@ def test_a_stopped_translation_says_what_is_kept(monkeypatch, capsys, tmp_path):
     def stops(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(translate, "run", stops)
+    monkeypatch.setattr(translate, "translate", stops)
     folders = ["--texts", "t", "--there", "a", "--back", "b", "--out", "o"]
     assert translate.main(folders) == 130
     assert "what was translated is kept" in capsys.readouterr().err

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from nlp import translations
-from train import translate, translator
-from train.errors import ConfigError, DataError
+from cxr_vlp.nlp import translations
+from cxr_vlp.train import translate, translator
+from cxr_vlp.train.errors import ConfigError, DataError
 
 ROWS = (
     {"key": "s1", "findings": "The lungs are clear.", "impression": "No edema."},
@@ -62,7 +62,7 @@ def test_wordings(tmp_path, fields, known, expected):
 
 def test_only_the_rows_of_the_texts_stage_are_read(tmp_path):
     (tmp_path / "mimic").mkdir()
-    with pytest.raises(ConfigError, match=r"no texts\.json .*pipelines\.texts"):
+    with pytest.raises(ConfigError, match=r"no texts\.json .*cxr-vlp texts"):
         translate.files([tmp_path / "mimic"])
     folder = stage(tmp_path / "elsewhere", source="mimic")
     assert [p.name for p in translate.files([folder])] == ["mimic-train-00000.jsonl"]

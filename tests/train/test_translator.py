@@ -17,8 +17,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train import translator
-from train.errors import ConfigError
+from cxr_vlp.train import translator
+from cxr_vlp.train.errors import ConfigError
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""What a configuration file may hold: strict settings, and YAML that every reader reads alike."""

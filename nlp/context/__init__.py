@@ -1,0 +1,1 @@
+"""What decides whether a mention is affirmed: cues, their scope, its boundaries, discourse."""

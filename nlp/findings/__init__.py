@@ -1,0 +1,1 @@
+"""What a sentence mentions: terms, their mentions, what is attached to them."""

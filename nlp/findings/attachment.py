@@ -1,0 +1,105 @@
+"""Association: a word of a sentence in, the structure or device it is said of out.
+
+"The heart is enlarged" and "enlarged heart" say the same; "tube in normal position" says nothing of
+the body. All by order, verbs and clause ends.
+"""
+
+from __future__ import annotations
+
+from cxr_vlp.nlp.context.scope import Scopes
+from cxr_vlp.nlp.findings.terms import Structure, Term
+
+_REGIONAL = ("but", "which", "however", "although", "though", "whereas", "while", "except")
+
+
+def structure_near(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Structure | None:
+    """Return the structure a finding or adjective belongs to.
+
+    First one that follows within the phrase ("enlarged heart", "opacity in the lung"), unless a
+    verb links the word to what stands before it ("the heart is enlarged"), then one before it.
+    """
+    before = [t for t in found if t.kind == "structure" and t.end <= term.start]
+    after = [t for t in found if t.kind == "structure" and t.start >= term.end]
+    near_before = (
+        before[-1] if before and not _crosses(scopes, before[-1].end, term.start) else None
+    )
+    near_after = after[0] if after and not _crosses(scopes, term.end, after[0].start) else None
+    if near_before and _has_verb(scopes, near_before.end, term.start):
+        return near_before.entries[0]
+    if near_before and near_before.end == term.start and term.kind == "finding":
+        return near_before.entries[0]
+    if (
+        near_after
+        and near_after.start - term.end <= 4
+        and not _has_verb(scopes, term.end, near_after.start)
+    ):
+        return near_after.entries[0]
+    chosen = near_before or near_after
+    return chosen.entries[0] if chosen else None
+
+
+def _crosses(scopes: Scopes, start: int, end: int) -> bool:
+    """Whether a clause ends between two token places."""
+    words = [t.word for t in scopes.tokens[start:end]]
+    return any(w in (";", ".", *_REGIONAL) for w in words) or sum(_is_verb(w) for w in words) > 1
+
+
+def _is_verb(word: str) -> bool:
+    return word in (
+        "is",
+        "are",
+        "was",
+        "were",
+        "appear",
+        "remain",
+        "has",
+        "have",
+        "demonstrate",
+        "show",
+    )
+
+
+def _has_verb(scopes: Scopes, start: int, end: int) -> bool:
+    return any(_is_verb(t.word) for t in scopes.tokens[start:end])
+
+
+def _shows(scopes: Scopes, start: int, end: int) -> bool:
+    """Whether a verb of showing stands between: what follows it is another thing's."""
+    return any(t.word in ("show", "demonstrate", "reveal") for t in scopes.tokens[start:end])
+
+
+def of_device(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
+    """Whether a normal word speaks of a device: "in normal position", "wires are intact"."""
+    following = [t.word for t in scopes.tokens[term.end : term.end + 2]]
+    if following[:1] in (["position"], ["location"], ["placement"], ["alignment"], ["course"]):
+        return any(t.kind in ("support", "hardware") for t in found)
+    return describes_device(scopes, found, term)
+
+
+def describes_device(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
+    """Whether the nearest thing before (or right after) the word is a device, not a structure."""
+    things = [t for t in found if t.kind in ("support", "hardware", "structure")]
+    before = [t for t in things if t.end <= term.start and not _crosses(scopes, t.end, term.start)]
+    reach = 1
+    if before and _shows(scopes, before[-1].end, term.start):  # "leads, show normal size of ..."
+        before, reach = [], 8
+    after = [t for t in things if t.start >= term.end and t.start - term.end <= reach]
+    nearest = before[-1] if before else (after[0] if after else None)
+    if after and not (before and _has_verb(scopes, before[-1].end, term.start)):
+        nearest = after[0]
+    return nearest is not None and nearest.kind != "structure"
+
+
+def structures_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> list[Term]:
+    """Return the structures a normal word is said of: those before it up to the last predicate,
+    else those after it up to the next."""
+    blocks = [t for t in found if t.kind in ("normal", "quality", "finding") and t != term]
+    places = [t for t in found if t.kind == "structure"]
+    floor = max([0, *(t.end for t in blocks if t.end <= term.start)])
+    before = [p for p in places if floor <= p.start and p.end <= term.start
+              and not _crosses(scopes, p.end, term.start)]  # fmt: skip
+    if before:
+        return before
+    ceiling = min([len(scopes.tokens), *(t.start for t in blocks if t.start >= term.end)])
+    return [p for p in places if term.end <= p.start < ceiling
+            and not _crosses(scopes, term.end, p.start)]  # fmt: skip

@@ -1,0 +1,64 @@
+"""Modifiers: a finding's place in a sentence in, its side, zone and severity out."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context.scope import Scopes
+from cxr_vlp.nlp.findings.terms import Term
+from cxr_vlp.nlp.match.tokens import tokenize
+
+_WINDOW = 6  # tokens on each side; a radiologist's noun phrase is rarely longer
+_CLOSERS = frozenset({",", ";", ":", ".", "but", "and", "or", "with", "without", "no"})
+
+
+class Modifiers(NamedTuple):
+    """What is said of a finding's side, lung zone and severity; "" where nothing is."""
+
+    side: str
+    zone: str
+    severity: str
+
+
+@functools.cache
+def _table(kind: str) -> dict[str, str]:
+    rows = lexicon.load("modifiers")[kind]
+    return {tokenize(w)[0].word: name for name, words in rows.items() for w in words}
+
+
+def modifiers_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Modifiers:
+    """Return the side, zone and severity of the finding at `term`, from its own phrase only."""
+    before = _phrase(scopes, found, term, -1)
+    after = _phrase(scopes, found, term, 1)
+    own = [t.word for t in scopes.tokens[term.start : term.end]]
+    side = _first(_table("side"), [*own, *before, *after])
+    zone = _zone(" ".join([*before[::-1], *own, *after]))
+    return Modifiers(side, zone, _first(_table("severity"), [*own, *before, *after[:3]]))
+
+
+@functools.lru_cache(maxsize=8192)
+def _zone(words: str) -> str:
+    """Return the first lung zone named in `words`."""
+    spaced = f" {words} "
+    table = lexicon.load("modifiers")["zone"]
+    return next((z for z, terms in table.items() if any(f" {t} " in spaced for t in terms)), "")
+
+
+def _phrase(scopes: Scopes, found: tuple[Term, ...], term: Term, step: int) -> list[str]:
+    """Return the words beside the finding, nearest first, up to another finding or a joint."""
+    others = {i for t in found if t.kind == "finding" for i in range(t.start, t.end)}
+    words: list[str] = []
+    place = term.end if step > 0 else term.start - 1
+    while 0 <= place < len(scopes.tokens) and len(words) < _WINDOW:
+        word = scopes.tokens[place].word
+        if word in _CLOSERS or place in others:
+            break
+        words.append(word)
+        place += step
+    return words
+
+
+def _first(table: dict[str, str], words: list[str]) -> str:
+    return next((table[w] for w in words if w in table), "")

@@ -1,0 +1,118 @@
+"""Terms: a sentence's tokens in, the lexicon's words among them out (findings, structures, ...).
+
+One trie over findings.yaml, structures.yaml, qualities.yaml, normals.yaml and devices.yaml; the
+longest wording wins, articles do not count.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.match.tokens import Token
+from cxr_vlp.nlp.match.trie import Phrases
+
+_ARTICLES = frozenset({"the", "a", "an"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An entry of findings.yaml."""
+
+    name: str
+    labels: tuple[str, ...] = ()
+    noun: str = "count"  # count, mass, plural: how a statement says it
+    generic: bool = False  # "abnormality", "disease": says that, not what
+    soft_labels: bool = False  # counts for its labels only as uncertain
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """An entry of structures.yaml."""
+
+    name: str
+    normal_means: tuple[str, ...] = ()
+    plural: bool = False
+    whole: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """An entry of qualities.yaml: the finding it makes of each structure. Each is only itself."""
+
+    of: Mapping[str, str]
+    any: str = ""
+
+
+class Term(NamedTuple):
+    """A lexicon word at tokens[start:end]: its kind and its entry."""
+
+    kind: str  # finding, structure, quality, normal, stable, support, hardware, broken, gone
+    start: int
+    end: int
+    entries: tuple[Any, ...]
+
+
+@functools.cache
+def findings() -> Mapping[str, Finding]:
+    """Return the findings by name, in the lexicon's order."""
+    rows = [row for group in lexicon.load("findings").values() for row in group]
+    return {row["name"]: _finding(row) for row in rows}
+
+
+def _finding(row: Mapping[str, Any]) -> Finding:
+    return Finding(
+        row["name"],
+        tuple(row.get("labels", ())),
+        row.get("noun", "count"),
+        row.get("generic") == "true",
+        row.get("soft_labels") == "true",
+    )
+
+
+@functools.cache
+def structures() -> Mapping[str, Structure]:
+    """Return the structures by name."""
+    return {
+        row["name"]: Structure(
+            row["name"],
+            tuple(row.get("normal_means", ())),
+            row.get("verb") == "plural",
+            row.get("whole") == "true",
+        )
+        for row in lexicon.load("structures")
+    }
+
+
+@functools.cache
+def _phrases() -> Phrases:
+    entries: list[tuple[str, tuple[str, Any]]] = []
+    for group in lexicon.load("findings").values():
+        entries += [(t, ("finding", findings()[r["name"]])) for r in group for t in r["terms"]]
+    for row in lexicon.load("structures"):
+        entries += [(t, ("structure", structures()[row["name"]])) for t in row["terms"]]
+    for row in lexicon.load("qualities"):
+        quality = Quality(row.get("of", {}), row["any"])
+        entries += [(t, ("quality", quality)) for t in row["terms"]]
+    for kind, words in (*lexicon.load("normals").items(), *lexicon.load("devices").items()):
+        entries += [(t, (kind, t)) for t in words]
+    return Phrases((_without_articles(phrase), value) for phrase, value in entries)
+
+
+def _without_articles(phrase: str) -> str:
+    return " ".join(w for w in phrase.split() if w not in _ARTICLES)
+
+
+def find(tokens: Sequence[Token]) -> tuple[Term, ...]:
+    """Return the lexicon's words among `tokens` in order, one Term for each kind at a place."""
+    places = [i for i, token in enumerate(tokens) if token.word not in _ARTICLES]
+    terms = []
+    for hit in _phrases().find([tokens[i] for i in places]):
+        start, end = places[hit.start], places[hit.end - 1] + 1
+        for kind in dict.fromkeys(kind for kind, _ in hit.values):
+            entries = tuple(entry for k, entry in hit.values if k == kind)
+            terms.append(Term(kind, start, end, entries))
+    return tuple(terms)

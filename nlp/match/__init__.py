@@ -1,0 +1,1 @@
+"""Words and phrases in a text: tokens, the trie, windows."""

@@ -1,0 +1,80 @@
+"""Phrase finding: a table of phrases in, their places in a token sequence out.
+
+A trie over plain words. "~" in a phrase stands for up to four filler words, so that one line
+finds "no change in" and "no significant interval change in".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from cxr_vlp.nlp.match.tokens import Token, tokenize
+
+GAP = "~"
+MAX_FILLERS = 4
+_END = "\0"  # no token can be this
+
+
+class Hit(NamedTuple):
+    """A phrase found at tokens[start:end], and what the table says of it."""
+
+    start: int
+    end: int
+    values: tuple[Any, ...]
+
+
+class Phrases:
+    """A table phrase -> values that finds the longest phrase at each place, left to right."""
+
+    def __init__(
+        self, entries: Iterable[tuple[str, Any]], fillers: Collection[str] = frozenset()
+    ) -> None:
+        self._root: dict[str, Any] = {}
+        self._fillers = frozenset(fillers)
+        for phrase, value in entries:
+            node = self._root
+            for piece in phrase.split():
+                words = [GAP] if piece == GAP else [t.word for t in tokenize(piece)]
+                for word in words:
+                    node = node.setdefault(word, {})
+            node[_END] = (*node.get(_END, ()), value)
+
+    def may_be_in(self, words: Collection[str]) -> bool:
+        """Whether any phrase can be found among `words`: a cheap look before `find`."""
+        return not self._root.keys().isdisjoint(words)
+
+    def find(self, tokens: Sequence[Token]) -> list[Hit]:
+        """Return the phrases in `tokens`, none overlapping another."""
+        words = [token.word for token in tokens]
+        hits, at = [], 0
+        while at < len(words):
+            found = self._longest(words, at) if words[at] in self._root else None
+            if found is None:
+                at += 1
+            else:
+                hits.append(Hit(at, *found))
+                at = found[0]
+        return hits
+
+    def _longest(self, words: list[str], at: int) -> tuple[int, tuple[Any, ...]] | None:
+        best: tuple[int, tuple[Any, ...]] | None = None
+        paths = [(self._root, at)]
+        while paths:
+            node, place = paths.pop()
+            if _END in node and (best is None or place >= best[0]):
+                same = best[1] if best and place == best[0] else ()
+                best = (place, tuple(dict.fromkeys((*same, *node[_END]))))
+            if GAP in node:
+                paths.extend((node[GAP], after) for after in self._gap(words, place))
+            if place < len(words) and words[place] in node:
+                paths.append((node[words[place]], place + 1))
+        return best
+
+    def _gap(self, words: list[str], place: int) -> Iterable[int]:
+        """Yield the places a phrase may go on at, over 0 to MAX_FILLERS fillers."""
+        yield place
+        for after in range(place, min(place + MAX_FILLERS, len(words))):
+            if words[after] not in self._fillers:
+                return
+            yield after + 1

@@ -1,0 +1,304 @@
+"""The thin Beam edge: DoFns and PTransforms that only wire functions living in other modules.
+
+Records and paths flow through Beam; picture bytes never do (1 GB through a GroupByKey costs 2 to 7
+GB of memory). What a stage cannot continue after (a broken table, a full disk) leaves the pipeline
+as a `fault`, because an exception from a remote worker arrives as one long string.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# on import Beam says on the root logger that a Google package is absent, which nobody here needs
+logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
+
+# ruff: noqa: E402 - the filter has to stand before the import
+import apache_beam as beam
+from apache_beam.options import pipeline_options
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import PCollection
+
+from cxr_vlp.pipelines import errors, interrupts, parts
+from cxr_vlp.pipelines.cache import file_index
+from cxr_vlp.pipelines.errors import ConfigError, DataError, Stop
+from cxr_vlp.pipelines.executor import beam_runners, pool
+from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
+from cxr_vlp.pipelines.executor.pool import Crew, Work
+from cxr_vlp.pipelines.executor.progress import COUNTS
+from cxr_vlp.pipelines.executor.run_log import watching
+from cxr_vlp.pipelines.files import jsonl, privacy
+from cxr_vlp.pipelines.files.csv_tables import Row
+from cxr_vlp.pipelines.files.paths import Tree
+from cxr_vlp.pipelines.records import Study, dumps
+from cxr_vlp.pipelines.sources import base
+from cxr_vlp.pipelines.sources.base import Source, Table
+from cxr_vlp.pipelines.sources.ids import Ids
+from cxr_vlp.pipelines.sources.splits import PatientRule
+from cxr_vlp.pipelines.stages.scan_study import Reader, place_patient, read_files
+
+FAULTS = "faults.jsonl"
+QUIET = ("common", "worker")  # they print an exception's message, which may quote a report
+
+
+def options(workers: int, chosen: BeamFlags) -> PipelineOptions:
+    """Return Beam's options: the runner by name, and how many threads it may use."""
+    flags = [] if chosen.flags else [f"--runner={chosen.runner}"]
+    if workers > 1 and chosen.local:
+        flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={workers}"]
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    for name in QUIET:
+        logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.CRITICAL)
+    return PipelineOptions([*flags, *chosen.flags])
+
+
+def known_flags() -> set[str]:
+    """Return the names of all flags that Beam has."""
+    # Beam's own parser: its subclasses want methods that argparse's has not
+    parser = pipeline_options._BeamArgumentParser(add_help=False, allow_abbrev=False)
+    for kind in dict.fromkeys(PipelineOptions.__subclasses__()):
+        with contextlib.suppress(argparse.ArgumentError):  # the same flag in two of them
+            kind._add_argparse_args(parser)
+    return {name for action in parser._actions for name in action.option_strings}
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a stage runs; nothing here changes a byte of what it writes."""
+
+    stage: str
+    workers: int
+    state: Path  # its folder `logs` gets one line a finished part
+    beam: BeamFlags = beam_runners.HERE
+    patience: float = pool.PATIENCE
+
+    def log(self, names: Sequence[str]) -> Path:
+        """Return the log's path: STATE/logs/STAGE-SOURCE.log."""
+        return self.state / "logs" / f"{self.stage}-{parts.source_of(names[0])}.log"
+
+
+def run(stage: beam.PTransform, workers: int, chosen: BeamFlags) -> None:
+    """Run one transform as a pipeline of its own. Raises the Stop of what went wrong in it."""
+    try:
+        with beam.Pipeline(options=options(workers, chosen)) as pipeline:
+            pipeline | stage
+    except Exception as error:  # Beam wraps it, and adds what it was at
+        interrupts.check()  # what a stopped run ends in is no fault
+        stop = errors.told(error)
+        if chosen.local:
+            raise stop from None
+        raise ConfigError(
+            f"--runner {chosen.runner} failed ({type(error).__name__}: {stop}): "
+            "without --runner everything runs in this process"
+        ) from None
+
+
+@dataclass
+class Guard(beam.DoFn):
+    """Apply a generator function; what it raises becomes a row of the output `faults`."""
+
+    function: Callable[..., Iterator[Any]]
+
+    def process(self, element: Any) -> Iterator[Any]:
+        """Yield what the function yields of one element. Raises StoppedError in a stopped run."""
+        try:
+            for item in self.function(element):
+                interrupts.check()
+                yield item
+        except interrupts.StoppedError:
+            raise
+        except Stop as stop:
+            yield beam.pvalue.TaggedOutput("faults", (type(stop).__name__, str(stop)))
+        except OSError as error:
+            yield beam.pvalue.TaggedOutput("faults", ("StorageError", str(errors.as_stop(error))))
+        except Exception as error:
+            yield beam.pvalue.TaggedOutput("faults", ("DataError", str(errors.internal(error))))
+
+
+@dataclass
+class Write(beam.PTransform):
+    """Write a PCollection of records to one file of sorted JSON lines; no file without records."""
+
+    path: str
+
+    def expand(self, records: PCollection) -> PCollection:
+        """Return the path, once."""
+        return (
+            records
+            | "Line" >> beam.Map(dumps)
+            | "Together" >> beam.WithKeys(self.path)
+            | "Group" >> beam.GroupByKey()
+            | "Write" >> beam.MapTuple(_write_sorted)
+        )
+
+
+def _write_sorted(path: str, lines: Sequence[str]) -> str:
+    jsonl.write_lines(Path(path), sorted(lines))
+    return path
+
+
+def raise_faults(folder: Path) -> None:
+    """Raise the first fault that a pipeline wrote into its folder, if it wrote any."""
+    path = folder / FAULTS
+    if path.exists():
+        name, message = min(map(tuple, jsonl.read_records(path)))
+        path.unlink()
+        raise errors.BY_NAME.get(name, DataError)(message)
+
+
+@dataclass
+class Inventory(beam.PTransform):
+    """Tables -> studies -> files read -> patients placed -> one file of sorted studies a part."""
+
+    source: Source
+    root: str
+    rule: PatientRule
+    ids: Ids
+    counts: Mapping[str, int]
+    out: str
+    file_index: str  # the file of memory.py
+    official: bool = False
+    links: bool = False  # links may lead out of the root
+
+    @property
+    def tree(self) -> Tree:
+        """The raw tree, and whether links may lead out of it."""
+        return Tree(Path(self.root), self.links)
+
+    def expand(self, pipeline: beam.Pipeline) -> None:
+        """Write parts, rejects.jsonl, counts.jsonl and, when something is wrong, faults.jsonl."""
+        tables = self.source.tables(self.tree)
+        read = {table.name: self._read(pipeline, table) for table in tables}
+        joined = {name: rows.main for name, rows in read.items()} | beam.CoGroupByKey()
+        assembled = joined | "Assemble" >> _guarded(self._assemble, "rejects", "counts")
+        digested = (
+            assembled.main
+            | "Spread" >> beam.Reshuffle()
+            | "ReadFiles" >> _guarded(self._read_files, "rejects", "counts")
+        )
+        placed = (
+            digested.main
+            | "ByPatient" >> beam.GroupBy(lambda study: study.patient)
+            | "PlacePatient" >> _guarded(lambda group: place_patient(group[1]))
+        )
+        written = (
+            placed.main
+            | "ByPart" >> beam.GroupBy(self._part)
+            | "WritePart" >> _guarded(self._write_part)
+        )
+        steps = (*read.values(), assembled, digested, placed, written)
+        faulty = [step.faults for step in steps]
+        faulty | beam.Flatten() | "Faults" >> Write(f"{self.out}/{FAULTS}")
+        rejects = [assembled.rejects, digested.rejects]
+        rejects | "AllRejects" >> beam.Flatten() | "Rejects" >> Write(f"{self.out}/rejects.jsonl")
+        (
+            [assembled.counts, digested.counts]
+            | "AllCounts" >> beam.Flatten()
+            | "Add" >> beam.CombinePerKey(sum)
+            | "Counts" >> Write(f"{self.out}/counts.jsonl")
+        )
+
+    def _read(self, pipeline: beam.Pipeline, table: Table) -> beam.pvalue.DoOutputsTuple:
+        created = pipeline | f"Table({table.name})" >> beam.Create([table])
+        return created | f"Read({table.name})" >> _guarded(self._rows)
+
+    def _rows(self, table: Table) -> Iterator[tuple[str, Row]]:
+        for row in self.source.rows(self.tree, table):
+            COUNTS.add("rows")
+            yield row
+
+    def _assemble(self, joined: tuple[str, Mapping[str, Sequence[Row]]]) -> Iterator[Any]:
+        study, rows = joined
+        result = base.assembled(self.source, study, rows, self.rule)
+        COUNTS.add("studies")
+        if result.study is not None:
+            COUNTS.add("images", len(result.study.images))
+            yield self.ids.study(result.study)
+        for lost in result.lost:
+            yield beam.pvalue.TaggedOutput("rejects", self.ids.reject(study, lost))
+        yield beam.pvalue.TaggedOutput("counts", ("listed", result.listed))
+        yield from _noted(result.notes)
+
+    def _read_files(self, study: Study) -> Iterator[Any]:
+        files = Reader(self.tree, file_index.at(self.file_index), self.official)
+        read = read_files(study, self.source, files)
+        COUNTS.add("files", len(study.images))
+        if read.study is not None:
+            yield read.study
+        for lost in read.rejects:
+            yield beam.pvalue.TaggedOutput("rejects", lost)
+        yield from _noted(read.notes)
+
+    def _part(self, study: Study) -> str:
+        return parts.of(self.source.name, study.split, study.key, self.counts)
+
+    def _write_part(self, part: tuple[str, Sequence[Study]]) -> Iterator[str]:
+        name, studies = part
+        path = Path(self.out) / f"{name}.jsonl"
+        jsonl.write_records(path, sorted(studies, key=lambda study: study.key))
+        yield name
+
+
+def _noted(notes: Mapping[str, int]) -> Iterator[Any]:
+    for code, number in notes.items():
+        yield beam.pvalue.TaggedOutput("counts", (f"note:{code}", number))
+
+
+def _guarded(function: Callable[..., Iterator[Any]], *tags: str) -> beam.ParDo:
+    return beam.ParDo(Guard(function)).with_outputs(*tags, "faults", main="main")
+
+
+@dataclass
+class EachPart(beam.PTransform):
+    """Spread the names of parts over bundles, each of which is done by a crew."""
+
+    names: Sequence[str]
+    pool: Crew
+
+    def expand(self, pipeline: beam.Pipeline) -> PCollection:
+        """Run the crew's work on every part."""
+        created = pipeline | "Parts" >> beam.Create(self.names) | "Spread" >> beam.Reshuffle()
+        return created | "Work" >> beam.ParDo(Bundle(self.pool))
+
+
+@dataclass
+class Bundle(beam.DoFn):
+    """Hand the parts of a bundle to a crew; results travel as files, so any runner will do."""
+
+    pool: Crew
+
+    def start_bundle(self) -> None:
+        """Begin to collect."""
+        self._names: list[str] = []
+
+    def process(self, name: str) -> None:
+        """Collect a part."""
+        self._names.append(name)
+
+    def finish_bundle(self) -> None:
+        """Do the bundle's parts, side by side."""
+        self.pool.run(sorted(self._names))
+
+
+def run_parts(
+    work: Work, names: Sequence[str], staging: Path, running: Running
+) -> list[dict[str, Any]]:
+    """Map `work` over parts; return every part's result in the order of `names`.
+
+    Raises the Stop of a part that could not be done.
+    """
+    folder = staging / ".results"
+    shutil.rmtree(folder, ignore_errors=True)  # a killed run may have left its own
+    folder.mkdir()
+    team = Crew(work, str(folder), running.workers, running.patience, privacy.current())
+    with watching(folder, len(names), running.stage, running.log(names)):
+        run(EachPart(names, team), 1, running.beam)
+    found = pool.results(folder, names)
+    shutil.rmtree(folder)
+    return found

@@ -1,0 +1,152 @@
+"""What the command modules share: flags, the checks of folders, the table at the end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cxr_vlp.pipelines.cache.store import under_dvc
+from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.files import addresses, jsonl
+from cxr_vlp.pipelines.sources import KINDS
+
+
+def parser(
+    name: str, about: str, *, source: bool = True, stage: bool = True
+) -> argparse.ArgumentParser:
+    """Return a parser with the flags that commands share; those of a stage also know Beam's."""
+    beam = "Beam's own flags are taken too (--runner, --job_endpoint, ...). " if stage else ""
+    made = argparse.ArgumentParser(
+        prog=f"cxr-vlp {name}",
+        description=about,
+        epilog=f"{beam}Exit codes: 0 done, 2 wrong arguments or parameters, 65 too much bad data, "
+        "74 disk full or unreadable, 75 another run is writing the same output, 130 stopped.",
+        allow_abbrev=False,
+    )
+    if source:
+        made.add_argument("source", choices=sorted(KINDS), help="which collection")
+        made.add_argument(
+            "--root",
+            type=address_free,
+            metavar="DIR",
+            help="the raw tree, as downloaded (default: sources.SOURCE.root of the parameters)",
+        )
+        made.add_argument(
+            "--state",
+            type=folder,
+            default=".cxr",
+            metavar="DIR",
+            help="where earlier runs are remembered, so that little is done twice (default: .cxr); "
+            "it may be deleted at any time",
+        )
+    if source and stage:
+        made.add_argument(
+            "--shrink",
+            action="store_true",
+            help="let a set take the place of one with more than twice its samples",
+        )
+        made.add_argument(
+            "--untested-runner",
+            action="store_true",
+            help="try a Beam runner that was never run with this program",
+        )
+    # not a parameter and not in dvc.yaml: the number of processes changes no byte
+    made.add_argument(
+        "--workers",
+        type=_workers,
+        default=os.environ.get("CXR_WORKERS", "1"),
+        metavar="N",
+        help="processes (default: $CXR_WORKERS, else 1)",
+    )
+    made.add_argument(
+        "--params",
+        type=addresses.path,
+        metavar="FILE",
+        help="parameters (default: params.yaml if it exists)",
+    )
+    return made
+
+
+def folders(parser: argparse.ArgumentParser, **about: str) -> None:
+    """Add a required flag for each folder: its name and what is in it."""
+    for name, what in about.items():
+        parser.add_argument(f"--{name}", type=folder, required=True, metavar="DIR", help=what)
+
+
+def same_source(header: Mapping[str, Any], source: str, folder: Path) -> None:
+    """Refuse the output of another collection's stage. Raises ConfigError."""
+    if header["source"] != source:
+        raise ConfigError(f"{folder} is of {header['source']}, not of {source}")
+
+
+def own_folder(out: Path, header: str, source: str) -> None:
+    """Refuse an output folder that holds another collection's, or does not say whose.
+
+    Raises ConfigError.
+    """
+    path = out / header
+    if not path.is_file():
+        return
+    held = jsonl.glimpse(path)
+    found = held.get("source") if isinstance(held, dict) else None
+    if not isinstance(found, str):  # not ours to replace, for nobody knows what it holds
+        raise ConfigError(f"{path} is damaged: remove {out}, or choose another --out")
+    if found != source:
+        raise ConfigError(f"{out} holds {found}: give every collection a folder of its own")
+
+
+def folder(text: str) -> Path:
+    """Return a folder of the command line as an absolute path: workers may stand elsewhere."""
+    return addresses.path(text).absolute()
+
+
+def address_free(text: str) -> str:
+    """Return a path of the command line as it stands. Raises ArgumentTypeError for an address."""
+    addresses.path(text)
+    return text
+
+
+def handed_over(stage: str, source: str, out: Path) -> None:
+    """Say how DVC takes over a set that was made by hand, where there is a DVC project to do so."""
+    if under_dvc() or not Path("dvc.yaml").is_file():
+        return
+    if out != Path("data", stage, source).absolute():
+        return
+    say(f"for DVC, or `dvc repro` makes it again: dvc commit -f {stage}@{source}")
+
+
+def _workers(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a number of at least 1")
+    return int(text)
+
+
+def say(line: str) -> None:
+    """Print one line."""
+    sys.stdout.write(line + "\n")
+
+
+def met(header: Mapping[str, Any], step: str = "") -> list[str]:
+    """Return the codes of the rejects (of a step, or of all) and of the notes in a header."""
+    lost = [reason.split(maxsplit=1) for reason in header["dropped"]]
+    return [code for at, code in lost if step in ("", at)] + list(header.get("notes", ()))
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print the short table at the end of a command; numbers to the right."""
+    table = Table(box=None, pad_edge=False)
+    for i, column in enumerate(columns):
+        numbers = all(isinstance(row[i], int | float) for row in rows)
+        table.add_column(column, justify="right" if numbers else "left")
+    for row in rows:
+        table.add_row(*(f"{v:,}" if isinstance(v, int) else str(v) for v in row))
+    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+    console.print(f"[bold]{title}[/bold]")
+    console.print(table)

@@ -1,0 +1,335 @@
+"""A CSV file in, its rows as dicts of strings out, by column name.
+
+pandas shifts the columns of a row that is one field too long, reads ids as floats and a report
+`NA` as a missing value. Here every cell stays text and the header must hold what the reader needs.
+One bad row is no reason to lose a collection: it comes out as a line with a code, and the caller
+counts it. What is broken as a whole stops. A message gives file and line but never a cell.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import stat
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from cxr_vlp.pipelines.errors import DataError, IngestError
+from cxr_vlp.pipelines.files import cells
+
+Row = dict[str, str]
+
+CELL = 1 << 20  # characters; a longer cell is no report, and no id either
+LINE = 1 << 22  # bytes; likewise of a line, and of a row that goes over several
+PACKED = 1 << 24  # bytes that a .gz may always unpack to; more only by this many times its size:
+RATIO = 100  # of real tables gzip makes a tenth
+MANY = 1000  # bad rows, from which on a table with fewer good ones is broken as a whole
+
+_UNDECODED = re.compile("[\udc80-\udcff\0]")  # bytes that are not UTF-8, and NUL
+_REMEDY = {
+    "csv.encoding": "not UTF-8 text; save it as UTF-8",
+    "csv.ragged": "more or fewer fields than the header",
+    "csv.quote": "a quote that is wrong or never ends",
+    "csv.cell_too_long": f"a cell of more than {CELL:,} characters",
+    "csv.row_too_long": f"a row of more than {LINE:,} bytes",
+}
+
+csv.field_size_limit(CELL)  # of the process; Python's own limit is an eighth of it
+
+
+class Line(NamedTuple):
+    """One row of a table. `code` says why it cannot be used ("": it can), and `row` is then {}."""
+
+    number: int  # of the line where the row begins, from 1
+    row: Row
+    code: str = ""
+
+
+def read(
+    path: Path,
+    required: Sequence[str],
+    columns: Sequence[str] | None = None,
+    *,
+    optional: Sequence[str] = (),
+    stated: Sequence[str] = (),
+) -> Iterator[Line]:
+    """Yield the rows of a .csv or .csv.gz file (UTF-8, with or without BOM), bad ones with a code.
+
+    `required` columns must be there, `optional` ones are used where they are; both are found
+    whatever their capitals. `columns` replaces the file's own header by position, for files whose
+    header is not one (NIH's holds commas inside brackets); it must then begin with the words of
+    `stated`, of which "" stands for any.
+    Passed over are rows whose cells are all empty, which spreadsheets append, and the header
+    where it stands again, as it does in files that were joined.
+    Codes: csv.ragged, csv.quote, csv.encoding, csv.cell_too_long, csv.row_too_long.
+    Raises DataError for what is broken as a whole: csv.header, csv.duplicate_column, csv.encoding,
+    csv.gzip, csv.bomb, csv.not_file, or the code of the first bad row where no row, or from a
+    thousand bad rows on a minority of them, is good.
+    """
+    with _opened(path) as stream:
+        lines = _Lines(stream, path.name)
+        found = _first(path, lines)
+        if columns is None:
+            names = _names(path, found, required, optional)
+        else:
+            names = _by_position(path, found, columns, stated)
+        good = bad = 0
+        first = None
+        for line in _rows(lines, names, found, by_position=columns is not None):
+            if line.code:
+                bad, first = bad + 1, first or line
+                if bad > max(MANY, good):
+                    break
+            good += not line.code
+            yield line
+        if first and (not good or bad > max(MANY, good)):
+            raise DataError(
+                f"{first.code}: {path.name}, line {first.number}: {_REMEDY[first.code]}; "
+                "so are most of its rows"
+            )
+
+
+def _rows(
+    lines: _Lines, names: list[str], header: list[str], *, by_position: bool
+) -> Iterator[Line]:
+    # strict: a quote that never ends is an error, not one huge last cell
+    reader = csv.reader(lines, strict=True)
+    while True:
+        lines.begin()
+        try:
+            found = next(reader, None)
+        except (csv.Error, _TooLongError) as error:
+            code = _code(error)
+            lines.back()  # only the row's first line is lost: what follows may be sound
+            yield Line(lines.number, {}, code)
+            continue
+        if found is None:
+            return
+        if lines.code:
+            yield Line(lines.first, {}, lines.code)
+        elif any(map(str.strip, found)) and found != header:
+            if by_position and not any(found[len(names) :]):
+                # trailing commas stand in some releases, not in others
+                found = found[: len(names)]
+            if len(found) != len(names):
+                yield Line(lines.first, {}, "csv.ragged")
+            else:
+                yield Line(lines.first, dict(zip(names, found, strict=True)))
+
+
+def _code(error: Exception) -> str:
+    if isinstance(error, _TooLongError):
+        return "csv.row_too_long"
+    return "csv.cell_too_long" if "field limit" in str(error) else "csv.quote"
+
+
+_LONG = "".join(["too ", "long"])  # stands for a line that is too long; known by identity
+
+
+class _TooLongError(Exception):
+    """The row that is being read is longer than any row may be."""
+
+
+class _Lines:
+    """The lines of an open file as text, for csv.reader; it can go back to a row's second line."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self.number = 0  # of the line given last
+        self.first = 1  # of the first line of the row that is being read
+        self.code = ""  # what is wrong with the text of that row
+        self._stream = stream
+        self._name = name
+        self._given: list[str] = []
+        self._waiting: deque[str] = deque()
+        self._size = 0
+
+    def begin(self) -> None:
+        """Note that the next line begins a row."""
+        self.first, self.code = self.number + 1, ""
+        self._given.clear()
+        self._size = 0
+
+    def back(self) -> None:
+        """Give all lines of the row that is being read again, but for its first."""
+        again = self._given[1:]
+        self._waiting.extendleft(reversed(again))
+        self.number -= len(again)
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._waiting.popleft() if self._waiting else self._read()
+        self.number += 1
+        self._given.append(line)
+        self._size += len(line)
+        if line is _LONG or self._size > LINE:
+            raise _TooLongError
+        if not line.isascii() or "\0" in line:
+            self.code = "csv.encoding" if _UNDECODED.search(line) else self.code
+        return line
+
+    def _read(self) -> str:
+        try:
+            data = self._stream.readline(LINE + 1)
+            if len(data) > LINE:
+                while data and not data.endswith(b"\n"):
+                    data = self._stream.readline(LINE)  # passed over, and never held as a whole
+                return _LONG
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            message = f"csv.gzip: {self._name}, after line {self.number}: the gzip file is broken"
+            raise DataError(message) from None
+        if not data:
+            raise StopIteration
+        if self.number == 0:
+            data = data.removeprefix(b"\xef\xbb\xbf")
+        text = data.decode("utf-8", "surrogateescape")
+        if "\r" in text:  # alone it ends a line too, as old spreadsheets have it
+            text, *more = io.StringIO(text, newline="").readlines()
+            self._waiting.extend(more)
+        return text
+
+
+def _first(path: Path, lines: _Lines) -> list[str]:
+    """Return the fields of a table's first line."""
+    lines.begin()
+    try:
+        found = next(csv.reader(lines, strict=True), None)
+    except (csv.Error, _TooLongError) as error:
+        code = _code(error)
+        raise DataError(f"{code}: {path.name}, line 1: {_REMEDY[code]}") from None
+    if found is None:
+        raise DataError(f"csv.header: {path.name} is empty")
+    if lines.code:
+        raise DataError(f"{lines.code}: {path.name}, line 1: {_REMEDY[lines.code]}")
+    return found
+
+
+def _names(
+    path: Path, found: Sequence[str], required: Sequence[str], optional: Sequence[str]
+) -> list[str]:
+    """Return the column names of a header; blank ones are columns that nobody reads."""
+    names = [name.strip() for name in found]
+    known = {name.lower(): name for name in (*optional, *required) if name not in names}
+    names = [known.get(name.lower(), name) for name in names]
+    missing = [name for name in required if name not in names]
+    if missing:
+        raise DataError(f"csv.header: {path.name}: no column {missing[0]!r}{_hint(found)}")
+    stated = [name for name in names if name]
+    if len(set(stated)) != len(stated):
+        twice = sorted({name for name in stated if stated.count(name) > 1})
+        raise DataError(f"csv.duplicate_column: {path.name}: {twice[0]!r} stands twice")
+    return names
+
+
+def _hint(found: Sequence[str]) -> str:
+    """Return what to do about a header that has another separator, "" for any other."""
+    separators = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    word = next((word for mark, word in separators.items() if found and mark in found[0]), "")
+    return f"; it is separated by {word}, save it with commas" if word else ""
+
+
+def _by_position(
+    path: Path, found: Sequence[str], columns: Sequence[str], stated: Sequence[str]
+) -> list[str]:
+    """Return `columns`, where the header begins as it must: cells are then what they seem."""
+    if len(found) < len(columns):
+        raise DataError(
+            f"csv.header: {path.name}: {len(found)} columns, not {len(columns)}{_hint(found)}"
+        )
+    for number, (word, name) in enumerate(zip(stated, found, strict=False), 1):
+        if word and name.strip().lower() != word.lower():
+            raise DataError(
+                f"csv.header: {path.name}: column {number} is not {word!r}; keep the order of the "
+                "published table"
+            )
+    return list(columns)
+
+
+def names_of(path: Path, names: Sequence[str] = ()) -> list[str]:
+    """Return the column names in a table's first line, those of `names` spelled as there.
+
+    Raises DataError as `read` does.
+    """
+    with _opened(path) as stream:
+        return _names(path, _first(path, _Lines(stream, path.name)), (), names)
+
+
+def listed(path: Path) -> Iterator[Line]:
+    """Yield the first word of every line of a list that is not blank, as the column `name`.
+
+    Codes: csv.encoding, csv.row_too_long. Raises DataError for what is broken as a whole.
+    """
+    with _opened(path) as stream:
+        lines = _Lines(stream, path.name)
+        while True:
+            lines.begin()
+            try:
+                words = next(lines).split()
+            except StopIteration:
+                return
+            except _TooLongError:
+                yield Line(lines.first, {}, "csv.row_too_long")
+                continue
+            if lines.code:
+                yield Line(lines.first, {}, lines.code)
+            elif words:
+                yield Line(lines.first, {"name": words[0]})
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a table by what it holds, not by its name: browsers unpack a .gz and keep the name."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"csv.not_file: {path.name} is no plain file")
+        with path.open("rb") as stream:
+            magic = stream.read(2)
+    except PermissionError:
+        raise DataError(f"csv.unreadable: {path.name}: mend its permissions") from None
+    except FileNotFoundError:
+        raise DataError(f"csv.unreadable: {path.name} is no longer there") from None
+    if magic in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError(f"csv.encoding: {path.name} is UTF-16 text; save it as UTF-8")
+    if magic == b"PK":
+        raise DataError(f"csv.header: {path.name} is a zip file; unpack it")
+    if magic == b"\x1f\x8b":
+        _check_size(path)
+        return io.BufferedReader(gzip.open(path))  # lines by C code
+    return path.open("rb")
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a .gz that unpacks to more than any table of its size: one small file fills a disk."""
+    most = max(PACKED, RATIO * path.stat().st_size)
+    size = 0
+    try:
+        with gzip.open(path) as stream:
+            while block := stream.read(1 << 20):
+                size += len(block)
+                if size > most:
+                    raise DataError(
+                        f"csv.bomb: {path.name} unpacks to more than {RATIO} times its size; "
+                        "unpack it yourself if it is sound"
+                    )
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise DataError(
+            f"csv.gzip: {path.name}: the gzip file is broken; download it again"
+        ) from None
+
+
+def sole(rows: Iterable[Row], columns: Sequence[str]) -> tuple[Row | None, int]:
+    """Return the one row that `rows` state (None without rows) and how many repeat it.
+
+    Rows that repeat each other in `columns` are one statement. Raises IngestError csv.conflict for
+    rows that contradict each other, as no reader can know which of them is true.
+    """
+    rows = list(rows)
+    kept = {tuple(cells.plain(row.get(c)) for c in columns): row for row in reversed(rows)}
+    if len(kept) > 1:
+        raise IngestError("csv.conflict")
+    return next(iter(kept.values()), None), max(0, len(rows) - 1)

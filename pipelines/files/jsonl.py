@@ -1,0 +1,131 @@
+"""Files written so that a reader sees the old one or the new one, never a mix; and read back.
+
+Temporary name -> fsync -> rename. For whole folders see publishing.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.records import dumps
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of `path` only when everything in it is on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # the process in the name: a worker that outlives a killed run may still be writing its own
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in FULL:
+            error.filename = str(path)  # a failed write does not tell where it was
+        raise
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file of lines, whole or not at all."""
+    with replacing(path) as stream:
+        for line in lines:
+            stream.write(line.encode() + b"\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write an indented JSON file with sorted keys, for people and for diffs."""
+    with replacing(path) as stream:
+        stream.write(json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return what `write_json` writes of a value."""
+    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_records(path: Path, records: Iterable[Any]) -> None:
+    """Write records as JSON lines, in their one form."""
+    write_lines(path, (dumps(record) for record in records))
+
+
+def read_records(path: Path) -> Iterator[Any]:
+    """Yield the rows of a JSON-lines file."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def read_header(folder: Path, name: str, made_by: str) -> dict[str, Any]:
+    """Return the JSON object of folder/name. Raises ConfigError that names the stage to run."""
+    path = folder / name
+    if not path.is_file():
+        raise ConfigError(f"no {name} in {folder}: run `cxr-vlp {made_by}` first")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or "source" not in found:  # every header of ours names it
+        raise ConfigError(f"{path} is damaged: run `cxr-vlp {made_by}` again")
+    return found
+
+
+def glimpse(path: Path) -> Any:
+    """Return what the first line of a file, or all of it, holds as JSON; None where that is none.
+
+    For what only helps to decide: an old header that is damaged is as good as none.
+    """
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text.split("\n", 1)[0] if path.suffix == ".jsonl" else text)
+    return None
+
+
+class Md5(io.RawIOBase):
+    """A stream that hands bytes on and digests them as DVC does, to be found in its cache again."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def write(self, data: Any) -> int:
+        """Hand bytes on."""
+        self._md5.update(data)
+        return self._stream.write(data)
+
+    def hexdigest(self) -> str:
+        """Return the digest of all that passed."""
+        return self._md5.hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Return the digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_sha256(folder: Path) -> str:
+    """Return one digest of the names and bytes of the files right inside a folder."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    lines = [f"{path.name}\0{sha256(path)}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,280 @@
+"""A raw tree: its root, the files below it, and what was seen where something is not found.
+
+Nothing outside the root is opened, unless the collection says `links: true`; of a tree, that is,
+whose folders stay what they are during a run.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+from cxr_vlp.pipelines.errors import ConfigError, IngestError
+from cxr_vlp.pipelines.files import addresses
+
+LINKS = "set `links: true` for this source to follow links that lead out of its root"
+
+# Folders of these names hold images by the ten thousand, and no table.
+_BULK = re.compile(
+    r"p\d+|s\d+|patient\d+|study\d+|\d+|images?(_\d+)?|images_normalized|ecgen-radiology|\..*", re.I
+)
+UPPER = 3  # levels of folders in which every reader's tables lie, as they were downloaded
+_OUT, _NOWHERE = "link out", "link nowhere"
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A raw root, resolved, and whether links may lead out of it."""
+
+    root: Path
+    links: bool = False
+
+
+Root = Path | Tree  # a Path is a tree whose links may not lead out
+
+
+def tree(root: Root) -> Tree:
+    """Return the tree of a root."""
+    return root if isinstance(root, Tree) else Tree(root)
+
+
+def root(text: str | Path) -> Path:
+    """Return an existing raw root, resolved. Raises ConfigError with the fix in the message."""
+    addresses.check(text, "the root")
+    path = Path(text).resolve()
+    if not text or not path.is_dir():
+        raise ConfigError(
+            f"no folder at {text or '(no root given)'}: give the raw tree with --root"
+        )
+    return path
+
+
+def inside(root: Root, relative: str) -> Path:
+    """Return the path of a file below the root.
+
+    Raises IngestError path.escape for an absolute path, `..`, NUL, or a link that leads out and
+    may not.
+    """
+    where = tree(root)
+    parts = PurePosixPath(relative)
+    if not relative or "\0" in relative or parts.is_absolute() or ".." in parts.parts:
+        raise IngestError("path.escape")
+    path = where.root / parts
+    if where.links:
+        return path
+    # Most files are no links: then it is their folder that may lead out, and it holds many.
+    try:
+        is_link = os.path.islink(path)  # noqa: PTH114 - Path's own raises where a name is too long
+        real = path.resolve() if is_link else _resolved(path.parent)
+    except (OSError, RuntimeError):  # links in a loop lead nowhere
+        raise IngestError("path.loop") from None
+    if not real.is_relative_to(where.root):
+        raise IngestError("path.escape")
+    return path
+
+
+@functools.lru_cache(maxsize=4096)
+def _resolved(folder: Path) -> Path:
+    return folder.resolve()
+
+
+def plain(path: Path, code: str) -> os.stat_result:
+    """Return the state of a plain file. Raises IngestError `code`.not_file for anything else: a
+    FIFO, a socket or a device would be waited for without end. Raises OSError as `stat` does.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise IngestError(f"{code}.not_file")
+    return found
+
+
+Signature = tuple[int, int, int]  # size in bytes, time in nanoseconds, inode
+
+
+def signature(path: Path) -> Signature:
+    """Return what tells a file from the one that took its place.
+
+    Raises IngestError report.unreadable where there is none.
+    """
+    try:
+        stat = path.stat()
+    except OSError:
+        raise IngestError("report.unreadable") from None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def walk(root: Root, fault: Callable[[str], object] = str) -> Iterator[str]:
+    """Yield every file below the root as a POSIX relative path, sorted inside each folder.
+
+    Folders that are links are followed when they stay inside the root (or links may lead out of
+    it) and were not seen yet. A folder that cannot be read, or leads out and may not, is passed
+    over, and `fault` is called with the code folder.unreadable or path.escape.
+    """
+    where = tree(root)
+    seen: set[str] = set()
+    walking = os.walk(where.root, followlinks=True, onerror=lambda _: fault("folder.unreadable"))
+    for folder, folders, files in walking:
+        real = os.path.realpath(folder)
+        leads_out = not (where.links or Path(real).is_relative_to(where.root))
+        if leads_out:
+            fault("path.escape")
+        if leads_out or real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        base = Path(folder).relative_to(where.root).as_posix()
+        for name in sorted(files):
+            yield name if base == "." else f"{base}/{name}"
+
+
+def state(root: Root, relative: str) -> os.stat_result:
+    """Return the state of a file that `walk` gave; of a link that leads nowhere, the link's own."""
+    path = tree(root).root / relative
+    try:
+        return path.stat()
+    except OSError:  # dangling, in a loop, behind a folder that may not be entered
+        try:
+            return path.lstat()
+        except OSError:  # it vanished: as good as a file that was never there
+            return os.stat_result((0,) * 10)
+
+
+def readable(relative: str) -> bool:
+    """Tell whether a path is text that an inventory can hold: names in Latin-1 are none."""
+    try:
+        relative.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def find(root: Root, *patterns: str, depth: int = 5) -> str:
+    """Return the one file that matches the first pattern with a match, up to `depth` folders down.
+
+    Capitals do not matter. "" where nothing matches. A file and its .gz twin count once. Raises
+    ConfigError where several releases lie side by side, for reading two at once would mix them,
+    and where the file is a link that leads out of the root and may not.
+    """
+    where = tree(root)
+    listing = list(_shallow(where, depth))
+    for most in (UPPER, depth):  # deeper only where the upper folders hold none
+        for pattern in patterns:
+            found: dict[str, str] = {}
+            for relative in listing:
+                folders, _, name = relative.rpartition("/")
+                deep = relative.count("/") >= most
+                if not deep and fnmatch(name.lower(), pattern.lower()):
+                    key = f"{folders}/{name.lower().removesuffix('.gz')}"
+                    found.setdefault(key, relative)
+            if len(found) > 1:
+                names = ", ".join(sorted(found.values())[:3])
+                raise ConfigError(f"several releases below the root ({names}): point --root at one")
+            if found:
+                return _checked(where, next(iter(found.values())))
+    return ""
+
+
+def _checked(where: Tree, relative: str) -> str:
+    name = relative.rpartition("/")[2]
+    if not readable(relative):
+        raise ConfigError(f"{name} lies in a folder whose name is not UTF-8: rename the folder")
+    try:
+        path = inside(where, relative)
+    except IngestError:
+        raise ConfigError(f"{name} is a link that leads out of the root: {LINKS}") from None
+    if not path.exists():
+        raise ConfigError(f"{name} is a link that leads nowhere: fetch the file (git annex get)")
+    return relative
+
+
+def _shallow(where: Tree, depth: int) -> Iterator[str]:
+    """Yield the files of the upper folders, level by level; not of folders that hold images."""
+    level = [""]
+    seen = set()
+    for _ in range(depth):
+        below = []
+        for folder in level:
+            real = os.path.realpath(where.root / folder)
+            if real in seen or not (where.links or Path(real).is_relative_to(where.root)):
+                continue
+            seen.add(real)
+            try:
+                entries = sorted(os.scandir(real), key=lambda entry: entry.name)
+            except OSError:  # the walk over the tree counts it
+                continue
+            for entry in entries:
+                relative = f"{folder}/{entry.name}" if folder else entry.name
+                if not _is_folder(entry):
+                    yield relative
+                elif not _BULK.fullmatch(entry.name):
+                    below.append(relative)
+        level = below
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def seen(root: Root) -> str:
+    """Say what lies below a root, for a message: kinds of files and how many, never a name."""
+    where = tree(root)
+    kinds: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    for relative in walk(where, lambda code: faults.update((code,))):
+        kinds[_kind(where, relative)] += 1
+    out = kinds.pop(_OUT, 0) + sum(1 for _ in _ways_out(where))
+    nowhere, unread = kinds.pop(_NOWHERE, 0), faults["folder.unreadable"]
+    counts = [*kinds.most_common(6), ("others", sum(n for _, n in kinds.most_common()[6:]))]
+    counts += [("links that lead out of it", out), ("links that lead nowhere", nowhere)]
+    counts += [("folders that may not be read", unread)]
+    parts = [f"{number:,} {kind}" for kind, number in counts if number]
+    said = f"below the root there are {', '.join(parts)}" if parts else "the root is empty"
+    hints = (
+        (any(kind.lower() in _ARCHIVES for kind in kinds), "unpack archives that hold images"),
+        (out, LINKS),
+        (nowhere, "fetch what the links stand for (git annex get, datalad get)"),
+        (unread, "mend the permissions"),
+        (True, "point --root at the folder that holds both tables and images"),
+    )
+    return f"{said}. Remedy: {', or '.join(hint for there, hint in hints if there)}"
+
+
+def _kind(where: Tree, relative: str) -> str:
+    path = where.root / relative
+    if path.is_symlink():
+        try:
+            real = path.resolve()
+            if not where.links and not real.is_relative_to(where.root):
+                return _OUT if real.exists() else _NOWHERE
+            if not real.exists():
+                return _NOWHERE
+        except (OSError, RuntimeError):
+            return _NOWHERE
+    suffixes = Path(relative).suffixes[-2:]
+    if suffixes[-1:] == [".gz"] and re.fullmatch(r"\.(csv|dcm|tar|nii|txt)", suffixes[0], re.I):
+        return "".join(suffixes)
+    suffix = suffixes[-1] if suffixes else ""
+    return suffix if re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]{0,5}", suffix) else "without a suffix"
+
+
+def _ways_out(where: Tree) -> Iterator[str]:
+    """Yield the folders that are links out of the root, which `walk` did not follow."""
+    if where.links:
+        return
+    for folder, folders, _ in os.walk(where.root):
+        for name in folders:
+            path = Path(folder, name)
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(where.root):
+                yield name

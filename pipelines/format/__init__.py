@@ -1,0 +1,1 @@
+"""The shard format, the contract between the rooms. Standard library only."""

@@ -1,0 +1,1 @@
+"""The work on one part of a collection, stage by stage."""

@@ -1,0 +1,175 @@
+"""Was what a stage reads made with the parameters that it is run with? Else the stage stops.
+
+The second line of defence behind DVC: every stage writes its parameters into the header of its
+output, and the stage after it compares them with params.yaml. The message names the dotted key,
+both values, and the command to run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cxr_vlp.pipelines import parts
+from cxr_vlp.pipelines.config import Collection, Params, Scan, Shards, Texts
+from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.format import fingerprints, versions
+from cxr_vlp.pipelines.sources import ids, reader
+from cxr_vlp.pipelines.sources.base import Source
+from cxr_vlp.pipelines.stages import text_resources
+
+Header = Mapping[str, Any]
+LACKING = "not recorded"
+
+
+def of_scan(source: Source, collection: Collection, section: Scan, salt: str) -> dict[str, Any]:
+    """Return all that decides an inventory's bytes beside the tree itself; no root, no host."""
+    return {
+        "epoch": versions.SCAN,
+        "format": versions.FORMAT,
+        "source": source.name,
+        "reader": dataclasses.asdict(source),  # type: ignore[call-overload]
+        "parts": dict(collection.parts),
+        "missing": collection.missing,
+        "digests": collection.digests,
+        "max_rejects": collection.max_rejects,
+        "links": collection.links,
+        "ids": collection.ids,
+        # the salt itself is a secret: a digest tells whether it changed
+        "scan": dataclasses.asdict(section) | {"salt": fingerprints.of(salt)},
+    }
+
+
+def inventory(header: Header, folder: Path, settings: Params) -> None:
+    """Hold an inventory against `scan` and `sources.SOURCE`. Raises ConfigError."""
+    name = str(header["source"])
+    collection, section = settings.collection(name), settings.section("scan", Scan)
+    try:
+        salt = ids.salt(section.salt)
+    except ConfigError:  # env:NAME, not set: no stage but `scan` needs the salt
+        salt = ""
+    wanted = of_scan(reader(name, collection.reader, settings.path), collection, section, salt)
+    recorded = {key: header.get(key, LACKING) for key in wanted}
+    if not salt:
+        wanted["scan"].pop("salt")
+    stage = _Stage("scan", name, folder, settings.path)
+    stage.same_code(recorded, wanted, ("epoch", "format"))
+    for key in ("epoch", "format", "source"):
+        wanted.pop(key)
+    scan = {"scan": wanted.pop("scan")}
+    stage.same(recorded, {f"sources.{name}.{key}": key for key in wanted}, wanted)
+    stage.same(recorded, {"scan": "scan"}, scan)
+
+
+def of_inventory(folder: Path, header: Header) -> str:
+    """Return a digest over all files of an inventory: which one texts were made of."""
+    names = [f"{part}.jsonl" for part in parts.names(header["source"], header["parts"])]
+    names += ["inventory.json", "rejects.jsonl"]
+    return fingerprints.of([[name, jsonl.sha256(folder / name)] for name in names])
+
+
+def texts(header: Header, folder: Path, settings: Params, scan: Path, listed: Header) -> None:
+    """Hold texts against `texts`, the user's own files, and the inventory in `scan`.
+
+    Raises ConfigError.
+    """
+    section = settings.section("texts", Texts)
+    stage = _Stage("texts", str(header["source"]), folder, settings.path)
+    stage.same_code(header, {"epoch": versions.TEXTS}, ("epoch",))
+    stage.same(header, {"texts": "texts"}, {"texts": section.text_parameters()})
+    made, now = header.get("files", {}), text_resources.files(section)
+    for key, digest in now.items():
+        if made.get(key, LACKING) != digest:
+            raise ConfigError(stage.other_file(key, getattr(section, key, "")))
+    if header.get("inventory", LACKING) != of_inventory(scan, listed):
+        raise ConfigError(
+            f"{folder} was made of another inventory than the one in {scan}: {stage.remedy}"
+        )
+
+
+def shards(header: Header, folder: Path, settings: Params) -> None:
+    """Hold a finished set against `shards`. Raises ConfigError."""
+    stage = _Stage("shards", str(header["source"]), folder, settings.path)
+    wanted = dataclasses.asdict(settings.section("shards", Shards))
+    stage.same(header, {"shards": "shards"}, {"shards": wanted})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    """The stage that made a folder, for the messages."""
+
+    name: str
+    source: str
+    folder: Path
+    params: str
+
+    @property
+    def remedy(self) -> str:
+        return (
+            f"run `cxr-vlp {self.name} {self.source}` again (or `dvc repro "
+            f"{self.name}@{self.source}`), or name the parameters it was made with in --params"
+        )
+
+    def same_code(self, recorded: Header, now: Header, keys: tuple[str, ...]) -> None:
+        """Refuse what code of another epoch made."""
+        for key in keys:
+            made = recorded.get(key, LACKING)
+            if made != now[key]:
+                raise ConfigError(
+                    f"{self.folder} was made by other code than this ({key} {made}, now "
+                    f"{now[key]}): run `cxr-vlp {self.name} {self.source}` again"
+                )
+
+    def same(self, recorded: Header, keys: Mapping[str, str], wanted: Header) -> None:
+        """Refuse a folder that was made with other parameters; `keys`: dotted key -> header's."""
+        found = [
+            line
+            for dotted, key in keys.items()
+            for line in _different(dotted, recorded.get(key, LACKING), wanted[key])
+        ]
+        if not found:
+            return
+        dotted, made, now = found[0]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        if dotted == "scan.salt":
+            said = f"scan.salt is not the one that {self.folder} was made with"
+        else:
+            said = f"{dotted} is {_word(now)} in {self.params}, and "
+            said += f"{self.folder} was made with {_word(made)}"
+        raise ConfigError(f"{said}{more}: {self.remedy}")
+
+    def other_file(self, key: str, path: str) -> str:
+        """Return what to say of a user's own file that is another one than it was."""
+        if key == "lexicon":
+            return f"nlp/lexicon is not the one that {self.folder} was made with: {self.remedy}"
+        now = f"{path}, with other content or another file" if path else "not set"
+        return (
+            f"texts.{key} is {now} in {self.params}, and {self.folder} was not made with that: "
+            f"{self.remedy}"
+        )
+
+
+def _different(dotted: str, made: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield (dotted key, recorded value, value now) of everything that differs."""
+    if isinstance(now, Mapping) and isinstance(made, Mapping):
+        for key in (*now, *(key for key in made if key not in now)):
+            if key == "salt" and key not in now:
+                continue  # it is not known here
+            yield from _different(f"{dotted}.{key}", made.get(key, LACKING), now.get(key, LACKING))
+    elif _plain(made) != _plain(now):
+        yield dotted, made, now
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON keeps it; 1 and true are two values."""
+    value = list(value) if isinstance(value, tuple) else value
+    return type(value) is bool, value
+
+
+def _word(value: Any) -> str:
+    """Return a value as params.yaml writes it."""
+    return value if isinstance(value, str) and value else json.dumps(value)

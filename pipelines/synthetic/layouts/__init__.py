@@ -1,0 +1,1 @@
+"""The files and tables of each collection, as its publisher lays them out."""

@@ -1,0 +1,176 @@
+"""CheXpert v1.0 as Stanford's download (or Kaggle's small one) unpacks.
+
+In: a number of studies and a seed. Out: `CheXpert-v1.0/` with train, valid and test pictures,
+train.csv (a labeler's 1, 0, -1 and blanks), valid.csv and test.csv (radiologists' 0 and 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cxr_vlp.pipelines.synthetic.cases import Case, Person, deal_splits, film, people
+from cxr_vlp.pipelines.synthetic.layouts import archives
+from cxr_vlp.pipelines.synthetic.layouts.faults import break_pictures
+from cxr_vlp.pipelines.synthetic.layouts.image_files import chexpert_jpg
+from cxr_vlp.pipelines.synthetic.real_content import Content
+from cxr_vlp.pipelines.synthetic.reports.grammar import labels as report_labels
+from cxr_vlp.pipelines.synthetic.tree_writer import Laid, lay_tree, quiet, rows_of, truth_of
+from cxr_vlp.pipelines.synthetic.truth import image_line, study_line, true_labels
+
+SPLITS = ("train", "valid", "test")
+# In the order of CheXpert's own header, which is not the alphabet.
+LABELS = (
+    "No Finding",
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
+_COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS)
+_LAST = {"train": 0, "valid": 64_540, "test": 64_740}  # the number before each split's first
+_BATCHES = {
+    "valid": "CheXpert-v1.0 batch 1 (validate & csv)",
+    "test": "CheXpert-v1.0 batch 1 (validate & csv)",
+}
+_SMALL = 390  # columns of a picture in the small release
+
+
+def write(
+    out: Path,
+    *,
+    studies: int = 60,
+    seed: int = 0,
+    height: int = 512,
+    workers: int = 1,
+    content: Content | None = None,
+    small: bool = False,
+    batches: bool = False,
+    faults: bool = False,
+    advance: Callable[[int], None] = quiet,
+) -> list[Laid]:
+    """Write the tree `out/chexpert` and `out/chexpert.truth.jsonl`.
+
+    `small=True` writes CheXpert-v1.0-small (390 columns); `batches=True` spreads the pictures over
+    the folders of the large download; the paths in the tables stay the same there.
+    """
+    # no reports in this collection, so real ones change nothing in it
+    persons = people("chexpert", studies, seed, Content((content or Content()).pictures))
+    name = "CheXpert-v1.0-small" if small else "CheXpert-v1.0"
+    splits = deal_splits(persons, seed, SPLITS)
+    width = _SMALL if small else 0
+    tree = ChexpertTree(name, seed, height, splits, _numbers(splits), width, batches)
+    laid = lay_tree(tree, out / "chexpert", persons, workers=workers, advance=advance)
+    truth = truth_of(laid)
+    if faults:
+        break_pictures(out / "chexpert", truth, seed)
+    archives.write_jsonl(out / "chexpert.truth.jsonl", truth)
+    return laid
+
+
+def _numbers(splits: Mapping[int, str]) -> dict[int, int]:
+    """Return every person's number: counted within the split, so that no two splits share one."""
+    last = dict(_LAST)
+    numbers = {}
+    for person in sorted(splits):
+        last[splits[person]] += 1
+        numbers[person] = last[splits[person]]
+    return numbers
+
+
+@dataclass(frozen=True, slots=True)
+class ChexpertTree:
+    """The layout, and what it needs to know of the whole collection to lay one person."""
+
+    name: str
+    seed: int
+    height: int
+    splits: Mapping[int, str]
+    numbers: Mapping[int, int]  # person -> the collection's patient number
+    width: int  # of the small release; 0: as drawn
+    batches: bool
+
+    def lay(self, root: Path, person: Person) -> Laid:
+        """Write the person's pictures."""
+        split = self.splits[person.number]
+        patient = f"patient{self.numbers[person.number]:05d}"
+        laid = Laid({name: [] for name in SPLITS})
+        for visit, case in enumerate(person.cases, start=1):
+            labels = report_labels(case.study) if split == "train" else true_labels(case.study)
+            study = f"{patient}/study{visit}"
+            line = study_line(
+                case,
+                source="chexpert",
+                study=study,
+                patient=patient,
+                split=split,
+                labels=labels,
+                images=self._lay_images(root, case, f"{split}/{study}", labels, laid.rows[split]),
+                seed=self.seed,
+                reported=False,
+            )
+            laid.truth.append(line)
+        return laid
+
+    def _lay_images(
+        self,
+        root: Path,
+        case: Case,
+        folder: str,
+        labels: Mapping[str, int],
+        rows: list[dict[str, str]],
+    ) -> list[dict[str, Any]]:
+        images, split = [], folder.split("/")[0]
+        for place, view in enumerate(case.study.views):
+            side = "lateral" if view == "LATERAL" else "frontal"
+            file = f"{folder}/view{place + 1}_{side}.jpg"
+            drawn = film(case, place, height=self.height, seed=self.seed)
+            path = self._folder(root, split, case.study.patient) / file
+            archives.write_bytes(path, chexpert_jpg(drawn.pixels, width=self.width))
+            rows.append(self._row(case, file, split, view, labels))
+            scale = min(1.0, self.width / drawn.pixels.shape[1]) if self.width else 1.0
+            boxes = [(b[0], *(scale * v for v in b[1:])) for b in drawn.boxes]
+            images.append(image_line(path, root, view, boxes))
+        return images
+
+    def _folder(self, root: Path, split: str, number: int) -> Path:
+        """Return the folder that holds `train/`, `valid/` or `test/` for this person."""
+        if not self.batches:
+            return root / self.name
+        # the training set comes in three pieces, batch 2 to 4
+        half = number % 3 + 1
+        return root / _BATCHES.get(split, f"CheXpert-v1.0 batch {half + 1} (train {half})")
+
+    def _row(
+        self, case: Case, file: str, split: str, view: str, labels: Mapping[str, int]
+    ) -> dict[str, str]:
+        marks = {name: f"{value:.1f}" for name, value in labels.items()}
+        if split == "test":  # the test truth came later, without the root and without the person
+            return {"Path": file} | marks
+        lateral = view == "LATERAL"
+        unknown = case.serial == 7  # the collection has one row of unknown sex, and ages of 0
+        return marks | {
+            "Path": f"{self.name}/{file}",
+            "Sex": "Unknown" if unknown else {"F": "Female", "M": "Male"}[case.study.sex],
+            "Age": "0" if unknown else str(case.study.age),
+            "Frontal/Lateral": "Lateral" if lateral else "Frontal",
+            "AP/PA": "" if lateral else view,
+        }
+
+    def finish(self, root: Path, laid: Sequence[Laid]) -> None:
+        """Write train.csv, valid.csv and test.csv."""
+        top = root / (_BATCHES["valid"] if self.batches else self.name)
+        for split in SPLITS:
+            columns = ("Path", *LABELS) if split == "test" else _COLUMNS
+            archives.write_csv(top / f"{split}.csv", columns, rows_of(laid, split))

@@ -1,0 +1,181 @@
+"""NIH ChestX-ray14 as the Box download or Kaggle's copy unpacks.
+
+In: a number of studies and a seed. Out: PNG pictures, the data entry table with its odd header,
+the box list and the official split lists. One picture a study, frontal only, no reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from cxr_vlp.pipelines.synthetic.cases import Case, Person, deal_splits, film, people
+from cxr_vlp.pipelines.synthetic.layouts import archives
+from cxr_vlp.pipelines.synthetic.layouts.faults import break_pictures
+from cxr_vlp.pipelines.synthetic.layouts.image_files import eight_bits, png
+from cxr_vlp.pipelines.synthetic.patients import nih_labels
+from cxr_vlp.pipelines.synthetic.real_content import Content
+from cxr_vlp.pipelines.synthetic.seeding import stream
+from cxr_vlp.pipelines.synthetic.tree_writer import Laid, Rows, lay_tree, quiet, rows_of, truth_of
+from cxr_vlp.pipelines.synthetic.truth import image_line, study_line
+
+SPLITS = ("train", "train", "test")  # the official lists know train_val and test only
+# The brackets hold unquoted commas, so the header has two more cells than names.
+_HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+)
+_COLUMNS = tuple(_HEADER.split(","))
+_BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
+_BOX_COLUMNS = ("Image Index", "Finding Label", "x", "y", "w", "h")  # of the rows, not the header
+_BOX_FRAME = 1024  # the list is in pixels of the released 1024 px pictures, whatever copy one has
+# The box list has eight findings and a spelling of its own for one of them.
+_BOXED = {
+    "Atelectasis": "Atelectasis",
+    "Cardiomegaly": "Cardiomegaly",
+    "Pleural Effusion": "Effusion",
+    "Lung Opacity": "Infiltrate",
+    "Pneumonia": "Pneumonia",
+    "Pneumothorax": "Pneumothorax",
+}
+
+
+def write(
+    out: Path,
+    *,
+    studies: int = 60,
+    seed: int = 0,
+    height: int = 512,
+    workers: int = 1,
+    content: Content | None = None,
+    kaggle: bool = False,
+    faults: bool = False,
+    advance: Callable[[int], None] = quiet,
+) -> list[Laid]:
+    """Write the tree `out/nih` and `out/nih.truth.jsonl`.
+
+    `kaggle=True` writes images_001/images/ and so on, and the 2017 table: a comma more in each
+    line, ages such as `058Y` and one of 412 years.
+    """
+    given = content or Content()
+    frontal = tuple(picture for picture in given.pictures if picture.view != "LATERAL")
+    persons = people("nih", studies, seed, Content(frontal))
+    shown = sum(len(p.cases) for p in persons)
+    tree = NihTree(seed, height, deal_splits(persons, seed, SPLITS), kaggle, shown)
+    laid = lay_tree(tree, out / "nih", persons, workers=workers, advance=advance)
+    truth = truth_of(laid)
+    if faults:
+        break_pictures(out / "nih", truth, seed)
+    archives.write_jsonl(out / "nih.truth.jsonl", truth)
+    return laid
+
+
+@dataclass(frozen=True, slots=True)
+class NihTree:
+    """The layout, and what it needs to know of the whole collection to lay one person."""
+
+    seed: int
+    height: int
+    splits: Mapping[int, str]
+    kaggle: bool
+    shown: int  # pictures in all
+
+    def lay(self, root: Path, person: Person) -> Laid:
+        """Write the person's pictures, square as all of this collection."""
+        rows: Rows = {"entry": [], "box": [], "train": [], "test": []}
+        laid = Laid(rows)
+        luck = stream("nih", self.seed, person.number)
+        # in one patient of five the file's number is not the follow-up's
+        skipped = 1 if luck.random() < 0.21 else 0
+        split = self.splits[person.number]
+        for follow_up, case in enumerate(person.cases):
+            name = f"{person.number:08d}_{follow_up + skipped:03d}.png"
+            path = root / self._folder(case.serial) / name
+            view = case.study.views[0]
+            boxes = self._lay_image(path, case)
+            rows[split].append({"name": name})
+            rows["entry"].append(self._entry(name, follow_up, case, luck.choice(_SIZES)))
+            rows["box"] += _box_rows(name, case, boxes, _BOX_FRAME / self.height)
+            laid.truth.append(
+                study_line(
+                    case,
+                    source="nih",
+                    study=name.removesuffix(".png"),
+                    patient=f"{person.number:08d}",
+                    split=split,
+                    labels=dict.fromkeys(nih_labels(case.study), 1),
+                    images=[image_line(path, root, view, boxes)],
+                    seed=self.seed,
+                    reported=False,
+                )
+            )
+        return laid
+
+    def _folder(self, serial: int) -> str:
+        """Return the folder of a picture; Kaggle's first one holds half as many as the others."""
+        if not self.kaggle:
+            return "images"
+        share = max(1, self.shown // 5)
+        return f"images_{1 + (serial + share) // (2 * share):03d}/images"
+
+    def _lay_image(self, path: Path, case: Case) -> list[tuple[Any, ...]]:
+        """Write the picture and return its boxes in pixels of the square."""
+        drawn = film(case, 0, height=self.height, seed=self.seed)
+        high, wide = drawn.pixels.shape
+        square = cv2.resize(drawn.pixels, (high, high), interpolation=cv2.INTER_AREA)
+        content = png(eight_bits(square), rgba=case.serial % 25 == 11)
+        archives.write_bytes(path, content)
+        return [(b[0], b[1] * high / wide, b[2], b[3] * high / wide, b[4]) for b in drawn.boxes]
+
+    def _entry(
+        self, name: str, follow_up: int, case: Case, size: tuple[int, int, float]
+    ) -> dict[str, str]:
+        age = str(case.study.age)
+        if self.kaggle:
+            age = "412Y" if case.serial == 5 else f"{case.study.age:03d}Y"
+        values = (
+            name,
+            "|".join(nih_labels(case.study)),
+            str(follow_up),
+            str(case.study.patient),
+            age,
+            case.study.sex,
+            case.study.views[0],
+            *map(str, (*size, size[2])),
+        )
+        return dict(zip(_COLUMNS, values, strict=True))
+
+    def finish(self, root: Path, laid: Sequence[Laid]) -> None:
+        """Write the data entry table, the box list and the two split lists."""
+        if self.kaggle:
+            columns: Sequence[str] = (*_COLUMNS, "")
+            table, header = "Data_Entry_2017.csv", f"{_HEADER},"
+        else:
+            columns, table, header = _COLUMNS, "Data_Entry_2017_v2020.csv", _HEADER
+        archives.write_csv(root / table, columns, rows_of(laid, "entry"), header=header)
+        boxes = rows_of(laid, "box")
+        archives.write_csv(root / "BBox_List_2017.csv", _BOX_COLUMNS, boxes, header=_BOX_HEADER)
+        for split, name in (("train", "train_val_list.txt"), ("test", "test_list.txt")):
+            names = "".join(row["name"] + "\n" for row in rows_of(laid, split))
+            archives.write_bytes(root / name, names.encode())
+
+
+# Width, height and pixel spacing of the films before they were made square.
+_SIZES = ((2500, 2048, 0.168), (2048, 2500, 0.171), (2992, 2991, 0.143), (3056, 2544, 0.139))
+
+
+def _box_rows(
+    name: str, case: Case, boxes: Sequence[tuple[Any, ...]], scale: float
+) -> list[dict[str, str]]:
+    """Return the rows of a picture's boxes, those of the eight findings that the list has."""
+    lesions = {f.name: f.kind.capitalize() for f in case.study.findings if f.name == "Lung Lesion"}
+    words = _BOXED | lesions
+    found = [(words[label], place) for label, *place in boxes if label in words]
+    return [
+        dict(zip(_BOX_COLUMNS, (name, word, *(repr(v * scale) for v in place)), strict=True))
+        for word, place in found
+    ]

@@ -1,0 +1,158 @@
+"""Finished sets in, every breach and note over all of them out; the work behind `verify`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cxr_vlp.pipelines.executor import tasks as spread
+from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.validate import leakage, rederive
+from cxr_vlp.pipelines.validate import manifest as declared
+from cxr_vlp.pipelines.validate.leakage import Ledger, Place
+from cxr_vlp.pipelines.validate.manifest import BrokenError, Declared
+from cxr_vlp.pipelines.validate.shard import Seen, check_tar
+
+
+def check(
+    folders: Sequence[Path],
+    *,
+    deep: bool,
+    workers: int = 1,
+    again: rederive.Again | None = None,
+) -> dict[str, Any]:
+    """Return {"sets", "deep", "breaches", "notes"} of finished sets.
+
+    A breach or note is {"code", "where", "count"}. Raises OSError where the disk does not give a
+    file, ConfigError where `again` names what a set was not made of.
+    """
+    findings = Findings()
+    sets = list(_read(folders, findings))
+    work = [_work(a_set, deep, again) for a_set in sets]
+    tasks = [task for works in work for _, task in works]
+    results = spread.results(tasks, workers, "verify")
+    rows = []
+    for a_set, works in zip(sets, work, strict=True):
+        for code, where in declared.breaches(a_set):
+            findings.breach(code, f"{a_set.folder.name}: {where}")
+        for table in rederive.tables(again.origin(a_set)) if again else ():
+            findings.breach(rederive.CHANGED, f"{a_set.folder.name}: table {table}")
+        if not a_set.same_code:
+            findings.notes["fingerprints.other_code", a_set.folder.name] += 1
+        row = Row(a_set.folder.name, len(a_set.tars))
+        for split, _ in works:
+            findings.enter(Place(row.name, split), next(results), row)
+        rows.append(row.plain())
+    next(results, None)  # all are in: the bar goes, the workers end
+    findings.compare()
+    return {
+        "sets": rows,
+        "deep": deep,
+        "breaches": findings.breaches,
+        "notes": [
+            {"code": code, "where": where, "count": count}
+            for (code, where), count in sorted(findings.notes.items())
+        ],
+    }
+
+
+def _read(folders: Sequence[Path], findings: Findings) -> list[Declared]:
+    sets = []
+    for folder in folders:
+        try:
+            sets.append(declared.read(folder))
+        except BrokenError as error:
+            why = f" ({error.remedy})" if error.remedy else ""
+            findings.breach(error.code, f"{folder.name}: {manifest_writer.NAME}{why}")
+    return sets
+
+
+def _work(
+    a_set: Declared, deep: bool, again: rederive.Again | None
+) -> list[tuple[str, Callable[[], Any]]]:
+    """Return (split, task) for every tar that is there, and for what is made again."""
+    work: list[tuple[str, Callable[[], Any]]] = []
+    for line in a_set.tars:
+        path = a_set.path(line)
+        if path.is_file():  # a missing one is told by declared.breaches
+            expected = a_set.expected(line)
+            work.append((line["split"], partial(check_tar, path, line, expected, deep=deep)))
+    remade = again.tasks(a_set) if again else ()
+    return [*work, *((task.split, partial(rederive.again, task)) for task in remade)]
+
+
+@dataclass
+class Row:
+    """What the table says of one set."""
+
+    name: str
+    shards: int
+    samples: int = 0
+    size: int = 0
+    rederived: int = 0
+    patients: set[bytes] = field(default_factory=set)
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as it is shown."""
+        return {
+            "set": self.name,
+            "shards": self.shards,
+            "samples": self.samples,
+            "patients": len(self.patients),
+            "bytes": self.size,
+            "rederived": self.rederived,
+        }
+
+
+@dataclass
+class Findings:
+    """What is known so far: breaches, notes, and the ledgers over all sets."""
+
+    breaches: list[dict[str, Any]] = field(default_factory=list)
+    notes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    keys: Ledger = field(default_factory=Ledger)
+    patients: Ledger = field(default_factory=Ledger)
+    sources: Ledger = field(default_factory=Ledger)
+    pictures: Ledger = field(default_factory=Ledger)
+
+    def breach(self, code: str, where: str, count: int = 1) -> None:
+        """Add a breach."""
+        self.breaches.append({"code": code, "where": where, "count": count})
+
+    def enter(self, place: Place, result: Seen | rederive.Outcomes, row: Row) -> None:
+        """Take over what a task found."""
+        if isinstance(result, Seen):
+            self._enter_seen(place, result, row)
+            return
+        row.rederived += result.compared
+        for code, where in result.breaches:
+            self.breach(code, f"{place.set}: {where}")
+        self.notes.update({(code, place.set): count for code, count in result.notes.items()})
+
+    def _enter_seen(self, place: Place, seen: Seen, row: Row) -> None:
+        row.samples += seen.samples
+        row.size += seen.size
+        row.patients.update(leakage.each(seen.patients))
+        for code, (where, count) in seen.breaches.items():
+            self.breach(code, f"{place.set}: {where}", count)
+        for name in ("keys", "patients", "sources", "pictures"):
+            getattr(self, name).add(place, bytes(getattr(seen, name)))
+
+    def compare(self) -> None:
+        """Compare the sets with each other, and every set with itself."""
+        if twice := self.keys.twice():
+            self.breach("key.twice", "over all shards", twice)
+        for where, count in self.patients.across().items():
+            self.breach("patient.two_splits", where, count)
+        for ledger, how in ((self.sources, "same file"), (self.pictures, "same grey values")):
+            for where, count in ledger.between(sets=True).items():
+                self.breach("picture.two_splits", f"{where} ({how})", count)
+            # a collection's own repetition, under two patients: its users cannot mend it
+            for where, count in ledger.between(sets=False).items():
+                self.notes["picture.own_splits", f"{where} ({how})"] += count
+            for where, count in ledger.within().items():
+                self.notes["picture.twice", f"{where} ({how})"] += count

@@ -1,0 +1,208 @@
+"""What lies in the state folder and was changed there: it is named, thrown away and made again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stages import build, tree_bytes
+from test_incremental import work_of
+
+from cxr_vlp.pipelines.cache import entries, file_index, row_digest
+from cxr_vlp.pipelines.files import jsonl
+
+OLD = 1_600_000_000
+
+
+@pytest.fixture(scope="module")
+def base(raw, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    shutil.copytree(raw / "mimic", folder / "raw")
+    for path in (folder / "raw").rglob("*"):
+        os.utime(path, (OLD, OLD))
+    build(folder / "raw", "mimic", folder)
+    return folder
+
+
+@pytest.fixture
+def place(base, tmp_path) -> Path:
+    """A copy of it whose raw tree is the very same: the memory knows its files by their inodes."""
+    for name in ("scan", "texts", "shards", ".cxr"):
+        shutil.copytree(base / name, tmp_path / name, copy_function=shutil.copy2)
+    shutil.rmtree(tmp_path / ".cxr/stock")
+    file_index._shared.cache_clear()
+    row_digest.THROWN.take()  # what another test of this process has left uncounted
+    yield tmp_path
+    file_index._shared.cache_clear()
+
+
+def again(base: Path, place: Path, capsys) -> str:
+    """Build again, and check that the outcome is what it was; return what was said."""
+    capsys.readouterr()
+    build(base / "raw", "mimic", place)
+    for stage in ("scan", "texts", "shards"):
+        assert tree_bytes(place / stage) == tree_bytes(base / stage), stage
+    return capsys.readouterr().err
+
+
+def base_of(place: Path) -> sqlite3.Connection:
+    (path,) = (place / ".cxr/scan").glob("*.sqlite")
+    return sqlite3.connect(path)
+
+
+def forget_the_look(place: Path) -> None:
+    """Let scan look at every file again: an unchanged tree never asks its memory."""
+    for path in (place / ".cxr/scan").glob("*.json"):
+        path.unlink()
+
+
+def test_a_digest_changed_in_the_scans_memory_is_not_believed(base, place, capsys):
+    forget_the_look(place)
+    with base_of(place) as rows:
+        changed = rows.execute(
+            """UPDATE files SET facts = replace(facts, '"sha256": "', '"sha256": "0')
+            WHERE path = (SELECT MIN(path) FROM files WHERE path LIKE '%.dcm')"""
+        ).rowcount
+    assert changed == 1
+    assert "state: 1 row did not match" in again(base, place, capsys)
+    forget_the_look(place)
+    assert "state:" not in again(base, place, capsys)  # it was read again, and is right now
+
+
+def test_shards_does_not_believe_such_a_row_either(base, place, capsys):
+    """Its reader takes a file unhashed when the memory knows it."""
+    with base_of(place) as rows:
+        rows.execute("UPDATE files SET size = size + 1, facts = replace(facts, 'true', 'false')")
+    shutil.rmtree(place / ".cxr/receipts/shards")
+    shutil.rmtree(place / "shards")
+    assert "rows did not match" in again(base, place, capsys)
+
+
+CHANGES = {
+    "samples": ('"samples":', '"samples":1'),
+    "rejects": ('"rejects":[', '"rejects":[{},'),
+    "studies": ('"studies":', '"studies":1'),
+    "digest": ('"sha256":"', '"sha256":"0'),
+    "cut": ("}", ""),
+    "lasting": ('"lasting":true', '"lasting":false'),
+}
+FEW = {("texts", "studies"), ("shards", "samples"), ("shards", "digest")}
+
+
+@pytest.mark.parametrize(("stage", "change"), [
+    pytest.param(stage, change, id=f"{stage}-{name}",
+                 marks=() if (stage, name) in FEW else pytest.mark.slow)
+    for stage in ("texts", "shards") for name, change in CHANGES.items()
+])  # fmt: skip
+def test_a_number_changed_in_a_receipt_is_not_believed(base, place, capsys, stage, change):
+    changed = 0
+    for path in (place / ".cxr/receipts" / stage).rglob("*.json"):
+        text = path.read_text()
+        path.write_text(text.replace(*change, 1))
+        changed += path.read_text() != text
+    said = again(base, place, capsys)
+    assert f"state: {changed} rows did not match" in said or not changed
+    assert work_of(place, "mimic", stage)["kept"] == 4 - changed
+
+
+@pytest.mark.parametrize("value", ["samples", "rejects", "studies"])
+def test_a_sealed_receipt_whose_numbers_do_not_add_up_is_not_believed(base, place, capsys, value):
+    """As a fault of ours would write it: its digest is right."""
+    stage = "texts" if value == "studies" else "shards"
+    for path in (place / ".cxr/receipts" / stage).rglob("*.json"):
+        row = row_digest.read(path)
+        if value == "samples":
+            row["result"]["line"]["samples"] += 1
+        elif value == "studies":
+            row["result"]["counts"]["studies"] = row["result"]["counts"].get("studies", 0) + 1
+        else:
+            row["result"]["rejects"].append({"code": "image.io", "images": 1})
+        row_digest.write(path, row)
+    assert "state: 4 rows did not match" in again(base, place, capsys)
+    assert work_of(place, "mimic", stage)["kept"] == 0
+
+
+def test_a_look_at_the_tree_that_was_changed_is_not_believed(base, place, capsys):
+    forget_the_look(place)  # the copy's output lies elsewhere, and is looked at under another name
+    again(base, place, capsys)
+    (path,) = (place / ".cxr/scan").glob("*.json")
+    path.write_text(path.read_text()[:-30])
+    assert "state: 1 row did not match" in again(base, place, capsys)
+
+
+def test_rows_of_another_release_go_without_a_word(base, place, capsys):
+    for path in (place / ".cxr/receipts").rglob("*.json"):
+        path.write_text(json.dumps(row_digest.read(path)) + "\n")  # as 0.2 wrote them
+    assert "state:" not in again(base, place, capsys)
+    assert work_of(place, "mimic")["kept"] == 0
+
+
+def test_official_digests_that_were_changed_are_learned_again(tmp_path):
+    known = file_index.Memory(tmp_path / "m.sqlite")
+    rows = [(f"files/{i}.jpg", f"{i:064x}") for i in range(5)]
+    known.learn_official("d", rows)
+    known.commit()
+    for sql in ("UPDATE official SET sha256 = '0' WHERE path = 'files/3.jpg'",
+                "DELETE FROM official WHERE path = 'files/3.jpg'"):  # fmt: skip
+        with sqlite3.connect(tmp_path / "m.sqlite") as base:
+            base.execute(sql)
+        again = file_index.Memory(tmp_path / "m.sqlite")
+        again.learn_official("d", rows)
+        assert [again.official(path) for path, _ in rows] == [sha256 for _, sha256 in rows]
+        again.commit()
+
+
+def test_a_damaged_page_of_the_memory_is_begun_again(base, place, capsys):
+    (path,) = (place / ".cxr/scan").glob("*.sqlite")
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\x5a" * (len(data) - 4096)
+    path.write_bytes(data)
+    forget_the_look(place)
+    again(base, place, capsys)
+    file_index._shared.cache_clear()
+    with base_of(place) as rows:
+        assert rows.execute("SELECT COUNT(*) FROM files").fetchone()[0] > 20
+
+
+def test_a_memory_that_is_no_base_any_more_is_named_too(base, place, capsys):
+    (path,) = (place / ".cxr/scan").glob("*.sqlite")
+    path.write_bytes(b"hello")
+    forget_the_look(place)
+    assert "state: 1 row did not match" in again(base, place, capsys)
+
+
+def test_an_inode_of_64_bits_is_remembered(tmp_path):
+    known = file_index.Memory(tmp_path / "m.sqlite")
+    state = SimpleNamespace(st_size=9, st_mtime_ns=OLD * 10**9, st_ino=2**64 - 1)
+    known.keep("film", state, {"sha256": "0"})
+    assert known.get("film", state) == {"sha256": "0"}
+
+
+@given(st.data())
+def test_no_flipped_bit_of_a_receipt_is_believed(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("r")
+    made = entries.Receipts(str(folder))
+    sample = entries.Sample("key", "a" * 16, "b" * 16, "c" * 16)
+    kept = entries.Receipt("p", "f", "p.tar", "d" * 64, "e" * 32, 9, True, {"n": 1}, (sample,))
+    made.keep(kept)
+    path = folder / "p/f.json"
+    flipped = bytearray(path.read_bytes())
+    bit = data.draw(st.integers(0, 8 * len(flipped) - 1))
+    flipped[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(flipped)
+    assert made.of("p", "f") in (None, kept)
+    shutil.rmtree(folder)
+
+
+def test_what_cannot_be_read_is_no_row(tmp_path):
+    assert row_digest.read(tmp_path / "absent") is None
+    jsonl.write_lines(tmp_path / "x", ["[" * 100_000])
+    assert row_digest.read(tmp_path / "x") is None
+    assert not (tmp_path / "x").exists()

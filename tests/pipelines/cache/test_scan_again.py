@@ -1,0 +1,186 @@
+"""What a second scan reads: only files that moved, and none of those whose digests are official."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from stages import build, params, run_scan, tree_bytes
+
+from cxr_vlp.pipelines.cache import checksums, file_index
+from cxr_vlp.pipelines.errors import ConfigError, DataError
+from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.stages import manifest_writer, scan_study
+
+OLD = 1_600_000_000  # a time stamp that is no longer fresh
+
+
+@pytest.fixture
+def tree(raw, tmp_path) -> Path:
+    """A copy of the MIMIC look-alike whose files were not written just now."""
+    shutil.copytree(raw / "mimic", tmp_path / "raw")
+    age(tmp_path / "raw")
+    return tmp_path / "raw"
+
+
+def age(tree: Path) -> None:
+    for path in tree.rglob("*"):
+        os.utime(path, (OLD, OLD))
+
+
+def common(tree: Path, out: Path, **values) -> list[str]:
+    sources = {"mimic": {"parts": {"train": 2, "validate": 1, "test": 1}, **values}}
+    return ["--root", str(tree), "--params", str(params(out, sources=sources))]
+
+
+def reads(monkeypatch) -> list[str]:
+    """Return a list to which every picture that is read from now on is added."""
+    seen: list[str] = []
+    facts = scan_study._facts
+
+    def noted(path, image, reader):
+        found = facts(path, image, reader)
+        if found["read"]:
+            seen.append(image.path)
+        return found
+
+    monkeypatch.setattr(scan_study, "_facts", noted)
+    return seen
+
+
+def test_only_what_moved_is_read_again(tree, tmp_path, monkeypatch):
+    seen = reads(monkeypatch)
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    pictures = len(seen)
+    assert pictures > 10
+    seen.clear()
+    one = next(tree.rglob("*.dcm"))
+    one.write_bytes(one.read_bytes() + b"\0")
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    assert [tree / path for path in seen] == [one]
+    again = tree_bytes(tmp_path / "scan")
+    run_scan("mimic", common(tree, tmp_path / "clean"), tmp_path / "clean")
+    assert again == tree_bytes(tmp_path / "clean/scan")
+
+
+def test_other_parameters_read_nothing_again(tree, tmp_path, monkeypatch):
+    seen = reads(monkeypatch)
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    seen.clear()
+    run_scan(
+        "mimic", common(tree, tmp_path, parts={"train": 3, "validate": 1, "test": 1}), tmp_path
+    )
+    assert seen == []
+
+
+def test_a_file_as_young_as_the_clocks_tick_is_not_trusted(tree, tmp_path):
+    known = file_index.Memory(tmp_path / "m.sqlite")
+    young = tmp_path / "young"
+    young.write_bytes(b"x")
+    known.keep("young", young.stat(), {"sha256": "0"})
+    assert known.get("young", young.stat()) is None
+    os.utime(young, (OLD, OLD))
+    known.keep("young", young.stat(), {"sha256": "0"})
+    assert known.get("young", young.stat()) == {"sha256": "0"}
+    os.utime(young, (OLD, OLD + 1))
+    assert known.get("young", young.stat()) is None
+
+
+def test_threads_that_begin_at_once_share_one_memory(tmp_path, monkeypatch):
+    """Two memories of one file lock each other out, and forget what the other read."""
+    kept = file_index.Memory.__init__
+
+    def slow(self, path=None):
+        time.sleep(0.05)  # longer than threads take to start: each would find none open
+        kept(self, path)
+
+    monkeypatch.setattr(file_index.Memory, "__init__", slow)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(file_index.at, [str(tmp_path / "m.sqlite")] * 8))
+    assert len({id(one) for one in found}) == 1
+
+
+def test_a_memory_that_another_process_holds_is_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_index, "PATIENCE", 0.01)
+    path = tmp_path / "m.sqlite"
+    film = tmp_path / "film"
+    film.write_bytes(b"x")
+    os.utime(film, (OLD, OLD))
+    first = file_index.Memory(path)
+    first.keep("film", film.stat(), {"sha256": "0"})
+    first.commit()
+    holder = sqlite3.connect(path)
+    holder.execute("BEGIN EXCLUSIVE")
+    assert file_index.Memory(path).get("film", film.stat()) is None  # in memory only, for this run
+    holder.close()
+    assert file_index.Memory(path).get("film", film.stat()) == {"sha256": "0"}
+
+
+@pytest.mark.parametrize("damage", [b"", b"no base, but as long as a header is " * 9])
+def test_a_damaged_memory_is_begun_again(tree, tmp_path, damage):
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    before = tree_bytes(tmp_path / "scan")
+    file_index._shared.cache_clear()
+    for path in (tmp_path / ".cxr/scan").glob("*.sqlite"):
+        path.write_bytes(damage)
+    next(tree.rglob("*.dcm")).touch()
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    assert tree_bytes(tmp_path / "scan") == before
+
+
+def test_official_digests_are_believed_until_the_picture_is_read(tree, tmp_path, monkeypatch):
+    plain = build(tree, "mimic", tmp_path / "read")
+    seen = reads(monkeypatch)
+    parts = {"train": 2, "validate": 1, "test": 1}
+    chosen = {"mimic": {"parts": parts, "digests": "official", "reader": {"images": "jpg"}}}
+    jpgs = sorted(tree.rglob("*.jpg"))
+    sound = jpgs[0].read_bytes()
+    jpgs[0].write_bytes(sound[:-9])
+    found = build(tree, "mimic", tmp_path / "x", sources=chosen)
+    assert seen == []  # the look-alike lists all its JPGs
+    header, _ = manifest_writer.read(found)
+    assert header["dropped"]["shards image.digest"] == 1
+    # mended, and looked at again: the file is what the list says
+    jpgs[0].write_bytes(sound)
+    found = build(tree, "mimic", tmp_path / "x", sources=chosen)
+    assert "shards image.digest" not in manifest_writer.read(found)[0]["dropped"]
+    assert plain.exists()
+
+
+def test_official_digests_need_a_list(raw, tmp_path):
+    sources = {"nih": {"parts": {"train": 2, "validate": 1, "test": 1}, "digests": "official"}}
+    arguments = ["--root", str(raw / "nih"), "--params", str(params(tmp_path, sources=sources))]
+    with pytest.raises(ConfigError, match=r"no SHA256SUMS\.txt .* set digests: read"):
+        run_scan("nih", arguments, tmp_path)
+
+
+def test_a_line_of_another_kind_is_passed_over_and_most_of_them_stop(tmp_path):
+    path = tmp_path / checksums.NAME
+    path.write_text(f"{'a' * 64}  ./files/one.jpg\nthree\n{'b' * 64} *two.jpg\n")
+    found = [("files/one.jpg", "a" * 64), ("two.jpg", "b" * 64)]
+    assert list(checksums.rows(path, tmp_path)) == found
+    path.write_text(f"{'a' * 64}  ./files/one.jpg\nthree\nfour\n")
+    with pytest.raises(DataError, match="line 2"):
+        list(checksums.rows(path, tmp_path))
+
+
+def test_inventories_hold_no_time(tree, tmp_path):
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    before = tree_bytes(tmp_path / "scan")
+    for path in tree.rglob("*"):
+        path.touch()
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    assert tree_bytes(tmp_path / "scan") == before
+    rows = [r for p in (tmp_path / "scan/mimic").glob("mimic-*") for r in jsonl.read_records(p)]
+    assert all(image["sha256"] for row in rows for image in row["images"])
+
+
+def test_a_fifo_in_the_place_of_the_list_of_digests_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "SHA256SUMS.txt")
+    with pytest.raises(ConfigError, match="set digests: read"):
+        checksums.learn(tmp_path, file_index.Memory())

@@ -1,0 +1,185 @@
+"""Ctrl-C and SIGTERM: every command says in one line that it was stopped, and leaves nobody behind.
+
+Real commands in sessions of their own, slowed down wherever they open a file, are sent real
+signals: to the whole group, as a terminal does, and to the command alone, as `kill` and DVC do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from launching import ROOT
+from stages import build, params, tree_bytes
+
+PATIENCE = 120.0  # seconds after which a command counts as hung
+# every process of a run, workers too, takes its time to open a file
+SLOW = """
+import os, pathlib, time
+opened = pathlib.Path.open
+slow = {".tar", ".dcm", ".txt", ".jsonl", ".jpg", ".csv", ".gz"}
+def slowly(self, *arguments, **options):
+    # not what Python opens of the installed packages, some hundred entry_points.txt
+    if self.suffix in slow and "site-packages" not in self.parts:
+        with open(os.environ["OPENED"], "a") as log:
+            log.write(str(self) + "\\n")
+        time.sleep(0.2)
+    return opened(self, *arguments, **options)
+pathlib.Path.open = slowly
+"""
+
+
+@pytest.fixture(scope="module")
+def done(raw, tmp_path_factory) -> Path:
+    """A finished build, and the parameters it was made with."""
+    folder = tmp_path_factory.mktemp("done")
+    build(raw / "mimic", "mimic", folder)
+    return folder
+
+
+def command(name: str, done: Path, raw: Path, out: Path) -> list[str]:
+    """Return a command line that has a lot to do."""
+    common = ["--root", str(raw / "mimic"), "--params", str(params(out)), "--state", str(out / "s")]
+    scan, texts = ["--scan", str(done / "scan/mimic")], ["--texts", str(done / "texts/mimic")]
+    where = ["--out", str(out / "out")]
+    return {
+        "scan": ["mimic", *common, *where],
+        "texts": ["mimic", *common, *scan, *where, "--workers", "2"],
+        "shards": ["mimic", *common, *scan, *texts, *where, "--workers", "2"],
+        "plan": ["mimic", *common, *scan],
+        "verify": [str(done / "shards"), "--deep", "--workers", "2"],
+        "synthetic": [*where, "--studies", "400", "--height", "64", "--workers", "2"],
+    }[name]
+
+
+class Started:
+    """A command that runs, in a session of its own."""
+
+    def __init__(
+        self, name: str, arguments: list[str], folder: Path, *, deaf: bool = False
+    ) -> None:
+        (folder / "slow").mkdir(parents=True, exist_ok=True)
+        (folder / "slow/sitecustomize.py").write_text(SLOW)
+        self.opened = folder / "opened.log"
+        path = os.pathsep.join((str(folder / "slow"), str(ROOT / ".src")))
+        # the tests themselves may have been started with `&`, and SIGINT be ignored
+        hears = signal.SIG_IGN if deaf else signal.SIG_DFL
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cxr_vlp.cli", name, *arguments],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, hears),
+            env={**os.environ, "PYTHONPATH": path, "OPENED": str(self.opened)},
+        )  # fmt: skip
+
+    def opens(self) -> int:
+        """Return how many files it has opened so far."""
+        return self.opened.read_text().count("\n") if self.opened.exists() else 0
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Wait for something to be so."""
+        end = time.monotonic() + PATIENCE
+        while not true():
+            assert self.process.poll() is None, self.process.communicate()[1]
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.01)
+
+    def members(self) -> set[int]:
+        """Return the processes of its session, those aside that only wait to be reaped."""
+        found = set()
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(session) == self.process.pid and state != "Z":
+                found.add(int(path.parent.name))
+        return found
+
+    def stop(self, number: int, whole_group: bool) -> tuple[int, str]:
+        """Send the signal; return the exit code and what was said."""
+        send = os.killpg if whole_group else os.kill
+        send(self.process.pid, number)
+        said = self.process.communicate(timeout=PATIENCE)[1]
+        end = time.monotonic() + PATIENCE
+        while self.members():
+            assert time.monotonic() < end, "somebody is left behind"
+            time.sleep(0.05)
+        return self.process.returncode, said
+
+
+def held(code: int, said: str, number: int) -> None:
+    """Hold what is promised of a stopped command."""
+    lines = [line for line in said.splitlines() if line.strip() and ": drawing " not in line]
+    assert code == 128 + number, said
+    assert [line for line in lines if line.startswith("stopped: ")] == lines, said
+
+
+NAMES = ("scan", "texts", "shards", "verify", "plan", "synthetic")
+WAYS = {
+    "int-all": (signal.SIGINT, True),
+    "int": (signal.SIGINT, False),
+    "term-all": (signal.SIGTERM, True),
+    "term": (signal.SIGTERM, False),
+}
+FEW = {("scan", "int-all"), ("shards", "int"), ("shards", "term-all"), ("texts", "term"),
+       ("verify", "int-all"), ("synthetic", "int-all")}  # fmt: skip
+CASES = [
+    pytest.param(
+        name, *WAYS[way], id=f"{name}-{way}",
+        marks=() if (name, way) in FEW else pytest.mark.slow,
+    )
+    for name in NAMES
+    for way in WAYS
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "number", "whole_group"), CASES)
+def test_a_command_that_is_stopped_says_so(done, raw, tmp_path, name, number, whole_group):
+    started = Started(name, command(name, done, raw, tmp_path), tmp_path)
+    wanted = 3 if name == "verify" else 12
+    started.until(lambda: started.opens() > wanted)
+    held(*started.stop(number, whole_group), number)
+    assert not (tmp_path / "out/inventory.json").exists()
+
+
+def test_a_command_stopped_while_it_is_imported_says_so(done, raw, tmp_path):
+    for moment in (0.1, 0.5):
+        folder = tmp_path / str(moment)
+        started = Started("shards", command("shards", done, raw, folder), folder)
+        maps = Path(f"/proc/{started.process.pid}/maps")
+        started.until(lambda: "numpy" in maps.read_text())  # noqa: B023 - called before it changes
+        time.sleep(moment)
+        held(*started.stop(signal.SIGINT, True), signal.SIGINT)
+
+
+@pytest.mark.parametrize("name", [
+    "shards", *(pytest.param(name, marks=pytest.mark.slow) for name in ("scan", "texts"))
+])  # fmt: skip
+def test_what_a_stopped_run_did_is_kept_and_the_next_run_ends_it(done, raw, tmp_path, name):
+    arguments = command(name, done, raw, tmp_path)
+    started = Started(name, arguments, tmp_path)
+    started.until(lambda: started.opens() > 12)
+    held(*started.stop(signal.SIGINT, True), signal.SIGINT)
+    again = subprocess.run(
+        [sys.executable, "-m", "cxr_vlp.cli", name, *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert tree_bytes(tmp_path / "out") == tree_bytes(done / name / "mimic")
+    beside = {path.name for path in tmp_path.iterdir() if path.name.startswith(".")}
+    assert beside == {".out.lock"}
+
+
+def test_a_run_that_was_started_deaf_stays_so(done, raw, tmp_path):
+    """`nohup`, and `&` in a script: Ctrl-C at the terminal is not for them."""
+    started = Started("plan", command("plan", done, raw, tmp_path), tmp_path, deaf=True)
+    started.until(lambda: started.opens() > 0)
+    os.killpg(started.process.pid, signal.SIGINT)
+    assert started.process.wait(PATIENCE) == 0

@@ -1,0 +1,97 @@
+"""Workers that die, hang or fail: what becomes of their picture, their part, and the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import hazards
+import pytest
+
+from cxr_vlp.pipelines.errors import DataError
+from cxr_vlp.pipelines.executor import pool
+from cxr_vlp.pipelines.executor.pool import Crew
+
+PARTS = ("bad", "good", "fine")
+
+
+def run(folder: Path, hazard, workers: int = 2) -> dict[str, dict[str, str]]:
+    Crew(hazards.Pictures(hazard), str(folder), workers, patience=1.5).run(PARTS)
+    return dict(zip(PARTS, pool.results(folder, PARTS), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("hazard", "code"),
+    [
+        (hazards.none, "ok"),
+        (hazards.abort, "decode.crash"),
+        (hazards.address_zero, "decode.crash"),
+        (hazards.hang, "decode.timeout"),
+        (hazards.greedy, "no.memory"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_is_done(tmp_path, hazard, code):
+    done = run(tmp_path, hazard)
+    assert done["bad"].pop("bad-2") == code
+    assert {state for part in done.values() for state in part.values()} == {"ok"}
+    assert sum(len(part) for part in done.values()) == 14
+    assert not list(tmp_path.glob("*.note"))
+
+
+def test_a_worker_that_the_system_kills_ends_the_run(tmp_path):
+    with pytest.raises(DataError, match=r"worker\.killed.*signal 9.*fewer --workers"):
+        run(tmp_path, hazards.killed)
+
+
+def test_a_stop_in_a_worker_ends_the_run_with_its_message(tmp_path):
+    with pytest.raises(DataError, match=r"source\.changed: as said"):
+        run(tmp_path, hazards.stop)
+
+
+def test_a_fault_of_ours_names_its_place_and_not_its_message(tmp_path, capfd):
+    with pytest.raises(DataError, match=r"internal: KeyError at hazards\.py line \d+, part bad"):
+        run(tmp_path, hazards.bug)
+    assert "CANARY" not in "".join(capfd.readouterr())
+
+
+def test_workers_do_not_outlive_a_killed_run(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import hazards\n"
+        "from cxr_vlp.pipelines.executor.pool import Crew\n"
+        "if __name__ == '__main__':\n"
+        "    Crew(hazards.Pictures(hazards.hang), sys.argv[2], 2).run(('bad', 'good'))\n"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    here = Path(__file__).parents[1]
+    command = [sys.executable, str(script), str(here), str(tmp_path)]
+    started = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(here.parents[1] / ".src")}
+    )
+    note = tmp_path / "bad.note"
+    _until(lambda: note.exists() and note.read_text().strip())
+    worker = int(note.read_text().split()[0])
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    _until(lambda: not _alive(worker))
+
+
+def _until(true, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def _alive(process: int) -> bool:
+    """Tell whether a process runs; one that nobody has reaped yet does not."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

@@ -1,0 +1,127 @@
+"""What people see of a run while it runs: on a terminal, and in a log."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from launching import ROOT
+from stages import build, params
+
+from cxr_vlp.pipelines.executor import progress, run_log
+from cxr_vlp.pipelines.executor.progress import Counts, Pace, State
+
+SLOW = """
+import pathlib, time
+opened = pathlib.Path.open
+def slowly(self, *arguments, **options):
+    if self.suffix in {".dcm", ".jpg", ".csv", ".gz"}:
+        time.sleep(0.2 if self.suffix in {".dcm", ".jpg"} else 1)
+    return opened(self, *arguments, **options)
+pathlib.Path.open = slowly
+"""
+
+
+def on_a_terminal(command: list[str], folder: Path) -> str:
+    """Return what a command shows on a terminal of its own."""
+    (folder / "sitecustomize.py").write_text(SLOW)
+    ours, theirs = pty.openpty()
+    path = os.pathsep.join((str(folder), str(ROOT / ".src")))
+    environment = {**os.environ, "PYTHONPATH": path, "TERM": "xterm", "COLUMNS": "150"}
+    run = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=theirs, env=environment, cwd=folder
+    )
+    os.close(theirs)
+    shown = b""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        if select.select([ours], [], [], 0.1)[0]:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+        elif run.poll() is not None:
+            break
+    os.close(ours)
+    assert run.wait(60) == 0, shown
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="replace"))
+
+
+def test_scan_shows_a_progress_that_moves(raw, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "cxr_vlp.pipelines.scan",
+        "mimic",
+        "--root",
+        str(raw / "mimic"),
+    ]
+    command += ["--out", str(tmp_path / "o"), "--state", str(tmp_path / "s")]
+    shown = on_a_terminal([*command, "--params", str(params(tmp_path))], tmp_path)
+    read = [tuple(map(int, found)) for found in re.findall(r"(\d+) of (\d+) images read", shown)]
+    assert len({done for done, _ in read}) > 3
+    assert [done for done, _ in read] == sorted(done for done, _ in read)
+    assert len({total for _, total in read}) == 1
+    assert all(0 < done <= total for done, total in read)
+    assert "rows read" in shown
+    assert re.search(r"images read, \d+ a (second|minute)", shown)
+
+
+def test_scan_counts_what_it_reads(raw, tmp_path):
+    progress.COUNTS.clear()
+    build(raw / "nih", "nih", tmp_path)
+    assert progress.COUNTS.of_scan() == State(14, 14, "images read")
+
+
+def test_a_scan_tells_of_the_step_it_is_in():
+    counts = Counts()
+    assert counts.of_scan() == State(0, 0, "files seen")
+    for name, number, unit in [("seen", 9, "files seen"), ("rows", 8, "rows read"),
+                               ("studies", 7, "studies joined")]:  # fmt: skip
+        counts.add(name, number)
+        assert counts.of_scan() == State(number, 0, unit)
+    counts.add("images", 20)
+    counts.add("files", 5)
+    assert counts.of_scan() == State(5, 20, "images read")
+
+
+def test_rate_and_time_left_are_those_of_the_present_step():
+    pace = Pace()
+    pace.words(State(1000, 0, "rows"), 0.0)
+    assert pace.words(State(3000, 0, "rows"), 10.0) == ("3,000 rows, 200 a second", 0.0)
+    assert pace.words(State(4, 100, "images"), 20.0) == ("4 of 100 images", 0.0)
+    said, left = pace.words(State(14, 100, "images", "9 kept"), 30.0)
+    assert said == "14 of 100 images, 9 kept, 60 a minute"
+    assert left == pytest.approx(86)
+
+
+def test_a_log_gets_a_line_at_times(raw, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setattr(progress, "LOOK", 0.02)
+    build(raw / "mimic", "mimic", tmp_path)
+    said = capsys.readouterr().err
+    for stage in ("scan mimic", "texts", "shards"):
+        assert re.search(rf"^{stage}: [\d,]+ ", said, re.MULTILINE), said
+    monkeypatch.setattr(progress, "EVERY", 30.0)
+    build(raw / "mimic", "mimic", tmp_path / "again")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_watch_that_cannot_write_its_log_disturbs_no_run(tmp_path, monkeypatch, capsys):
+    """A full disk below the state: the run itself meets it, and its answer is no traceback."""
+    monkeypatch.setattr(progress, "LOOK", 0.01)
+    (tmp_path / "log").mkdir()
+    (tmp_path / "one.json").write_text("{}")
+    with (
+        pytest.raises(IsADirectoryError),
+        run_log.watching(tmp_path, 1, "shards", tmp_path / "log"),
+    ):
+        time.sleep(0.1)
+    assert "Traceback" not in capsys.readouterr().err

@@ -1,0 +1,215 @@
+"""Nothing outside the root is opened; nothing unfinished is ever seen."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cxr_vlp.pipelines.errors import ConfigError, IngestError, LockedError, as_stop
+from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths
+
+
+@pytest.mark.parametrize(
+    "relative",
+    ["../secret", "a/../../secret", "/etc/passwd", "a\0b", "", "out/secret", "leak", "in/leak"],
+    ids=["up", "up-inside", "absolute", "nul", "empty", "link-out", "file-link", "by-two-links"],
+)
+def test_paths_that_leave_the_root_are_refused(tmp_path, relative):
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret").write_text("x")
+    (root / "out").symlink_to(tmp_path)
+    (root / "leak").symlink_to(tmp_path / "secret")
+    (root / "in").symlink_to(root)
+    with pytest.raises(IngestError, match=r"path\.escape"):
+        paths.inside(root, relative)
+
+
+@pytest.mark.parametrize("relative", ["a/film", "in/a/film", "link", "gone/film", "x" * 300])
+def test_paths_that_stay_inside_are_given_whether_a_file_is_there_or_not(tmp_path, relative):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "film").write_text("x")
+    (tmp_path / "in").symlink_to(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "film")
+    assert paths.inside(tmp_path, relative) == tmp_path / relative
+
+
+def test_walk_is_sorted_follows_links_inside_and_ends_in_a_loop(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "2.png").write_text("")
+    (tmp_path / "b" / "1.png").write_text("")
+    (tmp_path / "a").symlink_to(tmp_path)  # a loop
+    (tmp_path / "z").symlink_to("/etc")  # a way out
+    assert list(paths.walk(tmp_path)) == ["b/1.png", "b/2.png"]
+
+
+def lead_out(tmp_path: Path) -> Path:
+    """A root with a file and a folder that are links out of it, and what they lead to."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "1.png").write_text("x")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "one.png").symlink_to(tmp_path / "store" / "1.png")
+    (root / "folder").symlink_to(tmp_path / "store")
+    return root
+
+
+def test_links_that_lead_out_are_followed_where_the_collection_says_so(tmp_path):
+    root = lead_out(tmp_path)
+    tree = paths.Tree(root, links=True)
+    assert list(paths.walk(root)) == ["one.png"]
+    assert list(paths.walk(tree)) == ["one.png", "folder/1.png"]
+    with pytest.raises(IngestError, match=r"path\.escape"):
+        paths.inside(root, "one.png")
+    assert paths.inside(tree, "one.png").read_text() == "x"
+    for relative in ("../store/1.png", "/etc/passwd", "a\0b", ""):
+        with pytest.raises(IngestError, match=r"path\.escape"):
+            paths.inside(tree, relative)
+
+
+def test_links_in_a_loop_end_in_a_code(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert list(paths.walk(tmp_path)) == ["a", "b"]
+    assert paths.state(tmp_path, "a").st_size >= 0
+    with pytest.raises(IngestError, match=r"path\.(loop|escape)"):
+        paths.inside(tmp_path, "a")
+
+
+def test_a_vanished_file_and_a_link_to_nowhere_have_a_state(tmp_path):
+    (tmp_path / "gone").symlink_to(tmp_path / ".git/annex/objects/x")
+    assert paths.state(tmp_path, "gone").st_ino
+    assert paths.state(tmp_path, "never").st_size == 0
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "folder"])
+def test_what_is_no_plain_file_is_not_opened(tmp_path, kind):
+    path = tmp_path / "x"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(path))
+    with pytest.raises(IngestError, match=r"image\.not_file"):
+        paths.plain(path, "image")
+
+
+def test_what_was_seen_is_said_with_the_remedy_and_without_names(tmp_path):
+    root = lead_out(tmp_path)
+    (root / "nowhere").symlink_to(tmp_path / "annex")
+    for name in ("SECRET1.JPG", "SECRET2.JPG", "a.zip", "t.csv.gz", "12345"):
+        (root / name).write_text("")
+    said = paths.seen(root)
+    assert said.startswith("below the root there are 2 .JPG, ")
+    for part in ("1 .zip", "1 .csv.gz", "2 links that lead out of it", "1 links that lead nowhere",
+                 "unpack", "links: true", "git annex get"):  # fmt: skip
+        assert part in said
+    assert "SECRET" not in said
+    assert "12345" not in said
+    assert "links: true" not in paths.seen(paths.Tree(root, links=True))
+    (tmp_path / "empty").mkdir()
+    assert "empty" in paths.seen(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", ["train.csv", "TRAIN.CSV", "Train.csv.gz", "a/b/c/d/train.csv"])
+def test_a_table_is_found_in_any_case_and_some_folders_down(tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("")
+    assert paths.find(tmp_path, "train.csv", "train.csv.gz") == name
+
+
+def test_a_table_that_is_a_link_out_names_the_option(tmp_path):
+    root = lead_out(tmp_path)
+    (tmp_path / "store" / "t.csv").write_text("")
+    (root / "train.csv").symlink_to(tmp_path / "store" / "t.csv")
+    with pytest.raises(ConfigError, match="links: true"):
+        paths.find(root, "train.csv")
+    assert paths.find(paths.Tree(root, links=True), "train.csv") == "train.csv"
+
+
+def test_two_releases_side_by_side_are_refused(tmp_path):
+    for release in ("2.0.0", "2.1.0"):
+        (tmp_path / release).mkdir()
+        (tmp_path / release / "train.csv").write_text("")
+    with pytest.raises(ConfigError, match="several releases"):
+        paths.find(tmp_path, "train.csv")
+    assert paths.find(tmp_path / "2.0.0", "train.csv") == "train.csv"
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    jsonl.write_json(path, {"old": 1})
+    with pytest.raises(RuntimeError), jsonl.replacing(path) as stream:
+        stream.write(b"half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == [path]
+    assert "old" in path.read_text()
+
+
+def publish(out: Path, text: str) -> None:
+    with atomic_dir.publishing(out, "header") as staging:
+        (staging / "header").write_text(text)
+
+
+def test_a_set_is_replaced_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "set"
+    publish(out, "one")
+    (out / "stale").write_text("")
+    publish(out, "two")
+    assert sorted(p.name for p in out.iterdir()) == ["header"]
+    with pytest.raises(RuntimeError), atomic_dir.publishing(out, "header") as staging:
+        (staging / "header").write_text("three")
+        raise RuntimeError
+    assert (out / "header").read_text() == "two"
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(tmp_path):
+    (tmp_path / "mine.txt").write_text("")
+    with pytest.raises(ConfigError, match="not empty"):
+        publish(tmp_path, "x")
+    assert (tmp_path / "mine.txt").exists()
+
+
+def test_a_second_run_is_told_who_holds_the_output(tmp_path):
+    out = tmp_path / "set"
+    code = "import sys; from pathlib import Path; from cxr_vlp.pipelines.files import atomic_dir\n"
+    code += "with atomic_dir.lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    held = subprocess.Popen(
+        [sys.executable, "-c", code, str(out)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[3],
+    )
+    held.stdout.readline()
+    with pytest.raises(LockedError, match=str(held.pid)), atomic_dir.lock(out):
+        pass
+    held.communicate()
+    with atomic_dir.lock(out):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_place_is_an_os_error(tmp_path):
+    tmp_path.chmod(0o555)
+    with pytest.raises(PermissionError):
+        publish(tmp_path / "set", "x")
+
+
+def test_a_storage_error_names_the_place_without_ids():
+    error = OSError(28, "No space left on device", "/raw/files/p10/p10000032/s50414267.txt")
+    assert str(as_stop(error)) == "No space left on device (/raw/files/p10/p.../s....txt)"
+
+
+def test_a_copy_onto_a_full_disk_names_the_disk_that_is_full():
+    """shutil.copyfile gives both names, the one it reads first."""
+    full = OSError(28, "No space left on device", "/stock/a.tar", None, "/small/a.tar")
+    assert str(as_stop(full)) == "No space left on device (/small/a.tar)"
+    lost = OSError(2, "No such file or directory", "/stock/a.tar", None, "/small/a.tar")
+    assert str(as_stop(lost)) == "No such file or directory (/stock/a.tar)"

@@ -1,0 +1,172 @@
+"""Files of credentialed and of hidden collections are for their user alone; remotes are told of."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stages import build, tree_bytes
+
+from cxr_vlp.pipelines.files import privacy
+from cxr_vlp.pipelines.files.privacy import Care
+
+PARTS = {"train": 2, "validate": 1, "test": 1}
+
+
+@pytest.fixture(autouse=True)
+def usual(monkeypatch, tmp_path) -> Iterator[None]:
+    """The umask most people have, and no settings of this machine's own."""
+    for name in ("GLOBAL", "SYSTEM"):
+        monkeypatch.setenv(f"DVC_{name}_CONFIG_DIR", str(tmp_path / name))
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): stat.S_IMODE(path.lstat().st_mode)
+        for path in (folder, *folder.rglob("*"))
+    }
+
+
+def open_to_others(folder: Path) -> list[str]:
+    return [name for name, mode in modes(folder).items() if mode & 0o077]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_files_of_a_credentialed_collection_are_private(built, raw, tmp_path, workers):
+    build(raw / "mimic", "mimic", tmp_path, workers=workers)
+    for folder in ("scan/mimic", "texts/mimic", "shards/mimic", ".cxr"):
+        assert open_to_others(tmp_path / folder) == []
+    assert stat.S_IMODE((tmp_path / "shards").stat().st_mode) == 0o755  # others' sets lie there
+    assert tree_bytes(tmp_path / "shards/mimic") == tree_bytes(built / "shards/mimic")
+    assert privacy.current() == 0o022
+
+
+def test_files_of_an_open_collection_are_as_usual(raw, tmp_path):
+    build(raw / "nih", "nih", tmp_path)
+    found = modes(tmp_path)
+    assert {found["shards/nih"], found[".cxr"]} == {0o755}
+    assert found["shards/nih/manifest.jsonl"] == 0o644
+
+
+def test_files_of_a_collection_whose_ids_are_hidden_are_private(raw, tmp_path):
+    sources = {"nih": {"parts": PARTS, "ids": "salted"}}
+    build(raw / "nih", "nih", tmp_path, sources=sources, scan={"salt": "x" * 32})
+    for folder in ("scan/nih", "texts/nih", "shards/nih", ".cxr"):
+        assert open_to_others(tmp_path / folder) == []
+
+
+def test_what_an_earlier_release_left_open_is_shut(raw, tmp_path):
+    build(raw / "mimic", "mimic", tmp_path)
+    for path in tmp_path.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    build(raw / "mimic", "mimic", tmp_path, texts={"prompts": 2}, shards={"quality": 94})
+    for folder in ("texts/mimic", "shards/mimic"):
+        assert open_to_others(tmp_path / folder) == []
+    left = open_to_others(tmp_path / ".cxr")
+    assert not [name for name in left if name.endswith((".sqlite", ".log"))]
+
+
+def test_a_set_that_was_shut_is_not_opened(raw, tmp_path):
+    out = build(raw / "nih", "nih", tmp_path)
+    out.chmod(0o700)
+    build(raw / "nih", "nih", tmp_path, shards={"quality": 94})
+    assert stat.S_IMODE(out.stat().st_mode) == 0o700
+    os.umask(0o007)
+    build(raw / "mimic", "mimic", tmp_path / "x")
+    assert open_to_others(tmp_path / "x/shards/mimic") == []
+    assert privacy.current() == 0o007
+
+
+CONFIG = """
+[core]
+    remote = lab
+['remote "lab"']
+    url = s3://user:secret@bucket.example/cxr
+['remote "disk"']
+    url = /mnt/backup
+['remote "below"']
+    url = remote://lab/sub
+['remote "near"']
+    url = ../elsewhere
+['remote "file"']
+    url = file:///mnt/x
+"""
+
+
+def project(folder: Path, name: str = "config") -> Path:
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc" / name).write_text(CONFIG)
+    return folder / "data/scan/mimic"
+
+
+@pytest.mark.parametrize("name", ["config", "config.local"])
+def test_remotes_that_are_elsewhere_are_named(tmp_path, name):
+    out = project(tmp_path, name)
+    assert privacy.remotes(tmp_path / ".dvc") == {
+        "lab": "s3://bucket.example", "below": "s3://bucket.example",
+    }  # fmt: skip
+    assert out
+
+
+def test_a_remote_of_the_users_own_settings_is_seen(tmp_path):
+    (tmp_path / "GLOBAL").mkdir()
+    (tmp_path / "GLOBAL/config").write_text("['remote \"g\"']\nurl = ssh://me@host:22/x\n")
+    (tmp_path / ".dvc").mkdir()
+    assert privacy.remotes(tmp_path / ".dvc") == {"g": "ssh://host:22"}
+
+
+@pytest.mark.parametrize(
+    ("care", "words"),
+    [
+        (Care("mimic", "PhysioNet 1.5", credentialed=True), "credentialed (PhysioNet 1.5)"),
+        (Care("own", salted=True), "private (ids: salted)"),
+        (Care("nih"), ""),
+    ],
+)
+def test_a_remote_is_told_of_before_the_work(tmp_path, capsys, care, words):
+    out = project(tmp_path / "p")
+    with privacy.taking(care, out, tmp_path / "state"):
+        said = capsys.readouterr().err
+    assert said.count("warning: the DVC remote 'lab'") == bool(words)
+    assert words in said
+    assert "secret" not in said
+
+
+def test_a_build_tells_of_remotes_and_of_an_open_cache(raw, tmp_path, capsys):
+    project(tmp_path)
+    (tmp_path / ".dvc/cache").mkdir(mode=0o755)
+    build(raw / "mimic", "mimic", tmp_path)
+    said = capsys.readouterr().err
+    assert said.count("DVC remote 'lab' is not on this machine (s3://bucket.example)") == 3
+    assert said.count("others may read DVC's cache") == 1
+    build(raw / "nih", "nih", tmp_path)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("source", "closed"), [("mimic", True), ("nih", False)])
+def test_a_cache_that_dvc_would_make_open_is_made_closed_before(raw, tmp_path, source, closed):
+    """In a fresh project DVC makes its cache, 0755, after the first stage was warned of nothing."""
+    project(tmp_path)
+    build(raw / source, source, tmp_path)
+    cache = tmp_path / ".dvc/cache"
+    assert cache.exists() == closed
+    assert not closed or cache.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cache_that_is_elsewhere_is_not_made(raw, tmp_path):
+    project(tmp_path)
+    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = /nowhere/of/ours\n")
+    build(raw / "mimic", "mimic", tmp_path)
+    assert not (tmp_path / ".dvc/cache").exists()
+
+
+def test_settings_that_cannot_be_read_stop_nothing(tmp_path):
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_bytes(b"\xff\xfe[[[")
+    assert privacy.remotes(tmp_path / ".dvc") == {}

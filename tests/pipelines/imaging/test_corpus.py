@@ -1,0 +1,98 @@
+"""Every file of a corpus of odd ones, and thousands of mutants: a picture or a code each.
+
+All go through a crew, as in `shards`: what crashes its worker or hangs is set aside with a code.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from mutants import Decoding, total
+from sound import dicom, film
+
+from cxr_vlp.pipelines.executor import pool
+from cxr_vlp.pipelines.executor.pool import Crew
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+
+PATIENCE = 60.0
+LARGEST = 1 << 20  # bytes of a file that is damaged in many ways
+
+
+@pytest.fixture(scope="module")
+def lookalikes(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A file of every kind that we write ourselves."""
+    folder = tmp_path_factory.mktemp("lookalikes")
+    eight = (film() >> 4).astype(np.uint8)
+    files = {f"{n}.dcm": dicom(syntax) for n, syntax in enumerate(writing.SYNTAXES)}
+    files["deep.png"] = cv2.imencode(".png", film())[1].tobytes()
+    files["colour.png"] = cv2.imencode(".png", cv2.merge([eight] * 3))[1].tobytes()
+    files["grey.jpg"] = cv2.imencode(".jpg", eight)[1].tobytes()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return [str(folder / name) for name in files]
+
+
+def installed() -> list[str]:
+    """Return the test files of pydicom and, where it is installed, of pydicom-data."""
+    roots = [Path(pydicom.__file__).parent / "data"]
+    extra = importlib.util.find_spec("data_store")
+    if extra is not None and extra.submodule_search_locations:
+        roots += map(Path, extra.submodule_search_locations)
+    return sorted(str(p) for root in roots for p in root.rglob("*") if _is_data(p))
+
+
+def _is_data(path: Path) -> bool:
+    return path.is_file() and path.suffix not in (".py", ".pyc")
+
+
+def run(folder: Path, work: Decoding, parts: int) -> dict[str, Any]:
+    names = [f"part-{number}" for number in range(parts)]
+    Crew(work, str(folder), 2, patience=PATIENCE).run(names)
+    told = total(pool.results(folder, names))
+    print("\n", told)
+    assert not [name for name in told["outcomes"] if name.startswith("uncoded")], told
+    assert told["memory"] < 1024, told
+    return told
+
+
+def test_a_sample_of_mutants(lookalikes, tmp_path):
+    told = run(tmp_path, Decoding(tuple(lookalikes), mutants=75), 2)
+    assert sum(told["outcomes"].values()) == 150
+    assert 10 < told["outcomes"]["picture"] < 140
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_thousands_of_mutants_of_files_of_our_own(lookalikes, tmp_path):
+    told = run(tmp_path, Decoding(tuple(lookalikes), mutants=500), 20)
+    assert sum(told["outcomes"].values()) == 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_thousands_of_mutants_of_real_files(shared, tmp_path):
+    real = [*(shared / "data").rglob("*"), *map(Path, installed())]
+    small = sorted(str(p) for p in real if _is_data(p) and p.stat().st_size < LARGEST)
+    told = run(tmp_path, Decoding(tuple(small), mutants=500), 20)
+    assert sum(told["outcomes"].values()) == 10_000
+
+
+def test_every_installed_test_file(tmp_path):
+    files = installed()
+    told = run(tmp_path, Decoding(tuple(files), parts=4), 4)
+    assert sum(told["outcomes"].values()) == len(files) > 100
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_every_shared_file(shared, tmp_path):
+    files = sorted(str(p) for p in (shared / "data").rglob("*") if p.is_file())
+    told = run(tmp_path, Decoding(tuple(files), parts=4), 4)
+    assert sum(told["outcomes"].values()) == len(files)
+    assert told["outcomes"]["picture"] > 100

@@ -1,0 +1,377 @@
+"""MIMIC-CXR's layout and traps, on trees written by hand."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from joining import Joined, join, lay
+
+from cxr_vlp.nlp.labels import CHEXPERT14
+from cxr_vlp.pipelines.errors import ConfigError, DataError
+from cxr_vlp.pipelines.sources import Mimic
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+
+A, B, C = (f"{n}0000000-0000000{n}-00000000-00000000-00000000" for n in (1, 2, 3))
+CXR, JPG = "mimic-cxr/2.1.0", "mimic-cxr-jpg/2.1.0"
+STUDY = "files/p19/p19999001/s59999001"
+OTHER = "files/p19/p19999001/s59999002"
+
+
+def metadata(*rows: tuple[str, str, str, str, str]) -> str:
+    head = (
+        "dicom_id,subject_id,study_id,ViewPosition,StudyDate,StudyTime,ViewCodeSequence_CodeMeaning"
+    )
+    lines = [f"{d},19999001,{s},{v},{date},{time},{code}" for d, s, v, (date, time), code in rows]
+    return "\n".join([head, *lines]) + "\n"
+
+
+def labels(study: str, **values: str) -> str:
+    cells = ",".join(values.get(name.replace(" ", "_"), "") for name in CHEXPERT14)
+    return f"subject_id,study_id,{','.join(CHEXPERT14)}\n19999001,{study},{cells}\n"
+
+
+def split(*rows: tuple[str, str, str]) -> str:
+    lines = [f"{dicom},{study},19999001,{name}" for dicom, study, name in rows]
+    return "\n".join(["dicom_id,study_id,subject_id,split", *lines]) + "\n"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Two studies of one patient: JPGs, a report beside the study's folder, all tables."""
+    return lay(
+        tmp_path,
+        {
+            f"{JPG}/{STUDY}/{A}.jpg": b"a",
+            f"{JPG}/{STUDY}/{B}.jpg": b"b",
+            f"{JPG}/{OTHER}/{C}.jpg": b"c",
+            f"{CXR}/{STUDY}.txt": " FINAL REPORT\n",
+            f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": metadata(
+                (A, "59999001", "PA", ("21800102", "93012.25"), ""),
+                (B, "59999001", "", ("21800102", "93012.25"), "left lateral"),
+                (C, "59999002", "", ("21800102", "113012.5"), ""),
+            ),
+            f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split(
+                (A, "59999001", "test"), (B, "59999001", "test"), (C, "59999002", "test")
+            ),
+            f"{JPG}/mimic-cxr-2.0.0-chexpert.csv.gz": labels(
+                "59999001", Edema="1.0", Pneumonia="-1.0", Fracture="0.0"
+            ),
+        },
+    )
+
+
+def scanned(tree: Path, **options) -> Joined:
+    joined = join(Mimic(**options), tree)
+    assert joined.balanced()
+    return joined
+
+
+def test_the_whole_of_a_study(tree):
+    study = scanned(tree).studies["s59999001"]
+    assert (study.key, study.split, study.labels_from) == ("s59999001", "test", "chexpert")
+    assert [(i.key, i.view, i.projection) for i in study.images] == [
+        (A, "frontal", "PA"),
+        (B, "lateral", "LL"),  # by the view code: ViewPosition is often empty
+    ]
+    assert study.labels == {"Edema": 1, "Pneumonia": -1, "Fracture": 0}  # blank is no label
+    assert study.report.path == f"{CXR}/{STUDY}.txt"
+    assert len(study.report.sha256) == 64
+    assert study.patient == "19999001"
+
+
+def test_times_have_lost_their_leading_zeros(tree):
+    studies = scanned(tree).studies
+    # as text "93012" > "113012"; as times half past nine comes first
+    assert studies["s59999001"].when < studies["s59999002"].when
+
+
+def test_an_empty_view_is_unknown_not_frontal(tree):
+    assert scanned(tree).studies["s59999002"].images[0].view == "unknown"
+
+
+def test_a_study_may_have_no_labels_and_no_report(tree):
+    joined = scanned(tree)
+    assert joined.studies["s59999002"].labels == {}
+    assert joined.studies["s59999002"].report is None
+    assert joined.notes["report.missing"] == 1
+
+
+def test_labels_of_one_study_never_reach_another(tree):
+    # groupby(subject).first() takes the first value of each COLUMN and mixes the studies
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-chexpert.csv.gz": labels("59999001", Edema="1.0")
+               + labels("59999002", Fracture="1.0").split("\n", 1)[1]})  # fmt: skip
+    studies = scanned(tree).studies
+    assert studies["s59999001"].labels == {"Edema": 1}
+    assert studies["s59999002"].labels == {"Fracture": 1}
+
+
+def test_a_partial_download_is_normal_life(tree):
+    (tree / JPG / STUDY / f"{A}.jpg").unlink()
+    (tree / JPG / OTHER / f"{C}.jpg").unlink()
+    joined = scanned(tree)
+    assert joined.codes() == {"image.missing": 2}
+    assert list(joined.studies) == ["s59999001"]
+
+
+def test_a_file_that_no_table_lists_is_noted_and_left_out(tree):
+    extra = A.replace("1", "7")
+    lay(tree, {f"{JPG}/{STUDY}/{extra}.jpg": b"x"})
+    joined = scanned(tree)
+    assert joined.notes["image.unlisted"] == 1
+    assert len(joined.studies["s59999001"].images) == 2
+
+
+def test_without_tables_the_tree_is_its_own_list(tmp_path):
+    lay(tmp_path, {f"{STUDY}/{A}.dcm": b"junk", f"{STUDY}.txt": "x"})
+    joined = scanned(tmp_path)
+    assert joined.listed == 1
+    assert joined.studies["s59999001"].split in ("train", "validate", "test")
+
+
+@pytest.mark.parametrize(("prefer", "suffix"), [("dicom", ".dcm"), ("jpg", ".jpg")])
+def test_where_both_forms_are_there_the_option_decides(tree, prefer, suffix):
+    lay(tree, {f"{CXR}/{STUDY}/{A}.dcm": b"junk"})
+    first = scanned(tree, images=prefer).studies["s59999001"].images[0]
+    assert first.path.endswith(suffix)
+
+
+def test_a_dicom_header_tells_the_view_where_no_table_does(tmp_path):
+    header = writing.Header("19999001", "59999001", "0", date="21800101", time="080000", view="LL")
+    pixels = writing.SYNTAXES[0]
+    import numpy as np
+
+    data = writing.file_bytes(
+        np.zeros((70, 70), np.uint16), bits=12, photometric="MONOCHROME2", syntax=pixels,
+        header=header,
+    )  # fmt: skip
+    lay(tmp_path, {f"{STUDY}/{A}.dcm": data})
+    study = scanned(tmp_path).studies["s59999001"]
+    assert (study.images[0].view, study.images[0].projection) == ("lateral", "LL")
+    assert study.when == "21800101080000"
+
+
+def test_reports_may_lie_in_the_zip(tree):
+    (tree / CXR / f"{STUDY}.txt").unlink()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(f"{STUDY}.txt", " FINAL REPORT\n")
+    lay(tree, {f"{CXR}/mimic-cxr-reports.zip": buffer.getvalue()})
+    report = scanned(tree).studies["s59999001"].report
+    assert (report.path, report.member) == (f"{CXR}/mimic-cxr-reports.zip", f"{STUDY}.txt")
+    assert Mimic().report(tree, report) == (" FINAL REPORT\n", report.sha256, "")
+
+
+def test_images_whose_ids_begin_alike_stay_two(tree):
+    twin = f"{A[:8]}-99999999-00000000-00000000-00000000"
+    lay(tree, {f"{JPG}/{STUDY}/{twin}.jpg": b"t"})
+    path = tree / JPG / "mimic-cxr-2.0.0-metadata.csv.gz"
+    lay(tree, {f"{JPG}/{path.name}": metadata(
+        (A, "59999001", "PA", ("", ""), ""), (twin, "59999001", "PA", ("", ""), "")
+    )})  # fmt: skip
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split((A, "59999001", "test"))})
+    keys = [image.key for image in scanned(tree).studies["s59999001"].images]
+    assert keys == sorted([A, twin])  # in full: MS-CXR and the tables join on them
+
+
+def test_a_study_that_the_split_list_does_not_name_is_rejected(tree):
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split((A, "59999001", "train"))})
+    joined = scanned(tree)
+    assert joined.codes() == {"split.unlisted": 1}
+    assert list(joined.studies) == ["s59999001"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        pytest.param(
+            {f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split(
+                (A, "59999001", "train"), (B, "59999001", "test"))},
+            "split.conflict", id="study-in-two-splits"),
+        pytest.param(
+            {f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split((A, "59999001", "valid"))},
+            "split.unknown", id="valid-is-not-validate"),
+        pytest.param(
+            {f"{JPG}/{STUDY.replace('19999001', '19999002')}/{A}.jpg": b"a"},
+            "study.two_patients", id="study-under-two-patients"),
+        pytest.param(
+            {f"{JPG}/mimic-cxr-2.0.0-chexpert.csv.gz": labels("59999001", Edema="1.0")
+             + labels("59999001", Edema="0.0").split("\n", 1)[1]},
+            "csv.conflict", id="labels-contradict"),
+        pytest.param(
+            {f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": metadata(
+                (A, "59999001", "PA", ("", ""), ""), ("nan", "59999001", "PA", ("", ""), ""),
+                (C, "59999002", "", ("", ""), ""))},
+            "csv.id", id="no-dicom-id"),
+    ],
+)  # fmt: skip
+def test_a_contradiction_loses_its_study_and_no_other(tree, change, code):
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split(
+        (A, "59999001", "test"), (B, "59999001", "test"), (C, "59999002", "train"))})  # fmt: skip
+    if "split" in next(iter(change)):
+        change = {name: text + f"{C},59999002,19999001,train\n" for name, text in change.items()}
+    joined = scanned(lay(tree, change))
+    assert joined.codes().pop(code) in (1, 2)
+    assert list(joined.studies) == ["s59999002"]
+
+
+def test_a_zip_of_reports_that_is_none_stops(tree):
+    lay(tree, {f"{CXR}/mimic-cxr-reports.zip": b"PK\x03\x04 cut"})
+    with pytest.raises(DataError, match=r"report\.zip"):
+        join(Mimic(), tree)
+
+
+def test_a_label_that_is_none_is_counted_not_guessed(tree):
+    lay(
+        tree,
+        {f"{JPG}/mimic-cxr-2.0.0-chexpert.csv.gz": labels("59999001", Edema="2", Fracture="0")},
+    )
+    joined = scanned(tree)
+    assert joined.studies["s59999001"].labels == {"Fracture": 0}
+    assert joined.notes["label.bad_value:Edema"] == 1
+
+
+def test_another_folder_is_no_mimic(tmp_path):
+    with pytest.raises(ConfigError, match="no MIMIC-CXR tree"):
+        Mimic().tables(tmp_path)
+
+
+def csv_of(*rows: str, head: str = "dicom_id,subject_id,study_id,ViewPosition") -> str:
+    return "\n".join([head, *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("column", "word", "view"),
+    [
+        ("PerformedProcedureStepDescription", "CHEST (PORTABLE AP)", "frontal"),
+        ("PerformedProcedureStepDescription", "CHEST (PA AND LAT)", "unknown"),
+        ("ProcedureCodeSequence_CodeMeaning", "CHEST (PORTABLE AP)", "frontal"),
+        ("AcquisitionDeviceProcessingDescription", "CHEST LAT", "lateral"),
+        ("SeriesDescription", "nan", "unknown"),
+    ],
+)
+def test_the_procedure_tells_a_view_where_nothing_else_does(tree, column, word, view):
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": csv_of(
+        f"{A},19999001,59999001,,{word}", f"{B},19999001,59999001,nan,{word}",
+        f"{C},19999001,59999002,LL,{word}",
+        head=f"dicom_id,subject_id,study_id,ViewPosition,{column}")})  # fmt: skip
+    joined = scanned(tree)
+    assert [image.view for image in joined.studies["s59999001"].images] == [view, view]
+    assert joined.studies["s59999002"].images[0].view == "lateral"
+    assert joined.notes["view.unknown"] == 2 * (view == "unknown")
+
+
+def header_of(folder: Path, change) -> str:
+    import numpy as np
+    import pydicom
+
+    header = writing.Header("19999001", "59999001", "0", date="21800101", time="080000", view="")
+    data = writing.file_bytes(
+        np.zeros((70, 70), np.uint16), bits=12, photometric="MONOCHROME2",
+        syntax=writing.SYNTAXES[0], header=header,
+    )  # fmt: skip
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset.ViewPosition = ""
+    for name in ("ViewCodeSequence", "SeriesDescription", "StudyDescription", "ProtocolName",
+                 "PerformedProcedureStepDescription"):  # fmt: skip
+        if name in dataset:
+            delattr(dataset, name)
+    change(dataset)
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    lay(folder, {f"{STUDY}/{A}.DCM": stream.getvalue()})
+    return scanned(folder).studies["s59999001"].images[0].view
+
+
+def code(value: str, meaning: str, modifier: str = ""):
+    import pydicom
+
+    def change(dataset) -> None:
+        item, below = pydicom.Dataset(), pydicom.Dataset()
+        item.CodeValue, item.CodeMeaning = value, meaning
+        if modifier:
+            below.CodeMeaning = modifier
+            item.ViewModifierCodeSequence = pydicom.Sequence([below])
+        dataset.ViewCodeSequence = pydicom.Sequence([item])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "view"),
+    [
+        (lambda d: setattr(d, "SeriesDescription", "CHEST LAT"), "lateral"),
+        (lambda d: setattr(d, "ProtocolName", "Thorax p.a."), "frontal"),
+        (lambda d: setattr(d, "PerformedProcedureStepDescription", "CHEST (PORTABLE AP)"),
+         "frontal"),
+        (lambda d: setattr(d, "StudyDescription", "CHEST (PA AND LAT)"), "unknown"),
+        (lambda d: None, "unknown"),
+        (code("R-10206", ""), "frontal"),
+        (code("R-10236", "left lateral"), "lateral"),
+        (code("R-10206", "antero-posterior", "Oblique"), "other"),
+    ],
+    ids=["series", "protocol", "procedure", "two-projections", "nothing", "code-value",
+         "code-meaning", "code-with-modifier"],
+)  # fmt: skip
+def test_the_headers_procedures_and_codes_tell_a_view(tmp_path, change, view):
+    assert header_of(tmp_path, change) == view
+
+
+@pytest.mark.parametrize(
+    "study", ["59999001.0", "5.9999001E7", "59,999,001", " 59999001 ", "s59999001", "S59999001"]
+)
+@pytest.mark.parametrize("subject", ["19999001", "19999001.0", "p19999001"])
+def test_ids_that_became_numbers_do_not_double_the_listing(tree, study, subject):
+    quoted = f'"{study}"'
+    lay(tree, {
+        f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": csv_of(
+            f"{A},{subject},{quoted},PA", f"{B},{subject},{quoted},LL",
+            f"{C},19999001,59999002,PA"),
+        f"{CXR}/cxr-record-list.csv.gz": csv_of(
+            f"{A},19999001,59999001", f"{B},19999001,59999001", f"{C},19999001,59999002",
+            head="dicom_id,subject_id,study_id"),
+    })  # fmt: skip
+    joined = scanned(tree)
+    assert joined.listed == 3
+    assert sorted(joined.studies) == ["s59999001", "s59999002"]
+    assert joined.studies["s59999001"].labels["Edema"] == 1
+
+
+def test_an_id_that_was_rounded_is_lost_alone_and_counted(tree):
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": csv_of(
+        f"{A},19999001,5.999E+07,PA", f"{C},19999001,59999002,PA")})  # fmt: skip
+    joined = scanned(tree)
+    assert joined.codes() == {"csv.id": 1}
+    assert list(joined.studies) == ["s59999002"]
+
+
+def test_nan_in_labels_is_no_label_and_no_bad_value(tree):
+    lay(tree, {f"{JPG}/mimic-cxr-2.0.0-chexpert.csv.gz": labels(
+        "59999001", Edema="1.0", Fracture="nan", Pneumonia="NaN")})  # fmt: skip
+    joined = scanned(tree)
+    assert joined.studies["s59999001"].labels == {"Edema": 1}
+    assert not [note for note in joined.notes if note.startswith("label.")]
+
+
+@pytest.mark.parametrize("suffix", [".DCM", ".Dicom", ".dcm.gz", ".JPG", ".PNG", ".jpeg", ".JPEG"])
+def test_suffixes_in_any_case(tmp_path, suffix):
+    lay(tmp_path, {f"{STUDY}/{A}{suffix}": b"x", f"{STUDY}.TXT": "FINDINGS: Clear lungs."})
+    study = scanned(tmp_path).studies["s59999001"]
+    assert study.report.path == f"{STUDY}.TXT"
+
+
+@pytest.mark.parametrize("root", ["p19", ".", "../x/files"])
+def test_a_root_that_is_a_folder_too_deep_or_too_high_is_read(tmp_path, root):
+    lay(tmp_path / "x", {f"{STUDY}/{A}.jpg": b"x"})
+    folder = {".": tmp_path, "../x/files": tmp_path / "x/files"}.get(root)
+    assert list(scanned(folder or tmp_path / "x/files" / root).studies) == ["s59999001"]
+
+
+def test_tables_four_folders_down_are_found(tmp_path):
+    deep = "physionet.org/files/mimic-cxr-jpg/2.1.0"
+    lay(tmp_path, {
+        f"{deep}/mimic-cxr-2.0.0-metadata.csv": csv_of(f"{A},19999001,59999001,PA"),
+        f"{deep}/{STUDY}/{A}.jpg": b"x"})  # fmt: skip
+    assert scanned(tmp_path).studies["s59999001"].images[0].view == "frontal"

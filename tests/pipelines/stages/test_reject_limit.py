@@ -1,0 +1,137 @@
+"""How much a stage may lose before it stops, and which set may take which one's place."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stages import build, params, tree_bytes
+
+from cxr_vlp.pipelines import scan, shards, texts
+from cxr_vlp.pipelines.errors import DataError
+from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.stages import reject_limit
+
+PARTS = {"train": 2, "validate": 1, "test": 1}
+
+
+def sources(**values) -> dict:
+    return {name: {"parts": PARTS, **values} for name in ("nih", "mimic")}
+
+
+@pytest.fixture
+def tree(raw, tmp_path) -> Path:
+    shutil.copytree(raw / "nih", tmp_path / "raw")
+    return tmp_path / "raw"
+
+
+def pictures(tree: Path) -> list[Path]:
+    return sorted((tree / "images").glob("*.png"))
+
+
+def rot(paths: list[Path]) -> None:
+    for path in paths:
+        path.write_bytes(b"no picture")
+
+
+def test_every_picture_unusable_stops_and_the_good_set_stays(tree, tmp_path):
+    out = build(tree, "nih", tmp_path)
+    before = tree_bytes(out)
+    rot(pictures(tree))
+    with pytest.raises(DataError, match=r"no image left of 14 .*image\.unreadable 14.* stays"):
+        build(tree, "nih", tmp_path, sources=sources(max_rejects=1.0))
+    assert tree_bytes(out) == before
+
+
+def test_a_stage_stops_just_above_its_ceiling_and_not_at_it(tree, tmp_path):
+    listed = pictures(tree)
+    rot(listed[:3])
+    assert len(listed) == 14
+    with pytest.raises(DataError, match=r"shards rejected 3 of 14 images .*sources\.nih\.max_rej"):
+        build(tree, "nih", tmp_path / "x", sources=sources(max_rejects=0.2))
+    out = build(tree, "nih", tmp_path / "y", sources=sources(max_rejects=3 / 14))
+    assert jsonl.glimpse(out / "manifest.jsonl")["written"] == 11
+
+
+def test_scan_has_the_same_ceiling(raw, tmp_path):
+    shutil.copytree(raw / "mimic", tmp_path / "raw")
+    (tmp_path / "secret").write_bytes(b"elsewhere")
+    for path in sorted((tmp_path / "raw").rglob("*.jpg")) + sorted(
+        (tmp_path / "raw").rglob("*.dcm")
+    ):
+        path.unlink()
+        path.symlink_to(tmp_path / "secret")
+    with pytest.raises(DataError, match=r"no image of \d+ listed can be used \(.*escape"):
+        build(tmp_path / "raw", "mimic", tmp_path / "x")
+
+
+def test_a_partial_download_is_no_reject(tree, tmp_path):
+    for path in pictures(tree)[:10]:
+        path.unlink()
+    out = build(tree, "nih", tmp_path / "x", sources=sources(max_rejects=0.0))
+    assert jsonl.glimpse(out / "manifest.jsonl")["dropped"] == {"scan image.missing": 10}
+    rot(pictures(tree)[:2])  # 2 of 4 at hand, and 2 of 14 listed
+    with pytest.raises(DataError, match="rejected 2 of 4 images"):
+        build(tree, "nih", tmp_path / "y")
+
+
+def test_a_disk_that_is_not_mounted_empties_no_set(tree, tmp_path):
+    build(tree, "nih", tmp_path)
+    before = tree_bytes(tmp_path / "scan/nih")
+    for path in pictures(tree)[:8]:
+        path.unlink()
+    with pytest.raises(DataError, match=r"6 images, .* replace has 14: is a disk not mounted"):
+        build(tree, "nih", tmp_path)
+    assert tree_bytes(tmp_path / "scan/nih") == before
+    common = ["nih", "--root", str(tree), "--params", str(params(tmp_path))]
+    state = ["--state", str(tmp_path / ".cxr"), "--shrink"]
+    assert scan.main([*common, *state, "--out", str(tmp_path / "scan/nih")]) == 0
+    read = ["--scan", str(tmp_path / "scan/nih")]
+    # and so for every stage: each has a set of its own to lose
+    for stage, more in ((texts, []), (shards, ["--texts", str(tmp_path / "texts/nih")])):
+        name = stage.__name__.rpartition(".")[2]
+        arguments = [*common, *read, *more, "--out", str(tmp_path / name / "nih")]
+        with pytest.raises(DataError, match="run this command once with --shrink"):
+            stage.main([*arguments, *state[:2]])
+        assert stage.main([*arguments, *state]) == 0
+
+
+def test_labels_do_not_stand_in_for_reports_that_are_all_unreadable(raw, tmp_path):
+    shutil.copytree(raw / "mimic", tmp_path / "raw")
+    for path in (tmp_path / "raw").rglob("s5*.txt"):
+        path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(DataError, match=r"not one report could be read \(report\.lfs_pointer \d+"):
+        build(tmp_path / "raw", "mimic", tmp_path / "x")
+    assert not (tmp_path / "x/texts/mimic").exists()
+
+
+@given(
+    st.integers(0, 500), st.integers(0, 500), st.integers(0, 500), st.floats(0, 1), st.booleans()
+)
+def test_the_ceiling_is_a_share_of_what_is_at_hand(absent, bad, left, ceiling, skip):
+    lost = {"scan image.missing": absent, "scan image.unreadable": bad, "texts text.none": 99}
+    inventory = {
+        "missing": "skip" if skip else "fail", "max_rejects": ceiling, "source": "x",
+    }  # fmt: skip
+    rejected, at_hand = (bad, bad + left) if skip else (bad + absent, absent + bad + left)
+    try:
+        reject_limit.hold("scan", inventory, absent + bad + left, lost, left)
+    except DataError:
+        assert left == 0 or rejected > ceiling * at_hand
+    else:
+        assert left
+        assert rejected <= ceiling * at_hand
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+def test_a_set_may_lose_half_and_no_more(before, now):
+    try:
+        reject_limit.shrunk(before, now, "samples", allowed=False)
+    except DataError:
+        assert 2 * now < before
+    else:
+        assert 2 * now >= before
+    reject_limit.shrunk(before, now, "samples", allowed=True)

@@ -1,0 +1,250 @@
+"""`make demo` and `make clean`: nothing is deleted that they did not make."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cxr_vlp.pipelines import scan
+from cxr_vlp.pipelines.synthetic import demo, marker
+from cxr_vlp.pipelines.synthetic import generate as command
+
+ROOT = Path(__file__).resolve().parents[3]
+SMALL = ("--studies", "3", "--height", "64", "--sources", "nih")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def draw(out: str, *more: str) -> int:
+    return command.main(["--out", out, *SMALL, *more])
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
+
+
+def test_a_folder_that_it_did_not_make_is_refused_and_stays(capsys):
+    own = Path("raw/nih/images/00000001_000.png")
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"a real one")
+    assert draw("raw") == 2
+    assert "did not make" in capsys.readouterr().err
+    assert listing(Path("raw")) == {"nih/images/00000001_000.png": b"a real one"}
+
+
+def test_a_link_to_a_real_tree_is_refused_and_what_it_points_at_stays(tmp_path, capsys):
+    assert draw("elsewhere") == 0
+    before = listing(Path("elsewhere"))
+    Path("raw").mkdir()
+    Path("raw/nih").symlink_to(tmp_path / "elsewhere/nih")
+    assert draw("raw", "--seed", "1") == 2
+    assert "is a link" in capsys.readouterr().err
+    assert listing(Path("elsewhere")) == before
+
+
+def test_one_tree_that_is_not_ours_keeps_the_others_too(capsys):
+    assert draw("raw", "--sources", "nih,openi") == 0
+    before = listing(Path("raw/nih"))
+    shutil.rmtree("raw/openi")
+    Path("raw/openi").mkdir()
+    Path("raw/openi/mine.txt").write_text("mine")
+    assert draw("raw", "--sources", "nih,openi", "--seed", "3") == 2
+    assert listing(Path("raw/nih")) == before
+
+
+def test_what_was_put_into_a_drawn_tree_is_not_deleted(capsys):
+    assert draw("raw") == 0
+    Path("raw/nih/images/mine.png").write_bytes(b"mine")
+    assert draw("raw", "--seed", "1") == 2
+    assert "put there since it was drawn" in capsys.readouterr().err
+    assert Path("raw/nih/images/mine.png").read_bytes() == b"mine"
+
+
+def test_the_same_settings_draw_nothing_and_others_draw_again(capsys):
+    assert draw("raw") == 0
+    first = listing(Path("raw"))
+    assert "drawing 3 studies" in capsys.readouterr().err
+    stamp = Path("raw/nih", marker.NAME).stat().st_mtime_ns
+    assert draw("raw") == 0
+    assert "is there" in capsys.readouterr().err
+    assert Path("raw/nih", marker.NAME).stat().st_mtime_ns == stamp
+    assert draw("raw", "--seed", "1") == 0
+    assert listing(Path("raw")) != first
+    assert draw("raw", "--seed", "0") == 0
+    assert listing(Path("raw")) == first, "nothing of the other drawing is left in it"
+
+
+def test_a_drawing_that_was_killed_is_drawn_again():
+    assert draw("whole") == 0
+    marker.begin(Path("raw/nih"), {"studies": 3})
+    Path("raw/nih/half.png").write_bytes(b"")
+    assert draw("raw") == 0
+    assert listing(Path("raw")) == listing(Path("whole"))
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_is_one_line_and_130(workers):
+    arguments = ["--out", "raw", "--studies", "4000", "--sources", "nih", "--workers", workers]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cxr_vlp.pipelines.synthetic.generate", *arguments], text=True,
+        stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT / ".src")},
+        start_new_session=True,
+    )  # fmt: skip
+    while not list(Path("raw").glob("nih/images/*.png")):
+        assert running.poll() is None
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal sends it: to every process
+    _, told = running.communicate()
+    assert running.returncode == 130
+    assert told.strip().splitlines()[-1].startswith("stopped")
+    assert "Traceback" not in told
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A checkout whose `dvc repro` is a script that writes the demo's outputs."""
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["collections"] = ["nih", "openi"]
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    tools = {
+        "python": f'#!/bin/sh\nPYTHONPATH={ROOT}/.src exec {sys.executable} "$@"\n',
+        "cxr-vlp": f'#!/bin/sh\nPYTHONPATH={ROOT}/.src exec {sys.executable} -m cxr_vlp.cli "$@"\n',
+        "dvc": "#!/bin/sh\nset -e\nfor place in data/scan/nih data/texts/nih data/shards/nih "
+        "data/scan/openi models/chexzero_tiny reports/evaluate/chexzero_tiny; do\n"
+        "mkdir -p $place; echo made > $place/file; done\n"
+        "mkdir -p data/recipes; echo made > data/recipes/chexzero_tiny.yaml\n"
+        "echo made > reports/index.html\n",
+    }
+    Path(".venv/bin").mkdir(parents=True)
+    for name, text in tools.items():
+        path = Path(".venv/bin", name)
+        path.write_text(text)
+        path.chmod(0o755)
+    Path(".venv/.ready").touch()
+    return tmp_path
+
+
+def make(target: str) -> subprocess.CompletedProcess[str]:
+    words = ["make", target, "STUDIES=3", "WORKERS=1"]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def files(*tops: str) -> set[str]:
+    return {str(path) for top in tops for path in Path(top).rglob("*") if path.is_file()}
+
+
+@pytest.mark.usefixtures("checkout")
+def test_make_demo_and_clean_leave_all_that_is_not_the_demos():
+    own = {
+        "data/raw/mimic/files/p10/image.dcm", "data/raw/nih/images/00000001_000.png",
+        "data/shards/mimic/manifest.jsonl", "models/mine/model.safetensors",
+        "reports/evaluate/mine/metrics.json", "reports/notes.txt", ".cxr/checkpoints/a/1.json",
+    }  # fmt: skip
+    for name in own:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("mine")
+    done = make("demo")
+    assert done.returncode == 0, done.stderr
+    assert "drawing 3 studies" in done.stderr
+    assert files("data/synthetic/nih")
+    again = make("demo")
+    assert "is there, drawn with these settings" in again.stderr
+    cleaned = make("clean")
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert files("data", "models", "reports", ".cxr") == own
+    assert not Path("data/synthetic").exists()
+    assert "removed models/chexzero_tiny" in cleaned.stdout
+    for told in ("models/mine", "data/raw", "data/shards/mimic", "reports/evaluate/mine"):
+        assert f"kept    {told}\n" in cleaned.stdout
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_model_trained_by_hand_where_the_demos_was_is_kept():
+    assert make("demo").returncode == 0
+    Path("models/chexzero_tiny/file").write_text("trained for a week")
+    cleaned = make("clean")
+    assert Path("models/chexzero_tiny/file").read_text() == "trained for a week"
+    assert "kept    models/chexzero_tiny\n" in cleaned.stdout
+    assert not Path("data/shards").exists()
+
+
+@pytest.mark.usefixtures("checkout")
+def test_without_a_demo_make_clean_removes_nothing():
+    for name in ("data/shards/nih/manifest.jsonl", "models/chexzero_tiny/model.safetensors"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).write_text("built by hand")
+    assert make("clean").returncode == 0
+    assert len(files("data", "models")) == 2
+
+
+@pytest.mark.usefixtures("checkout")
+def test_the_demo_does_not_run_over_a_real_tree():
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["sources"]["nih"]["root"] = "data/raw/nih"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    Path("data/raw/nih").mkdir(parents=True)
+    done = make("demo")
+    assert done.returncode != 0
+    assert "nih from data/raw/nih, which the demo did not draw" in done.stderr
+    assert not Path("models").exists()
+
+
+def test_no_command_of_the_makefile_removes_a_folder_by_name():
+    assert "rm " not in (ROOT / "Makefile").read_text()
+
+
+def test_params_point_at_trees_of_the_demos_own_folder():
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for name in params["collections"]:
+        assert params["sources"][name]["root"] == f"{demo.TREES}/{name}"
+
+
+def test_a_marker_that_somebody_else_wrote_is_none(tmp_path):
+    (tmp_path / marker.NAME).write_text(json.dumps({"files": 0}))
+    assert marker.read(tmp_path) is None
+    (tmp_path / marker.NAME).write_text("[")
+    assert marker.read(tmp_path) is None
+
+
+def test_a_made_up_tree_is_under_nobodys_terms_until_a_file_of_somebody_joins(tmp_path):
+    """A synthetic MIMIC is no credentialed data: its page may show texts, its files are open."""
+    assert draw("raw", "--sources", "mimic") == 0
+    assert marker.made_up(Path("raw/mimic"))
+    for number, is_own in enumerate((False, True)):
+        if is_own:
+            Path("raw/mimic/mine.dcm").write_bytes(b"a real one")
+        out = tmp_path / str(number)
+        common = ["--root", "raw/mimic", "--out", str(out / "scan"), "--state", str(out / "s")]
+        assert scan.main(["mimic", *common]) == 0
+        header = json.loads((out / "scan/inventory.json").read_text())
+        assert header["credentialed"] is is_own
+        assert ("synthetic" in header["licence"]) is not is_own
+    own = {"studies": 1, "own": True}
+    marker.begin(Path("mixed"), own)
+    marker.finish(Path("mixed"), own)
+    assert not marker.made_up(Path("mixed"))
+
+
+def test_the_views_of_every_collection_that_the_demo_draws_are_known(capsys):
+    """Else `evaluate.views: [frontal]` stops the demo: Open-i's own files name no view."""
+    assert draw("data/synthetic", "--studies", "12", "--sources", "openi") == 0
+    Path("params.yaml").write_text(
+        "collections: [openi]\n"
+        "sources: {openi: {root: data/synthetic/openi, parts: {train: 1, validate: 1, test: 1}}}\n"
+    )
+    assert scan.main(["openi", "--out", "data/scan/openi", "--workers", "1"]) == 0
+    assert "view.unknown" not in capsys.readouterr().out

@@ -1,0 +1,146 @@
+"""Tars are read by our own small reader: it must agree with the others, and refuse the rest."""
+
+from __future__ import annotations
+
+import io
+import string
+import tarfile
+from pathlib import Path
+
+import pytest
+import webdataset as wds
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.train.conftest import add, sample, write_shard
+from cxr_vlp.train.errors import DataError
+from cxr_vlp.train.data.samples import films, studies
+from cxr_vlp.train.data.members import members
+from cxr_vlp.train.data.shards import Shard
+
+
+def tar(path: Path, contents: dict[str, bytes], form: int = tarfile.USTAR_FORMAT) -> Path:
+    with tarfile.open(path, "w", format=form) as archive:
+        for name, content in contents.items():
+            add(archive, name, content)
+    return path
+
+
+NAMES = st.text(string.ascii_letters + string.digits + "_-.", min_size=1, max_size=90)
+
+
+@given(st.dictionaries(NAMES, st.binary(max_size=1500), max_size=6))
+def test_what_tarfile_writes_is_read_back_whole(tmp_path_factory, contents):
+    path = tar(tmp_path_factory.mktemp("tars") / "some.tar", contents)
+    assert list(members(path)) == list(contents.items())
+
+
+def test_a_long_name_in_two_fields_is_put_together(tmp_path):
+    name = f"{'a' * 90}/{'b' * 80}.txt"
+    assert list(members(tar(tmp_path / "some.tar", {name: b"x"}))) == [(name, b"x")]
+
+
+@pytest.mark.parametrize("picture", ["jpg", "png"])
+def test_films_are_the_samples_that_webdataset_reads(tmp_path, picture):
+    path = tmp_path / "odd.tar"
+    write_shard(path, {f"odd-s{i:04d}": sample("odd", i) for i in range(5)}, picture)
+    theirs = list(
+        wds.WebDataset(str(path), shardshuffle=False, empty_check=False).decode().to_tuple(
+            "__key__", "json", "txt"
+        )
+    )  # fmt: skip
+    raw = [s[picture] for s in wds.WebDataset(str(path), shardshuffle=False, empty_check=False)]
+    ours = list(films(Shard(path, 5, "odd")))
+    assert [(film.key, film.record, film.caption) for film in ours] == theirs
+    assert [film.picture for film in ours] == raw
+
+
+def info(kind: bytes) -> tarfile.TarInfo:
+    member = tarfile.TarInfo("odd-s0001.jpg")
+    member.type, member.linkname = kind, "/etc/passwd"
+    return member
+
+
+def test_an_archive_of_another_kind_is_refused_without_its_names(tmp_path):
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE):
+        path = tmp_path / "odd.tar"
+        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+            archive.addfile(info(kind), io.BytesIO())
+        with pytest.raises(DataError, match=r"odd\.tar: .* member 1 is damaged, or not") as told:
+            list(members(path))
+        assert "s0001" not in str(told.value)
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_extended_headers_are_refused(tmp_path, form):
+    path = tar(tmp_path / "odd.tar", {"k" * 120: b""}, form)
+    with pytest.raises(DataError, match="not a plain USTAR file"):
+        list(members(path))
+
+
+@given(st.data())
+def test_an_archive_cut_off_anywhere_is_an_error(tmp_path_factory, data):
+    path = tar(tmp_path_factory.mktemp("tars") / "odd.tar", {"a.txt": b"x" * 700, "b.txt": b""})
+    whole = path.read_bytes()[: 512 + 1024 + 512]  # up to the end mark
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    with pytest.raises(DataError, match=r"odd\.tar: cut off"):
+        list(members(path))
+
+
+@pytest.mark.parametrize("place", [0, 100, 124, 148, 156, 257, 345])
+def test_a_damaged_header_is_an_error(tmp_path, place):
+    path = tar(tmp_path / "odd.tar", {"a.txt": b"x"})
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x15
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="member 1 is damaged"):
+        list(members(path))
+
+
+def test_a_missing_shard_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.tar: cannot be read"):
+        list(members(tmp_path / "gone.tar"))
+
+
+WHOLE = {"k.jpg": b"p", "k.json": b'{"format":2}', "k.txt": b"t"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"k.npy": b"x"}, "none of jpg, json, png, txt"),
+        ({"k.jpg.exe": b"x"}, "none of jpg"),
+        ({"k": b"x"}, "none of jpg"),
+        ({"k.png": b"x"}, "lacks a member"),
+        ({"k2.txt": b"x"}, "lacks a member"),
+        ({"k.json": b"{"}, "no JSON"),
+        ({"k.json": b"7"}, "no JSON"),
+        ({"k.txt": b"\xff"}, "no JSON or no text"),
+        ({"k.json": b"{}"}, "made by version 0.2 or earlier: build the set again"),
+        ({"k.json": b'{"format":3}'}, "made by another version: build the set again"),
+    ],
+)
+def test_a_sample_that_is_none_is_refused_under_its_hash(tmp_path, changes, message):
+    path = tar(tmp_path / "odd.tar", WHOLE | changes)
+    with pytest.raises(DataError, match=message) as told:
+        list(films(Shard(path, 1, "odd")))
+    assert "k." not in str(told.value).replace("tar: ", "")
+
+
+def test_the_films_of_a_study_come_together_and_those_of_two_turns_do_not(tmp_path):
+    path = tmp_path / "odd.tar"
+    records = {f"odd-s{i:04d}": sample("odd", i, study=f"s{i // 2}") for i in range(5)}
+    write_shard(path, records)
+    found = list(films(Shard(path, 5, "odd")))
+    assert [[film.key[-1] for film in group] for group in studies(found)] == [
+        ["0", "1"], ["2", "3"], ["4"],
+    ]  # fmt: skip
+    again = films(Shard(path, 5, "odd"), turn=1)
+    assert [len(group) for group in studies([found[4], *again])] == [1, 2, 2, 1]
+
+
+def test_labels_that_only_one_collection_has_stand_with_the_others(tmp_path):
+    record = b'{"format":2,"labels":{"Edema":1},"labels_other":[{"name":"Scoliosis","value":1}]}'
+    path = tar(tmp_path / "some.tar", WHOLE | {"k.json": record})
+    (film,) = films(Shard(path, 1, "some"))
+    assert film.record["labels"] == {"Edema": 1, "Scoliosis": 1}

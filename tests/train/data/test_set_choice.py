@@ -1,0 +1,250 @@
+"""Only named collections are trained on, evaluated and shown; only wanted views are evaluated."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.train.conftest import sample, write_shard, write_source
+from cxr_vlp.train import evaluate, fit, report
+from cxr_vlp.train.data import views
+from cxr_vlp.train.data.set_choice import choose, collections
+from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.data.shards import list_shards
+
+ROOT = Path(__file__).resolve().parents[3]
+SIZES = {"train": (12,), "validate": (4,), "test": (8,)}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def told(name: str, number: int) -> dict:
+    """A sample with all that the page shows."""
+    sentences = [
+        {"text": f"{status} {name}.", "status": status, "section": "f", "rule": "r"}
+        for status in ("normal", "abnormal")
+    ]
+    return sample(
+        name, number, sentences=sentences, boxes=[], pixels={"width": 64, "height": 72},
+        projection="", caption=f"caption of {name}", findings=f"findings of {name}",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def shards(tmp_path) -> Path:
+    """Two sets in a folder, as data/shards is."""
+    for name in ("mimic", "openi"):
+        folder = write_source(tmp_path / "data", name, SIZES)
+        header = {
+            "title": name.upper(), "licence": "-", "credentialed": name == "mimic", "dropped": {},
+            "listed": 24, "written": 24, "studies": 24,
+        }  # fmt: skip
+        for split, (count,) in SIZES.items():
+            (tar,) = (folder / split).glob("*.tar")
+            write_shard(tar, {f"{name}-s{i:04d}": told(name, i) for i in range(count)})
+        lines = [header, {"samples": 24, "bytes": 9}]
+        (folder / "manifest.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    return tmp_path / "data"
+
+
+def named(*names: str, **more: object) -> None:
+    Path("params.yaml").write_text(yaml.safe_dump({"collections": list(names), **more}))
+
+
+def train(recipe: Path, *shards: Path) -> int:
+    folders = [str(each) for each in shards]
+    return fit.main([str(recipe), "--shards", *folders, "--out", "m", "--limit", "1"])
+
+
+def measured(*shards: Path, more: tuple[str, ...] = ()) -> int:
+    folders = [str(each) for each in shards]
+    return evaluate.main(["--model", "m", "--shards", *folders, "--out", "e", *more])
+
+
+def shown(*shards: Path) -> int:
+    folders = [str(each) for each in shards]
+    return report.main(
+        ["--shards", *folders, "--model", "m", "--evaluation", "e", "--out", "page.html"]
+    )
+
+
+def metrics() -> dict:
+    return json.loads(Path("e/metrics.json").read_text())
+
+
+def test_what_lies_beside_the_named_collections_is_not_used_and_told(shards, tiny_recipe, capfd):
+    named("openi", evaluate={"resamples": 0})
+    note = "also holds mimic: not in collections, not used"
+    assert train(tiny_recipe, shards) == 0
+    told = capfd.readouterr()
+    assert told.err.count(note) == 1
+    assert "12 train, 4 validate" in told.out
+    assert measured(shards) == 0
+    assert capfd.readouterr().err.count(note) == 1
+    assert set(metrics()["sources"]) == {"openi"}
+    assert shown(shards) == 0
+    assert capfd.readouterr().err.count(note) == 1
+    page = Path("page.html").read_text()
+    assert "OPENI" in page
+    assert "MIMIC" not in page
+    assert "mimic" not in page
+
+
+def test_a_named_collection_that_is_absent_stops_every_command(shards, tiny_recipe, capfd):
+    named("openi", evaluate={"resamples": 0})
+    assert train(tiny_recipe, shards) == measured(shards) == 0
+    named("openi", "nih")
+    for ended in (train(tiny_recipe, shards), measured(shards), shown(shards)):
+        assert ended == 2
+    told = capfd.readouterr().err
+    assert told.count("no set of nih, which collections of the params file names") == 3
+    assert told.count("dvc repro shards@nih") == 3
+
+
+def test_a_set_that_is_given_itself_is_always_used(shards):
+    found = choose([shards / "mimic"], ("openi",))
+    assert (found.folders, found.beside) == ((shards / "mimic",), ())
+    both = choose([shards / "mimic", shards], ("openi",))
+    assert both.folders == (shards / "mimic", shards / "openi")
+    assert len(both.beside) == 1
+
+
+def test_without_a_list_every_set_is_used(shards):
+    found = choose([shards], None)
+    assert (found.folders, found.beside) == ((shards / "mimic", shards / "openi"), ())
+
+
+@pytest.mark.parametrize("text", ["collections: mimic", "collections: []", "collections: [1]"])
+def test_a_list_that_is_none_is_refused(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="give a list of names"):
+        collections(path)
+
+
+def test_dvc_runs_the_stages_again_when_the_list_changes():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for name in ("train", "evaluate", "report"):
+        assert "collections" in stages[name]["params"], name
+
+
+def write_views(folder: Path, view: str) -> None:
+    """A test split of one view alone."""
+    records = {
+        f"openi-s{i:04d}": sample("openi", i, split="test", view=view) for i in range(100, 108)
+    }
+    (path,) = (folder / "test").glob("*.tar")
+    write_shard(path, records)
+
+
+def test_what_the_views_leave_out_is_told_by_source_and_view(shards, tiny_recipe, capfd):
+    named("mimic", "openi", evaluate={"views": ["frontal"], "resamples": 0})
+    assert train(tiny_recipe, shards) == 0
+    capfd.readouterr()
+    assert measured(shards) == 0
+    found = metrics()
+    assert found["left_out"] == {"lateral": 4}
+    assert {name: each["left_out"] for name, each in found["sources"].items()} == {
+        "mimic": {"lateral": 2}, "openi": {"lateral": 2},
+    }  # fmt: skip
+    assert found["counted"] == {
+        "uncertain": "exclude", "unmentioned": "negative", "views": "frontal",
+    }  # fmt: skip
+    assert "unmentioned" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("view", ["unknown", ""])
+@pytest.mark.parametrize("more", [(), ("--limit", "4")])
+def test_a_collection_of_which_no_image_stays_stops_the_evaluation(
+    shards, tiny_recipe, capfd, view, more
+):
+    named("mimic", "openi", evaluate={"views": ["frontal"], "resamples": 0})
+    assert train(tiny_recipe, shards) == 0
+    write_views(shards / "openi", view)
+    capfd.readouterr()
+    assert measured(shards, more=more) == 2
+    told = capfd.readouterr().err
+    assert "openi: no image of the views frontal (evaluate.views) among its 8" in told
+    assert "unknown 8" in told
+    assert "list of views" in told
+    assert not Path("e").exists()
+    named("mimic", "openi", evaluate={"views": [], "resamples": 0})
+    assert measured(shards) == 0
+    assert metrics()["left_out"] == {}
+
+
+def test_named_labels_do_not_hide_a_collection_that_vanishes(shards, tiny_recipe, capfd):
+    named("mimic", "openi", evaluate={"labels": ["Cardiomegaly"], "views": ["frontal"]})
+    assert train(tiny_recipe, shards) == 0
+    write_views(shards / "openi", "unknown")
+    assert measured(shards) == 2
+
+
+def test_a_training_says_what_its_views_leave_out_and_stops_without_a_source(
+    shards, tiny_recipe, tmp_path, capfd
+):
+    named("mimic", "openi")
+    path = tmp_path / "frontal.yaml"
+    path.write_text(f"base: [{tiny_recipe}]\nimage: {{views: [frontal]}}\n")
+    assert train(path, shards) == 0
+    assert "left out of openi" in capfd.readouterr().out
+    path.write_text(f"base: [{tiny_recipe}]\nimage: {{views: [lateral]}}\n")
+    records = {f"openi-s{i:04d}": sample("openi", 4 * i) for i in range(12)}
+    (tar,) = (shards / "openi" / "train").glob("*.tar")
+    write_shard(tar, records)
+    assert train(path, shards) == 2
+    assert "openi: no image of the views lateral (image.views" in capfd.readouterr().err
+    path.write_text(
+        f"base: [{tiny_recipe}]\nimage: {{views: [lateral]}}\ndata: {{weights: {{openi: 0}}}}\n"
+        "run: {batch_size: 2}\n"
+    )
+    assert train(path, shards) == 0, "nobody asked for openi"
+
+
+def test_a_survey_counts_every_image_once(shards):
+    told = views.survey(list_shards([shards], "train"), ["lateral"])
+    assert told.views == {name: {"frontal": 9, "lateral": 3} for name in ("mimic", "openi")}
+    assert "Cardiomegaly" in told.labels
+
+
+@pytest.mark.parametrize(
+    ("show", "mimic", "openi"),
+    [("auto", False, True), (True, True, True), (False, False, False), (None, False, True)],
+)
+def test_report_text_of_credentialed_sets_is_on_no_page_unless_asked_for(
+    shards, tiny_recipe, monkeypatch, show, mimic, openi
+):
+    monkeypatch.setattr(report, "REPORTS", 100)
+    section = {} if show is None else {"report": {"show_text": show}}
+    named("mimic", "openi", evaluate={"resamples": 0}, **section)
+    assert train(tiny_recipe, shards) == measured(shards) == shown(shards) == 0
+    page = Path("page.html").read_text()
+    for name, there in (("mimic", mimic), ("openi", openi)):
+        assert (f"caption of {name}" in page) == there
+        assert (f"abnormal {name}." in page) == there
+        left = page.partition("Captions and report text of")[2].partition("are not shown")[0]
+        assert (name.upper() in left) != there
+    assert page.count("<img") == 12, "pictures are shown either way"
+
+
+@pytest.mark.parametrize("value", ["yes please", 1, 0, 1.0, "True"])
+def test_another_value_of_show_text_is_refused(shards, tiny_recipe, value, capfd):
+    named("mimic", "openi", report={"show_text": value})
+    assert shown(shards) == 2
+    assert "show_text: expected one of auto, true, false, found" in capfd.readouterr().err
+
+
+def test_the_module_of_the_command_is_what_dvc_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "cxr_vlp.train.report", "--help"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "--params" in done.stdout

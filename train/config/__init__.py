@@ -1,0 +1,1 @@
+"""What a recipe and the train sections of params.yaml may hold."""

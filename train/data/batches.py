@@ -1,0 +1,138 @@
+"""Pairs read one by one come in, batches of one size go out, and from them what a model takes.
+
+A picture stays one uint8 channel until it is on the device: a twelfth of float32 in three
+channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cxr_vlp.train.config.recipe import Pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What one sample or study shows: images (V, 1, S, S) uint8, tokens (T, L) int64.
+
+    `texts` are the T texts behind the tokens; `normal` tells that they assert no abnormality.
+    """
+
+    images: Tensor
+    tokens: Tensor
+    normal: bool
+    key: str
+    texts: tuple[str, ...]
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B pairs of V pictures and T texts each; the recipe decides V and T, each 1 or 2.
+
+    images (V, B, 1, S, S) uint8; tokens (T, B, L) int64; normal (B,) bool; B keys; T tuples of B
+    texts; B json records without what they say in words. `images[0]` and `tokens[0]` alone are an
+    ordinary batch.
+    """
+
+    images: Tensor
+    tokens: Tensor
+    normal: Tensor
+    keys: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...]
+    records: tuple[Mapping[str, Any], ...]
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.keys)
+
+
+def collate(pairs: Sequence[Pair]) -> Batch:
+    """Return the batch of some pairs, in their order."""
+    return Batch(
+        images=torch.stack([pair.images for pair in pairs], dim=1),
+        tokens=torch.stack([pair.tokens for pair in pairs], dim=1),
+        normal=torch.tensor([pair.normal for pair in pairs]),
+        keys=tuple(pair.key for pair in pairs),
+        texts=tuple(zip(*(pair.texts for pair in pairs), strict=True)),
+        records=tuple(pair.record for pair in pairs),
+    )
+
+
+def apiece(batch: Batch) -> list[Pair]:
+    """Return the pairs of a batch; their tensors are views of the batch's."""
+    images, tokens = batch.images.unbind(1), batch.tokens.unbind(1)
+    texts = zip(*batch.texts, strict=True)
+    rest = (batch.normal.tolist(), batch.keys, texts, batch.records)
+    return [Pair(*parts) for parts in zip(images, tokens, *rest, strict=True)]
+
+
+def rebatch(
+    chunks: Iterable[Batch], size: int, *, same_source: bool = False, apart: bool = False
+) -> Iterator[Batch]:
+    """Yield batches of `size` from chunks of any length, the last one as small as it comes out.
+
+    Every worker ends on a chunk of its own length; joined here, an epoch has one short batch at
+    most.
+
+    `same_source`: each batch is of one source, and what is left of them is mixed at the end. Films
+    of two collections differ in more than their findings (equalised or not, prompts or reports):
+    in a mixed batch most negatives are told apart by that, and teach nothing.
+
+    `apart`: no two pairs of one study meet in a batch, where each would call the other's text
+    wrong; who comes too early waits for the next batch. More than one short batch may then be left.
+    """
+    waiting: dict[str, list[Pair]] = {}
+    for chunk in chunks:
+        if len(chunk) == size and not (same_source or apart or any(waiting.values())):
+            yield chunk  # as one worker's chunks mostly are: nothing to copy
+            continue
+        for pair in apiece(chunk):
+            source = str(pair.record.get("dataset", "")) if same_source else ""
+            waiting.setdefault(source, []).append(pair)
+        for source in sorted(waiting):
+            yield from _full(waiting[source], size, apart=apart)
+    left = [pair for source in waiting for pair in waiting[source]]
+    yield from _full(left, size, apart=apart)
+    while left:
+        yield collate(_take(left, size, apart=apart))
+
+
+def to_input(images: Tensor, recipe: Pictures) -> Tensor:
+    """Return (B, 1, S, S) uint8 as (B, 3, S, S) float32 normalised, on the device it is on.
+
+    Channels last, as the towers' weights are.
+    """
+    grey = images.float().div_(255).sub_(recipe.mean).div_(recipe.std)
+    return grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _full(waiting: list[Pair], size: int, *, apart: bool) -> Iterator[Batch]:
+    """Yield the full batches that can be made of those waiting; the others stay, in order."""
+    while len(waiting) >= size:
+        taken = _take(waiting, size, apart=apart)
+        if len(taken) < size:
+            waiting[:0] = taken
+            return
+        yield collate(taken)
+
+
+def _take(waiting: list[Pair], size: int, *, apart: bool) -> list[Pair]:
+    """Remove and return the first `size` of those waiting, each of another study if `apart`."""
+    taken: list[Pair] = []
+    passed: list[Pair] = []
+    seen: set[tuple[Any, Any]] = set()
+    for place, pair in enumerate(waiting):
+        if len(taken) == size:
+            passed += waiting[place:]
+            break
+        study = (pair.record.get("dataset"), pair.record.get("study"))
+        (passed if apart and study in seen else taken).append(pair)
+        seen.add(study)
+    waiting[:] = passed
+    return taken

@@ -1,0 +1,1 @@
+"""Zero-shot scores, their metrics and the tables they are written to."""

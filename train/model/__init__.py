@@ -1,0 +1,1 @@
+"""Towers, fusion, tokenizer and momentum copy: what is trained."""

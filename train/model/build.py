@@ -1,0 +1,235 @@
+"""A recipe's model section comes in, two towers with their tokenizer go out, through open_clip.
+
+Our own small configurations lie in `train/model/configs/*.json` and are known to open_clip by their
+file's name; every name open_clip knows itself works too, with one of its weight tags or a
+checkpoint on disk. Image towers of timm and text towers of Hugging Face are named in such a
+configuration, or, for the text, in the recipe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.hf_model import HFTextEncoder
+from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+import cxr_vlp.train.model.towers  # noqa: F401 - registers our towers with timm and open_clip
+from cxr_vlp.train.config.recipe_sections import Model
+from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.model.fusion import Fusion
+from cxr_vlp.train.model.tokenizer import remembering
+from cxr_vlp.train.model.tower_tokens import widths
+
+CONFIGS = Path(__file__).with_name("configs")
+FIRST_BIAS = -10.0  # of a learnt logit bias: at first hardly any pair is a match (SigLIP's start)
+
+
+@dataclass(frozen=True, slots=True)
+class Towers:
+    """A model of open_clip, the side of its square in pixels, and its tokenizer for one text.
+
+    `tokenize` gives (context,) int64. `ends` tells how many columns of tokens (..., L) say all that
+    they say; None: the text tower takes the whole context only.
+    """
+
+    model: nn.Module
+    size: int
+    tokenize: Callable[[str], Tensor]
+    ends: Callable[[Tensor], int] | None
+
+
+def build(recipe: Model, seed: int) -> Towers:
+    """Return the towers on the CPU, float32; random weights follow from `seed` alone.
+
+    A fusion, where the recipe has one, is the model's submodule `fusion`. Raises ConfigError for a
+    name that open_clip does not know and for weights that cannot be had.
+    """
+    open_clip.add_model_config(CONFIGS)
+    if recipe.name not in open_clip.list_models() and ":" not in recipe.name:
+        raise ConfigError(
+            f"model.name: {recipe.name!r} is neither in train/model/configs nor known to open_clip"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _create(recipe)
+        _check_positions(recipe, model)
+        if _is_causal(getattr(model, "text", None)):
+            for block in model.text.transformer.resblocks:
+                block.register_forward_pre_hook(_fit_mask, with_kwargs=True)
+        size = model.visual.image_size
+        side = size[0] if isinstance(size, tuple | list) else size
+        if recipe.fusion.layers:
+            model.fusion = Fusion(recipe.fusion, widths(model, side))
+    if not recipe.pretrained:
+        with torch.no_grad():
+            model.logit_scale.fill_(math.log(1 / recipe.init_scale))
+    # Channels last: a small convolutional tower takes half the time on a CPU.
+    model.visual.to(memory_format=torch.channels_last)
+    return Towers(model, side, partial(_tokenize, _tokenizer(recipe)), _ends(model))
+
+
+def bare(recipe: Model) -> Model:
+    """Return the section without any weights to fetch: for towers that are filled from a file."""
+    return replace(recipe, pretrained="", image="", text_weights=False)
+
+
+def trim(tokens: Tensor, towers: Towers) -> Tensor:
+    """Return tokens (..., L) up to the longest text's end, where the tower takes a shorter context.
+
+    With causal attention and pooling at the end token (CLIP), and where padding is masked (Hugging
+    Face), what stands behind it changes nothing; a short impression then costs a fraction of the 77
+    or 256 columns.
+    """
+    return tokens if towers.ends is None else tokens[..., : towers.ends(tokens)]
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Fill a model from a safetensors file; a file of another model fails with what differs."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such weights; has cxr-vlp fit written this folder?")
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: weights of another model than its recipe.json names") from error
+
+
+def _create(recipe: Model) -> Any:
+    _check_transformers(recipe)
+    more: dict[str, Any] = {"init_logit_bias": FIRST_BIAS} if recipe.bias else {}
+    if recipe.text:
+        more["text_cfg"] = _text_config(recipe)
+    try:
+        model = open_clip.create_model(
+            recipe.name,
+            pretrained=recipe.pretrained or None,
+            # The plain CLIP class keeps its text tower in pieces; a fusion needs it as one.
+            force_custom_text=bool(recipe.fusion.layers or recipe.text),
+            pretrained_image=recipe.image == "timm",
+            pretrained_text=recipe.text_weights,
+            **more,
+        )
+    except (RuntimeError, OSError, ValueError, ImportError) as error:
+        raise _cannot(recipe, error) from error
+    if recipe.image not in ("", "timm"):
+        _load_image(model.visual, Path(recipe.image))
+    return model
+
+
+def _cannot(recipe: Model, error: Exception) -> ConfigError:
+    """Return what to say where open_clip could not make the model."""
+    wanted = [each for each in (recipe.pretrained, recipe.image, recipe.text) if each]
+    if not wanted:
+        return ConfigError(f"model.name: {recipe.name!r} cannot be built: {error}")
+    return ConfigError(
+        f"model: {', '.join(map(repr, wanted))} for {recipe.name}: neither a file or folder nor "
+        "a name whose weights can be had here. Without a network, fetch them elsewhere and give "
+        'the path in model.pretrained, model.image or model.text, or set them to "" for random '
+        "weights (HF_HUB_OFFLINE=1 spares the waiting)"
+    )
+
+
+def _check_transformers(recipe: Model) -> None:
+    # Before anything else: open_clip would fetch the image tower's weights first, then find out.
+    config = open_clip.get_model_config(recipe.name) or {}
+    wanted = recipe.text or config.get("text_cfg", {}).get("hf_model_name", "")
+    if wanted and find_spec("transformers") is None:
+        raise ConfigError(
+            f"model {recipe.name}: the text tower {wanted!r} is Hugging Face's, which needs the "
+            "package transformers: pip install transformers"
+        )
+
+
+def _check_positions(recipe: Model, model: Any) -> None:
+    """Raise ConfigError for a Hugging Face text tower that reads fewer tokens than it would get."""
+    tower = getattr(model, "text", None)
+    if not isinstance(tower, HFTextEncoder):
+        return
+    positions = getattr(tower.config, "max_position_embeddings", None)
+    context = open_clip.get_model_config(recipe.name)["text_cfg"].get("context_length", 0)
+    if positions and positions < context:
+        raise ConfigError(
+            f"the text tower {tower.config._name_or_path!r} reads {positions} tokens at most, and "
+            f"{recipe.name} gives it {context}, its configuration's context_length"
+        )
+
+
+def _text_config(recipe: Model) -> dict[str, Any]:
+    own = open_clip.get_model_config(recipe.name)["text_cfg"]
+    kept = {key: own[key] for key in ("context_length", "hf_pooler_type") if key in own}
+    return {
+        "hf_proj_type": "linear",
+        **kept,
+        "hf_model_name": recipe.text,
+        "hf_tokenizer_name": recipe.text,
+        "hf_model_pretrained": recipe.text_weights and not recipe.pretrained,
+    }
+
+
+def _load_image(visual: Any, path: Path) -> None:
+    """Fill the image tower from a checkpoint of it; its old classifier alone may be left over."""
+    if not path.is_file():
+        raise ConfigError(f"model.image: {path} is no file")
+    tower = getattr(visual, "trunk", visual)
+    state = open_clip.factory.load_state_dict(str(path), device="cpu")
+    try:
+        result = tower.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        told = str(error).splitlines()[-1].strip()
+        raise ConfigError(f"model.image: {path} is a checkpoint of another tower: {told}") from None
+    heads = ("fc.", "head.", "classifier.")
+    odd = [name for name in result.unexpected_keys if not name.startswith(heads)]
+    if result.missing_keys or odd:
+        raise ConfigError(
+            f"model.image: {path} is a checkpoint of another tower: "
+            f"{len(result.missing_keys)} weights are missing, {len(odd)} are not known"
+        )
+
+
+def _tokenizer(recipe: Model) -> Any:
+    if not recipe.text:
+        found = open_clip.get_tokenizer(recipe.name)
+        return remembering(found) if isinstance(found, SimpleTokenizer) else found
+    return HFTokenizer(recipe.text, context_length=_text_config(recipe)["context_length"])
+
+
+def _tokenize(tokenizer: Any, text: str) -> Tensor:
+    tokens: Tensor = tokenizer([text])[0]
+    return tokens
+
+
+def _ends(model: Any) -> Callable[[Tensor], int] | None:
+    tower = getattr(model, "text", None)
+    if isinstance(tower, HFTextEncoder):
+        return partial(_padding, tower.config.pad_token_id)
+    return _end_token if _is_causal(tower) else None
+
+
+def _is_causal(tower: Any) -> bool:
+    # The plain CLIP class adds its position table at full length; the separate tower slices it.
+    causal = getattr(tower, "attn_mask", None) is not None
+    return causal and getattr(tower, "pool_type", "") == "argmax"
+
+
+def _end_token(tokens: Tensor) -> int:
+    return int(tokens.argmax(dim=-1).max()) + 1  # it has the highest number
+
+
+def _padding(pad: int, tokens: Tensor) -> int:
+    told = (tokens != pad).flatten(0, -2).any(dim=0)
+    return int(told.nonzero().max()) + 1
+
+
+def _fit_mask(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    # open_clip slices the position table to the text's length, but not the causal mask.
+    length = args[0].shape[1]
+    return args, {**kwargs, "attn_mask": kwargs["attn_mask"][:length, :length]}

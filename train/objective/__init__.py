@@ -1,0 +1,1 @@
+"""The losses, and how a recipe puts them together."""

@@ -1,0 +1,1 @@
+"""What people look at: charts, galleries, the page of one batch."""
