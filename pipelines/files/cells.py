@@ -73,6 +73,21 @@ def number(cell: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def years(text: str) -> int | None:
+    """Return the whole years of an age (58, 58.0, or as DICOM writes it: 058Y, 011M).
+
+    None for anything else, and for ages above 120: NIH's first release holds some of 400 and more.
+    """
+    text = text.strip().upper()
+    unit = text[-1:] if text[-1:] in ("Y", "M", "W", "D") else "Y"
+    try:
+        number = float(text.rstrip("YMWD"))
+    except ValueError:
+        return None
+    age = number / {"Y": 1, "M": 12, "W": 52, "D": 365}[unit]
+    return int(age) if math.isfinite(age) and 0 <= age <= 120 else None
+
+
 def plain(cell: str | None) -> str:
     """Return the form under which two cells that say the same are equal: 1.0 is 1, nan is ""."""
     text = known(cell)

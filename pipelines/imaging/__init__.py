@@ -1,1 +1,1 @@
-"""A picture file's bytes in, grey values out: all formats and transfer syntaxes, at any size."""
+"""Decode image files (DICOM, PNG, JPEG) and encode them as 8-bit grey images of one size."""

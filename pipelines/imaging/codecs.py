@@ -1,14 +1,17 @@
-"""Decode one compressed DICOM frame to its stored values; one pinned decoder for each syntax.
+"""Decode one compressed DICOM frame to its stored values, with one fixed decoder for each syntax.
 
-imagecodecs decodes the JPEG families and the run lengths, simplejpeg the 8-bit grey JPEGs, for it
-tells damage. OpenJPEG (in Pillow) and OpenJPH (in imagecodecs) stop at half or a quarter of a
-wavelet image's size, which costs a fraction. Lossy JPEG differs between decoders and so would our
-bytes: no decoder stands in for another here.
+imagecodecs decodes the JPEG families and run lengths; simplejpeg decodes 8-bit grey JPEGs, because
+it reports damage. OpenJPEG (in Pillow) and OpenJPH (in imagecodecs) can stop at a half or a
+quarter of a wavelet image's size, which costs a fraction. Lossy JPEG differs between decoders, and
+so would our bytes: no decoder is a fallback for another here.
 
-What damage can be known: a JPEG's entropy-coded data must end where its pixels do (libjpeg's
-warnings; lossless.py), JPEG-LS and run lengths likewise, a JPEG 2000 frame must have its tile-parts
-whole. Bytes changed inside JPEG 2000 data, or in a JPEG so that the number of codes stays the same,
-leave no trace but in the image: these formats hold no checksum.
+Before decoding, `frame_header` reads the size that a frame declares. A decoder allocates what the
+codestream says, whatever the DICOM header says: 1,314 bytes of JPEG 2000 can ask for gigabytes.
+
+Damage that can be detected: a JPEG's entropy-coded data must end where its pixels do (libjpeg's
+warnings; jpeg_lossless.py), likewise JPEG-LS and run lengths, and the tile-parts of a JPEG 2000
+frame must be whole. Bytes that changed inside JPEG 2000 data, or in a JPEG so that the number of
+codes stays the same, leave no trace except in the image: these formats hold no checksum.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ import io
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import cv2
 import imagecodecs
 import numpy as np
 import PIL.Image
 
-from cxr_vlp.pipelines.imaging import codestreams, jpeg_lossless, jpeg_strip
+from cxr_vlp.pipelines.imaging import jpeg_lossless, jpeg_strip
+from cxr_vlp.pipelines.imaging.jpeg_strip import DamagedError
 
 _HTJ2K = (
     "1.2.840.10008.1.2.4.201",
@@ -34,38 +39,115 @@ _HTJ2K = (
 _JPEG2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _CODESTREAM = b"\xff\x4f\xff\x51"  # start of codestream, then its SIZ segment (ISO 15444-1 A.5.1)
 _TILE_PART, _END = b"\xff\x90", b"\xff\xd9"
-_PADDING = 16  # bytes that a plane may have behind its end
-_PRECISION = 42  # where SIZ tells bits less one, and the sign in the highest bit
+_PADDING = 16  # bytes that a plane may have after its end
+_PRECISION = 42  # offset in SIZ of the number of bits less one, with the sign in the highest bit
+_JP2_BOX = b"jp2c"  # the codestream's box, where a whole JP2 file was put into the frame
+# start of frame: height and width follow (T.81 B.2.2, T.87 C.2.2); C4, C8 and CC are other segments
+_STARTS = {
+    *range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7,
+}  # fmt: skip
+_ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a segment
 
 
-class DamagedError(Exception):
-    """A frame that is cut, or whose data are rotten."""
+@dataclass(frozen=True, slots=True)
+class FrameHeader:
+    """What a compressed frame declares of itself."""
+
+    height: int
+    width: int
+    channels: int
+    process: int = 0  # of a JPEG: the second byte of its start of frame (T.81 table B.1)
+    precision: int = 0  # of a JPEG: bits of a value
+    components: bytes = b""  # of a JPEG: the components' identifiers
+    subsampled: bool = False  # of a JPEG: a component has fewer pixels than another
+    offset: int = 0  # of a JPEG: where its start of frame lies, in bytes
+    transform: int = -1  # what a JPEG's application segments say: 0 none, 1 YCbCr, -1 nothing
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether it is an 8-bit JPEG of the usual kind, which libjpeg decodes line by line."""
+        return self.process in (0xC0, 0xC1, 0xC2) and self.precision == 8
+
+
+def frame_header(frame: bytes) -> FrameHeader | None:
+    """Return what a JPEG, JPEG-LS or JPEG 2000 frame declares, None for anything else.
+
+    Nothing is decoded.
+    """
+    if frame.startswith(b"\xff\xd8"):
+        return _jpeg_header(frame)
+    box = frame.find(_JP2_BOX, 0, 4096) if frame[4:8] == b"jP  " else -4
+    start = box + 4
+    return (
+        _jpeg_2000_header(frame[start : start + 42])
+        if frame.startswith(_CODESTREAM, start)
+        else None
+    )
+
+
+def _jpeg_2000_header(head: bytes) -> FrameHeader | None:
+    """Read SIZ (15444-1 A.5.1): the size of the grid less the offset of the image on it."""
+    if len(head) < 42:
+        return None
+    right, bottom, left, top = (int.from_bytes(head[a : a + 4], "big") for a in (8, 12, 16, 20))
+    return FrameHeader(bottom - top, right - left, int.from_bytes(head[40:42], "big"))
+
+
+def _jpeg_header(frame: bytes) -> FrameHeader | None:
+    at, transform = 2, -1
+    while at + 9 < len(frame) and frame[at] == 0xFF:
+        marker = frame[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker in _ALONE:
+            at += 2
+        elif marker in _STARTS:
+            return _start_of_frame(frame, at, transform)
+        else:
+            length = int.from_bytes(frame[at + 2 : at + 4], "big")
+            body = frame[at + 4 : at + 2 + length]
+            if marker == 0xE0 and body.startswith(b"JFIF\0") and transform < 0:
+                transform = 1
+            elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
+                transform = int(body[11] == 1)
+            at += 2 + length
+    return None
+
+
+def _start_of_frame(frame: bytes, at: int, transform: int) -> FrameHeader:
+    segment, marker = frame[at : at + 10 + 3 * frame[at + 9]], frame[at + 1]
+    height, width = (int.from_bytes(segment[a : a + 2], "big") for a in (5, 7))
+    channels = segment[9]
+    components = segment[10 : 10 + 3 * channels]
+    return FrameHeader(
+        height, width, channels, marker, segment[4], components=components[::3],
+        subsampled=len(set(components[1::3])) > 1, offset=at, transform=transform,
+    )  # fmt: skip
 
 
 def jpeg(frame: bytes) -> np.ndarray:
     """Return the values of a JPEG of any process, (height, width) or (height, width, components).
 
     Components are as they are coded: no colour transform. Raises DamagedError, and what the
-    decoders raise for what is no JPEG.
+    decoders raise for data that are not a JPEG.
     """
-    told = codestreams.declared(frame)
-    if told is None or frame.rfind(b"\xff\xd9") < frame.find(b"\xff\xda"):
-        raise DamagedError  # without an end mark behind its scan
-    try:
-        if told.is_sequential:
-            grey = jpeg_strip.decode_grey(frame, told.height, told.width)
-            return grey if told.channels == 1 else _components(frame)
-        if told.process == 0xC1 and told.precision == 12:
-            jpeg_strip.check_codes(frame, told.frame)
-        if told.process == 0xC3 and told.channels == 1:
-            return jpeg_lossless.decoded(frame, imagecodecs.jpeg_decode)
-    except (jpeg_strip.DamagedError, jpeg_lossless.DamagedError):
-        raise DamagedError from None
-    return _components(frame) if told.channels == 3 else np.asarray(imagecodecs.jpeg_decode(frame))
+    header = frame_header(frame)
+    if header is None or frame.rfind(b"\xff\xd9") < frame.find(b"\xff\xda"):
+        raise DamagedError  # no end marker after its scan
+    if header.is_sequential:
+        grey = jpeg_strip.decode_grey(frame, header.height, header.width)
+        return grey if header.channels == 1 else _components(frame)
+    if header.process == 0xC1 and header.precision == 12:
+        jpeg_strip.check_codes(frame, header.offset)
+    if header.process == 0xC3 and header.channels == 1:
+        return jpeg_lossless.decoded(frame, imagecodecs.jpeg_decode)
+    if header.channels == 3:
+        return _components(frame)
+    return np.asarray(imagecodecs.jpeg_decode(frame))
 
 
 def _components(frame: bytes) -> np.ndarray:
-    # told that it is RGB already, libjpeg leaves the components as they are
+    # with RGB as input and output, libjpeg leaves the components as they are
     return np.asarray(imagecodecs.jpeg8_decode(frame, colorspace="RGB", outcolorspace="RGB"))
 
 
@@ -86,8 +168,8 @@ def reduced(
 ) -> np.ndarray | None:
     """Return the values at 1 / 2**times of `shape` (height, width), sides rounded up.
 
-    `bits` are those that the header calls stored. None where the syntax has no smaller sizes in it,
-    or the frame is not what `shape` says, or is signed, coloured or damaged: the full decoder then
+    `bits` is BitsStored of the header. None where the syntax holds no smaller sizes, or where the
+    frame has another size than `shape`, is signed, coloured or damaged: the full decoder then
     decides what it is.
     """
     try:
@@ -106,9 +188,9 @@ def reduced(
 
 
 def _is_plain(frame: bytes) -> bool:
-    """Tell a whole codestream of unsigned values, by its tile-parts from the first to the end mark.
+    """Return whether a codestream is whole and unsigned: all tile-parts, then the end marker.
 
-    OpenJPEG and OpenJPH make a picture of what there is of a cut one (ISO 15444-1 A.4).
+    OpenJPEG and OpenJPH make an image from what is left of a truncated one (ISO 15444-1 A.4).
     """
     at = 2
     if not frame.startswith(_CODESTREAM) or frame[_PRECISION] >= 0x80:
@@ -119,7 +201,7 @@ def _is_plain(frame: bytes) -> bool:
         at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
     while frame[at : at + 2] == _TILE_PART:
         length = int.from_bytes(frame[at + 6 : at + 10], "big")
-        if length == 0:  # the last one, up to the end
+        if length == 0:  # the last one, which reaches to the end
             return frame[-3:].rstrip(b"\0").endswith(_END)
         at += max(length, 12)
     return frame[at : at + 2] == _END
@@ -136,21 +218,24 @@ def _open_jpeg(frame: bytes, shape: tuple[int, int], times: int) -> np.ndarray |
 
 
 def _open_jph(frame: bytes, bits: int, times: int) -> np.ndarray | None:
-    with _heard() as errors:
+    with _captured_errors() as errors:
         values = np.asarray(imagecodecs.htj2k_decode(frame, skipres=times))
     if errors or values.dtype != np.uint16 or bits > 14:
         return None
-    # a low-pass band overshoots at edges; OpenJPEG clips that, here it comes out wrapped round
+    # a low-pass band overshoots at edges; OpenJPEG clips that, OpenJPH lets it wrap around
     wrapped = values.view(np.int16)
     over, black = 1 << (bits - 2), np.count_nonzero(wrapped < 0)
     if wrapped.min() < -over or wrapped.max() >= (1 << bits) + over or 64 * black > values.size:
-        return None  # more than that is no overshoot: there are more bits than the header says
+        return None  # too much for an overshoot: there are more bits than the header says
     return wrapped.clip(0, (1 << bits) - 1).view(np.uint16)
 
 
 @contextlib.contextmanager
-def _heard() -> Iterator[list[type]]:
-    """Collect what imagecodecs raises where nobody can catch it, and returns memory as it was."""
+def _captured_errors() -> Iterator[list[type]]:
+    """Collect the errors that imagecodecs raises where no caller can catch them.
+
+    It then returns uninitialised memory as if it were an image.
+    """
     errors: list[type] = []
     hook = sys.unraisablehook
     sys.unraisablehook = lambda what: errors.append(what.exc_type)
@@ -161,10 +246,10 @@ def _heard() -> Iterator[list[type]]:
 
 
 def _centred(values: np.ndarray, times: int) -> np.ndarray:
-    """Move a low-pass band to where means of 2**times pixels would lie.
+    """Move a low-pass band to the position of means of 2**times pixels.
 
-    Its samples sit on the first pixel of each block, not in the middle: the picture would be up and
-    left by (2**times - 1) / 2 pixels, which a comparison with the full-size way shows.
+    Its samples lie on the first pixel of each block, not in the middle: the image would be shifted
+    up and left by (2**times - 1) / 2 pixels, as a comparison with full-size decoding shows.
     """
     part = (1 - 0.5**times) / 2
     weights = np.array([1 - part, part], np.float32)
@@ -173,10 +258,11 @@ def _centred(values: np.ndarray, times: int) -> np.ndarray:
 
 
 def run_lengths(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray | None:
-    """Return the values of an RLE frame of one sample a pixel (PS3.5 annex G), 8 or 16 bits.
+    """Return the (rows, columns) values of an RLE frame (PS3.5 annex G), 8 or 16 bits.
 
-    None where it is not cut into one segment a byte as the standard asks: pydicom's decoder then
-    decides. Raises DamagedError where a segment unpacks to fewer or more bytes than there are.
+    The frame has one sample a pixel. None where it is not divided into one segment for each byte of
+    a pixel, as the standard demands: pydicom's decoder then decides. Raises DamagedError where a
+    segment unpacks to fewer or more bytes than the image has pixels.
     """
     planes, size = bits // 8, rows * columns
     count, *starts = struct.unpack("<16I", frame[:64].ljust(64, b"\0"))
@@ -184,21 +270,23 @@ def run_lengths(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray 
     if count != planes or starts[0] < 64 or ends != sorted(ends):
         return None
     found = [_plane(frame[a:b], size) for a, b in zip(starts[:planes], ends, strict=True)]
-    shaped = [plane.reshape(rows, columns) for plane in found[::-1]]  # the highest byte came first
+    shaped = [plane.reshape(rows, columns) for plane in found[::-1]]  # the highest byte comes first
     return shaped[0] if planes == 1 else np.asarray(cv2.merge(shaped)).view("<u2")[..., 0]
 
 
-def swells(frame: bytes, size: int) -> bool:
-    """Tell an RLE frame of which a segment unpacks to more than the `size` bytes of a plane.
+def exceeds_plane(frame: bytes, size: int) -> bool:
+    """Return whether a segment of an RLE frame unpacks to more than the `size` bytes of a plane.
 
-    Two bytes stand for up to 128, and neither pydicom nor the standard sets them an end.
+    Two bytes stand for up to 128, and neither pydicom nor the standard sets a limit.
     """
     count, *starts = struct.unpack("<16I", frame[:64].ljust(64, b"\0"))
     starts = starts[: min(count, 15)]
-    return any(_swells(frame[a:b], size) for a, b in zip(starts, [*starts[1:], None], strict=False))
+    segments = zip(starts, [*starts[1:], None], strict=False)
+    return any(_segment_exceeds(frame[a:b], size) for a, b in segments)
 
 
-def _swells(segment: bytes, size: int) -> bool:
+def _segment_exceeds(segment: bytes, size: int) -> bool:
+
     try:
         imagecodecs.packbits_decode(segment, out=size + _PADDING)
     except imagecodecs.PackbitsError as error:

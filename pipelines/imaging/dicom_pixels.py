@@ -1,19 +1,17 @@
-"""Read the stored pixel values of a DICOM file, as many of them as the image needs.
+"""Read the stored pixel values of a DICOM file, at full size or reduced, and find their padding.
 
-The values of a plain uncompressed file are a view of its bytes; JPEG 2000 stops at a half or a
-quarter of the size. pydicom decodes the run lengths of colour images, and is what all of it is
-tested against.
+The values of a plain uncompressed file are a view of its bytes; JPEG 2000 can stop at a half or a
+quarter of the size. pydicom decodes run lengths of colour images. The tests compare all of this
+with pydicom.
 """
 
 from __future__ import annotations
 
-import io
 import warnings
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
@@ -25,25 +23,20 @@ from pydicom.uid import (
 )
 
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.imaging import (
-    bit_depth,
-    codecs,
-    codestreams,
-    dicom_attributes,
-    dicom_header,
-)
-from cxr_vlp.pipelines.imaging.codestreams import Declared
-from cxr_vlp.pipelines.imaging.dicom_attributes import Attributes
-from cxr_vlp.pipelines.imaging.dicom_header import NOTED, Gates
+from cxr_vlp.pipelines.imaging import bit_depth, codecs, dicom_file, dicom_header
+from cxr_vlp.pipelines.imaging.codecs import FrameHeader
+from cxr_vlp.pipelines.imaging.dicom_file import NOTED, PIXELS, PIXELS_WITH_VR, Gates
+from cxr_vlp.pipelines.imaging.dicom_header import ImageHeader
+from cxr_vlp.pipelines.imaging.jpeg_strip import DamagedError
 
-# Pixel Data (7FE0,0010) by itself, and with its VR, OB or OW, and two bytes of nothing behind it
-_PIXELS = b"\xe0\x7f\x10\x00"
-_WITH_VR = (_PIXELS + b"OB\0\0", _PIXELS + b"OW\0\0")
 MOST_CHANNELS = 4  # of a codestream; the standard lets JPEG 2000 ask for 16,384
-_UNKNOWN = 0xFFFFFFFF  # a length that is not told: the value is encapsulated
+_UNKNOWN = 0xFFFFFFFF  # an undefined length: the value is encapsulated
 _HALF_CHROMA = ("YBR_FULL_422", "YBR_PARTIAL_422")
-_ALIKE_THEN = 0.25  # difference of components in the right order, by that in the other, at most
-_ALIKE = 8.0  # grey levels by which the components of a grey image differ, at most
+# the largest difference of components in the right order, as a share of that in the other order
+_ALIKE_THEN = 0.25
+_ALIKE = 8.0  # grey levels; the largest difference of the components of a grey image
+MOST_PADDING = 0.65  # share of the image; a value with more is not padding, whatever a header says
+_INSIDE = 0.01  # share of pixels with the value that touch no edge; above it the value is in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +44,18 @@ class Stored:
     """The stored values of an image, (height, width) of an integer dtype."""
 
     values: np.ndarray
-    is_luma: bool = False  # of colour: display grey as it is
-    bits_wrong: bool = False  # the header is wrong of their depth, place or sign
+    is_luma: bool = False  # the luma of a colour image, which is display grey already
+    bits_wrong: bool = False  # the header describes their depth, position or sign wrongly
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """A DICOM file that was opened and is a radiograph by its header; not decoded yet."""
+class DicomImage:
+    """A DICOM file that is open, is a radiograph by its header, and is not decoded yet."""
 
     dataset: Dataset
-    header: Attributes
-    notes: tuple[str, ...]  # what is odd in the header
-    view: np.ndarray | None  # the stored values, where they lie plainly in the file
+    header: ImageHeader
+    notes: tuple[str, ...]  # codes of what is odd in the header
+    view: np.ndarray | None  # the raw values, where they lie uncompressed in the file
 
     @property
     def size(self) -> tuple[int, int]:
@@ -70,25 +63,25 @@ class Film:
         return self.header.rows, self.header.columns
 
     def stored(self) -> Stored:
-        """Return the stored values of the first frame; colour frames become their luma.
+        """Return the stored values of the first frame, of a colour frame its luma.
 
         Raises IngestError: dicom.truncated, dicom.damaged_frame, dicom.undecodable,
         dicom.bad_dims.
         """
         if self.view is not None:
-            return Stored(*_trusted(self.view, self.header))
+            return Stored(*_corrected(self.view, self.header))
         return _stored(self.dataset, self.header)
 
     def values(self) -> np.ndarray:
-        """Return what `stored` does without what is known of it."""
+        """Return the values of `stored` alone."""
         return self.stored().values
 
     def reduced(self, halvings: int) -> np.ndarray | None:
         """Return the values at 1 / 2**halvings, sides rounded up; None where that saves nothing.
 
-        None also for what is odd: `stored` will find out what it is.
+        None also where something is odd: `stored` then finds out what.
         """
-        header, syntax = self.header, dicom_header.syntax_of(self.dataset)
+        header, syntax = self.header, dicom_file.syntax_of(self.dataset)
         odd = header.signed or header.high != header.stored - 1 or header.samples != 1
         if not halvings or odd or self.view is not None or syntax not in codecs.DECODERS:
             return None
@@ -102,51 +95,41 @@ class Film:
         return values
 
 
-def opened(data: bytes, max_pixels: int, gates: Gates = NOTED) -> Film:
-    """Return a file that is worth decoding. Raises IngestError as dicoms.parse and check do."""
-    plain = _plain(data, max_pixels, gates)
-    if plain is not None:
-        return plain
-    dataset = dicom_header.parse(data)
-    if not dicom_header.pixel_bytes(dataset):
-        raise IngestError("dicom.no_pixels")
-    header = dicom_attributes.read(dataset)
-    notes = dicom_header.check_header(header, dicom_header.syntax_of(dataset), max_pixels, gates)
-    return Film(dataset, header, tuple(notes), None)
+def opened(data: bytes, max_pixels: int, gates: Gates = NOTED) -> DicomImage:
+    """Return a file that is worth decoding.
 
-
-def _plain(data: bytes, max_pixels: int, gates: Gates) -> Film | None:
-    """Return a film whose values can be used where they lie; None for anything out of the ordinary.
-
-    The header is read up to the pixels, which are then found behind their tag: pydicom would copy
-    them twice on the way to an array.
+    The header is parsed once, up to the pixels. Plain values are then used where they lie in the
+    file: pydicom would copy them twice on the way to an array.
+    Raises IngestError as dicom_file.parse and dicom_file.check do.
     """
-    if dicom_header.is_deflated(
-        data
-    ):  # nothing lies plainly there, and only `parse` minds its size
-        return None
-    stream = io.BytesIO(data)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's warnings quote tag values
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True)
-            at = stream.tell()
-    except Exception:
-        return None  # dicoms.parse will find it too, and gives it its code
-    syntax = dicom_header.syntax_of(dataset)
-    if syntax not in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
-        return None
-    header = dicom_attributes.read(dataset)
-    view = _view(header, syntax, data, at)
-    if view is None:
-        return None
-    notes = dicom_header.check_header(header, syntax, max_pixels, gates)
-    return Film(dataset, header, tuple(notes), view)
+    parsed = dicom_file.parse_header(data)
+    if parsed is None:
+        return _checked(dicom_file.parse(data), max_pixels, gates)
+    dataset, at = parsed
+    syntax = dicom_file.syntax_of(dataset)
+    if syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        header = dicom_header.image_header(dataset)
+        view = _view(header, syntax, data, at)
+        if view is not None:
+            notes = dicom_file.check_header(header, syntax, max_pixels, gates)
+            return DicomImage(dataset, header, tuple(notes), view)
+    if not dicom_file.add_pixels(dataset, data, at):
+        dataset = dicom_file.parse(data)
+    return _checked(dataset, max_pixels, gates)
 
 
-def _view(header: Attributes, syntax: str, data: bytes, at: int) -> np.ndarray | None:
+def _checked(dataset: Dataset, max_pixels: int, gates: Gates) -> DicomImage:
+    """Return the image of a whole data set. Raises IngestError as dicom_file.check does."""
+    if not dicom_file.pixel_bytes(dataset):
+        raise IngestError("dicom.no_pixels")
+    header, syntax = dicom_header.image_header(dataset), dicom_file.syntax_of(dataset)
+    notes = dicom_file.check_header(header, syntax, max_pixels, gates)
+    return DicomImage(dataset, header, tuple(notes), None)
+
+
+def _view(header: ImageHeader, syntax: str, data: bytes, at: int) -> np.ndarray | None:
     explicit = syntax == ExplicitVRLittleEndian
-    if not data.startswith(_WITH_VR if explicit else _PIXELS, at):
+    if not data.startswith(PIXELS_WITH_VR if explicit else PIXELS, at):
         return None
     start = at + (12 if explicit else 8)
     length = int.from_bytes(data[start - 4 : start], "little")
@@ -166,40 +149,40 @@ def _view(header: Attributes, syntax: str, data: bytes, at: int) -> np.ndarray |
 
 
 def stored_values(dataset: Dataset) -> np.ndarray:
-    """Return the stored values of a data set's first frame, as Film.stored does."""
-    return _stored(dataset, dicom_attributes.read(dataset)).values
+    """Return the stored values of a data set's first frame, as DicomImage.stored does."""
+    return _stored(dataset, dicom_header.image_header(dataset)).values
 
 
-def _stored(dataset: Dataset, header: Attributes) -> Stored:
-    compressed = dicom_header.syntax_of(dataset) in codecs.DECODERS
-    array, told = (_compressed if compressed else _uncompressed)(dataset, header)
+def _stored(dataset: Dataset, header: ImageHeader) -> Stored:
+    compressed = dicom_file.syntax_of(dataset) in codecs.DECODERS
+    array, frame = (_compressed if compressed else _uncompressed)(dataset, header)
     if array.shape[:2] != (header.rows, header.columns):
         raise IngestError("dicom.bad_dims")
     if array.ndim == 2:
-        return Stored(*_trusted(array, header))
-    return Stored(_luma(array, header, told), is_luma=True)
+        return Stored(*_corrected(array, header))
+    return Stored(_luma(array, header, frame), is_luma=True)
 
 
-def _trusted(raw: np.ndarray, header: Attributes) -> tuple[np.ndarray, bool, bool]:
+def _corrected(raw: np.ndarray, header: ImageHeader) -> tuple[np.ndarray, bool, bool]:
     values, wrong = bit_depth.corrected(raw, header)
     return values, False, wrong
 
 
-Read = tuple[np.ndarray, Declared | None]  # as it is in the file, and what a codestream says
+Decoded = tuple[np.ndarray, FrameHeader | None]  # values as coded, and what a codestream declares
 
 
-def _uncompressed(dataset: Dataset, header: Attributes) -> Read:
-    if dicom_header.syntax_of(dataset) == RLELossless:
+def _uncompressed(dataset: Dataset, header: ImageHeader) -> Decoded:
+    if dicom_file.syntax_of(dataset) == RLELossless:
         return _run_lengths(dataset, header), None
-    data, pixels = dicom_header.pixel_bytes(dataset), header.rows * header.columns
+    data, pixels = dicom_file.pixel_bytes(dataset), header.rows * header.columns
     samples, size = header.samples, header.allocated // 8
     if samples == 3 and header.photometric in _HALF_CHROMA and len(data) < 3 * pixels * size:
         samples = 2  # Y Y Cb Cr for two pixels
     if len(data) < pixels * samples * size:
         raise IngestError("dicom.truncated")
-    big = dicom_header.syntax_of(dataset) == ExplicitVRBigEndian
+    big = dicom_file.syntax_of(dataset) == ExplicitVRBigEndian
     kind = "u1" if size == 1 else ">u2" if big else "<u2"
-    if big and size == 1 and dataset["PixelData"].VR == "OW":  # words of two pixels, turned round
+    if big and size == 1 and dataset["PixelData"].VR == "OW":  # words of two pixels, in reverse
         data = np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype("<u2").tobytes()
     if len(data) < pixels * samples * size:
         raise IngestError("dicom.truncated")
@@ -214,23 +197,23 @@ def _uncompressed(dataset: Dataset, header: Attributes) -> Read:
         return np.stack([shaped, np.full_like(shaped, 128), np.full_like(shaped, 128)], 2), None
     by_planes = np.moveaxis(flat.reshape(samples, header.rows, header.columns), 0, 2)
     by_pixels = flat.reshape(header.rows, header.columns, samples)
-    told, other = (by_planes, by_pixels) if header.planar else (by_pixels, by_planes)
-    return (other if _is_likelier(other, told) else told), None
+    stated, other = (by_planes, by_pixels) if header.planar else (by_pixels, by_planes)
+    return (other if _is_likelier(other, stated) else stated), None
 
 
-def _is_likelier(other: np.ndarray, told: np.ndarray) -> bool:
-    """Tell that the order of colours is not the one that PlanarConfiguration (0028,0006) tells.
+def _is_likelier(other: np.ndarray, stated: np.ndarray) -> bool:
+    """Return whether the other order of colours is likelier than that of PlanarConfiguration.
 
-    A radiograph in colour is grey, or nearly: in the right order its components are alike, and its
-    neighbours are no less so than in the other order.
+    (0028,0006). A radiograph in colour is grey, or nearly: in the right order its components are
+    alike, and its neighbours are no less alike than in the other order.
     """
-    if min(told.shape[:2]) < 2:
+    if min(stated.shape[:2]) < 2:
         return False
-    (spread, steps), (told_spread, told_steps) = (_uneven(array) for array in (other, told))
-    return spread < _ALIKE_THEN * told_spread and steps < told_steps
+    (spread, steps), (stated_spread, stated_steps) = map(_differences, (other, stated))
+    return spread < _ALIKE_THEN * stated_spread and steps < stated_steps
 
 
-def _uneven(array: np.ndarray) -> tuple[float, float]:
+def _differences(array: np.ndarray) -> tuple[float, float]:
     """Return the mean differences of (components, neighbours) in some rows of an image."""
     rows = array.shape[0] // 2 * 2
     few = np.stack([array[:rows:16], array[1:rows:16]]).astype(np.int32)
@@ -238,17 +221,17 @@ def _uneven(array: np.ndarray) -> tuple[float, float]:
     return float(np.abs(np.diff(few, axis=3)).mean()), float(across + down)
 
 
-def _run_lengths(dataset: Dataset, header: Attributes) -> np.ndarray:
+def _run_lengths(dataset: Dataset, header: ImageHeader) -> np.ndarray:
     frame = _first_frame(dataset, header)
     rows, columns = header.rows, header.columns
     if header.samples == 1:
         try:
             values = codecs.run_lengths(frame, rows, columns, header.allocated)
-        except codecs.DamagedError:
+        except DamagedError:
             raise IngestError("dicom.damaged_frame") from None
         if values is not None:
             return values
-    if codecs.swells(frame, rows * columns):
+    if codecs.exceeds_plane(frame, rows * columns):
         raise IngestError("dicom.undecodable")
     try:
         with warnings.catch_warnings():
@@ -258,22 +241,22 @@ def _run_lengths(dataset: Dataset, header: Attributes) -> np.ndarray:
         raise IngestError("dicom.damaged_frame") from None
 
 
-def _first_frame(dataset: Dataset, header: Attributes) -> bytes:
-    """Return the first frame. Raises IngestError dicom.undecodable where no frame is told."""
-    data = dicom_header.pixel_bytes(dataset)
+def _first_frame(dataset: Dataset, header: ImageHeader) -> bytes:
+    """Return the first frame. Raises IngestError dicom.undecodable where there is no frame."""
+    data = dicom_file.pixel_bytes(dataset)
     try:
         return next(generate_frames(data, number_of_frames=header.frames))
     except Exception:
         raise IngestError("dicom.undecodable") from None
 
 
-def _codestream(dataset: Dataset, header: Attributes) -> tuple[bytes, Declared]:
-    """Return the first frame, if it is no larger than the header says; it was not decoded yet.
+def _codestream(dataset: Dataset, header: ImageHeader) -> tuple[bytes, FrameHeader]:
+    """Return the first frame, not decoded, if it has the size that the header says.
 
     Raises IngestError: dicom.undecodable, dicom.bad_dims.
     """
     frame = _first_frame(dataset, header)
-    declared = codestreams.declared(frame)
+    declared = codecs.frame_header(frame)
     if declared is None or declared.channels > MOST_CHANNELS:
         raise IngestError("dicom.undecodable")
     if (declared.height, declared.width) != (header.rows, header.columns):
@@ -281,15 +264,15 @@ def _codestream(dataset: Dataset, header: Attributes) -> tuple[bytes, Declared]:
     return frame, declared
 
 
-def _compressed(dataset: Dataset, header: Attributes) -> Read:
+def _compressed(dataset: Dataset, header: ImageHeader) -> Decoded:
     """Decode the first frame. Raises IngestError as _codestream, and dicom.damaged_frame."""
     frame, declared = _codestream(dataset, header)
-    decode = codecs.DECODERS[dicom_header.syntax_of(dataset)]
+    decode = codecs.DECODERS[dicom_file.syntax_of(dataset)]
     try:
         return np.asarray(decode(frame)), declared
     except MemoryError:
         raise IngestError("dicom.undecodable") from None
-    except Exception:  # each decoder has errors of its own, and bindings have others
+    except Exception:  # each decoder has its own errors, and its bindings have others
         raise IngestError("dicom.damaged_frame") from None
     except (KeyboardInterrupt, SystemExit):
         raise
@@ -297,11 +280,11 @@ def _compressed(dataset: Dataset, header: Attributes) -> Read:
         raise IngestError("dicom.undecodable") from None
 
 
-def _luma(array: np.ndarray, header: Attributes, told: Declared | None) -> np.ndarray:
+def _luma(array: np.ndarray, header: ImageHeader, frame: FrameHeader | None) -> np.ndarray:
     """Return the luma of components as they are coded, 0 to the highest value of their dtype."""
     if array.shape[2] < 3:
         return np.ascontiguousarray(array[..., 0])
-    if not _is_rgb(array, header, told):
+    if not _is_rgb(array, header, frame):
         luma = np.ascontiguousarray(array[..., 0])
         if header.photometric.startswith("YBR_PARTIAL") and luma.dtype == np.uint8:
             levels = np.rint(np.clip((np.arange(256) - 16) * 255 / 219, 0, 255))  # BT.601
@@ -313,11 +296,11 @@ def _luma(array: np.ndarray, header: Attributes, told: Declared | None) -> np.nd
     return cv2.cvtColor(array, cv2.COLOR_RGB2GRAY)  # ITU-R BT.601, as Pillow's convert("L")
 
 
-def _is_rgb(array: np.ndarray, header: Attributes, told: Declared | None) -> bool:
-    """Tell red, green and blue from luma and chroma, which headers mix up.
+def _is_rgb(array: np.ndarray, header: ImageHeader, frame: FrameHeader | None) -> bool:
+    """Return whether the components are red, green and blue, not luma and chroma.
 
-    A grey image shows what it is: three components alike, or two that are flat in the middle. For
-    one in colour, marks in the codestream come before the header.
+    Headers mix them up. A grey image shows it by itself: three components are alike, or two are
+    flat at the middle value. For a colour image, the codestream counts before the header.
     """
     few = array[::4, ::4, :3].astype(np.float32)
     middle = 128.0 if array.dtype.itemsize == 1 else 32768.0
@@ -326,13 +309,37 @@ def _is_rgb(array: np.ndarray, header: Attributes, told: Declared | None) -> boo
     flat = float(np.abs(few[..., 1:] - middle).mean()) < _ALIKE * scale
     if alike != flat:
         return alike
-    if told is not None and told.process:
-        if told.transform >= 0:
-            return told.transform == 0
-        if told.subsampled:
+    if frame is not None and frame.process:
+        if frame.transform >= 0:
+            return frame.transform == 0
+        if frame.subsampled:
             return False
-        if told.names == b"RGB":
+        if frame.components == b"RGB":
             return True
-    if told is not None and not told.process and told.channels >= 3:
-        return True  # JPEG 2000: its own transform was undone by the decoder
+    if frame is not None and not frame.process and frame.channels >= 3:
+        return True  # JPEG 2000: the decoder has undone its transform
+
     return not header.photometric.startswith("YBR")
+
+
+def padding_mask(values: np.ndarray, low: int, high: int) -> tuple[np.ndarray | None, bool]:
+    """Return (the mask of the padding, None where there is none; whether it is doubtful).
+
+    Padding is not part of the image: it is left out of the histogram and shown black.
+    PixelPaddingValue (0028,0120) names one value, with PixelPaddingRangeLimit (0028,0121) a range,
+    here `low` to `high`. Pixels of the anatomy may have such a value as well, in some files half of
+    them: only regions that touch an edge of the image are padding.
+    """
+    named = (values >= low) & (values <= high)
+    if not named.any():
+        return None, False
+    _, labels = cv2.connectedComponents(named.astype(np.uint8), connectivity=4)
+    edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    outside = np.zeros(int(labels.max()) + 1, bool)
+    outside[edges] = True
+    outside[0] = False  # pixels with other values
+    mask = outside[labels]
+    share = float(mask.mean())
+    if share > MOST_PADDING or share == 0:
+        return None, True
+    return mask, float(named.mean()) - share > _INSIDE

@@ -1,12 +1,20 @@
-"""Where a source image comes to lie in the stored one: its size and place, without any pixels."""
+"""Geometry: orientation, square pixels, and where the source image lies in the stored one.
+
+The standard display of a frontal image has the patient's left at the right and the feet below.
+PatientOrientation (0020,0020) names the directions of a row and of a column: L\\F is the standard.
+A turn to it is written as its steps: T transpose, X mirror left to right, Y flip upside down.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_vlp.pipelines.config import Shards
+import cv2
+import numpy as np
+
+from cxr_vlp.pipelines.imaging.parameters import ImageParameters
 
 Box = tuple[float, float, float, float]  # x, y, width, height
 
@@ -15,8 +23,8 @@ Box = tuple[float, float, float, float]  # x, y, width, height
 class Placement:
     """Where the source image lies in the stored one: stored = scale * source + offset.
 
-    `scale_x` is along the stored image's rows. A source of `width` by `height` pixels may have been
-    turned before by the steps of `turn` (decoding/orientation.py).
+    `scale_x` is along the stored image's rows. The source has `width` by `height` pixels; `turn`
+    holds the steps that were applied to it before it was scaled.
     """
 
     scale_x: float
@@ -28,7 +36,7 @@ class Placement:
     turn: str = ""
 
     def box(self, x: float, y: float, w: float, h: float) -> Box:
-        """Return a box of the source, in its pixels, as a box of the stored image."""
+        """Return a box given in pixels of the source as a box in pixels of the stored image."""
         width, height = self.width, self.height
         for step in self.turn:
             if step == "T":
@@ -43,41 +51,73 @@ class Placement:
         )  # fmt: skip
 
 
+def turn_steps(directions: Sequence[str]) -> str:
+    """Return the steps that turn an image to the standard display.
+
+    `directions` are the letters of PatientOrientation: where a row leads, where a column leads.
+    "" for an image that is oriented as the standard, or is not frontal.
+    """
+    if len(directions) != 2:
+        return ""
+    row, column = directions
+    steps = ""
+    if row in "HF" and column in "LR":
+        steps, row, column = "T", column, row
+    if row not in "LR" or column not in "HF":
+        return ""  # a lateral image, or letters without a meaning
+    return steps + "X" * (row == "R") + "Y" * (column == "H")
+
+
+def orientation_note(steps: str) -> str:
+    """Return the note on an image that needs these steps, "" where it needs none."""
+    if not steps:
+        return ""
+    known = {"X": "orientation.mirrored", "Y": "orientation.upside_down"}
+    return known.get(steps, "orientation.rotated")
+
+
+def turned(image: np.ndarray, steps: str) -> np.ndarray:
+    """Return the image after the steps."""
+    for step in steps:
+        image = cv2.transpose(image) if step == "T" else cv2.flip(image, int(step == "X"))
+    return image
+
+
 def squared(width: int, height: int, aspect: float) -> tuple[int, int]:
     """Return (width, height) in square pixels, for pixels `aspect` times as high as wide.
 
-    The side with the longer pixels is stretched, so that no detail is lost.
+    The side along which pixels are longer is stretched, so that no detail is lost.
     """
     if aspect > 1:
         return width, max(1, round(height * aspect))
     return max(1, round(width / aspect)), height
 
 
-def scaled(width: int, height: int, shards: Shards) -> tuple[int, int]:
-    """Return (width, height) in pixels after resizing, before any padding; never 0."""
-    side = min(height, width) if shards.resize == "shortest" else max(height, width)
-    ratio = shards.side / side
-    if ratio > 1 and not shards.enlarge:
+def scaled(width: int, height: int, parameters: ImageParameters) -> tuple[int, int]:
+    """Return (width, height) in pixels after resizing and before padding; at least 1."""
+    side = min(height, width) if parameters.resize == "shortest" else max(height, width)
+    ratio = parameters.side / side
+    if ratio > 1 and not parameters.enlarge:
         ratio = 1.0
     return max(1, round(width * ratio)), max(1, round(height * ratio))
 
 
 def placement(
-    width: int, height: int, shards: Shards, aspect: float = 1.0, turn: str = ""
+    width: int, height: int, parameters: ImageParameters, aspect: float = 1.0, turn: str = ""
 ) -> Placement:
-    """Return where a source image of this size comes to lie."""
+    """Return where a source image of this size, in pixels, lies in the stored image."""
     square, source = squared(width, height, aspect), (width, height)
     if "T" in turn:
         square, source = square[::-1], source[::-1]
-    new_width, new_height = scaled(*square, shards)
+    new_width, new_height = scaled(*square, parameters)
     offset = (0, 0)
-    if shards.resize == "pad":
-        offset = ((shards.side - new_width) // 2, (shards.side - new_height) // 2)
+    if parameters.resize == "pad":
+        offset = ((parameters.side - new_width) // 2, (parameters.side - new_height) // 2)
     scales = new_width / source[0], new_height / source[1]
     return Placement(*scales, *offset, width=width, height=height, turn=turn)
 
 
-def of_facts(facts: Mapping[str, Any], shards: Shards) -> Placement:
-    """Return where a source image lies by the `pixels` field of its sample."""
+def placement_of_facts(facts: Mapping[str, Any], parameters: ImageParameters) -> Placement:
+    """Return where a source image lies, by the `pixels` field of its sample."""
     size = facts["source_width"], facts["source_height"]
-    return placement(*size, shards, facts["aspect"], facts["turned"])
+    return placement(*size, parameters, facts["aspect"], facts["turned"])

@@ -1,10 +1,10 @@
-"""Tell whether a JPEG lossless frame (process 14) was whole: every bit of it used, none missing.
+"""Decode a lossless JPEG frame (process 14) and check that it is whole: no bit unused or missing.
 
-libjpeg makes an image of what there is and says nothing that its callers pass on: a cut frame ends
-in constant rows, a frame with lost bytes goes on with every later pixel out of its place. So the
-frame is decoded with one row more than it has, and a few known bytes behind its data. Those bytes
-must come out as the first pixels of that row, and nothing but the decoder's own filling after them.
-Damage that leaves the number of pixels as it was cannot be known: no checksum is in a JPEG.
+libjpeg makes an image from what is left and reports nothing that its callers pass on. A truncated
+frame ends in constant rows; in a frame with lost bytes every later pixel is displaced. So the
+frame is decoded with one row more than it has, and a few known bytes after its data. Those bytes
+must come out as the first pixels of that row, followed only by the decoder's own filling. Damage
+that leaves the number of pixels unchanged cannot be detected: a JPEG holds no checksum.
 """
 
 from __future__ import annotations
@@ -14,23 +14,21 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
+from cxr_vlp.pipelines.imaging.jpeg_strip import DamagedError
+
 _END, _SCAN, _CODES, _RESTARTS, _LOSSLESS = b"\xff\xd9", 0xDA, 0xC4, 0xDD, 0xC3
-_KNOWN = bytes.fromhex("5a96c3")  # no FF, which would want a 00 behind it
-_FILLING = 3  # bytes of zeros that some writers leave behind the last pixel
+_KNOWN = bytes.fromhex("5a96c3")  # no FF, which would need a 00 after it
+_FILLING = 3  # bytes of zeros that some writers leave after the last pixel
 _COMPARED = 64  # pixels of the added row; the known bytes and a filling are fewer
 
 Decode = Callable[[bytes], np.ndarray]
 
 
-class DamagedError(Exception):
-    """The frame's data do not end where its pixels do."""
-
-
 def decoded(frame: bytes, decode: Decode) -> np.ndarray:
-    """Return the values of a lossless frame of one component. Raises DamagedError, and what
-    `decode` does.
+    """Return the (height, width) values of a lossless frame of one component.
 
-    A frame with restart marks, or one that this cannot be asked of, is decoded as it is.
+    A frame with restart markers, or one to which the check does not apply, is decoded unchecked.
+    Raises DamagedError where the data do not end where the pixels do, and what `decode` raises.
     """
     layout = _Layout.of(frame)
     if layout is None:
@@ -51,12 +49,12 @@ def decoded(frame: bytes, decode: Decode) -> np.ndarray:
         raise DamagedError
     whole = values[:-1]
     if layout.precision < 16 and int(cv2.norm(whole, cv2.NORM_INF)) >> layout.precision:
-        raise DamagedError  # a sum of differences that no pixel can have
+        raise DamagedError  # a value that no pixel can have: the differences add up to too much
     return whole
 
 
 class _Layout:
-    """Where a frame's segments lie, and what they say; one component, one scan, no restarts."""
+    """The segments of a frame with one component, one scan and no restarts."""
 
     def __init__(self, frame: int, end: int, precision: int, rows: int) -> None:
         self.frame, self.end, self.precision, self.rows = frame, end, precision, rows
@@ -65,7 +63,7 @@ class _Layout:
 
     @classmethod
     def of(cls, frame: bytes) -> _Layout | None:
-        """Return the layout; None for a frame of another kind."""
+        """Return the layout, None for a frame of another kind."""
         at, found, tables = 2, None, b""
         while at + 4 <= len(frame) and frame[at] == 0xFF:
             marker = frame[at + 1]
@@ -92,7 +90,7 @@ class _Layout:
         return None
 
     def read(self, tables: bytes, wanted: int) -> bool:
-        """Take over the Huffman table (T.81 B.2.4.2) that the scan names."""
+        """Read the Huffman table (T.81 B.2.4.2) that the scan names; return whether it is there."""
         while len(tables) >= 17:
             counts, number = tables[1:17], tables[0]
             symbols, code, place = tables[17 : 17 + sum(counts)], 0, 0
@@ -109,9 +107,9 @@ class _Layout:
         return bool(self.codes)
 
     def endings(self) -> Iterator[list[int]]:
-        """Yield what the bits behind the last pixel may add to the predictions of a further row.
+        """Yield the possible differences of a further row, from the bits after the last pixel.
 
-        The last byte is filled up with ones (T.81 F.1.2.3), or by some writers with zeros.
+        The last byte is filled up with ones (T.81 F.1.2.3), by some writers with zeros.
         """
         known = "".join(f"{byte:08b}" for byte in _KNOWN)
         for filling in range(_FILLING):
@@ -120,7 +118,7 @@ class _Layout:
                     yield self._differences(bit * bits + "0" * 8 * filling + known)
 
     def _differences(self, bits: str) -> list[int]:
-        """Decode a string of bits, and zeros behind it for as long as there are pixels."""
+        """Decode a string of bits, with zeros after it for as long as there are pixels."""
         found, at = list[int](), 0
         bits += "0" * 40 * _COMPARED
         while len(found) < _COMPARED:
@@ -142,7 +140,8 @@ class _Layout:
 
 
 def _row(above: list[int], added: list[int], layout: _Layout, most: int) -> list[int]:
-    """Return a row of pixels: what is added to each one's prediction (T.81 H.1.2.1)."""
+    """Return a row of pixels: each is its prediction plus its difference (T.81 H.1.2.1)."""
+
     above = [pixel >> layout.point for pixel in above]
     row = [(above[0] + added[0]) & 0xFFFF] if added else []
     for place, difference in enumerate(added[1:], 1):

@@ -1,11 +1,12 @@
-"""Decode JPEGs so that damage is told, and strip a JPEG file of all that is not its image.
+"""Decode JPEGs and report damage; strip a JPEG file of everything but its image.
 
-libjpeg makes an image of what there is of a damaged file, and only warns. simplejpeg hands the
+libjpeg makes an image from what is left of a damaged file, and only warns. simplejpeg passes the
 first warning on.
 
-A grey JPEG that is small enough already (CheXpert-small) is stored as it came: every re-encoding
-loses, and costs more than all else together. What is not needed to decode it is left out: names,
-dates and thumbnails hide in application segments, comments, and behind the end of the picture.
+A grey JPEG that is small enough already (CheXpert-small) is stored unchanged: re-encoding loses
+quality, and costs more than all other steps together. Everything that a decoder does not need is
+removed: names, dates and thumbnails hide in application segments, in comments, and after the end
+of the image.
 """
 
 from __future__ import annotations
@@ -19,46 +20,41 @@ import simplejpeg
 
 _START, _END, _SCAN, _TABLES = 0xD8, 0xD9, 0xDA, 0xDB
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, Huffman coded (T.81 table B.1)
-_KEPT = (*_FRAMES, 0xC4, _SCAN, _TABLES, 0xDD)  # beside the frame: codes, scans, tables, restarts
-# within a scan FF is followed by 00, a restart mark or more FF; anything else ends it
+_KEPT = (*_FRAMES, 0xC4, _SCAN, _TABLES, 0xDD)  # besides the frame: codes, scans, tables, restarts
+# within a scan FF is followed by 00, a restart marker or more FF; anything else ends it
 _NEXT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
-
-# what libjpeg says of data that are left when all blocks are there
+# libjpeg's warning on data that are left when all blocks are decoded
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]+)")
-_IN_SCANS = (
-    "c4",
-    "d9",
-    "da",
-)  # what stands behind a scan: more of them are data that were not used
-_ODD_SCAN = "Invalid SOS parameters"  # what libjpeg says of a scan's parameters
-_STRAY = 4  # bytes that some writers leave there; lost data leave more, but for rare accidents
+_AFTER_SCANS = ("c4", "d9", "da")  # markers after a scan: extra bytes before them are unused data
+_ODD_SCAN = "Invalid SOS parameters"  # libjpeg's warning on a scan's parameters
+_STRAY = 4  # bytes that some writers leave there; lost data leave more, with rare exceptions
 
 
 class DamagedError(Exception):
-    """A JPEG that is cut, or whose data are rotten."""
+    """Compressed image data that are truncated or corrupt."""
 
 
 def decode_grey(data: bytes, height: int = 0, width: int = 0) -> np.ndarray:
-    """Return the grey values of a JPEG, colour as luma, at its own or a smaller size.
+    """Return the (height, width) uint8 values of a JPEG, colour as luma, at full or a smaller size.
 
-    The size is the smallest of a whole, a half, a quarter and an eighth that has `height` and
-    `width`. Raises DamagedError.
+    The size is the smallest of full, a half, a quarter and an eighth that is at least `height` by
+    `width` pixels. Raises DamagedError.
     """
     return _decode(data, "GRAY", height, width)[..., 0]
 
 
 def check_codes(data: bytes, frame: int) -> None:
-    """Tell whether a JPEG of 12 bits has all its codes; its start of frame lies at `frame`.
+    """Check that a 12-bit JPEG has all its codes; its start of frame lies at byte `frame`.
 
-    The decoder of 12 bits passes no warning on. The codes are laid out as in 8 bits, so the one of
-    8 bits can go through them; what it makes of them is thrown away. Raises DamagedError.
+    The 12-bit decoder passes no warning on. The codes are laid out as in 8 bits, so the 8-bit
+    decoder can read them; its image is thrown away. Raises DamagedError.
     """
     _decode(data[: frame + 4] + b"\x08" + data[frame + 5 :], "GRAY", 1, 1)
 
 
 def check(data: bytes) -> None:
-    """Decode a JPEG of other colours, small. Raises DamagedError."""
+    """Decode a colour JPEG at a small size, to find damage. Raises DamagedError."""
     try:
         colours = simplejpeg.decode_jpeg_header(data)[2]
     except ValueError:
@@ -75,7 +71,7 @@ def _decode(data: bytes, colours: str, height: int, width: int) -> np.ndarray:
         if _ODD_SCAN in str(error) and (usual := _with_usual_scan(data)) != data:
             return _decode(usual, colours, height, width)
         stray = _EXTRANEOUS.search(str(error))
-        if not stray or (stray[2] in _IN_SCANS and int(stray[1]) > _STRAY):
+        if not stray or (stray[2] in _AFTER_SCANS and int(stray[1]) > _STRAY):
             raise DamagedError from None
     try:
         return simplejpeg.decode_jpeg(
@@ -86,20 +82,20 @@ def _decode(data: bytes, colours: str, height: int, width: int) -> np.ndarray:
 
 
 def _with_usual_scan(data: bytes) -> bytes:
-    """Return a sequential JPEG with the only values that its scan's parameters can have.
+    """Return a sequential JPEG with the only values that the parameters of its scan can have.
 
-    Some writers leave zeros there (T.81 B.2.3); libjpeg warns of that alone, and goes on.
+    Some writers leave zeros there (T.81 B.2.3); libjpeg warns only of that, and goes on.
     """
     at = data.find(bytes((0xFF, _SCAN)))
     end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return data[: end - 3] + b"\0\x3f\0" + data[end:] if at > 0 else data
 
 
-def bare(data: bytes, quality: int) -> bytes | None:
-    """Return the picture alone, bit for bit, or None where it has to be encoded anew.
+def stripped(data: bytes, quality: int) -> bytes | None:
+    """Return the file with nothing but its image, bit for bit; None where it must be re-encoded.
 
-    That is so for colour, 12 bits, arithmetic coding, damaged structure, and for a picture that is
-    quantised more finely than `quality` would: who asks for less wants the smaller file.
+    It must be re-encoded for colour, 12 bits, arithmetic coding, a damaged structure, and where it
+    is quantised more finely than at `quality`: who asks for less quality wants the smaller file.
     """
     try:
         kept, tables = _segments(data)
@@ -111,17 +107,17 @@ def bare(data: bytes, quality: int) -> bytes | None:
 
 
 def _segments(data: bytes) -> tuple[bytes, list[int]]:
-    """Return (the picture's own segments, the sum of each quantisation table).
+    """Return (the segments that the image needs, the sum of each quantisation table).
 
-    Raises ValueError or IndexError where they are not those of one grey 8-bit picture.
+    Raises ValueError or IndexError where they are not those of one grey 8-bit image.
     """
     if data[:2] != bytes((0xFF, _START)):
-        raise ValueError("no JPEG")
+        raise ValueError("not a JPEG")
     kept, tables, frames, at = [data[:2]], [], 0, 2
     while (marker := _marker(data, at)) != _END:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if end < at + 4 or end > len(data):
-            raise ValueError("cut short")
+            raise ValueError("truncated")
         segment = data[at:end]
         if marker in _FRAMES:
             frames += 1
@@ -132,7 +128,7 @@ def _segments(data: bytes) -> tuple[bytes, list[int]]:
         elif marker == _SCAN:
             found = _NEXT.search(data, end)
             if not found:
-                raise ValueError("cut short")
+                raise ValueError("truncated")
             end = found.start()
         elif 0xC0 <= marker <= 0xCF and marker not in _KEPT:
             raise ValueError("lossless or arithmetic coding")
@@ -140,13 +136,13 @@ def _segments(data: bytes) -> tuple[bytes, list[int]]:
             kept.append(data[at:end])
         at = end
     if frames != 1:
-        raise ValueError("not one picture")
+        raise ValueError("not one image")
     return b"".join([*kept, bytes((0xFF, _END))]), tables
 
 
 def _marker(data: bytes, at: int) -> int:
     if data[at] != 0xFF or data[at + 1] in (0x00, 0xFF):
-        raise ValueError("no marker where one must stand")
+        raise ValueError("no marker where one is required")
     return data[at + 1]
 
 
@@ -157,7 +153,8 @@ def _sums(tables: bytes) -> list[int]:
         size = 2 if tables[0] >> 4 else 1
         steps = np.frombuffer(tables[1 : 1 + 64 * size], ">u2" if size == 2 else np.uint8)
         if steps.size != 64:
-            raise ValueError("cut short")
+            raise ValueError("truncated")
+
         sums.append(int(steps.sum()))
         tables = tables[1 + 64 * size :]
     return sums

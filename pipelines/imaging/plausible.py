@@ -1,14 +1,14 @@
-"""Tell an image from what is none: black, white, a stencil, noise, or one with its lower part lost.
+"""Check that an image is plausible: not black, white, a stencil, noise, or without its lower part.
 
-One rule for the maker, who tries the next window then or rejects the image, and for verify, which
-looks at what is stored. It reads the histogram and a few rows of the finished image and costs next
-to nothing.
+The same rule serves `shards`, which then tries the next window or rejects the image, and `verify`,
+which checks stored images. It reads the histogram and a few rows of the finished image and costs
+next to nothing.
 
-The limits leave room. Of the 374 radiographs and 17 DICOM files that they were set with (seven
-collections; laterals, scans of prints, collimated and weak images, at short sides of 224 and 512),
-and of 449 drawn ones, the farthest are (those of files that are no chest in brackets)
+The limits leave a margin. They were set with 374 radiographs and 17 DICOM files (seven collections;
+laterals, scans of prints, collimated and weak images, at short sides of 224 and 512). Among these
+and 449 drawn images the most extreme values are (in brackets: of files that show no chest)
 
-    seen within black edges    0.77  (0.54)  of at least 0.04
+    image within black edges   0.77  (0.54)  of at least 0.04
     share of black and white   0.18  (0.44)  of at most 0.90
     share of white             0.06  (0.44)  of at most 0.60
     range of 98 in 100         62            of at least 16
@@ -26,16 +26,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-ENDS = 2  # levels next to black, and to white, that count as such: a JPEG moves them a little
+ENDS = 2  # levels next to black and to white that count as such: a JPEG changes them a little
 EQUALIZING = ("mimic_jpg", "chexpert_jpg")
-ROWS = 64  # that are counted, evenly spread
+ROWS = 64  # number of rows that are counted, evenly spread
 LEAST_SEEN = 0.04  # share of the image within its black edges
-_MIDDLE = (8, 247)  # rows darker or brighter are collimation and frames, not what decoders fill in
+_MIDDLE = (8, 247)  # darker or brighter rows are collimation and frames, not filled in by a decoder
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far an image may go."""
+    """The most extreme values that a plausible image may have."""
 
     ends: float = 0.90  # share of black and white pixels
     white: float = 0.60  # share of white pixels
@@ -49,7 +49,7 @@ class Limits:
 
 
 MAKING = Limits()
-# what the maker has let pass must pass again, though it was encoded since: a JPEG of low quality
+# an image that passed in `shards` must pass in `verify` too, after encoding: a JPEG of low quality
 # has few levels
 STORED = Limits(
     ends=0.93,
@@ -67,8 +67,9 @@ STORED = Limits(
 def fault(image: np.ndarray, recipe: str = "voi", *, is_stored: bool = False) -> str:
     """Return what is wrong with an 8-bit grey image, (height, width) uint8; "" for a plausible one.
 
-    "clipped", "flat", "stencil", "noise" or "cut". Black edges do not count: collimation, and what
-    makes an image square. An equalising `recipe` makes black edges grey, which is no loss of rows.
+    "clipped", "flat", "stencil", "noise" or "cut". Black edges do not count: they are collimation,
+    or padding to a square. An equalising `recipe` turns black edges grey, so lost rows are not
+    looked for.
     """
     limits = STORED if is_stored else MAKING
     seen = _within_edges(image)
@@ -81,7 +82,7 @@ def fault(image: np.ndarray, recipe: str = "voi", *, is_stored: bool = False) ->
 
 
 def fault_of_levels(levels: np.ndarray) -> str:
-    """Return what is wrong by the levels alone, (height, width) uint8, within their black edges."""
+    """Return what is wrong by the levels alone, (height, width) uint8, without black edges."""
     seen = _within_edges(levels)
     if seen.size < LEAST_SEEN * levels.size:
         return "clipped"
@@ -89,12 +90,12 @@ def fault_of_levels(levels: np.ndarray) -> str:
 
 
 def is_stencil(values: np.ndarray) -> bool:
-    """Tell values, (height, width) uint8, of a few levels alone; as they are in the source."""
+    """Return whether source values, (height, width) uint8, have only a few levels."""
     return np.count_nonzero(np.bincount(values.ravel())) < MAKING.levels
 
 
 def fault_of_counts(counts: np.ndarray, limits: Limits = MAKING) -> str:
-    """Return what is wrong by the number of pixels of each of 256 levels alone."""
+    """Return what is wrong by the histogram of 256 levels alone."""
     shares = np.cumsum(counts) / max(1.0, float(counts.sum()))
     black, white = float(shares[ENDS]), float(1 - shares[254 - ENDS])
     if black + white > limits.ends or white > limits.white:
@@ -111,7 +112,7 @@ def fault_of_counts(counts: np.ndarray, limits: Limits = MAKING) -> str:
 def _within_edges(image: np.ndarray) -> np.ndarray:
     """Return the image without the rows and columns at its edges that are black throughout."""
     edges = (image[0], image[-1], image[:, 0], image[:, -1])
-    # the middle of an edge mostly tells, and costs a small JPEG less than the whole edge
+    # the middle of an edge is mostly enough, and for a small JPEG cheaper than the whole edge
     if all(edge[len(edge) // 2] > ENDS or int(edge.max()) > ENDS for edge in edges):
         return image
     rows = np.flatnonzero(image.max(axis=1) > ENDS)
@@ -122,9 +123,9 @@ def _within_edges(image: np.ndarray) -> np.ndarray:
 
 
 def _noise(image: np.ndarray, limits: Limits) -> str:
-    """Tell neighbours that are not alike: noise, and rows that do not belong below each other.
+    """Return "noise" where neighbours are not alike, or rows do not belong below each other.
 
-    Where Rows and Columns are exchanged, each row is as smooth as it was.
+    The latter happens where Rows and Columns are exchanged: each row is still smooth.
     """
     rows = len(image) // 2 * 2
     step = 2 * max(1, rows * 4 // (2 * ROWS) // 2)
@@ -140,11 +141,12 @@ def _noise(image: np.ndarray, limits: Limits) -> str:
 
 
 def _cut(image: np.ndarray, limits: Limits) -> str:
-    """Tell rows at the lower edge that a decoder filled in: one grey, or the last row repeated."""
+    """Return "cut" where a decoder filled in the last rows: one grey, or the last row repeated."""
     rows = max(2, int(limits.lost * image.shape[0]) + 1)
     last = image[-rows:]
     if int(cv2.absdiff(last[0], last[-1]).max()) > max(limits.alike, ENDS // 2):
-        return ""  # rows that are not alike, as nearly always
+        return ""  # the rows differ, as they nearly always do
+
     if int(np.ptp(last)) <= limits.alike:
         return "cut" if _MIDDLE[0] < int(last[-1].mean()) < _MIDDLE[1] else ""
     steps = int((last.max(axis=0) - last.min(axis=0)).max())

@@ -1,8 +1,9 @@
-"""A PNG or JPEG file's bytes in, its grey values out, at a half or a quarter where that will do.
+"""Decode a PNG or JPEG file to grey values, at a half, a quarter or an eighth where that will do.
 
-libjpeg (by simplejpeg) stops at a smaller size and tells damage that others paint over; OpenCV
-reads PNGs, the 16-bit ones unclipped, where Pillow's convert("L") turns them white. Whatever is
-odd is opened by Pillow, which declares the size before anything is decoded, and read by OpenCV.
+libjpeg (by simplejpeg) stops at a smaller size and reports damage that other decoders paint over.
+OpenCV reads PNGs, also those of 16 bits, which Pillow's convert("L") clips to white. Every other
+file is opened by Pillow, which reads the declared size before anything is decoded, and decoded by
+OpenCV.
 """
 
 from __future__ import annotations
@@ -23,33 +24,34 @@ from cxr_vlp.pipelines.imaging import jpeg_strip
 _ORIENTATION = 0x0112  # Exif
 _JPEG = b"\xff\xd8\xff"
 _PNG_END = b"IEND\xaeB`\x82"
-_BIT_DEPTH = 24  # where a PNG tells it (IHDR)
-_SMALLEST = 3  # halvings that libjpeg knows: a half, a quarter, an eighth
+_BIT_DEPTH = 24  # offset in a PNG of its bit depth (IHDR)
+_SMALLEST = 3  # halvings that libjpeg supports: a half, a quarter, an eighth
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class RasterImage:
     """A PNG or JPEG that has been opened but not decoded."""
 
     data: bytes
-    size: tuple[int, int]  # (height, width) as it is shown
+    size: tuple[int, int]  # (height, width) as displayed
     deep: bool  # 16 bits
     halvings: int  # how often its decoder can halve the sides by itself
 
     def values(self, halvings: int = 0) -> np.ndarray:
         """Return the grey values, colour as luma, at 1 / 2**halvings, sides rounded up.
 
+        (height, width) uint8 or uint16; at full size where the decoder cannot halve.
         Raises IngestError image.unreadable.
         """
         if self.halvings:
             return _luma(self.data, self.size, halvings)
-        way = cv2.IMREAD_UNCHANGED if self.deep else cv2.IMREAD_GRAYSCALE
+        flags = cv2.IMREAD_UNCHANGED if self.deep else cv2.IMREAD_GRAYSCALE
         if self.data.startswith(_JPEG):  # OpenCV paints over what is lost
-            _checked(self.data)
-        elif not self.deep:  # hardly a viewer turns a PNG by its Exif, and `size` is as stored
-            way |= cv2.IMREAD_IGNORE_ORIENTATION
+            _check_jpeg(self.data)
+        elif not self.deep:  # hardly any viewer applies a PNG's Exif, and `size` is as stored
+            flags |= cv2.IMREAD_IGNORE_ORIENTATION
         buffer = np.frombuffer(self.data, np.uint8)
-        values = cv2.imdecode(buffer, way)
+        values = cv2.imdecode(buffer, flags)
         if values is None:
             raise IngestError("image.unreadable")
         if values.ndim == 3:
@@ -57,42 +59,42 @@ class Picture:
         return values
 
 
-def opened(data: bytes, max_pixels: int) -> Picture:
-    """Return what the file declares.
+def opened(data: bytes, max_pixels: int) -> RasterImage:
+    """Return the image that a file declares.
 
-    Raises IngestError: image.unreadable, also for a file cut short; image.too_large.
+    Raises IngestError: image.unreadable, also for a truncated file; image.too_large.
     """
     jpeg = data.startswith(_JPEG)
     size, deep = _plain_jpeg(data) if jpeg else None, False
     halvings = _SMALLEST if size else 0
     if size is None:
-        declared = _declared(data)
-        size, deep = declared.size, declared.deep
+        info = _info(data)
+        size, deep = info.size, info.deep
     if size[0] * size[1] > max_pixels:
         raise IngestError("image.too_large")
-    if _cut_short(data, jpeg):
+    if _is_truncated(data, jpeg):
         raise IngestError("image.unreadable")
-    return Picture(data, size, deep, halvings)
+    return RasterImage(data, size, deep, halvings)
 
 
 def _plain_jpeg(data: bytes) -> tuple[int, int] | None:
-    """Return (height, width) of a JPEG whose luma libjpeg hands out by itself, upright as it is."""
+    """Return (height, width) of an upright JPEG whose luma libjpeg returns directly, else None."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
         return None
-    if colours not in ("Gray", "YCbCr") or (b"Exif\0" in data and _declared(data).turned):
+    if colours not in ("Gray", "YCbCr") or (b"Exif\0" in data and _info(data).turned):
         return None
     return height, width
 
 
-class _Declared(NamedTuple):
-    size: tuple[int, int]  # (height, width) as it is shown
+class _Info(NamedTuple):
+    size: tuple[int, int]  # (height, width) as displayed
     deep: bool  # 16 bits
-    turned: bool  # Exif has it mirrored or on its side, which OpenCV heeds
+    turned: bool  # its Exif says mirrored or rotated, which OpenCV applies
 
 
-def _declared(data: bytes) -> _Declared:
+def _info(data: bytes) -> _Info:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -101,7 +103,7 @@ def _declared(data: bytes) -> _Declared:
                 turn = image.getexif().get(_ORIENTATION, 1) if image.format == "JPEG" else 1
                 size = (width, height) if turn in (5, 6, 7, 8) else (height, width)
                 deep = image.format == "PNG" and data[_BIT_DEPTH] == 16  # colour as well as grey
-                return _Declared(size, deep, turn != 1)
+                return _Info(size, deep, turn != 1)
     except PIL.Image.DecompressionBombError:
         raise IngestError("image.too_large") from None
     except (OSError, ValueError, SyntaxError):
@@ -116,17 +118,17 @@ def _luma(data: bytes, size: tuple[int, int], halvings: int) -> np.ndarray:
         raise IngestError("image.unreadable") from None
 
 
-def _checked(data: bytes) -> None:
+def _check_jpeg(data: bytes) -> None:
     try:
         jpeg_strip.check(data)
     except jpeg_strip.DamagedError:
         raise IngestError("image.unreadable") from None
 
 
-def _cut_short(data: bytes, jpeg: bool) -> bool:
-    """Tell a JPEG without its end marker or a PNG without its end chunk.
+def _is_truncated(data: bytes, jpeg: bool) -> bool:
+    """Return whether a JPEG lacks its end marker or a PNG its end chunk.
 
-    libjpeg fills what a truncated file lacks with grey and only warns.
+    libjpeg fills the missing part of a truncated file with grey and only warns.
     """
     if jpeg:
         return b"\xff\xd9" not in data.rstrip(b"\0")[-1024:]

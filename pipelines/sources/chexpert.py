@@ -20,7 +20,6 @@ from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
 from cxr_vlp.pipelines.files import cells, csv_tables, paths
 from cxr_vlp.pipelines.files.csv_tables import Row
 from cxr_vlp.pipelines.files.paths import Root
-from cxr_vlp.pipelines.imaging import dicom_header
 from cxr_vlp.pipelines.records import Image, Study
 from cxr_vlp.pipelines.sources import views
 from cxr_vlp.pipelines.sources.base import (
@@ -135,7 +134,7 @@ class Chexpert(LabelsOnly):
             labels=labels,
             labels_from=("chexpert" if split == "train" else "radiologists") if labelled else "",
             sex=sex_of(given.get("Sex", "")),
-            age=dicom_header.years(given.get("Age", "")) or None,  # 0 stands for unknown
+            age=cells.years(given.get("Age", "")) or None,  # 0 stands for unknown
             when=number.removeprefix("study").zfill(6),
         )
 

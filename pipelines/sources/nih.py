@@ -21,7 +21,6 @@ from cxr_vlp.pipelines.errors import ConfigError, IngestError
 from cxr_vlp.pipelines.files import cells, csv_tables, paths
 from cxr_vlp.pipelines.files.csv_tables import Row
 from cxr_vlp.pipelines.files.paths import Root
-from cxr_vlp.pipelines.imaging import dicom_header
 from cxr_vlp.pipelines.records import Box, Image, Study
 from cxr_vlp.pipelines.sources import views
 from cxr_vlp.pipelines.sources.base import (
@@ -140,7 +139,7 @@ class Nih(LabelsOnly):
             raise IngestError("split.unlisted")
         boxes = _boxes(rows, notes)
         frame = BOX_FRAME if boxes else None
-        age, turn = dicom_header.years(row["age"]), cells.number(row["follow_up"])
+        age, turn = cells.years(row["age"]), cells.number(row["follow_up"])
         notes["age.bad_value"] += age is None and bool(cells.known(row["age"]))
         notes["csv.number"] += turn is None
         return Study(

@@ -20,7 +20,7 @@ from cxr_vlp.pipelines.cache.file_index import Memory
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.files import paths
 from cxr_vlp.pipelines.files.paths import Root
-from cxr_vlp.pipelines.imaging import dicom_header
+from cxr_vlp.pipelines.imaging import dicom_file, dicom_header
 from cxr_vlp.pipelines.records import Image, Reject, ReportRef, Study, reject
 from cxr_vlp.pipelines.sources import ids, views
 from cxr_vlp.pipelines.sources.base import Source
@@ -73,7 +73,7 @@ def read_files(study: Study, source: Source, reader: Reader) -> Read:
     return Read(_with_report(study, source, reader, notes), tuple(rejects), +notes)
 
 
-def _read_image(image: Image, reader: Reader) -> tuple[Image, dicom_header.Header]:
+def _read_image(image: Image, reader: Reader) -> tuple[Image, dicom_header.StudyHeader]:
     path = paths.inside(reader.root, image.path)
     try:
         stat = paths.plain(path, "image")
@@ -103,7 +103,7 @@ def _facts(path: Path, image: Image, reader: Reader) -> dict[str, Any]:
     """Return digest and header facts; with an official digest no more than the header is read."""
     is_dicom = path.name.lower().endswith(DICOM)
     digest = reader.memory.official(image.path) if reader.official else ""
-    header = dicom_header.Header()
+    header = dicom_header.StudyHeader()
     if digest:
         header = _peek_at(path) if is_dicom else header
         return {"sha256": digest, "header": dataclasses.asdict(header), "read": False}
@@ -113,14 +113,14 @@ def _facts(path: Path, image: Image, reader: Reader) -> dict[str, Any]:
     return {"sha256": digest, "header": dataclasses.asdict(header), "read": True}
 
 
-def _header(values: Mapping[str, Any]) -> dicom_header.Header:
-    return dicom_header.Header(**{**values, "procedures": tuple(values.get("procedures", ()))})
+def _header(values: Mapping[str, Any]) -> dicom_header.StudyHeader:
+    return dicom_header.StudyHeader(**{**values, "procedures": tuple(values.get("procedures", ()))})
 
 
-def _peek_at(path: Path) -> dicom_header.Header:
+def _peek_at(path: Path) -> dicom_header.StudyHeader:
     with path.open("rb") as stream:
         header = _peek(stream.read(HEAD))
-    return header if header != dicom_header.Header() else _peek(path.read_bytes())
+    return header if header != dicom_header.StudyHeader() else _peek(path.read_bytes())
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -132,16 +132,18 @@ def _unpacked(data: bytes) -> bytes:
         return b""
 
 
-def _peek(data: bytes) -> dicom_header.Header:
+def _peek(data: bytes) -> dicom_header.StudyHeader:
     if data[:2] == b"\x1f\x8b":
         data = _unpacked(data)
     try:
-        return dicom_header.header(dicom_header.parse(data, pixels=False))
+        return dicom_header.study_header(dicom_file.parse(data, pixels=False))
     except IngestError:  # of an element that cannot be read `attributes` takes care
-        return dicom_header.Header()  # `shards` will say what is wrong with it, with the same codes
+        return (
+            dicom_header.StudyHeader()
+        )  # `shards` will say what is wrong with it, with the same codes
 
 
-def _with_headers(study: Study, headers: list[dicom_header.Header]) -> Study:
+def _with_headers(study: Study, headers: list[dicom_header.StudyHeader]) -> Study:
     sexes = [h.sex for h in headers if h.sex]
     ages = [h.age for h in headers if h.age is not None]
     times = [h.when for h in headers if h.when]

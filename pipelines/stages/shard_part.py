@@ -24,7 +24,7 @@ from cxr_vlp.pipelines.files import jsonl, paths
 from cxr_vlp.pipelines.format import fingerprints
 from cxr_vlp.pipelines.format.tar import TarWriter
 from cxr_vlp.pipelines.imaging import encode
-from cxr_vlp.pipelines.imaging.geometry import of_facts
+from cxr_vlp.pipelines.imaging.geometry import placement_of_facts
 from cxr_vlp.pipelines.records import Image, Reject, Study, key_hash, reject, study_from_json
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.stages import sample_members
@@ -167,7 +167,7 @@ class ShardOfPart:
             return encoded
         encode.refuse(picture.facts, self.shards)
         tally.copied += 1
-        where = of_facts(picture.facts, self.shards)
+        where = placement_of_facts(picture.facts, self.shards)
         return encode.Encoded(picture.data, dict(picture.facts), where)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.executor.worker import Desk
-from cxr_vlp.pipelines.imaging import dicom_header, dicom_pixels, encode
+from cxr_vlp.pipelines.imaging import dicom_file, dicom_pixels, encode
 from cxr_vlp.pipelines.records import key_hash
 
 Damage = Callable[[bytes, bytes, random.Random], bytes]
@@ -167,11 +167,11 @@ def _encoded(data: bytes, suffix: str) -> None:
     except IngestError as error:
         if error.code not in ("dicom.modality",):
             raise
-        dataset = dicom_header.parse(data)
+        dataset = dicom_file.parse(data)
         with contextlib.suppress(NotImplementedError):  # a VR there is not: `encode` has a code
             dataset.Modality = dataset.BodyPartExamined = ""
             dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
-            dicom_header.check(dataset, Shards().max_megapixels * 1_000_000)
+            dicom_file.check(dataset, Shards().max_megapixels * 1_000_000)
             dicom_pixels.stored_values(dataset)
 
 

@@ -19,7 +19,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.imaging import codecs, dicom_header, dicom_pixels, encode
+from cxr_vlp.pipelines.imaging import codecs, dicom_file, dicom_pixels, encode
 from cxr_vlp.pipelines.sources import Mimic
 from cxr_vlp.pipelines.stages import manifest_writer
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
@@ -180,7 +180,7 @@ def test_a_panic_is_a_code_and_an_interrupt_stays_one(monkeypatch, raised, left)
 
     syntax = writing.SYNTAXES[2]
     monkeypatch.setattr(codecs, "DECODERS", {**codecs.DECODERS, str(syntax): panic})
-    dataset = dicom_header.parse(dicom(lambda _: None, syntax))
+    dataset = dicom_file.parse(dicom(lambda _: None, syntax))
     with pytest.raises(left) as error:
         dicom_pixels.stored_values(dataset)
     assert raised is KeyboardInterrupt or error.value.code == "dicom.undecodable"

@@ -14,7 +14,7 @@ from cxr_vlp.nlp.labels import CHEXPERT14
 from cxr_vlp.pipelines import scan
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.imaging import dicom_header
+from cxr_vlp.pipelines.imaging import dicom_file, dicom_header
 from cxr_vlp.pipelines.stages import scan_study
 from cxr_vlp.pipelines.synthetic.layouts import chexpert
 
@@ -224,12 +224,12 @@ def test_a_patient_in_two_official_splits_stops_with_a_remedy(tmp_path):
 
 
 def test_a_bug_of_ours_in_reading_a_header_is_no_empty_header(monkeypatch):
-    assert scan_study._peek(b"no DICOM file") == dicom_header.Header()
+    assert scan_study._peek(b"no DICOM file") == dicom_header.StudyHeader()
 
     def broken(dataset):
         raise TypeError
 
-    monkeypatch.setattr(dicom_header, "parse", lambda data, pixels: None)
-    monkeypatch.setattr(dicom_header, "header", broken)
+    monkeypatch.setattr(dicom_file, "parse", lambda data, pixels: None)
+    monkeypatch.setattr(dicom_header, "study_header", broken)
     with pytest.raises(TypeError):
         scan_study._peek(b"a DICOM file")

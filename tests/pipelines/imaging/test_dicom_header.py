@@ -10,7 +10,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.imaging import dicom_header, dicom_pixels
+from cxr_vlp.pipelines.files import cells
+from cxr_vlp.pipelines.imaging import dicom_file, dicom_header, dicom_pixels
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
 
 HEADER = writing.Header("19999001", "59999001", "0", date="21800101", view="PA")
@@ -41,8 +42,8 @@ def file(syntax=SYNTAXES[0], bits: int = 12, **changes) -> bytes:
 
 
 def read(data: bytes, limit: int = 64_000_000) -> np.ndarray:
-    dataset = dicom_header.parse(data)
-    dicom_header.check(dataset, limit)
+    dataset = dicom_file.parse(data)
+    dicom_file.check(dataset, limit)
     return dicom_pixels.stored_values(dataset)
 
 
@@ -68,7 +69,7 @@ REAL = {
 @pytest.mark.parametrize(("name", "plugin"), REAL.items(), ids=REAL)
 def test_real_files_decode_as_pydicoms_plugins_do(shared, name, plugin):
     data = (shared / "data" / name).read_bytes()
-    ours = dicom_pixels.stored_values(dicom_header.parse(data))
+    ours = dicom_pixels.stored_values(dicom_file.parse(data))
     theirs = pydicom.pixels.pixel_array(io.BytesIO(data), decoding_plugin=plugin)
     assert np.array_equal(ours, theirs)
 
@@ -77,7 +78,7 @@ def test_the_twelve_bit_jpeg_that_pydicoms_plugins_refuse(shared):
     data = (shared / "data/dicom_codec_nonchest/RG2_JPLY.dcm").read_bytes()
     twin = (shared / "data/dicom_codec_nonchest/RG2_RLE.dcm").read_bytes()
     lossy, exact = (
-        dicom_pixels.stored_values(dicom_header.parse(d)).astype(int) for d in (data, twin)
+        dicom_pixels.stored_values(dicom_file.parse(d)).astype(int) for d in (data, twin)
     )
     assert lossy.shape == exact.shape
     assert np.abs(lossy - exact).mean() < 4  # of 1,024 grey levels
@@ -127,14 +128,14 @@ def test_a_cut_compressed_file_has_a_code_and_never_passes_as_whole(syntax, kept
 
 
 def test_a_video_syntax_is_refused_by_name():
-    dataset = dicom_header.parse(file())
+    dataset = dicom_file.parse(file())
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"  # MPEG-4
     with pytest.raises(IngestError, match=r"dicom\.unsupported_ts"):
-        dicom_header.check(dataset, 64_000_000)
+        dicom_file.check(dataset, 64_000_000)
 
 
 def test_colour_becomes_luma_and_only_the_first_frame_counts():
-    dataset = dicom_header.parse(file())
+    dataset = dicom_file.parse(file())
     rgb = np.zeros((2, 96, 80, 3), np.uint8)
     rgb[0, ..., 1] = 100
     dataset.PixelData = rgb.tobytes()
@@ -150,14 +151,14 @@ def test_colour_becomes_luma_and_only_the_first_frame_counts():
      ("412", None), ("-3", None), ("Y", None), ("nan", None)],
 )  # fmt: skip
 def test_years(text, years):
-    assert dicom_header.years(text) == years
+    assert cells.years(text) == years
 
 
 def test_header_takes_the_first_of_several_values_and_survives_odd_ones():
     dataset = Dataset()
     dataset.ViewPosition = ["LL", "PA"]
     dataset.PatientSex = "O"
-    header = dicom_header.header(dataset)
+    header = dicom_header.study_header(dataset)
     assert (header.view_position, header.sex, header.age) == ("LL", "", None)
 
 
@@ -172,14 +173,14 @@ def test_the_teaching_files_by_their_tags(shared):
     folder = shared / "data/dicom_codec_nonchest"
     noted, refused = {}, set()
     for path in sorted(folder.glob("*.dcm")):
-        dataset = dicom_header.parse(path.read_bytes())
-        noted[path.stem] = dicom_header.check(dataset, 64_000_000)
+        dataset = dicom_file.parse(path.read_bytes())
+        noted[path.stem] = dicom_file.check(dataset, 64_000_000)
         for gates in (
-            dicom_header.Gates(body_part="reject"),
-            dicom_header.Gates(modality="reject"),
+            dicom_file.Gates(body_part="reject"),
+            dicom_file.Gates(modality="reject"),
         ):
             try:
-                dicom_header.check(dataset, 64_000_000, gates)
+                dicom_file.check(dataset, 64_000_000, gates)
             except IngestError as error:
                 refused.add((path.stem, error.code))
     assert noted.pop("CR-ModalitySequenceLUT") == []  # teeth, and no tag that says so

@@ -27,8 +27,8 @@ from pydicom.uid import (
 )
 
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.imaging import codecs, dicom_pixels
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.imaging import codecs, dicom_file, dicom_pixels, jpeg_strip
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 
 LIMIT = 64_000_000
 
@@ -44,9 +44,9 @@ def values(bits: int = 12, height: int = 97, width: int = 83) -> np.ndarray:
 
 def dataset(**changes) -> Dataset:
     """A data set of the uncompressed film, or of `PixelData` and whatever else is given."""
-    header = writing.Header("19999001", "59999001", "0", view="PA")
-    data = writing.file_bytes(
-        values(), bits=12, photometric="MONOCHROME2", syntax=writing.SYNTAXES[0], header=header
+    header = dicom_files.Header("19999001", "59999001", "0", view="PA")
+    data = dicom_files.file_bytes(
+        values(), bits=12, photometric="MONOCHROME2", syntax=dicom_files.SYNTAXES[0], header=header
     )
     made = pydicom.dcmread(io.BytesIO(data))
     for name, value in changes.items():
@@ -100,6 +100,46 @@ def test_odd_ones_are_what_pydicom_makes_of_them(made):
     assert film.view is None
     theirs = pydicom.pixels.pixel_array(io.BytesIO(data), index=0)
     assert np.abs(film.values().astype(int) - theirs.reshape(97, 83, -1)[..., 0]).max() <= 0
+
+
+@pytest.mark.parametrize(
+    "syntax", dicom_files.SYNTAXES, ids=lambda uid: uid.name.split(",")[0][:30]
+)
+def test_the_header_is_parsed_once(monkeypatch, syntax):
+    """The header of a compressed file was parsed up to the pixels, and then again with them."""
+    header = dicom_files.Header("19999001", "59999001", "0", view="PA")
+    data = dicom_files.file_bytes(
+        values(), bits=12, photometric="MONOCHROME2", syntax=syntax, header=header
+    )
+    read = []
+    elements = pydicom.filereader.data_element_generator
+
+    def counted(*args, **kwargs):
+        for element in elements(*args, **kwargs):
+            read.append(element.tag)
+            yield element
+
+    monkeypatch.setattr(pydicom.filereader, "data_element_generator", counted)
+    image = dicom_pixels.opened(data, LIMIT)
+    assert read.count(0x00280010) == 1
+    assert np.array_equal(image.values(), values())
+
+
+@pytest.mark.parametrize("cut", [10, 200, 1000])
+def test_a_truncated_compressed_file_gets_the_code_of_a_whole_reading(cut):
+    frame = codestream(JPEG2000Lossless, 12)
+    made = dataset(Rows=194, Columns=166, PixelData=encapsulate([frame]))
+    made["PixelData"].VR = "OB"
+    made["PixelData"].is_undefined_length = True
+    data = saved(made, JPEG2000Lossless)[:-cut]
+
+    def code(act) -> str:
+        with pytest.raises(IngestError) as error:
+            act()
+        return error.value.code
+
+    whole = code(lambda: dicom_file.check(dicom_file.parse(data), LIMIT))
+    assert code(lambda: dicom_pixels.opened(data, LIMIT)) == whole
 
 
 SIGNED = values().astype(np.int16) - 2048
@@ -198,7 +238,7 @@ def test_run_lengths_that_do_not_come_out_even_are_damaged(spoil):
     made.compress(RLELossless, values(), encoding_plugin="pydicom")
     frame = next(generate_frames(made.PixelData, number_of_frames=1))
     assert codecs.run_lengths(frame, 97, 83, 16) is not None
-    with pytest.raises(codecs.DamagedError):
+    with pytest.raises(jpeg_strip.DamagedError):
         codecs.run_lengths(spoil(frame), 97, 83, 16)
 
 
@@ -211,7 +251,7 @@ def codestream(syntax: str, bits: int) -> bytes:
     return bytes(imagecodecs.jpeg2k_encode(picture, **options))
 
 
-def wavelet(syntax: str, frame: bytes | None = None, **changes) -> dicom_pixels.Film:
+def wavelet(syntax: str, frame: bytes | None = None, **changes) -> dicom_pixels.DicomImage:
     frame = codestream(syntax, 12) if frame is None else frame
     made = dataset(Rows=194, Columns=166, PixelData=encapsulate([frame]), **changes)
     made["PixelData"].VR = "OB"

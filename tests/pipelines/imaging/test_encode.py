@@ -16,7 +16,7 @@ from sound import dicom
 
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.imaging import dicom_attributes, display_lut, encode, padding
+from cxr_vlp.pipelines.imaging import dicom_header, dicom_pixels, display_lut, encode
 from cxr_vlp.pipelines.records import Box, Image
 from cxr_vlp.pipelines.stages.sample_members import boxes
 
@@ -36,14 +36,14 @@ def tags(**values) -> Dataset:
     return dataset
 
 
-def first_table(values: np.ndarray, recipe: str, dataset: Dataset) -> display_lut.Table:
+def first_table(values: np.ndarray, recipe: str, dataset: Dataset) -> display_lut.DisplayLut:
     """The table that is tried first."""
-    header = dicom_attributes.read(dataset)
-    mask = padding.region(values, *header.padding)[0] if header.padding else None
-    greys = display_lut.Greys(int(values.min()), int(values.max()), header)
+    header = dicom_header.image_header(dataset)
+    mask = dicom_pixels.padding_mask(values, *header.padding)[0] if header.padding else None
+    candidates = display_lut.LutCandidates(int(values.min()), int(values.max()), header)
     counts = display_lut.histogram(values, mask)
-    own = greys.own() if recipe == "voi" else iter(())
-    return next(own, None) or next(greys.stretches(recipe, counts))
+    own = candidates.from_header() if recipe == "voi" else iter(())
+    return next(own, None) or next(candidates.from_values(recipe, counts))
 
 
 def png(values: np.ndarray) -> bytes:

@@ -27,7 +27,7 @@ from test_dicom_faults import (
     window_of,
 )
 
-from cxr_vlp.pipelines.imaging import dicom_header, dicom_pixels
+from cxr_vlp.pipelines.imaging import dicom_file, dicom_pixels
 
 
 def test_a_stencil_of_bytes_is_refused_and_not_read_as_signed():
@@ -155,7 +155,7 @@ def test_what_lies_behind_a_whole_file_does_no_harm(form):
 def test_signed_values_keep_their_reading_where_the_image_has_hard_edges(shared):
     """A test pattern of 12 signed bits was read as 16: nothing jumps by half of 65,536."""
     data = (shared / "data/dicom_codec_nonchest/mlut_18.dcm").read_bytes()
-    values = dicom_pixels.stored_values(dicom_header.parse(data))
+    values = dicom_pixels.stored_values(dicom_file.parse(data))
     assert np.array_equal(values, pydicom.dcmread(io.BytesIO(data)).pixel_array)
     shown(data)
 

@@ -56,7 +56,7 @@ def test_nothing_beside_the_picture_is_stored(data):
     encoded = encode.encode(data, ".jpg", Shards())
     assert CANARY not in encoded.data
     assert np.array_equal(decoded(encoded.data), decoded(data))
-    assert jpeg_strip.bare(data, 95) == encoded.data
+    assert jpeg_strip.stripped(data, 95) == encoded.data
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_facts_are_those_of_any_display_picture():
 )
 def test_what_has_to_change_is_encoded_anew(data, shards):
     stored = encode.encode(data, ".jpg", shards).data
-    assert stored != jpeg_strip.bare(data, 100)
+    assert stored != jpeg_strip.stripped(data, 100)
     assert decoded(stored).ndim == 2
 
 
@@ -123,7 +123,7 @@ def test_an_upright_picture_only():
     ],
 )
 def test_odd_structure_is_not_passed_on(data):
-    assert jpeg_strip.bare(data, 100) is None
+    assert jpeg_strip.stripped(data, 100) is None
 
 
 def outcome(data: bytes) -> str:
@@ -140,7 +140,7 @@ def test_damage_never_raises_and_never_grows(data):
     at = data.draw(st.integers(0, len(whole) - 1))
     byte = data.draw(st.integers(0, 255))
     damaged = whole[:at] + bytes([byte]) + whole[at + 1 :]
-    kept = jpeg_strip.bare(damaged, 95)
+    kept = jpeg_strip.stripped(damaged, 95)
     assert kept is None or len(kept) <= len(damaged)
     codes = ("unreadable", "degenerate", "too_large", "implausible")
     assert outcome(damaged) in ("", *(f"image.{code}" for code in codes))
