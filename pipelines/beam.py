@@ -35,7 +35,7 @@ from cxr_vlp.pipelines.executor.progress import COUNTS
 from cxr_vlp.pipelines.executor.run_log import watching
 from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.files.csv_tables import Row
-from cxr_vlp.pipelines.files.paths import Tree
+from cxr_vlp.pipelines.files.paths import RawTree
 from cxr_vlp.pipelines.records import Study, dumps
 from cxr_vlp.pipelines.sources import base
 from cxr_vlp.pipelines.sources.base import Source, Table
@@ -167,9 +167,9 @@ class Inventory(beam.PTransform):
     links: bool = False  # links may lead out of the root
 
     @property
-    def tree(self) -> Tree:
+    def tree(self) -> RawTree:
         """The raw tree, and whether links may lead out of it."""
-        return Tree(Path(self.root), self.links)
+        return RawTree(Path(self.root), self.links)
 
     def expand(self, pipeline: beam.Pipeline) -> None:
         """Write parts, rejects.jsonl, counts.jsonl and, when something is wrong, faults.jsonl."""

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     inventory = jsonl.read_header(flags.scan, "inventory.json", "scan")
     cli.same_source(inventory, flags.source, flags.scan)
     folder = paths.root(flags.root or settings.collection(flags.source).root)
-    root = paths.Tree(folder, bool(inventory.get("links")))
+    root = paths.RawTree(folder, bool(inventory.get("links")))
     section = settings.section("shards", config.Shards)
     names = parts.names(flags.source, inventory["parts"])
     counts = Counter(dict.fromkeys(SPLITS, 0))

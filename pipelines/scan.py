@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cli.own_folder(flags.out, HEADER, source.name)
     terms = _terms(source, root)
     care = Care(source.name, terms["licence"], terms["credentialed"], naming.salted)
-    tree = paths.Tree(root, collection.links)
+    tree = paths.RawTree(root, collection.links)
     COUNTS.clear()
     with (
         privacy.taking(care, flags.out, flags.state, first=True),
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _scan(
     source: Source,
-    tree: paths.Tree,
+    tree: paths.RawTree,
     collection: config.Collection,
     section: config.Scan,
     naming: ids.Ids,
@@ -132,7 +132,7 @@ def _header(
     staging: Path,
     names: Sequence[str],
     source: Source,
-    tree: paths.Tree,
+    tree: paths.RawTree,
     recorded: Mapping[str, Any],
 ) -> dict[str, Any]:
     counts: dict[str, int] = {}
@@ -175,7 +175,7 @@ def _terms(source: Source, root: Path) -> dict[str, Any]:
     }
 
 
-def _check(header: Mapping[str, Any], missing: str, tree: paths.Tree) -> None:
+def _check(header: Mapping[str, Any], missing: str, tree: paths.RawTree) -> None:
     """Hold the policy on missing files; raise DataError where it is `fail` or too much is lost."""
     absent = header["dropped"].get("scan image.missing", 0)
     reports = header["notes"].get("report.missing", 0)
@@ -189,7 +189,7 @@ def _check(header: Mapping[str, Any], missing: str, tree: paths.Tree) -> None:
         remedies = "" if absent else "; ".join(codes.remedies(cli.met(header)))
         raise DataError(
             f"no image of {header['listed']:,} listed can be used ({why or 'none is listed'}); "
-            f"{remedies or paths.seen(tree)}"
+            f"{remedies or paths.summary(tree)}"
         )
     reject_limit.hold("scan", header, header["listed"], header["dropped"], header["images"])
 

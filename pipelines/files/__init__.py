@@ -1,1 +1,1 @@
-"""Files on this machine: paths, tables, JSON lines, folders that are replaced in one step."""
+"""Read and write files on this machine: paths, CSV tables, JSON lines, output folders."""

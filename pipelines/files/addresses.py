@@ -1,4 +1,7 @@
-"""Paths of this machine only: an address of a store elsewhere is refused, not made a folder."""
+"""Refuse addresses such as s3://... where a path is expected.
+
+Without this check an address would be taken for the name of a folder, and the folder created.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ REMEDY = "is an address, and only paths of this machine are read and written: mo
 
 
 def path(text: str) -> Path:
-    """Return a path of the command line. Raises ArgumentTypeError for an address (`s3://...`)."""
+    """Return a path given on the command line. Raises ArgumentTypeError for an address."""
     if ADDRESS.match(text):
         raise argparse.ArgumentTypeError(f"{_shown(text)} {REMEDY}")
     return Path(text)
@@ -26,5 +29,6 @@ def check(text: str | Path, name: str) -> None:
 
 
 def _shown(text: str) -> str:
-    """Return the scheme alone: the rest may hold a password."""
+    """Return the scheme alone: the rest may contain a password."""
+
     return text.strip().partition(":")[0] + "://..."

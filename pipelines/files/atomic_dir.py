@@ -1,7 +1,7 @@
-"""A folder of output, built beside the old one and put in its place by one rename.
+"""Replace an output folder atomically: build the new one beside it, then rename.
 
-A lock keeps a second run away. What a killed run left in the staging folder stays there for the
-next one to take over; nothing in it is believed before its digest was checked.
+A lock keeps a second run out. The files that a killed run left in the staging folder stay there for
+the next run to reuse; none of them is trusted before its digest is checked.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 def publishing(output: Path, owner: str, *, resume: bool = False) -> Iterator[Path]:
     """Yield a staging folder that becomes `output` when the block ends without an error.
 
-    `owner` is the file that marks such an output; a folder that is not empty and holds none is
-    somebody else's, and is refused rather than replaced: ConfigError, as it is for a mount point,
-    which cannot be renamed. With `resume` the staging folder keeps what an earlier run left in it,
-    and the caller ends with `keep_only`.
-    Raises LockedError where another run holds the output.
+    `owner` is the file that marks such an output. A folder that is not empty and lacks this file
+    belongs to somebody else: it is not replaced. With `resume` the staging folder keeps what an
+    earlier run left in it, and the caller ends with `keep_only`.
+    Raises ConfigError for such a folder, and for a mount point, which cannot be renamed;
+    LockedError where another run holds the output.
     """
-    output = output.resolve()  # a link to a larger disk stays one: what it points at is replaced
+    output = output.resolve()  # a link to a larger disk stays a link: its target is replaced
     if output.is_mount():
         raise ConfigError(f"{output} is a mount point: give a folder below it as --out")
     with lock(output):
@@ -49,14 +49,14 @@ def publishing(output: Path, owner: str, *, resume: bool = False) -> Iterator[Pa
 
 
 def staging(output: Path) -> Path:
-    """Return where an output is built: beside it, for a rename does not cross file systems."""
+    """Return where an output is built: beside it, because a rename cannot cross file systems."""
     output = output.resolve()
     return output.with_name(f".{output.name}.staging")
 
 
 @contextlib.contextmanager
 def lock(output: Path) -> Iterator[None]:
-    """Hold the output for this run; a second run is told who has it. Raises LockedError."""
+    """Lock the output for this run. Raises LockedError, which names the process that holds it."""
     output.parent.mkdir(parents=True, exist_ok=True)
     path = output.with_name(f".{output.name}.lock")
     with path.open("ab+", buffering=0) as stream:
@@ -66,24 +66,24 @@ def lock(output: Path) -> Iterator[None]:
             stream.seek(0)
             holder = stream.read().decode() or "unknown"
             raise LockedError(f"{output}: another run (process {holder}) is writing it") from None
-        with contextlib.suppress(OSError):  # it is only a courtesy, and the disk may be full
+        with contextlib.suppress(OSError):  # the number is only information; the disk may be full
             stream.truncate(0)
             stream.write(str(os.getpid()).encode())
         yield
 
 
 def keep_only(folder: Path, files: Collection[str]) -> None:
-    """Remove everything below a folder but these files, given by their relative paths."""
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+    """Remove everything below a folder except these files, given by their relative paths."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # the content of a folder before itself
         if path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(OSError):  # not empty: it holds what is kept
+            with contextlib.suppress(OSError):  # not empty: it contains files that are kept
                 path.rmdir()
         elif path.relative_to(folder).as_posix() not in files:
             path.unlink()
 
 
 def _recover(output: Path) -> None:
-    """Put the old set back where a run was killed between two renames."""
+    """Put the old output back where a run was killed between two renames."""
     old = _aside(output)
     if old.exists() and not output.exists():
         old.rename(output)
@@ -94,7 +94,7 @@ def _swap(place: Path, output: Path) -> None:
     if not output.exists():
         place.rename(output)
     elif not _exchange(place, output):
-        # no such call here: for a moment there is no set, but never a mixed one
+        # the system lacks this call: for a moment there is no output, but never a mixed one
         old = _aside(output)
         output.rename(old)
         place.rename(output)
@@ -108,9 +108,9 @@ def _aside(output: Path) -> Path:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change names in one step; False where the system cannot (Linux renameat2).
+    """Exchange the names of two folders in one step; False where the system cannot.
 
-    A reader then finds the old set or the new one at every moment.
+    At every moment a reader finds either the old output or the new one (Linux renameat2).
     """
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
@@ -133,7 +133,8 @@ def sync_folders(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder durable, where the file system knows how."""
+    """Make renames inside a folder durable, where the file system supports it."""
+
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

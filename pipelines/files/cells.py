@@ -1,8 +1,8 @@
-"""What a cell of a table says: missing or not, and the one id or number that it can mean.
+"""Read a cell of a table: a missing value, an id, a number, an age.
 
-Tables go through pandas and spreadsheets before they reach us: a missing value becomes the text
-`nan`, the id 50414267 becomes 50414267.0, 5.0414267E7 or 50,414,267, and leading zeros vanish. A
-cell that has exactly one right reading is read so; any other is refused, never guessed.
+Tables pass through pandas and spreadsheets before we read them: a missing value becomes the text
+`nan`, the id 50414267 becomes 50414267.0, 5.0414267E7 or 50,414,267, and leading zeros are lost. A
+cell with exactly one possible meaning is read; any other is refused, never guessed.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 
 def known(cell: str | None) -> str:
-    """Return a cell without the blanks around it; "" for each way to write a missing value."""
+    """Return a cell without surrounding blanks; "" for every spelling of a missing value."""
     text = (cell or "").strip()
     return "" if text.casefold() in MISSING else text
 
 
 def identifier(cell: str, width: int = 0, prefix: str = "", *, pad: bool = False) -> str:
-    """Return the digits of an id that a spreadsheet may have made a number of.
+    """Return the digits of an id that a spreadsheet may have turned into a number.
 
-    `width` is the number of digits that the collection's ids have (0: any number), `prefix` a
-    letter that may stand before them, `pad` whether zeros that were lost in front come back.
-    Raises IngestError csv.id where the cell is missing or has no reading, or more than one:
-    5.04E+07 was rounded, and a thousand ids round to it.
+    `width` is the number of digits of the collection's ids (0: any), `prefix` a letter that may
+    precede them, `pad` whether lost leading zeros are restored.
+    Raises IngestError csv.id where the cell is missing, is not an id, or may mean several: 5.04E+07
+    was rounded, and many ids round to it.
     """
     if len(cell) == width and cell.isascii() and cell.isdigit():
-        return cell  # as nearly all are
+        return cell  # the usual case
     text = known(cell)
     if prefix and text[:1].lower() == prefix:
         text = text[1:]
@@ -49,7 +49,7 @@ def identifier(cell: str, width: int = 0, prefix: str = "", *, pad: bool = False
 
 
 def _whole(text: str) -> str:
-    """Return the digits of a number that is whole, "" for anything else."""
+    """Return the digits of a whole number, "" for anything else."""
     head, dot, tail = text.partition(".")
     if dot and not tail.strip("0"):
         text = head  # 50414267.0, and also 50,414,267.00
@@ -62,12 +62,12 @@ def _whole(text: str) -> str:
         return ""
     first, rest, plus, exponent = power[1], power[2] or "", power[3], int(power[4])
     if rest[exponent:].strip("0") or (plus and len(rest) < exponent):
-        return ""  # with a plus it is a spreadsheet's, which rounds to what its column shows
+        return ""  # a spreadsheet writes the plus, and rounds to what its column displays
     return first + rest[:exponent].ljust(exponent, "0")
 
 
 def number(cell: str) -> float | None:
-    """Return a finite number; None where the cell is missing or holds anything else."""
+    """Return a finite number, None where the cell is missing or contains anything else."""
     text = known(cell)
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     return value if math.isfinite(value) else None
@@ -89,7 +89,8 @@ def years(text: str) -> int | None:
 
 
 def plain(cell: str | None) -> str:
-    """Return the form under which two cells that say the same are equal: 1.0 is 1, nan is ""."""
+    """Return a form in which cells with the same meaning are equal: 1.0 is 1, nan is ""."""
+
     text = known(cell)
     value = number(text)
     return text if value is None else repr(value + 0.0)

@@ -1,9 +1,10 @@
-"""A CSV file in, its rows as dicts of strings out, by column name.
+"""Read CSV tables row by row, as dicts of strings by column name, with a code for each bad row.
 
-pandas shifts the columns of a row that is one field too long, reads ids as floats and a report
-`NA` as a missing value. Here every cell stays text and the header must hold what the reader needs.
-One bad row is no reason to lose a collection: it comes out as a line with a code, and the caller
-counts it. What is broken as a whole stops. A message gives file and line but never a cell.
+pandas shifts the columns of a row that is one field too long, reads ids as floats and a report `NA`
+as a missing value. Here every cell stays text, and the header must have the columns that the reader
+needs. One bad row is no reason to lose a collection: it is yielded as a line with a code, and the
+caller counts it. A table that is broken as a whole stops the run. Messages give the file and the
+line but never a cell.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from cxr_vlp.pipelines.files import cells
 
 Row = dict[str, str]
 
-CELL = 1 << 20  # characters; a longer cell is no report, and no id either
-LINE = 1 << 22  # bytes; likewise of a line, and of a row that goes over several
-PACKED = 1 << 24  # bytes that a .gz may always unpack to; more only by this many times its size:
-RATIO = 100  # of real tables gzip makes a tenth
-MANY = 1000  # bad rows, from which on a table with fewer good ones is broken as a whole
+CELL = 1 << 20  # characters; a longer cell is neither a report nor an id
+LINE = 1 << 22  # bytes; the limit of a line, and of a row that spans several lines
+PACKED = 1 << 24  # bytes to which any .gz may unpack; it may unpack to more only up to
+RATIO = 100  # times its size (gzip reduces real tables to a tenth)
+MANY = 1000  # bad rows; with more of them than good rows, a table is broken as a whole
 
 _UNDECODED = re.compile("[\udc80-\udcff\0]")  # bytes that are not UTF-8, and NUL
 _REMEDY = {
     "csv.encoding": "not UTF-8 text; save it as UTF-8",
     "csv.ragged": "more or fewer fields than the header",
-    "csv.quote": "a quote that is wrong or never ends",
+    "csv.quote": "a quote that is misplaced or never ends",
     "csv.cell_too_long": f"a cell of more than {CELL:,} characters",
     "csv.row_too_long": f"a row of more than {LINE:,} bytes",
 }
@@ -43,7 +44,7 @@ csv.field_size_limit(CELL)  # of the process; Python's own limit is an eighth of
 
 
 class Line(NamedTuple):
-    """One row of a table. `code` says why it cannot be used ("": it can), and `row` is then {}."""
+    """One row of a table. A `code` says why it cannot be used; `row` is then {}."""
 
     number: int  # of the line where the row begins, from 1
     row: Row
@@ -60,16 +61,16 @@ def read(
 ) -> Iterator[Line]:
     """Yield the rows of a .csv or .csv.gz file (UTF-8, with or without BOM), bad ones with a code.
 
-    `required` columns must be there, `optional` ones are used where they are; both are found
-    whatever their capitals. `columns` replaces the file's own header by position, for files whose
-    header is not one (NIH's holds commas inside brackets); it must then begin with the words of
-    `stated`, of which "" stands for any.
-    Passed over are rows whose cells are all empty, which spreadsheets append, and the header
-    where it stands again, as it does in files that were joined.
+    `required` columns must be present, `optional` ones are used if present; both are found in any
+    case. `columns` replaces the file's own header by position, for a header that cannot be parsed
+    (NIH's has commas inside brackets); the header must then begin with the words of `stated`, where
+    "" stands for any.
+    Skipped are rows whose cells are all empty, which spreadsheets append, and repetitions of the
+    header, which occur in files that were joined.
     Codes: csv.ragged, csv.quote, csv.encoding, csv.cell_too_long, csv.row_too_long.
-    Raises DataError for what is broken as a whole: csv.header, csv.duplicate_column, csv.encoding,
-    csv.gzip, csv.bomb, csv.not_file, or the code of the first bad row where no row, or from a
-    thousand bad rows on a minority of them, is good.
+    Raises DataError for a table that is broken as a whole: csv.header, csv.duplicate_column,
+    csv.encoding, csv.gzip, csv.bomb, csv.not_file; or the code of the first bad row, where no row
+    is good, or where more than a thousand rows are bad and they outnumber the good ones.
     """
     with _opened(path) as stream:
         lines = _Lines(stream, path.name)
@@ -105,7 +106,7 @@ def _rows(
             found = next(reader, None)
         except (csv.Error, _TooLongError) as error:
             code = _code(error)
-            lines.back()  # only the row's first line is lost: what follows may be sound
+            lines.back()  # only the row's first line is lost: the following lines may be good
             yield Line(lines.number, {}, code)
             continue
         if found is None:
@@ -114,7 +115,7 @@ def _rows(
             yield Line(lines.first, {}, lines.code)
         elif any(map(str.strip, found)) and found != header:
             if by_position and not any(found[len(names) :]):
-                # trailing commas stand in some releases, not in others
+                # some releases have trailing commas
                 found = found[: len(names)]
             if len(found) != len(names):
                 yield Line(lines.first, {}, "csv.ragged")
@@ -128,19 +129,19 @@ def _code(error: Exception) -> str:
     return "csv.cell_too_long" if "field limit" in str(error) else "csv.quote"
 
 
-_LONG = "".join(["too ", "long"])  # stands for a line that is too long; known by identity
+_LONG = "".join(["too ", "long"])  # stands for a line that is too long; compared by identity
 
 
 class _TooLongError(Exception):
-    """The row that is being read is longer than any row may be."""
+    """The row that is being read is longer than the limit."""
 
 
 class _Lines:
-    """The lines of an open file as text, for csv.reader; it can go back to a row's second line."""
+    """The lines of an open file as text, for csv.reader; can return to a row's second line."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
-        self.number = 0  # of the line given last
-        self.first = 1  # of the first line of the row that is being read
+        self.number = 0  # of the last line that was returned
+        self.first = 1  # number of the first line of the row that is being read
         self.code = ""  # what is wrong with the text of that row
         self._stream = stream
         self._name = name
@@ -149,13 +150,13 @@ class _Lines:
         self._size = 0
 
     def begin(self) -> None:
-        """Note that the next line begins a row."""
+        """Start a row with the next line."""
         self.first, self.code = self.number + 1, ""
         self._given.clear()
         self._size = 0
 
     def back(self) -> None:
-        """Give all lines of the row that is being read again, but for its first."""
+        """Return to the second line of the row that is being read."""
         again = self._given[1:]
         self._waiting.extendleft(reversed(again))
         self.number -= len(again)
@@ -179,7 +180,7 @@ class _Lines:
             data = self._stream.readline(LINE + 1)
             if len(data) > LINE:
                 while data and not data.endswith(b"\n"):
-                    data = self._stream.readline(LINE)  # passed over, and never held as a whole
+                    data = self._stream.readline(LINE)  # skipped, and never in memory as a whole
                 return _LONG
         except (EOFError, gzip.BadGzipFile, zlib.error):
             message = f"csv.gzip: {self._name}, after line {self.number}: the gzip file is broken"
@@ -189,7 +190,7 @@ class _Lines:
         if self.number == 0:
             data = data.removeprefix(b"\xef\xbb\xbf")
         text = data.decode("utf-8", "surrogateescape")
-        if "\r" in text:  # alone it ends a line too, as old spreadsheets have it
+        if "\r" in text:  # alone it also ends a line, in files of old spreadsheets
             text, *more = io.StringIO(text, newline="").readlines()
             self._waiting.extend(more)
         return text
@@ -213,7 +214,7 @@ def _first(path: Path, lines: _Lines) -> list[str]:
 def _names(
     path: Path, found: Sequence[str], required: Sequence[str], optional: Sequence[str]
 ) -> list[str]:
-    """Return the column names of a header; blank ones are columns that nobody reads."""
+    """Return the column names of a header; a column with a blank name is not read."""
     names = [name.strip() for name in found]
     known = {name.lower(): name for name in (*optional, *required) if name not in names}
     names = [known.get(name.lower(), name) for name in names]
@@ -223,12 +224,12 @@ def _names(
     stated = [name for name in names if name]
     if len(set(stated)) != len(stated):
         twice = sorted({name for name in stated if stated.count(name) > 1})
-        raise DataError(f"csv.duplicate_column: {path.name}: {twice[0]!r} stands twice")
+        raise DataError(f"csv.duplicate_column: {path.name}: there are two columns {twice[0]!r}")
     return names
 
 
 def _hint(found: Sequence[str]) -> str:
-    """Return what to do about a header that has another separator, "" for any other."""
+    """Return the remedy for a header with another separator, "" for any other header."""
     separators = {";": "semicolons", "\t": "tabs", "|": "bars"}
     word = next((word for mark, word in separators.items() if found and mark in found[0]), "")
     return f"; it is separated by {word}, save it with commas" if word else ""
@@ -237,7 +238,7 @@ def _hint(found: Sequence[str]) -> str:
 def _by_position(
     path: Path, found: Sequence[str], columns: Sequence[str], stated: Sequence[str]
 ) -> list[str]:
-    """Return `columns`, where the header begins as it must: cells are then what they seem."""
+    """Return `columns` after checking that the header begins as stated, so that they fit."""
     if len(found) < len(columns):
         raise DataError(
             f"csv.header: {path.name}: {len(found)} columns, not {len(columns)}{_hint(found)}"
@@ -252,7 +253,7 @@ def _by_position(
 
 
 def names_of(path: Path, names: Sequence[str] = ()) -> list[str]:
-    """Return the column names in a table's first line, those of `names` spelled as there.
+    """Return the column names in a table's first line; those in `names` with that spelling.
 
     Raises DataError as `read` does.
     """
@@ -263,7 +264,7 @@ def names_of(path: Path, names: Sequence[str] = ()) -> list[str]:
 def listed(path: Path) -> Iterator[Line]:
     """Yield the first word of every line of a list that is not blank, as the column `name`.
 
-    Codes: csv.encoding, csv.row_too_long. Raises DataError for what is broken as a whole.
+    Codes: csv.encoding, csv.row_too_long. Raises DataError for a file that is broken as a whole.
     """
     with _opened(path) as stream:
         lines = _Lines(stream, path.name)
@@ -283,10 +284,10 @@ def listed(path: Path) -> Iterator[Line]:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a table by what it holds, not by its name: browsers unpack a .gz and keep the name."""
+    """Open a table by its content, not by its name: browsers unpack a .gz and keep the name."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise DataError(f"csv.not_file: {path.name} is no plain file")
+            raise DataError(f"csv.not_file: {path.name} is not a plain file")
         with path.open("rb") as stream:
             magic = stream.read(2)
     except PermissionError:
@@ -299,12 +300,12 @@ def _opened(path: Path) -> BinaryIO:
         raise DataError(f"csv.header: {path.name} is a zip file; unpack it")
     if magic == b"\x1f\x8b":
         _check_size(path)
-        return io.BufferedReader(gzip.open(path))  # lines by C code
+        return io.BufferedReader(gzip.open(path))  # splits lines in C
     return path.open("rb")
 
 
 def _check_size(path: Path) -> None:
-    """Refuse a .gz that unpacks to more than any table of its size: one small file fills a disk."""
+    """Refuse a .gz that unpacks to more than a table of its size can: it might fill the disk."""
     most = max(PACKED, RATIO * path.stat().st_size)
     size = 0
     try:
@@ -314,7 +315,7 @@ def _check_size(path: Path) -> None:
                 if size > most:
                     raise DataError(
                         f"csv.bomb: {path.name} unpacks to more than {RATIO} times its size; "
-                        "unpack it yourself if it is sound"
+                        "unpack it yourself if it is valid"
                     )
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise DataError(
@@ -322,12 +323,13 @@ def _check_size(path: Path) -> None:
         ) from None
 
 
-def sole(rows: Iterable[Row], columns: Sequence[str]) -> tuple[Row | None, int]:
-    """Return the one row that `rows` state (None without rows) and how many repeat it.
+def sole_row(rows: Iterable[Row], columns: Sequence[str]) -> tuple[Row | None, int]:
+    """Return (the first of the rows, None without rows; how many rows repeat it).
 
-    Rows that repeat each other in `columns` are one statement. Raises IngestError csv.conflict for
-    rows that contradict each other, as no reader can know which of them is true.
+    Rows repeat each other if they are equal in `columns`. Raises IngestError csv.conflict for rows
+    that contradict each other: no reader can know which of them is true.
     """
+
     rows = list(rows)
     kept = {tuple(cells.plain(row.get(c)) for c in columns): row for row in reversed(rows)}
     if len(kept) > 1:

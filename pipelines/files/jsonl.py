@@ -1,6 +1,7 @@
-"""Files written so that a reader sees the old one or the new one, never a mix; and read back.
+"""Write files atomically (a reader sees the old file or the new one), and read JSON and JSON lines.
 
-Temporary name -> fsync -> rename. For whole folders see publishing.py.
+A file is written under a temporary name, synced to the disk and renamed. For whole folders see
+atomic_dir.py.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of `path` only when everything in it is on the disk."""
+    """Open a file that replaces `path` only when all of it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # the process in the name: a worker that outlives a killed run may still be writing its own
+    # with the process id: a worker that outlives a killed run may still be writing its own file
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
@@ -36,12 +37,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in FULL:
-            error.filename = str(path)  # a failed write does not tell where it was
+            error.filename = str(path)  # the error of a failed write does not name the file
         raise
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a text file of lines, whole or not at all."""
+    """Write a text file of lines, completely or not at all."""
     with replacing(path) as stream:
         for line in lines:
             stream.write(line.encode() + b"\n")
@@ -54,17 +55,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return what `write_json` writes of a value."""
+    """Return the bytes that `write_json` writes for a value."""
     return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds."""
+    """Return the content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_records(path: Path, records: Iterable[Any]) -> None:
-    """Write records as JSON lines, in their one form."""
+    """Write records as JSON lines, in the form of `records.dumps`."""
     write_lines(path, (dumps(record) for record in records))
 
 
@@ -84,15 +85,15 @@ def read_header(folder: Path, name: str, made_by: str) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or "source" not in found:  # every header of ours names it
+    if not isinstance(found, dict) or "source" not in found:  # each of our headers names its source
         raise ConfigError(f"{path} is damaged: run `cxr-vlp {made_by}` again")
     return found
 
 
 def glimpse(path: Path) -> Any:
-    """Return what the first line of a file, or all of it, holds as JSON; None where that is none.
+    """Return the JSON of a .jsonl file's first line or of another whole file; None if it has none.
 
-    For what only helps to decide: an old header that is damaged is as good as none.
+    For files that may be damaged: a damaged header of an earlier run counts as no header.
     """
     with contextlib.suppress(OSError, ValueError, RecursionError):
         text = path.read_text(encoding="utf-8")
@@ -101,7 +102,7 @@ def glimpse(path: Path) -> Any:
 
 
 class Md5(io.RawIOBase):
-    """A stream that hands bytes on and digests them as DVC does, to be found in its cache again."""
+    """A stream that passes bytes on and computes their MD5, by which DVC's cache names a file."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()
@@ -109,12 +110,12 @@ class Md5(io.RawIOBase):
         self._md5 = hashlib.md5(usedforsecurity=False)
 
     def write(self, data: Any) -> int:
-        """Hand bytes on."""
+        """Pass bytes on."""
         self._md5.update(data)
         return self._stream.write(data)
 
     def hexdigest(self) -> str:
-        """Return the digest of all that passed."""
+        """Return the digest of all bytes so far."""
         return self._md5.hexdigest()
 
 
@@ -125,7 +126,8 @@ def sha256(path: Path) -> str:
 
 
 def folder_sha256(folder: Path) -> str:
-    """Return one digest of the names and bytes of the files right inside a folder."""
+    """Return one digest of the names and bytes of the files directly in a folder."""
+
     files = sorted(path for path in folder.iterdir() if path.is_file())
     lines = [f"{path.name}\0{sha256(path)}\n" for path in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""A raw tree: its root, the files below it, and what was seen where something is not found.
+"""Find files below the root of a raw tree, and keep every path inside it.
 
-Nothing outside the root is opened, unless the collection says `links: true`; of a tree, that is,
-whose folders stay what they are during a run.
+Nothing outside the root is opened, unless the collection says `links: true`. This holds as long as
+the folders of the tree do not change during a run.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from cxr_vlp.pipelines.files import addresses
 
 LINKS = "set `links: true` for this source to follow links that lead out of its root"
 
-# Folders of these names hold images by the ten thousand, and no table.
+# Folders with these names hold tens of thousands of images and no table.
 _BULK = re.compile(
     r"p\d+|s\d+|patient\d+|study\d+|\d+|images?(_\d+)?|images_normalized|ecgen-radiology|\..*", re.I
 )
-UPPER = 3  # levels of folders in which every reader's tables lie, as they were downloaded
+UPPER = 3  # levels of folders in which the tables of every downloaded collection lie
 _OUT, _NOWHERE = "link out", "link nowhere"
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 
 @dataclass(frozen=True)
-class Tree:
+class RawTree:
     """A raw root, resolved, and whether links may lead out of it."""
 
     root: Path
     links: bool = False
 
 
-Root = Path | Tree  # a Path is a tree whose links may not lead out
+Root = Path | RawTree  # a Path stands for a tree whose links may not lead out
 
 
-def tree(root: Root) -> Tree:
+def tree(root: Root) -> RawTree:
     """Return the tree of a root."""
-    return root if isinstance(root, Tree) else Tree(root)
+    return root if isinstance(root, RawTree) else RawTree(root)
 
 
 def root(text: str | Path) -> Path:
-    """Return an existing raw root, resolved. Raises ConfigError with the fix in the message."""
+    """Return an existing raw root, resolved. Raises ConfigError with the remedy in the message."""
     addresses.check(text, "the root")
     path = Path(text).resolve()
     if not text or not path.is_dir():
@@ -70,11 +70,11 @@ def inside(root: Root, relative: str) -> Path:
     path = where.root / parts
     if where.links:
         return path
-    # Most files are no links: then it is their folder that may lead out, and it holds many.
+    # Most files are not links: then only their folder may lead out, and it holds many files.
     try:
         is_link = os.path.islink(path)  # noqa: PTH114 - Path's own raises where a name is too long
         real = path.resolve() if is_link else _resolved(path.parent)
-    except (OSError, RuntimeError):  # links in a loop lead nowhere
+    except (OSError, RuntimeError):  # links in a loop
         raise IngestError("path.loop") from None
     if not real.is_relative_to(where.root):
         raise IngestError("path.escape")
@@ -87,8 +87,10 @@ def _resolved(folder: Path) -> Path:
 
 
 def plain(path: Path, code: str) -> os.stat_result:
-    """Return the state of a plain file. Raises IngestError `code`.not_file for anything else: a
-    FIFO, a socket or a device would be waited for without end. Raises OSError as `stat` does.
+    """Return the state of a plain file.
+
+    Raises IngestError `code`.not_file for anything else: reading a FIFO, a socket or a device might
+    never end. Raises OSError as `stat` does.
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
@@ -100,9 +102,9 @@ Signature = tuple[int, int, int]  # size in bytes, time in nanoseconds, inode
 
 
 def signature(path: Path) -> Signature:
-    """Return what tells a file from the one that took its place.
+    """Return what distinguishes a file from another one that replaces it.
 
-    Raises IngestError report.unreadable where there is none.
+    Raises IngestError report.unreadable where there is no file.
     """
     try:
         stat = path.stat()
@@ -114,9 +116,9 @@ def signature(path: Path) -> Signature:
 def walk(root: Root, fault: Callable[[str], object] = str) -> Iterator[str]:
     """Yield every file below the root as a POSIX relative path, sorted inside each folder.
 
-    Folders that are links are followed when they stay inside the root (or links may lead out of
-    it) and were not seen yet. A folder that cannot be read, or leads out and may not, is passed
-    over, and `fault` is called with the code folder.unreadable or path.escape.
+    Folders that are links are followed if they stay inside the root (or links may lead out of it)
+    and were not visited yet. A folder that cannot be read, or leads out and may not, is skipped,
+    and `fault` is called with the code folder.unreadable or path.escape.
     """
     where = tree(root)
     seen: set[str] = set()
@@ -137,19 +139,19 @@ def walk(root: Root, fault: Callable[[str], object] = str) -> Iterator[str]:
 
 
 def state(root: Root, relative: str) -> os.stat_result:
-    """Return the state of a file that `walk` gave; of a link that leads nowhere, the link's own."""
+    """Return the state of a file that `walk` yielded; of a dangling link, the link's own."""
     path = tree(root).root / relative
     try:
         return path.stat()
     except OSError:  # dangling, in a loop, behind a folder that may not be entered
         try:
             return path.lstat()
-        except OSError:  # it vanished: as good as a file that was never there
+        except OSError:  # it vanished: the same as a file that never existed
             return os.stat_result((0,) * 10)
 
 
 def readable(relative: str) -> bool:
-    """Tell whether a path is text that an inventory can hold: names in Latin-1 are none."""
+    """Return whether a path is UTF-8, as an inventory needs; a name in Latin-1 is not."""
     try:
         relative.encode()
     except UnicodeEncodeError:
@@ -160,13 +162,13 @@ def readable(relative: str) -> bool:
 def find(root: Root, *patterns: str, depth: int = 5) -> str:
     """Return the one file that matches the first pattern with a match, up to `depth` folders down.
 
-    Capitals do not matter. "" where nothing matches. A file and its .gz twin count once. Raises
-    ConfigError where several releases lie side by side, for reading two at once would mix them,
-    and where the file is a link that leads out of the root and may not.
+    Case does not matter. "" where nothing matches. A file and its .gz copy count once. Raises
+    ConfigError where several releases lie side by side, because reading both would mix them, and
+    where the file is a link that leads out of the root and may not.
     """
     where = tree(root)
     listing = list(_shallow(where, depth))
-    for most in (UPPER, depth):  # deeper only where the upper folders hold none
+    for most in (UPPER, depth):  # deeper only where the upper folders have no match
         for pattern in patterns:
             found: dict[str, str] = {}
             for relative in listing:
@@ -183,7 +185,7 @@ def find(root: Root, *patterns: str, depth: int = 5) -> str:
     return ""
 
 
-def _checked(where: Tree, relative: str) -> str:
+def _checked(where: RawTree, relative: str) -> str:
     name = relative.rpartition("/")[2]
     if not readable(relative):
         raise ConfigError(f"{name} lies in a folder whose name is not UTF-8: rename the folder")
@@ -196,8 +198,8 @@ def _checked(where: Tree, relative: str) -> str:
     return relative
 
 
-def _shallow(where: Tree, depth: int) -> Iterator[str]:
-    """Yield the files of the upper folders, level by level; not of folders that hold images."""
+def _shallow(where: RawTree, depth: int) -> Iterator[str]:
+    """Yield the files of the upper folders, level by level, without folders of images."""
     level = [""]
     seen = set()
     for _ in range(depth):
@@ -209,7 +211,7 @@ def _shallow(where: Tree, depth: int) -> Iterator[str]:
             seen.add(real)
             try:
                 entries = sorted(os.scandir(real), key=lambda entry: entry.name)
-            except OSError:  # the walk over the tree counts it
+            except OSError:  # the walk over the tree counts the folder
                 continue
             for entry in entries:
                 relative = f"{folder}/{entry.name}" if folder else entry.name
@@ -227,8 +229,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def seen(root: Root) -> str:
-    """Say what lies below a root, for a message: kinds of files and how many, never a name."""
+def summary(root: Root) -> str:
+    """Describe what lies below a root, for a message: kinds of files and their number, no names."""
     where = tree(root)
     kinds: Counter[str] = Counter()
     faults: Counter[str] = Counter()
@@ -251,7 +253,7 @@ def seen(root: Root) -> str:
     return f"{said}. Remedy: {', or '.join(hint for there, hint in hints if there)}"
 
 
-def _kind(where: Tree, relative: str) -> str:
+def _kind(where: RawTree, relative: str) -> str:
     path = where.root / relative
     if path.is_symlink():
         try:
@@ -269,8 +271,9 @@ def _kind(where: Tree, relative: str) -> str:
     return suffix if re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]{0,5}", suffix) else "without a suffix"
 
 
-def _ways_out(where: Tree) -> Iterator[str]:
-    """Yield the folders that are links out of the root, which `walk` did not follow."""
+def _ways_out(where: RawTree) -> Iterator[str]:
+    """Yield the folders that are links out of the root, which `walk` does not follow."""
+
     if where.links:
         return
     for folder, folders, _ in os.walk(where.root):

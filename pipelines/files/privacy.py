@@ -1,7 +1,7 @@
-"""Files that nobody else on the machine may read, and a word before data leaves the machine.
+"""Make the files of a run readable by its user alone, and warn before data leaves the machine.
 
-For collections whose users signed an agreement (credentialed), and where ids are hidden
-(`ids: salted`): what a run makes is for its user alone. What exists is made narrower, never wider.
+This holds for collections whose users signed an agreement (credentialed), and where ids are hidden
+(`ids: salted`). Permissions of existing files are only narrowed, never widened.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Care:
 
     @classmethod
     def of_inventory(cls, inventory: Mapping[str, Any]) -> Care:
-        """Return what a stage after `scan` has to know."""
+        """Return the care for the collection of an inventory, for the stages after `scan`."""
         return cls(
             inventory["source"],
             inventory["licence"],
@@ -42,21 +42,21 @@ class Care:
 
     @property
     def private(self) -> bool:
-        """Tell whether the files are for their user alone."""
+        """Whether the files are for their user alone."""
         return self.credentialed or self.salted
 
 
 @contextlib.contextmanager
 def taking(care: Care, out: Path, state: Path, *, first: bool = False) -> Iterator[None]:
-    """Make files and folders private in the block, where they have to be; warn of remotes.
+    """Make new files and folders private in the block, where necessary; warn of DVC remotes.
 
-    The first stage makes DVC's cache where there is none yet, for DVC would make it open to all;
-    of one that is there and that others may read it tells, for those modes are not ours to set.
+    The first stage creates DVC's cache where there is none, because DVC would create it open to
+    all. It warns of an existing cache that others may read: its permissions belong to the user.
     """
     if not care.private:
         yield
         return
-    out.parent.mkdir(parents=True, exist_ok=True)  # shared with open collections: as usual
+    out.parent.mkdir(parents=True, exist_ok=True)  # shared with open collections: usual permissions
     before = os.umask(OTHERS)
     os.umask(before | OTHERS)
     try:
@@ -68,7 +68,7 @@ def taking(care: Care, out: Path, state: Path, *, first: bool = False) -> Iterat
 
 
 def _narrow(state: Path, source: str) -> None:
-    """Close what earlier runs left open: the memory of scans holds paths, and those hold ids."""
+    """Narrow files that earlier runs left open: the index of files has paths, and paths have ids."""
     for pattern in ("scan/*", f"logs/*-{source}.log"):
         for path in state.glob(pattern):
             narrow(path)
@@ -78,15 +78,15 @@ def narrow(path: Path) -> None:
     """Take the bits of group and world from a file or folder of ours."""
     with contextlib.suppress(OSError):
         mode = stat.S_IMODE(path.lstat().st_mode)
-        # a file without the owner's w is DVC's, which knows its cache by that mode
+        # a file that its owner may not write is DVC's, which marks its cache by that mode
         if mode & OTHERS and mode & stat.S_IWUSR and not path.is_symlink():
             path.chmod(mode & ~OTHERS)
 
 
 def as_narrow_as(old: Path, new: Path) -> None:
-    """Give no more rights to a new output than the old one's folder gave; shut it where it is ours.
+    """Give a new output no more rights than the folder of the old one; narrow it in a private run.
 
-    A tar that was taken over is another name of the old file, with the old file's mode.
+    A reused tar is a hard link to the old file, with that file's permissions.
     """
     if current() & OTHERS == OTHERS:
         for path in (new, *new.rglob("*")):
@@ -100,13 +100,13 @@ def as_narrow_as(old: Path, new: Path) -> None:
 
 def current() -> int:
     """Return the umask of this process."""
-    mask = os.umask(OTHERS)  # there is no way to ask for it alone
+    mask = os.umask(OTHERS)  # it can only be read by setting it
     os.umask(mask)
     return mask
 
 
 def warn(care: Care, out: Path, *, first: bool) -> None:
-    """Warn of every DVC remote that is not on this machine, and see to DVC's cache."""
+    """Warn of every DVC remote that is not on this machine, and of a readable DVC cache."""
     project = next((p for p in (out, *out.parents) if (p / ".dvc").is_dir()), None)
     if project is None:
         return
@@ -129,21 +129,21 @@ def warn(care: Care, out: Path, *, first: bool) -> None:
 
 
 def remotes(folder: Path) -> dict[str, str]:
-    """Return the DVC remotes that are elsewhere, name -> scheme and host (no user, no password)."""
+    """Return the DVC remotes on other machines: name -> scheme and host (no user, no password)."""
     urls = {k.removeprefix("remote "): v for k, v in _settings(folder).items() if k != "cache"}
     found = {name: _elsewhere(url, urls) for name, url in sorted(urls.items())}
     return {name: where for name, where in found.items() if where}
 
 
 def _settings(folder: Path) -> dict[str, str]:
-    """Return of DVC's settings "cache" (its folder) and "remote NAME" (its url)."""
+    """Return two kinds of DVC's settings: "cache" (its folder) and "remote NAME" (its url)."""
     found: dict[str, str] = {}
     for path in _configs(folder):
         reader = configparser.ConfigParser(interpolation=None, strict=False, allow_no_value=True)
         try:
             reader.read_string(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, configparser.Error):
-            continue  # DVC itself will say what is wrong with it
+            continue  # DVC itself reports what is wrong with it
         for section in reader.sections():
             name = re.fullmatch(r"""'?remote\s+"(.*)"'?""", section)
             key, option = (f"remote {name[1]}", "url") if name else (section, "dir")
@@ -166,7 +166,8 @@ def _configs(folder: Path) -> list[Path]:
 
 
 def _elsewhere(url: str, urls: Mapping[str, str], depth: int = 8) -> str:
-    """Return where a url leads, "" for a folder of this machine."""
+    """Return scheme and host of a url, "" for a folder of this machine."""
+
     found = ADDRESS.match(url)
     if found is None or found[1].lower() in ("file", "local"):
         return ""

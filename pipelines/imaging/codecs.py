@@ -78,11 +78,9 @@ def frame_header(frame: bytes) -> FrameHeader | None:
         return _jpeg_header(frame)
     box = frame.find(_JP2_BOX, 0, 4096) if frame[4:8] == b"jP  " else -4
     start = box + 4
-    return (
-        _jpeg_2000_header(frame[start : start + 42])
-        if frame.startswith(_CODESTREAM, start)
-        else None
-    )
+    if not frame.startswith(_CODESTREAM, start):
+        return None
+    return _jpeg_2000_header(frame[start : start + 42])
 
 
 def _jpeg_2000_header(head: bytes) -> FrameHeader | None:

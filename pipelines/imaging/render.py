@@ -206,9 +206,9 @@ def _unchanged(image: RasterImage, parameters: ImageParameters) -> bytes | None:
     keeps = parameters.recipe == "voi" and parameters.format == "jpg" and image.halvings > 0
     same = resize.wanted(image.size, parameters) == image.size
     square = parameters.resize != "pad" or image.size == (parameters.side, parameters.side)
-    return (
-        jpeg_strip.stripped(image.data, parameters.quality) if keeps and same and square else None
-    )
+    if not (keeps and same and square):
+        return None
+    return jpeg_strip.stripped(image.data, parameters.quality)
 
 
 def _refuse_degenerate(

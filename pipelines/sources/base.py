@@ -1,11 +1,63 @@
-"""What every reader of a collection offers, and the small steps they share.
+"""The contract of a collection reader (`Source`), and the steps that readers share.
 
-A reader turns a raw root into keyed rows (`tables`, `rows`), joins the rows of one study
-(`assemble`) and reads a report when `texts` asks for it (`report`). It knows the layout and the
-traps of one collection and nothing of Beam, pixels or shards.
+A reader knows the layout and the faults of one collection. It knows nothing of Beam, pixels or
+shards, and opens no image. Write a class with the attributes and the four methods of `Source`. Make
+it a frozen dataclass (pydantic's, with `config=STRICT`, where its options should be checked): its
+fields are the options under `sources.NAME.reader` in params.yaml. It is pickled and sent to worker
+processes. The methods are called in this order:
 
-A row that cannot be used carries its code as the column `fault`: under its study, which is then
-refused as a whole, or under NOBODY where it names none.
+1. `tables(root)`: once in `scan`. It finds the listings below the root.
+2. `rows(root, table)`: once for each listing, in parallel. It yields (study key, row).
+3. `assemble(study, rows, rule)`: once for each study key, with the rows of all listings.
+4. `report(root, ref)`: for each study with a report, once in `scan` for its digest (skipped where
+   the file has not changed since an earlier scan) and once in `texts` for its text.
+
+A minimal reader, for a folder of images STUDY/IMAGE.png with one report STUDY/report.txt each:
+
+    IMAGE = re.compile(r"(?:^|/)([a-z0-9]+)/([a-z0-9]+)\\.png\\Z")
+    REPORT = re.compile(r"(?:^|/)([a-z0-9]+)/report\\.txt\\Z")
+
+    @dataclass(frozen=True)
+    class Folder:
+        name: ClassVar[str] = "folder"
+        title: ClassVar[str] = "A folder of studies"
+        licence: ClassVar[str] = "our own"
+        has_reports: ClassVar[bool] = True
+        credentialed: ClassVar[bool] = True
+        views_from: ClassVar[str] = ""
+
+        def tables(self, root):
+            return (Table("files"),)
+
+        def rows(self, root, table):
+            yield from rows_of_files(
+                root,
+                (IMAGE, lambda match: (match[1], {"image": match[2]})),
+                (REPORT, lambda match: (match[1], {"report": "1"})),
+            )
+
+        def assemble(self, study, rows, rule):
+            found = rows.get("files", ())
+            reports = [row["path"] for row in found if "report" in row]
+            images = tuple(
+                Image(row["image"], row["path"]) for row in found if row.get("image")
+            )
+            if not images:
+                return Assembled(None, listed=0, notes={"study.no_image": 1})
+            joined = Study(
+                source=self.name, key=study, patient=study, split=rule.split(study),
+                images=images, report=ReportRef(reports[0]) if reports else None,
+            )
+            return Assembled(joined, listed=len(images))
+
+        def report(self, root, ref):
+            data = reading.of_file(paths.inside(root, ref.path))
+            text, note = reading.text(data)
+            return RawReport(text, hashlib.sha256(data).hexdigest(), note)
+
+A row that cannot be used has its code in the column `fault`. It is yielded under its study, which
+is then refused as a whole, or under NOBODY where it names no study. Codes are those of
+pipelines/codes.py. Rows, notes and messages never hold report text, and messages no ids.
 """
 
 from __future__ import annotations
@@ -16,7 +68,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, Protocol
 
-from cxr_vlp.nlp import labels as names
+from cxr_vlp.nlp import labels
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.files import cells, paths
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
@@ -25,38 +77,41 @@ from cxr_vlp.pipelines.records import Lost, ReportRef, Study
 from cxr_vlp.pipelines.sources.splits import PatientRule
 
 NOBODY = ""  # the study key of rows that name no study
-SHOWN = 5  # lines of a table that are named in the notes, of those that cannot be used
+SHOWN = 5  # how many unusable lines of a table are named in the notes
 
 Rows = Mapping[str, Sequence[Row]]
 Report = str | Mapping[str, str]  # raw text, or sections where the collection gives them apart
 
 
-class Read(NamedTuple):
+class RawReport(NamedTuple):
     """A report, and the sha256 of the bytes it was parsed from.
 
-    Both come from one read: the digest of a second read may be that of another report.
+    Both come from one read: a second read may find another report.
     """
 
     report: Report
     sha256: str
-    note: str = ""  # how it is written, where that is not UTF-8
+    note: str = ""  # the code of its encoding, where that is not UTF-8: "report.cp1252"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A listing of the collection: a CSV, a list, or "files", the walk over the tree itself."""
+    """A listing of the collection: a CSV file, a list, or "files", the walk over the tree."""
 
-    name: str
+    name: str  # unique in the collection; `assemble` gets its rows under this name
     path: str = ""  # relative to the root; "" for the walk
-    lists: bool = False  # its rows name images: one that names no study is an image lost
+    lists: bool = False  # its rows name images: a row that names no study is a lost image
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """A study joined from its rows; what was lost on the way, and what was odd (`notes`)."""
+    """A study joined from its rows, with what was lost and what was odd (`notes`).
 
-    study: Study | None
-    listed: int  # images that the collection lists for the study
+    Every image that is listed is in `study` or in `lost`: `scan` counts them against `listed`.
+    """
+
+    study: Study | None  # None where no image of it can be used
+    listed: int  # number of images that the collection lists for the study
     lost: tuple[Lost, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)  # code -> how often
 
@@ -64,35 +119,50 @@ class Assembled:
 class Source(Protocol):
     """One collection's reader. Implementations are frozen dataclasses of their options."""
 
-    name: str  # short and lower case; begins every key and file name
-    title: str
+    name: str  # short, lower case letters and digits; every key and file name begins with it
+    title: str  # the collection's full name
     licence: str
-    has_reports: bool  # False: a study without a report is the rule here and worth no note
+    has_reports: bool  # False: no study has a report, so a missing one gets no note
     credentialed: bool  # its users signed an agreement; its data may not leave the machine
     views_from: str  # which file of the collection tells the view of an image, for a message
 
     def tables(self, root: Root) -> tuple[Table, ...]:
-        """Return the listings found below the root. Raises ConfigError where it holds none."""
+        """Return the listings below the root.
 
-    def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
-        """Yield (study key, row) of one listing. Raises DataError where the listing is broken."""
-
-    def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
-        """Join the rows of one study, under the source's own ids (ids.py hides them).
-
-        A study whose rows contradict each other is refused with a code, and the run goes on.
+        Raises ConfigError, with what was looked for, where the root is not such a collection.
         """
 
-    def report(self, root: Root, ref: ReportRef) -> Read:
-        """Return a study's report as one read gave it. Raises IngestError report.*."""
+    def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
+        """Yield (study key, row) for each row of one listing.
+
+        A study key has the form [a-z0-9_-]+ and is unique in the collection; a row is a dict of
+        strings. A row that cannot be used is yielded with its code as `fault` (see `keyed`).
+        Raises DataError where the listing is broken as a whole.
+        """
+
+    def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
+        """Return the study that its rows describe, under the source's own ids (ids.py hides them).
+
+        `rows` maps a table's name to the study's rows in it, without tables that have none. `rule`
+        gives the split of a patient whom no official list places. A study whose rows contradict
+        each other is refused with a code in `lost` or `notes`, and the run continues. Raises
+        nothing: an exception ends the run as an internal error.
+        """
+
+    def report(self, root: Root, ref: ReportRef) -> RawReport:
+        """Return a study's report and its digest, from one read.
+
+        `ref` is what `assemble` put into the study. Raises IngestError report.* for a report that
+        cannot be used, DataError report.* for an archive that is broken as a whole.
+        """
 
 
 class LabelsOnly:
-    """The half of a Source that collections without reports share."""
+    """The part of `Source` that collections without reports share."""
 
     has_reports: ClassVar[bool] = False
 
-    def report(self, root: Root, ref: ReportRef) -> Read:  # noqa: ARG002
+    def report(self, root: Root, ref: ReportRef) -> RawReport:  # noqa: ARG002
         """Raise IngestError report.missing: the collection was released without reports."""
         raise IngestError("report.missing")
 
@@ -100,10 +170,10 @@ class LabelsOnly:
 def keyed(
     table: Table, lines: Iterable[Line], study_of: Callable[[Row], tuple[str, Row]]
 ) -> Iterator[tuple[str, Row]]:
-    """Yield (study key, row) of a table's lines; `study_of` makes them of a row.
+    """Yield (study key, row) for each line of a table; `study_of` returns them for a row.
 
-    A line that cannot be used, or for which `study_of` raises IngestError, goes to NOBODY.
-    Raises DataError csv.no_row for a table that should list images and has none.
+    A line that cannot be used, or for which `study_of` raises IngestError, is yielded under NOBODY.
+    Raises DataError csv.no_row for a table that should list images and lists none.
     """
     line = None
     for line in lines:
@@ -124,13 +194,13 @@ def _bad(code: str, file: str, line: int, lists: bool) -> Row:
     return {"fault": code, "file": file, "line": str(line), "images": str(int(lists))}
 
 
-def files(
+def rows_of_files(
     root: Root, *kinds: tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[str, Row]]]
 ) -> Iterator[tuple[str, Row]]:
-    """Yield (study key, row) of every file below the root whose path matches a pattern.
+    """Yield (study key, row) for every file below the root whose path matches a pattern.
 
-    Each pattern comes with what makes (study key, row) of a match; the file's path is added to the
-    row, or "" and a fault where no inventory can hold the path.
+    Each pattern is paired with a function that returns (study key, row) for a match. The file's
+    relative path is added to the row as `path`; a path that is not UTF-8 becomes "" with a fault.
     """
     faults: list[str] = []
     for path in paths.walk(root, faults.append):
@@ -152,12 +222,12 @@ class OnDisk:
     """The files of a study's images, by image key: the one to use, or why there is none."""
 
     paths: Mapping[str, str]
-    faults: Mapping[str, str]
-    copies: int  # files beyond the first of an image
+    faults: Mapping[str, str]  # codes
+    copies: int  # number of files beyond the first of an image
 
     @classmethod
     def of(cls, rows: Iterable[Row], rank: Callable[[str], bool]) -> OnDisk:
-        """Choose the file of lowest `rank`, then by name, for each image."""
+        """Choose for each image the file of lowest `rank`, then the first by name."""
         found: dict[str, list[Row]] = {}
         for row in rows:
             found.setdefault(row["image"], []).append(row)
@@ -172,7 +242,7 @@ class OnDisk:
         )
 
     def missing(self, listed: Iterable[str]) -> tuple[Lost, ...]:
-        """Return what is lost of the listed images, each with its code."""
+        """Return the listed images without a usable file, each with its code."""
         return tuple(
             Lost(self.faults.get(image, "image.missing"), image)
             for image in sorted(listed)
@@ -180,7 +250,7 @@ class OnDisk:
         )
 
     def unlisted(self, listed: Iterable[str]) -> int:
-        """Return how many images lie on the disk that are not listed."""
+        """Return how many images on the disk are not listed."""
         return len((set(self.paths) | set(self.faults)) - set(listed))
 
 
@@ -191,7 +261,7 @@ def refused(
     notes: Mapping[str, int],
     faulty: Iterable[str] = (),
 ) -> Assembled:
-    """Return what stands for a study that cannot be used: its images at hand are lost with it.
+    """Return the result for a study that cannot be used: its images on disk are lost with `code`.
 
     So are the `faulty` ones, whose rows do not say which image they mean.
     """
@@ -202,15 +272,15 @@ def refused(
     return Assembled(None, len(listed), (*lost, *on_disk.missing(listed - faulty)), counted)
 
 
-def fault_of(rows: Iterable[Row]) -> None:
-    """Raise IngestError with the code of the first row that carries a fault."""
+def raise_fault(rows: Iterable[Row]) -> None:
+    """Raise IngestError with the code of the first row that has a fault."""
     for row in rows:
         if row.get("fault"):
             raise IngestError(row["fault"])
 
 
 def assembled(source: Source, study: str, rows: Rows, rule: PatientRule) -> Assembled:
-    """Return what the source joins of a study; of NOBODY, the rows that are lost for themselves."""
+    """Return what the source assembles of a study; for NOBODY, each row as lost by itself."""
     if study != NOBODY:
         return source.assemble(study, rows, rule)
     bad = sorted((row for table in rows.values() for row in table), key=_place)
@@ -230,17 +300,18 @@ def _place(row: Row) -> tuple[str, int, str]:
     return row["file"], int(row["line"]), row["fault"]
 
 
-# A label cell: 1 positive, 0 negative, -1 uncertain, blank not mentioned (never "negative").
+# A label cell: 1 positive, 0 negative, -1 uncertain, blank not mentioned (which is not negative).
+
 LABEL_VALUES = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "-1": -1, "-1.0": -1}
 
 
 def label_columns(row: Row | None, columns: Iterable[str], notes: Counter[str]) -> dict[str, int]:
-    """Return name -> 1, 0, -1 of a row's label columns; another value is noted, not guessed."""
+    """Return name -> 1, 0, -1 of a row's label columns; any other value is noted, not guessed."""
     found = {}
     for column in columns:
         cell = cells.known((row or {}).get(column))
         if cell in LABEL_VALUES:
-            found[names.canonical(column)] = LABEL_VALUES[cell]
+            found[labels.canonical(column)] = LABEL_VALUES[cell]
         elif cell:
             notes[f"label.bad_value:{column}"] += 1
     return found

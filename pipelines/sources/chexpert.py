@@ -1,8 +1,8 @@
-"""CheXpert v1.0 and v1.0-small, in one folder or in the batches of the AIMI download.
+"""Read CheXpert v1.0 and v1.0-small: its tables and images, in one folder or in AIMI's batches.
 
-`Path` in the tables carries a root of its own (CheXpert-v1.0/..., CheXpert-v1.0-small/...), and a
-batch folder may leave out train/: images are found by patient, study and view, never by the path
-as it is written. The collection holds labels and no reports.
+`Path` in the tables begins with a root of its own (CheXpert-v1.0/..., CheXpert-v1.0-small/...), and
+a batch folder may leave out train/: images are found by patient, study and view, never by the path
+as it is written. The collection has labels and no reports.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from cxr_vlp.pipelines.sources.base import (
     OnDisk,
     Rows,
     Table,
-    fault_of,
-    files,
     keyed,
     label_columns,
+    raise_fault,
     refused,
+    rows_of_files,
     sex_of,
 )
 from cxr_vlp.pipelines.sources.splits import PatientRule
 
 _STUDY = r"(?:^|/)patient(\d+)[/_]study(\d+)"
-# _ for the names of copies that lie in one folder: patient00001_study1_view1_frontal.jpg
+# _ is for copies in a single folder: patient00001_study1_view1_frontal.jpg
 _IMAGE = re.compile(rf"{_STUDY}[/_](view\d+_[a-z]+)\.(?:jpe?g|png|dcm|dicom)\Z", re.I | re.A)
 _NO_VIEW = re.compile(rf"{_STUDY}(?:[/_]|\Z)", re.I | re.A)
 _TABLES = {"train": ("train.csv",), "validate": ("valid.csv",)} | {
     "test": ("test.csv", "test_labels.csv", "groundtruth.csv")  # AIMI's, and the labels' own repo's
 }
 _OPTIONAL = ("Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14)
-_LABELS = ("No Finding", "Cardiomegaly", "Pleural Effusion")  # tells a label table from others
+_LABELS = ("No Finding", "Cardiomegaly", "Pleural Effusion")  # a table with these has labels
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -59,11 +59,11 @@ class Chexpert(LabelsOnly):
     views_from: ClassVar[str] = "Frontal/Lateral and AP/PA in train.csv and valid.csv"
 
     def tables(self, root: Root) -> tuple[Table, ...]:
-        """Return train.csv, valid.csv and, where it is there, a test table."""
+        """Return train.csv, valid.csv and, if present, a test table."""
         found = {split: _table(root, names) for split, names in _TABLES.items()}
         if not found["train"] and not found["validate"]:
             raise ConfigError(
-                "this is no CheXpert tree: no train.csv or valid.csv; " + paths.seen(root)
+                "this is no CheXpert tree: no train.csv or valid.csv; " + paths.summary(root)
             )
         listed = (Table(split, path, lists=True) for split, path in found.items() if path)
         return (*listed, Table("files"))
@@ -71,18 +71,20 @@ class Chexpert(LabelsOnly):
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (patient-study, row) of a table or of the walk."""
         if table.name == "files":
-            yield from files(root, (_IMAGE, lambda match: (_study(match), {"image": _view(match)})))
+            yield from rows_of_files(
+                root, (_IMAGE, lambda match: (_study(match), {"image": _view(match)}))
+            )
             return
-        # a test table without labels lists images all the same
+        # a test table without labels still lists images
         needed = ("Path",) if table.name == "test" else ("Path", *_LABELS)
         lines = csv_tables.read(paths.inside(root, table.path), needed, optional=_OPTIONAL)
         yield from keyed(table, lines, _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:  # noqa: ARG002
-        """Join one study; its rows repeat the labels once a view."""
+        """Join one study; each of its views has a row, and each row repeats the labels."""
         notes: Counter[str] = Counter()
         splits = [split for split in _TABLES if rows.get(split)]
-        # of several copies the one in the split's own folder: train/patient..., valid/patient...
+        # of several copies, the one in the split's own folder is used: train/..., valid/...
         on_disk = OnDisk.of(rows.get("files", ()), lambda path: not _in_folder(path, splits))
         notes["image.duplicate_file"] += on_disk.copies
         listed = {row["image"]: row for split in splits for row in rows[split]}
@@ -112,10 +114,10 @@ class Chexpert(LabelsOnly):
             raise IngestError("split.conflict")
         split = splits[0]
         rows = tables_of[split]
-        fault_of(rows)
+        raise_fault(rows)
         labelled = [c for c in CHEXPERT14 if c in rows[0]]
-        # every row counts, also the second of an image: they must say the same
-        row, _ = csv_tables.sole(rows, labelled)
+        # every row counts, also the second row of an image: they must agree
+        row, _ = csv_tables.sole_row(rows, labelled)
         notes["label.missing"] += not labelled
         images = tuple(
             Image(name, on_disk.paths[name], "", *_view_of(name, listed[name]))
@@ -140,7 +142,7 @@ class Chexpert(LabelsOnly):
 
 
 def _table(root: Root, names: Sequence[str]) -> str:
-    """Return the first table that is there and has labels; without labels only where none has."""
+    """Return the first table that is present and has labels; one without only if none has any."""
     found = [path for name in names if (path := paths.find(root, name, f"{name}.gz"))]
     if len(found) < 2:
         return found[0] if found else ""
@@ -160,12 +162,17 @@ def _in_folder(path: str, splits: list[str]) -> bool:
 
 
 def _study(match: re.Match[str]) -> str:
-    """Return the study's key; the zeros that a copy may have lost in front come back."""
+    """Return the study's key, with the leading zeros that a copy may have lost."""
+
     return f"patient{match[1].zfill(5)}-study{int(match[2])}"
 
 
 def _view(match: re.Match[str]) -> str:
     return match[3].lower()
+
+
+def _image_file(match: re.Match[str]) -> tuple[str, Row]:
+    return _study(match), {"image": _view(match)}
 
 
 def _of_table(row: Row) -> tuple[str, Row]:

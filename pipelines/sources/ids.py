@@ -1,11 +1,11 @@
-"""Which ids a collection's samples carry: the publisher's own, or salted hashes of them.
+"""Give samples their ids: those of the publisher, or salted hashes of them.
 
-The ids of a published collection were made up by its publisher, and researchers join other tables
-on them (MS-CXR, Chest ImaGenome, CheXlocalize): `ids: source` keeps them whole. The ids of a
-hospital's own collection point at people: with `ids: salted` the ids of patients, studies and
-images are hashed as soon as `scan` has joined a study. Then only data/scan knows both; its ids.csv
-leads back. The digests of files that only the hospital has are hidden as well: who knows a short
-report but for the name in its head could find the name by trying.
+The ids of a published collection were invented by its publisher, and researchers join other tables
+on them (MS-CXR, Chest ImaGenome, CheXlocalize): `ids: source` keeps them unchanged. The ids of a
+hospital's own collection identify people: with `ids: salted` the ids of patients, studies and
+images are hashed as soon as `scan` has joined a study. Then only data/scan has both; its ids.csv
+maps the hashes back. The digests of the hospital's files are hidden as well: somebody who knows a
+short report except for the name in its header could find the name by trying.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from cxr_vlp.pipelines.records import (
     study_from_json,
 )
 
-PUBLIC_SALT = "cxr-vlp"  # the default of scan.salt; everybody knows it
-SHORTEST = 16  # characters of a salt that hides ids: a shorter one can be found by trying
+PUBLIC_SALT = "cxr-vlp"  # the default of scan.salt, which is no secret
+SHORTEST = 16  # characters of a secret salt: a shorter one can be found by trying
 MAP = "ids.csv"  # in data/scan of a salted collection: from samples back to the source's ids
 COLUMNS = ("key", "patient", "study", "image")
 HASHED = re.compile(r"[0-9a-f]{16}")  # a salted id
@@ -60,7 +60,7 @@ class Ids:
     salted: bool = False
 
     def check(self) -> None:
-        """Refuse a salt that hides nothing. Raises ConfigError with the remedy."""
+        """Refuse a salt that is public or short. Raises ConfigError with the remedy."""
         if self.salted and (self.salt == PUBLIC_SALT or len(self.salt) < SHORTEST):
             raise ConfigError(
                 f"sources.{self.source}.ids: salted needs a secret scan.salt of at least "
@@ -70,7 +70,7 @@ class Ids:
             )
 
     def study(self, study: Study) -> Study:
-        """Return the study as it goes on; a salted one keeps its source's ids in `origin`."""
+        """Return the study with its ids; a salted one keeps the source's ids in `origin`."""
         if not self.salted:
             return study
         images = tuple(
@@ -88,7 +88,7 @@ class Ids:
         )
 
     def reject(self, study: str, lost: Lost) -> Reject:
-        """Return the reject row of something lost; `study` is the source's own study key."""
+        """Return the reject row for something lost; `study` is the source's own study key."""
         image = lost.image
         if self.salted:
             image = self._image(study, image) if image else ""
@@ -110,19 +110,20 @@ def of_image(study: Study, image: Image) -> str:
 
 
 def of_origin(study: Study) -> str:
-    """Return the source's own id of a study, under which the user's files name it."""
+    """Return the source's own id of a study, as the user's files have it."""
     return study.origin or study.key
 
 
 def digest(study: Study, sha256: str) -> str:
-    """Return the digest of a study's file as it may stand outside data/scan; "" stays ""."""
+    """Return the digest of a study's file for use outside data/scan; "" stays ""."""
     if not (study.secret and sha256):
         return sha256
     return hashlib.sha256(f"{study.secret}\x1f{sha256}".encode()).hexdigest()
 
 
 def write_map(folder: Path, parts: Sequence[str]) -> None:
-    """Write ids.csv, which only its owner may read: sample key -> the source's own ids.
+    """Write ids.csv, readable only by its owner: sample key -> the source's own ids.
+
 
     `parts` are the names of the inventory's files in `folder`.
     """

@@ -1,9 +1,9 @@
-"""MIMIC-CXR (DICOM + reports) and MIMIC-CXR-JPG, either or both below one root.
+"""Read MIMIC-CXR (DICOM and reports) and MIMIC-CXR-JPG: their tables, images and reports.
 
-Layout: files/p10/p10000032/s50414267/<dicom_id>.dcm with the report NEXT TO the study's folder,
-files/p10/p10000032/s50414267.txt, or in mimic-cxr-reports.zip. The JPG release adds metadata,
-official split and label tables, and holds no reports. A partial download is normal: the tables
-list 377,110 images whatever was fetched.
+Either or both lie below one root. Layout: files/p10/p10000032/s50414267/<dicom_id>.dcm, with the
+report NEXT TO the study's folder, files/p10/p10000032/s50414267.txt, or in mimic-cxr-reports.zip.
+The JPG release adds metadata, official split and label tables, and has no reports. A partial
+download is normal: the tables list 377,110 images, however many were downloaded.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from cxr_vlp.pipelines.sources import reading, views
 from cxr_vlp.pipelines.sources.base import (
     Assembled,
     OnDisk,
-    Read,
+    RawReport,
     Rows,
     Table,
-    fault_of,
-    files,
     keyed,
     label_columns,
+    raise_fault,
     refused,
+    rows_of_files,
 )
 from cxr_vlp.pipelines.sources.splits import PatientRule
 
@@ -55,9 +55,9 @@ _TABLES = {
     "chexpert": ("mimic-cxr-2.*-chexpert.csv", ("subject_id", "study_id", *CHEXPERT14)),
     "negbio": ("mimic-cxr-2.*-negbio.csv", ("subject_id", "study_id", *CHEXPERT14)),
 }
-_LISTS = ("records", "metadata")  # what names images that should be on disk
+_LISTS = ("records", "metadata")  # tables of images that should be on disk
 
-# What the metadata says of an image, and what of the procedure that it was part of.
+# Columns of the metadata about the image, and about the procedure that it was part of.
 _STATED = ("ViewPosition", "ViewCodeSequence_CodeMeaning")
 _PROCEDURE = (
     "SeriesDescription",
@@ -72,7 +72,10 @@ _OPTIONAL = (*_STATED, *_PROCEDURE, "StudyDate", "StudyTime")
 
 @dataclass(frozen=True, config=STRICT)
 class Mimic:
-    """Reader of MIMIC-CXR. `images`: which file where both are there; `labels`: which labeler's."""
+    """Reader of MIMIC-CXR.
+
+    `images` is the file to use where an image has both; `labels` is the labeler to use.
+    """
 
     images: Literal["dicom", "jpg"] = "dicom"
     labels: Literal["chexpert", "negbio"] = "chexpert"
@@ -85,7 +88,7 @@ class Mimic:
     views_from: ClassVar[str] = "mimic-cxr-2.*-metadata.csv.gz of MIMIC-CXR-JPG"
 
     def tables(self, root: Root) -> tuple[Table, ...]:
-        """Return the listings below the root; without any, the tree itself must hold images."""
+        """Return the listings below the root; without any, the tree must hold images."""
         wanted = {**_TABLES, "zip": ("mimic-cxr-reports.zip", ())}
         del wanted["negbio" if self.labels == "chexpert" else "chexpert"]
         found = {n: paths.find(root, file, f"{file}.gz") for n, (file, _) in wanted.items()}
@@ -94,14 +97,14 @@ class Mimic:
         if not listed and not any(map(_IMAGE.search, paths.walk(root))):
             raise ConfigError(
                 "this is no MIMIC-CXR tree: no cxr-record-list.csv.gz and no "
-                f"p10000032/s50414267/<dicom_id>.dcm or .jpg; {paths.seen(root)}"
+                f"p10000032/s50414267/<dicom_id>.dcm or .jpg; {paths.summary(root)}"
             )
         return (*listed, Table("files"))
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (s<study id>, row); a row of `files` is one image or report on disk."""
         if table.name == "files":
-            yield from files(root, (_IMAGE, _image_file), (_REPORT, _report_file))
+            yield from rows_of_files(root, (_IMAGE, _image_file), (_REPORT, _report_file))
         elif table.name == "zip":
             for match in reading.zip_names(paths.inside(root, table.path), _REPORT):
                 study, row = _report_file(match)
@@ -115,11 +118,11 @@ class Mimic:
         """Join one study. Labels and splits are the study's and the patient's, never a view's."""
         notes: Counter[str] = Counter()
         notes["id.normalised"] = sum(bool(row.get("odd")) for r in rows.values() for row in r)
-        pictures = [row for row in rows.get("files", ()) if "image" in row]
+        images = [row for row in rows.get("files", ()) if "image" in row]
         suffixes = _SUFFIXES[self.images]
-        on_disk = OnDisk.of(pictures, lambda path: not path.lower().endswith(suffixes))
+        on_disk = OnDisk.of(images, lambda path: not path.lower().endswith(suffixes))
         present = [table for table in _LISTS if table in rows]
-        # where no table lists images the tree is its own list
+        # where no table lists images, the images on disk are the list
         listed = {row["image"] for table in present for row in rows[table]}
         listed = listed if present else set(on_disk.paths) | set(on_disk.faults)
         notes["image.unlisted"] += on_disk.unlisted(listed)
@@ -139,7 +142,7 @@ class Mimic:
         notes: Counter[str],
     ) -> Assembled:
         for name in _TABLES:
-            fault_of(rows.get(name, ()))
+            raise_fault(rows.get(name, ()))
         subject = _subject(rows)
         split = _split(rows, listed, rule, subject)
         if split is None:
@@ -152,7 +155,7 @@ class Mimic:
         report = _report(rows)
         if report is None:
             notes["report.missing"] += 1
-        row, repeats = csv_tables.sole(rows.get(self.labels, ()), CHEXPERT14)
+        row, repeats = csv_tables.sole_row(rows.get(self.labels, ()), CHEXPERT14)
         notes["csv.repeated_row"] += repeats
         result = Study(
             source=self.name,
@@ -168,11 +171,11 @@ class Mimic:
         missing = on_disk.missing(listed)
         return Assembled(result if images else None, len(listed), missing, +notes)
 
-    def report(self, root: Root, ref: ReportRef) -> Read:
-        """Return the report's text as it stands in the file."""
+    def report(self, root: Root, ref: ReportRef) -> RawReport:
+        """Return the report's text unchanged."""
         data = _bytes(root, ref)
         text, note = reading.text(data)
-        return Read(text, hashlib.sha256(data).hexdigest(), note)
+        return RawReport(text, hashlib.sha256(data).hexdigest(), note)
 
 
 def _image_file(match: re.Match[str]) -> tuple[str, Row]:
@@ -184,7 +187,7 @@ def _report_file(match: re.Match[str]) -> tuple[str, Row]:
 
 
 def _of_table(row: Row) -> tuple[str, Row]:
-    """Return (study key, row) with ids as they are published, whatever a spreadsheet made of them.
+    """Return (study key, row) with the published form of ids that a spreadsheet may have changed.
 
     Raises IngestError csv.id where the row names no study.
     """
@@ -196,7 +199,7 @@ def _of_table(row: Row) -> tuple[str, Row]:
         if "dicom_id" in row:
             row["image"] = _dicom_id(row["dicom_id"])
     except IngestError as error:
-        # the image that it may name counts as one that is listed
+        # the image that the row may name counts as listed
         row = row | {"fault": error.code, "subject_id": "", "image": f"line of {study}"}
     return f"s{study}", row
 
@@ -216,14 +219,14 @@ def _subject(rows: Rows) -> str:
 
 
 def _image(dicom: str, path: str, metadata: Row) -> Image:
-    """Return an image with its view by ViewPosition, the view code, or what the procedure says."""
+    """Return an image, its view by ViewPosition, the view code, or the name of the procedure."""
     stated = [metadata.get(name, "") for name in _STATED]
     view, projection = views.decide(stated, [metadata.get(name, "") for name in _PROCEDURE])
     return Image(dicom, path, view=view, projection=projection)
 
 
 def _split(rows: Rows, listed: set[str], rule: PatientRule, subject: str) -> str | None:
-    """Return the official split; None where the list exists and does not name the study."""
+    """Return the official split; None where there is a list that does not name the study."""
     if "split" not in rows:
         return rule.split(subject)
     found = {
@@ -251,7 +254,8 @@ def _bytes(root: Root, ref: ReportRef) -> bytes:
 
 
 def _when(rows: Rows, notes: Counter[str]) -> str:
-    """Return a sortable StudyDate + StudyTime; times have lost their leading zeros (mimic-cxr)."""
+    """Return a sortable StudyDate + StudyTime; in MIMIC-CXR times lack their leading zeros."""
+
     times = []
     for row in rows.get("metadata", ()):
         date = cells.known(row.get("StudyDate")).split(".")[0]

@@ -1,9 +1,10 @@
-"""NIH ChestX-ray14: one folder of PNGs (images/), the Kaggle folders (images_001/images/ ...), or
-any other folders of PNGs with the collection's names.
+"""Read NIH ChestX-ray14: its label table, boxes and split lists, and PNGs in any folders.
 
-The table's header holds commas inside brackets, so its columns are named here by position.
-`Follow-up #` is the place in the patient's history, not the number in the file's name (they agree
-in 78.5 % of the rows). Labels were mined from reports that were never released.
+The PNGs lie in one folder (images/), in the folders of Kaggle (images_001/images/ ...), or in any
+other folders under the collection's file names. The header of the table holds commas inside
+brackets, so its columns are named here by position. `Follow-up #` is the place in the patient's
+history, not the number in the file's name (they agree in 78.5 % of the rows). The labels were mined
+from reports that were never released.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from cxr_vlp.nlp import labels as names
+from cxr_vlp.nlp import labels
 from cxr_vlp.nlp.config.settings import STRICT
 from cxr_vlp.pipelines.errors import ConfigError, IngestError
 from cxr_vlp.pipelines.files import cells, csv_tables, paths
@@ -29,10 +30,10 @@ from cxr_vlp.pipelines.sources.base import (
     OnDisk,
     Rows,
     Table,
-    fault_of,
-    files,
     keyed,
+    raise_fault,
     refused,
+    rows_of_files,
     sex_of,
 )
 from cxr_vlp.pipelines.sources.splits import PatientRule
@@ -44,15 +45,15 @@ _ENTRY = (
     "image", "labels", "follow_up", "patient", "age", "sex", "view", "width", "height", "dx", "dy",
 )  # fmt: skip
 _BOX = ("image", "label", "x", "y", "w", "h")
-# How their headers begin; "Patient Gender" was called otherwise in some releases.
+# How their headers begin; "Patient Gender" has another name in some releases.
 _STATED = {
     "entry": ("Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", "",
               "View Position"),
     "boxes": ("Image Index", "Finding Label"),
 }  # fmt: skip
-BOX_FRAME = (1024, 1024)  # BBox_List_2017.csv is in pixels of the released 1024 px pictures
+BOX_FRAME = (1024, 1024)  # BBox_List_2017.csv is in pixels of the released images of 1024 px
 
-# list -> the split it means; train_val is divided further, by patient
+# list -> its split; train_val is divided further, by patient
 _LISTS = {
     "official": {"train_val_list.txt": "train_val", "test_list.txt": "test"},
     # CheXNet's 70/10/20 lists, patient-disjoint, of all 112,120 images
@@ -63,7 +64,7 @@ _LISTS = {
 
 @dataclass(frozen=True, config=STRICT)
 class Nih(LabelsOnly):
-    """Reader of ChestX-ray14. `lists`: which published split to use where it is there."""
+    """Reader of ChestX-ray14. `lists`: which published split to use where its lists are present."""
 
     lists: Literal["official", "chexnet", "none"] = "official"
 
@@ -74,20 +75,23 @@ class Nih(LabelsOnly):
     views_from: ClassVar[str] = "View Position in Data_Entry_2017*.csv"
 
     def tables(self, root: Root) -> tuple[Table, ...]:
-        """Return the label table, boxes and lists below the root."""
+        """Return the label table, the boxes and the split lists below the root."""
         entry = paths.find(
             root, *_either("Data_Entry_2017_v2020.csv"), *_either("Data_Entry_2017.csv")
         )
         if not entry:
             raise ConfigError(
-                "this is no ChestX-ray14 tree: no Data_Entry_2017*.csv; " + paths.seen(root)
+                "this is no ChestX-ray14 tree: no Data_Entry_2017*.csv; " + paths.summary(root)
             )
         boxes = paths.find(root, *_either("BBox_List_2017.csv"))
         lists = _LISTS.get(self.lists, {})
         found = {name: paths.find(root, *_either(name)) for name in lists}
         if any(found.values()) and not all(found.values()):
             absent = next(name for name, path in found.items() if not path)
-            raise ConfigError(f"nih: {absent} is missing beside its twin; both lists or none")
+            raise ConfigError(
+                f"nih: {absent} is missing, and another list of this split is present: "
+                "provide all of them, or none"
+            )
         listed = tuple(Table(f"list:{lists[n]}", path) for n, path in found.items() if path)
         optional = (Table("boxes", boxes),) if boxes else ()
         return (Table("entry", entry, lists=True), *optional, *listed, Table("files"))
@@ -95,11 +99,11 @@ class Nih(LabelsOnly):
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (image stem, row): every image is a study of its own."""
         if table.name == "files":
-            yield from files(root, (_IMAGE, lambda m: (f"{m[1]}_{m[2]}", {"image": "0"})))
+            yield from rows_of_files(root, (_IMAGE, lambda m: (f"{m[1]}_{m[2]}", {"image": "0"})))
             return
         path = paths.inside(root, table.path)
         if table.name.startswith("list:"):
-            # CheXNet's lines carry label columns behind the name
+            # CheXNet's lines have label columns after the name
             split = table.name.removeprefix("list:")
             found = keyed(
                 table, csv_tables.listed(path), lambda row: _named(row["name"], "list.image")
@@ -111,9 +115,9 @@ class Nih(LabelsOnly):
             yield from keyed(table, lines, _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
-        """Join one image's rows; it is listed by the label table."""
+        """Join one image's rows; the label table lists it."""
         notes: Counter[str] = Counter()
-        # of a PNG and its copy in JPEG the PNG
+        # of a PNG and its copy in JPEG, the PNG is used
         on_disk = OnDisk.of(rows.get("files", ()), lambda path: not path.lower().endswith(".png"))
         entries = rows.get("entry", ())
         if not entries:
@@ -130,9 +134,9 @@ class Nih(LabelsOnly):
     def _study(
         self, study: str, rows: Rows, rule: PatientRule, on_disk: OnDisk, notes: Counter[str]
     ) -> Study:
-        row, repeats = csv_tables.sole(rows["entry"], _ENTRY[1:])
-        assert row is not None  # there is one, or the study would not be listed
-        fault_of((row,))
+        row, repeats = csv_tables.sole_row(rows["entry"], _ENTRY[1:])
+        assert row is not None  # without a row `assemble` returns earlier
+        raise_fault((row,))
         notes["csv.repeated_row"] += repeats
         split = _split(rows, rule, row["patient"])
         if split is None:
@@ -160,7 +164,7 @@ class Nih(LabelsOnly):
 
 
 def _named(cell: str, code: str) -> tuple[str, Row]:
-    """Return (image stem, row) of an image's name. Raises IngestError `code` where it is none."""
+    """Return (image stem, row) of an image's name. Raises IngestError `code` for another name."""
     match = _NAME.fullmatch(cells.known(cell).replace("\\", "/").rpartition("/")[2])
     if match is None:
         raise IngestError(code)
@@ -172,7 +176,7 @@ def _of_table(row: Row) -> tuple[str, Row]:
     stem, odd = _named(row["image"], "csv.image")
     if "patient" not in row:
         return stem, row
-    # the name holds the patient too, so that a number that was lost is known all the same
+    # the name holds the patient too, so a number missing in the table is still known
     patient = str(int(stem[:8]))
     given = cells.known(row["patient"])
     row = row | odd | ({"odd": "1"} if given != patient else {}) | {"patient": patient}
@@ -199,26 +203,28 @@ def _split(rows: Rows, rule: PatientRule, patient: str) -> str | None:
 
 
 def _labels(cell: str, notes: Counter[str]) -> dict[str, int]:
-    """Return 1 or 0 for each of the 14 names and No Finding: here absent means looked for and not
-    found, as the labels are complete for every image. Split on "|": "Mass" is no part of a name.
+    """Return 1 or 0 for each of the 14 names and No Finding.
 
-    A word that is no label may be any of the 14 in another spelling: then nothing is denied."""
-    known = {names.canonical(name): 0 for name in (*names.CHESTXRAY14, "No Finding")}
-    found = {names.canonical(name) for name in cells.known(cell).split("|") if cells.known(name)}
+    A label that is absent was looked for and not found: the labels are complete for every image.
+    Names are separated by "|" and compared whole. A word that is no label may be any of the 14 in
+    another spelling: then no label is set to 0.
+    """
+    known = {labels.canonical(name): 0 for name in (*labels.CHESTXRAY14, "No Finding")}
+    found = {labels.canonical(name) for name in cells.known(cell).split("|") if cells.known(name)}
     strange = found - set(known)
     notes["label.bad_value:Finding Labels"] += len(strange)
-    if not found & set(known):  # nothing that is known was said, so nothing was denied either
+    if not found & set(known):  # no known label is given, so none is set to 0 either
         notes["label.missing"] += 1
         return {}
     return {name: int(name in found) for name in known if name in found or not strange}
 
 
 def _boxes(rows: Rows, notes: Counter[str]) -> tuple[Box, ...]:
-    """Return the boxes that lie in the image; a box that cannot be one is noted and left out."""
+    """Return the boxes that lie in the image; an impossible box is noted and left out."""
     boxes = set()
     for row in rows.get("boxes", ()):
         # "Infiltrate" here is "Infiltration" in the label table
-        label = names.canonical(cells.known(row["label"]).replace("Infiltrate", "Infiltration"))
+        label = labels.canonical(cells.known(row["label"]).replace("Infiltrate", "Infiltration"))
         sides = [cells.number(row[side]) for side in "xywh"]
         if label and None not in sides and _in_frame(*sides):  # type: ignore[arg-type]
             boxes.add(Box(label, *sides))  # type: ignore[arg-type]
@@ -228,6 +234,7 @@ def _boxes(rows: Rows, notes: Counter[str]) -> tuple[Box, ...]:
 
 
 def _in_frame(x: float, y: float, w: float, h: float) -> bool:
-    """Tell whether a box has an area and lies in the frame, to half a pixel: sides are rounded."""
+    """Return whether a box has an area and lies in the frame, to half a pixel of rounding."""
+
     width, height = (side + 0.5 for side in BOX_FRAME)
     return w > 0 and h > 0 and x >= -0.5 and y >= -0.5 and x + w <= width and y + h <= height

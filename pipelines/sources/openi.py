@@ -1,8 +1,9 @@
-"""Open-i / Indiana University chest X-rays: the XML archive or folder, or the Kaggle tables.
+"""Read Open-i (Indiana University chest X-rays): the XML archive or folder, or the Kaggle tables.
 
-One picture has three names (CXR1000_IM-0003-1001 in XML and PNG archive, 1000_IM-0003-1001.dcm.png
-at Kaggle, 1000_IM-0003-1001.dcm), and report 1 is CXR1_1_IM-... in the XML only. Patients are not
-told apart: every report counts as a patient of its own. Reports come in sections already.
+One image has three names (CXR1000_IM-0003-1001 in XML and PNG archive, 1000_IM-0003-1001.dcm.png at
+Kaggle, 1000_IM-0003-1001.dcm), and report 1 is CXR1_1_IM-... in the XML only. The collection does
+not identify patients: every report counts as a patient of its own. Reports are already divided into
+sections.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from cxr_vlp.nlp import labels as names
+from cxr_vlp.nlp import labels
 from cxr_vlp.nlp.config.settings import STRICT
 from cxr_vlp.pipelines.errors import ConfigError, IngestError
 from cxr_vlp.pipelines.files import cells, csv_tables, paths
@@ -31,13 +32,13 @@ from cxr_vlp.pipelines.sources.base import (
     NOBODY,
     Assembled,
     OnDisk,
-    Read,
+    RawReport,
     Rows,
     Table,
-    fault_of,
-    files,
     keyed,
+    raise_fault,
     refused,
+    rows_of_files,
 )
 from cxr_vlp.pipelines.sources.splits import PatientRule
 
@@ -64,7 +65,7 @@ class Openi:
     views_from: ClassVar[str] = "indiana_projections.csv of Kaggle's copy, or nlmcxr_tsne_pa.csv"
 
     def tables(self, root: Root) -> tuple[Table, ...]:
-        """Return where the reports are (one of three forms) and the lists of views."""
+        """Return the listing of reports, in one of its three forms, and the lists of views."""
         archive = paths.find(root, "NLMCXR_reports.tgz", "NLMCXR_reports.tar.gz")
         kaggle = paths.find(root, "indiana_reports.csv", "indiana_reports.csv.gz")
         if kaggle:
@@ -76,13 +77,13 @@ class Openi:
         else:
             raise ConfigError(
                 "this is no Open-i tree: no NLMCXR_reports.tgz, ecgen-radiology/*.xml or "
-                f"indiana_reports.csv; {paths.seen(root)}"
+                f"indiana_reports.csv; {paths.summary(root)}"
             )
         optional = {
             "projections": paths.find(
                 root, "indiana_projections.csv", "indiana_projections.csv.gz"
             ),
-            # torchxrayvision's PA/L list, made by clustering the pictures
+            # torchxrayvision's PA/L list, made by clustering the images
             "views": paths.find(root, "nlmcxr_tsne_pa.csv", "nlmcxr_tsne_pa.csv.gz"),
         }
         # Kaggle's projections list the images; its reports table does not name them
@@ -91,9 +92,11 @@ class Openi:
         return (reports, *found, Table("files"))
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
-        """Yield (cxr<uid>, row). No row holds report text, only its digest and where it is."""
+        """Yield (cxr<uid>, row). No row holds report text, only its digest and its place."""
         if table.name == "files":
-            yield from files(root, (_IMAGE, lambda m: (f"cxr{int(m[1])}", {"image": m[2].lower()})))
+            yield from rows_of_files(
+                root, (_IMAGE, lambda m: (f"cxr{int(m[1])}", {"image": m[2].lower()}))
+            )
             return
         if not table.path:
             yield from self._folder(root)
@@ -116,10 +119,10 @@ class Openi:
             )
 
     def _folder(self, root: Root) -> Iterator[tuple[str, Row]]:
-        found = files(root, (_FOLDER, lambda match: (f"cxr{int(match[1])}", {})))
+        found = rows_of_files(root, (_FOLDER, lambda match: (f"cxr{int(match[1])}", {})))
         for study, row in found:
             if study == NOBODY or row.get("fault"):
-                continue  # the walk for images counts folders that cannot be read
+                continue  # the walk over the images counts folders that cannot be read
             try:
                 data = reading.of_file(paths.inside(root, row["path"]))
             except IngestError as error:
@@ -128,7 +131,7 @@ class Openi:
                 yield _xml_row(row["path"], data, row["path"])
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
-        """Join one report with its pictures."""
+        """Join one report with its images."""
         notes: Counter[str] = Counter()
         on_disk = OnDisk.of(rows.get("files", ()), lambda path: not path.lower().endswith(".png"))
         notes["image.duplicate_file"] += on_disk.copies
@@ -158,24 +161,24 @@ class Openi:
         on_disk: OnDisk,
         notes: Counter[str],
     ) -> Study:
-        fault_of(rows["reports"])
-        row, repeats = csv_tables.sole(rows["reports"], ("sha256", "mesh", "images"))
-        assert row is not None  # or the study would be none of the collection
+        raise_fault(rows["reports"])
+        row, repeats = csv_tables.sole_row(rows["reports"], ("sha256", "mesh", "images"))
+        assert row is not None  # without a report row `assemble` returns earlier
         notes["csv.repeated_row"] += repeats
         notes["study.no_image"] += not listed
         notes["id.normalised"] += sum(bool(row.get("odd")) for row in rows["reports"])
         named: dict[str, str] = {}
-        for table in ("views", "projections"):  # the latter counts where both name a view
+        for table in ("views", "projections"):  # projections count where both name a view
             for view in rows.get(table, ()):
                 if cells.known(view["view"]):
                     named[view["image"]] = view["view"]
-        if len(listed) == 1:  # then what is said of the report's images is said of this one
+        if len(listed) == 1:  # then a caption of the report's images is about this one
             named.setdefault(next(iter(listed)), _sole_caption(row["captions"]))
         images = tuple(
             Image(name, on_disk.paths[name], "", *views.of(named.get(name, "")))
             for name in sorted(listed & set(on_disk.paths))
         )
-        labels = names.from_mesh(row["mesh"].split(";"))
+        mesh_labels = labels.from_mesh(row["mesh"].split(";"))
         return Study(
             source=self.name,
             key=study,
@@ -183,12 +186,12 @@ class Openi:
             split=rule.split(study),
             images=images,
             report=ReportRef(row["path"], row["member"], row["sha256"]),
-            labels=labels,
-            labels_from="mesh" if labels else "",
+            labels=mesh_labels,
+            labels_from="mesh" if mesh_labels else "",
         )
 
-    def report(self, root: Root, ref: ReportRef) -> Read:
-        """Return a report's sections, without those that stand empty, and the digest of all."""
+    def report(self, root: Root, ref: ReportRef) -> RawReport:
+        """Return a report's sections that are not empty, and the digest of all."""
         path = paths.inside(root, ref.path)
         if _is_archive(ref.path):
             spool = reading.Spool.of(path, _XML, paths.signature(path))
@@ -201,11 +204,15 @@ class Openi:
         else:
             sections = _sections_of_xml(reading.xml(reading.of_file(path)))
         kept = {name: text for name, text in sections.items() if text}
-        return Read(kept, _sha256(dict.fromkeys(SECTIONS, "") | kept))
+        return RawReport(kept, _sha256(dict.fromkeys(SECTIONS, "") | kept))
 
 
 def _is_archive(path: str) -> bool:
     return path.lower().endswith((".tgz", ".tar.gz"))
+
+
+def _image_file(match: re.Match[str]) -> tuple[str, Row]:
+    return f"cxr{int(match[1])}", {"image": match[2].lower()}
 
 
 def _view_row(name: str, view: str) -> tuple[str, Row]:
@@ -228,7 +235,7 @@ def _kaggle_row(row: Row, path: str) -> tuple[str, Row]:
 
 @functools.lru_cache(maxsize=2)
 def _kaggle(path: Path, signature: paths.Signature) -> Mapping[str, dict[str, str]]:  # noqa: ARG001
-    """Return the sections of every report of the table, by uid; a replaced table is read again."""
+    """Return the sections of every report of the table, by uid; a changed table is read again."""
     found = {}
     for line in csv_tables.read(path, _KAGGLE):
         try:
@@ -245,12 +252,13 @@ def _sections(row: Row) -> dict[str, str]:
 
 
 def _broken(code: str) -> Row:
-    """Return the row of a report that cannot be read: then its study cannot be used either."""
+    """Return the row of a report that cannot be read: its study cannot be used either."""
     return {"fault": code, "images": ""}
 
 
 def _xml_row(name: str, data: bytes | None, path: str) -> tuple[str, Row]:
-    """Return (study key, row) of an XML report; its name tells the study where it does not."""
+    """Return (study key, row) of an XML report; the file name gives the key if the XML does not."""
+
     match = _XML.search(name)
     study = f"cxr{int(match[1])}" if match else NOBODY
     if data is None or not paths.readable(name):

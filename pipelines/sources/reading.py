@@ -1,8 +1,8 @@
-"""The bytes of a report, and whether they are text: caps, archives, XML.
+"""Read reports from files, zip and tgz archives and XML, with limits on their size.
 
-A report is a page of text. What is longer than a megabyte, or is a PDF, a web page of a login or a
-pointer of git-annex, is none, and gets a code. An archive of 1.5 MB can unpack to gigabytes: what
-it holds is read one capped member at a time, and never kept in memory as a whole.
+A report is a page of text. A file of more than a megabyte, a PDF, a login page or a pointer of
+git-annex is not a report, and gets a code. An archive of 1.5 MB can unpack to gigabytes: it is read
+one limited member at a time, and never kept in memory as a whole.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.files import paths
 
 LONGEST = 1 << 20  # bytes of one report; the longest of MIMIC-CXR has 11 kB
-MEMBERS = 1_000_000  # of an archive; MIMIC-CXR has 227,835 reports
+MEMBERS = 1_000_000  # members of an archive; MIMIC-CXR has 227,835 reports
 UNPACKED = 1 << 31  # bytes of all members of an archive together
-BLOCK = 1 << 22  # bytes that a .tgz may ask for at once: a header can claim gigabytes
+BLOCK = 1 << 22  # bytes that are read from a .tgz at once: a header can claim gigabytes
 
-# What the libraries raise on archives that are cut, encrypted, rotten, or packed as none of ours.
+# What the libraries raise on archives that are truncated, encrypted, corrupt or of another method.
 _ZIP = (
     zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError,
     struct.error, zlib.error, lzma.LZMAError, KeyError, OverflowError,
@@ -66,7 +66,7 @@ def _capped(data: bytes) -> bytes:
 
 
 def text(data: bytes) -> tuple[str, str]:
-    """Return a report's text, and the note of how it is written: "" for UTF-8.
+    """Return (a report's text, the note on its encoding: "" for UTF-8).
 
     Raises IngestError report.not_text.
     """
@@ -81,7 +81,7 @@ def text(data: bytes) -> tuple[str, str]:
         except UnicodeDecodeError:
             raise IngestError("report.not_text") from None
         foreign = sum(not c.isascii() for c in decoded)
-        if foreign > len(decoded) // 4:  # of text in Latin letters a few are no ASCII
+        if foreign > len(decoded) // 4:  # in text with Latin letters only a few are not ASCII
             raise IngestError("report.not_text") from None
     if not is_text(decoded):
         raise IngestError("report.not_text")
@@ -90,7 +90,7 @@ def text(data: bytes) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=2)
 def _zip(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: ARG001
-    """Return the open archive; its directory of 227,835 names is read once a process.
+    """Return the open archive; its directory of 227,835 names is read once in each process.
 
     An archive that was replaced has another signature and is opened again.
     """
@@ -98,7 +98,7 @@ def _zip(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: AR
         paths.plain(path, "report")
         archive = zipfile.ZipFile(path)
     except IngestError:
-        raise DataError(f"report.zip: {path.name} is no plain file") from None
+        raise DataError(f"report.zip: {path.name} is not a plain file") from None
     except FileNotFoundError:
         raise DataError(f"report.zip: {path.name} is no longer there") from None
     except PermissionError:
@@ -113,7 +113,7 @@ def _zip(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: AR
 
 
 def zip_names(path: Path, pattern: re.Pattern[str]) -> list[re.Match[str]]:
-    """Return the matches of a zip's member names, sorted; what else it holds is left alone.
+    """Return the matches of a zip's member names, sorted; other members are ignored.
 
     Raises DataError report.zip for an archive that is broken as a whole, or is a bomb.
     """
@@ -145,7 +145,7 @@ def of_zip(path: Path, member: str) -> bytes:
 
 
 class _Bounded(io.RawIOBase):
-    """A .tgz's unpacked bytes that gives no more at once, and in all, than an archive may ask."""
+    """The unpacked bytes of a .tgz, limited at once (BLOCK) and in all (UNPACKED)."""
 
     def __init__(self, stream: gzip.GzipFile) -> None:
         self._stream = stream
@@ -170,7 +170,7 @@ class _Bounded(io.RawIOBase):
 
 
 def tgz_members(path: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield (name, bytes) of a .tgz's members, one at a time; None for one that is too long.
+    """Yield (name, bytes) of a .tgz's members, one at a time; None for a member that is too long.
 
     Raises DataError report.archive for an archive that is broken as a whole, or is a bomb.
     """
@@ -205,7 +205,7 @@ def _tar(packed: gzip.GzipFile) -> tarfile.TarFile:
 
 @dataclass(frozen=True)
 class Spool:
-    """The members of a .tgz in a nameless temporary file: a .tgz cannot be read from its middle."""
+    """The members of a .tgz in an unnamed temporary file: a .tgz has no random access."""
 
     stream: io.BufferedRandom
     places: dict[str, tuple[int, int]]
@@ -213,8 +213,8 @@ class Spool:
     @classmethod
     @functools.lru_cache(maxsize=2)
     def of(cls, path: Path, pattern: re.Pattern[str], signature: paths.Signature) -> Spool:  # noqa: ARG003
-        """Unpack an archive, once a process. Raises DataError as `tgz_members` does."""
-        stream = tempfile.TemporaryFile()  # noqa: SIM115 - it is read as long as we live
+        """Unpack an archive, once in each process. Raises DataError as `tgz_members` does."""
+        stream = tempfile.TemporaryFile()  # noqa: SIM115 - open for the life of the process
         places = {}
         for name, data in tgz_members(path, pattern):
             if data is not None:
@@ -232,10 +232,11 @@ class Spool:
 
 
 def xml(data: bytes) -> ET.Element:
-    """Return the root of an XML document of ours, which has no DTD: entities make bombs.
+    """Return the root of an XML document without a DTD: its entities could expand without limit.
 
     Raises IngestError report.xml.
     """
+
     guard = expat.ParserCreate()
     guard.StartDoctypeDeclHandler = _refuse
     try:

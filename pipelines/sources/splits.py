@@ -1,7 +1,7 @@
-"""Which split a patient belongs to.
+"""Assign patients to the splits train, validate and test.
 
-Splits are by patient, always: the official list where the collection has one, a salted hash of
-the patient's id where it has none, so that no list needs to be kept and nobody can be in two.
+Splits are always by patient: by the official list where the collection has one, otherwise by a
+salted hash of the patient's id. A hash needs no stored list, and puts nobody into two splits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PatientRule:
-    """How one collection's patients are split; built from section `scan`."""
+    """How the patients of one collection are split; made from section `scan`."""
 
     source: str
     salt: str
@@ -20,11 +20,12 @@ class PatientRule:
     test: float
 
     def split(self, patient: str, *, held_out: bool = True) -> str:
-        """Return the split of a patient whom no official list places.
+        """Return the split of a patient who is in no official list.
 
-        With held_out=False there are only train and validate, in the proportion that is left:
-        for collections whose official list names the test patients and nothing else (NIH).
+        With held_out=False there are only train and validate, in the remaining proportion: for
+        collections whose official list names only the test patients (NIH).
         """
+
         text = "\x1f".join((self.salt, "split", self.source, patient))
         place = int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12
         test = self.test if held_out else 0.0

@@ -1,9 +1,9 @@
-"""The view that a collection's words name: ViewPosition, a view code, or the text of a procedure.
+"""Find the view of an image in words: ViewPosition, a view code, or the text of a procedure.
 
-The words are read by a grammar, not looked up whole: AP ERECT, ap_erect and "erect (AP)" say the
-same. Every word of a text must be known, so that "CHEST (PORTABLE AP)" is AP and "RIBS W/AP CHEST"
-is nothing; a text that names two projections ("PA AND LAT") decides nothing either. An absent or
-unknown word is "unknown", never "frontal": a lateral among the frontals teaches a model nonsense.
+The words are parsed, not looked up as a whole: AP ERECT, ap_erect and "erect (AP)" mean the same.
+Every word of a text must be known: "CHEST (PORTABLE AP)" is AP, "RIBS W/AP CHEST" is unknown. A
+text that names two projections ("PA AND LAT") is unknown too. An absent or unknown word is
+"unknown", never "frontal": a lateral image among frontal ones would mislead a model.
 The views are those of the MIMIC-CXR authors (generate-stats-from-paper.ipynb of MIT-LCP/mimic-cxr).
 """
 
@@ -39,7 +39,7 @@ _OTHER = (
     "LORDOTISCH XTABLE CROSSTABLE SWIMMERS SWIMMER COSTAL APICAL APICALES TANGENTIAL TANG "
     "SUBMENTOVERTICAL CAUDOCRANIAL CRANIOCAUDAL TRANSTHORACIC L5 S1 LINDBLOM"
 )
-# Words beside a projection that name none: posture, side, place, machine, the chest itself.
+# Words that accompany a projection: posture, side, place, machine, the chest itself.
 _LEFT = "L LT LEFT IZQ IZQUIERDA IZQUIERDO ESQ ESQUERDA ESQUERDO LINKS GAUCHE SINISTRA SINISTRO"
 _RIGHT = "R RT RIGHT DER DERECHA DERECHO DIR DIREITA DIREITO RECHTS DROIT DROITE DESTRA DESTRO"
 _LYING = "SUPINE SUPINO SUPINA"
@@ -71,7 +71,7 @@ _KINDS: dict[str, str] = {
     for word in words.split()
 }  # fmt: skip
 
-# Compounds and phrases, made one word before the words are looked up; Â and Ó are A and O by then.
+# Compounds and phrases, joined to one word before the look-up; Â and Ó have become A and O by then.
 _PHRASES = tuple(
     (re.compile(rf"\b{pattern}\b"), word)
     for pattern, word in (
@@ -160,7 +160,7 @@ def _plain(named: set[str], words: list[str]) -> tuple[str, str]:
 
 
 def _words(text: str) -> list[str]:
-    """Return the words of a text in capitals without accents, compounds made one."""
+    """Return the words of a text in capitals, without accents, with compounds joined."""
     text = text.upper().replace("ß", "SS")
     flat = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     flat = re.sub(r"[^A-Z0-9&+]+", " ", flat)
@@ -172,7 +172,7 @@ def _words(text: str) -> list[str]:
 
 
 def _parted(word: str) -> Sequence[str]:
-    """Return a word that is known, or the two known words it was run together from: APSUPINE."""
+    """Return a word, split in two if it consists of two known words: APSUPINE."""
     if word in _KINDS or word in _AND or len(word) < 5:
         return (word,)
     for place in range(2, len(word) - 1):
@@ -188,11 +188,12 @@ def first(*texts: str) -> tuple[str, str]:
 
 
 def decide(stated: Sequence[str], procedures: Sequence[str]) -> tuple[str, str]:
-    """Return the view by what is stated of the image, else by what the procedure is called.
+    """Return the view by what is stated of the image, else by the name of the procedure.
 
-    A procedure is of the whole study: it is asked only where nothing is stated of the image. A
-    word that is stated and not known leaves the view unknown.
+    A procedure belongs to the whole study: it is used only where nothing is stated of the image. A
+    stated word that is not known leaves the view unknown.
     """
+
     found = first(*stated)
     if found != UNKNOWN or not all(map(_says_nothing, stated)):
         return found

@@ -137,10 +137,8 @@ def _peek(data: bytes) -> dicom_header.StudyHeader:
         data = _unpacked(data)
     try:
         return dicom_header.study_header(dicom_file.parse(data, pixels=False))
-    except IngestError:  # of an element that cannot be read `attributes` takes care
-        return (
-            dicom_header.StudyHeader()
-        )  # `shards` will say what is wrong with it, with the same codes
+    except IngestError:  # `shards` reports what is wrong with the file, with the same codes
+        return dicom_header.StudyHeader()
 
 
 def _with_headers(study: Study, headers: list[dicom_header.StudyHeader]) -> Study:

@@ -34,7 +34,7 @@ class Originals:
         """
         # not of the path, whose ids could be found by trying; data/scan tells which image it is
         name = f"sha256 {image.sha256[:16]}..."
-        path = paths.inside(paths.Tree(Path(self.root), self.links), image.path)
+        path = paths.inside(paths.RawTree(Path(self.root), self.links), image.path)
         try:
             stat = paths.plain(path, "image")
             data = path.read_bytes()

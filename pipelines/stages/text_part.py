@@ -167,7 +167,7 @@ class TextsOfPart:
         one that changed or went since: the inventory is then of another tree.
         """
         name = key_hash(f"{study.source}-{study.key}")
-        tree = paths.Tree(Path(self.root), self.links)
+        tree = paths.RawTree(Path(self.root), self.links)
         try:
             read = self.source.report(tree, ref)
         except IngestError:

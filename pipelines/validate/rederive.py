@@ -77,7 +77,7 @@ class Origin:
                 "install those that the manifest names, or build the set again"
             )
         kind = reader(source, listed["reader"])
-        tree = paths.Tree(raw, bool(listed.get("links")))
+        tree = paths.RawTree(raw, bool(listed.get("links")))
         return cls(tree, scan, texts, kind, section, listed["tables"])
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxr_vlp.pipelines.cache.file_index import Memory
-from cxr_vlp.pipelines.files.paths import Tree
+from cxr_vlp.pipelines.files.paths import RawTree
 from cxr_vlp.pipelines.records import Reject, Study, key_hash
 from cxr_vlp.pipelines.sources import base
 from cxr_vlp.pipelines.sources.ids import Ids
@@ -42,7 +42,7 @@ class Joined:
 
 def join(source, root: Path, *, links: bool = False) -> Joined:
     """Do what the Beam graph of `scan` does, in a loop."""
-    root = Tree(root.resolve(), links)
+    root = RawTree(root.resolve(), links)
     rule = PatientRule(source.name, *RULE_VALUES)
     ids = Ids(source.name, RULE_VALUES[0])
     tables = source.tables(root)

@@ -163,11 +163,11 @@ def test_columns_by_position_take_trailing_commas(tmp_path):
 
 def test_rows_that_repeat_are_one_and_rows_that_contradict_are_refused():
     row = {"a": "1", "b": "2"}
-    assert csv_tables.sole([row, dict(row)], ("a", "b")) == (row, 1)
-    assert csv_tables.sole([row, {"a": "1.0", "b": " 2"}], ("a", "b")) == (row, 1)
-    assert csv_tables.sole([], ("a",)) == (None, 0)
+    assert csv_tables.sole_row([row, dict(row)], ("a", "b")) == (row, 1)
+    assert csv_tables.sole_row([row, {"a": "1.0", "b": " 2"}], ("a", "b")) == (row, 1)
+    assert csv_tables.sole_row([], ("a",)) == (None, 0)
     with pytest.raises(IngestError, match=r"csv\.conflict"):
-        csv_tables.sole([row, {"a": "1", "b": "3"}], ("a", "b"))
+        csv_tables.sole_row([row, {"a": "1", "b": "3"}], ("a", "b"))
 
 
 @given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), max_size=8))

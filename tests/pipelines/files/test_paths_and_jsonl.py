@@ -61,7 +61,7 @@ def lead_out(tmp_path: Path) -> Path:
 
 def test_links_that_lead_out_are_followed_where_the_collection_says_so(tmp_path):
     root = lead_out(tmp_path)
-    tree = paths.Tree(root, links=True)
+    tree = paths.RawTree(root, links=True)
     assert list(paths.walk(root)) == ["one.png"]
     assert list(paths.walk(tree)) == ["one.png", "folder/1.png"]
     with pytest.raises(IngestError, match=r"path\.escape"):
@@ -106,16 +106,16 @@ def test_what_was_seen_is_said_with_the_remedy_and_without_names(tmp_path):
     (root / "nowhere").symlink_to(tmp_path / "annex")
     for name in ("SECRET1.JPG", "SECRET2.JPG", "a.zip", "t.csv.gz", "12345"):
         (root / name).write_text("")
-    said = paths.seen(root)
+    said = paths.summary(root)
     assert said.startswith("below the root there are 2 .JPG, ")
     for part in ("1 .zip", "1 .csv.gz", "2 links that lead out of it", "1 links that lead nowhere",
                  "unpack", "links: true", "git annex get"):  # fmt: skip
         assert part in said
     assert "SECRET" not in said
     assert "12345" not in said
-    assert "links: true" not in paths.seen(paths.Tree(root, links=True))
+    assert "links: true" not in paths.summary(paths.RawTree(root, links=True))
     (tmp_path / "empty").mkdir()
-    assert "empty" in paths.seen(tmp_path / "empty")
+    assert "empty" in paths.summary(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("name", ["train.csv", "TRAIN.CSV", "Train.csv.gz", "a/b/c/d/train.csv"])
@@ -131,7 +131,7 @@ def test_a_table_that_is_a_link_out_names_the_option(tmp_path):
     (root / "train.csv").symlink_to(tmp_path / "store" / "t.csv")
     with pytest.raises(ConfigError, match="links: true"):
         paths.find(root, "train.csv")
-    assert paths.find(paths.Tree(root, links=True), "train.csv") == "train.csv"
+    assert paths.find(paths.RawTree(root, links=True), "train.csv") == "train.csv"
 
 
 def test_two_releases_side_by_side_are_refused(tmp_path):

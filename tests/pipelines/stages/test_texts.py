@@ -22,7 +22,7 @@ from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import fingerprints, versions
 from cxr_vlp.pipelines.records import Image, ReportRef, Study
-from cxr_vlp.pipelines.sources.base import Read, Report
+from cxr_vlp.pipelines.sources.base import RawReport, Report
 from cxr_vlp.pipelines.stages import text_resources, text_stats
 from cxr_vlp.pipelines.stages.text_part import TextsOfPart
 
@@ -46,8 +46,8 @@ class Told:
     name: ClassVar[str] = "mimic"
     has_reports: ClassVar[bool] = True
 
-    def report(self, root: Path, ref: ReportRef) -> Read:
-        return Read(self.text, ref.sha256)
+    def report(self, root: Path, ref: ReportRef) -> RawReport:
+        return RawReport(self.text, ref.sha256)
 
 
 def study(labels: dict[str, int] | None = None) -> Study:
