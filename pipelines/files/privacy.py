@@ -68,7 +68,7 @@ def taking(care: Care, out: Path, state: Path, *, first: bool = False) -> Iterat
 
 
 def _narrow(state: Path, source: str) -> None:
-    """Narrow files that earlier runs left open: the index of files has paths, and paths have ids."""
+    """Narrow files that earlier runs left open: the file index has paths, and paths have ids."""
     for pattern in ("scan/*", f"logs/*-{source}.log"):
         for path in state.glob(pattern):
             narrow(path)

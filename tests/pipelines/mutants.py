@@ -98,7 +98,7 @@ def syntax(data: bytes, _: bytes, chance: random.Random) -> bytes:
 
 
 def sized(data: bytes, _: bytes, chance: random.Random) -> bytes:
-    """Write another size into the picture's own header: SIZ, SOF or IHDR."""
+    """Write another size into the image's own header: SIZ, SOF or IHDR."""
     number = chance.choice(NUMBERS)
     places = ((b"\xff\x4f\xff\x51", 8, 4), (b"\xff\xc0", 5, 2), (b"\xff\xc3", 5, 2),
               (b"\xff\xf7", 5, 2), (b"IHDR", 4, 4))  # fmt: skip
@@ -149,7 +149,7 @@ class Decoding:
 
 
 def _outcome(name: str, data: bytes, suffix: str, desk: Desk) -> str:
-    """Return "picture", a code, or the type of an exception that has none."""
+    """Return "image", a code, or the type of an exception that has none."""
     try:
         with desk.holding(name):
             _encoded(data, suffix)
@@ -157,11 +157,11 @@ def _outcome(name: str, data: bytes, suffix: str, desk: Desk) -> str:
         return error.code
     except Exception as error:
         return f"uncoded {type(error).__name__}"
-    return "picture"
+    return "image"
 
 
 def _encoded(data: bytes, suffix: str) -> None:
-    """Encode a file; one that is no chest film by its tags is decoded all the same."""
+    """Encode a file; one that is not a chest radiograph by its tags is decoded all the same."""
     try:
         encode.encode(data, suffix, Shards(side=128))
     except IngestError as error:
@@ -176,7 +176,7 @@ def _encoded(data: bytes, suffix: str) -> None:
 
 
 def suffix_of(path: Path) -> str:
-    """Return the ending that tells how a file is read: pictures by theirs, the rest as DICOM."""
+    """Return the ending that tells how a file is read: images by theirs, the rest as DICOM."""
     if path.suffix == ".gz":
         return ".dcm.gz"
     return path.suffix if path.suffix.lower() in (".png", ".jpg", ".jpeg") else ".dcm"

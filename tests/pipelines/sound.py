@@ -1,4 +1,4 @@
-"""Sound films, to be damaged: grey values, and DICOM files of them in every syntax we write."""
+"""Intact images, to be damaged: grey values, and DICOM files of them in every syntax we write."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import pydicom
 from pydicom.uid import UID
 
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 
-HEADER = writing.Header("19999001", "59999001", "0", date="21800101", view="PA")
+HEADER = dicom_files.Header("19999001", "59999001", "0", date="21800101", view="PA")
 
 
-def film(height: int = 160, width: int = 130) -> np.ndarray:
+def xray(height: int = 160, width: int = 130) -> np.ndarray:
     """Return the 12-bit values of something soft, (height, width) uint16."""
     y, x = np.mgrid[0:height, 0:width]
     soft = 0.5 + 0.3 * np.sin(x / 17) * np.cos(y / 23) + 0.1 * np.sin(x * y / 900)
@@ -22,11 +22,11 @@ def film(height: int = 160, width: int = 130) -> np.ndarray:
 
 
 def dicom(
-    syntax: UID = writing.SYNTAXES[0], *, values: np.ndarray | None = None, **changes: Any
+    syntax: UID = dicom_files.SYNTAXES[0], *, values: np.ndarray | None = None, **changes: Any
 ) -> bytes:
-    """Return a DICOM file of a film, some of its elements changed."""
-    data = writing.file_bytes(
-        film() if values is None else values,
+    """Return a DICOM file of an image, some of its elements changed."""
+    data = dicom_files.file_bytes(
+        xray() if values is None else values,
         bits=12,
         photometric="MONOCHROME2",
         syntax=syntax,

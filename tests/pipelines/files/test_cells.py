@@ -1,4 +1,4 @@
-"""What pandas and spreadsheets do to ids and numbers is undone where it can be, and only there."""
+"""Changes to ids and numbers by pandas and spreadsheets are undone where the value is certain."""
 
 from __future__ import annotations
 

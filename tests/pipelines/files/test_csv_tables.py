@@ -1,4 +1,4 @@
-"""The strict CSV reader: every oddity stops with file and line, and no cell in the message."""
+"""The strict CSV reader: every fault gives file and line, and no cell in the message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or in pieces, and an output that another run is writing.
+"""Full, read-only or separate disks, and an output that another run is writing.
 
 Real file systems, mounted for one launcher alone (`unshare -rm`): nothing of them is left behind.
 """
@@ -55,7 +55,7 @@ def seen_by(launcher: Launcher, path: Path) -> Path:
 
 
 def full_but_for(disk: Path, size: int) -> None:
-    """Fill a disk up but for some bytes."""
+    """Fill a disk except for some bytes."""
     with (disk / "ballast").open("wb", buffering=0) as ballast:
         room = os.statvfs(disk)
         ballast.write(bytes(max(0, room.f_bavail * room.f_frsize - size)))

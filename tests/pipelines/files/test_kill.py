@@ -1,4 +1,4 @@
-"""Runs that are killed: what is published is the old set or the new one, and a rerun mends all.
+"""Killed runs: the output is the old set or the new one, and a second run completes it.
 
 Changes to the disk are counted in a run that does its parts in its own process; the next runs are
 killed before the first of them, before the second, ... A second kind of test kills runs with
@@ -28,7 +28,7 @@ LEAST = 100  # points a slow test has to have
 
 
 def check(scene: Scene, place: Path, launcher: Launcher, *, inline: bool) -> bool:
-    """Hold what is promised after a run was ended; return whether it had published."""
+    """Check what is promised after a run was ended; return whether it had published."""
     found = tree_bytes(scene.out(place))
     assert found in (scene.old, scene.new), "a mixed set"
     again = launcher.run(scene.stage, scene.arguments(place), inline=inline)
@@ -132,7 +132,7 @@ def test_runs_with_workers_killed_at_a_hundred_moments(scenes, launcher, tmp_pat
 
 
 def moments_survived(scene: Scene, place: Path, launcher: Launcher) -> int:
-    """Kill runs at moments all over their time; return how many were killed before their end."""
+    """Kill runs at moments spread over their duration; return how many were killed in time."""
     taken = seconds(scene, place, launcher)
     killed = 0
     for number in range(LEAST):
@@ -146,7 +146,7 @@ def moments_survived(scene: Scene, place: Path, launcher: Launcher) -> int:
 
 
 def worker_killed(scene: Scene, place: Path, launcher: Launcher, moment: float) -> Run:
-    """Kill one worker, the first that is seen after a moment."""
+    """Kill one worker, the first that is found after a moment."""
     scene.copy(place)
     run = launcher.start(scene.stage, scene.arguments(place))
     time.sleep(moment)
@@ -188,7 +188,7 @@ def test_workers_killed_at_many_moments(scenes, launcher, tmp_path):
 
 
 class NoWorkers:
-    """A pool whose tasks nobody has any more."""
+    """A pool whose tasks no worker has any more."""
 
     def __init__(self, active: bool) -> None:
         self.active = active
@@ -199,7 +199,7 @@ class NoWorkers:
 
 @pytest.mark.parametrize("active", [True, False])
 def test_a_part_that_died_with_its_worker_ends_the_run(monkeypatch, tmp_path, active):
-    """As it was seen: the part was taken out of the queue, and its taker killed before it said."""
+    """As observed: a worker took the part from the queue, and was killed before it reported."""
     monkeypatch.setattr(pool, "LONELY", 1.0)
     shift = pool.Shift(pool.Crew(str, str(tmp_path), 2), ["one", "two"])
     with pytest.raises(DataError, match=r"worker\.killed"):

@@ -1,4 +1,4 @@
-"""Nothing outside the root is opened; nothing unfinished is ever seen."""
+"""Nothing outside the root is opened; a reader never sees an unfinished file."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def test_paths_that_leave_the_root_are_refused(tmp_path, relative):
         paths.inside(root, relative)
 
 
-@pytest.mark.parametrize("relative", ["a/film", "in/a/film", "link", "gone/film", "x" * 300])
+@pytest.mark.parametrize("relative", ["a/image", "in/a/image", "link", "gone/image", "x" * 300])
 def test_paths_that_stay_inside_are_given_whether_a_file_is_there_or_not(tmp_path, relative):
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "film").write_text("x")
+    (tmp_path / "a" / "image").write_text("x")
     (tmp_path / "in").symlink_to(tmp_path)
-    (tmp_path / "link").symlink_to(tmp_path / "a" / "film")
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "image")
     assert paths.inside(tmp_path, relative) == tmp_path / relative
 
 

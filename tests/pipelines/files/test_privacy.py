@@ -1,4 +1,4 @@
-"""Files of credentialed and of hidden collections are for their user alone; remotes are told of."""
+"""Files of credentialed and salted collections are for their user alone; remotes are reported."""
 
 from __future__ import annotations
 

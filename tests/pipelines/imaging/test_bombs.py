@@ -1,4 +1,4 @@
-"""Files that ask for more than they are: refused by what they declare, before they are decoded."""
+"""Decompression bombs: files that declare a huge size are refused before they are decoded."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import PIL.Image
 import pydicom
 import pytest
 from mutants import Decoding, total
-from sound import dicom, film
+from sound import dicom, xray
 
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.executor.pool import Crew
 from cxr_vlp.pipelines.imaging import codecs, encode
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 
 
 def claiming(frame: bytes, syntax: str, **sizes: Any) -> bytes:
-    """Return a DICOM of 512 x 512 by its header, or of other sizes, with a frame of its own."""
-    dataset = pydicom.dcmread(io.BytesIO(dicom(writing.SYNTAXES[2])))
+    """Return a DICOM file with this frame, whose header says 512 x 512 or other sizes."""
+    dataset = pydicom.dcmread(io.BytesIO(dicom(dicom_files.SYNTAXES[2])))
     dataset.file_meta.TransferSyntaxUID = syntax
     dataset.Rows = dataset.Columns = 512
     for name, value in sizes.items():
@@ -38,8 +38,8 @@ def claiming(frame: bytes, syntax: str, **sizes: Any) -> bytes:
 
 
 def j2k(side: int) -> bytes:
-    """Return a codestream whose SIZ says so many pixels a side; its one tile is as large."""
-    small = bytearray(imagecodecs.jpeg2k_encode(film(512, 512), codecformat="j2k", level=0))
+    """Return a codestream whose SIZ declares `side` pixels a side, in one tile."""
+    small = bytearray(imagecodecs.jpeg2k_encode(xray(512, 512), codecformat="j2k", level=0))
     at = small.index(b"\xff\x51")
     for place in (at + 6, at + 10, at + 22, at + 26):  # Xsiz, Ysiz, XTsiz, YTsiz (15444-1 A.5.1)
         small[place : place + 4] = side.to_bytes(4, "big")
@@ -47,7 +47,7 @@ def j2k(side: int) -> bytes:
 
 
 def jpeg(encoded: bytes, mark: bytes, side: int) -> bytes:
-    """Return a JPEG whose frame header, found by its mark, says so many pixels a side."""
+    """Return a JPEG whose frame header, at this marker, declares `side` pixels a side."""
     at = encoded.index(mark)
     return encoded[: at + 5] + side.to_bytes(2, "big") * 2 + encoded[at + 9 :]
 
@@ -65,11 +65,11 @@ def png(side: int) -> bytes:
 
 def tiff() -> bytes:
     stream = io.BytesIO()
-    PIL.Image.fromarray((film(512, 512) >> 4).astype(np.uint8)).save(stream, "TIFF")
+    PIL.Image.fromarray((xray(512, 512) >> 4).astype(np.uint8)).save(stream, "TIFF")
     return stream.getvalue()
 
 
-EIGHT = (film(512, 512) >> 4).astype(np.uint8)
+EIGHT = (xray(512, 512) >> 4).astype(np.uint8)
 J2K, JPEG, JPEG_LS, LOSSLESS = (
     "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.80",
     "1.2.840.10008.1.2.4.70",
@@ -106,7 +106,7 @@ BOMBS = [
 
 @pytest.mark.parametrize(("made", "suffix"), BOMBS)
 def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch, made, suffix):
-    """Whatever would be allocated for it, no decoder is called with it."""
+    """No decoder is called, so nothing is allocated."""
     data, called = made(), []
     monkeypatch.setattr(codecs, "DECODERS", dict.fromkeys(codecs.DECODERS, called.append))
     monkeypatch.setattr(cv2, "imdecode", called.append)
@@ -136,7 +136,7 @@ def run_lengths() -> bytes:
     segment = b"\x81\x00" * (4 << 20)
     starts = (2, 64, 64 + len(segment), *([0] * 13))
     frame = np.array(starts, "<u4").tobytes() + 2 * segment
-    return claiming(frame, writing.SYNTAXES[1])
+    return claiming(frame, dicom_files.SYNTAXES[1])
 
 
 def test_bombs_take_no_memory(tmp_path):
@@ -156,13 +156,15 @@ def test_bombs_take_no_memory(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("syntax", writing.SYNTAXES, ids=lambda uid: uid.name.split(",")[0][:30])
-def test_the_largest_film_that_is_taken_fits(tmp_path, syntax):
+@pytest.mark.parametrize(
+    "syntax", dicom_files.SYNTAXES, ids=lambda uid: uid.name.split(",")[0][:30]
+)
+def test_the_largest_image_that_is_taken_fits(tmp_path, syntax):
     side = int((Shards().max_megapixels * 1e6) ** 0.5)
-    large = cv2.resize(film(1000, 1000), (side, side), interpolation=cv2.INTER_NEAREST)
+    large = cv2.resize(xray(1000, 1000), (side, side), interpolation=cv2.INTER_NEAREST)
     (tmp_path / "large.dcm").write_bytes(dicom(syntax, values=large))
     Crew(Decoding((str(tmp_path / "large.dcm"),)), str(tmp_path), 1).run(["part-0"])
     told = total(pool.results(tmp_path, ["part-0"]))
     print("\n", told)
-    assert told["outcomes"] == {"picture": 1}
+    assert told["outcomes"] == {"image": 1}
     assert told["memory"] < 1024

@@ -1,6 +1,7 @@
-"""Every file of a corpus of odd ones, and thousands of mutants: a picture or a code each.
+"""Every file of a corpus of odd files, and thousands of mutants, gives an image or a code.
 
-All go through a crew, as in `shards`: what crashes its worker or hangs is set aside with a code.
+All are decoded in worker processes, as in `shards`: a file that crashes its worker or hangs gets a
+code.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ import numpy as np
 import pydicom
 import pytest
 from mutants import Decoding, total
-from sound import dicom, film
+from sound import dicom, xray
 
 from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.executor.pool import Crew
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 
 PATIENCE = 60.0
 LARGEST = 1 << 20  # bytes of a file that is damaged in many ways
 
 
 @pytest.fixture(scope="module")
-def lookalikes(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def written_files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A file of every kind that we write ourselves."""
-    folder = tmp_path_factory.mktemp("lookalikes")
-    eight = (film() >> 4).astype(np.uint8)
-    files = {f"{n}.dcm": dicom(syntax) for n, syntax in enumerate(writing.SYNTAXES)}
-    files["deep.png"] = cv2.imencode(".png", film())[1].tobytes()
+    folder = tmp_path_factory.mktemp("written_files")
+    eight = (xray() >> 4).astype(np.uint8)
+    files = {f"{n}.dcm": dicom(syntax) for n, syntax in enumerate(dicom_files.SYNTAXES)}
+    files["deep.png"] = cv2.imencode(".png", xray())[1].tobytes()
     files["colour.png"] = cv2.imencode(".png", cv2.merge([eight] * 3))[1].tobytes()
     files["grey.jpg"] = cv2.imencode(".jpg", eight)[1].tobytes()
     for name, data in files.items():
@@ -61,16 +62,16 @@ def run(folder: Path, work: Decoding, parts: int) -> dict[str, Any]:
     return told
 
 
-def test_a_sample_of_mutants(lookalikes, tmp_path):
-    told = run(tmp_path, Decoding(tuple(lookalikes), mutants=75), 2)
+def test_a_sample_of_mutants(written_files, tmp_path):
+    told = run(tmp_path, Decoding(tuple(written_files), mutants=75), 2)
     assert sum(told["outcomes"].values()) == 150
-    assert 10 < told["outcomes"]["picture"] < 140
+    assert 10 < told["outcomes"]["image"] < 140
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_thousands_of_mutants_of_files_of_our_own(lookalikes, tmp_path):
-    told = run(tmp_path, Decoding(tuple(lookalikes), mutants=500), 20)
+def test_thousands_of_mutants_of_files_of_our_own(written_files, tmp_path):
+    told = run(tmp_path, Decoding(tuple(written_files), mutants=500), 20)
     assert sum(told["outcomes"].values()) == 10_000
 
 
@@ -95,4 +96,4 @@ def test_every_shared_file(shared, tmp_path):
     files = sorted(str(p) for p in (shared / "data").rglob("*") if p.is_file())
     told = run(tmp_path, Decoding(tuple(files), parts=4), 4)
     assert sum(told["outcomes"].values()) == len(files)
-    assert told["outcomes"]["picture"] > 100
+    assert told["outcomes"]["image"] > 100

@@ -1,4 +1,4 @@
-"""Headers that lie and frames that are broken: each gives the image that is meant, or a code.
+"""Wrong headers and damaged frames: each file gives the intended image, or a code.
 
 Every case is one image written with something wrong in its file, beside the same image written
 rightly; nobody who looks at what is stored could tell them apart, but for a counted note.
@@ -40,7 +40,7 @@ from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.imaging import encode, jpeg_lossless, jpeg_strip
 from cxr_vlp.pipelines.records import Box, Image
 from cxr_vlp.pipelines.stages.sample_members import boxes
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 from cxr_vlp.pipelines.synthetic.patients import Study
 from cxr_vlp.pipelines.synthetic.phantom import render
 
@@ -49,7 +49,7 @@ CENTRE, WIDTH = 2000.0, 2800.0
 
 
 @lru_cache
-def film() -> np.ndarray:
+def xray() -> np.ndarray:
     """A drawn radiograph with grain, 12 bits, 600 to 3,400."""
     drawn = render.draw(PERSON, "PA", height=300, seed=0).pixels
     grain = np.random.default_rng(0).normal(0, 0.004, drawn.shape)
@@ -58,15 +58,19 @@ def film() -> np.ndarray:
 
 
 def eight() -> np.ndarray:
-    return np.rint((film() - 600.0) * 255 / 2800).astype(np.uint8)
+    return np.rint((xray() - 600.0) * 255 / 2800).astype(np.uint8)
 
 
 def dataset(values: np.ndarray | None = None, **elements: Any) -> Dataset:
     """The radiograph's data set, its window in it, and other elements."""
-    values = film() if values is None else values
-    header = writing.Header("19999001", "59999001", "0", view="PA")
-    data = writing.file_bytes(
-        film(), bits=12, photometric="MONOCHROME2", syntax=writing.SYNTAXES[0], header=header
+    values = xray() if values is None else values
+    header = dicom_files.Header("19999001", "59999001", "0", view="PA")
+    data = dicom_files.file_bytes(
+        xray(),
+        bits=12,
+        photometric="MONOCHROME2",
+        syntax=dicom_files.SYNTAXES[0],
+        header=header,
     )
     made = pydicom.dcmread(io.BytesIO(data))
     made.Rows, made.Columns = values.shape[:2]
@@ -130,7 +134,7 @@ def lut(first: int, entries: Any, bits: int, vr: str = "US") -> Sequence:
 
 
 def window_of(levels: int, first: int = 0) -> np.ndarray:
-    """Entries of a LUT that does what the window does, 0 to `levels`."""
+    """Entries of a LUT that is equal to the window, 0 to `levels`."""
     inputs = np.arange(first, first + 4096)
     share = np.clip((inputs - (CENTRE - 0.5)) / (WIDTH - 1) + 0.5, 0, 1)
     return np.rint(share * levels).astype(int)
@@ -143,15 +147,15 @@ def packed() -> Sequence:
 
 
 NO_WINDOW = {"WindowCenter": None, "WindowWidth": None}
-SIGNED = film().astype(np.int16) - 2048
+SIGNED = xray().astype(np.int16) - 2048
 SAME = {  # file, the notes on it
     "photometric-in-lower-case": (
-        dataset(4095 - film(), PhotometricInterpretation="monochrome1", WindowCenter=2096), []),
+        dataset(4095 - xray(), PhotometricInterpretation="monochrome1", WindowCenter=2096), []),
     "photometric-padded": (
-        dataset(4095 - film(), PhotometricInterpretation="MONOCHROME1 ", WindowCenter=2096), []),
+        dataset(4095 - xray(), PhotometricInterpretation="MONOCHROME1 ", WindowCenter=2096), []),
     "bits-stored-10-of-12": (dataset(BitsStored=10, HighBit=9), ["dicom.bits_wrong"]),
     "bits-stored-16-of-12": (dataset(BitsStored=16, HighBit=15), []),
-    "high-bit-15": (dataset(film() << 4, HighBit=15), ["dicom.bits_wrong"]),
+    "high-bit-15": (dataset(xray() << 4, HighBit=15), ["dicom.bits_wrong"]),
     "high-bit-15-alone": (dataset(HighBit=15), ["dicom.bits_wrong"]),
     "signed-in-an-unsigned-header": (
         dataset(SIGNED, BitsStored=16, HighBit=15, WindowCenter=CENTRE - 2048),
@@ -201,7 +205,7 @@ SAME = {  # file, the notes on it
     "square-after-all": (dataset(PixelSpacing=["0.1430", "0.1435"]), []),
     "spacing-zero": (dataset(PixelSpacing=["0.000", "0.000"]), []),
     "two-frames": (
-        dataset(np.concatenate([film(), film()]), Rows=film().shape[0], NumberOfFrames=2),
+        dataset(np.concatenate([xray(), xray()]), Rows=xray().shape[0], NumberOfFrames=2),
         ["dicom.frames"]),
     "palette-of-greys": (None, []),
     "8-bits": (dataset(eight()), []),
@@ -281,20 +285,20 @@ def test_8_bits_are_the_png_of_the_same_image():
         assert np.abs(levels - twin).max() <= 1
 
 
-BANDS = np.zeros(film().shape, bool)
+BANDS = np.zeros(xray().shape, bool)
 BANDS[:, :30] = BANDS[-20:] = True
 PADDED = {
-    "in-monochrome1": (np.where(BANDS, 0, 4095 - film()), {
+    "in-monochrome1": (np.where(BANDS, 0, 4095 - xray()), {
         "PhotometricInterpretation": "MONOCHROME1", "WindowCenter": 2096, "PixelPaddingValue": 0}),
-    "white-in-monochrome2": (np.where(BANDS, 4095, film()), {"PixelPaddingValue": 4095}),
-    "beyond-the-bits": (np.where(BANDS, 65535, film()), {"PixelPaddingValue": 65535}),
+    "white-in-monochrome2": (np.where(BANDS, 4095, xray()), {"PixelPaddingValue": 4095}),
+    "beyond-the-bits": (np.where(BANDS, 65535, xray()), {"PixelPaddingValue": 65535}),
     "a-range": (
-        np.where(BANDS, np.arange(film().shape[1]) % 60, film()),
+        np.where(BANDS, np.arange(xray().shape[1]) % 60, xray()),
         {"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 59}),
     "a-range-from-above": (
-        np.where(BANDS, np.arange(film().shape[1]) % 60, film()),
+        np.where(BANDS, np.arange(xray().shape[1]) % 60, xray()),
         {"PixelPaddingValue": 59, "PixelPaddingRangeLimit": 0}),
-    "signed": (np.where(BANDS, -2000, film().astype(np.int16) - 1000), {
+    "signed": (np.where(BANDS, -2000, xray().astype(np.int16) - 1000), {
         "PixelPaddingValue": -2000, "PixelRepresentation": 1, "BitsStored": 16, "HighBit": 15,
         "WindowCenter": CENTRE - 1000}),
 }  # fmt: skip
@@ -308,27 +312,27 @@ def test_padding_is_black_and_sets_no_contrast(values, elements, windowed):
     if not windowed:
         del made.WindowCenter, made.WindowWidth
     image, facts = shown(saved(made), side=4000)  # no smaller than it came
-    wanted, _ = shown(saved(dataset(film(), **({} if windowed else NO_WINDOW))), side=4000)
+    wanted, _ = shown(saved(dataset(xray(), **({} if windowed else NO_WINDOW))), side=4000)
     assert facts["notes"] == []
     assert (image[BANDS] == 0).all()
     assert np.abs(image[~BANDS].astype(int) - wanted[~BANDS]).mean() < (1 if windowed else 12)
 
 
 def test_a_small_padded_image_has_no_bright_line_beside_the_padding():
-    """Means of padding and of anatomy are neither."""
+    """Means of padding and anatomy together are neither of them."""
     values, elements = PADDED["in-monochrome1"]
     large = np.kron(values, np.ones((3, 3), int)).astype(np.uint16)
     image, _ = shown(saved(dataset(large, **elements)))
-    wanted, _ = shown(saved(dataset(np.kron(film(), np.ones((3, 3), np.uint16)))))
+    wanted, _ = shown(saved(dataset(np.kron(xray(), np.ones((3, 3), np.uint16)))))
     assert (image.astype(int) - wanted).max() < 40
 
 
 def test_the_value_of_the_padding_within_the_anatomy_stays_what_it_is():
-    values = film().copy()
+    values = xray().copy()
     values[150, 50:130:7] = 4000  # bright spots, and a header that calls their value padding
     image, facts = shown(saved(dataset(values, PixelPaddingValue=4000)), side=4000)
     assert (image[150, 50:130:7] == 255).all()
-    common = int(np.argmax(np.bincount(film().ravel())))
+    common = int(np.argmax(np.bincount(xray().ravel())))
     _, facts = shown(saved(dataset(PixelPaddingValue=600, PixelPaddingRangeLimit=3300)))
     assert facts["notes"] == ["padding.implausible"]
     assert near(shown(saved(dataset(PixelPaddingValue=common)))[0], right(), 3)
@@ -337,10 +341,10 @@ def test_the_value_of_the_padding_within_the_anatomy_stays_what_it_is():
 @pytest.mark.parametrize(
     ("values", "elements", "factors"),
     [
-        pytest.param(film()[::2], {"PixelAspectRatio": [2, 1]}, (2, 1), id="twice-as-high"),
-        pytest.param(film()[:, ::2], {"PixelSpacing": ["0.1", "0.2"]}, (1, 2), id="twice-as-wide"),
+        pytest.param(xray()[::2], {"PixelAspectRatio": [2, 1]}, (2, 1), id="twice-as-high"),
+        pytest.param(xray()[:, ::2], {"PixelSpacing": ["0.1", "0.2"]}, (1, 2), id="twice-as-wide"),
         pytest.param(
-            film()[::2], {"ImagerPixelSpacing": ["0.4", "0.2"]}, (2, 1), id="at-the-detector"
+            xray()[::2], {"ImagerPixelSpacing": ["0.4", "0.2"]}, (2, 1), id="at-the-detector"
         ),
     ],
 )
@@ -376,7 +380,7 @@ TURNS = {  # what was done to the image, and where its rows and columns lead the
 
 @pytest.mark.parametrize(("move", "letters"), TURNS.values(), ids=TURNS)
 def test_turned_to_the_standard_display_where_asked_and_boxes_with_it(move, letters):
-    marked = film().copy()
+    marked = xray().copy()
     marked[40:70, 60:80] = 4095
     upright = shown(saved(dataset(marked)), side=4000)[0]
     moved = np.ascontiguousarray(move(marked))
@@ -394,7 +398,7 @@ def test_turned_to_the_standard_display_where_asked_and_boxes_with_it(move, lett
 
 
 def test_for_processing_is_shown_by_its_exposures_and_never_in_silence():
-    exposure = 60_000 * np.exp(-(film() - 600.0) / 700)
+    exposure = 60_000 * np.exp(-(xray() - 600.0) / 700)
     made = dataset(exposure.astype(np.uint16), Modality="DX", BitsStored=16, HighBit=15,
                    PresentationIntentType="FOR PROCESSING", PixelIntensityRelationship="LIN",
                    **NO_WINDOW)  # fmt: skip
@@ -424,7 +428,7 @@ def colour() -> np.ndarray:
 
 
 def without_marks(data: bytes) -> bytes:
-    """Take the application segments out: nothing in it then says how colours are coded."""
+    """Remove the application segments: nothing then says how colours are coded."""
     at, kept = 2, [data[:2]]
     while data[at + 1] != 0xDA:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -465,20 +469,20 @@ FRAMES: dict[str, tuple[str, Callable[[], bytes], dict[str, Any]]] = {
     "baseline": (JPEGBaseline8Bit, lambda: jpeg(eight()), AS_EIGHT),
     "extended": (
         JPEGExtended12Bit,
-        lambda: bytes(imagecodecs.jpeg8_encode(film(), bitspersample=12, level=95)), {}),
+        lambda: bytes(imagecodecs.jpeg8_encode(xray(), bitspersample=12, level=95)), {}),
     "lossless": (
         JPEGLosslessSV1,
         lambda: bytes(imagecodecs.jpeg8_encode(
-            film(), lossless=True, predictor=1, bitspersample=12)), {}),
+            xray(), lossless=True, predictor=1, bitspersample=12)), {}),
     "lossless-8-bits": (
         JPEGLosslessSV1,
         lambda: bytes(imagecodecs.jpeg8_encode(eight(), lossless=True, predictor=1)), AS_EIGHT),
-    "jpeg-ls": (JPEGLSLossless, lambda: bytes(imagecodecs.jpegls_encode(film())), {}),
+    "jpeg-ls": (JPEGLSLossless, lambda: bytes(imagecodecs.jpegls_encode(xray())), {}),
     "jpeg-2000": (
         JPEG2000Lossless,
         lambda: bytes(imagecodecs.jpeg2k_encode(
-            film(), codecformat="j2k", reversible=True, bitspersample=12)), {}),
-    "high-throughput": (HTJ2KLossless, lambda: bytes(imagecodecs.htj2k_encode(film())), {}),
+            xray(), codecformat="j2k", reversible=True, bitspersample=12)), {}),
+    "high-throughput": (HTJ2KLossless, lambda: bytes(imagecodecs.htj2k_encode(xray())), {}),
 }  # fmt: skip
 
 
@@ -507,11 +511,11 @@ def test_zeros_inside_a_frame_are_damage(name, at):
 
 def test_short_and_rotten_run_lengths_and_raw_pixels():
     made = dataset()
-    made.compress(RLELossless, film(), encoding_plugin="pydicom")
+    made.compress(RLELossless, xray(), encoding_plugin="pydicom")
     whole = next(pydicom.encaps.generate_frames(made.PixelData, number_of_frames=1))
     for frame in (whole[: len(whole) * 6 // 10], whole[:9000] + bytes(400) + whole[9400:]):
         assert code(framed(frame, RLELossless)) == "dicom.damaged_frame"
-    raw = film().tobytes()
+    raw = xray().tobytes()
     assert code(saved(dataset(PixelData=raw[: len(raw) // 4 * 2]))) == "dicom.truncated"
     short = saved(dataset(), DeflatedExplicitVRLittleEndian)
     assert code(short[: len(short) * 6 // 10]).startswith("dicom.")
@@ -521,8 +525,8 @@ def test_short_and_rotten_run_lengths_and_raw_pixels():
 @pytest.mark.parametrize("bits", [12, 16])
 @pytest.mark.parametrize("edge", [None, 0, 2048])
 def test_every_whole_lossless_frame_is_whole(predictor, bits, edge):
-    """Also one whose last rows are constant, which looks like what a decoder fills in."""
-    values = film().copy()
+    """Also a frame whose last rows are constant, as if a decoder had filled them in."""
+    values = xray().copy()
     if edge is not None:
         values[-40:] = edge
     frame = bytes(imagecodecs.jpeg8_encode(

@@ -1,4 +1,4 @@
-"""DICOM reading: every codec against pydicom's own plugins, every fault with its code."""
+"""DICOM files: every codec is compared with pydicom's plugins, every fault has its code."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pydicom.dataset import Dataset
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import cells
 from cxr_vlp.pipelines.imaging import dicom_file, dicom_header, dicom_pixels
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 
-HEADER = writing.Header("19999001", "59999001", "0", date="21800101", view="PA")
-SYNTAXES = writing.SYNTAXES
+HEADER = dicom_files.Header("19999001", "59999001", "0", date="21800101", view="PA")
+SYNTAXES = dicom_files.SYNTAXES
 
 
 def values(bits: int = 12, height: int = 96, width: int = 80) -> np.ndarray:
@@ -25,7 +25,7 @@ def values(bits: int = 12, height: int = 96, width: int = 80) -> np.ndarray:
 
 
 def file(syntax=SYNTAXES[0], bits: int = 12, **changes) -> bytes:
-    data = writing.file_bytes(
+    data = dicom_files.file_bytes(
         values(bits), bits=bits, photometric="MONOCHROME2", syntax=syntax, header=HEADER
     )
     if not changes:

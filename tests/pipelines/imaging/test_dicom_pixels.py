@@ -1,4 +1,4 @@
-"""The short ways to a film's values give what pydicom gives, and step aside for whatever is odd."""
+"""Values that are read without pydicom are equal to pydicom's; odd files are left to pydicom."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ LIMIT = 64_000_000
 
 
 def values(bits: int = 12, height: int = 97, width: int = 83) -> np.ndarray:
-    """An odd film with black letters on white and white on black, where wavelets overshoot."""
+    """An image with odd sides, and with black and white squares, where wavelets overshoot."""
     rng = np.random.default_rng(bits)
-    picture = np.linspace(0.1, 0.9, height * width).reshape(height, width)
-    picture[20:40, 10:30], picture[50:70, 40:60] = 0, 1
-    noise = rng.normal(0, 0.002, picture.shape)
-    return np.rint(np.clip(picture + noise, 0, 1) * (2**bits - 1)).astype(np.uint16)
+    image = np.linspace(0.1, 0.9, height * width).reshape(height, width)
+    image[20:40, 10:30], image[50:70, 40:60] = 0, 1
+    noise = rng.normal(0, 0.002, image.shape)
+    return np.rint(np.clip(image + noise, 0, 1) * (2**bits - 1)).astype(np.uint16)
 
 
 def dataset(**changes) -> Dataset:
-    """A data set of the uncompressed film, or of `PixelData` and whatever else is given."""
+    """A data set of the uncompressed image, with changed elements such as `PixelData`."""
     header = dicom_files.Header("19999001", "59999001", "0", view="PA")
     data = dicom_files.file_bytes(
         values(), bits=12, photometric="MONOCHROME2", syntax=dicom_files.SYNTAXES[0], header=header
@@ -86,20 +86,20 @@ ODD = {
 @pytest.mark.parametrize("made", PLAIN.values(), ids=PLAIN)
 def test_plain_values_are_a_view_of_the_file(made, syntax):
     data = saved(made, syntax)
-    film = dicom_pixels.opened(data, LIMIT)
-    assert film.view is not None
-    assert np.shares_memory(film.values(), np.frombuffer(data, np.uint8))
-    assert np.array_equal(film.values(), pydicom.dcmread(io.BytesIO(data)).pixel_array)
-    assert film.size == film.values().shape
+    image = dicom_pixels.opened(data, LIMIT)
+    assert image.view is not None
+    assert np.shares_memory(image.values(), np.frombuffer(data, np.uint8))
+    assert np.array_equal(image.values(), pydicom.dcmread(io.BytesIO(data)).pixel_array)
+    assert image.size == image.values().shape
 
 
 @pytest.mark.parametrize("made", ODD.values(), ids=ODD)
 def test_odd_ones_are_what_pydicom_makes_of_them(made):
     data = saved(made, ExplicitVRLittleEndian)
-    film = dicom_pixels.opened(data, LIMIT)
-    assert film.view is None
+    image = dicom_pixels.opened(data, LIMIT)
+    assert image.view is None
     theirs = pydicom.pixels.pixel_array(io.BytesIO(data), index=0)
-    assert np.abs(film.values().astype(int) - theirs.reshape(97, 83, -1)[..., 0]).max() <= 0
+    assert np.abs(image.values().astype(int) - theirs.reshape(97, 83, -1)[..., 0]).max() <= 0
 
 
 @pytest.mark.parametrize(
@@ -183,16 +183,16 @@ def test_other_orders_of_bytes_give_the_same_values(syntax):
     made = dataset()
     if syntax == ExplicitVRBigEndian:
         made.PixelData = values().astype(">u2").tobytes()
-    film = dicom_pixels.opened(saved(made, syntax), LIMIT)
-    assert film.view is None
-    assert np.array_equal(film.values(), values())
+    image = dicom_pixels.opened(saved(made, syntax), LIMIT)
+    assert image.view is None
+    assert np.array_equal(image.values(), values())
 
 
 def test_an_element_before_the_pixels_is_not_taken_for_them():
     made = dataset()
     made.add_new(0x7FE00001, "OV", b"\0" * 8)  # Extended Offset Table, where none belongs
-    film = dicom_pixels.opened(saved(made, ExplicitVRLittleEndian), LIMIT)
-    assert np.array_equal(film.values(), values())
+    image = dicom_pixels.opened(saved(made, ExplicitVRLittleEndian), LIMIT)
+    assert np.array_equal(image.values(), values())
 
 
 runs = arrays.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 150)),
@@ -200,13 +200,13 @@ runs = arrays.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 150)
 
 
 @given(runs, st.sampled_from([8, 16]))
-def test_run_lengths_are_pydicoms(picture, bits):
-    picture = picture if bits == 16 else picture.astype(np.uint8)
+def test_run_lengths_are_pydicoms(image, bits):
+    image = image if bits == 16 else image.astype(np.uint8)
     made = dataset(BitsAllocated=bits, BitsStored=bits, HighBit=bits - 1)
-    made.Rows, made.Columns = picture.shape
-    made.compress(RLELossless, picture, encoding_plugin="pydicom")
+    made.Rows, made.Columns = image.shape
+    made.compress(RLELossless, image, encoding_plugin="pydicom")
     frame = next(generate_frames(made.PixelData, number_of_frames=1))
-    assert np.array_equal(codecs.run_lengths(frame, *picture.shape, bits), picture)
+    assert np.array_equal(codecs.run_lengths(frame, *image.shape, bits), image)
 
 
 @pytest.mark.parametrize(
@@ -244,11 +244,11 @@ def test_run_lengths_that_do_not_come_out_even_are_damaged(spoil):
 
 @lru_cache
 def codestream(syntax: str, bits: int) -> bytes:
-    picture = values(bits, 194, 166)
+    image = values(bits, 194, 166)
     if syntax == HTJ2KLossless:
-        return bytes(imagecodecs.htj2k_encode(picture))
+        return bytes(imagecodecs.htj2k_encode(image))
     options = {"codecformat": "j2k", "reversible": True, "bitspersample": bits}
-    return bytes(imagecodecs.jpeg2k_encode(picture, **options))
+    return bytes(imagecodecs.jpeg2k_encode(image, **options))
 
 
 def wavelet(syntax: str, frame: bytes | None = None, **changes) -> dicom_pixels.DicomImage:
@@ -261,10 +261,10 @@ def wavelet(syntax: str, frame: bytes | None = None, **changes) -> dicom_pixels.
 
 @pytest.mark.parametrize("bits", [10, 12, 15, 16])
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_half_of_a_wavelet_film_is_near_the_means(times, bits):
-    frame, picture = codestream(JPEG2000Lossless, bits), values(bits, 194, 166)
-    small = codecs.reduced(frame, JPEG2000Lossless, picture.shape, bits, times)
-    means = cv2.resize(picture, small.shape[::-1], interpolation=cv2.INTER_AREA)
+def test_a_half_of_a_wavelet_image_is_near_the_means(times, bits):
+    frame, image = codestream(JPEG2000Lossless, bits), values(bits, 194, 166)
+    small = codecs.reduced(frame, JPEG2000Lossless, image.shape, bits, times)
+    means = cv2.resize(image, small.shape[::-1], interpolation=cv2.INTER_AREA)
     assert small.shape == (-(-194 >> times), -(-166 >> times))
     assert small.max() < 2**bits
     # beside the letters' edges, where any two low-pass filters differ
@@ -310,10 +310,10 @@ def test_a_spoilt_codestream_is_left_to_the_full_decoder(syntax, spoil):
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, HTJ2KLossless])
 def test_a_size_that_the_header_does_not_tell_is_left_to_the_full_decoder(syntax):
     assert wavelet(syntax).reduced(1) is not None
-    film = wavelet(syntax, frame=codecs_frame_of_another_size(syntax))
-    assert film.reduced(1) is None
+    image = wavelet(syntax, frame=codecs_frame_of_another_size(syntax))
+    assert image.reduced(1) is None
     with pytest.raises(IngestError, match=r"dicom\.bad_dims"):
-        film.values()
+        image.values()
 
 
 def codecs_frame_of_another_size(syntax: str) -> bytes:
@@ -323,7 +323,7 @@ def codecs_frame_of_another_size(syntax: str) -> bytes:
     return bytes(imagecodecs.jpeg2k_encode(small, codecformat="j2k", reversible=True))
 
 
-def test_films_without_smaller_sizes_in_them_say_so():
+def test_images_without_smaller_sizes_in_them_say_so():
     assert wavelet(JPEG2000Lossless).reduced(0) is None
     assert wavelet(JPEG2000Lossless, PixelRepresentation=1).reduced(1) is None
     assert dicom_pixels.opened(saved(dataset(), ExplicitVRLittleEndian), LIMIT).reduced(1) is None

@@ -21,7 +21,7 @@ from cxr_vlp.pipelines.records import Box, Image
 from cxr_vlp.pipelines.stages.sample_members import boxes
 
 
-def film(bits: int = 12, height: int = 200, width: int = 160) -> np.ndarray:
+def xray(bits: int = 12, height: int = 200, width: int = 160) -> np.ndarray:
     y, x = np.mgrid[0:height, 0:width]
     soft = 0.5 + 0.3 * np.sin(x / 17) * np.cos(y / 23) + 0.1 * np.sin(x * y / 900)
     return np.rint(np.clip(soft, 0, 1) * 0.8 * (2**bits - 1)).astype(np.uint16)
@@ -55,7 +55,7 @@ def decoded(data: bytes) -> np.ndarray:
 
 
 def test_voi_is_what_pydicom_computes_value_by_value():
-    values = film()
+    values = xray()
     dataset = tags(WindowCenter=1800, WindowWidth=1500, RescaleSlope=1, RescaleIntercept=-100)
     ours = first_table(values, "voi", dataset).apply(values) / display_lut.WHITE
     theirs = apply_voi_lut(apply_modality_lut(values, dataset), dataset)
@@ -65,7 +65,7 @@ def test_voi_is_what_pydicom_computes_value_by_value():
 
 @pytest.mark.parametrize("recipe", ["voi", "minmax", "percentile", "mimic_jpg"])
 def test_monochrome1_is_inverted_after_the_window(recipe):
-    values = film()
+    values = xray()
     window = {"WindowCenter": 1800, "WindowWidth": 1500}
     plain = first_table(values, recipe, tags(**window)).apply(values).astype(int)
     inverted = tags(**window, PhotometricInterpretation="MONOCHROME1")
@@ -121,7 +121,7 @@ def test_a_voi_lut_sequence_is_used(shared):
 
 
 def test_padding_does_not_set_the_contrast():
-    values = film()
+    values = xray()
     values[:60] = 4095
     with_tag = first_table(values, "percentile", tags(PixelPaddingValue=4095))
     without = first_table(values, "percentile", tags())
@@ -130,21 +130,21 @@ def test_padding_does_not_set_the_contrast():
 
 
 def test_mimic_jpg_is_opencvs_equalisation():
-    values = film()
+    values = xray()
     ours = first_table(values, "mimic_jpg", tags()).apply(values)
     stretched = np.rint((values - values.min()) / np.ptp(values) * 255).astype(np.uint8)
     assert np.abs(ours / 257 - cv2.equalizeHist(stretched)).max() <= 1.5
 
 
 def test_signed_values_keep_their_order():
-    values = film().astype(np.int16) - 2000
+    values = xray().astype(np.int16) - 2000
     table = first_table(values, "minmax", tags())
     assert table.apply(values).min() == 0
     assert (np.diff(table.grey.astype(int)) >= 0).all()
 
 
 def test_twelve_bits_in_a_sixteen_bit_png_are_neither_black_nor_white():
-    encoded = encode.encode(png(film()), ".png", Shards(format="png"))
+    encoded = encode.encode(png(xray()), ".png", Shards(format="png"))
     levels = decoded(encoded.data)
     assert levels.min() < 10
     assert levels.max() > 245
@@ -153,7 +153,7 @@ def test_twelve_bits_in_a_sixteen_bit_png_are_neither_black_nor_white():
 
 @pytest.mark.parametrize("channels", [3, 4])
 def test_colour_pngs_become_grey(channels):
-    values = np.repeat((film() >> 4).astype(np.uint8)[..., None], channels, axis=2)
+    values = np.repeat((xray() >> 4).astype(np.uint8)[..., None], channels, axis=2)
     if channels == 4:
         values[..., 3] = 255
     levels = decoded(encode.encode(png(values), ".png", Shards(format="png")).data)
@@ -163,7 +163,7 @@ def test_colour_pngs_become_grey(channels):
 
 @pytest.mark.parametrize("name", ["area", "lanczos"])
 def test_resizing_is_within_a_grey_level_of_full_size_lanczos(name):
-    values = (cv2.GaussianBlur(film(8, 1600, 1300).astype(np.float32), (0, 0), 2)).astype(np.uint8)
+    values = (cv2.GaussianBlur(xray(8, 1600, 1300).astype(np.float32), (0, 0), 2)).astype(np.uint8)
     encoded = encode.encode(png(values), ".png", Shards(format="png", side=256, filter=name))
     size = (encoded.facts["width"], encoded.facts["height"])
     reference = np.asarray(PIL.Image.fromarray(values).resize(size, PIL.Image.Resampling.LANCZOS))
@@ -187,13 +187,13 @@ def test_a_fine_grid_does_not_alias():
     [("shortest", (80, 64)), ("longest", (64, 51)), ("pad", (64, 64))],
 )
 def test_sides(resize, shape):
-    encoded = encode.encode(png(film()), ".png", Shards(side=64, resize=resize))
+    encoded = encode.encode(png(xray()), ".png", Shards(side=64, resize=resize))
     assert (encoded.facts["height"], encoded.facts["width"]) == shape == decoded(encoded.data).shape
 
 
 @pytest.mark.parametrize(("enlarge", "side"), [(False, 160), (True, 512)])
-def test_a_small_picture_is_enlarged_only_when_asked(enlarge, side):
-    assert encode.encode(png(film()), ".png", Shards(enlarge=enlarge)).facts["width"] == side
+def test_a_small_image_is_enlarged_only_when_asked(enlarge, side):
+    assert encode.encode(png(xray()), ".png", Shards(enlarge=enlarge)).facts["width"] == side
 
 
 @pytest.mark.parametrize("resize", ["shortest", "longest", "pad"])
@@ -211,7 +211,7 @@ def test_boxes_follow_the_pixels(resize):
 
 
 def test_boxes_given_in_another_frame_are_scaled():
-    encoded = encode.encode(png(film(8, 224, 224)), ".png", Shards(side=112))
+    encoded = encode.encode(png(xray(8, 224, 224)), ".png", Shards(side=112))
     image = Image("0", "x.png", boxes=(Box("Mass", 512, 256, 128, 64),), frame=(1024, 1024))
     assert boxes(image, encoded) == [{"label": "Mass", "x": 56.0, "y": 28.0, "w": 14.0, "h": 7.0}]
 
@@ -227,9 +227,9 @@ def bomb() -> bytes:
     [
         pytest.param(b"", ".png", "image.unreadable", id="zero-bytes"),
         pytest.param(b"version https://git-lfs", ".jpg", "image.unreadable", id="lfs-pointer"),
-        pytest.param(png(film())[:-2000], ".png", "image.unreadable", id="cut-png"),
+        pytest.param(png(xray())[:-2000], ".png", "image.unreadable", id="cut-png"),
         pytest.param(
-            cv2.imencode(".jpg", film(8).astype(np.uint8))[1].tobytes()[:-900],
+            cv2.imencode(".jpg", xray(8).astype(np.uint8))[1].tobytes()[:-900],
             ".jpg",
             "image.unreadable",
             id="cut-jpeg-is-not-filled-with-grey",
@@ -237,7 +237,7 @@ def bomb() -> bytes:
         pytest.param(
             png(np.full((99, 99), 7, np.uint8)), ".png", "image.degenerate", id="constant"
         ),
-        pytest.param(png(film(8, 63, 400)), ".png", "image.degenerate", id="side-below-64"),
+        pytest.param(png(xray(8, 63, 400)), ".png", "image.degenerate", id="side-below-64"),
         pytest.param(bomb(), ".png", "image.too_large", id="bomb-by-header"),
         pytest.param(b"\x1f\x8bnope", ".dcm.gz", "image.unreadable", id="broken-gzip"),
     ],

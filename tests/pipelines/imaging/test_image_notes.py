@@ -1,4 +1,4 @@
-"""Notes on images are counted in the manifest, come along with reused images, and are checked."""
+"""Notes on images are counted in the manifest, kept for reused images, and verified."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.imaging import encode, plausible
 from cxr_vlp.pipelines.stages import manifest_writer
 from cxr_vlp.pipelines.synthetic.layouts import mimic
-from cxr_vlp.pipelines.validate import image as stored
+from cxr_vlp.pipelines.validate.image import decode
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_gate_is_one_of_the_parameters_that_build_anew(tree, tmp_path):
 
 
 def test_a_lower_limit_holds_for_images_that_are_reused():
-    """They were taken out of the earlier tars whatever the new limit said."""
+    """They were copied from the earlier tars without regard to the new limit."""
     facts = {"source_height": 2000, "source_width": 1000, "notes": ["dicom.modality"]}
     encode.refuse(facts, Shards(max_megapixels=2))
     for shards, code in (
@@ -128,7 +128,7 @@ def test_what_is_no_image_is_refused_by_the_maker_and_by_verify(levels):
     assert plausible.fault(levels)
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     codes = ("picture.implausible", "picture.constant")
-    assert stored.decode(encoded, {"recipe": "voi"})[0] in codes
+    assert decode(encoded, {"recipe": "voi"})[0] in codes
 
 
 @pytest.mark.parametrize("levels", GOOD.values(), ids=GOOD)
@@ -136,7 +136,7 @@ def test_what_is_no_image_is_refused_by_the_maker_and_by_verify(levels):
 def test_what_the_maker_lets_pass_passes_verify_too(levels, quality):
     assert plausible.fault(levels) == ""
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-    assert stored.decode(encoded, {"recipe": "voi"})[0] == ""
+    assert decode(encoded, {"recipe": "voi"})[0] == ""
 
 
 def test_verify_wants_notes_that_add_up(tree, tmp_path):

@@ -1,4 +1,4 @@
-"""More headers that lie and files that are broken, each named after the trap it was."""
+"""More wrong headers and damaged files, each from a fault that was once stored unnoticed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from test_dicom_faults import (
     code,
     dataset,
     eight,
-    film,
     framed,
     lut,
     near,
@@ -25,6 +24,7 @@ from test_dicom_faults import (
     saved,
     shown,
     window_of,
+    xray,
 )
 
 from cxr_vlp.pipelines.imaging import dicom_file, dicom_pixels
@@ -46,7 +46,7 @@ def test_signed_bytes_are_read():
 @pytest.mark.parametrize("windowed", [True, False])
 def test_bytes_in_the_other_order_are_turned_round(windowed):
     elements = {} if windowed else NO_WINDOW
-    image, facts = shown(saved(dataset(film().byteswap(), **elements)))
+    image, facts = shown(saved(dataset(xray().byteswap(), **elements)))
     assert near(image, shown(saved(dataset(**elements)))[0])
     assert facts["notes"] == ["dicom.bits_wrong"]
 
@@ -62,7 +62,7 @@ def test_a_lut_with_fewer_words_than_it_says_is_not_read_by_bytes():
 
 @pytest.mark.parametrize("name", ["MONOCHROME 1", "MONOCHROME_1", "Monochrome1"])
 def test_monochrome1_in_any_spelling_is_inverted(name):
-    made = dataset(4095 - film(), PhotometricInterpretation=name, WindowCenter=4095 - CENTRE)
+    made = dataset(4095 - xray(), PhotometricInterpretation=name, WindowCenter=4095 - CENTRE)
     assert near(shown(saved(made))[0], right())
 
 
@@ -73,7 +73,7 @@ COLOUR = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}
 @pytest.mark.parametrize("by_planes", [True, False])
 @pytest.mark.parametrize("tint", [1.0, 0.5])
 def test_the_order_of_colours_is_found_where_the_header_tells_the_other(planar, by_planes, tint):
-    """Only in a grey image can it be found; a tinted one is left as its header has it."""
+    """Only a grey image shows the order; a tinted one is read as its header says."""
     colours = np.dstack([eight(), eight(), (eight() * tint).astype(np.uint8)])
     if tint < 1 and planar != by_planes:
         return
@@ -109,8 +109,8 @@ def test_a_slope_however_small_takes_no_contrast(slope):
 
 
 def test_rows_and_columns_exchanged_are_no_image():
-    """Every row is smooth then, and lies where it does not belong."""
-    wide = np.ascontiguousarray(film()[:, : film().shape[1] * 6 // 8])
+    """Every row is then smooth, but in the wrong place."""
+    wide = np.ascontiguousarray(xray()[:, : xray().shape[1] * 6 // 8])
     height, width = wide.shape
     exchanged = saved(dataset(wide, Rows=width, Columns=height))
     assert code(exchanged, side=4000) == "image.implausible"
@@ -127,16 +127,16 @@ def with_alpha(grey: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize("form", ["colour", "alpha"])
 def test_twelve_bits_in_a_png_of_16_are_no_darker_in_colour_or_with_alpha(form):
-    wanted, _ = shown(png(film()), ".png")
-    colour = np.repeat(film()[..., None], 3, 2)
-    image, facts = shown(png(colour) if form == "colour" else with_alpha(film()), ".png")
+    wanted, _ = shown(png(xray()), ".png")
+    colour = np.repeat(xray()[..., None], 3, 2)
+    image, facts = shown(png(colour) if form == "colour" else with_alpha(xray()), ".png")
     assert near(image, wanted)
     assert facts["bits"] == 16
 
 
 @pytest.mark.parametrize("resize", ["shortest", "pad"])
 def test_a_png_is_not_turned_by_its_exif(resize):
-    """OpenCV turned it, and size, boxes and padding were those of the image as it is stored."""
+    """OpenCV turned it, while size, boxes and padding were those of the image as stored."""
     tags = PIL.Image.Exif()
     tags[0x0112] = 6
     PIL.Image.fromarray(eight()).save(out := io.BytesIO(), "PNG", exif=tags.tobytes())
@@ -163,7 +163,7 @@ def test_signed_values_keep_their_reading_where_the_image_has_hard_edges(shared)
 @pytest.mark.parametrize("at", [0.3, 0.5, 0.8, 0.97])
 @pytest.mark.parametrize("damage", ["lost", "zeros", "cut"])
 def test_damage_in_a_jpeg_of_12_bits_is_told(at, damage):
-    """Its decoder says nothing: what comes behind the gap was moved, and stored."""
+    """Its decoder reports nothing: the pixels after the gap were displaced, and stored."""
     syntax, frame, elements = FRAMES["extended"]
     whole = frame()
     start = int(len(whole) * at)
@@ -195,8 +195,8 @@ def test_a_weak_image_is_stretched_whatever_its_file_is(form):
 
 
 def test_a_collimated_image_is_kept_whatever_its_file_is():
-    values = np.zeros((film().shape[0] * 4, film().shape[1] * 4), np.uint16)
-    values[400 : 400 + film().shape[0], 300 : 300 + film().shape[1]] = film()
+    values = np.zeros((xray().shape[0] * 4, xray().shape[1] * 4), np.uint16)
+    values[400 : 400 + xray().shape[0], 300 : 300 + xray().shape[1]] = xray()
     _, facts = shown(saved(dataset(values)), side=4000)
     assert (facts["window"], facts["notes"]) == ("voi", [])
     levels = (values >> 4).astype(np.uint8)
@@ -208,7 +208,7 @@ def test_a_collimated_image_is_kept_whatever_its_file_is():
 @pytest.mark.parametrize("threshold", [None, 128])
 @pytest.mark.parametrize("factor", [1, 4])
 def test_a_png_of_one_bit_is_no_image_at_any_size(threshold, factor):
-    """Made smaller, its edges or dots had all the greys of an image."""
+    """When resized, its edges or dots had all the greys of an image."""
     large = PIL.Image.fromarray(np.kron(eight(), np.ones((factor, factor), np.uint8)))
     levels = large if threshold is None else large.point(lambda x: 255 * (x > threshold))
     levels.convert("1").save(out := io.BytesIO(), "PNG")
@@ -218,7 +218,7 @@ def test_a_png_of_one_bit_is_no_image_at_any_size(threshold, factor):
 @pytest.mark.parametrize("axis", [0, 1])
 def test_marks_in_a_bit_above_the_values_are_taken_off(axis):
     """In whole rows no neighbour in the row jumped."""
-    marked = np.where(np.indices(film().shape)[axis] % 97 < 2, film() | 0x8000, film())
+    marked = np.where(np.indices(xray().shape)[axis] % 97 < 2, xray() | 0x8000, xray())
     image, facts = shown(saved(dataset(marked.astype(np.uint16))))
     assert near(image, right())
     assert facts["notes"] == ["dicom.bits_wrong"]

@@ -1,4 +1,4 @@
-"""A JPEG that is small enough is stored as it came, with nothing beside the picture in it."""
+"""A JPEG that is small enough is stored unchanged, with nothing but the image in it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def levels(height: int = 130, width: int = 100) -> np.ndarray:
     return np.rint(128 + 90 * np.sin(x / 9) * np.cos(y / 14)).astype(np.uint8)
 
 
-def jpeg(picture: np.ndarray | None = None, **options) -> bytes:
-    image = PIL.Image.fromarray(levels() if picture is None else picture)
+def jpeg(image: np.ndarray | None = None, **options) -> bytes:
+    image = PIL.Image.fromarray(levels() if image is None else image)
     image.save(out := io.BytesIO(), "JPEG", **{"quality": 80, **options})
     return out.getvalue()
 
@@ -51,7 +51,7 @@ WITH_NAMES = {
 
 
 @pytest.mark.parametrize("data", WITH_NAMES.values(), ids=WITH_NAMES)
-def test_nothing_beside_the_picture_is_stored(data):
+def test_nothing_beside_the_image_is_stored(data):
     assert CANARY in data
     encoded = encode.encode(data, ".jpg", Shards())
     assert CANARY not in encoded.data
@@ -64,7 +64,7 @@ def test_nothing_beside_the_picture_is_stored(data):
     [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_blocks": 3}],
     ids=lambda o: "-".join(o) or "baseline",
 )
-def test_the_picture_is_the_source_bit_for_bit(options):
+def test_the_image_is_the_source_bit_for_bit(options):
     data = jpeg(**options)
     stored = encode.encode(data, ".jpg", Shards()).data
     assert len(stored) < len(data)
@@ -74,7 +74,7 @@ def test_the_picture_is_the_source_bit_for_bit(options):
     assert not np.array_equal(decoded(again.tobytes()), decoded(data))  # encoding anew would lose
 
 
-def test_the_facts_are_those_of_any_display_picture():
+def test_the_facts_are_those_of_any_display_image():
     facts = encode.encode(jpeg(), ".jpg", Shards()).facts
     assert facts == {
         "height": 130, "width": 100, "source_height": 130, "source_width": 100,
@@ -102,8 +102,8 @@ def test_what_has_to_change_is_encoded_anew(data, shards):
     assert decoded(stored).ndim == 2
 
 
-def test_an_upright_picture_only():
-    """OpenCV turns what Exif says is on its side; the tag would be lost with the rest."""
+def test_an_upright_image_only():
+    """OpenCV applies the Exif orientation; stripping would remove the tag."""
     tags = PIL.Image.Exif()
     tags[0x0112] = 6
     encoded = encode.encode(jpeg(exif=tags.tobytes()), ".jpg", Shards())
@@ -119,7 +119,7 @@ def test_an_upright_picture_only():
         pytest.param(jpeg()[:-2], id="no-end"),
         pytest.param(jpeg()[:40] + b"\xff\xd9", id="no-scan"),
         pytest.param(jpeg().replace(b"\xff\xc0", b"\xff\xc9", 1), id="arithmetic-coding"),
-        pytest.param(jpeg()[:-2] + jpeg()[2:], id="two-pictures-in-one"),
+        pytest.param(jpeg()[:-2] + jpeg()[2:], id="two-images-in-one"),
     ],
 )
 def test_odd_structure_is_not_passed_on(data):

@@ -1,4 +1,4 @@
-"""The fast ways of making a small picture against the exact one, for every kind of file.
+"""The fast ways to make a small image are compared with the exact way, for every kind of file.
 
 Exact: pydicom's functions (Pillow for files that are no DICOM) on every pixel, then Lanczos from
 the full size. Near enough: a mean difference of at most one grey level, 99 of 100 pixels within 3.
@@ -22,13 +22,13 @@ from pydicom.uid import HTJ2KLossless
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.imaging import encode
 from cxr_vlp.pipelines.imaging.geometry import placement
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 from cxr_vlp.pipelines.synthetic.patients import Study
 from cxr_vlp.pipelines.synthetic.phantom import render
 
 PERSON = Study(11, 1, "M", 52, ("PA", "LATERAL"), (), prior=False, source="mimic")
 HT = "HTJ2K"
-DICOMS = (*writing.SYNTAXES, HT)
+DICOMS = (*dicom_files.SYNTAXES, HT)
 KINDS = (*DICOMS, "jpg", "png", "deep png")
 
 
@@ -37,8 +37,8 @@ def name(kind: str) -> str:
 
 
 @lru_cache
-def film(view: str = "PA", height: int = 1200, odd: bool = False) -> np.ndarray:
-    """A drawn film with a detector's grain, 0..1; odd sides where asked."""
+def xray(view: str = "PA", height: int = 1200, odd: bool = False) -> np.ndarray:
+    """A drawn radiograph with a detector's grain, 0..1; odd sides where asked."""
     drawn = render.draw(PERSON, view, height=height, seed=0).pixels
     drawn = drawn[: height - height % 2 - odd, : drawn.shape[1] // 2 * 2 - odd]
     grain = np.random.default_rng(0).normal(0, 0.004, drawn.shape)
@@ -47,26 +47,26 @@ def film(view: str = "PA", height: int = 1200, odd: bool = False) -> np.ndarray:
 
 @lru_cache
 def file(kind: str, view: str = "PA", photometric: str = "MONOCHROME2", odd: bool = False) -> bytes:
-    return stored(film(view, odd=odd), kind, photometric)
+    return stored(xray(view, odd=odd), kind, photometric)
 
 
 def stored(
-    picture: np.ndarray,
+    image: np.ndarray,
     kind: str,
     photometric: str = "MONOCHROME2",
     window: tuple[float, float] | None = None,
 ) -> bytes:
-    """Return a picture of 0..1 as a file of one kind."""
+    """Return an image of 0..1 as a file of one kind."""
     if kind == "deep png":
-        return cv2.imencode(".png", np.rint(picture * 65535).astype(np.uint16))[1].tobytes()
+        return cv2.imencode(".png", np.rint(image * 65535).astype(np.uint16))[1].tobytes()
     if kind in ("jpg", "png"):
-        levels = np.rint(picture * 255).astype(np.uint8)
+        levels = np.rint(image * 255).astype(np.uint8)
         return cv2.imencode("." + kind, levels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-    window = window or writing.window_of(bits=12, photometric=photometric)
-    header = writing.Header("19999001", "59999001", "0", windows=(window,))
-    syntax = writing.SYNTAXES[0] if kind == HT else kind
-    values = writing.stored_values(picture, bits=12, photometric=photometric)
-    data = writing.file_bytes(
+    window = window or dicom_files.window_of(bits=12, photometric=photometric)
+    header = dicom_files.Header("19999001", "59999001", "0", windows=(window,))
+    syntax = dicom_files.SYNTAXES[0] if kind == HT else kind
+    values = dicom_files.stored_values(image, bits=12, photometric=photometric)
+    data = dicom_files.file_bytes(
         values, bits=12, photometric=photometric, syntax=syntax, header=header
     )
     return as_htj2k(data, values) if kind == HT else data
@@ -85,7 +85,7 @@ def as_htj2k(data: bytes, values: np.ndarray) -> bytes:
 def exact(data: bytes, kind: str, recipe: str = "voi") -> np.ndarray:
     """Return every pixel's grey, 0..255 in float32, before any resizing."""
     if kind == HT:  # pydicom has no decoder for it here; its twin has the same values
-        return exact(file(writing.SYNTAXES[0]), "", recipe)
+        return exact(file(dicom_files.SYNTAXES[0]), "", recipe)
     if kind in ("jpg", "png"):
         return np.asarray(PIL.Image.open(io.BytesIO(data)), np.float32)
     if kind == "deep png":
@@ -146,8 +146,8 @@ def test_thumbnails_are_near_one_large_step(kind, size):
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("recipe", ["voi", "minmax", "percentile"])
 @pytest.mark.parametrize("resize", ["shortest", "longest"])
-def test_recipes_of_an_odd_lateral_film_are_near_the_exact_way(photometric, recipe, resize):
-    kind = writing.SYNTAXES[0]
+def test_recipes_of_an_odd_lateral_image_are_near_the_exact_way(photometric, recipe, resize):
+    kind = dicom_files.SYNTAXES[0]
     data = file(kind, "LATERAL", photometric, odd=True)
     small = ours(data, kind, recipe=recipe, side=224, resize=resize)
     assert_near(small, lanczos(exact(data, kind, recipe), small.shape))
@@ -159,8 +159,8 @@ def test_narrow_windows_are_near_the_exact_way(window):
 
     Area by area, for a narrow window widens what is between the filters too.
     """
-    data = stored(film(), writing.SYNTAXES[0], window=window)
-    small = ours(data, writing.SYNTAXES[0], side=256)
+    data = stored(xray(), dicom_files.SYNTAXES[0], window=window)
+    small = ours(data, dicom_files.SYNTAXES[0], side=256)
     assert_near(small, area(exact(data, ""), small.shape))
 
 
@@ -172,11 +172,11 @@ def test_lanczos_is_the_exact_way(kind):
     assert np.percentile(difference, 99) <= 1
 
 
-def test_real_films_are_near_the_exact_way(shared):
+def test_real_images_are_near_the_exact_way(shared):
     """A Philips CR, 15 bits, MONOCHROME1: uncompressed, JPEG 2000 lossless and lossy, JPEG-LS; NIH
     and Open-i as they are published."""
     for twin in ("RG1_UNCR", "RG1_J2KR", "RG1_J2KI", "RG1_JLSN"):
-        data, kind = (shared / f"data/dicom_cr/{twin}.dcm").read_bytes(), writing.SYNTAXES[0]
+        data, kind = (shared / f"data/dicom_cr/{twin}.dcm").read_bytes(), dicom_files.SYNTAXES[0]
         small = ours(data, kind, recipe="percentile")
         assert_near(small, lanczos(exact(data, kind, "percentile"), small.shape))
     published = [shared / "data" / name for name in ("nih/images_1024", "openi/images_normalized")]
@@ -186,8 +186,8 @@ def test_real_films_are_near_the_exact_way(shared):
 
 
 def ripple(kind: str, size: int, **shards) -> float:
-    """Return how much of a grid, two pixels wide and a tenth of the range, is left on a film."""
-    smooth = cv2.GaussianBlur(film(), (0, 0), 2) * 0.8 + 0.1
+    """Return how much of a grid, two pixels wide and a tenth of the range, is left on an image."""
+    smooth = cv2.GaussianBlur(xray(), (0, 0), 2) * 0.8 + 0.1
     grid = smooth.copy()
     grid[:, ::2] += 0.05
     grid[:, 1::2] -= 0.05
@@ -197,7 +197,7 @@ def ripple(kind: str, size: int, **shards) -> float:
 
 @pytest.mark.parametrize("kind", [*DICOMS, "jpg", "png"], ids=name)
 @pytest.mark.parametrize("size", [170, 300])
-def test_a_fine_grid_on_a_film_leaves_no_stripes(kind, size):
+def test_a_fine_grid_on_an_image_leaves_no_stripes(kind, size):
     assert ripple(kind, size) < 1
 
 
@@ -205,21 +205,21 @@ def test_the_usual_filter_fails_the_grid(monkeypatch):
     """INTER_LINEAR, which CXR-CLIP's resizing comes down to: the test above can fail."""
     resize = cv2.resize
 
-    def linear(picture, size, **_):
-        return resize(picture, size, interpolation=cv2.INTER_LINEAR)
+    def linear(image, size, **_):
+        return resize(image, size, interpolation=cv2.INTER_LINEAR)
 
     monkeypatch.setattr("cxr_vlp.pipelines.imaging.resize.halvings", lambda *_: 0)
     monkeypatch.setattr(
         "cxr_vlp.pipelines.imaging.resize._area", lambda p, n, source, size: linear(p, size[::-1])
     )
-    assert ripple(writing.SYNTAXES[0], 300) > 4
+    assert ripple(dicom_files.SYNTAXES[0], 300) > 4
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 @pytest.mark.parametrize("size", [100, 150, 290])
 def test_nothing_moves_by_a_twentieth_of_a_pixel(monkeypatch, kind, size):
     """Means of 2 x 2, a band of wavelets and a JPEG's small sizes all cover a little more or less
-    than an odd picture, or lie off its middle; where things are must not depend on it."""
+    than an odd image, or lie off its middle; where things are must not depend on it."""
     for name in ("fault", "fault_of_counts"):  # two spots on grey are no radiograph
         monkeypatch.setattr(f"cxr_vlp.pipelines.imaging.plausible.{name}", lambda *_: "")
     height, width = 1003, 901
@@ -236,24 +236,24 @@ def test_nothing_moves_by_a_twentieth_of_a_pixel(monkeypatch, kind, size):
 
 
 def test_a_bright_pixel_among_a_million_sets_the_range_of_minmax():
-    """What all pixels decide is not taken from means of them."""
-    values = writing.stored_values(film() * 0.5, bits=12, photometric="MONOCHROME2")
+    """What all pixels decide together is not computed from means of them."""
+    values = dicom_files.stored_values(xray() * 0.5, bits=12, photometric="MONOCHROME2")
     values[700, 500] = 4095
-    header = writing.Header("19999001", "59999001", "0")
-    data = writing.file_bytes(
-        values, bits=12, photometric="MONOCHROME2", syntax=writing.SYNTAXES[3], header=header
+    header = dicom_files.Header("19999001", "59999001", "0")
+    data = dicom_files.file_bytes(
+        values, bits=12, photometric="MONOCHROME2", syntax=dicom_files.SYNTAXES[3], header=header
     )
-    levels = ours(data, writing.SYNTAXES[3], side=224, recipe="minmax")
+    levels = ours(data, dicom_files.SYNTAXES[3], side=224, recipe="minmax")
     top = (values[values < 4095].max() - values.min()) / (4095 - values.min())
     assert levels.max() <= 255 * top + 3
 
 
 @pytest.mark.parametrize("recipe", ["mimic_jpg", "chexpert_jpg"])
 def test_equalising_sees_every_pixel(recipe):
-    """Equalised first and made small then, as those collections were; a noisy film shows it."""
-    kind = writing.SYNTAXES[0]
-    noise = np.random.default_rng(1).normal(0, 0.03, film().shape)
-    data = stored(np.clip(film() + noise, 0, 1), kind)
+    """Equalised first and then resized, as in those collections; a noisy image shows it."""
+    kind = dicom_files.SYNTAXES[0]
+    noise = np.random.default_rng(1).normal(0, 0.03, xray().shape)
+    data = stored(np.clip(xray() + noise, 0, 1), kind)
     small = ours(data, kind, side=224, recipe=recipe)
     full = ours(data, kind, side=4000, recipe=recipe)  # no smaller than it came
     assert_near(small, area(full.astype(np.float32), small.shape))

@@ -1,4 +1,4 @@
-"""CheXpert's layouts and traps, on trees written by hand."""
+"""CheXpert's layouts and faults, on trees written by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids: the source's own in full, for joins, or salted and nowhere to be found outside data/scan."""
+"""Ids are the source's own, for joins, or salted and then nowhere outside data/scan."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def stored(folder: Path) -> list[dict]:
 
 
 def test_ms_cxr_and_chest_imagenome_join_by_dicom_id(built, raw):
-    films = sorted(raw.glob("mimic/**/*.dcm"))
+    images = sorted(raw.glob("mimic/**/*.dcm"))
     header = "dicom_id,category_name,label_text,x,y,w,h\n"
-    ms_cxr = header + "".join(f"{film.stem},Pneumonia,text,1,2,3,4\n" for film in films)
+    ms_cxr = header + "".join(f"{image.stem},Pneumonia,text,1,2,3,4\n" for image in images)
     asked = {row["dicom_id"] for row in csv.DictReader(io.StringIO(ms_cxr))}
     found = {sample["image"] for sample in stored(built / "shards/mimic")}
     assert len(found) > 10

@@ -1,4 +1,4 @@
-"""MIMIC-CXR's layout and traps, on trees written by hand."""
+"""MIMIC-CXR's layout and faults, on trees written by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from joining import Joined, join, lay
 from cxr_vlp.nlp.labels import CHEXPERT14
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.sources import Mimic
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 
 A, B, C = (f"{n}0000000-0000000{n}-00000000-00000000-00000000" for n in (1, 2, 3))
 CXR, JPG = "mimic-cxr/2.1.0", "mimic-cxr-jpg/2.1.0"
@@ -139,11 +139,13 @@ def test_where_both_forms_are_there_the_option_decides(tree, prefer, suffix):
 
 
 def test_a_dicom_header_tells_the_view_where_no_table_does(tmp_path):
-    header = writing.Header("19999001", "59999001", "0", date="21800101", time="080000", view="LL")
-    pixels = writing.SYNTAXES[0]
+    header = dicom_files.Header(
+        "19999001", "59999001", "0", date="21800101", time="080000", view="LL"
+    )
+    pixels = dicom_files.SYNTAXES[0]
     import numpy as np
 
-    data = writing.file_bytes(
+    data = dicom_files.file_bytes(
         np.zeros((70, 70), np.uint16), bits=12, photometric="MONOCHROME2", syntax=pixels,
         header=header,
     )  # fmt: skip
@@ -267,10 +269,12 @@ def header_of(folder: Path, change) -> str:
     import numpy as np
     import pydicom
 
-    header = writing.Header("19999001", "59999001", "0", date="21800101", time="080000", view="")
-    data = writing.file_bytes(
+    header = dicom_files.Header(
+        "19999001", "59999001", "0", date="21800101", time="080000", view=""
+    )
+    data = dicom_files.file_bytes(
         np.zeros((70, 70), np.uint16), bits=12, photometric="MONOCHROME2",
-        syntax=writing.SYNTAXES[0], header=header,
+        syntax=dicom_files.SYNTAXES[0], header=header,
     )  # fmt: skip
     dataset = pydicom.dcmread(io.BytesIO(data))
     dataset.ViewPosition = ""

@@ -1,4 +1,4 @@
-"""ChestX-ray14's layouts and traps; by hand, and on the real tables and pictures."""
+"""ChestX-ray14's layouts and faults, by hand and on the real tables and images."""
 
 from __future__ import annotations
 
@@ -223,10 +223,10 @@ def test_semicolons_are_named(tmp_path):
         scanned(tmp_path)
 
 
-def test_the_real_tables_and_pictures(shared):
+def test_the_real_tables_and_images(shared):
     joined = scanned(shared / "data/nih", lists="chexnet")
     assert joined.listed == 112_120
-    assert len(joined.studies) == 104  # 105 files; one picture is there at two sizes
+    assert len(joined.studies) == 104  # 105 files; one image is there at two sizes
     assert joined.codes() == {"image.missing": 112_120 - 104}
     assert joined.notes["image.duplicate_file"] == 1
     assert {study.split for study in joined.studies.values()} == {"train", "validate", "test"}

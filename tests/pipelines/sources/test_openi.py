@@ -1,4 +1,4 @@
-"""Open-i's three forms and traps; by hand, and on the real archive with its pictures."""
+"""Open-i's three forms and their faults, by hand and on the real archive with its images."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ def test_report_1_is_spelled_otherwise_in_the_xml(tmp_path):
     assert [image.key for image in joined.studies["cxr1"].images] == ["im-0001-3001"]
 
 
-def test_long_picture_ids(tmp_path):
+def test_long_image_ids(tmp_path):
     lay(tmp_path, {"ecgen-radiology/9.xml": xml(9, ("CXR9_IM-2407-0001-0002",)),
                    "NLMCXR_png/CXR9_IM-2407-0001-0002.png": b"1"})  # fmt: skip
     assert scanned(tmp_path).studies["cxr9"].images[0].key == "im-2407-0001-0002"
 
 
-def test_reports_without_pictures_and_pictures_without_reports(tmp_path):
+def test_reports_without_images_and_images_without_reports(tmp_path):
     lay(tmp_path, {"ecgen-radiology/7.xml": TWO, "ecgen-radiology/8.xml": xml(8, ()),
                    "NLMCXR_png/CXR7_IM-0003-1001.png": b"1",
                    "NLMCXR_png/CXR5_IM-0001-1.png": b"2"})  # fmt: skip
@@ -180,7 +180,7 @@ def test_what_is_wrong_with_a_row_of_kaggles_loses_its_images_by_code(tmp_path, 
     assert scanned(lay(tmp_path, kaggle(reports))).codes() == codes
 
 
-def test_a_picture_with_another_name_in_the_list_is_lost_alone(tmp_path):
+def test_an_image_with_another_name_in_the_list_is_lost_alone(tmp_path):
     projections = PROJECTIONS + "7,portrait.png,Lateral\n"
     files = kaggle("7,normal,normal,,,,Clear lungs.,\n", projections)
     joined = scanned(lay(tmp_path, files))
@@ -212,7 +212,7 @@ def test_another_folder_is_no_openi(tmp_path):
         Openi().tables(tmp_path)
 
 
-def test_the_real_archive_with_its_four_pictures(shared):
+def test_the_real_archive_with_its_four_images(shared):
     joined = scanned(shared / "data/openi")
     assert joined.listed == 7_470
     assert {key: len(study.images) for key, study in joined.studies.items()} == {

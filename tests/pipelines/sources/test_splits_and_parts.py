@@ -1,4 +1,4 @@
-"""Patients to splits, studies to parts: by hash, for ever, whatever else is there."""
+"""Patients are assigned to splits, and studies to parts, by hash: other data change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words for a projection: what is absent or unknown is unknown, never frontal."""
+"""Words for a projection: an absent or unknown word gives unknown, never frontal."""
 
 from __future__ import annotations
 
