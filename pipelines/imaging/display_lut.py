@@ -206,9 +206,9 @@ def equalized(table: DisplayLut, counts: np.ndarray) -> DisplayLut:
     """Equalise as cv2.equalizeHist does: 256 grey levels by their cumulative histogram."""
     levels = np.rint(table.grey / WHITE * 255).astype(np.int64)
     found = np.bincount(levels, weights=counts, minlength=256)
-    seen = np.cumsum(found)
+    cumulative = np.cumsum(found)
     lowest = found[np.flatnonzero(found)[0]]
-    greys = np.clip((seen - lowest) / max(seen[-1] - lowest, 1), 0, 1)[levels]
+    greys = np.clip((cumulative - lowest) / max(cumulative[-1] - lowest, 1), 0, 1)[levels]
     return DisplayLut(table.low, _rounded(greys), "equalized", bends=True)
 
 
@@ -245,9 +245,9 @@ def _range(
 ) -> tuple[float, float]:
     """Return the two values below which these shares of the pixels lie."""
     order = np.argsort(linear, kind="stable")
-    seen = np.cumsum(counts[order])
-    first = linear[order[np.searchsorted(seen, max(1, shares[0] * seen[-1]))]]
-    last = linear[order[np.searchsorted(seen, shares[1] * seen[-1])]]
+    cumulative = np.cumsum(counts[order])
+    first = linear[order[np.searchsorted(cumulative, max(1, shares[0] * cumulative[-1]))]]
+    last = linear[order[np.searchsorted(cumulative, shares[1] * cumulative[-1])]]
     if last <= first:  # nearly all pixels are equal: an image with a large blank border
         present = linear[counts > 0]
         first, last = present.min(), present.max()

@@ -29,7 +29,7 @@ import numpy as np
 ENDS = 2  # levels next to black and to white that count as such: a JPEG changes them a little
 EQUALIZING = ("mimic_jpg", "chexpert_jpg")
 ROWS = 64  # number of rows that are counted, evenly spread
-LEAST_SEEN = 0.04  # share of the image within its black edges
+LEAST_VISIBLE = 0.04  # share of the image within its black edges
 _MIDDLE = (8, 247)  # darker or brighter rows are collimation and frames, not filled in by a decoder
 
 
@@ -72,21 +72,21 @@ def fault(image: np.ndarray, recipe: str = "voi", *, is_stored: bool = False) ->
     looked for.
     """
     limits = STORED if is_stored else MAKING
-    seen = _within_edges(image)
-    if seen.size < LEAST_SEEN * image.size:
+    visible = _within_edges(image)
+    if visible.size < LEAST_VISIBLE * image.size:
         return "clipped"
-    some = np.ascontiguousarray(seen[:: max(1, len(seen) // ROWS)])
+    some = np.ascontiguousarray(visible[:: max(1, len(visible) // ROWS)])
     counts = cv2.calcHist([some], [0], None, [256], [0, 256]).ravel()
-    found = fault_of_counts(counts, limits) or _noise(seen, limits)
-    return found or ("" if recipe in EQUALIZING else _cut(seen, limits))
+    found = fault_of_counts(counts, limits) or _noise(visible, limits)
+    return found or ("" if recipe in EQUALIZING else _cut(visible, limits))
 
 
 def fault_of_levels(levels: np.ndarray) -> str:
     """Return what is wrong by the levels alone, (height, width) uint8, without black edges."""
-    seen = _within_edges(levels)
-    if seen.size < LEAST_SEEN * levels.size:
+    visible = _within_edges(levels)
+    if visible.size < LEAST_VISIBLE * levels.size:
         return "clipped"
-    return fault_of_counts(np.bincount(seen.ravel(), minlength=256))
+    return fault_of_counts(np.bincount(visible.ravel(), minlength=256))
 
 
 def is_stencil(values: np.ndarray) -> bool:

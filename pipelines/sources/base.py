@@ -37,7 +37,7 @@ A minimal reader, for a folder of images STUDY/IMAGE.png with one report STUDY/r
             )
 
         def assemble(self, study, rows, rule):
-            found = rows.get("files", ())
+            found = sorted(rows["files"], key=lambda row: row["path"])
             reports = [row["path"] for row in found if "report" in row]
             images = tuple(
                 Image(row["image"], row["path"]) for row in found if row.get("image")
@@ -143,10 +143,12 @@ class Source(Protocol):
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Return the study that its rows describe, under the source's own ids (ids.py hides them).
 
-        `rows` maps a table's name to the study's rows in it, without tables that have none. `rule`
-        gives the split of a patient whom no official list places. A study whose rows contradict
-        each other is refused with a code in `lost` or `notes`, and the run continues. Raises
-        nothing: an exception ends the run as an internal error.
+        `rows` maps the name of every table to the study's rows in it: perhaps none, and in no
+        particular order, on which the result must not depend. `rule` gives the split of a patient
+        whom no official list places. A study whose rows contradict each other is refused with a
+        code in `lost` or `notes`, and the run continues. Raises nothing: an exception ends the run
+        as an internal error.
+
         """
 
     def report(self, root: Root, ref: ReportRef) -> RawReport:
