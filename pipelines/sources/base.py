@@ -14,7 +14,16 @@ processes. The methods are called in this order:
 
 A minimal reader, for a folder of images STUDY/IMAGE.png with one report STUDY/report.txt each:
 
+    import hashlib, re
+    from dataclasses import dataclass
+    from typing import ClassVar
+    from cxr_vlp.pipelines.files import paths
+    from cxr_vlp.pipelines.records import Image, ReportRef, Study
+    from cxr_vlp.pipelines.sources import reading
+    from cxr_vlp.pipelines.sources.base import Assembled, RawReport, Table, rows_of_files
+
     IMAGE = re.compile(r"(?:^|/)([a-z0-9]+)/([a-z0-9]+)\\.png\\Z")
+
     REPORT = re.compile(r"(?:^|/)([a-z0-9]+)/report\\.txt\\Z")
 
     @dataclass(frozen=True)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import re
 import textwrap
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from joining import join, lay
 
-from cxr_vlp.pipelines.files import paths
-from cxr_vlp.pipelines.records import Image, ReportRef, Study
-from cxr_vlp.pipelines.sources import base, reading
+from cxr_vlp.pipelines.sources import base
+
 
 
 def example() -> Any:
@@ -22,11 +19,7 @@ def example() -> Any:
     lines = inspect.cleandoc(base.__doc__ or "").splitlines()
     blocks = [line for line in lines if not line or line.startswith("    ")]
     code = textwrap.dedent("\n".join(blocks))
-    names = {
-        name: getattr(base, name) for name in ("Assembled", "RawReport", "Table", "rows_of_files")
-    }
-    names |= {"re": re, "hashlib": hashlib, "paths": paths, "reading": reading, "Image": Image}
-    names |= {"Study": Study, "ReportRef": ReportRef, "dataclass": dataclass, "ClassVar": ClassVar}
+    names: dict[str, Any] = {"__name__": "example"}
     exec(compile(code, "example", "exec", dont_inherit=True), names)
     return names["Folder"]
 
