@@ -13,7 +13,6 @@ from joining import join, lay
 from cxr_vlp.pipelines.sources import base
 
 
-
 def example() -> Any:
     """Return the reader class of the example in base.py."""
     lines = inspect.cleandoc(base.__doc__ or "").splitlines()
