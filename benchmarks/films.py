@@ -28,7 +28,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxr_vlp.pipelines.synthetic import patients
+from cxr_vlp.pipelines.synthetic.cases import patients
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 from cxr_vlp.pipelines.synthetic.layouts.image_files import jpeg
 from cxr_vlp.pipelines.synthetic.phantom import render

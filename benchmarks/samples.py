@@ -19,7 +19,7 @@ import numpy as np
 
 from cxr_vlp.nlp.labels import CHEXPERT14
 from cxr_vlp.nlp.prompts import report_prompts
-from cxr_vlp.pipelines.synthetic import patients
+from cxr_vlp.pipelines.synthetic.cases import patients
 from cxr_vlp.pipelines.synthetic.phantom import render
 
 SHARDS, SIDE, BYTES, ROW = 4, 512, 92_000, 320

@@ -25,9 +25,9 @@ LARGEST = 1 << 20  # bytes of a file that is damaged in many ways
 
 
 @pytest.fixture(scope="module")
-def lookalikes(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def synthetic_files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A file of every kind that we write ourselves."""
-    folder = tmp_path_factory.mktemp("lookalikes")
+    folder = tmp_path_factory.mktemp("synthetic_files")
     eight = (film() >> 4).astype(np.uint8)
     files = {f"{n}.dcm": dicom(syntax) for n, syntax in enumerate(writing.SYNTAXES)}
     files["deep.png"] = cv2.imencode(".png", film())[1].tobytes()
@@ -61,16 +61,16 @@ def run(folder: Path, work: Decoding, parts: int) -> dict[str, Any]:
     return told
 
 
-def test_a_sample_of_mutants(lookalikes, tmp_path):
-    told = run(tmp_path, Decoding(tuple(lookalikes), mutants=75), 2)
+def test_a_sample_of_mutants(synthetic_files, tmp_path):
+    told = run(tmp_path, Decoding(tuple(synthetic_files), mutants=75), 2)
     assert sum(told["outcomes"].values()) == 150
     assert 10 < told["outcomes"]["picture"] < 140
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_thousands_of_mutants_of_files_of_our_own(lookalikes, tmp_path):
-    told = run(tmp_path, Decoding(tuple(lookalikes), mutants=500), 20)
+def test_thousands_of_mutants_of_files_of_our_own(synthetic_files, tmp_path):
+    told = run(tmp_path, Decoding(tuple(synthetic_files), mutants=500), 20)
     assert sum(told["outcomes"].values()) == 10_000
 
 
