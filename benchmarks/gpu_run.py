@@ -353,7 +353,9 @@ def _training(
     )
     towers = build.build(recipe.model, seed=0)
     checked = setting.validate if validate else ()
-    job = Job(recipe, 0, setting.train, checked, setting.folder / out, workers)
+    place = setting.folder / out
+    # a state of its own: two runs of one recipe have one digest, and would share checkpoints
+    job = Job(recipe, 0, setting.train, checked, place, workers, state=place / "state")
     return Training(job, towers, accelerator)
 
 
