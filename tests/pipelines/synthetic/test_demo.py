@@ -254,7 +254,7 @@ def test_a_tree_of_an_older_version_is_cleaned_but_not_with_a_file_of_somebody()
 
 
 def test_a_synthetic_tree_has_no_terms_until_a_real_file_is_in_it(tmp_path):
-    """A synthetic MIMIC tree is not credentialed: its texts may be shown, its files are readable."""
+    """A synthetic MIMIC tree is not credentialed: texts may be shown, files are readable."""
     assert make_trees("raw", "--sources", "mimic") == 0
     assert synthetic_marker.wholly_synthetic(Path("raw/mimic"))
     for number, is_real in enumerate((False, True)):
