@@ -1,29 +1,29 @@
-"""Recipes trained for a few steps on the device at hand: do they run, how fast, in how much memory.
+"""Trains recipes for a few steps on the GPU or CPU here: whether they run, speed, memory.
 
     python benchmarks/gpu_run.py --shards data/shards --out results.json --workers 8
     python benchmarks/gpu_run.py --shards data/shards --out results.json --recipes chexzero_tiny \
         --steps 20 --precisions no bf16 --resume chexzero_tiny:no  # on any CPU
 
-It is the training's own code that runs (train/engine and train/data), at a recipe's own
-size and batch, from random weights: nothing is fetched, and a BERT's vocabulary is made from the
-shards' texts. Few images are enough: an epoch reads the shards as often as the steps need. Each
-part has a process of its own, as Accelerate knows one precision a process, and what breaks one part
-or outlasts `--patience` is a row with its error.
+It runs the code of the training (train/engine and train/data), at the size and batch of the recipe,
+from random weights. Nothing is downloaded; the vocabulary of a BERT is made from the texts of the
+shards. Few images are enough: an epoch reads the shards as often as the steps need. Each part runs
+in a process of its own, because Accelerate has one precision in a process. A part that fails or
+takes longer than `--patience` is a row with its error.
 
     train      --recipes, in each of --precisions. `loader`: pairs a second with the real loader, as
-               cxr-vlp fit trains; `one batch`: with the same batch again and again, which no loader
-               can exceed: their ratio tells whether the device waits for data. `busy` is the share
-               of a step on one batch in which the GPU computes: where it is low and the loader
-               keeps up, the step waits for Python to launch its kernels. The first --warm steps
+               cxr-vlp fit trains; `one batch`: with the same batch repeated, which is the limit for
+               any loader. Their ratio shows whether the device waits for data. `busy` is the share
+               of a step on one batch in which the GPU computes: where it is low and the loader is
+               fast enough, the step waits for Python to launch its kernels. The first --warm steps
                are left out. Losses are means of five steps: of the real data, and of the one batch.
     loader     --loaders: folders of shards, read by the loader alone at 1, 4, 8, 16 workers, for
-               each of --loader-recipes: their images and texts cost more or less to make
-    resume     --resume RECIPE:PRECISION: a run of --resume-steps steps, a second one that is cut
-               off after two thirds of them, and, in another process, what goes on from its
-               checkpoint. Before the cut the first two differ by what the device's kernels do not
-               repeat exactly; after it the resumed one should differ by no more.
+               each of --loader-recipes, because the cost of images and texts differs
+    resume     --resume RECIPE:PRECISION: a run of --resume-steps steps; a second one that is
+               stopped after two thirds of them; a third one, in another process, that continues
+               from its checkpoint. Before the stop the first two differ only where the kernels of
+               the device are not deterministic; after it the resumed run should not differ by more.
     devices    --devices: recipes in float32 on the CPU and on the GPU, the same steps, their losses
-               beside each other
+               compared
 
 The exit code is 1 where any part failed.
 """
@@ -55,7 +55,7 @@ os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".src"))
 
-import rounds  # noqa: E402
+import timing  # noqa: E402
 import torch  # noqa: E402
 from accelerate import Accelerator  # noqa: E402
 from paper_scale import BERT, HUGGING_FACE, RECIPES  # noqa: E402
@@ -188,7 +188,7 @@ def describe(setting: Setting) -> dict[str, Any]:
         "card": torch.cuda.get_device_name() if gpu else "none: CPU",
         "memory_gib": torch.cuda.get_device_properties(0).total_memory / GIB if gpu else None,
         "torch": torch.__version__,
-        **rounds.machine(),
+        **timing.machine(),
     }
 
 
@@ -353,7 +353,9 @@ def _training(
     )
     towers = build.build(recipe.model, seed=0)
     checked = setting.validate if validate else ()
-    job = Job(recipe, 0, setting.train, checked, setting.folder / out, workers)
+    place = setting.folder / out
+    # a state of its own: two runs of one recipe have one digest, and would share checkpoints
+    job = Job(recipe, 0, setting.train, checked, place, workers, state=place / "state")
     return Training(job, towers, accelerator)
 
 
@@ -465,7 +467,7 @@ def _probe() -> None:
 
 
 def _write(out: Path | None, card: dict[str, Any], found: dict[str, Any]) -> None:
-    path = out or rounds.RESULTS / "gpu_run.json"
+    path = out or timing.RESULTS / "gpu_run.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": card, **found}, indent=1) + "\n", encoding="utf-8")
 

@@ -1,15 +1,15 @@
-"""Every method under one budget: recipes x seeds, trained and scored on the same shards.
+"""Compares the methods under one budget: recipes x seeds, trained and scored on the same shards.
 
     python benchmarks/methods.py --shards DIR [--recipes chexzero_tiny best_tiny] [--seeds 0 1 2]
 
-Each recipe is trained once a seed by `cxr-vlp fit` and scored by `cxr-vlp evaluate`,
-so many at a time as `--jobs` says; once with all our wordings (`frames`), once with CheXzero's two
-("edema", "no edema"). Finished runs are kept in --out and not done again, whatever changed since:
-take another folder for other code. Prints, and writes benchmarks/results/methods.json: macro
-zero-shot AUROC over the findings and AUROC of No Finding told in three ways, mean and half the
-range over the seeds. On look-alike collections, with minutes of training from nothing, this says
-whether a method runs and which way it pulls, and no more: differences within the spread mean
-nothing.
+Each recipe is trained once for each seed by `cxr-vlp fit` and scored by `cxr-vlp evaluate`,
+`--jobs` at a time: once with all our prompts (`frames`), once with CheXzero's two ("edema", "no
+edema"). Finished runs are kept in --out and not repeated, even after a change of the code: give
+another folder then. Prints, and writes to benchmarks/results/methods.json, the macro zero-shot
+AUROC over the findings and the AUROC of No Finding computed in three ways, as mean and half the
+range over the seeds. On synthetic collections, with minutes of training from random weights, this
+shows that a method runs and in which direction it changes the result, and no more: differences
+within the spread mean nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import rounds
+import timing
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -97,7 +97,7 @@ def main() -> int:
     parser.add_argument("--recipes", nargs="+", default=TINY + ABLATIONS, metavar="NAME")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path, default=rounds.RESULTS / "methods")
+    parser.add_argument("--out", type=Path, default=timing.RESULTS / "methods")
     flags = parser.parse_args()
     tasks = [(recipe, seed) for seed in flags.seeds for recipe in flags.recipes]
     with ThreadPoolExecutor(flags.jobs) as pool:
@@ -111,9 +111,9 @@ def main() -> int:
         cells = (f"{row[name]['mean']:.3f} ± {row[name]['spread']:.3f}" for name in shown)
         table.add_row(row["recipe"], *cells)
     Console(width=100).print(table)
-    content = {"machine": rounds.machine(), "shards": flags.shards.name, "rows": rows}
-    rounds.RESULTS.mkdir(exist_ok=True)
-    path = rounds.RESULTS / "methods.json"
+    content = {"machine": timing.machine(), "shards": flags.shards.name, "rows": rows}
+    timing.RESULTS.mkdir(exist_ok=True)
+    path = timing.RESULTS / "methods.json"
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return 0
 

@@ -1,14 +1,14 @@
-"""What the published recipes need at their own size: memory and hours on a GPU, counted, not run.
+"""Counts what the published recipes need at their own size: memory and hours on a GPU, not run.
 
     python benchmarks/paper_scale.py [--recipes cxrclip ...] [--pairs 2]
 
-One step's forward and backward pass of each recipe is made here on the CPU, with random weights,
-under bfloat16 as on a GPU, for three small batches (of 1, 2 and 3 times `--pairs`); counted are the
-operations (all but attention's own products, a few percent, which torch counts on a GPU only) and
-the bytes that are kept for the backward pass. They are a parabola in the batch, as in a fusion each
-picture meets each text; three sizes give any other. Memory is that and, in float32, weights,
-gradients and the optimiser's moments. Hours are of a GPU of 312 TFLOP/s (A100, bfloat16) at a third
-of it, a guess, and with loaders that keep up.
+One forward and backward pass of each recipe runs on the CPU, with random weights, under bfloat16 as
+on a GPU, for three small batches (1, 2 and 3 times `--pairs`). Counted are the operations (without
+those of attention's own products, a few percent, which torch counts only on a GPU) and the bytes
+kept for the backward pass. Both are a parabola in the batch size, because a fusion compares each
+image with each text, so three sizes give any other. Memory is these bytes and, in float32, weights,
+gradients and the moments of the optimiser. Hours assume a GPU of 312 TFLOP/s (A100, bfloat16) at a
+third of its peak, which is a guess, and loaders that are fast enough.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".src"))
 
-import rounds  # noqa: E402
+import timing  # noqa: E402
 import torch  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -81,9 +81,9 @@ def main() -> int:
                 changes["text"] = bert
             rows.append(row(name, load(name, {"model": changes}), flags.pairs))
     show(rows)
-    rounds.RESULTS.mkdir(exist_ok=True)
-    content = {"machine": rounds.machine(), "rows": rows}
-    (rounds.RESULTS / "paper_scale.json").write_text(json.dumps(content, indent=1) + "\n")
+    timing.RESULTS.mkdir(exist_ok=True)
+    content = {"machine": timing.machine(), "rows": rows}
+    (timing.RESULTS / "paper_scale.json").write_text(json.dumps(content, indent=1) + "\n")
     return 0
 
 
@@ -124,7 +124,7 @@ def step(recipe: Recipe, pairs: int, tokens: int) -> Cost:
     context = towers.tokenize("no edema").shape[0]
     shape = (method.views, pairs, 1, towers.size, towers.size)
     grey = torch.randint(0, 255, shape, dtype=torch.uint8)
-    films = to_input(grey.flatten(0, 1), recipe.image).unflatten(0, shape[:2])
+    images = to_input(grey.flatten(0, 1), recipe.image).unflatten(0, shape[:2])
     words = torch.randint(1, 20_000, (recipe.text.texts, pairs, tokens or context))
     normal = torch.arange(pairs) % 2 == 0
     kept: dict[int, int] = {}
@@ -144,10 +144,10 @@ def step(recipe: Recipe, pairs: int, tokens: int) -> Cost:
         ):
             keys = negatives = None
             if method.momentum is not None:
-                keys = method.momentum.keys(films[0])
+                keys = method.momentum.keys(images[0])
                 rows = torch.randn(recipe.loss.queue, keys.shape[1])
                 negatives = torch.nn.functional.normalize(rows, dim=1)
-            shown = seen(method.model, method(films, words), normal, keys, negatives)
+            shown = seen(method.model, method(images, words), normal, keys, negatives)
             loss = total(shown, recipe.loss)
         loss.backward()
     everything = [*method.parameters(), *method.buffers()]

@@ -1,10 +1,11 @@
-"""What `dvc repro` costs when nothing moved, and when one picture did, against the first build.
+"""Measures `dvc repro` with nothing changed and with one image changed, against the first build.
 
     python benchmarks/rebuild_speed.py [--sizes 1000 10000] [--project 377110]
 
-A tree of so many small NIH-like files goes through `dvc repro shards@nih`: once from nothing, then
-with nothing changed, then with one picture changed. The no-op's cost is projected, as a straight
-line through the sizes, to the number of images of MIMIC-CXR. Wall time: other processes work.
+A tree of `--sizes` small files in NIH's layout goes through `dvc repro shards@nih`: once from
+nothing, then with nothing changed, then with one image changed. The time with nothing changed is
+projected to the number of images of MIMIC-CXR, on a straight line through the sizes. It is wall
+time, because the work is done in other processes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from statistics import median
 
 import cv2
 import numpy as np
-import rounds
+import timing
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +35,7 @@ ROUNDS = 3
 
 
 def checkout(folder: Path, images: int) -> Path:
-    """Write a DVC project over a tree of `images` small pictures; return its folder."""
+    """Write a DVC project over a tree of `images` small images; return its folder."""
     for name in (".src", "nlp", "pipelines", "train"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
@@ -54,7 +55,7 @@ def checkout(folder: Path, images: int) -> Path:
 
 
 def _tree(raw: Path, images: int) -> None:
-    """Write the pictures (each another one, 64 x 64) and the table of a collection."""
+    """Write the images (64 x 64, all different) and the table of a collection."""
     (raw / "images").mkdir(parents=True)
     ramp = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
     lines = [HEADER]
@@ -89,16 +90,16 @@ def run(folder: Path, *command: str) -> float:
 
 
 def measured(images: int) -> dict[str, list[float]]:
-    """Return the seconds of a first build, of no-ops, and of rebuilds after one changed picture."""
+    """Return the seconds of a first build, of no-ops, and of rebuilds after one changed image."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = checkout(Path(scratch), images)
         repro = ("dvc", "repro", "-q", "shards@nih")
         first = [run(folder, *repro)] * ROUNDS
         nothing = [run(folder, *repro) for _ in range(ROUNDS)]
-        picture = folder / "data" / "raw" / "images" / "00000001_000.png"
-        cv2.imwrite(str(picture), 255 - cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE))
+        image = folder / "data" / "raw" / "images" / "00000001_000.png"
+        cv2.imwrite(str(image), 255 - cv2.imread(str(image), cv2.IMREAD_GRAYSCALE))
         one = [run(folder, *repro)] * ROUNDS
-        return {"first build": first, "one picture changed": one, "nothing changed": nothing}
+        return {"first build": first, "one image changed": one, "nothing changed": nothing}
 
 
 def projected(costs: dict[int, float], images: int) -> float:
@@ -117,9 +118,9 @@ def main() -> int:
     for images in flags.sizes:
         times = measured(images)
         costs[images] = median(times["nothing changed"])
-        rows += rounds.compare(f"{images:,} images", times, to="nothing changed")
+        rows += timing.compare(f"{images:,} images", times, to="nothing changed")
     note = f"nothing changed at {flags.project:,} images: {projected(costs, flags.project):.1f} s"
-    good = rounds.publish("rebuild_speed", rows, packages=("dvc", "apache-beam"), note=note)
+    good = timing.publish("rebuild_speed", rows, packages=("dvc", "apache-beam"), note=note)
     sys.stdout.write(f"{note} (projected)\n")
     return 0 if good else 1
 

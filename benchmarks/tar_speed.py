@@ -1,10 +1,10 @@
-"""Samples into a tar: ours, tarfile and webdataset's writer, the same content in one run.
+"""Measures writing samples to a tar: our writer against tarfile and webdataset's, same content.
 
     python benchmarks/tar_speed.py [--seconds 10] [--samples 200]
 
-A sample is a 93 kB picture, 6 kB of JSON and a caption, the mean at 512 px. Ours digests what it
-writes (SHA-256), as the manifest needs it; the others are measured as they are, and tarfile with
-the digest beside it as well. `plain bytes` writes the contents alone: the disk's share.
+A sample is a 93 kB image, 6 kB of JSON and a caption, the mean at 512 px. Ours also computes the
+SHA-256 that the manifest needs. The others are measured without it, and tarfile with it as well.
+`plain bytes` writes only the contents: the part of the disk. The figures are ratios to ours.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / ".src"))
 
-import rounds
+import timing
 
 from cxr_vlp.pipelines.format import tar as tars
 
-PICTURE, DOCUMENT, CAPTION = 93_000, 6_000, 120  # bytes
-Sample = tuple[str, bytes, bytes, bytes]  # key, picture, JSON, caption
+IMAGE, DOCUMENT, CAPTION = 93_000, 6_000, 120  # bytes
+Sample = tuple[str, bytes, bytes, bytes]  # key, image, JSON, caption
 
 
 def main() -> int:
@@ -49,17 +49,17 @@ def main() -> int:
             "plain bytes": plain,
         }
         bound = {name: (lambda p, way=way: way(p, content)) for name, way in ways.items()}
-        times = rounds.race(bound, [path], seconds=flags.seconds, most=1000)
-    rows = rounds.compare("one sample", times, to="ours", items=flags.samples)
-    rounds.publish("tar_speed", rows, packages=("webdataset",), note="CPU time a sample")
+        times = timing.race(bound, [path], seconds=flags.seconds, most=1000)
+    rows = timing.compare("one sample", times, to="ours", items=flags.samples)
+    timing.publish("tar_speed", rows, packages=("webdataset",), note="CPU time a sample")
     return 0
 
 
 def samples(number: int) -> list[Sample]:
     """Return samples of random bytes, always the same."""
-    dice = random.Random(0)
+    rng = random.Random(0)
     return [
-        (f"mimic-s{place:08d}-0", *(dice.randbytes(size) for size in (PICTURE, DOCUMENT, CAPTION)))
+        (f"mimic-s{place:08d}-0", *(rng.randbytes(size) for size in (IMAGE, DOCUMENT, CAPTION)))
         for place in range(number)
     ]
 
@@ -75,8 +75,8 @@ def check(path: Path, content: Sequence[Sample]) -> None:
 
 def members(sample: Sample) -> list[tuple[str, bytes]]:
     """Return (name, bytes) in the order of the shard format."""
-    key, picture, document, caption = sample
-    return [(f"{key}.jpg", picture), (f"{key}.json", document), (f"{key}.txt", caption)]
+    key, image, document, caption = sample
+    return [(f"{key}.jpg", image), (f"{key}.json", document), (f"{key}.txt", caption)]
 
 
 def ours(path: Path, content: Sequence[Sample]) -> None:
@@ -90,7 +90,7 @@ def ours(path: Path, content: Sequence[Sample]) -> None:
 
 
 def by_tarfile(path: Path, content: Sequence[Sample]) -> None:
-    """Python's own writer, told to leave out clocks and owners."""
+    """Python's own writer, without times and owners."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for sample in content:
             for name, data in members(sample):
@@ -111,8 +111,8 @@ def by_webdataset(path: Path, content: Sequence[Sample]) -> None:
     import webdataset
 
     with webdataset.TarWriter(str(path), mtime=0, encoder=False) as tar:
-        for key, picture, document, caption in content:
-            tar.write({"__key__": key, "jpg": picture, "json": document, "txt": caption})
+        for key, image, document, caption in content:
+            tar.write({"__key__": key, "jpg": image, "json": document, "txt": caption})
 
 
 def plain(path: Path, content: Sequence[Sample]) -> None:

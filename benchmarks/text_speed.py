@@ -1,13 +1,14 @@
-"""Reading reports: ours beside negspaCy, pysbd, spaCy and scispaCy, on one core in one run.
+"""Measures reading reports: our engine against negspaCy, pysbd, spaCy and scispaCy, on one core.
 
     python benchmarks/text_speed.py [--shared DIR] [--seconds N]
 
-Real Open-i reports, in turns (rounds.py). Our caches are emptied before every turn: a wording seen
-twice within one is read once, as in a stage, but nothing is carried from round to round. The whole
-chain of ours finds sections, sentences, status, mentions, labels and statements; negspaCy does less
-(it splits sentences, finds the same terms and negates them), so what does as much of ours stands
-beside it. Beside the speed: the split traps each splitter
-gets right, and the F1 of `absent` on the project's own clinical sentences (tests/nlp/clinic.tsv).
+The input are real Open-i reports; all systems take turns (timing.py). Our caches are emptied before
+every turn: a sentence that occurs twice in one turn is read once, as in a stage, but nothing is
+kept from round to round. Our whole engine finds sections, sentences, status, mentions, labels and
+statements. negspaCy does less: it splits sentences, finds the same terms and negates them. So the
+part of our engine that does the same is measured as well ("ours, mentions only"). Besides the
+speed: how many difficult sentence ends each splitter gets right (split traps), and the F1 of
+`absent` on the project's own clinical sentences (tests/nlp/clinic.tsv).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 # ruff: noqa: E402 - the folders have to be known before
-import rounds
+import timing
 
 Report = dict[str, str]
 CHUNK = 200  # reports a turn
@@ -58,7 +59,7 @@ def main() -> int:
         *traps(flags.shared / "gold" / "split_traps.json"), *negation(),
     ])  # fmt: skip
     packages = ("spacy", "scispacy", "pysbd", "negspacy")
-    rounds.publish("text_speed", rows, packages=packages, note=note)
+    timing.publish("text_speed", rows, packages=packages, note=note)
     print(note.replace("; ", "\n"))
     return 0 if cold < 3 and whole > 1000 else 1
 
@@ -75,13 +76,13 @@ def read(path: Path) -> Iterable[Report]:
 
 def start() -> float:
     """Return the CPU seconds from nothing to the first annotation, spaCy's import included."""
-    begin = rounds.cpu()
+    begin = timing.cpu()
     import spacy  # noqa: F401
 
     from cxr_vlp.nlp.annotate import annotate
 
     annotate("FINDINGS: Clear lungs.")
-    return rounds.cpu() - begin
+    return timing.cpu() - begin
 
 
 def chain(reports: Sequence[Report]) -> float:
@@ -89,10 +90,10 @@ def chain(reports: Sequence[Report]) -> float:
     forget()
     from cxr_vlp.nlp.annotate import annotate
 
-    begin = rounds.cpu()
+    begin = timing.cpu()
     for report in reports:
         annotate(report)
-    return len(reports) / (rounds.cpu() - begin)
+    return len(reports) / (timing.cpu() - begin)
 
 
 def forget() -> None:
@@ -109,10 +110,10 @@ def race(
     candidates: dict[str, Callable[[Sequence[Report]], Any]],
     chunks: Sequence[Sequence[Report]],
     seconds: float,
-) -> list[rounds.Row]:
+) -> list[timing.Row]:
     """Return the rows of one comparison."""
-    times = rounds.race(candidates, chunks, seconds=seconds)
-    return rounds.compare(group, times, to="ours", items=CHUNK)
+    times = timing.race(candidates, chunks, seconds=seconds)
+    return timing.compare(group, times, to="ours", items=CHUNK)
 
 
 def readers() -> dict[str, Callable[[Sequence[Report]], Any]]:

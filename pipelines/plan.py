@@ -26,7 +26,7 @@ from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.stages.shard_part import picture_of
 from cxr_vlp.pipelines.stages.source_files import Originals
 
-BESIDE = 6_000  # bytes of text, JSON and tar headers a sample: the mean of the look-alike sets
+BESIDE = 6_000  # bytes of text, JSON and tar headers a sample: the mean of the synthetic sets
 MEGA = 1_000_000
 
 

@@ -21,14 +21,13 @@ from cxr_vlp.pipelines.cache.tree_state import Glance
 from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.executor import beam_runners
 from cxr_vlp.pipelines.executor.progress import COUNTS, following
-from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
+from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy, synthetic_marker
 from cxr_vlp.pipelines.files.privacy import Care
 from cxr_vlp.pipelines.format import accounting
 from cxr_vlp.pipelines.sources import ids, reader
 from cxr_vlp.pipelines.sources.base import Source
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages import parameter_check, reject_limit
-from cxr_vlp.pipelines.synthetic import marker
 
 HEADER = "inventory.json"
 STOPPED = "nothing was published, and what was read is remembered: the same command goes on"
@@ -164,8 +163,8 @@ def _header(
 
 
 def _terms(source: Source, root: Path) -> dict[str, Any]:
-    """Return what the collection is and under which terms; a made-up tree has none of them."""
-    if marker.made_up(root):
+    """Return what the collection is and under which terms; a synthetic tree has no terms."""
+    if synthetic_marker.wholly_synthetic(root):
         licence = "synthetic, of nobody; under cxr-vlp's own licence"
         return {"title": f"{source.title} (synthetic)", "licence": licence, "credentialed": False}
     return {

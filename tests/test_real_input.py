@@ -13,13 +13,13 @@ from stages import build, samples
 
 from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.synthetic.cases.real_content import Content, find_images, read_reports
 from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic
-from cxr_vlp.pipelines.synthetic.real_content import Content, find_pictures, read_reports
 
 
 @pytest.fixture(scope="module")
 def content(shared: Path) -> Content:
-    pictures = find_pictures(shared / "data" / "hannover_covid19" / "png")
+    pictures = find_images(shared / "data" / "hannover_covid19" / "png")
     return Content(pictures, read_reports(shared / "data" / "openi" / "NLMCXR_reports.tgz"))
 
 

@@ -1,12 +1,12 @@
-"""What `make demo` and `make clean` do besides drawing trees and `dvc repro`.
+"""Checks, records and cleans up a demo run: what `make demo` and `make clean` need besides `dvc`.
 
     python -m cxr_vlp.pipelines.synthetic.demo check    stop where params.yaml reads other trees
-    python -m cxr_vlp.pipelines.synthetic.demo record   note the digests of what the demo made
-    python -m cxr_vlp.pipelines.synthetic.demo clean    remove what still is as the demo made it
+    python -m cxr_vlp.pipelines.synthetic.demo record   record the digests of what the demo made
+    python -m cxr_vlp.pipelines.synthetic.demo clean    remove what is still as the demo made it
 
-In: the current folder, a checkout. Out: messages, and exit 0, or 2 where it cannot be done. Nothing
-is removed but made-up trees that bear their marker, and outputs that are byte for byte what the
-demo noted: a model that somebody trained, or a set built from a real collection, is not.
+The current folder must be a checkout. Only two kinds of things are removed: synthetic trees with
+their marker, and outputs whose bytes are exactly those that the demo recorded. A model that
+somebody trained, or a set built from a real collection, is kept. Exit codes: 0 done, 2 refused.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from typing import Any
 
 import yaml
 
-from cxr_vlp.pipelines.synthetic import marker
+from cxr_vlp.pipelines.files import synthetic_marker
+from cxr_vlp.pipelines.synthetic import ownership
 
 TREES = Path("data/synthetic")
 RECORD = TREES / ".demo.json"
 STAGES = ("scan", "texts", "shards")
-TOLD = ("data", "models", "reports")
+LISTED = ("data", "models", "reports")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one of the three; return its exit code."""
+    """Run one of the three commands; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m cxr_vlp.pipelines.synthetic.demo", description=__doc__
     )
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elsewhere = foreign(_params())
     if elsewhere:
         sys.stderr.write(
-            f"params.yaml reads {elsewhere}, which the demo did not draw: set the roots back to "
+            f"params.yaml reads {elsewhere}, which the demo did not make: set the roots back to "
             f"{TREES}/SOURCE for `make demo`, or run `dvc repro` for your own collections\n"
         )
         return 2
@@ -54,14 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def foreign(params: Mapping[str, Any]) -> str:
-    """Return the roots of the collections that are none of the demo's trees, "" where all are."""
+    """Return the roots of the collections that are not synthetic trees, "" where all are."""
     roots = {name: str(params["sources"][name]["root"]) for name in params["collections"]}
-    others = [f"{n} from {r}" for n, r in roots.items() if marker.read(Path(r)) is None]
+    others = [f"{n} from {r}" for n, r in roots.items() if synthetic_marker.read(Path(r)) is None]
     return ", ".join(others)
 
 
 def record(params: Mapping[str, Any]) -> None:
-    """Note the digest of every output of `dvc repro report`."""
+    """Record the digest of every output of `dvc repro report`."""
     digests = {str(path): digest(path) for path in outputs(params) if path.exists()}
     text = json.dumps(digests, indent=2, sort_keys=True) + "\n"
     RECORD.write_text(text, encoding="utf-8")
@@ -79,25 +80,25 @@ def outputs(params: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def clean() -> list[str]:
-    """Remove what the demo made; return a line for each thing that went or stayed."""
-    told: list[str] = []
-    noted = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
-    for name, expected in sorted(noted.items()):
+    """Remove what the demo made; return a line for each thing that was removed or kept."""
+    lines: list[str] = []
+    recorded = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
+    for name, expected in sorted(recorded.items()):
         path = Path(name)
         if path.exists() and digest(path) == expected:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-            told.append(f"removed {path}")
+            lines.append(f"removed {path}")
     for tree in sorted(TREES.iterdir()) if TREES.is_dir() else ():
         try:
-            if tree.is_dir() and marker.read(tree) and marker.clear(tree):
-                told.append(f"removed {tree}")
-        except marker.ForeignError as error:
-            told.append(f"kept {error}")
+            if tree.is_dir() and synthetic_marker.read(tree) and ownership.clear(tree):
+                lines.append(f"removed {tree}")
+        except ownership.ForeignError as error:
+            lines.append(f"kept {error}")
     RECORD.unlink(missing_ok=True)
-    told += [f"kept    {path}" for top in TOLD for path in _left(Path(top))]
+    lines += [f"kept    {path}" for top in LISTED for path in _left(Path(top))]
     if Path(".cxr").exists():
-        told.append("kept    .cxr: what earlier runs remember, and checkpoints of trainings")
-    return told or ["nothing to remove"]
+        lines.append("kept    .cxr: the cache of earlier runs, and checkpoints of trainings")
+    return lines or ["nothing to remove"]
 
 
 def digest(path: Path) -> str:
@@ -112,7 +113,7 @@ def digest(path: Path) -> str:
 
 
 def _left(top: Path) -> Iterator[Path]:
-    """Yield what is left in a folder of outputs, a path an output; remove emptied folders."""
+    """Yield the paths of the outputs that are left in a folder; remove empty folders."""
     for folder in sorted(top.iterdir()) if top.is_dir() else ():
         inner = folder in (TREES, *(Path("data") / s for s in (*STAGES, "recipes")))
         inner = inner or folder == Path("reports/evaluate")

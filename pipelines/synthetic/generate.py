@@ -1,9 +1,8 @@
-"""The command: `cxr-vlp synthetic --out DIR`.
+"""The command `cxr-vlp synthetic --out DIR`: writes a synthetic raw tree for each collection.
 
-In: flags. Out: one raw tree a source below DIR, its truth file beside it, and a table of what was
-written. A tree that is there with the same settings stays; one that was drawn otherwise is drawn
-again; a folder that this command did not make is never touched. Exit 0 when done, 2 on arguments
-that cannot be used, 74 when the disk refuses, 130 when stopped.
+Each tree is written below DIR, with its truth file beside it. A complete tree made with the same
+settings is kept; one made with other settings is made again; a folder that this command did not
+make is never changed. Exit codes: 0 done, 2 wrong arguments, 74 disk error, 130 stopped.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ from rich.table import Table
 from cxr_vlp.pipelines import errors
 from cxr_vlp.pipelines.executor.progress import State, following
 from cxr_vlp.pipelines.files import addresses
-from cxr_vlp.pipelines.synthetic import marker
-from cxr_vlp.pipelines.synthetic.cases import SOURCES
-from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic, nih, openi
-from cxr_vlp.pipelines.synthetic.layouts.faults import FaultError
-from cxr_vlp.pipelines.synthetic.real_content import (
+from cxr_vlp.pipelines.synthetic import ownership
+from cxr_vlp.pipelines.synthetic.cases.people import SOURCES
+from cxr_vlp.pipelines.synthetic.cases.real_content import (
     Content,
     ContentError,
-    find_pictures,
+    find_images,
     read_reports,
 )
-from cxr_vlp.pipelines.synthetic.tree_writer import Laid
+from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic, nih, openi
+from cxr_vlp.pipelines.synthetic.layouts.faults import FaultError
+from cxr_vlp.pipelines.synthetic.layouts.tree_writer import Written
 
-STOPPED = "started again, it draws the unfinished tree anew"
+STOPPED = "run it again: the unfinished tree is made from the start"
 
-_WRITERS: Mapping[str, Callable[..., list[Laid]]] = {
+_WRITERS: Mapping[str, Callable[..., list[Written]]] = {
     "mimic": mimic.write,
     "chexpert": chexpert.write,
     "nih": nih.write,
@@ -50,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         content = Content(
-            find_pictures(args.images) if args.images else (),
+            find_images(args.images) if args.images else (),
             read_reports(args.reports) if args.reports else (),
         )
         table = _write_all(args, content)
-    except (ContentError, FaultError, marker.ForeignError) as fault:
+    except (ContentError, FaultError, ownership.ForeignError) as fault:
         sys.stderr.write(f"{fault}\n")
         return 2
     except OSError as fault:
@@ -67,23 +66,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _write_all(args: argparse.Namespace, content: Content) -> Table:
     trees = {source: args.out / source for source in args.sources}
-    drawings = {source: _drawing(args) for source in args.sources}
-    there = {s for s, tree in trees.items() if _is_there(args, tree, drawings[s])}
-    again = [trees[source] for source in trees if source not in there]
-    for tree in again:  # all are looked at before one is removed
-        marker.refuse_foreign(tree)
+    settings = _settings(args)
+    current = {s for s, tree in trees.items() if _is_current(args, tree, settings)}
+    again = [trees[source] for source in trees if source not in current]
+    for tree in again:  # all are checked before one is removed
+        ownership.refuse_foreign(tree)
     for tree in again:
-        marker.clear(tree)
+        ownership.clear(tree)
     table = Table("source", "patients", "studies", "images", "MB", title=f"Written to {args.out}")
     for source, tree in trees.items():
-        if source in there:
-            sys.stderr.write(f"{tree}: is there, drawn with these settings\n")
+        if source in current:
+            sys.stderr.write(f"{tree}: kept, it was made with these settings\n")
             continue
-        sys.stderr.write(f"{tree}: drawing {args.studies:,} studies\n")
-        marker.begin(tree, drawings[source])
+        sys.stderr.write(f"{tree}: making {args.studies:,} studies\n")
+        ownership.begin(tree, settings)
         done: Counter[str] = Counter()
         with following(source, partial(_state, done, args.studies)):
-            laid = _WRITERS[source](
+            written = _WRITERS[source](
                 args.out,
                 studies=args.studies,
                 seed=args.seed,
@@ -93,8 +92,8 @@ def _write_all(args: argparse.Namespace, content: Content) -> Table:
                 faults=args.faults,
                 advance=lambda studies, done=done: done.update(studies=studies),
             )
-        marker.finish(tree, drawings[source])
-        table.add_row(*_counts(tree, source, laid))
+        ownership.finish(tree, settings)
+        table.add_row(*_counts(tree, source, written))
     return table
 
 
@@ -102,64 +101,77 @@ def _state(done: Mapping[str, int], total: int) -> State:
     return State(done["studies"], total, "studies")
 
 
-def _drawing(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what decides a tree's bytes, but for the content of the user's own files."""
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return all that decides the bytes of a tree, except the content of the user's own files."""
     names = ("studies", "seed", "height", "faults")
     own = bool(args.images or args.reports)
-    return {name: getattr(args, name) for name in names} | {"own": own, "code": marker.code()}
+    return {name: getattr(args, name) for name in names} | {"own": own, "code": ownership.code()}
 
 
-def _is_there(args: argparse.Namespace, tree: Path, drawing: dict[str, Any]) -> bool:
+def _is_current(args: argparse.Namespace, tree: Path, settings: dict[str, Any]) -> bool:
     own = args.images or args.reports  # may have changed since
-    return not own and marker.is_drawn(tree, drawing)
+    return not own and ownership.is_current(tree, settings)
 
 
-def _counts(tree: Path, source: str, laid: Sequence[Laid]) -> tuple[str, ...]:
-    patients = {line["patient"] for one in laid for line in one.truth}
+def _counts(tree: Path, source: str, written: Sequence[Written]) -> tuple[str, ...]:
+    patients = {line["patient"] for one in written for line in one.truth}
     size = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file())
-    studies, images = sum(len(one.truth) for one in laid), sum(one.images for one in laid)
+    studies, images = sum(len(one.truth) for one in written), sum(one.images for one in written)
     return source, f"{len(patients):,}", f"{studies:,}", f"{images:,}", f"{size / 1e6:,.1f}"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cxr-vlp synthetic",
-        description="Write small raw trees in the exact layouts of MIMIC-CXR, CheXpert, NIH "
-        "ChestX-ray14 and Open-i, with drawn pictures and invented reports (or your own), and "
-        "beside each tree SOURCE.truth.jsonl: what was put into it. Same seed, same bytes.",
+        description="Write small synthetic trees in the exact layouts of MIMIC-CXR, CheXpert, NIH "
+        "ChestX-ray14 and Open-i, with drawn images and invented reports (or your own). "
+        "SOURCE.truth.jsonl beside each tree says what was put into it. The same seed gives the "
+        "same bytes. Example: cxr-vlp synthetic --out data/synthetic --studies 100",
+    )
+    parser.add_argument("--out", type=addresses.path, required=True, help="folder for the trees")
+    parser.add_argument(
+        "--studies", type=_positive, default=60, help="studies in each tree (default: 60)"
     )
     parser.add_argument(
-        "--out", type=addresses.path, required=True, help="folder to write the trees below"
+        "--seed", type=int, default=0, help="another seed gives other patients (default: 0)"
     )
-    parser.add_argument("--studies", type=_positive, default=60, help="a source (default: 60)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other patients")
     parser.add_argument(
-        "--sources", type=_sources, default=SOURCES, help=f"default: {','.join(SOURCES)}"
+        "--sources",
+        type=_sources,
+        default=SOURCES,
+        help=f"collections to write, separated by commas (default: {','.join(SOURCES)})",
     )
-    parser.add_argument("--images", type=_existing, help="folder of PNG or JPEG films to lay out")
+    parser.add_argument("--images", type=_existing, help="folder of PNG or JPEG images to use")
     parser.add_argument(
         "--reports",
         type=_existing,
-        help="reports to lay out: Open-i's NLMCXR_reports.tgz, a .csv with columns findings and "
-        "impression, or a folder of .txt. Pairing them with any picture is synthetic",
+        help="reports to use: Open-i's NLMCXR_reports.tgz, a .csv with columns findings and "
+        "impression, or a folder of .txt. A report and the image beside it are not of one person",
     )
-    parser.add_argument("--height", type=_tall, default=512, help="pixels (default: 512)")
+    parser.add_argument(
+        "--height",
+        type=_tall,
+        default=512,
+        help="of images in pixels; your own are shrunk to it where taller (default: 512)",
+    )
     parser.add_argument("--workers", type=_positive, default=1, help="processes (default: 1)")
     parser.add_argument(
-        "--faults", action="store_true", help="damage some files the way real downloads are"
+        "--faults", action="store_true", help="damage some files as in real downloads"
     )
     return parser
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
 
 def _tall(text: str) -> int:
     if _positive(text) < 32:
-        raise argparse.ArgumentTypeError("a film of fewer than 32 pixels shows nothing: give 32+")
+        raise argparse.ArgumentTypeError(
+            "an image of fewer than 32 pixels shows nothing: give 32 or more"
+        )
     return int(text)
 
 
@@ -180,7 +192,7 @@ def _existing(text: str) -> Path:
 
 
 def run() -> int:
-    """Run the command on the words of the command line; return its exit code."""
+    """Run the command with the arguments of the command line; return its exit code."""
     return errors.run(main, STOPPED)
 
 

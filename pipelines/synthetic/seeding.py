@@ -1,7 +1,8 @@
-"""Seeded streams of chance: a key goes in, a generator that depends on nothing else comes out.
+"""Random generators that depend on a key alone.
 
-Everything a look-alike draws or writes takes its luck from here, so a study is the same whatever
-the order, the number of workers or the number of studies around it.
+Every random choice of a synthetic tree is made with one of these, so a study is the same whatever
+the order, the number of workers or the number of studies around it. The words of a key ("film",
+"cohort") are part of the seed: changing one changes the bytes of every tree.
 """
 
 from __future__ import annotations
@@ -18,6 +19,6 @@ def stream(*key: str | int) -> Random:
 
 
 def noise_stream(*key: str | int) -> np.random.Generator:
-    """Return a numpy generator that depends on `key` alone; for whole arrays of luck."""
+    """Return a numpy generator that depends on `key` alone; for whole arrays."""
     digest = hashlib.sha256("|".join(map(str, key)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))

@@ -1,9 +1,9 @@
 """Fixtures of this room.
 
-Contents: `raw` (look-alike trees of all four collections, 14 studies each, made once a session),
+Contents: `raw` (synthetic trees of all four collections, 14 studies each, made once a session),
 `built` (their shards), `faulty` (MIMIC and CheXpert trees with damaged files), `launcher` (runs in
 processes of their own), `scenes` (what there is before a run that is to fail), `out` and `variant`
-(trees for the tests of the look-alikes themselves).
+(trees for the tests of the synthetic trees themselves).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ STAGES = ("scan", "texts", "shards")
 
 @pytest.fixture(scope="module")
 def sown(tmp_path_factory) -> Path:
-    """A MIMIC look-alike with the word wherever a person may have written something."""
+    """A synthetic MIMIC tree with the word wherever a person may have written something."""
     folder = tmp_path_factory.mktemp("sown")
     mimic.write(folder, studies=8, seed=3, height=96)
     tree = folder / SOURCE

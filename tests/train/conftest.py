@@ -35,7 +35,7 @@ def draw(present: Sequence[str], seed: int, height: int = 72, width: int = 64) -
 
 
 def sample(source: str, number: int, **changes: Any) -> dict[str, Any]:
-    """Return the json record of one made-up sample."""
+    """Return the json record of one synthetic sample."""
     present = [name for i, name in enumerate(FINDINGS) if (number >> i) & 1]
     impression = ", ".join(name.lower() for name in present) + "." if present else "clear lungs."
     labels = {name: int(name in present) for name in FINDINGS} | {"No Finding": int(not present)}

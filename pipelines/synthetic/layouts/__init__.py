@@ -1,1 +1,1 @@
-"""The files and tables of each collection, as its publisher lays them out."""
+"""Writes the files and tables of each collection as its publisher does, one module each."""

@@ -1,8 +1,7 @@
-"""How each picture was taken and stored: the mix of files an archive of chest films really holds.
+"""Chooses how each image was taken and stored, in the mix that an archive of chest X-rays has.
 
-In: a study's view and the picture's place in the collection. Out: an `Acquisition`. The mix
-follows the DICOM headers of a public collection of 7,469 films: about half MONOCHROME1, mostly 12
-and 15 bits, a window missing in nearly half, some multi-valued, ViewPosition often absent.
+The mix follows the DICOM headers of a public collection of 7,469 images: about half MONOCHROME1,
+mostly 12 and 15 bits, no window in nearly half, some multi-valued, ViewPosition often absent.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Storage:
     declared: int = 0
 
 
-# Dealt like a deck, not drawn at random: twenty pictures are enough to meet every kind.
+# Taken in turn and not at random, so twenty images have every kind.
 _DECK = (
     Storage(12, "MONOCHROME2", _RAW),
     Storage(15, "MONOCHROME1", _RAW),
@@ -61,7 +60,7 @@ _MEANINGS = {"PA": "postero-anterior", "AP": "antero-posterior", "LATERAL": "lat
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """Everything about one file that is the machine's and the technician's, not the patient's."""
+    """What the machine and the technician decide about one file."""
 
     storage: Storage
     windows: int  # how many (centre, width) pairs the header holds
@@ -75,9 +74,9 @@ class Acquisition:
 
 
 def acquire(view: str, views: tuple[str, ...], *, place: int, rng: Random) -> Acquisition:
-    """Return how the picture at `place` of the collection was taken.
+    """Return how the image at `place` of the collection was taken.
 
-    `views` are all views of its study, since the procedure's name follows from them.
+    `views` are all views of its study, from which the name of the procedure follows.
     """
     position, meaning = _view_tags(view, rng)
     portable = "AP" in views
@@ -97,10 +96,10 @@ def acquire(view: str, views: tuple[str, ...], *, place: int, rng: Random) -> Ac
 def _view_tags(view: str, rng: Random) -> tuple[str, str]:
     meaning = _MEANINGS.get(view, "")
     position = "LL" if view == "LATERAL" and rng.random() < 0.4 else view
-    luck = rng.random()
-    if luck < 0.12:  # only the code sequence tells the view, in one of its two spellings
+    omission = rng.random()
+    if omission < 0.12:  # only the code sequence gives the view, in one of its two spellings
         return "", meaning.replace("-", " ") if rng.random() < 0.3 else meaning
-    if luck < 0.14:  # nothing but the procedure's name does
+    if omission < 0.14:  # only the name of the procedure gives it
         return "", ""
     return position, "left lateral" if position == "LL" else meaning
 

@@ -1,7 +1,7 @@
-"""Tables and archives with the same bytes on every run.
+"""Writes tables and archives with the same bytes on every run.
 
-In: rows and texts. Out: CSV (gzip'd where the name ends in .gz), zip and tar.gz files that carry
-no clock, no user and no path of the machine that wrote them.
+CSV (gzip'd where the name ends in .gz), JSON lines, zip and tar.gz files hold no time, user or path
+of the machine that wrote them.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def gzipped(content: bytes) -> bytes:
 def write_csv(
     path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, header: str = ""
 ) -> tuple[str, str]:
-    """Write a table; a cell that a row does not have is left empty.
+    """Write a table; a cell that a row lacks is empty.
 
-    `header` replaces the first line where a collection's own is no clean CSV (NIH's brackets).
+    `header` replaces the first line where that of the collection is not valid CSV (NIH's brackets).
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

@@ -1,7 +1,7 @@
-"""CheXpert v1.0 as Stanford's download (or Kaggle's small one) unpacks.
+"""Writes CheXpert v1.0 as Stanford's download, or Kaggle's small one, unpacks.
 
-In: a number of studies and a seed. Out: `CheXpert-v1.0/` with train, valid and test pictures,
-train.csv (a labeler's 1, 0, -1 and blanks), valid.csv and test.csv (radiologists' 0 and 1).
+`CheXpert-v1.0/` holds train, valid and test images, train.csv (a labeler's 1, 0, -1 and blanks),
+valid.csv and test.csv (radiologists' 0 and 1).
 """
 
 from __future__ import annotations
@@ -11,40 +11,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.pipelines.synthetic.cases import Case, Person, deal_splits, film, people
+from cxr_vlp.pipelines.synthetic.cases.findings import CHEXPERT_LABELS
+from cxr_vlp.pipelines.synthetic.cases.people import Case, Person, deal_splits, people_of
+from cxr_vlp.pipelines.synthetic.cases.real_content import Content
 from cxr_vlp.pipelines.synthetic.layouts import archives
-from cxr_vlp.pipelines.synthetic.layouts.faults import break_pictures
+from cxr_vlp.pipelines.synthetic.layouts.case_content import image_of
+from cxr_vlp.pipelines.synthetic.layouts.faults import break_images
 from cxr_vlp.pipelines.synthetic.layouts.image_files import chexpert_jpg
-from cxr_vlp.pipelines.synthetic.real_content import Content
-from cxr_vlp.pipelines.synthetic.reports.grammar import labels as report_labels
-from cxr_vlp.pipelines.synthetic.tree_writer import Laid, lay_tree, quiet, rows_of, truth_of
-from cxr_vlp.pipelines.synthetic.truth import image_line, study_line, true_labels
+from cxr_vlp.pipelines.synthetic.layouts.tree_writer import (
+    Written,
+    no_progress,
+    rows_of,
+    truth_of,
+    write_tree,
+)
+from cxr_vlp.pipelines.synthetic.layouts.truth import image_line, study_line, true_labels
+from cxr_vlp.pipelines.synthetic.reports.report_plan import labels as report_labels
 
 SPLITS = ("train", "valid", "test")
-# In the order of CheXpert's own header, which is not the alphabet.
-LABELS = (
-    "No Finding",
-    "Enlarged Cardiomediastinum",
-    "Cardiomegaly",
-    "Lung Opacity",
-    "Lung Lesion",
-    "Edema",
-    "Consolidation",
-    "Pneumonia",
-    "Atelectasis",
-    "Pneumothorax",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Fracture",
-    "Support Devices",
-)
-_COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS)
+_COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT_LABELS)
 _LAST = {"train": 0, "valid": 64_540, "test": 64_740}  # the number before each split's first
 _BATCHES = {
     "valid": "CheXpert-v1.0 batch 1 (validate & csv)",
     "test": "CheXpert-v1.0 batch 1 (validate & csv)",
 }
-_SMALL = 390  # columns of a picture in the small release
+_SMALL = 390  # columns of an image in the small release
 
 
 def write(
@@ -58,25 +49,25 @@ def write(
     small: bool = False,
     batches: bool = False,
     faults: bool = False,
-    advance: Callable[[int], None] = quiet,
-) -> list[Laid]:
+    advance: Callable[[int], None] = no_progress,
+) -> list[Written]:
     """Write the tree `out/chexpert` and `out/chexpert.truth.jsonl`.
 
-    `small=True` writes CheXpert-v1.0-small (390 columns); `batches=True` spreads the pictures over
-    the folders of the large download; the paths in the tables stay the same there.
+    `small=True` writes CheXpert-v1.0-small (390 columns); `batches=True` spreads the images over
+    the folders of the large download, where the paths in the tables stay the same.
     """
-    # no reports in this collection, so real ones change nothing in it
-    persons = people("chexpert", studies, seed, Content((content or Content()).pictures))
+    # this collection has no reports, so real ones change nothing in it
+    persons = people_of("chexpert", studies, seed, Content((content or Content()).images))
     name = "CheXpert-v1.0-small" if small else "CheXpert-v1.0"
     splits = deal_splits(persons, seed, SPLITS)
     width = _SMALL if small else 0
     tree = ChexpertTree(name, seed, height, splits, _numbers(splits), width, batches)
-    laid = lay_tree(tree, out / "chexpert", persons, workers=workers, advance=advance)
-    truth = truth_of(laid)
+    written = write_tree(tree, out / "chexpert", persons, workers=workers, advance=advance)
+    truth = truth_of(written)
     if faults:
-        break_pictures(out / "chexpert", truth, seed)
+        break_images(out / "chexpert", truth, seed)
     archives.write_jsonl(out / "chexpert.truth.jsonl", truth)
-    return laid
+    return written
 
 
 def _numbers(splits: Mapping[int, str]) -> dict[int, int]:
@@ -91,7 +82,7 @@ def _numbers(splits: Mapping[int, str]) -> dict[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class ChexpertTree:
-    """The layout, and what it needs to know of the whole collection to lay one person."""
+    """The layout, and what of the whole collection is needed to write one person."""
 
     name: str
     seed: int
@@ -101,11 +92,11 @@ class ChexpertTree:
     width: int  # of the small release; 0: as drawn
     batches: bool
 
-    def lay(self, root: Path, person: Person) -> Laid:
-        """Write the person's pictures."""
+    def write_person(self, root: Path, person: Person) -> Written:
+        """Write the person's images."""
         split = self.splits[person.number]
         patient = f"patient{self.numbers[person.number]:05d}"
-        laid = Laid({name: [] for name in SPLITS})
+        written = Written({name: [] for name in SPLITS})
         for visit, case in enumerate(person.cases, start=1):
             labels = report_labels(case.study) if split == "train" else true_labels(case.study)
             study = f"{patient}/study{visit}"
@@ -116,14 +107,16 @@ class ChexpertTree:
                 patient=patient,
                 split=split,
                 labels=labels,
-                images=self._lay_images(root, case, f"{split}/{study}", labels, laid.rows[split]),
+                images=self._write_images(
+                    root, case, f"{split}/{study}", labels, written.rows[split]
+                ),
                 seed=self.seed,
                 reported=False,
             )
-            laid.truth.append(line)
-        return laid
+            written.truth.append(line)
+        return written
 
-    def _lay_images(
+    def _write_images(
         self,
         root: Path,
         case: Case,
@@ -135,12 +128,12 @@ class ChexpertTree:
         for place, view in enumerate(case.study.views):
             side = "lateral" if view == "LATERAL" else "frontal"
             file = f"{folder}/view{place + 1}_{side}.jpg"
-            drawn = film(case, place, height=self.height, seed=self.seed)
+            image = image_of(case, place, height=self.height, seed=self.seed)
             path = self._folder(root, split, case.study.patient) / file
-            archives.write_bytes(path, chexpert_jpg(drawn.pixels, width=self.width))
+            archives.write_bytes(path, chexpert_jpg(image.pixels, width=self.width))
             rows.append(self._row(case, file, split, view, labels))
-            scale = min(1.0, self.width / drawn.pixels.shape[1]) if self.width else 1.0
-            boxes = [(b[0], *(scale * v for v in b[1:])) for b in drawn.boxes]
+            scale = min(1.0, self.width / image.pixels.shape[1]) if self.width else 1.0
+            boxes = [(b[0], *(scale * v for v in b[1:])) for b in image.boxes]
             images.append(image_line(path, root, view, boxes))
         return images
 
@@ -148,7 +141,7 @@ class ChexpertTree:
         """Return the folder that holds `train/`, `valid/` or `test/` for this person."""
         if not self.batches:
             return root / self.name
-        # the training set comes in three pieces, batch 2 to 4
+        # the training set is in three batches, 2 to 4
         half = number % 3 + 1
         return root / _BATCHES.get(split, f"CheXpert-v1.0 batch {half + 1} (train {half})")
 
@@ -156,7 +149,9 @@ class ChexpertTree:
         self, case: Case, file: str, split: str, view: str, labels: Mapping[str, int]
     ) -> dict[str, str]:
         marks = {name: f"{value:.1f}" for name, value in labels.items()}
-        if split == "test":  # the test truth came later, without the root and without the person
+        if (
+            split == "test"
+        ):  # the test labels came later, without the root in the path and without sex and age
             return {"Path": file} | marks
         lateral = view == "LATERAL"
         unknown = case.serial == 7  # the collection has one row of unknown sex, and ages of 0
@@ -168,9 +163,9 @@ class ChexpertTree:
             "AP/PA": "" if lateral else view,
         }
 
-    def finish(self, root: Path, laid: Sequence[Laid]) -> None:
+    def write_tables(self, root: Path, written: Sequence[Written]) -> None:
         """Write train.csv, valid.csv and test.csv."""
         top = root / (_BATCHES["valid"] if self.batches else self.name)
         for split in SPLITS:
-            columns = ("Path", *LABELS) if split == "test" else _COLUMNS
-            archives.write_csv(top / f"{split}.csv", columns, rows_of(laid, split))
+            columns = ("Path", *CHEXPERT_LABELS) if split == "test" else _COLUMNS
+            archives.write_csv(top / f"{split}.csv", columns, rows_of(written, split))

@@ -1,8 +1,9 @@
-"""DICOM files as an X-ray department's archive holds them.
+"""Writes DICOM files as the archive of an X-ray department holds them.
 
-In: a picture as floats 0..1 (bright is dense), a `Header`, a storage form (bits, photometric,
-transfer syntax). Out: one .dcm file whose stored values any conforming reader gets back exactly.
-Nothing depends on the clock: ids and dates come from the caller, UIDs are hashes of the ids.
+A file is made from an image (float32 0..1, bright is dense), a `Header` and a storage form (bits,
+photometric interpretation, transfer syntax). Any conforming reader gets the stored values back
+exactly. Nothing depends on the clock: ids and dates come from the caller, UIDs are hashes of the
+ids.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from pydicom.uid import (
 Pixels = NDArray[np.float32]
 Stored = NDArray[np.uint16]
 
-# The detector's range is never used to its ends: unexposed skin line to metal lies inside it.
+# The values of an image, from air to metal, use only this part of the detector's range.
 _LOWEST, _HIGHEST = 0.04, 0.86
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the file says beside its pixels. An empty field leaves its tag out."""
+    """The header of a file. An empty field leaves its tag out."""
 
     patient: str
     study: str
@@ -54,19 +55,19 @@ class Header:
     spacing: float = 0.0  # mm
     spacing_tag: str = ""  # "PixelSpacing" or "ImagerPixelSpacing"
     windows: tuple[tuple[float, float], ...] = ()  # (centre, width) in stored values
-    declared_bits: int = 0  # BitsStored where it is more than the pixels use; 0: the truth
+    declared_bits: int = 0  # BitsStored where it is more than the pixels use; 0: what they use
 
 
 def uid_of(*parts: str) -> UID:
-    """Return a UID under 2.25 that belongs to `parts` alone: same ids, same UID, on any day."""
+    """Return a UID under 2.25 that depends on `parts` alone."""
     digest = hashlib.sha256("/".join(parts).encode()).digest()
     return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
 
 
 def stored_values(pixels: Pixels, *, bits: int, photometric: str) -> Stored:
-    """Return what the detector would store: `bits` wide, inverted under MONOCHROME1.
+    """Return what the detector would store: uint16 of `bits` bits, inverted under MONOCHROME1.
 
-    Only part of the range is used, so scaling by 2**bits and scaling by what is there differ.
+    Only part of the range is used, so scaling by 2**bits and scaling by the actual range differ.
     """
     top = 2**bits - 1
     values = np.rint((_LOWEST + np.clip(pixels, 0, 1) * (_HIGHEST - _LOWEST)) * top)
@@ -76,7 +77,7 @@ def stored_values(pixels: Pixels, *, bits: int, photometric: str) -> Stored:
 
 
 def window_of(*, bits: int, photometric: str) -> tuple[float, float]:
-    """Return (centre, width) that shows the values of `stored_values` as a reader wants them."""
+    """Return (centre, width) that displays the values of `stored_values` as a radiologist wants."""
     top = 2**bits - 1
     centre, width = (_LOWEST + _HIGHEST) / 2, (_HIGHEST - _LOWEST) * 0.96
     if photometric == "MONOCHROME1":
@@ -123,7 +124,7 @@ def file_bytes(
 
 
 def header_dataset(header: Header) -> Dataset:
-    """Return the data set of everything but the pixels: who, when, which view, which window."""
+    """Return the data set without the pixels: ids, date, view, window."""
     dataset = Dataset()
     dataset.SOPClassUID = (
         DigitalXRayImageStorageForPresentation
@@ -140,10 +141,10 @@ def header_dataset(header: Header) -> Dataset:
     dataset.Modality, dataset.BodyPartExamined = header.modality, "CHEST"
     dataset.Manufacturer, dataset.ReferringPhysicianName = "", ""
     dataset.SeriesNumber, dataset.InstanceNumber = 1, header.number
-    _say(dataset, "ViewPosition", header.view)
-    _say(dataset, "PerformedProcedureStepDescription", header.procedure)
-    _say_code(dataset, "ViewCodeSequence", header.view_meaning)
-    _say_code(dataset, "PatientOrientationCodeSequence", header.orientation)
+    _set(dataset, "ViewPosition", header.view)
+    _set(dataset, "PerformedProcedureStepDescription", header.procedure)
+    _set_code(dataset, "ViewCodeSequence", header.view_meaning)
+    _set_code(dataset, "PatientOrientationCodeSequence", header.orientation)
     if header.spacing_tag:
         setattr(dataset, header.spacing_tag, [f"{header.spacing:.3f}"] * 2)
     if header.windows:
@@ -152,12 +153,12 @@ def header_dataset(header: Header) -> Dataset:
     return dataset
 
 
-def _say(dataset: Dataset, tag: str, value: str) -> None:
+def _set(dataset: Dataset, tag: str, value: str) -> None:
     if value:
         setattr(dataset, tag, value)
 
 
-def _say_code(dataset: Dataset, tag: str, meaning: str) -> None:
+def _set_code(dataset: Dataset, tag: str, meaning: str) -> None:
     if meaning:
         item = Dataset()
         item.CodeMeaning = meaning
@@ -184,6 +185,7 @@ def _file_meta(dataset: Dataset, syntax: UID) -> FileMetaDataset:
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = syntax
+    # the old name of these trees: a change would change the bytes of every DICOM file
     meta.ImplementationClassUID = uid_of("look-alike")
     meta.ImplementationVersionName = "LOOKALIKE"  # else pydicom puts its own version here
     return meta

@@ -1,7 +1,7 @@
-"""Damage as it is met in real downloads, done to a finished tree on purpose.
+"""Damages some files of a finished tree, as files in real downloads are damaged.
 
-In: a tree and its truth lines. Out: the same tree with about a dozen damaged files; each line or
-image that was hit carries a `fault` in the truth. The checksum lists stay those of the whole tree.
+About a dozen files are damaged. In the truth each damaged line or image has a `fault`. The checksum
+lists stay those of the undamaged tree.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _TOO_FEW = "faults need at least 30 studies: raise --studies or leave out --faul
 
 
 class FaultError(ValueError):
-    """The tree is too small to hold each damage; the message says how large it must be."""
+    """The tree is too small for all kinds of damage; the message says how large it must be."""
 
 
 def break_mimic(root: Path, truth: Sequence[Line], seed: int) -> None:
     """Damage a MIMIC tree: each kind once, each in a study of its own.
 
-    Only training studies with a report file are hit. Raises FaultError where there are too few.
+    Only training studies with a report file are damaged. Raises FaultError where there are too few.
     """
-    luck = stream("faults", seed)
+    rng = stream("faults", seed)
     free = [line for line in truth if line["split"] == "train" and line["images"]]
     free = [line for line in free if _report(root, line).is_file()]
-    luck.shuffle(free)
+    rng.shuffle(free)
     if len(free) < len(IMAGE_FAULTS) + len(REPORT_FAULTS) + 1:
         raise FaultError(_TOO_FEW)
     _cut_codestream(root, free)
@@ -54,14 +54,17 @@ def break_mimic(root: Path, truth: Sequence[Line], seed: int) -> None:
         _rewrite(_report(root, line), content)
 
 
-def break_pictures(root: Path, truth: Sequence[Line], seed: int) -> None:
-    """Damage three pictures of a tree of JPEG or PNG files: one cut short, one empty, one gone."""
-    luck = stream("faults", seed)
+def break_images(root: Path, truth: Sequence[Line], seed: int) -> None:
+    """Damage three images of a tree of JPEG or PNG files: one truncated, one empty, one missing.
+
+    Raises FaultError where there are too few studies.
+    """
+    rng = stream("faults", seed)
     free = [line for line in truth if line["split"] in ("train", "") and line["images"]]
-    luck.shuffle(free)
-    if len(free) < len(PICTURE_FAULTS):
+    rng.shuffle(free)
+    if len(free) < len(JPEG_PNG_FAULTS):
         raise FaultError(_TOO_FEW)
-    for name in PICTURE_FAULTS:
+    for name in JPEG_PNG_FAULTS:
         image = free.pop()["images"][0]
         IMAGE_FAULTS[name](root / image["path"])
         image["fault"] = name
@@ -105,7 +108,7 @@ def _drop_pixels(path: Path) -> None:
 
 
 def _behead(path: Path) -> None:
-    """Leave neither preamble nor file meta: implicit VR little endian, as old archives export."""
+    """Remove preamble and file meta: implicit VR little endian, as old archives export."""
     dataset = pydicom.dcmread(path)
     values = dataset.pixel_array
     dataset.PixelData = values.astype("<u2").tobytes()
@@ -126,13 +129,13 @@ def _remove(path: Path) -> None:
 
 
 def _copy_unlisted(path: Path) -> None:
-    """Put a second file beside a listed one, under an id that no table knows."""
+    """Put a second file beside a listed one, under an id that is in no table."""
     stranger = path.with_name("-".join(["0badc0de"] * 5) + path.suffix)
     stranger.write_bytes(path.read_bytes())
 
 
 def _blank(path: Path) -> None:
-    """Write one value into all pixels: an exposure that did not happen."""
+    """Write one value into all pixels, as in a failed exposure."""
     dataset = pydicom.dcmread(path)
     flat = np.full((dataset.Rows, dataset.Columns), 512, dtype="<u2")
     dataset.PixelData = flat.tobytes()
@@ -145,7 +148,7 @@ def _blank(path: Path) -> None:
 IMAGE_FAULTS: Mapping[str, Callable[[Path], None]] = {
     "truncated": _cut,
     "no_pixels": _drop_pixels,
-    "headless": _behead,  # readable by who assumes implicit VR little endian
+    "headless": _behead,  # readable for a reader that assumes implicit VR little endian
     "zero_byte": _empty,
     "missing": _remove,
     "unlisted_beside": _copy_unlisted,  # the image itself stays whole
@@ -156,4 +159,4 @@ REPORT_FAULTS: Mapping[str, bytes | None] = {
     "report_empty": b" \n \n",
     "report_missing": None,
 }
-PICTURE_FAULTS = ("truncated", "zero_byte", "missing")
+JPEG_PNG_FAULTS = ("truncated", "zero_byte", "missing")

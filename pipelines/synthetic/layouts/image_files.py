@@ -1,7 +1,7 @@
-"""Grey pictures as the collections publish them.
+"""Encodes images as JPEG or PNG, in the way of each collection.
 
-In: floats 0..1 (bright is dense). Out: JPEG or PNG bytes, made by each collection's own recipe, so
-that histogram-equalised sets (MIMIC-CXR-JPG, CheXpert) and plain ones (NIH, Open-i) both occur.
+Images are float32 0..1 (bright is dense). MIMIC-CXR-JPG and CheXpert equalise the histogram, NIH
+and Open-i do not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ Grey = NDArray[np.uint8]
 
 
 def mimic_jpg(pixels: Pixels, storage: Storage) -> bytes:
-    """Return the MIMIC-CXR-JPG way: min-max to 0..255, invert MONOCHROME1, equalise; no VOI LUT."""
+    """Return JPEG bytes made as in MIMIC-CXR-JPG.
+
+    Min-max to 0..255, MONOCHROME1 inverted, histogram equalised; no VOI LUT.
+    """
     values = stored_values(pixels, bits=storage.bits, photometric=storage.photometric)
     low, high = int(values.min()), int(values.max())
     grey = ((values - low) / max(1, high - low) * 255).astype(np.uint8)
@@ -27,7 +30,7 @@ def mimic_jpg(pixels: Pixels, storage: Storage) -> bytes:
 
 
 def chexpert_jpg(pixels: Pixels, *, width: int = 0) -> bytes:
-    """Return the CheXpert way: scale by the maximum without taking off the minimum, equalise.
+    """Return JPEG bytes made as CheXpert: scaled by the maximum without the minimum, equalised.
 
     `width` > 0 shrinks to that many columns, as CheXpert-v1.0-small does.
     """
@@ -41,7 +44,7 @@ def chexpert_jpg(pixels: Pixels, *, width: int = 0) -> bytes:
 
 
 def eight_bits(pixels: cv2.typing.MatLike) -> Grey:
-    """Return the picture as plain 8 bit, not equalised."""
+    """Return the image as uint8, not equalised."""
     return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
 
 
@@ -52,5 +55,5 @@ def jpeg(grey: cv2.typing.MatLike) -> bytes:
 
 def png(grey: Grey, *, rgba: bool = False) -> bytes:
     """Return PNG bytes, one channel, or four as a few hundred NIH files have."""
-    picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGRA) if rgba else grey
-    return cv2.imencode(".png", picture)[1].tobytes()
+    image = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGRA) if rgba else grey
+    return cv2.imencode(".png", image)[1].tobytes()

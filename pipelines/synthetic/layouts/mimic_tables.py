@@ -1,7 +1,6 @@
-"""The tables and ids of MIMIC-CXR and MIMIC-CXR-JPG.
+"""Makes the ids, file names and rows of the six tables of MIMIC-CXR and MIMIC-CXR-JPG.
 
-In: how a picture was taken, whose it is, which split. Out: file names, ids that look like
-MIMIC's and are nobody's, and rows for the six tables.
+The ids have the form of MIMIC's and belong to nobody.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from random import Random
 
 from cxr_vlp.pipelines.synthetic.layouts.acquisitions import Acquisition
 from cxr_vlp.pipelines.synthetic.layouts.dicom_files import Header
-from cxr_vlp.pipelines.synthetic.tree_writer import Rows
-from cxr_vlp.pipelines.synthetic.truth import LABELS
+from cxr_vlp.pipelines.synthetic.layouts.tree_writer import Rows
+from cxr_vlp.pipelines.synthetic.layouts.truth import LABELS
 
 CXR, JPG = Path("mimic-cxr/2.1.0"), Path("mimic-cxr-jpg/2.1.0")
 SPLITS = ("train", "validate", "test")
@@ -46,6 +45,7 @@ TABLES: Mapping[str, tuple[Path, Sequence[str]]] = {
     "chexpert": (JPG / "mimic-cxr-2.0.0-chexpert.csv.gz", _LABEL_COLUMNS),
     "negbio": (JPG / "mimic-cxr-2.0.0-negbio.csv.gz", _LABEL_COLUMNS),
 }
+# Part of the bytes of every tree, so its words stay as they were first written.
 LICENSE = (
     b"Synthetic look-alike of a collection's layout. Nobody in it exists: the ids are made up,\n"
     b"and unless real content was given on purpose, the pictures are drawn and the reports\n"
@@ -59,63 +59,63 @@ def subject_id(number: int) -> str:
 
 
 def study_id(serial: int, seed: int) -> str:
-    """Return a fake study id: eight digits from 5 on, unique, in no order of time."""
-    # 7919317 and 10**7 share no factor, so no two serials below 10**7 meet
+    """Return a fake study id: eight digits that begin with 5, unique, not in the order of time."""
+    # 7919317 and 10**7 have no common factor, so serials below 10**7 give different ids
     return str(50_000_000 + (serial * 7_919_317 + seed * 104_729 + 273_641) % 10_000_000)
 
 
 def dicom_id(*key: str | int) -> str:
-    """Return a fake picture id: five groups of eight hex digits."""
+    """Return a fake image id: five groups of eight hex digits."""
     digest = hashlib.sha256("/".join(map(str, key)).encode()).hexdigest()
     return "-".join(digest[i : i + 8] for i in range(0, 40, 8))
 
 
 def study_folder(subject: str, study: str) -> str:
-    """Return the study's folder below a release; its report is this name with .txt behind it."""
+    """Return the study's folder below a release; its report is this name with .txt."""
     return f"files/p{subject[:2]}/p{subject}/s{study}"
 
 
-def study_days(studies: int, luck: Random) -> list[tuple[str, str]]:
+def study_days(studies: int, rng: Random) -> list[tuple[str, str]]:
     """Return (StudyDate, StudyTime) of a patient's studies: shifted far ahead, and rising."""
-    day = date(2110, 1, 1) + timedelta(days=luck.randrange(80 * 365))
+    day = date(2110, 1, 1) + timedelta(days=rng.randrange(80 * 365))
     days = []
     for _ in range(studies):
-        clock = "".join(f"{luck.randrange(top):02d}" for top in (24, 60, 60))
-        days.append((f"{day:%Y%m%d}", f"{clock}.{luck.choice((0, luck.randrange(1000))):03d}"))
-        day += timedelta(days=luck.randrange(1, 400))
+        clock = "".join(f"{rng.randrange(top):02d}" for top in (24, 60, 60))
+        days.append((f"{day:%Y%m%d}", f"{clock}.{rng.choice((0, rng.randrange(1000))):03d}"))
+        day += timedelta(days=rng.randrange(1, 400))
     return days
 
 
 def list_image(
-    rows: Rows, header: Header, shot: Acquisition, *, shape: tuple[int, ...], split: str
+    rows: Rows, header: Header, acquisition: Acquisition, *, shape: tuple[int, ...], split: str
 ) -> None:
-    """Add a picture's rows to the record list, the split list and the metadata."""
+    """Add an image's rows to the record list, the split list and the metadata."""
     ids = {"subject_id": header.patient, "study_id": header.study, "dicom_id": header.image}
     folder = study_folder(header.patient, header.study)
     rows["record"].append(ids | {"path": f"{folder}/{header.image}.dcm"})
     rows["split"].append(ids | {"split": split})
     seen = {
-        "PerformedProcedureStepDescription": shot.procedure,
-        "ViewPosition": shot.view,
+        "PerformedProcedureStepDescription": acquisition.procedure,
+        "ViewPosition": acquisition.view,
         "Rows": str(shape[0]),
         "Columns": str(shape[1]),
         "StudyDate": header.date,
-        "StudyTime": str(float(header.time)),  # a number by now: its leading zeros are lost
-        "ProcedureCodeSequence_CodeMeaning": shot.procedure,
-        "ViewCodeSequence_CodeMeaning": shot.view_meaning,
-        "PatientOrientationCodeSequence_CodeMeaning": shot.orientation,
+        "StudyTime": str(float(header.time)),  # a number in the table, so leading zeros are lost
+        "ProcedureCodeSequence_CodeMeaning": acquisition.procedure,
+        "ViewCodeSequence_CodeMeaning": acquisition.view_meaning,
+        "PatientOrientationCodeSequence_CodeMeaning": acquisition.orientation,
     }
     rows["metadata"].append(ids | seen)
 
 
 def list_labels(
-    rows: Rows, subject: str, study: str, labels: Mapping[str, int], luck: Random
+    rows: Rows, subject: str, study: str, labels: Mapping[str, int], rng: Random
 ) -> None:
     """Add a study's rows to both label tables.
 
-    The second labeler commits itself a little more often where the first one is uncertain.
+    Where the first labeler is uncertain, the second one is positive in 30 % of cases.
     """
     ids = {"subject_id": subject, "study_id": study}
-    other = {n: 1 if v < 0 and luck.random() < 0.3 else v for n, v in sorted(labels.items())}
+    other = {n: 1 if v < 0 and rng.random() < 0.3 else v for n, v in sorted(labels.items())}
     rows["chexpert"].append(ids | {name: f"{value:.1f}" for name, value in labels.items()})
     rows["negbio"].append(ids | {name: f"{value:.1f}" for name, value in other.items()})

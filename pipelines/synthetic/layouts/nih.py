@@ -1,7 +1,7 @@
-"""NIH ChestX-ray14 as the Box download or Kaggle's copy unpacks.
+"""Writes NIH ChestX-ray14 as the Box download or Kaggle's copy unpacks.
 
-In: a number of studies and a seed. Out: PNG pictures, the data entry table with its odd header,
-the box list and the official split lists. One picture a study, frontal only, no reports.
+The tree holds PNG images, the data entry table with its irregular header, the box list and the
+official split lists. A study has one frontal image and no report.
 """
 
 from __future__ import annotations
@@ -13,15 +13,23 @@ from typing import Any
 
 import cv2
 
-from cxr_vlp.pipelines.synthetic.cases import Case, Person, deal_splits, film, people
+from cxr_vlp.pipelines.synthetic.cases.patients import Study
+from cxr_vlp.pipelines.synthetic.cases.people import Case, Person, deal_splits, people_of
+from cxr_vlp.pipelines.synthetic.cases.real_content import Content
 from cxr_vlp.pipelines.synthetic.layouts import archives
-from cxr_vlp.pipelines.synthetic.layouts.faults import break_pictures
+from cxr_vlp.pipelines.synthetic.layouts.case_content import image_of
+from cxr_vlp.pipelines.synthetic.layouts.faults import break_images
 from cxr_vlp.pipelines.synthetic.layouts.image_files import eight_bits, png
-from cxr_vlp.pipelines.synthetic.patients import nih_labels
-from cxr_vlp.pipelines.synthetic.real_content import Content
+from cxr_vlp.pipelines.synthetic.layouts.tree_writer import (
+    Rows,
+    Written,
+    no_progress,
+    rows_of,
+    truth_of,
+    write_tree,
+)
+from cxr_vlp.pipelines.synthetic.layouts.truth import image_line, study_line
 from cxr_vlp.pipelines.synthetic.seeding import stream
-from cxr_vlp.pipelines.synthetic.tree_writer import Laid, Rows, lay_tree, quiet, rows_of, truth_of
-from cxr_vlp.pipelines.synthetic.truth import image_line, study_line
 
 SPLITS = ("train", "train", "test")  # the official lists know train_val and test only
 # The brackets hold unquoted commas, so the header has two more cells than names.
@@ -32,8 +40,8 @@ _HEADER = (
 _COLUMNS = tuple(_HEADER.split(","))
 _BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
 _BOX_COLUMNS = ("Image Index", "Finding Label", "x", "y", "w", "h")  # of the rows, not the header
-_BOX_FRAME = 1024  # the list is in pixels of the released 1024 px pictures, whatever copy one has
-# The box list has eight findings and a spelling of its own for one of them.
+_BOX_FRAME = 1024  # the list is in pixels of the released 1024 px images, also in smaller copies
+# The box list has eight findings (with Mass and Nodule), one of them under another name.
 _BOXED = {
     "Atelectasis": "Atelectasis",
     "Cardiomegaly": "Cardiomegaly",
@@ -41,6 +49,15 @@ _BOXED = {
     "Lung Opacity": "Infiltrate",
     "Pneumonia": "Pneumonia",
     "Pneumothorax": "Pneumothorax",
+}
+_NIH_NAMES: Mapping[str, tuple[str, ...]] = {
+    "Pleural Effusion": ("Effusion",),
+    "Pleural Other": ("Pleural_Thickening",),
+    "Lung Opacity": ("Infiltration",),
+    "Pneumonia": ("Consolidation", "Pneumonia"),
+    "Fracture": (),
+    "Support Devices": (),
+    "Enlarged Cardiomediastinum": (),
 }
 
 
@@ -54,53 +71,53 @@ def write(
     content: Content | None = None,
     kaggle: bool = False,
     faults: bool = False,
-    advance: Callable[[int], None] = quiet,
-) -> list[Laid]:
+    advance: Callable[[int], None] = no_progress,
+) -> list[Written]:
     """Write the tree `out/nih` and `out/nih.truth.jsonl`.
 
-    `kaggle=True` writes images_001/images/ and so on, and the 2017 table: a comma more in each
-    line, ages such as `058Y` and one of 412 years.
+    `kaggle=True` writes images_001/images/ and so on, and the 2017 table: each line has one comma
+    more, and ages are such as `058Y`, one of them 412 years.
     """
     given = content or Content()
-    frontal = tuple(picture for picture in given.pictures if picture.view != "LATERAL")
-    persons = people("nih", studies, seed, Content(frontal))
-    shown = sum(len(p.cases) for p in persons)
-    tree = NihTree(seed, height, deal_splits(persons, seed, SPLITS), kaggle, shown)
-    laid = lay_tree(tree, out / "nih", persons, workers=workers, advance=advance)
-    truth = truth_of(laid)
+    frontal = tuple(image for image in given.images if image.view != "LATERAL")
+    persons = people_of("nih", studies, seed, Content(frontal))
+    total = sum(len(p.cases) for p in persons)
+    tree = NihTree(seed, height, deal_splits(persons, seed, SPLITS), kaggle, total)
+    written = write_tree(tree, out / "nih", persons, workers=workers, advance=advance)
+    truth = truth_of(written)
     if faults:
-        break_pictures(out / "nih", truth, seed)
+        break_images(out / "nih", truth, seed)
     archives.write_jsonl(out / "nih.truth.jsonl", truth)
-    return laid
+    return written
 
 
 @dataclass(frozen=True, slots=True)
 class NihTree:
-    """The layout, and what it needs to know of the whole collection to lay one person."""
+    """The layout, and what of the whole collection is needed to write one person."""
 
     seed: int
     height: int
     splits: Mapping[int, str]
     kaggle: bool
-    shown: int  # pictures in all
+    total: int  # images in all
 
-    def lay(self, root: Path, person: Person) -> Laid:
-        """Write the person's pictures, square as all of this collection."""
+    def write_person(self, root: Path, person: Person) -> Written:
+        """Write the person's images, square as all images of this collection."""
         rows: Rows = {"entry": [], "box": [], "train": [], "test": []}
-        laid = Laid(rows)
-        luck = stream("nih", self.seed, person.number)
-        # in one patient of five the file's number is not the follow-up's
-        skipped = 1 if luck.random() < 0.21 else 0
+        written = Written(rows)
+        rng = stream("nih", self.seed, person.number)
+        # for one patient of five the number in the file name is not the follow-up number
+        skipped = 1 if rng.random() < 0.21 else 0
         split = self.splits[person.number]
         for follow_up, case in enumerate(person.cases):
             name = f"{person.number:08d}_{follow_up + skipped:03d}.png"
             path = root / self._folder(case.serial) / name
             view = case.study.views[0]
-            boxes = self._lay_image(path, case)
+            boxes = self._write_image(path, case)
             rows[split].append({"name": name})
-            rows["entry"].append(self._entry(name, follow_up, case, luck.choice(_SIZES)))
+            rows["entry"].append(self._entry(name, follow_up, case, rng.choice(_SIZES)))
             rows["box"] += _box_rows(name, case, boxes, _BOX_FRAME / self.height)
-            laid.truth.append(
+            written.truth.append(
                 study_line(
                     case,
                     source="nih",
@@ -113,23 +130,23 @@ class NihTree:
                     reported=False,
                 )
             )
-        return laid
+        return written
 
     def _folder(self, serial: int) -> str:
-        """Return the folder of a picture; Kaggle's first one holds half as many as the others."""
+        """Return the folder of an image. Kaggle's first folder holds half as many as the others."""
         if not self.kaggle:
             return "images"
-        share = max(1, self.shown // 5)
+        share = max(1, self.total // 5)
         return f"images_{1 + (serial + share) // (2 * share):03d}/images"
 
-    def _lay_image(self, path: Path, case: Case) -> list[tuple[Any, ...]]:
-        """Write the picture and return its boxes in pixels of the square."""
-        drawn = film(case, 0, height=self.height, seed=self.seed)
-        high, wide = drawn.pixels.shape
-        square = cv2.resize(drawn.pixels, (high, high), interpolation=cv2.INTER_AREA)
+    def _write_image(self, path: Path, case: Case) -> list[tuple[Any, ...]]:
+        """Write the image; return its boxes in pixels of the square."""
+        image = image_of(case, 0, height=self.height, seed=self.seed)
+        high, wide = image.pixels.shape
+        square = cv2.resize(image.pixels, (high, high), interpolation=cv2.INTER_AREA)
         content = png(eight_bits(square), rgba=case.serial % 25 == 11)
         archives.write_bytes(path, content)
-        return [(b[0], b[1] * high / wide, b[2], b[3] * high / wide, b[4]) for b in drawn.boxes]
+        return [(b[0], b[1] * high / wide, b[2], b[3] * high / wide, b[4]) for b in image.boxes]
 
     def _entry(
         self, name: str, follow_up: int, case: Case, size: tuple[int, int, float]
@@ -149,29 +166,43 @@ class NihTree:
         )
         return dict(zip(_COLUMNS, values, strict=True))
 
-    def finish(self, root: Path, laid: Sequence[Laid]) -> None:
+    def write_tables(self, root: Path, written: Sequence[Written]) -> None:
         """Write the data entry table, the box list and the two split lists."""
         if self.kaggle:
             columns: Sequence[str] = (*_COLUMNS, "")
             table, header = "Data_Entry_2017.csv", f"{_HEADER},"
         else:
             columns, table, header = _COLUMNS, "Data_Entry_2017_v2020.csv", _HEADER
-        archives.write_csv(root / table, columns, rows_of(laid, "entry"), header=header)
-        boxes = rows_of(laid, "box")
+        archives.write_csv(root / table, columns, rows_of(written, "entry"), header=header)
+        boxes = rows_of(written, "box")
         archives.write_csv(root / "BBox_List_2017.csv", _BOX_COLUMNS, boxes, header=_BOX_HEADER)
         for split, name in (("train", "train_val_list.txt"), ("test", "test_list.txt")):
-            names = "".join(row["name"] + "\n" for row in rows_of(laid, split))
+            names = "".join(row["name"] + "\n" for row in rows_of(written, split))
             archives.write_bytes(root / name, names.encode())
 
 
-# Width, height and pixel spacing of the films before they were made square.
+# Width, height and pixel spacing of the images before they were made square.
 _SIZES = ((2500, 2048, 0.168), (2048, 2500, 0.171), (2992, 2991, 0.143), (3056, 2544, 0.139))
+
+
+def nih_labels(study: Study) -> list[str]:
+    """Return the study's ChestX-ray14 labels, sorted; `["No Finding"]` where there is none.
+
+    The set has no label for fractures, devices or a wide mediastinum, and two labels for lesions.
+    """
+    names: set[str] = set()
+    for finding in study.findings:
+        if finding.name == "Lung Lesion":
+            names.add(finding.kind.capitalize())
+        else:
+            names.update(_NIH_NAMES.get(finding.name, (finding.name,)))
+    return sorted(names) or ["No Finding"]
 
 
 def _box_rows(
     name: str, case: Case, boxes: Sequence[tuple[Any, ...]], scale: float
 ) -> list[dict[str, str]]:
-    """Return the rows of a picture's boxes, those of the eight findings that the list has."""
+    """Return the rows of an image's boxes, of the eight findings that the list has."""
     lesions = {f.name: f.kind.capitalize() for f in case.study.findings if f.name == "Lung Lesion"}
     words = _BOXED | lesions
     found = [(words[label], place) for label, *place in boxes if label in words]

@@ -1,7 +1,7 @@
-"""Open-i (Indiana University), as its own archives unpack or as Kaggle's copy does.
+"""Writes Open-i (Indiana University) as its own archives or as Kaggle's copy unpack.
 
-In: a number of reports and a seed. Out: the reports' XML (or two tables) and PNG pictures. The
-set does not say whose a report is, so each stands for a patient of its own; there is no split.
+The tree holds the reports as XML (or as two tables) and PNG images. The set does not name the
+patient of a report, so each report counts as a patient of its own. There is no split.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from cxr_vlp.pipelines.synthetic.cases import Case, Person, film, people, sections
+from cxr_vlp.pipelines.synthetic.cases.people import Case, Person, people_of
+from cxr_vlp.pipelines.synthetic.cases.real_content import Content
 from cxr_vlp.pipelines.synthetic.layouts import archives
-from cxr_vlp.pipelines.synthetic.layouts.faults import break_pictures
+from cxr_vlp.pipelines.synthetic.layouts.case_content import image_of, sections
+from cxr_vlp.pipelines.synthetic.layouts.faults import break_images
 from cxr_vlp.pipelines.synthetic.layouts.image_files import eight_bits, png
 from cxr_vlp.pipelines.synthetic.layouts.openi_terms import (
     automatic_terms,
@@ -21,11 +23,16 @@ from cxr_vlp.pipelines.synthetic.layouts.openi_terms import (
     problems,
     report_xml,
 )
-from cxr_vlp.pipelines.synthetic.real_content import Content
-from cxr_vlp.pipelines.synthetic.reports.grammar import labels as report_labels
+from cxr_vlp.pipelines.synthetic.layouts.tree_writer import (
+    Written,
+    no_progress,
+    rows_of,
+    truth_of,
+    write_tree,
+)
+from cxr_vlp.pipelines.synthetic.layouts.truth import image_line, study_line
+from cxr_vlp.pipelines.synthetic.reports.report_plan import labels as report_labels
 from cxr_vlp.pipelines.synthetic.seeding import stream
-from cxr_vlp.pipelines.synthetic.tree_writer import Laid, lay_tree, quiet, rows_of, truth_of
-from cxr_vlp.pipelines.synthetic.truth import image_line, study_line
 
 _REPORT_COLUMNS = (
     *("uid", "MeSH", "Problems", "image"),
@@ -34,7 +41,7 @@ _REPORT_COLUMNS = (
 _PROJECTION_COLUMNS = ("uid", "filename", "projection")
 _VIEW_COLUMNS = ("imageid", "tsne-view")
 _TSNE = {"Frontal": "PA", "Lateral": "L"}  # the list calls every frontal image PA
-# So that a tree of a dozen reports has each kind: how many views, and which sections are empty.
+# By serial: unusual views and empty sections, so that a tree of a dozen reports has each kind.
 _VIEWS: dict[int, tuple[str, ...]] = {4: (), 6: ("PA",), 9: ("PA", "LATERAL", "AP")}
 _EMPTY = {3: ("findings",), 8: ("findings", "impression"), 10: ("impression",)}
 
@@ -51,8 +58,8 @@ def write(
     kaggle: bool = False,
     views: bool = False,
     faults: bool = False,
-    advance: Callable[[int], None] = quiet,
-) -> list[Laid]:
+    advance: Callable[[int], None] = no_progress,
+) -> list[Written]:
     """Write the tree `out/openi` and `out/openi.truth.jsonl`.
 
     `reports="xml"` lays the reports out as ecgen-radiology/<n>.xml instead of the archive that
@@ -61,16 +68,16 @@ def write(
     archive: without a list the view of nearly every image is unknown.
     """
     given = content or Content()
-    persons = people("openi", studies, seed, given)
-    if not given.pictures:
+    persons = people_of("openi", studies, seed, given)
+    if not given.images:
         persons = tuple(_with_views(person) for person in persons)
     tree = OpeniTree(seed, height, kaggle, reports, views)
-    laid = lay_tree(tree, out / "openi", persons, workers=workers, advance=advance)
-    truth = truth_of(laid)
+    written = write_tree(tree, out / "openi", persons, workers=workers, advance=advance)
+    truth = truth_of(written)
     if faults:
-        break_pictures(out / "openi", truth, seed)
+        break_images(out / "openi", truth, seed)
     archives.write_jsonl(out / "openi.truth.jsonl", truth)
-    return laid
+    return written
 
 
 def _with_views(person: Person) -> Person:
@@ -83,7 +90,7 @@ def _with_views(person: Person) -> Person:
 
 @dataclass(frozen=True, slots=True)
 class OpeniTree:
-    """The layout; a report's place in the collection is its uid."""
+    """The layout. The uid of a report is its place in the collection."""
 
     seed: int
     height: int
@@ -91,23 +98,23 @@ class OpeniTree:
     reports: str
     views: bool = False
 
-    def lay(self, root: Path, person: Person) -> Laid:
-        """Write the pictures of the person's studies; the reports are packed by `finish`."""
-        laid = Laid({"report": [], "projection": [], "view": []})
+    def write_person(self, root: Path, person: Person) -> Written:
+        """Write the person's images. `write_tables` packs the reports in an archive."""
+        written = Written({"report": [], "projection": [], "view": []})
         for case in person.cases:
-            self._lay_case(root, case, laid)
+            self._write_case(root, case, written)
         if self.reports == "xml" and not self.kaggle:
-            for name, text in laid.texts.items():
+            for name, text in written.texts.items():
                 archives.write_bytes(root / name, text)
-        return laid
+        return written
 
-    def _lay_case(self, root: Path, case: Case, laid: Laid) -> None:
-        uid, luck = case.serial + 1, stream("openi", self.seed, case.serial)
+    def _write_case(self, root: Path, case: Case, written: Written) -> None:
+        uid, rng = case.serial + 1, stream("openi", self.seed, case.serial)
         empty = () if case.report else _EMPTY.get(case.serial, ())
         texts = dict(sections(case, seed=self.seed)) | dict.fromkeys(empty, "")
-        names = _image_names(uid, len(case.study.views), luck.random() < 0.05)
-        self._list(case, uid, texts, names, laid)
-        laid.truth.append(
+        names = _image_names(uid, len(case.study.views), rng.random() < 0.05)
+        self._list(case, uid, texts, names, written)
+        written.truth.append(
             study_line(
                 case,
                 source="openi",
@@ -115,68 +122,70 @@ class OpeniTree:
                 patient=f"CXR{uid}",
                 split="",
                 labels=report_labels(case.study),
-                images=self._lay_images(root, case, uid, names),
+                images=self._write_images(root, case, uid, names),
                 seed=self.seed,
                 left_out=empty,
             )
         )
 
     def _list(
-        self, case: Case, uid: int, texts: dict[str, str], names: list[str], laid: Laid
+        self, case: Case, uid: int, texts: dict[str, str], names: list[str], written: Written
     ) -> None:
-        """Add the report's XML and its rows in Kaggle's tables, which skip it without a picture."""
-        luck = stream("terms", self.seed, uid)
-        majors = major_terms(case.study.findings, luck)
-        automatic = automatic_terms(case.study.findings, luck)
+        """Add the report's XML, and its rows in Kaggle's tables, which omit imageless reports."""
+        rng = stream("terms", self.seed, uid)
+        majors = major_terms(case.study.findings, rng)
+        automatic = automatic_terms(case.study.findings, rng)
         if case.report:
             majors, automatic = case.report.major, case.report.automatic
         caption = _caption(case.study.views)
         marked = [(name, caption) for name in names]
         xml = report_xml(uid, texts, majors, automatic, marked)
-        laid.texts[f"ecgen-radiology/{uid}.xml"] = xml
+        written.texts[f"ecgen-radiology/{uid}.xml"] = xml
         for name, view in zip(names, case.study.views, strict=True):
             side = "Lateral" if view == "LATERAL" else "Frontal"
-            file = Path(self._picture(uid, name)).name
-            laid.rows["projection"].append({"uid": str(uid), "filename": file, "projection": side})
-            laid.rows["view"].append({"imageid": name, "tsne-view": _TSNE[side]})
+            file = Path(self._path(uid, name)).name
+            written.rows["projection"].append(
+                {"uid": str(uid), "filename": file, "projection": side}
+            )
+            written.rows["view"].append({"imageid": name, "tsne-view": _TSNE[side]})
         if names:
             row = {"uid": str(uid), "MeSH": ";".join(majors), "Problems": problems(majors)}
-            laid.rows["report"].append(row | {"image": caption} | texts)
+            written.rows["report"].append(row | {"image": caption} | texts)
 
-    def _lay_images(
+    def _write_images(
         self, root: Path, case: Case, uid: int, names: list[str]
     ) -> list[dict[str, Any]]:
         images = []
         for place, (name, view) in enumerate(zip(names, case.study.views, strict=True)):
-            path = root / self._picture(uid, name)
-            drawn = film(case, place, height=self.height, seed=self.seed)
-            archives.write_bytes(path, png(eight_bits(drawn.pixels)))
-            images.append(image_line(path, root, view, drawn.boxes))
+            path = root / self._path(uid, name)
+            image = image_of(case, place, height=self.height, seed=self.seed)
+            archives.write_bytes(path, png(eight_bits(image.pixels)))
+            images.append(image_line(path, root, view, image.boxes))
         return images
 
-    def _picture(self, uid: int, name: str) -> str:
+    def _path(self, uid: int, name: str) -> str:
         if self.kaggle:
-            # ids of report 1 carry a number more in the XML than in any file name made of DICOM's
+            # in the XML the ids of report 1 have one number more than in the file names from DICOM
             kept = name.removeprefix("CXR1_") if uid == 1 else name.removeprefix("CXR")
             return f"images/images_normalized/{kept}.dcm.png"
         return f"NLMCXR_png/{name}.png"
 
-    def finish(self, root: Path, laid: Sequence[Laid]) -> None:
+    def write_tables(self, root: Path, written: Sequence[Written]) -> None:
         """Write the archive of reports, or Kaggle's two tables, and the list of views."""
         if self.kaggle:
-            reports, shown = rows_of(laid, "report"), rows_of(laid, "projection")
+            reports, projections = rows_of(written, "report"), rows_of(written, "projection")
             archives.write_csv(root / "indiana_reports.csv", _REPORT_COLUMNS, reports)
-            archives.write_csv(root / "indiana_projections.csv", _PROJECTION_COLUMNS, shown)
+            archives.write_csv(root / "indiana_projections.csv", _PROJECTION_COLUMNS, projections)
         elif self.reports == "tgz":
-            members = {name: text for one in laid for name, text in one.texts.items()}
+            members = {name: text for one in written for name, text in one.texts.items()}
             archives.write_tgz(root / "NLMCXR_reports.tgz", members)
         if self.views:
-            shown = rows_of(laid, "view")
-            archives.write_csv(root / "nlmcxr_tsne_pa.csv", _VIEW_COLUMNS, shown)
+            views = rows_of(written, "view")
+            archives.write_csv(root / "nlmcxr_tsne_pa.csv", _VIEW_COLUMNS, views)
 
 
 def _image_names(uid: int, images: int, suffixed: bool) -> list[str]:
-    """Return the pictures' ids as the XML has them; report 1 is spelled unlike all others."""
+    """Return the ids of the images as in the XML. Those of report 1 have another form."""
     stem = "CXR1_1_IM-0001" if uid == 1 else f"CXR{uid}_IM-{uid * 7 % 2400:04d}"
     first = 3 if uid == 1 else 1
     names = [f"{stem}-{first + i}001" for i in range(images)]
@@ -184,5 +193,5 @@ def _image_names(uid: int, images: int, suffixed: bool) -> list[str]:
 
 
 def _caption(views: Sequence[str]) -> str:
-    """Return the name of the examination, the same for each of its pictures."""
+    """Return the name of the examination, the same for each of its images."""
     return "Chest, frontal and lateral views" if "LATERAL" in views else "Chest, one view"

@@ -1,7 +1,7 @@
-"""Index terms and XML of the Open-i (Indiana University) set.
+"""Makes the index terms and the XML of an Open-i (Indiana University) report.
 
-In: a study's findings, sections and pictures' ids. Out: the terms an indexer would give
-(`Pleural Effusion/left/small`), those a machine finds in the text, and the report's XML.
+Terms are those an indexer would give (`Pleural Effusion/left/small`) and those a program finds in
+the text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from xml.etree import ElementTree as ET
 
-from cxr_vlp.pipelines.synthetic.findings import Finding
+from cxr_vlp.pipelines.synthetic.cases.findings import Finding
 
 _HEADS = {
     "Edema": "Pulmonary Edema",
@@ -34,13 +34,15 @@ _GRADED = frozenset(("Cardiomegaly", "Edema", "Enlarged Cardiomediastinum"))
 _ORDER = ("comparison", "indication", "findings", "impression")
 
 
-def major_terms(findings: Sequence[Finding], luck: Random) -> tuple[str, ...]:
-    """Return the indexer's terms: head/place/side/size, or `normal`; now and then not indexed."""
-    if luck.random() < 0.024:
+def major_terms(findings: Sequence[Finding], rng: Random) -> tuple[str, ...]:
+    """Return the indexer's terms: head/place/side/size, or `normal`; 2.4 % are not indexed."""
+    if rng.random() < 0.024:
         return ("No Indexing",)
     terms = [_major(finding) for finding in findings]
-    if luck.random() < 0.02:
-        terms.append("Technical Quality of Image Unsatisfactory ")  # the set's own trailing blank
+    if rng.random() < 0.02:
+        terms.append(
+            "Technical Quality of Image Unsatisfactory "
+        )  # the real set has this trailing blank
     return tuple(terms) or ("normal",)
 
 
@@ -55,21 +57,21 @@ def _major(finding: Finding) -> str:
     return "/".join(part for part in (head, place, finding.side, size) if part)
 
 
-def automatic_terms(findings: Sequence[Finding], luck: Random) -> tuple[str, ...]:
-    """Return what a machine finds in the text: mixed case, some in the plural."""
+def automatic_terms(findings: Sequence[Finding], rng: Random) -> tuple[str, ...]:
+    """Return the terms that a program finds in the text: mixed case, some in the plural."""
     terms = []
     for finding in findings:
         name = finding.kind if finding.name == "Lung Lesion" else finding.name
         if finding.name != "Support Devices":
             terms.append(name)
-            if luck.random() < 0.4:
+            if rng.random() < 0.4:
                 lower = name.lower()
                 terms.append(lower[:-2] + "es" if lower.endswith("is") else lower + "s")
     return tuple(terms)
 
 
 def problems(majors: Iterable[str]) -> str:
-    """Return Kaggle's column of that name: the terms' heads, each once."""
+    """Return Kaggle's column of that name: the head of each term, without repetition."""
     return ";".join(dict.fromkeys(term.split("/")[0] for term in majors))
 
 
@@ -87,6 +89,7 @@ def report_xml(
     ET.SubElement(root, "pmcId", id=str(uid))
     ET.SubElement(root, "docSource").text = "CXR"
     ET.SubElement(root, "IUXRId", id=str(uid))
+    # part of the bytes of every tree, so these words stay as they were first written
     ET.SubElement(root, "note").text = "Synthetic look-alike: nobody was examined."
     citation = ET.SubElement(root, "MedlineCitation", Owner="look-alike", Status="synthetic")
     abstract = ET.SubElement(ET.SubElement(citation, "Article"), "Abstract")

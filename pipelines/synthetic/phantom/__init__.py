@@ -1,1 +1,1 @@
-"""Images drawn from a patient's findings."""
+"""Draws chest X-rays from a patient's findings. The entry is `render.draw`."""

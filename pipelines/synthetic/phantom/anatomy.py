@@ -1,8 +1,8 @@
-"""One person's chest as numbers: a study and a view go in, a Chest and its outlines come out.
+"""The measures of one person's chest, and the outlines of organs that follow from them.
 
-Lengths are centimetres in the frame of `phantom_canvas`: x grows to the right of the picture, which
-is the patient's left, and y grows downwards from the apex of the lungs. `side` is -1 for the
-patient's right lung and +1 for the left one.
+Lengths are in centimetres in the frame of `canvas`: x grows to the right of the image, which is the
+patient's left in a frontal view, and y grows downwards from the apex of the lungs. `side` is -1 for
+the patient's right lung and +1 for the left one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from random import Random
 
 import numpy as np
 
-from cxr_vlp.pipelines.synthetic.findings import Finding
-from cxr_vlp.pipelines.synthetic.patients import Study
+from cxr_vlp.pipelines.synthetic.cases.findings import Finding
+from cxr_vlp.pipelines.synthetic.cases.patients import Study
 from cxr_vlp.pipelines.synthetic.phantom.canvas import Points, curve, moved
 from cxr_vlp.pipelines.synthetic.seeding import stream
 
@@ -23,7 +23,7 @@ SIGN: Mapping[str, int] = {"right": -1, "left": 1}
 
 @dataclass(frozen=True, slots=True)
 class Chest:
-    """The measures of one chest on one film."""
+    """The measures of one chest in one image, in cm where nothing else is said."""
 
     half: float  # inner half width
     long: float  # from apex to diaphragm, before disease moved it
@@ -52,7 +52,10 @@ class Chest:
 
 
 def chest(study: Study, view: str, seed: int) -> Chest:
-    """Return the measures: the person's own (same in all studies), then the day's, then disease."""
+    """Return the measures of a chest.
+
+    Some belong to the person and are the same in all studies, some to the day, some to disease.
+    """
     own = stream("person", seed, study.source, study.patient)
     day = stream("day", seed, study.source, study.patient, study.number, view)
     by_name = {f.name: f for f in study.findings}
@@ -86,7 +89,7 @@ def chest(study: Study, view: str, seed: int) -> Chest:
 
 
 def _domes(long: float, own: Random, findings: tuple[Finding, ...]) -> tuple[float, float]:
-    """Return the heights of both diaphragms; loss of volume pulls them up, tension pushes down."""
+    """Return y of both diaphragms. Atelectasis raises them, a large pneumothorax lowers them."""
     rise = {-1: 0.0, 1: -own.uniform(0.6, 1.5)}
     for f in findings:
         sides = (-1, 1) if f.side == "bilateral" else (SIGN.get(f.side, 0),)
@@ -99,7 +102,7 @@ def _domes(long: float, own: Random, findings: tuple[Finding, ...]) -> tuple[flo
 
 
 def _heart_ratio(found: Finding | None, own: Random, portable: bool, *, emphysema: bool) -> float:
-    """Return the cardiothoracic ratio: up to 0.50 is normal on a PA film."""
+    """Return the cardiothoracic ratio: up to 0.50 is normal in a PA view."""
     if found is None:
         return own.uniform(0.395, 0.46) + 0.025 * portable - 0.04 * emphysema
     doubt = 0.02 if found.assertion == "uncertain" else 0.0

@@ -1,7 +1,7 @@
-"""A canvas in centimetres: outlines of anatomy go in, soft masks of the film's size come out.
+"""Draws outlines given in centimetres as soft masks of the image's size in pixels.
 
-Everything is drawn in one frame: x in cm from the midline (to the right of the picture), y in cm
-downwards from the lung's apex. The canvas knows how that frame lies on the film.
+All outlines share one coordinate frame: x in cm from the midline (to the right of the image), y in
+cm downwards from the lung's apex. The canvas maps that frame to pixels.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def oval(x: float, y: float, rx: float, ry: float, turn: float = 0.0) -> Points:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Canvas:
-    """The film: its size in pixels and the affine map (2, 3) from cm to pixels."""
+    """The size of an image in pixels, and the affine map (2, 3) from cm to pixels."""
 
     height: int
     width: int
@@ -92,7 +92,8 @@ class Canvas:
     def traces(self, layer: np.ndarray, lines: np.ndarray, wide: np.ndarray) -> None:
         """Draw vessels (n, points, 2) onto an 8-bit `layer`, the wider the brighter.
 
-        They come by the hundreds, so those that look alike are drawn in one call, thinnest first.
+        There are hundreds of them, so those of one width and grey are drawn in one call, thinnest
+        first.
         """
         fixed = self._fixed(lines.reshape(-1, 2)).reshape(lines.shape)
         grey = np.clip(np.round((70 + 330 * wide) / 16) * 16, 0, 255).astype(int)
@@ -126,21 +127,23 @@ class Canvas:
 
     def bulge(self, mask: np.ndarray, depth: float) -> np.ndarray:
         """Return the thickness of a rounded body: 0 at its edge, 1 from `depth` cm inwards."""
-        step = 4 if depth * self.px > 24 else 2  # a deep body is smooth: a small copy will do
+        step = 4 if depth * self.px > 24 else 2  # a deep body is smooth: a small copy is enough
         size = (self.width // step, self.height // step)
         small = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
         inside = (small > 0.5).astype(np.uint8)
-        inside[[0, -1], :] = 0  # the film's border is no edge of the body, but cv2 needs a zero
+        inside[[0, -1], :] = (
+            0  # the border of the image is not an edge of the body, but cv2 needs a zero
+        )
         far = cv2.distanceTransform(inside, cv2.DIST_L2, 3) / (depth * self.px / step)
         rest = 1 - np.minimum(far, 1)
         thick = np.sqrt(np.maximum(1 - rest * rest, 0))
         return cv2.resize(thick, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
 
-    def mottle(self, luck: np.random.Generator, grain: float) -> np.ndarray:
-        """Return smooth noise of unit variance with grains `grain` cm wide."""
+    def mottle(self, noise: np.random.Generator, grain: float) -> np.ndarray:
+        """Return smooth noise (height, width), about unit variance, grains `grain` cm wide."""
         step = max(1.0, grain * self.px * 0.7)
         shape = (int(self.height / step) + 4, int(self.width / step) + 4)
-        coarse = luck.standard_normal(shape, dtype=np.float32)
+        coarse = noise.standard_normal(shape, dtype=np.float32)
         return cv2.resize(coarse, (self.width, self.height), interpolation=cv2.INTER_CUBIC) * 1.3
 
     def box(

@@ -1,8 +1,9 @@
-"""Disease on a frontal film: a finding and the scene go in, a Mark goes out.
+"""Draws disease and devices in the frontal view: one painter for each finding.
 
-A Mark says what becomes of the air in the lungs (replaced, or freed of vessels) and what density is
-added; `phantom_frontal` puts all marks of a study together. Strengths rise with the grade, and what
-the report hedges is drawn at about two thirds of a mild one.
+The density of a finding rises with its grade. A finding that the report hedges is drawn at about
+two thirds of a mild one. The tips of devices lie where a radiologist wants them: the endotracheal
+tube above the carina, the central line in the superior vena cava, the feeding tube below the
+diaphragm.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from cxr_vlp.pipelines.synthetic.findings import Finding
+from cxr_vlp.pipelines.synthetic.cases.findings import Finding
 from cxr_vlp.pipelines.synthetic.phantom.anatomy import SIGN, inside, lung, wall
 from cxr_vlp.pipelines.synthetic.phantom.canvas import curve, moved, oval
-from cxr_vlp.pipelines.synthetic.phantom.scene import Mark, Scene
+from cxr_vlp.pipelines.synthetic.phantom.scene import Mark, Scene, sides
 
-# Density of a filled lung over and above that of the heart before it: little, but it is seen.
+# Density that a filled lung adds to the heart in front of it: little, but visible.
 BEHIND_HEART = 0.05
 
 
 def mark(finding: Finding, scene: Scene) -> Mark | None:
-    """Return what `finding` does; None where the anatomy shows it (a large heart)."""
+    """Return the mark of `finding`; None where the anatomy already shows it (a large heart)."""
     painter = _PAINTERS.get(finding.name)
     return painter(finding, scene) if painter else None
 
@@ -30,15 +31,11 @@ def _strength(finding: Finding, *by_grade: float) -> float:
     return by_grade[finding.grade] * (0.66 if finding.assertion == "uncertain" else 1.0)
 
 
-def _sides(finding: Finding) -> tuple[int, ...]:
-    return (-1, 1) if finding.side == "bilateral" else (SIGN[finding.side],)
-
-
 def _effusion(finding: Finding, scene: Scene) -> Mark:
     """Fluid: blunts the angle, then climbs the wall in a meniscus, highest laterally."""
     body, total, boxes = scene.body, np.zeros_like(scene.x), []
-    for side in _sides(finding):
-        high = (6.2, 10.0, 15.5)[finding.grade] * scene.dice.uniform(0.93, 1.07)
+    for side in sides(finding):
+        high = (6.2, 10.0, 15.5)[finding.grade] * scene.rng.uniform(0.93, 1.07)
         high *= 0.85 if finding.assertion == "uncertain" else 1.0
         floor = (0.32, 0.62, 0.86)[finding.grade]
         out = np.clip(np.abs(scene.x) / body.half, 0, 1)
@@ -79,8 +76,8 @@ def _patch(finding: Finding, scene: Scene) -> Mark:
     cx, cy = inside(body, side, u, v)
     rx, ry = du * body.half * 0.5, dv * body.dome(side) * 0.5
     far = ((scene.x - cx) / rx) ** 2 + ((scene.y - cy) / ry) ** 2
-    cloud = 1.15 - 0.85 * far + 0.30 * scene.canvas.mottle(scene.grain, 2.0)
-    cloud += 0.10 * scene.canvas.mottle(scene.grain, 0.7)
+    cloud = 1.15 - 0.85 * far + 0.30 * scene.canvas.mottle(scene.noise, 2.0)
+    cloud += 0.10 * scene.canvas.mottle(scene.noise, 0.7)
     cloud = np.clip(cloud, 0, 1) * scene.lungs[side]
     boxes = (scene.canvas.box(scene.canvas.blur(cloud, 0.4), 0.4),)
     if finding.name == "Lung Opacity":
@@ -98,9 +95,9 @@ def _bronchi(scene: Scene, side: int, cx: float, cy: float) -> list[np.ndarray]:
     hx, hy = side * 3.2, scene.body.hilum + 1.5
     lines = []
     for _ in range(4):
-        ex = cx + (cx - hx) * 0.35 + scene.dice.gauss(0, 1.3)
-        ey = cy + (cy - hy) * 0.35 + scene.dice.gauss(0, 1.3)
-        mx, my = (hx + ex) / 2 + scene.dice.gauss(0, 0.5), (hy + ey) / 2 + scene.dice.gauss(0, 0.5)
+        ex = cx + (cx - hx) * 0.35 + scene.rng.gauss(0, 1.3)
+        ey = cy + (cy - hy) * 0.35 + scene.rng.gauss(0, 1.3)
+        mx, my = (hx + ex) / 2 + scene.rng.gauss(0, 0.5), (hy + ey) / 2 + scene.rng.gauss(0, 0.5)
         lines.append(curve([(0.4 * hx + 0.6 * mx, 0.4 * hy + 0.6 * my), (mx, my), (ex, ey)]))
     return lines
 
@@ -110,16 +107,16 @@ def _edema(finding: Finding, scene: Scene) -> Mark:
     body = scene.body
     out = (np.abs(scene.x - 0.7 * body.shift) - 4.6) / 4.3
     down = (scene.y - body.hilum - 2.6) / 6.4
-    wing = np.exp(-(out**2) - down**2) * (1 + 0.22 * scene.canvas.mottle(scene.grain, 0.9))
+    wing = np.exp(-(out**2) - down**2) * (1 + 0.22 * scene.canvas.mottle(scene.noise, 0.9))
     both = scene.lungs[-1] + scene.lungs[1]
     haze = np.clip(_strength(finding, 0.46, 0.62, 0.82) * wing + 0.06 + 0.05 * finding.grade, 0, 1)
     septa = []
     for side in (-1, 1):
         for i in range(6 + 3 * finding.grade):
-            y = body.dome(side) - 5.4 + 0.75 * i + scene.dice.uniform(-0.2, 0.2)
+            y = body.dome(side) - 5.4 + 0.75 * i + scene.rng.uniform(-0.2, 0.2)
             x = side * body.half * 0.97
             septa.append(
-                curve([(x, y), (x - side * scene.dice.uniform(1.2, 2.2), y - 0.25)], steps=2)
+                curve([(x, y), (x - side * scene.rng.uniform(1.2, 2.2), y - 0.25)], steps=2)
             )
     lines = scene.canvas.stroke(septa, 0.09, soft=0.03)
     return Mark(finding.name, fill=haze * both, add=0.08 * lines * both)
@@ -128,7 +125,7 @@ def _edema(finding: Finding, scene: Scene) -> Mark:
 def _atelectasis(finding: Finding, scene: Scene) -> Mark:
     """Collapse: dense bands across the base, and behind the heart a wedge when a lobe is lost."""
     body, total, boxes = scene.body, np.zeros_like(scene.x), []
-    for side in _sides(finding):
+    for side in sides(finding):
         part = _bands(scene, side, 2 + finding.grade, (0.5, 0.62, 0.75)[finding.grade])
         part *= _strength(finding, 0.74, 0.8, 0.86)
         if finding.grade:
@@ -149,15 +146,15 @@ def _atelectasis(finding: Finding, scene: Scene) -> Mark:
 
 def _bands(scene: Scene, side: int, count: int, thick: float) -> np.ndarray:
     """Return plates of collapsed lung above the diaphragm, each at its own slant."""
-    body, dice = scene.body, scene.dice
+    body, rng = scene.body, scene.rng
     total = np.zeros_like(scene.x)
     for i in range(count):
-        y = body.dome(side) - 0.9 - 1.35 * i + dice.uniform(-0.3, 0.3)
-        start, long = dice.uniform(0.28, 0.44), dice.uniform(0.42, 0.6)
-        inner, outer = y + dice.uniform(-0.9, 1.1), y + dice.uniform(-1.0, 0.5)
+        y = body.dome(side) - 0.9 - 1.35 * i + rng.uniform(-0.3, 0.3)
+        start, long = rng.uniform(0.28, 0.44), rng.uniform(0.42, 0.6)
+        inner, outer = y + rng.uniform(-0.9, 1.1), y + rng.uniform(-1.0, 0.5)
         knots = [(start, inner), (start + 0.5 * long, y), (start + long, outer)]
         line = curve([(side * a * body.half, b) for a, b in knots], steps=12)
-        wide = thick * dice.uniform(0.8, 1.25)
+        wide = thick * rng.uniform(0.8, 1.25)
         for cut, share, grey in ((0, 0.4, 0.45), (3, 0.75, 0.75), (7, 1.0, 1.0)):
             core = scene.canvas.stroke([line[cut : len(line) - cut]], wide * share, soft=0.05)
             total = np.maximum(total, grey * core)
@@ -168,14 +165,14 @@ def _lesion(finding: Finding, scene: Scene) -> Mark:
     """A nodule or mass: round, lobulated, the larger ones now and then with spicules."""
     assert finding.box is not None
     x, y = inside(scene.body, SIGN[finding.side], finding.box[0], finding.box[1])
-    r, turn = finding.size_cm / 2, scene.dice.uniform(0, 3.1)
-    edge = oval(x, y, r, r * scene.dice.uniform(0.82, 1.0), turn)
+    r, turn = finding.size_cm / 2, scene.rng.uniform(0, 3.1)
+    edge = oval(x, y, r, r * scene.rng.uniform(0.82, 1.0), turn)
     wobble = 1 + 0.07 * np.sin(3 * np.linspace(0, 6.28, len(edge)) + 6 * turn)
     edge = (edge - (x, y)) * wobble[:, None] + (x, y)
     ball = scene.canvas.fill(edge)
     deep = scene.canvas.bulge(ball, 0.55 * r)
     boxes = (scene.canvas.box(ball, 0.5),)
-    if finding.kind == "mass" and scene.dice.random() < 0.4:
+    if finding.kind == "mass" and scene.rng.random() < 0.4:
         rays = [
             curve([(x, y), (x + 1.55 * r * np.cos(t), y + 1.55 * r * np.sin(t))], steps=2)
             for t in np.arange(0, 6.2, 0.42) + turn
@@ -198,7 +195,7 @@ def _thickening(finding: Finding, scene: Scene) -> Mark:
 
 def _fibrosis(finding: Finding, scene: Scene) -> Mark:
     """A net of scars, densest at the edges of both bases."""
-    net = np.exp(-((scene.canvas.mottle(scene.grain, 0.55) / 0.35) ** 2))
+    net = np.exp(-((scene.canvas.mottle(scene.noise, 0.55) / 0.35) ** 2))
     out = np.abs(scene.x) / scene.body.half
     down = scene.y / scene.body.domes[0]
     where = np.clip(0.9 * out + 1.1 * down - 0.95, 0, 1) * (scene.lungs[-1] + scene.lungs[1])
@@ -215,6 +212,101 @@ def _hernia(finding: Finding, scene: Scene) -> Mark:
     return Mark(finding.name, add=0.08 * sac - 0.24 * air, boxes=(box,))
 
 
+def _device(finding: Finding, scene: Scene) -> Mark:
+    """One device; in a bedside image, ECG leads as well."""
+    metal = _DEVICES[finding.kind](finding, scene)
+    box = scene.canvas.box(metal, 0.12)
+    if scene.body.portable and finding.kind in ("ett", "line", "ng", "tube"):
+        metal = metal + _leads(scene)
+    return Mark(finding.name, add=metal, boxes=(box,))
+
+
+def _ett(_: Finding, scene: Scene) -> np.ndarray:
+    """An endotracheal tube: two faint walls, one bright stripe, the tip 3-5 cm above the carina."""
+    tip = scene.body.hilum - 2.2 - scene.rng.uniform(0.2, 1.6)
+    x = 0.25 + 0.6 * scene.body.shift
+    knots = [(x - 0.5, -9.0), (x - 0.1, -4.0), (x, tip - 3), (x + 0.1, tip)]
+    path = curve(knots)
+    walls = scene.canvas.stroke([moved(path, -0.42), moved(path, 0.42)], 0.13, soft=0.02)
+    stripe = scene.canvas.stroke([moved(path, 0.15)], 0.22, soft=0.02)
+    sheath = scene.canvas.stroke([path], 0.95, soft=0.05)
+    return 0.20 * walls + 0.34 * stripe + 0.10 * sheath
+
+
+def _line(finding: Finding, scene: Scene) -> np.ndarray:
+    """A central line: from the arm or the neck along the vein into the superior vena cava."""
+    side, h = SIGN[finding.side], scene.body.half
+    tip = (-1.9 + 0.6 * scene.body.shift, scene.body.hilum + scene.rng.uniform(1.2, 3.2))
+    if scene.rng.random() < 0.7:
+        knots = [(side * (h + 6.5), 7.5), (side * (h + 2.5), 2.6), (side * 0.72 * h, 2.6),
+                 (side * 0.34 * h, 4.2), (side * 1.9 - 0.3, 5.0), (-1.9, 6.4), tip]  # fmt: skip
+    else:
+        knots = [(side * 5.4, -6.5), (side * 4.4, -1.0), (side * 2.9, 3.6), (-1.8, 6.0), tip]
+    return 0.34 * scene.canvas.stroke([curve(knots)], 0.21, soft=0.02)
+
+
+def _ng(_: Finding, scene: Scene) -> np.ndarray:
+    """A feeding tube: down the midline, through the hiatus, curled in the stomach."""
+    low = scene.body.base
+    knots = [(0.9, -9.0), (0.5, 0.0), (0.7, 8.0), (1.1, low - 2), (2.2, low + 3.4),
+             (5.0, low + 6.0), (7.6, low + 5.6)]  # fmt: skip
+    path = moved(curve(knots), 0.4 * scene.body.shift)
+    tip = scene.canvas.stroke([path[-8:]], 0.36, soft=0.02)
+    return 0.32 * scene.canvas.stroke([path], 0.22, soft=0.02) + 0.2 * tip
+
+
+def _pacemaker(finding: Finding, scene: Scene) -> np.ndarray:
+    """A pacemaker: a can below the clavicle, leads to the right atrium and ventricle."""
+    side, body = SIGN[finding.side], scene.body
+    cx, cy = side * 0.83 * body.half, 4.6
+    can = oval(cx, cy, 2.5, 2.1, 0.3 * side)
+    low = body.base
+    vein = [(cx, cy - 1.2), (side * 0.55 * body.half, 2.6), (side * 2.4, 4.6), (-1.7, 7.0)]
+    ventricle = [*vein, (-2.6, low - 5.5), (0.6, low - 0.8), (0.55 * body.heart[1], low - 0.6)]
+    atrium = [*vein, (-2.5, low - 6.5), (-2.9, low - 4.6), (-1.5, low - 5.6)]
+    leads = scene.canvas.stroke([curve(ventricle), curve(atrium)], 0.24, soft=0.02)
+    tips = scene.canvas.fill(oval(*ventricle[-1], 0.4, 0.22), oval(*atrium[-1], 0.22, 0.4))
+    battery = scene.canvas.fill(oval(cx, cy - 0.5, 1.5, 1.0, 0.3 * side))
+    return (
+        0.36 * scene.canvas.fill(can, soft=0.03) + 0.14 * battery + 0.36 * np.maximum(leads, tips)
+    )
+
+
+def _wires(_: Finding, scene: Scene) -> np.ndarray:
+    """Sternotomy wires: six twisted loops down the midline."""
+    loops = []
+    for i in range(6):
+        y = 3.6 + i * 2.35
+        x = 0.5 * scene.body.turn + scene.rng.uniform(-0.15, 0.15)
+        loops.append(curve([(x - 1.05, y + 0.2), (x, y - 0.5), (x + 1.05, y + 0.15),
+                            (x + 0.1, y + 0.6), (x - 0.95, y + 0.4)]))  # fmt: skip
+        loops.append(curve([(x + 0.1, y + 0.5), (x + 0.5, y + 1.1)], steps=3))
+    return 0.46 * scene.canvas.stroke(loops, 0.15, soft=0.02)
+
+
+def _tube(finding: Finding, scene: Scene) -> np.ndarray:
+    """A chest tube: through the flank, up to the apex, its stripe broken at the side hole."""
+    side, h = SIGN[finding.side], scene.body.half
+    low = scene.body.dome(side) - 4.5
+    path = curve([(side * (h + 5), low + 2.5), (side * h, low), (side * 0.7 * h, low - 3.4),
+                  (side * 0.6 * h, 6.5), (side * 0.55 * h, 3.2)])  # fmt: skip
+    stripe = scene.canvas.stroke([path[:14], path[16:]], 0.22, soft=0.02)
+    return 0.36 * stripe + 0.13 * scene.canvas.stroke([path], 0.85, soft=0.05)
+
+
+def _leads(scene: Scene) -> np.ndarray:
+    """Electrodes and their wires, as in the images of monitored patients."""
+    wires, pads = [], []
+    for side, y in ((-1, 2.5), (1, 3.5), (1, scene.body.dome(1) - 2)):
+        x = side * scene.body.half * scene.rng.uniform(0.75, 1.05)
+        pads.append(oval(x, y, 0.55, 0.45))
+        end = (side * scene.rng.uniform(2, 16), scene.body.base + 12)
+        wires.append(
+            curve([(x, y), (x + side * 2.5, y + 4), (x + scene.rng.gauss(0, 4), y + 9), end])
+        )
+    return 0.22 * scene.canvas.stroke(wires, 0.16, soft=0.02) + 0.4 * scene.canvas.fill(*pads)
+
+
 _PAINTERS: Mapping[str, Callable[[Finding, Scene], Mark]] = {
     "Pleural Effusion": _effusion,
     "Pneumothorax": _pneumothorax,
@@ -227,4 +319,13 @@ _PAINTERS: Mapping[str, Callable[[Finding, Scene], Mark]] = {
     "Pleural Other": _thickening,
     "Fibrosis": _fibrosis,
     "Hernia": _hernia,
+    "Support Devices": _device,
+}
+_DEVICES: Mapping[str, Callable[[Finding, Scene], np.ndarray]] = {
+    "ett": _ett,
+    "line": _line,
+    "ng": _ng,
+    "pacemaker": _pacemaker,
+    "wires": _wires,
+    "tube": _tube,
 }

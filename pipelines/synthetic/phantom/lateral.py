@@ -1,45 +1,47 @@
-"""The lateral film: a chest and its findings go in, a map of density and boxes come out.
+"""Draws the lateral view of a chest: its organs, and the findings that are visible from the side.
 
-The patient looks to the left of the picture, the left side against the plate. x runs from the
-middle of the chest backwards, y as in the frontal film. Both lungs lie over each other, so a
-finding's side does not show here, only its height and depth.
+The patient looks to the left of the image, with the left side against the detector. x runs from the
+middle of the chest backwards, y as in the frontal view. Both lungs overlap, so a finding's side is
+not visible here, only its height and depth. A pneumothorax or a rib fracture is seldom seen from
+the side and is left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from math import cos, pi, sin
 from random import Random
 
 import numpy as np
 
-from cxr_vlp.pipelines.synthetic.patients import Study
-from cxr_vlp.pipelines.synthetic.phantom.anatomy import Chest
-from cxr_vlp.pipelines.synthetic.phantom.canvas import Canvas, Points, curve
-from cxr_vlp.pipelines.synthetic.phantom.lateral_findings import lateral_mark
-from cxr_vlp.pipelines.synthetic.phantom.scene import Mark, Scene
+from cxr_vlp.pipelines.synthetic.cases.findings import Finding
+from cxr_vlp.pipelines.synthetic.cases.patients import Study
+from cxr_vlp.pipelines.synthetic.phantom.anatomy import SIGN, Chest
+from cxr_vlp.pipelines.synthetic.phantom.canvas import Canvas, Points, curve, oval
+from cxr_vlp.pipelines.synthetic.phantom.scene import Boxes, Mark, Scene, boxes_of, sides
 from cxr_vlp.pipelines.synthetic.seeding import noise_stream, stream
 
-Boxes = tuple[tuple[str, float, float, float, float], ...]
+# Depth of each zone as a fraction of the half depth: the middle lobe lies in front, bases behind.
+_DEPTH = {"upper": -0.05, "mid": -0.45, "lower": 0.55}
 
 
 def lateral(
     study: Study, view: str, canvas: Canvas, body: Chest, seed: int
 ) -> tuple[np.ndarray, Boxes]:
-    """Return (density, boxes) of a lateral film."""
+    """Return (density, boxes): float (height, width), and boxes in pixels."""
     key = (seed, study.source, study.patient, study.number, view)
     x, y = canvas.grid()
-    lungs = {side: canvas.fill(outline(body, side), soft=0.1) for side in (-1, 1)}
+    lungs = {side: canvas.fill(_outline(body, side), soft=0.1) for side in (-1, 1)}
     scene = Scene(canvas, body, lungs, x, y, stream("side", *key), noise_stream("side", *key))
-    drawn = [m for f in study.findings if (m := lateral_mark(f, scene)) is not None]
+    drawn = [m for f in study.findings if (m := _mark(f, scene)) is not None]
     wet = any(f.name == "Edema" for f in study.findings)
     trees = _vessels(scene, stream("vessels", *key), 1.4 if wet else 1.0)
     density = _density(scene, drawn, trees, noise_stream("lung", *key))
-    boxes = tuple((m.label, *box) for m in drawn for box in m.boxes if box is not None)
-    return density, boxes
+    return density, boxes_of(drawn)
 
 
-def outline(body: Chest, side: int) -> Points:
-    """Return one lung from the side; the right dome stands higher and runs on to the sternum."""
+def _outline(body: Chest, side: int) -> Points:
+    """Return one lung from the side. The right dome is higher and reaches the sternum."""
     d, low, deep = 0.72 * body.half, body.dome(side), body.recess + 0.8
     front = curve([(-0.1 * d, 0.2), (-0.55 * d, 2.2), (-0.86 * d, 8.0), (-0.98 * d, 14.0),
                    (-1.0 * d, low - 1.0), (-0.93 * d, low + 0.9)])  # fmt: skip
@@ -52,13 +54,13 @@ def outline(body: Chest, side: int) -> Points:
 
 
 def _density(
-    scene: Scene, marks: list[Mark], vessels: np.ndarray, grain: np.random.Generator
+    scene: Scene, marks: list[Mark], vessels: np.ndarray, noise: np.random.Generator
 ) -> np.ndarray:
-    """Return tissue minus air plus bone; marks change the air first."""
+    """Return tissue minus air plus bone. Marks change the air first."""
     canvas, body = scene.canvas, scene.body
     one, other = scene.lungs[-1], scene.lungs[1]
     air = canvas.bulge(np.minimum(one + other, 1), 4.5) * (0.5 * one + 0.5 * other) * body.lucent
-    fine = canvas.mottle(grain, 0.4) + 0.7 * canvas.mottle(grain, 1.2)
+    fine = canvas.mottle(noise, 0.4) + 0.7 * canvas.mottle(noise, 1.2)
     air = air * (1 - np.clip(0.05 * fine + 0.30 * _hila(scene), -0.2, 0.6))
     air *= 1 - 0.72 * canvas.fill(_heart(body), soft=0.75)
     air *= 1 - 0.26 * canvas.fill(_arch(body), soft=0.5)
@@ -126,21 +128,21 @@ def _hila(scene: Scene) -> np.ndarray:
     return np.exp(-(out**2) - down**2)
 
 
-def _vessels(scene: Scene, dice: Random, full: float) -> np.ndarray:
+def _vessels(scene: Scene, rng: Random, full: float) -> np.ndarray:
     """Return vessels in all directions from the hila; both lungs at once make a finer net."""
     start = (0.6, scene.body.hilum + 1.4)
     lines: list[tuple[tuple[float, float], tuple[float, float]]] = []
     widths: list[float] = []
     for i in range(26):
-        angle = 2 * pi * i / 26 + dice.uniform(-0.12, 0.12)
+        angle = 2 * pi * i / 26 + rng.uniform(-0.12, 0.12)
         (x, y), wide = start, 0.34 * full
         for _ in range(9):
-            angle += dice.gauss(0, 0.2)
+            angle += rng.gauss(0, 0.2)
             end = (x + 1.35 * cos(angle), y + 1.35 * sin(angle))
             lines.append(((x, y), end))
             widths.append(wide)
-            if dice.random() < 0.6:
-                turn = angle + dice.choice((-0.6, 0.6))
+            if rng.random() < 0.6:
+                turn = angle + rng.choice((-0.6, 0.6))
                 lines.append((end, (end[0] + 2.2 * cos(turn), end[1] + 2.2 * sin(turn))))
                 widths.append(wide * 0.6)
             (x, y), wide = end, wide * 0.84
@@ -184,3 +186,108 @@ def _bones(scene: Scene) -> np.ndarray:
     rims = canvas.stroke([np.vstack([b, b[:1]]) for b in blocks], 0.16, soft=0.06)
     bones = 0.085 * spine + 0.05 * rims + 0.035 * canvas.stroke(ribs, 0.7, soft=0.08, hollow=0.4)
     return bones + 0.09 * canvas.stroke([plate], 1.0, soft=0.08, hollow=0.4)
+
+
+def _mark(finding: Finding, scene: Scene) -> Mark | None:
+    """Return the mark of `finding`; None where it is not visible from the side."""
+    painter = _PAINTERS.get(finding.name)
+    return painter(finding, scene) if painter else None
+
+
+def _effusion(finding: Finding, scene: Scene) -> Mark:
+    """Fluid in the posterior angle first, then a level that climbs in front and behind."""
+    body, total, d = scene.body, np.zeros_like(scene.x), 0.72 * scene.body.half
+    for side in sides(finding):
+        high = (5.2, 8.6, 14.0)[finding.grade]
+        floor = (0.30, 0.6, 0.88)[finding.grade]
+        out = np.clip(scene.x / d, -1, 1.15)
+        climb = np.where(out > 0, np.abs(out) ** 3, 0.6 * np.abs(out) ** 3)
+        level = body.dome(side) + body.recess + 0.6 - high * (floor + (1 - floor) * climb)
+        fluid = scene.lungs[side] / (1 + np.exp(np.clip((level - scene.y) / 0.3, -30, 30)))
+        total = np.maximum(total, fluid)
+    fill = (0.9 if finding.side == "bilateral" else 0.68) * total
+    return Mark(finding.name, fill=fill, boxes=(scene.canvas.box(total, 0.5),))
+
+
+def _place(finding: Finding, scene: Scene) -> tuple[float, float]:
+    """Return the middle of an opacity or a lesion."""
+    assert finding.box is not None
+    y = 0.6 + finding.box[1] * (scene.body.dome(SIGN[finding.side]) - 0.6)
+    return _DEPTH[finding.zone] * 0.72 * scene.body.half, y
+
+
+def _patch(finding: Finding, scene: Scene) -> Mark:
+    assert finding.box is not None
+    (cx, cy), size = _place(finding, scene), finding.box[3] * scene.body.domes[0] * 0.48
+    far = ((scene.x - cx) / size) ** 2 + ((scene.y - cy) / (0.85 * size)) ** 2
+    cloud = np.clip(1.1 - 0.85 * far + 0.28 * scene.canvas.mottle(scene.noise, 1.8), 0, 1)
+    cloud = scene.canvas.blur(cloud, 0.25) * scene.lungs[SIGN[finding.side]]
+    strong = (0.42, 0.55, 0.68)[finding.grade] * (0.6 if finding.name == "Lung Opacity" else 1)
+    return Mark(finding.name, fill=strong * cloud, boxes=(scene.canvas.box(cloud, 0.4),))
+
+
+def _lesion(finding: Finding, scene: Scene) -> Mark:
+    (x, y), r = _place(finding, scene), finding.size_cm / 2
+    ball = scene.canvas.fill(oval(x, y, r, 0.9 * r))
+    fill = 0.72 * scene.canvas.blur(scene.canvas.bulge(ball, 0.6 * r), 0.13)
+    return Mark(finding.name, fill=fill, boxes=(scene.canvas.box(ball, 0.5),))
+
+
+def _edema(finding: Finding, scene: Scene) -> Mark:
+    out, down = (scene.x - 1.0) / 6.5, (scene.y - scene.body.hilum - 2.5) / 6.5
+    cloud = np.exp(-(out**2) - down**2) * (1 + 0.2 * scene.canvas.mottle(scene.noise, 0.9))
+    return Mark(
+        finding.name, fill=np.clip((0.32, 0.46, 0.62)[finding.grade] * cloud + 0.05, 0, 0.9)
+    )
+
+
+def _atelectasis(finding: Finding, scene: Scene) -> Mark:
+    d, total = 0.72 * scene.body.half, np.zeros_like(scene.x)
+    for side in sides(finding):
+        low = scene.body.dome(side)
+        bands = []
+        for i in range(2 + finding.grade):
+            y = low + 0.6 - 1.1 * i + scene.rng.uniform(-0.2, 0.2)
+            bands.append(curve([(0.1 * d, y - 0.8), (0.45 * d, y - 0.2), (0.85 * d, y + 0.8)]))
+        part = scene.canvas.stroke(bands, 0.5 + 0.1 * finding.grade, soft=0.14)
+        total = np.maximum(total, part * scene.lungs[side])
+    return Mark(finding.name, fill=0.6 * total, boxes=(scene.canvas.box(total, 0.4),))
+
+
+def _device(finding: Finding, scene: Scene) -> Mark:
+    """Metal and tubes from the side: the pacemaker and wires in front, tubes in the middle."""
+    body, canvas, d = scene.body, scene.canvas, 0.72 * scene.body.half
+    if finding.kind == "pacemaker":
+        can = canvas.fill(oval(-0.75 * d, 3.2, 0.8, 2.2, 0.5), soft=0.04)
+        lead = curve([(-0.7 * d, 2.6), (-0.2 * d, 3.5), (-0.1 * d, body.hilum),
+                      (-0.3 * d, body.base - 4), (-0.85 * d, body.base - 1.5)])  # fmt: skip
+        metal = 0.42 * can + 0.34 * canvas.stroke([lead], 0.24, soft=0.02)
+    elif finding.kind == "wires":
+        metal = 0.42 * canvas.stroke(_loops(d), 0.22, soft=0.02)
+    else:
+        end = body.base + 5 if finding.kind == "ng" else body.hilum + 1.5
+        path = curve([(-0.6, -8), (0.2, 2), (0.8, 0.6 * end), (0.4, end)])
+        metal = 0.3 * canvas.stroke([path], 0.24, soft=0.02)
+    return Mark(finding.name, add=metal, boxes=(canvas.box(metal, 0.12),))
+
+
+def _loops(d: float) -> list[np.ndarray]:
+    """Return the sternal wires, each a short bar across the sternum as it slopes forwards."""
+    heights = [3.5 + 2.3 * i for i in range(6)]
+    depths = np.interp(heights, [2.5, 8, 14, 18], [-0.7 * d, -0.98 * d, -1.06 * d, -1.06 * d])
+    return [
+        curve([(x - 0.7, y + 0.3), (x + 0.7, y)], steps=3)
+        for x, y in zip(depths, heights, strict=True)
+    ]
+
+
+_PAINTERS: Mapping[str, Callable[[Finding, Scene], Mark | None]] = {
+    "Pleural Effusion": _effusion,
+    "Consolidation": _patch,
+    "Pneumonia": _patch,
+    "Lung Opacity": _patch,
+    "Lung Lesion": _lesion,
+    "Edema": _edema,
+    "Atelectasis": _atelectasis,
+    "Support Devices": _device,
+}

@@ -1,1 +1,1 @@
-"""Reports written from a patient's findings."""
+"""Writes reports from a patient's findings: planned, worded, formatted as a collection's file."""

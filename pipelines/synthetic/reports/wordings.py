@@ -1,7 +1,7 @@
-"""Wordings: a finding, denials or a device go in, one sentence with its status comes out.
+"""Words one sentence: of a finding, of denied findings or of a device, with its status.
 
-The wordings are data (`phrases.yaml`). Nothing here knows the project's own reader of reports: a
-grammar that shared its lexicon would only prove that the reader agrees with itself.
+The wordings are data (`phrases.yaml`). They do not use the lexicon of `cxr_vlp.nlp`: sentences made
+from that lexicon would only prove that the engine agrees with itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from cxr_vlp.pipelines.synthetic.findings import Finding
+from cxr_vlp.pipelines.synthetic.cases.findings import Finding
 
 _LOBES = {
     ("right", "upper"): ("right upper lobe", "right upper lung"),
@@ -43,89 +43,89 @@ def phrases() -> Mapping[str, Any]:
     return yaml.safe_load(Path(__file__).with_name("phrases.yaml").read_text(encoding="utf-8"))
 
 
-def stated(finding: Finding, luck: Random, *, prior: bool, brief: bool = False) -> Sentence:
+def stated(finding: Finding, rng: Random, *, prior: bool, brief: bool = False) -> Sentence:
     """Return a sentence that states or hedges `finding`; `brief` is the style of an impression."""
-    np, form = _name(finding, luck)
+    np, form = _name(finding, rng)
     if finding.name == "Pneumonia":
-        frame = luck.choice(phrases()["pneumonia"]["present" if _sure(finding) else "doubt"])
+        frame = rng.choice(phrases()["pneumonia"]["present" if _sure(finding) else "doubt"])
         return Sentence(_capital(frame.format(np=np)), "abnormal")
     frames = phrases()["frames"]
     if not _sure(finding):
         own = phrases()["findings"][_entry(finding)].get("doubt", ())
-        frame = luck.choice([*frames["doubt"], *own])
+        frame = rng.choice([*frames["doubt"], *own])
         return Sentence(_filled(frame, np, form), "uncertain")
-    frame = luck.choice(_frames(finding, luck, prior, brief))
+    frame = rng.choice(_frames(finding, rng, prior, brief))
     return Sentence(_filled(frame, np, form), "abnormal")
 
 
-def stated_without(finding: Finding, absent: str, luck: Random) -> Sentence:
-    """Return a sentence that states `finding` and denies `absent` in one breath."""
-    np, form = _name(finding, luck)
-    frame = luck.choice(phrases()["frames"]["without"])
-    text = frame.replace("{absent}", luck.choice(phrases()["absent"][absent]))
+def stated_without(finding: Finding, absent: str, rng: Random) -> Sentence:
+    """Return a sentence that states `finding` and denies `absent`."""
+    np, form = _name(finding, rng)
+    frame = rng.choice(phrases()["frames"]["without"])
+    text = frame.replace("{absent}", rng.choice(phrases()["absent"][absent]))
     return Sentence(_filled(text, np, form), "abnormal")
 
 
-def resolved(finding: Finding, luck: Random) -> Sentence:
-    """Return a sentence that says what was there is gone."""
+def resolved(finding: Finding, rng: Random) -> Sentence:
+    """Return a sentence that says that `finding` has resolved."""
     side = finding.side + " " if finding.side in ("left", "right") else ""
     name = {"Edema": "pulmonary edema", "Lung Opacity": "opacity"}.get(
         finding.name, finding.name.lower()
     )
-    frame = luck.choice(phrases()["frames"]["resolved"])
+    frame = rng.choice(phrases()["frames"]["resolved"])
     return Sentence(frame.format(name=side + name), "normal")
 
 
-def denied(names: Sequence[str], luck: Random) -> Sentence:
+def denied(names: Sequence[str], rng: Random) -> Sentence:
     """Return one sentence that denies all of `names`, as a list with one negation."""
-    terms = [luck.choice(phrases()["absent"][name]) for name in names]
-    if len(terms) == 1 and luck.random() < 0.15:
-        return Sentence(_capital(luck.choice(phrases()["after"]).format(one=terms[0])), "normal")
+    terms = [rng.choice(phrases()["absent"][name]) for name in names]
+    if len(terms) == 1 and rng.random() < 0.15:
+        return Sentence(_capital(rng.choice(phrases()["after"]).format(one=terms[0])), "normal")
     *most, last = terms
-    comma = "," if len(most) > 1 and luck.random() < 0.6 else ""
+    comma = "," if len(most) > 1 and rng.random() < 0.6 else ""
     text = f"{', '.join(most)}{comma} or {last}" if most else last
-    return Sentence(luck.choice(phrases()["lists"]).format(list=text), "normal")
+    return Sentence(rng.choice(phrases()["lists"]).format(list=text), "normal")
 
 
-def device(finding: Finding, luck: Random, *, brief: bool = False) -> Sentence:
-    """Return a sentence on a device; by the rules such a sentence is no finding."""
-    frame = luck.choice(phrases()["devices_short" if brief else "devices"][finding.kind])
-    text = frame.format(side=finding.side, cm=round(luck.uniform(3.0, 5.5), 1))
+def device(finding: Finding, rng: Random, *, brief: bool = False) -> Sentence:
+    """Return a sentence about a device. Its status is "nonfinding"."""
+    frame = rng.choice(phrases()["devices_short" if brief else "devices"][finding.kind])
+    text = frame.format(side=finding.side, cm=round(rng.uniform(3.0, 5.5), 1))
     return Sentence(_capital(text), "nonfinding")
 
 
-def fixed(luck: Random, status: str, *path: str, **values: str) -> Sentence:
-    """Return one of the ready sentences under `path` in phrases.yaml."""
+def fixed(rng: Random, status: str, *path: str, **values: str) -> Sentence:
+    """Return one of the complete sentences under `path` in phrases.yaml."""
     node: Any = phrases()
     for step in path:
         node = node[step]
-    return Sentence(_capital(luck.choice(node).format(**values)), status)
+    return Sentence(_capital(rng.choice(node).format(**values)), status)
 
 
-def _frames(finding: Finding, luck: Random, prior: bool, brief: bool) -> Sequence[str]:
+def _frames(finding: Finding, rng: Random, prior: bool, brief: bool) -> Sequence[str]:
     frames = phrases()["frames"]
     if finding.age_of == "old":
         return frames["healed" if finding.name == "Fracture" else "old"]
     if finding.age_of != "new":
         return frames[finding.age_of]
-    if prior and luck.random() < 0.3:
+    if prior and rng.random() < 0.3:
         return frames["since"]
-    return ("{np}.",) if brief and luck.random() < 0.8 else frames["new"]
+    return ("{np}.",) if brief and rng.random() < 0.8 else frames["new"]
 
 
-def _name(finding: Finding, luck: Random) -> tuple[str, str]:
+def _name(finding: Finding, rng: Random) -> tuple[str, str]:
     """Return (noun phrase, form); form is one, many or mass."""
     entry = phrases()["findings"][_entry(finding)]
     names = entry["both"] if finding.side == "bilateral" and "both" in entry else entry
     choices = [(form, n) for form in ("one", "many", "mass") for n in names.get(form, ())]
-    form, pattern = luck.choice(choices)
-    # An old fracture has healed: how far it was displaced is no longer said.
+    form, pattern = rng.choice(choices)
+    # An old fracture has healed: its displacement is not mentioned.
     healed = finding.name == "Fracture" and finding.age_of == "old"
     grade = "" if healed else entry["grade"][finding.grade]
     text = pattern.format(
         grade=grade,
         side=finding.side,
-        place=luck.choice(_LOBES.get((finding.side, finding.zone), ("",))),
+        place=rng.choice(_LOBES.get((finding.side, finding.zone), ("",))),
         size=finding.size_cm,
         kind=finding.kind,
         ribs=_ribs(finding),

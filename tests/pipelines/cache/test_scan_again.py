@@ -22,7 +22,7 @@ OLD = 1_600_000_000  # a time stamp that is no longer fresh
 
 @pytest.fixture
 def tree(raw, tmp_path) -> Path:
-    """A copy of the MIMIC look-alike whose files were not written just now."""
+    """A copy of the synthetic MIMIC tree whose files were not written just now."""
     shutil.copytree(raw / "mimic", tmp_path / "raw")
     age(tmp_path / "raw")
     return tmp_path / "raw"
@@ -142,7 +142,7 @@ def test_official_digests_are_believed_until_the_picture_is_read(tree, tmp_path,
     sound = jpgs[0].read_bytes()
     jpgs[0].write_bytes(sound[:-9])
     found = build(tree, "mimic", tmp_path / "x", sources=chosen)
-    assert seen == []  # the look-alike lists all its JPGs
+    assert seen == []  # the synthetic tree lists all its JPGs
     header, _ = manifest_writer.read(found)
     assert header["dropped"]["shards image.digest"] == 1
     # mended, and looked at again: the file is what the list says

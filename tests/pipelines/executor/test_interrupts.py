@@ -116,7 +116,7 @@ class Started:
 
 def held(code: int, said: str, number: int) -> None:
     """Hold what is promised of a stopped command."""
-    lines = [line for line in said.splitlines() if line.strip() and ": drawing " not in line]
+    lines = [line for line in said.splitlines() if line.strip() and ": making " not in line]
     assert code == 128 + number, said
     assert [line for line in lines if line.startswith("stopped: ")] == lines, said
 

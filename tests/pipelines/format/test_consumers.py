@@ -117,7 +117,7 @@ def test_open_clip_joins_collections_when_told_how_many(sets, open_clip_batches)
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory) -> Path:
-    """The set of 400 MIMIC look-alike studies: reports, labels and mentions of every kind."""
+    """The set of 400 synthetic MIMIC studies: reports, labels and mentions of every kind."""
     folder = tmp_path_factory.mktemp("many")
     WRITERS["mimic"].write(folder / "raw", studies=400, seed=3, height=96)
     return build(folder / "raw" / "mimic", "mimic", folder)

@@ -40,8 +40,8 @@ from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.imaging import encode, jpeg_lossless, jpeg_strip
 from cxr_vlp.pipelines.records import Box, Image
 from cxr_vlp.pipelines.stages.sample_members import boxes
+from cxr_vlp.pipelines.synthetic.cases.patients import Study
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files
-from cxr_vlp.pipelines.synthetic.patients import Study
 from cxr_vlp.pipelines.synthetic.phantom import render
 
 PERSON = Study(11, 1, "M", 52, ("PA", "LATERAL"), (), prior=False, source="mimic")

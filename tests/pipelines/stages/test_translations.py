@@ -1,7 +1,7 @@
 """Reports in other words: from the user's file into texts, shards and what a model is shown.
 
 Contents: `Shout` (a translator that needs no model), `translated` (the texts and shards of a
-look-alike Open-i with and without a file of translations; made once).
+synthetic Open-i with and without a file of translations; made once).
 """
 
 from __future__ import annotations

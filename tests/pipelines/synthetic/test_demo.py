@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from cxr_vlp.pipelines import scan
-from cxr_vlp.pipelines.synthetic import demo, marker
+from cxr_vlp.pipelines.files import synthetic_marker
+from cxr_vlp.pipelines.synthetic import demo, ownership
 from cxr_vlp.pipelines.synthetic import generate as command
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,7 +28,7 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def draw(out: str, *more: str) -> int:
+def make_trees(out: str, *more: str) -> int:
     return command.main(["--out", out, *SMALL, *more])
 
 
@@ -39,58 +40,58 @@ def test_a_folder_that_it_did_not_make_is_refused_and_stays(capsys):
     own = Path("raw/nih/images/00000001_000.png")
     own.parent.mkdir(parents=True)
     own.write_bytes(b"a real one")
-    assert draw("raw") == 2
+    assert make_trees("raw") == 2
     assert "did not make" in capsys.readouterr().err
     assert listing(Path("raw")) == {"nih/images/00000001_000.png": b"a real one"}
 
 
 def test_a_link_to_a_real_tree_is_refused_and_what_it_points_at_stays(tmp_path, capsys):
-    assert draw("elsewhere") == 0
+    assert make_trees("elsewhere") == 0
     before = listing(Path("elsewhere"))
     Path("raw").mkdir()
     Path("raw/nih").symlink_to(tmp_path / "elsewhere/nih")
-    assert draw("raw", "--seed", "1") == 2
+    assert make_trees("raw", "--seed", "1") == 2
     assert "is a link" in capsys.readouterr().err
     assert listing(Path("elsewhere")) == before
 
 
 def test_one_tree_that_is_not_ours_keeps_the_others_too(capsys):
-    assert draw("raw", "--sources", "nih,openi") == 0
+    assert make_trees("raw", "--sources", "nih,openi") == 0
     before = listing(Path("raw/nih"))
     shutil.rmtree("raw/openi")
     Path("raw/openi").mkdir()
     Path("raw/openi/mine.txt").write_text("mine")
-    assert draw("raw", "--sources", "nih,openi", "--seed", "3") == 2
+    assert make_trees("raw", "--sources", "nih,openi", "--seed", "3") == 2
     assert listing(Path("raw/nih")) == before
 
 
-def test_what_was_put_into_a_drawn_tree_is_not_deleted(capsys):
-    assert draw("raw") == 0
+def test_a_file_that_was_added_to_a_tree_is_not_deleted(capsys):
+    assert make_trees("raw") == 0
     Path("raw/nih/images/mine.png").write_bytes(b"mine")
-    assert draw("raw", "--seed", "1") == 2
-    assert "put there since it was drawn" in capsys.readouterr().err
+    assert make_trees("raw", "--seed", "1") == 2
+    assert "added after it was made" in capsys.readouterr().err
     assert Path("raw/nih/images/mine.png").read_bytes() == b"mine"
 
 
-def test_the_same_settings_draw_nothing_and_others_draw_again(capsys):
-    assert draw("raw") == 0
+def test_a_tree_is_made_again_only_with_other_settings(capsys):
+    assert make_trees("raw") == 0
     first = listing(Path("raw"))
-    assert "drawing 3 studies" in capsys.readouterr().err
-    stamp = Path("raw/nih", marker.NAME).stat().st_mtime_ns
-    assert draw("raw") == 0
-    assert "is there" in capsys.readouterr().err
-    assert Path("raw/nih", marker.NAME).stat().st_mtime_ns == stamp
-    assert draw("raw", "--seed", "1") == 0
+    assert "making 3 studies" in capsys.readouterr().err
+    stamp = Path("raw/nih", synthetic_marker.NAME).stat().st_mtime_ns
+    assert make_trees("raw") == 0
+    assert "kept, it was made" in capsys.readouterr().err
+    assert Path("raw/nih", synthetic_marker.NAME).stat().st_mtime_ns == stamp
+    assert make_trees("raw", "--seed", "1") == 0
     assert listing(Path("raw")) != first
-    assert draw("raw", "--seed", "0") == 0
-    assert listing(Path("raw")) == first, "nothing of the other drawing is left in it"
+    assert make_trees("raw", "--seed", "0") == 0
+    assert listing(Path("raw")) == first, "nothing of the other tree is left in it"
 
 
-def test_a_drawing_that_was_killed_is_drawn_again():
-    assert draw("whole") == 0
-    marker.begin(Path("raw/nih"), {"studies": 3})
+def test_a_tree_that_was_interrupted_is_made_again():
+    assert make_trees("whole") == 0
+    ownership.begin(Path("raw/nih"), {"studies": 3})
     Path("raw/nih/half.png").write_bytes(b"")
-    assert draw("raw") == 0
+    assert make_trees("raw") == 0
     assert listing(Path("raw")) == listing(Path("whole"))
 
 
@@ -159,10 +160,10 @@ def test_make_demo_and_clean_leave_all_that_is_not_the_demos():
         Path(name).write_text("mine")
     done = make("demo")
     assert done.returncode == 0, done.stderr
-    assert "drawing 3 studies" in done.stderr
+    assert "making 3 studies" in done.stderr
     assert files("data/synthetic/nih")
     again = make("demo")
-    assert "is there, drawn with these settings" in again.stderr
+    assert "kept, it was made with these settings" in again.stderr
     cleaned = make("clean")
     assert cleaned.returncode == 0, cleaned.stderr
     assert files("data", "models", "reports", ".cxr") == own
@@ -199,7 +200,7 @@ def test_the_demo_does_not_run_over_a_real_tree():
     Path("data/raw/nih").mkdir(parents=True)
     done = make("demo")
     assert done.returncode != 0
-    assert "nih from data/raw/nih, which the demo did not draw" in done.stderr
+    assert "nih from data/raw/nih, which the demo did not make" in done.stderr
     assert not Path("models").exists()
 
 
@@ -213,35 +214,67 @@ def test_params_point_at_trees_of_the_demos_own_folder():
         assert params["sources"][name]["root"] == f"{demo.TREES}/{name}"
 
 
-def test_a_marker_that_somebody_else_wrote_is_none(tmp_path):
-    (tmp_path / marker.NAME).write_text(json.dumps({"files": 0}))
-    assert marker.read(tmp_path) is None
-    (tmp_path / marker.NAME).write_text("[")
-    assert marker.read(tmp_path) is None
+def test_a_marker_of_another_writer_is_not_ours(tmp_path):
+    (tmp_path / synthetic_marker.NAME).write_text(json.dumps({"files": 0}))
+    assert synthetic_marker.read(tmp_path) is None
+    (tmp_path / synthetic_marker.NAME).write_text("[")
+    assert synthetic_marker.read(tmp_path) is None
 
 
-def test_a_made_up_tree_is_under_nobodys_terms_until_a_file_of_somebody_joins(tmp_path):
-    """A synthetic MIMIC is no credentialed data: its page may show texts, its files are open."""
-    assert draw("raw", "--sources", "mimic") == 0
-    assert marker.made_up(Path("raw/mimic"))
-    for number, is_own in enumerate((False, True)):
-        if is_own:
+def as_older_versions_wrote(tree: Path) -> None:
+    """Replace the marker by that of 0.2 and 0.3, which had another name and another writer."""
+    marker = tree / synthetic_marker.NAME
+    content = json.loads(marker.read_text())
+    content["made_by"] = "python -m pipelines.lookalike"
+    content["drawing"]["code"] = "another version's"
+    (tree / ".lookalike.json").write_text(json.dumps(content))
+    marker.unlink()
+
+
+def test_a_tree_of_an_older_version_is_recognised_and_made_again(capsys):
+    assert make_trees("raw") == 0
+    first = listing(Path("raw"))
+    as_older_versions_wrote(Path("raw/nih"))
+    assert synthetic_marker.wholly_synthetic(Path("raw/nih"))
+    assert make_trees("raw") == 0
+    assert listing(Path("raw")) == first
+    assert not Path("raw/nih/.lookalike.json").exists()
+
+
+def test_a_tree_of_an_older_version_is_cleaned_but_not_with_a_file_of_somebody():
+    assert make_trees("data/synthetic", "--sources", "nih,openi") == 0
+    for name in ("nih", "openi"):
+        as_older_versions_wrote(demo.TREES / name)
+    (demo.TREES / "nih/mine.png").write_bytes(b"mine")
+    assert not synthetic_marker.wholly_synthetic(demo.TREES / "nih")
+    lines = demo.clean()
+    assert (demo.TREES / "nih/mine.png").read_bytes() == b"mine"
+    assert not (demo.TREES / "openi").exists()
+    assert f"removed {demo.TREES / 'openi'}" in lines
+
+
+def test_a_synthetic_tree_has_no_terms_until_a_real_file_is_in_it(tmp_path):
+    """A synthetic MIMIC tree is not credentialed: texts may be shown, files are readable."""
+    assert make_trees("raw", "--sources", "mimic") == 0
+    assert synthetic_marker.wholly_synthetic(Path("raw/mimic"))
+    for number, is_real in enumerate((False, True)):
+        if is_real:
             Path("raw/mimic/mine.dcm").write_bytes(b"a real one")
         out = tmp_path / str(number)
         common = ["--root", "raw/mimic", "--out", str(out / "scan"), "--state", str(out / "s")]
         assert scan.main(["mimic", *common]) == 0
         header = json.loads((out / "scan/inventory.json").read_text())
-        assert header["credentialed"] is is_own
-        assert ("synthetic" in header["licence"]) is not is_own
+        assert header["credentialed"] is is_real
+        assert ("synthetic" in header["licence"]) is not is_real
     own = {"studies": 1, "own": True}
-    marker.begin(Path("mixed"), own)
-    marker.finish(Path("mixed"), own)
-    assert not marker.made_up(Path("mixed"))
+    ownership.begin(Path("mixed"), own)
+    ownership.finish(Path("mixed"), own)
+    assert not synthetic_marker.wholly_synthetic(Path("mixed"))
 
 
-def test_the_views_of_every_collection_that_the_demo_draws_are_known(capsys):
+def test_the_views_of_every_collection_of_the_demo_are_known(capsys):
     """Else `evaluate.views: [frontal]` stops the demo: Open-i's own files name no view."""
-    assert draw("data/synthetic", "--studies", "12", "--sources", "openi") == 0
+    assert make_trees("data/synthetic", "--studies", "12", "--sources", "openi") == 0
     Path("params.yaml").write_text(
         "collections: [openi]\n"
         "sources: {openi: {root: data/synthetic/openi, parts: {train: 1, validate: 1, test: 1}}}\n"

@@ -1,4 +1,4 @@
-"""DICOM writing: what was stored comes back bit by bit, and headers say what they shall."""
+"""DICOM writing: stored values come back exactly, and headers hold what they should."""
 
 from __future__ import annotations
 
@@ -150,9 +150,9 @@ def test_write_returns_what_is_on_disk(tmp_path: Path):
     assert path.read_bytes() == content
 
 
-def test_twenty_pictures_meet_every_kind_of_storage():
-    shots = [acquisitions.acquire("PA", ("PA",), place=i, rng=Random(i)) for i in range(20)]
-    storages = [shot.storage for shot in shots]
+def test_twenty_images_have_every_kind_of_storage():
+    acquired = [acquisitions.acquire("PA", ("PA",), place=i, rng=Random(i)) for i in range(20)]
+    storages = [one.storage for one in acquired]
     assert {s.syntax for s in storages} == set(dicom_files.SYNTAXES)
     assert {s.bits for s in storages} == {10, 12, 14, 15}
     assert Counter(s.photometric for s in storages)["MONOCHROME1"] in range(7, 13)
@@ -160,13 +160,13 @@ def test_twenty_pictures_meet_every_kind_of_storage():
 
 
 def test_headers_vary_at_natural_rates():
-    luck = Random(0)
-    shots = [
-        acquisitions.acquire("LATERAL", ("PA", "LATERAL"), place=0, rng=luck) for _ in range(500)
+    rng = Random(0)
+    acquired = [
+        acquisitions.acquire("LATERAL", ("PA", "LATERAL"), place=0, rng=rng) for _ in range(500)
     ]
-    windows = Counter(shot.windows for shot in shots)
+    windows = Counter(one.windows for one in acquired)
     assert 0.35 < windows[0] / 500 < 0.55
     assert 0 < windows[2] + windows[3] < 100
-    assert {shot.view for shot in shots} == {"", "LATERAL", "LL"}
-    assert any(not shot.view and shot.view_meaning for shot in shots)
-    assert {shot.spacing_tag for shot in shots} == {"", "PixelSpacing", "ImagerPixelSpacing"}
+    assert {one.view for one in acquired} == {"", "LATERAL", "LL"}
+    assert any(not one.view and one.view_meaning for one in acquired)
+    assert {one.spacing_tag for one in acquired} == {"", "PixelSpacing", "ImagerPixelSpacing"}

@@ -1,4 +1,4 @@
-"""The look-alike trees: what holds of all of them, and the command that writes them."""
+"""The synthetic trees: what is true of all of them, and the command that writes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from layouts import SMALL, WRITERS, digests, truth
 
 from cxr_vlp.pipelines.synthetic.generate import main
 from cxr_vlp.pipelines.synthetic.layouts import mimic
-from cxr_vlp.pipelines.synthetic.layouts.faults import PICTURE_FAULTS, FaultError
+from cxr_vlp.pipelines.synthetic.layouts.faults import JPEG_PNG_FAULTS, FaultError
 
 
 @pytest.mark.parametrize("source", WRITERS)
@@ -34,7 +34,7 @@ def test_a_patient_is_in_one_split(out: Path, source: str):
 
 
 @pytest.mark.parametrize("source", WRITERS)
-def test_boxes_lie_in_their_picture(out: Path, source: str):
+def test_boxes_lie_in_their_image(out: Path, source: str):
     for line in truth(out, source):
         for image in line["images"]:
             path = out / source / image["path"]
@@ -58,11 +58,11 @@ def test_sentences_of_the_truth_stand_in_the_mimic_reports(out: Path):
 
 
 @pytest.mark.parametrize("source", ["chexpert", "nih", "openi"])
-def test_faults_of_picture_trees_are_made_and_told(variant, source: str):
+def test_faults_of_image_trees_are_made_and_recorded(variant, source: str):
     root = variant(source, faults=True)
     images = [image for line in truth(root.parent, source) for image in line["images"]]
     broken = {image["fault"]: root / image["path"] for image in images if "fault" in image}
-    assert set(broken) == set(PICTURE_FAULTS)
+    assert set(broken) == set(JPEG_PNG_FAULTS)
     assert not broken["missing"].exists()
     assert broken["zero_byte"].read_bytes() == b""
     assert broken["truncated"].stat().st_size > 100
@@ -102,7 +102,7 @@ def test_command_writes_the_sources_asked_for(tmp_path: Path, capsys: pytest.Cap
     ("flags", "says"),
     [
         pytest.param(["--sources", "mimic,padchest"], "choose from", id="unknown-source"),
-        pytest.param(["--studies", "0"], "from 1 on", id="no-studies"),
+        pytest.param(["--studies", "0"], "of 1 or more", id="no-studies"),
         pytest.param(["--height", "8"], "give 32", id="too-small"),
         pytest.param(["--images", "/nowhere"], "does not exist", id="no-folder"),
     ],
@@ -115,8 +115,8 @@ def test_command_refuses_bad_flags(tmp_path: Path, capsys, flags: list[str], say
 
 
 def test_command_refuses_an_empty_folder(tmp_path: Path, capsys):
-    (tmp_path / "films").mkdir()
-    assert main(["--out", str(tmp_path / "o"), "--images", str(tmp_path / "films")]) == 2
+    (tmp_path / "images").mkdir()
+    assert main(["--out", str(tmp_path / "o"), "--images", str(tmp_path / "images")]) == 2
     assert "no .png or .jpg" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""The look-alike MIMIC-CXR: names, tables and files are those of the collection."""
+"""The synthetic MIMIC-CXR: names, tables and files are those of the collection."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_mimic_without_twins_keeps_its_tables(variant):
     assert table(root / "mimic-cxr-2.0.0-split.csv.gz")
 
 
-def test_mimic_faults_are_made_and_told(variant, out: Path):
+def test_mimic_faults_are_made_and_recorded(variant, out: Path):
     root = variant("mimic", faults=True, studies=40)
     lines = truth(root.parent, "mimic")
     images = {

@@ -1,4 +1,4 @@
-"""The look-alike Open-i: reports, names and oddities are those of the collection."""
+"""The synthetic Open-i: reports, names and irregularities are those of the collection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_openi_images_are_those_of_the_reports(out: Path):
     assert {len(names) for names in named} >= {0, 1, 2, 3}
 
 
-def test_openi_has_the_known_oddities(out: Path):
+def test_openi_has_the_known_irregularities(out: Path):
     reports = openi_reports(out / "openi")
     first = reports["ecgen-radiology/1.xml"]
     assert all(i.get("id").startswith("CXR1_1_IM-0001-") for i in first.iter("parentImage"))
@@ -77,7 +77,7 @@ def test_openi_kaggle(variant):
         "uid,MeSH,Problems,image,indication,comparison,findings,impression"
     )
     assert {row["projection"] for row in shown} == {"Frontal", "Lateral"}
-    assert {row["uid"] for row in reports} == {row["uid"] for row in shown}  # none without picture
+    assert {row["uid"] for row in reports} == {row["uid"] for row in shown}  # none without image
     files = {p.name for p in (root / "images" / "images_normalized").iterdir()}
     assert files == {row["filename"] for row in shown}
     assert all(re.fullmatch(r"\d+_IM-\d{4}-\d{4}(-\d{4})?\.dcm\.png", name) for name in files)

@@ -1,4 +1,4 @@
-"""Invented patients: right numbers, stable under a seed, plausible from study to study."""
+"""Invented patients: their number, the same for a seed, plausible from study to study."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
-from cxr_vlp.pipelines.synthetic.findings import Finding
-from cxr_vlp.pipelines.synthetic.patients import Study, cohort, nih_labels
+from cxr_vlp.pipelines.synthetic.cases.findings import Finding
+from cxr_vlp.pipelines.synthetic.cases.patients import Study, cohort
+from cxr_vlp.pipelines.synthetic.layouts.nih import nih_labels
 
 MAIN = (
     "Cardiomegaly",

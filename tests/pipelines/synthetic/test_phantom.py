@@ -1,4 +1,4 @@
-"""Drawn films: each finding changes the picture where it should, and nowhere by chance."""
+"""Drawn images: each finding changes the image where it should, and only there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cxr_vlp.pipelines.synthetic.findings import Finding, sample
-from cxr_vlp.pipelines.synthetic.patients import PREVALENCE, Study, cohort
-from cxr_vlp.pipelines.synthetic.phantom.render import Drawn, draw
+from cxr_vlp.pipelines.synthetic.cases.findings import Finding, sample
+from cxr_vlp.pipelines.synthetic.cases.patients import PREVALENCE, Study, cohort
+from cxr_vlp.pipelines.synthetic.phantom.render import BoxedImage, draw
 from cxr_vlp.pipelines.synthetic.seeding import stream
 
 HEIGHT = 192
 NORMAL = Study(11, 1, "M", 52, ("PA", "LATERAL"), (), prior=False, source="mimic")
-LEFT, RIGHT = 1, 0  # halves of the picture: the patient's left is on the right of it
+LEFT, RIGHT = 1, 0  # halves of the image: the patient's left is on the right of it
 
 PATCH = (0.5, 0.6, 0.7, 0.5)
 FRONTAL = {
@@ -33,17 +33,17 @@ FRONTAL = {
 }
 
 
-def film(*findings: Finding, view: str = "PA", study: Study = NORMAL) -> Drawn:
+def image(*findings: Finding, view: str = "PA", study: Study = NORMAL) -> BoxedImage:
     return draw(replace(study, findings=findings), view, height=HEIGHT, seed=0)
 
 
 def change(*findings: Finding, view: str = "PA") -> np.ndarray:
-    return film(*findings, view=view).pixels - film(view=view).pixels
+    return image(*findings, view=view).pixels - image(view=view).pixels
 
 
 @pytest.mark.parametrize("view", ["PA", "AP", "LATERAL"])
 @pytest.mark.parametrize("height", [64, 192, 512])
-def test_a_film_is_a_picture_in_0_to_1(view: str, height: int) -> None:
+def test_pixels_are_in_0_to_1(view: str, height: int) -> None:
     pixels = draw(NORMAL, view, height=height, seed=0).pixels
     assert pixels.dtype == np.float32
     assert pixels.shape[0] == height
@@ -69,13 +69,13 @@ def test_the_same_study_gives_the_same_pixels_in_any_order() -> None:
         pytest.param(replace(NORMAL, number=2), id="number"),
     ],
 )
-def test_another_study_gives_another_film(other: Study) -> None:
-    one, two = film().pixels, film(study=other).pixels
+def test_another_study_gives_another_image(other: Study) -> None:
+    one, two = image().pixels, image(study=other).pixels
     assert one.shape != two.shape or (one != two).any()
 
 
 def test_lungs_are_dark_and_the_heart_is_bright() -> None:
-    pixels = film().pixels
+    pixels = image().pixels
     height, width = pixels.shape
     row = pixels[round(0.55 * height)]
     spine = row[round(0.48 * width) : round(0.53 * width)].mean()
@@ -89,7 +89,7 @@ def test_lungs_are_dark_and_the_heart_is_bright() -> None:
 
 @pytest.mark.parametrize("name", FRONTAL)
 def test_a_finding_shows_on_the_side_where_it_is(name: str) -> None:
-    """The patient's left is on the right of a frontal film, not mirrored."""
+    """The patient's left is on the right of a frontal image, not mirrored."""
     for side, near in (("left", LEFT), ("right", RIGHT)):
         moved = np.abs(change(replace(FRONTAL[name], side=side)))
         middle = moved.shape[1] // 2
@@ -119,16 +119,16 @@ def test_what_is_hedged_is_drawn_fainter(name: str) -> None:
     [("effusion", True), ("consolidation", True), ("mass", True), ("pneumothorax", False)],
 )
 def test_density_goes_the_right_way_in_the_box(name: str, brighter: bool) -> None:
-    drawn = film(FRONTAL[name])
+    drawn = image(FRONTAL[name])
     _, x, y, w, h = drawn.boxes[0]
-    inside = (drawn.pixels - film().pixels)[round(y) : round(y + h), round(x) : round(x + w)]
+    inside = (drawn.pixels - image().pixels)[round(y) : round(y + h), round(x) : round(x + w)]
     assert (inside.mean() > 0.02) if brighter else (inside.mean() < 0.0)
 
 
 def test_heart_widens_with_the_grade() -> None:
     widths = []
     for severity in ("mild", "moderate", "severe"):
-        boxes = film(Finding("Cardiomegaly", severity=severity)).boxes
+        boxes = image(Finding("Cardiomegaly", severity=severity)).boxes
         widths.append(next(w for label, _, _, w, _ in boxes if label == "Cardiomegaly"))
     assert widths == sorted(widths)
     assert widths[2] > 1.1 * widths[0]
@@ -142,16 +142,16 @@ def test_edema_clouds_both_lungs() -> None:
 
 
 @pytest.mark.parametrize("name", ["effusion", "consolidation", "mass", "atelectasis", "pacemaker"])
-def test_a_finding_shows_on_the_lateral_film(name: str) -> None:
+def test_a_finding_shows_in_the_lateral_view(name: str) -> None:
     assert np.abs(change(FRONTAL[name], view="LATERAL")).max() > 0.1
 
 
 @pytest.mark.parametrize("name", [*PREVALENCE, "Emphysema", "Fibrosis", "Hernia"])
 @pytest.mark.parametrize("view", ["PA", "AP", "LATERAL"])
-def test_every_finding_can_be_drawn_and_its_boxes_lie_on_the_film(name: str, view: str) -> None:
-    for draw_of_luck in range(4):
-        finding = sample(name, stream(name, draw_of_luck))
-        drawn = film(finding, view=view)
+def test_every_finding_can_be_drawn_and_its_boxes_lie_in_the_image(name: str, view: str) -> None:
+    for number in range(4):
+        finding = sample(name, stream(name, number))
+        drawn = image(finding, view=view)
         height, width = drawn.pixels.shape
         for label, x, y, w, h in drawn.boxes:
             assert label == name
@@ -159,7 +159,7 @@ def test_every_finding_can_be_drawn_and_its_boxes_lie_on_the_film(name: str, vie
             assert 0 <= y < y + h <= height
 
 
-def test_a_larger_film_shows_the_same_chest() -> None:
+def test_a_larger_image_shows_the_same_chest() -> None:
     small = draw(NORMAL, "PA", height=128, seed=0).pixels
     large = draw(NORMAL, "PA", height=256, seed=0).pixels[: 2 * small.shape[0]]
     width = min(small.shape[1], large.shape[1] // 2)

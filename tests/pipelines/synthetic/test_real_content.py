@@ -1,4 +1,4 @@
-"""Real pictures and reports in the layouts: found, read, kept together, and called synthetic."""
+"""Real images and reports in the layouts: found, read, kept together, and called synthetic."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy as np
 import pydicom
 import pytest
 
-from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic, nih, openi
-from cxr_vlp.pipelines.synthetic.real_content import (
+from cxr_vlp.pipelines.synthetic.cases.real_content import (
     Content,
     ContentError,
-    Picture,
+    RealImage,
     RealReport,
-    find_pictures,
+    find_images,
     load,
-    mimic_text,
     read_reports,
 )
+from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic, nih, openi
+from cxr_vlp.pipelines.synthetic.reports.report_text import real_mimic_text
 
 LONG = "The heart is of ordinary size and " + "the lungs are clear and " * 12 + "that is all."
 TSV = [("Clear lungs.", "Nothing acute."), (LONG, ""), ("", "XXXX seen on XXXX/XXXX.")]
@@ -36,9 +36,9 @@ def save(path: Path, value: int, shape=(60, 50), dtype=np.uint8) -> None:
 
 
 @pytest.fixture
-def films(tmp_path: Path) -> Path:
-    """Six pictures of three people, with a table that tells whose and which view."""
-    folder = tmp_path / "films" / "png"
+def image_folder(tmp_path: Path) -> Path:
+    """Six images of three people, with a table of patients and views."""
+    folder = tmp_path / "image_folder" / "png"
     rows = ["patient_id,image_id,projection"]
     for i, (who, view) in enumerate(zip("aabbbc", ("pa", "ap", "PA", "l", "", "ap"), strict=True)):
         save(folder / f"{i}.png", 100 + i)
@@ -48,22 +48,22 @@ def films(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def content(films: Path) -> Content:
+def content(image_folder: Path) -> Content:
     reports = tuple(
         RealReport({"indication": "", "comparison": "", "findings": f, "impression": i})
         for f, i in TSV
     )
-    return Content(find_pictures(films), reports)
+    return Content(find_images(image_folder), reports)
 
 
 def truth(out: Path, source: str) -> list[dict]:
     return [json.loads(line) for line in (out / f"{source}.truth.jsonl").read_text().splitlines()]
 
 
-def test_pictures_are_found_sorted_with_their_views(films: Path):
-    save(films / "deep" / "z.jpg", 9)
-    (films / "notes.txt").write_text("no picture")
-    found = find_pictures(films)
+def test_images_are_found_sorted_with_their_views(image_folder: Path):
+    save(image_folder / "deep" / "z.jpg", 9)
+    (image_folder / "notes.txt").write_text("no image")
+    found = find_images(image_folder)
     assert [p.path.name for p in found] == [
         "0.png",
         "1.png",
@@ -80,19 +80,19 @@ def test_pictures_are_found_sorted_with_their_views(films: Path):
 @pytest.mark.parametrize(
     ("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535)], ids=["8-bit", "16-bit"]
 )
-def test_a_picture_is_scaled_by_its_depth(tmp_path: Path, dtype, top: int):
+def test_an_image_is_scaled_by_its_depth(tmp_path: Path, dtype, top: int):
     save(tmp_path / "a.png", top, dtype=dtype)
-    pixels = load(Picture(tmp_path / "a.png"), height=512)
-    assert pixels.shape == (60, 50)  # shrunk where taller, never blown up
+    pixels = load(RealImage(tmp_path / "a.png"), height=512)
+    assert pixels.shape == (60, 50)  # shrunk where taller, never enlarged
     assert pixels.dtype == np.float32
     assert (pixels.min(), pixels.max()) == (0.0, 1.0)
-    assert load(Picture(tmp_path / "a.png"), height=30).shape == (30, 25)
+    assert load(RealImage(tmp_path / "a.png"), height=30).shape == (30, 25)
 
 
-def test_a_broken_picture_is_named_by_its_place_not_its_name(tmp_path: Path):
-    (tmp_path / "jane_doe.png").write_bytes(b"no picture")
-    with pytest.raises(ContentError, match="picture 1 of") as error:
-        load(find_pictures(tmp_path)[0], height=64)
+def test_a_broken_image_is_named_by_its_place_not_its_name(tmp_path: Path):
+    (tmp_path / "jane_doe.png").write_bytes(b"no image")
+    with pytest.raises(ContentError, match="image 1 of") as error:
+        load(find_images(tmp_path)[0], height=64)
     assert "jane" not in str(error.value)
 
 
@@ -159,7 +159,7 @@ def test_unusable_reports_are_refused(tmp_path: Path, name: str, content: bytes,
 @pytest.mark.parametrize(("findings", "impression"), TSV, ids=["short", "long", "masked"])
 def test_mimic_text_keeps_the_words_and_the_form(findings: str, impression: str):
     sections = {"indication": "", "comparison": "", "findings": findings, "impression": impression}
-    text = mimic_text(RealReport(sections))
+    text = real_mimic_text(sections)
     lines = text.splitlines()
     assert all(line.startswith(" ") and len(line) <= 79 for line in lines)
     assert "XXXX" not in text
@@ -168,12 +168,12 @@ def test_mimic_text_keeps_the_words_and_the_form(findings: str, impression: str)
         assert body.replace("XXXX", "___") in words
 
 
-def test_a_persons_pictures_stay_in_one_split(tmp_path: Path, content: Content):
+def test_a_persons_images_stay_in_one_split(tmp_path: Path, content: Content):
     mimic.write(tmp_path, studies=20, height=40, content=content)
     lines = truth(tmp_path, "mimic")
     assert len(lines) == 20
-    whose, splits = {p.path.stem: p.patient for p in content.pictures}, defaultdict(set)
-    pixels = {load(p, height=40).tobytes(): whose[p.path.stem] for p in content.pictures}
+    whose, splits = {p.path.stem: p.patient for p in content.images}, defaultdict(set)
+    pixels = {load(p, height=40).tobytes(): whose[p.path.stem] for p in content.images}
     for line in lines:
         dataset = pydicom.dcmread(tmp_path / "mimic" / line["images"][0]["path"])
         splits[owner(dataset, pixels)].add(line["split"])
@@ -182,7 +182,7 @@ def test_a_persons_pictures_stay_in_one_split(tmp_path: Path, content: Content):
 
 
 def owner(dataset: pydicom.Dataset, pixels: dict[bytes, str]) -> str:
-    """Return whose picture this is: the nearest of the originals."""
+    """Return whose image this is: the nearest of the originals."""
     values = dataset.pixel_array.astype(float)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         values = 2**dataset.BitsStored - 1 - values
@@ -212,19 +212,19 @@ def test_nih_takes_no_lateral(tmp_path: Path, content: Content):
     assert views == {"PA", "AP"}
 
 
-def test_drawn_pictures_with_real_reports(tmp_path: Path, content: Content):
+def test_drawn_images_with_real_reports(tmp_path: Path, content: Content):
     mimic.write(tmp_path, studies=3, height=40, content=Content((), content.reports))
     texts = sorted(p.read_text() for p in (tmp_path / "mimic").rglob("s5*.txt"))
-    assert texts == sorted(mimic_text(report) for report in content.reports)
+    assert texts == sorted(real_mimic_text(report.sections) for report in content.reports)
 
 
 @pytest.mark.slow
-def test_public_pictures_and_reports_fit_every_layout(tmp_path: Path, shared: Path):
+def test_public_images_and_reports_fit_every_layout(tmp_path: Path, shared: Path):
     content = Content(
-        find_pictures(shared / "data" / "hannover_covid19" / "png"),
+        find_images(shared / "data" / "hannover_covid19" / "png"),
         read_reports(shared / "data" / "openi" / "NLMCXR_reports.tgz"),
     )
-    assert len(content.pictures) == 243
+    assert len(content.images) == 243
     assert len(content.reports) == 3927  # of 3,955; 28 have neither findings nor impression
     assert len(content.by_patient()) == 71
     for module in (mimic, chexpert, nih, openi):

@@ -1,4 +1,4 @@
-"""The look-alike CheXpert and ChestX-ray14: names, tables and files are the collections'."""
+"""The synthetic CheXpert and ChestX-ray14: names, tables and files are the collections'."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_chexpert_small(variant):
         assert cv2.imread(str(root / row["Path"]), cv2.IMREAD_GRAYSCALE).shape[1] <= 390
 
 
-def test_chexpert_batches_hold_all_pictures(variant):
+def test_chexpert_batches_hold_all_images(variant):
     root = variant("chexpert", batches=True)
     tables = root / "CheXpert-v1.0 batch 1 (validate & csv)"
     folders = sorted(path for path in root.iterdir() if "(train " in path.name)
@@ -95,7 +95,7 @@ def test_nih_follow_up_is_not_always_the_suffix(variant):
     assert 0.6 < sum(same) / len(same) < 0.95
 
 
-def test_nih_pictures_are_square_and_a_few_have_four_channels(out: Path):
+def test_nih_images_are_square_and_a_few_have_four_channels(out: Path):
     shapes = [
         cv2.imread(str(p), cv2.IMREAD_UNCHANGED).shape for p in (out / "nih/images").iterdir()
     ]

@@ -1,7 +1,6 @@
-"""What is true of a look-alike tree, and how it is kept beside it.
+"""Makes the lines of the truth file that stands beside each tree: what was put into it.
 
-In: a case and what was laid of it. Out: one line of the truth file. The pipelines never read it;
-tests do, to ask whether what came out is what was put in.
+The pipelines never read this file. Tests do, to check that the output agrees with the input.
 """
 
 from __future__ import annotations
@@ -11,27 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.pipelines.synthetic.cases import Case, sentences
-from cxr_vlp.pipelines.synthetic.patients import Study
+from cxr_vlp.pipelines.synthetic.cases.findings import CHEXPERT_LABELS
+from cxr_vlp.pipelines.synthetic.cases.patients import Study
+from cxr_vlp.pipelines.synthetic.cases.people import Case
+from cxr_vlp.pipelines.synthetic.layouts.case_content import sentences
 
-# CheXpert's names in the alphabet, the order of MIMIC-CXR-JPG's label files.
-LABELS = (
-    "Atelectasis",
-    "Cardiomegaly",
-    "Consolidation",
-    "Edema",
-    "Enlarged Cardiomediastinum",
-    "Fracture",
-    "Lung Lesion",
-    "Lung Opacity",
-    "No Finding",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Pneumonia",
-    "Pneumothorax",
-    "Support Devices",
-)
-# A reader who marks the first marks the second as well: CheXpert's hierarchy.
+# In alphabetical order, as in MIMIC-CXR-JPG's label files.
+LABELS = tuple(sorted(CHEXPERT_LABELS))
+# CheXpert's hierarchy: a reader who marks the first marks the others, too.
 _IMPLIES: Mapping[str, tuple[str, ...]] = {
     "Cardiomegaly": ("Enlarged Cardiomediastinum",),
     "Edema": ("Lung Opacity",),
@@ -43,9 +29,10 @@ _IMPLIES: Mapping[str, tuple[str, ...]] = {
 
 
 def true_labels(study: Study) -> dict[str, int]:
-    """Return 1 or 0 for each of the 14 labels, as radiologists looking at the film would mark it.
+    """Return 1 or 0 for each of the 14 labels, as radiologists who see the image would mark it.
 
-    A faint finding is there, however the report hedges it; a device alone leaves "No Finding" at 1.
+    A faint finding is present, although the report hedges it. With a device alone "No Finding" is
+    1.
     """
     present = {finding.name for finding in study.findings}
     present |= {more for name in present for more in _IMPLIES.get(name, ())}
@@ -83,7 +70,7 @@ def study_line(
 ) -> dict[str, Any]:
     """Return a study's line. `study` and `patient` are the ids as the tree spells them.
 
-    Where pictures or report are real, findings and labels are invented and the line says so.
+    Where images or report are real, findings and labels are invented and the line says so.
     Sentences of sections that are `left_out` of the tree are left out here as well.
     """
     return {

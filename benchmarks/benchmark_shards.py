@@ -1,8 +1,8 @@
-"""Samples for the benchmarks of loading: films as shards, as single files, and as rows of float32.
+"""Writes the samples for the benchmarks of loading: as shards, as single files, as rows of float32.
 
-Drawn films, 512 px on the short side, with as much grain as brings their JPEGs at quality 95 to the
-mean size of MIMIC's at that side (92 kB), for a decoder's time follows the compressed size; beside
-each a record of about the length of a real one.
+The images are drawn, 512 px on the short side. Noise is added until their JPEGs at quality 95 have
+the mean size of MIMIC's at that side (92 kB), because the time of a decoder follows the compressed
+size. Each has a record of about the length of a real one.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import numpy as np
 
 from cxr_vlp.nlp.labels import CHEXPERT14
 from cxr_vlp.nlp.prompts import report_prompts
-from cxr_vlp.pipelines.synthetic import patients
+from cxr_vlp.pipelines.synthetic.cases import patients
 from cxr_vlp.pipelines.synthetic.phantom import render
 
 SHARDS, SIDE, BYTES, ROW = 4, 512, 92_000, 320
 
 
 @dataclass(frozen=True)
-class Films:
-    """The same films as a set of shards, as a folder of files, and as an array (N, 320, 320)."""
+class ImageSet:
+    """The same images as a set of shards, as a folder of files, and as an array (N, 320, 320)."""
 
     shards: Path
     files: Path
@@ -40,63 +40,63 @@ class Films:
         return sorted((self.shards / "train").glob("*.tar"))
 
 
-def make(folder: Path, samples: int) -> Films:
-    """Write `samples` films in every form below `folder`, a quarter of them to a shard."""
+def make(folder: Path, samples: int) -> ImageSet:
+    """Write `samples` images in every form below `folder`, a quarter of them in each shard."""
     train, files = folder / "mock" / "train", folder / "files"
     train.mkdir(parents=True)
     files.mkdir()
     array = np.memmap(folder / "array", np.float32, "w+", shape=(samples, ROW, ROW))
     drawn, noise = _drawn(16), np.random.default_rng(0).standard_normal((1024, 1024))
-    grain = _grain(drawn, noise)
+    strength = _strength(drawn, noise)
     texts, sizes = [], {}
     for number in range(SHARDS):
         name = f"mock-train-{number:05d}.tar"
         sizes[name] = samples // SHARDS
         with tarfile.open(train / name, "w", format=tarfile.USTAR_FORMAT) as tar:
             for place in range(number * sizes[name], (number + 1) * sizes[name]):
-                film = _grained(drawn[place % len(drawn)], np.roll(noise, 31 * place), grain)
-                record, picture = _record(place), _jpeg(film)
+                image = _with_noise(drawn[place % len(drawn)], np.roll(noise, 31 * place), strength)
+                record, jpeg = _record(place), _jpeg(image)
                 texts.append(record["caption"])
-                parts = (picture, json.dumps(record).encode(), record["caption"].encode())
+                parts = (jpeg, json.dumps(record).encode(), record["caption"].encode())
                 for kind, content in zip(("jpg", "json", "txt"), parts, strict=True):
                     member = tarfile.TarInfo(f"mock-s{place:06d}-i0.{kind}")
                     member.size = len(content)
                     tar.addfile(member, io.BytesIO(content))
-                (files / f"{place:06d}.jpg").write_bytes(picture)
-                array[place] = cv2.resize(film, (ROW, ROW), interpolation=cv2.INTER_AREA)
+                (files / f"{place:06d}.jpg").write_bytes(jpeg)
+                array[place] = cv2.resize(image, (ROW, ROW), interpolation=cv2.INTER_AREA)
     (train / "sizes.json").write_text(json.dumps(sizes))
-    return Films(folder / "mock", files, array, tuple(texts))
+    return ImageSet(folder / "mock", files, array, tuple(texts))
 
 
 def _drawn(number: int) -> list[np.ndarray]:
     people = patients.cohort("mimic", 4 * number, seed=0)
     studies = [study for person in people for study in person.studies if study.views][:number]
-    films = [render.draw(study, study.views[0], height=640, seed=0).pixels for study in studies]
-    scales = [SIDE / min(film.shape) for film in films]
+    images = [render.draw(study, study.views[0], height=640, seed=0).pixels for study in studies]
+    scales = [SIDE / min(image.shape) for image in images]
     return [
-        cv2.resize(film, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        for film, scale in zip(films, scales, strict=True)
+        cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        for image, scale in zip(images, scales, strict=True)
     ]
 
 
-def _grain(films: list[np.ndarray], noise: np.ndarray) -> float:
-    """Return the grain at which the mean JPEG has BYTES, found by halving."""
+def _strength(images: list[np.ndarray], noise: np.ndarray) -> float:
+    """Return the strength of the noise at which the mean JPEG has BYTES, found by halving."""
     low, high = 0.0, 0.2
     for _ in range(8):
         middle = (low + high) / 2
-        size = np.mean([len(_jpeg(_grained(film, noise, middle))) for film in films])
+        size = np.mean([len(_jpeg(_with_noise(image, noise, middle))) for image in images])
         low, high = (middle, high) if size < BYTES else (low, middle)
     return low
 
 
-def _grained(film: np.ndarray, noise: np.ndarray, grain: float) -> np.ndarray:
-    height, width = film.shape
-    levels = 255 * (film + grain * noise[:height, :width])
+def _with_noise(image: np.ndarray, noise: np.ndarray, strength: float) -> np.ndarray:
+    height, width = image.shape
+    levels = 255 * (image + strength * noise[:height, :width])
     return np.clip(levels, 0, 255).astype(np.uint8)
 
 
-def _jpeg(film: np.ndarray) -> bytes:
-    return cv2.imencode(".jpg", film, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+def _jpeg(image: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
 def _record(place: int) -> dict[str, Any]:

@@ -1,22 +1,22 @@
-"""Candidates side by side: the one way every figure of speed in this project is measured.
+"""Times several candidates side by side. All speed figures of this project are measured with it.
 
 All candidates take turns over the same inputs in one process, so a machine that slows down slows
-all of them, and who goes first changes from round to round. Time is CPU time of this process and of
-the children it waited for (`WALL` where several processes work at once and that is the point). A
-ratio is the median of the pairwise ratios: candidate / reference on the same input in the same
-round. Quote ratios; milliseconds belong to the machine that printed them.
+all of them. Which one goes first changes from round to round. Time is the CPU time of this process
+and of the children it waited for; `WALL` is for comparisons of several processes. A ratio is the
+median of the pairwise ratios: candidate / reference on the same input in the same round. Quote
+ratios: milliseconds are valid only for the machine that printed them.
 
-    import rounds
+    import timing
 
-    times = rounds.race({"ours": ours, "theirs": theirs}, inputs)
-    rows = rounds.compare("raw DICOM", times, to="ours", bounds={"theirs": (10, None)})
-    rounds.publish("picture_speed", rows, packages=("numpy", "pydicom"))
+    times = timing.race({"ours": ours, "theirs": theirs}, inputs)
+    rows = timing.compare("raw DICOM", times, to="ours", bounds={"theirs": (10, None)})
+    timing.publish("image_speed", rows, packages=("numpy", "pydicom"))
 
-`ratio` is how many times longer a candidate took than the reference; `bounds` are (least, most)
-that the ratio should reach, None for no bound. Where one call handles several items (a shard, a
-batch), say how many with `items`: the table then shows milliseconds an item, and items a second.
-`publish` prints a table and writes benchmarks/results/NAME.json and NAME.png; it returns whether
-every bound was met, and a missed bound is shown as such, never hidden.
+`ratio` says how many times as long as the reference a candidate took. `bounds` are the (least,
+most) that a ratio should have, None for no bound. Where one call handles several items (a shard, a
+batch), `items` is their number; the table then shows milliseconds an item, and items a second.
+`publish` prints a table and writes benchmarks/results/NAME.json and NAME.png. It returns whether
+every bound was met; a missed bound is shown.
 """
 
 from __future__ import annotations

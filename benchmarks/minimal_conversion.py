@@ -1,7 +1,8 @@
-"""The bare ways: for every kind of file the least that must be done, nothing checked or recorded.
+"""A minimal conversion for every kind of file: the floor that a conversion cannot go below.
 
-Read, decode with the fastest decoder known to us, shrink, encode. They stand for the machine: what
-a conversion costs beyond them is ours. A constant window, no look at the header beyond its end.
+Read, decode with the fastest decoder known to us, resize, encode; nothing is validated or recorded.
+The window is a constant, and the header is only skipped. What a real conversion costs beyond this
+is the cost of its own work.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import imagecodecs
 import numpy as np
 import PIL.Image
 import pydicom
-from films import HEIGHT, WIDTH
-from peers import SIZE
+from benchmark_images import HEIGHT, WIDTH
+from other_tools import SIZE
 from pydicom.encaps import generate_frames
 
 Way = Callable[[Path], bytes]
@@ -86,9 +87,9 @@ def jpeg(path: Path) -> bytes:
 
 
 def png(path: Path) -> bytes:
-    """A square picture of 1,024."""
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    small = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    """A square image of 1,024 px."""
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    small = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
@@ -99,7 +100,7 @@ def small_jpeg(path: Path) -> bytes:
     return data
 
 
-BEST: Mapping[str, Callable[[Path], bytes]] = {
+WAYS: Mapping[str, Callable[[Path], bytes]] = {
     "raw DICOM": raw,
     "JPEG lossless DICOM": compressed(imagecodecs.jpeg_decode),
     "JPEG-LS DICOM": compressed(imagecodecs.jpegls_decode),

@@ -1,10 +1,12 @@
-"""How other people get from a picture file to a small one, the steps written out by us.
+"""The conversions of other projects and tools, their steps written out by us.
 
-Each takes a path and returns what it would store, as bytes. Steps as their public sources had them
-when this was written (kakaobrain/cxr-clip datasets/README, rajpurkarlab/CheXzero data_process.py,
-torchxrayvision's reader and resizer); none of their code is here. img2dataset's resizer is its own
-code where that package can be found (pip install --no-deps --target DIR img2dataset
-albumentations==2.0.8 albucore==0.0.24 simsimd stringzilla, then PYTHONPATH=DIR), else its steps.
+Each function takes the path of an image file and returns what the tool would store, as bytes. The
+steps are those of the public sources when this was written (kakaobrain/cxr-clip datasets/README,
+rajpurkarlab/CheXzero data_process.py, torchxrayvision's reader and resizer); none of their code is
+here. img2dataset's resizer is its own code where that package is installed, else its steps:
+
+    pip install --no-deps --target DIR img2dataset albumentations==2.0.8 albucore==0.0.24 \
+        simsimd stringzilla                       # then PYTHONPATH=DIR
 """
 
 from __future__ import annotations
@@ -92,7 +94,7 @@ def chexzero(path: Path) -> bytes:
 
 
 def pillow_png(path: Path) -> bytes:
-    """Pillow in colour, Lanczos, PNG: what a folder of pictures is usually made with."""
+    """Pillow in colour, Lanczos, PNG: the usual way to convert a folder of images."""
     image = PIL.Image.open(path).convert("RGB")
     image.resize(_shortest((image.height, image.width)), LANCZOS).save(out := io.BytesIO(), "PNG")
     return out.getvalue()
@@ -125,11 +127,11 @@ def _installed_resizer() -> Callable[[io.BytesIO], tuple[bytes, ...]] | None:
 
 
 def _img2dataset_steps(path: Path) -> bytes:
-    picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if min(picture.shape[:2]) > SIZE:
-        size = _shortest(picture.shape)
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return _jpeg(picture)
+    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if min(image.shape[:2]) > SIZE:
+        size = _shortest(image.shape)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return _jpeg(image)
 
 
 def _shortest(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -138,9 +140,9 @@ def _shortest(shape: tuple[int, ...]) -> tuple[int, int]:
     return round(shape[1] * ratio), round(shape[0] * ratio)
 
 
-def _png(picture: np.ndarray) -> bytes:
-    return cv2.imencode(".png", picture)[1].tobytes()
+def _png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
-def _jpeg(picture: np.ndarray) -> bytes:
-    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+def _jpeg(image: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()

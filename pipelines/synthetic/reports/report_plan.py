@@ -1,7 +1,7 @@
-"""What a report shall say, before any wording: a study goes in, a Plan comes out.
+"""Plans what a report says, before any wording: findings stated, findings denied, sections.
 
-The plan depends on the study alone and not on the seed of the wording, so that the labels of a
-study can be told without its text and still agree with it.
+The plan depends on the study alone and not on the seed of the wording, so the labels of a study are
+known without its text and agree with it.
 """
 
 from __future__ import annotations
@@ -9,26 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cxr_vlp.pipelines.synthetic.seeding import stream
-from cxr_vlp.pipelines.synthetic.findings import Finding
-from cxr_vlp.pipelines.synthetic.patients import Study
+from cxr_vlp.pipelines.synthetic.cases.findings import CHEXPERT_LABELS, Finding
+from cxr_vlp.pipelines.synthetic.cases.patients import Study
 
-CHEXPERT = (
-    "No Finding",
-    "Enlarged Cardiomediastinum",
-    "Cardiomegaly",
-    "Lung Opacity",
-    "Lung Lesion",
-    "Edema",
-    "Consolidation",
-    "Pneumonia",
-    "Atelectasis",
-    "Pneumothorax",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Fracture",
-    "Support Devices",
-)
-# How often a report takes the trouble to deny a finding that is not there.
+# How often a report denies a finding that is absent.
 _DENIED = {
     "Pneumothorax": 0.85,
     "Pleural Effusion": 0.85,
@@ -60,35 +44,35 @@ class Plan:
 
 
 def plan(study: Study) -> Plan:
-    """Return what the report of `study` says, whatever its wording."""
-    luck = stream("plan", study.source, study.patient, study.number, study.age)
+    """Return what the report of `study` says, independent of its wording."""
+    rng = stream("plan", study.source, study.patient, study.number, study.age)
     stated = {f.name for f in study.findings} | {f.name for f in study.resolved}
     if "Pneumonia" in stated:
         stated.add("Consolidation")
-    # A heart that is called large is no reason to call its silhouette normal in the next sentence.
+    # A report that calls the heart large does not call its silhouette normal.
     if "Cardiomegaly" in stated:
         stated.add("Enlarged Cardiomediastinum")
     if "Enlarged Cardiomediastinum" in stated:
         stated.add("Cardiomegaly")
-    wanted = {name: luck.random() < share for name, share in _DENIED.items()}
+    wanted = {name: rng.random() < share for name, share in _DENIED.items()}
     denied = tuple(name for name, said in wanted.items() if said and name not in stated)
     shapes = _SHAPES.get(study.source, _SHAPES["mimic"])
-    shape = luck.choices(list(shapes), list(shapes.values()))[0]
+    shape = rng.choices(list(shapes), list(shapes.values()))[0]
     return Plan(study.findings, denied, shape)
 
 
 def labels(study: Study) -> dict[str, int]:
     """Return the CheXpert labels a labeler would read from the report of `study`.
 
-    1 stated, 0 denied, -1 hedged, no key where nothing is said. "No Finding" is 1 where nothing but
-    a device is stated or hedged.
+    1 stated, 0 denied, -1 hedged, no key where it is not mentioned. "No Finding" is 1 where nothing
+    but a device is stated or hedged.
     """
     said = plan(study)
     found = dict.fromkeys(said.denied, 0) | {f.name: 0 for f in study.resolved}
     for finding in said.stated:
         found[finding.name] = 1 if finding.assertion == "present" else -1
         if finding.name == "Pneumonia":
-            found["Consolidation"] = 1  # the shadow is certain, only its cause may be in doubt
+            found["Consolidation"] = 1  # certain; only its cause may be uncertain
     if not any(value for name, value in found.items() if name != "Support Devices"):
         found["No Finding"] = 1
-    return {name: found[name] for name in CHEXPERT if name in found}
+    return {name: found[name] for name in CHEXPERT_LABELS if name in found}

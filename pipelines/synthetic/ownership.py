@@ -1,7 +1,7 @@
-"""A made-up tree and the marker in it: only what bears it is ever drawn again or removed.
+"""Decides whether a tree may be written again or removed: only one that `cxr-vlp synthetic` made.
 
-TREE/.lookalike.json is written before anything else of a tree and again when it is whole. A tree
-without it may be somebody's download, whatever its name and place.
+The marker in a tree (`files.synthetic_marker`) says so. Here it is written, and checked before a
+tree is removed.
 """
 
 from __future__ import annotations
@@ -13,43 +13,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-NAME = ".lookalike.json"
-_MADE_BY = "cxr-vlp synthetic"
+from cxr_vlp.pipelines.files.synthetic_marker import MADE_BY, NAME, OLD_NAME, count, read
 
 
 class ForeignError(ValueError):
-    """A folder holds what this command did not make; the message names it and the way out."""
+    """A folder holds what this command did not make. The message names it and the remedy."""
 
 
-def read(tree: Path) -> dict[str, Any] | None:
-    """Return a tree's marker; None where it has none, or one that we did not write."""
-    try:
-        found = json.loads((tree / NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    ours = isinstance(found, dict) and found.get("made_by") == _MADE_BY
-    return found if ours else None
-
-
-def is_drawn(tree: Path, drawing: Mapping[str, Any]) -> bool:
-    """Tell whether a tree is there as a whole, drawn with the same settings by the same code."""
+def is_current(tree: Path, drawing: Mapping[str, Any]) -> bool:
+    """Tell whether a tree is complete, and made with the same settings by the same code."""
     found = read(tree)
     return found is not None and bool(found["files"]) and found["drawing"] == dict(drawing)
 
 
-def made_up(tree: Path) -> bool:
-    """Tell whether all of a tree was made up here: no image, report or file is anybody's own."""
-    found = read(tree)
-    if found is None or not found["files"] or found["drawing"].get("own", True):
-        return False
-    return _count(tree) == found["files"]
-
-
 def refuse_foreign(tree: Path) -> bool:
-    """Return whether a tree of ours is there.
+    """Return whether a tree of ours exists.
 
     Raises ForeignError where the place holds anything else: a folder without the marker, a link,
-    or more files than were drawn.
+    or more files than were written.
     """
     found = read(tree)
     if tree.is_symlink():
@@ -61,13 +42,13 @@ def refuse_foreign(tree: Path) -> bool:
                 "give another --out, or move them"
             )
         return False
-    if found["files"] and _count(tree) > found["files"]:
-        raise ForeignError(f"{tree} holds files that were put there since it was drawn: move them")
+    if found["files"] and count(tree) > found["files"]:
+        raise ForeignError(f"{tree} holds files that were added after it was made: move them")
     return True
 
 
 def clear(tree: Path) -> bool:
-    """Remove a tree that we drew, and its truth file; return whether there was one.
+    """Remove a tree of ours and its truth file; return whether there was one.
 
     Raises ForeignError, and removes nothing, where there is anything else.
     """
@@ -75,7 +56,7 @@ def clear(tree: Path) -> bool:
         return False
     # the marker goes last: what is left by a kill is still known as ours
     for path in tree.iterdir():
-        if path.name != NAME:
+        if path.name not in (NAME, OLD_NAME):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     shutil.rmtree(tree)
     truth(tree).unlink(missing_ok=True)
@@ -83,23 +64,23 @@ def clear(tree: Path) -> bool:
 
 
 def begin(tree: Path, drawing: Mapping[str, Any]) -> None:
-    """Mark a tree that is going to be drawn."""
+    """Mark a tree that is going to be written."""
     tree.mkdir(parents=True, exist_ok=True)
     _write(tree, drawing, 0)
 
 
 def finish(tree: Path, drawing: Mapping[str, Any]) -> None:
-    """Mark a tree as whole."""
-    _write(tree, drawing, _count(tree))
+    """Mark a tree as complete."""
+    _write(tree, drawing, count(tree))
 
 
 def truth(tree: Path) -> Path:
-    """Return the file beside a tree that tells what was put into it."""
+    """Return the truth file beside a tree."""
     return tree.with_name(f"{tree.name}.truth.jsonl")
 
 
 def code() -> str:
-    """Return a digest of the code and the words that trees are drawn with."""
+    """Return a digest of the code and the wordings that trees are made with."""
     total = hashlib.sha256()
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*")):
@@ -110,11 +91,7 @@ def code() -> str:
     return total.hexdigest()
 
 
-def _count(tree: Path) -> int:
-    return sum(path.is_file() or path.is_symlink() for path in tree.rglob("*"))
-
-
 def _write(tree: Path, drawing: Mapping[str, Any], files: int) -> None:
-    content = {"made_by": _MADE_BY, "drawing": dict(drawing), "files": files}
+    content = {"made_by": MADE_BY, "drawing": dict(drawing), "files": files}
     text = json.dumps(content, indent=2, sort_keys=True) + "\n"
     (tree / NAME).write_text(text, encoding="utf-8")

@@ -1,8 +1,8 @@
-"""Real pictures and reports that the user has, to be laid into the collections' layouts.
+"""Reads images and reports that the user has, to be written in the layouts of the collections.
 
-In: a folder of PNG or JPEG pictures, and reports as an Open-i archive (.tgz), a .csv or a folder
-of .txt. Out: a `Content`. Whoever pairs them by laying them side by side makes a synthetic
-pairing; the truth file says so.
+Images are a folder of PNG or JPEG files; reports are an Open-i archive (.tgz), a .csv or a folder
+of .txt. An image and a report that stand beside each other in a tree do not belong to one person:
+the pairing is synthetic, and the truth file says so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import re
 import tarfile
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -19,12 +18,11 @@ from xml.etree import ElementTree as ET
 
 import cv2
 import numpy as np
-
-from cxr_vlp.pipelines.synthetic.layouts.dicom_files import Pixels
+from numpy.typing import NDArray
 
 _SUFFIXES = frozenset((".png", ".jpg", ".jpeg"))
 SECTIONS = ("indication", "comparison", "findings", "impression")
-# How tables spell the view of a frontal or lateral film.
+# How tables spell the view of an image.
 _VIEWS = {"pa": "PA", "ap": "AP", "ap supine": "AP", "l": "LATERAL", "ll": "LATERAL"} | {
     "lateral": "LATERAL"
 }
@@ -32,17 +30,19 @@ _HEADING = re.compile(rf"^\s*({'|'.join(SECTIONS)})\s*:\s*", re.IGNORECASE | re.
 
 
 class ContentError(ValueError):
-    """A folder or file of real content cannot be used; the message says what would do."""
+    """A folder or file of real content cannot be used. The message says what can be."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A real picture: its file, its view ("PA" where nobody says) and whose it is, if known."""
+class RealImage:
+    """A real image: its file, its view ("PA" where it is not known) and its patient, if known."""
 
     path: Path
     view: str = "PA"
     patient: str = ""
-    place: int = 0  # in the folder, sorted by path; errors name it, since names may name people
+    place: int = (
+        0  # in the folder, sorted by path; errors give it and not the name, which may name a person
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +56,31 @@ class RealReport:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The real content for a run; an empty one means that everything is drawn and invented."""
+    """The real content of a run: without images they are drawn, without reports invented."""
 
-    pictures: tuple[Picture, ...] = field(default=())
+    images: tuple[RealImage, ...] = field(default=())
     reports: tuple[RealReport, ...] = field(default=())
 
-    def by_patient(self) -> list[list[Picture]]:
-        """Return the pictures grouped by person; a picture of nobody known is a group alone."""
+    def by_patient(self) -> list[list[RealImage]]:
+        """Return the images grouped by person. An image of unknown person is its own group."""
         whose = lambda p: p.patient or p.path.as_posix()  # noqa: E731
-        return [list(group) for _, group in groupby(sorted(self.pictures, key=whose), whose)]
+        return [list(group) for _, group in groupby(sorted(self.images, key=whose), whose)]
 
 
-def find_pictures(folder: Path) -> tuple[Picture, ...]:
+def find_images(folder: Path) -> tuple[RealImage, ...]:
     """Return all PNG and JPEG files below `folder`, sorted by path.
 
-    A data.csv in the folder or the one above it (columns image_id, projection, patient_id) tells
-    their view and whose they are. Raises ContentError where there is no picture.
+    A data.csv in the folder or the one above it (columns image_id, projection, patient_id) gives
+    their views and patients. Raises ContentError where there is no image.
     """
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
     if not files:
-        raise ContentError(f"no .png or .jpg below {folder}: give the folder that holds the films")
-    rows = _picture_rows(folder)
-    return tuple(_picture(path, rows.get(path.stem, {}), i) for i, path in enumerate(files))
+        raise ContentError(f"no .png or .jpg below {folder}: give the folder that holds the images")
+    rows = _image_rows(folder)
+    return tuple(_image(path, rows.get(path.stem, {}), i) for i, path in enumerate(files))
 
 
-def _picture_rows(folder: Path) -> dict[str, dict[str, str]]:
+def _image_rows(folder: Path) -> dict[str, dict[str, str]]:
     for table in (folder / "data.csv", folder.parent / "data.csv"):
         if table.is_file():
             with table.open(newline="", encoding="utf-8") as lines:
@@ -88,20 +88,20 @@ def _picture_rows(folder: Path) -> dict[str, dict[str, str]]:
     return {}
 
 
-def _picture(path: Path, row: Mapping[str, str], place: int) -> Picture:
+def _image(path: Path, row: Mapping[str, str], place: int) -> RealImage:
     view = _VIEWS.get(row.get("projection", "").strip().lower(), "PA")
-    return Picture(path, view, row.get("patient_id", ""), place)
+    return RealImage(path, view, row.get("patient_id", ""), place)
 
 
-def load(picture: Picture, *, height: int) -> Pixels:
-    """Return a picture as grey floats 0..1, shrunk to `height` rows where it is taller.
+def load(image: RealImage, *, height: int) -> NDArray[np.float32]:
+    """Return an image as grey float32 0..1 (rows, columns), shrunk to `height` rows where taller.
 
     Raises ContentError where it cannot be decoded.
     """
-    grey = cv2.imread(str(picture.path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    grey = cv2.imread(str(image.path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if grey is None:
-        nth = f"picture {picture.place + 1} of the folder (sorted by path)"
-        raise ContentError(f"cannot decode {nth}: take it out or replace it")
+        nth = f"image {image.place + 1} of the folder (sorted by path)"
+        raise ContentError(f"cannot decode {nth}: remove it or replace it")
     if grey.shape[0] > height:
         width = max(1, round(grey.shape[1] * height / grey.shape[0]))
         grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
@@ -112,7 +112,7 @@ def load(picture: Picture, *, height: int) -> Pixels:
 def read_reports(path: Path) -> tuple[RealReport, ...]:
     """Return the reports of an Open-i .tgz, a .csv or a folder of .txt, in a stable order.
 
-    A report without any text is left out. Raises ContentError where nothing is left.
+    A report without findings and impression is left out. Raises ContentError where nothing is left.
     """
     try:
         found = _found(path)
@@ -164,7 +164,7 @@ def _of_xml(content: bytes) -> RealReport:
 
 
 def _of_text(text: str) -> RealReport:
-    """Cut a text at its headings; where it has none, all of it is findings."""
+    """Split a text at its headings. Without a heading, all of it is findings."""
     heads = list(_HEADING.finditer(text))
     if not heads:
         return RealReport(dict.fromkeys(SECTIONS, "") | {"findings": " ".join(text.split())})
@@ -174,24 +174,3 @@ def _of_text(text: str) -> RealReport:
         for head, end in zip(heads, ends, strict=True)
     }
     return RealReport({name: bodies.get(name, "") for name in SECTIONS})
-
-
-def mimic_text(report: RealReport) -> str:
-    """Return the report as a MIMIC text: a blank before each line, at most 79 characters, `___`."""
-    blocks = [" " * 33 + "FINAL REPORT"]
-    for name in SECTIONS:
-        body = re.sub(r"X{4,}", "___", report.sections[name])
-        if body:
-            blocks.append(_wrapped(f"{name.upper()}:  {body}"))
-    return "\n \n".join(blocks) + "\n"
-
-
-def _wrapped(paragraph: str) -> str:
-    return textwrap.fill(
-        paragraph,
-        width=79,
-        initial_indent=" ",
-        subsequent_indent=" ",
-        break_on_hyphens=False,
-        drop_whitespace=True,
-    )

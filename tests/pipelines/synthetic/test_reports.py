@@ -1,4 +1,4 @@
-"""Invented reports: what is written agrees with what is there, in every wording and layout."""
+"""Invented reports: they agree with the findings of the study in every wording and format."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_vlp.pipelines.synthetic.findings import Finding
-from cxr_vlp.pipelines.synthetic.patients import Study, cohort
-from cxr_vlp.pipelines.synthetic.reports import grammar
-from cxr_vlp.pipelines.synthetic.reports.layout import Report
-from cxr_vlp.pipelines.synthetic.reports.plan import CHEXPERT, plan
+from cxr_vlp.pipelines.synthetic.cases.findings import CHEXPERT_LABELS, Finding
+from cxr_vlp.pipelines.synthetic.cases.patients import Study, cohort
+from cxr_vlp.pipelines.synthetic.reports.report_plan import labels, plan
+from cxr_vlp.pipelines.synthetic.reports.report_text import Report, mimic_text, openi_sections
+from cxr_vlp.pipelines.synthetic.reports.report_writer import report as report_of
 
 PATCH = (0.5, 0.6, 0.7, 0.5)
 # The words by which a reader finds each label again, in a wording of the report.
@@ -43,7 +43,7 @@ def study_of(*findings: Finding, prior: bool = False) -> Study:
 
 
 def wordings(study: Study, seeds: Iterable[int] = range(60)) -> list[tuple[str, str]]:
-    reports = (grammar.report(study, seed=seed) for seed in seeds)
+    reports = (report_of(study, seed=seed) for seed in seeds)
     return [(text, status) for r in reports for text, _, status in r.sentences]
 
 
@@ -51,8 +51,8 @@ def wordings(study: Study, seeds: Iterable[int] = range(60)) -> list[tuple[str, 
 def test_labels_are_those_the_sentences_state(source: str) -> None:
     """1 and -1 have an abnormal or uncertain sentence that names them, 0 only normal ones."""
     for study in studies_of(source):
-        sentences = grammar.report(study, seed=9).sentences
-        for label, value in grammar.labels(study).items():
+        sentences = report_of(study, seed=9).sentences
+        for label, value in labels(study).items():
             if label == "No Finding":
                 continue
             said = {s for text, _, s in sentences if re.search(WORDS[label], text.lower())}
@@ -67,8 +67,8 @@ def test_labels_are_those_the_sentences_state(source: str) -> None:
 @pytest.mark.parametrize("source", ["mimic", "openi"])
 def test_what_is_not_labelled_is_not_mentioned(source: str) -> None:
     for study in studies_of(source):
-        text = " ".join(t.lower() for t, _, _ in grammar.report(study, seed=4).sentences)
-        silent = set(CHEXPERT) - set(grammar.labels(study)) - {"No Finding", "Support Devices"}
+        text = " ".join(t.lower() for t, _, _ in report_of(study, seed=4).sentences)
+        silent = set(CHEXPERT_LABELS) - set(labels(study)) - {"No Finding", "Support Devices"}
         silent -= {"Cardiomegaly", "Enlarged Cardiomediastinum"}  # "mediastinal" is in both
         assert {label for label in silent if re.search(WORDS[label], text)} == set()
 
@@ -85,7 +85,7 @@ def test_what_is_not_labelled_is_not_mentioned(source: str) -> None:
 def test_no_finding_only_where_nothing_but_a_device(
     findings: tuple[Finding, ...], value: int | None
 ) -> None:
-    assert grammar.labels(study_of(*findings)).get("No Finding") == value
+    assert labels(study_of(*findings)).get("No Finding") == value
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_no_finding_only_where_nothing_but_a_device(
     ],
 )
 def test_labels_of_a_finding(finding: Finding, expected: dict[str, int]) -> None:
-    assert expected.items() <= grammar.labels(study_of(finding)).items()
+    assert expected.items() <= labels(study_of(finding)).items()
 
 
 def test_a_finding_that_is_gone_is_denied() -> None:
     gone = (Finding("Pneumothorax", "left", zone="upper"),)
     study = Study(5, 2, "F", 50, ("AP",), (), prior=True, resolved=gone, source="mimic")
-    assert grammar.labels(study)["Pneumothorax"] == 0
+    assert labels(study)["Pneumothorax"] == 0
     said = [s for text, s in wordings(study) if "resol" in text or "no longer" in text]
     assert said
     assert set(said) == {"normal"}
@@ -156,7 +156,7 @@ def test_most_impressions_name_every_finding() -> None:
     named = total = 0
     for study in studies_of("mimic", "openi"):
         impression = [
-            text.lower() for text, place, _ in grammar.report(study, seed=1).sentences
+            text.lower() for text, place, _ in report_of(study, seed=1).sentences
             if place == "impression"
         ]  # fmt: skip
         for finding in study.findings if impression else ():
@@ -173,16 +173,16 @@ def test_wordings_are_many() -> None:
 
 def test_labels_do_not_depend_on_the_wording_and_the_report_on_nothing_else() -> None:
     for study in studies_of("mimic")[:40]:
-        assert grammar.report(study, seed=3) == grammar.report(study, seed=3)
-        denied = {n for n, v in grammar.labels(study).items() if v == 0 and n != "No Finding"}
+        assert report_of(study, seed=3) == report_of(study, seed=3)
+        denied = {n for n, v in labels(study).items() if v == 0 and n != "No Finding"}
         assert denied >= set(plan(study).denied)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 149))
 def test_mimic_lines_start_with_one_blank_and_are_narrow(seed: int, place: int) -> None:
-    report = grammar.report(studies_of("mimic")[place], seed=seed)
-    text = grammar.layout_mimic(report, seed)
+    report = report_of(studies_of("mimic")[place], seed=seed)
+    text = mimic_text(report, seed)
     lines = text.splitlines()
     assert text.endswith("\n")
     assert all(line.startswith(" ") for line in lines)
@@ -194,10 +194,7 @@ def test_mimic_lines_start_with_one_blank_and_are_narrow(seed: int, place: int) 
 
 
 def test_layouts_vary_as_the_collection_does() -> None:
-    texts = [
-        grammar.layout_mimic(grammar.report(s, seed=0), seed)
-        for seed, s in enumerate(studies_of("mimic"))
-    ]
+    texts = [mimic_text(report_of(s, seed=0), seed) for seed, s in enumerate(studies_of("mimic"))]
     for trait in ("\n IMPRESSION: \n", "\n IMPRESSION:  ", "WET READ", "____\n  ", " 1. ", "___"):
         assert any(trait in text for text in texts), trait
     bare = [t for t in texts if not re.search("FINDING|IMPRESSION|CONCLUSION", t)]
@@ -210,13 +207,13 @@ def test_a_paragraph_without_heading_stands_after_a_blank_line() -> None:
     report = Report(
         (("TECHNIQUE", "AP."), ("", "Clear lungs.")), (("Clear lungs.", "body", "normal"),)
     )
-    assert grammar.layout_mimic(report, 1).endswith(" \n Clear lungs.\n \n")
+    assert mimic_text(report, 1).endswith(" \n Clear lungs.\n \n")
 
 
 def test_openi_sections_hold_the_report_and_its_own_masks() -> None:
     for study in studies_of("openi"):
-        report = grammar.report(study, seed=0)
-        sections = grammar.openi_sections(report)
+        report = report_of(study, seed=0)
+        sections = openi_sections(report)
         assert sorted(sections) == ["comparison", "findings", "impression", "indication"]
         assert "___" not in "".join(sections.values())
         assert "\n" not in "".join(sections.values())
