@@ -20,8 +20,8 @@ from cxr_vlp.train.config.recipe import load as load_recipe
 from cxr_vlp.train.data.loader import Loading, training
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.engine import checkpoints
-from cxr_vlp.train.engine.metrics_writer import Curves
-from cxr_vlp.train.engine.plan import Job
+from cxr_vlp.train.engine.metrics_writer import MetricsWriter
+from cxr_vlp.train.engine.plan import TrainingJob
 from cxr_vlp.train.engine.steps import Steps
 from cxr_vlp.train.evaluation.scoring import load
 from cxr_vlp.train.model import build
@@ -39,7 +39,7 @@ def run(recipe: Path, source: Path, out: Path, *more: str) -> int:
 
 
 def rows(out: Path, name: str) -> list[str]:
-    return (out / f"dvclive/plots/metrics/{name}.tsv").read_text().splitlines()
+    return (out / f"metrics/{name}.tsv").read_text().splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,11 @@ def finished(source, tiny_recipe, tmp_path_factory) -> Path:
 def test_what_a_training_leaves(finished):
     names = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
     assert names == {
-        "model.safetensors", "recipe.json", "dvclive/metrics.json",
-        "dvclive/plots/metrics/loss.tsv", "dvclive/plots/metrics/lr.tsv",
-        "dvclive/plots/metrics/val_loss.tsv",
+        "model.safetensors", "recipe.json", "metrics/metrics.json",
+        "metrics/loss.tsv", "metrics/lr.tsv", "metrics/val_loss.tsv",
     }  # fmt: skip
     assert [line.split("\t")[0] for line in rows(finished, "val_loss")] == ["step", "2", "4", "6"]
-    metrics = json.loads((finished / "dvclive/metrics.json").read_text())
+    metrics = json.loads((finished / "metrics/metrics.json").read_text())
     assert set(metrics) == {"loss", "lr", "step", "val_loss"}
 
 
@@ -65,12 +64,12 @@ def test_the_model_is_the_best_by_validation(finished):
     values = [line.split("\t") for line in rows(finished, "val_loss")[1:]]
     steps = {int(row[0]): float(row[1]) for row in values}
     assert set(steps) == {2, 4, 6}
-    told = json.loads((finished / "dvclive/metrics.json").read_text())
+    told = json.loads((finished / "metrics/metrics.json").read_text())
     assert told["val_loss"] == steps[6]
-    loaded, towers = load(finished)
+    loaded, encoder = load(finished)
     assert loaded.name == "trial"
     written = load_file(finished / "model.safetensors")
-    assert all(torch.equal(written[name], w) for name, w in towers.model.state_dict().items())
+    assert all(torch.equal(written[name], w) for name, w in encoder.model.state_dict().items())
 
 
 @pytest.mark.parametrize("step", [3, 4, 5])
@@ -135,9 +134,11 @@ def test_the_page_shows_the_batch_itself(source, tmp_path):
     (tmp_path / "two.yaml").write_text(
         "base: cxrclip_tiny\nrun: {batch_size: 6, shuffle: 16}\ntext: {policies: [statement]}\n"
     )
-    job = Job(load_recipe(tmp_path / "two.yaml"), 0, list_shards([source], "train"), (), tmp_path)
-    towers = build.build(job.recipe.model, 0)
-    batch = next(iter(training(job.train, Loading(job.recipe, 96, towers.tokenize), 0, 6)))
+    job = TrainingJob(
+        load_recipe(tmp_path / "two.yaml"), 0, list_shards([source], "train"), (), tmp_path
+    )
+    encoder = build.build(job.recipe.model, 0)
+    batch = next(iter(training(job.train, Loading(job.recipe, 96, encoder.tokenize), 0, 6)))
     batch = replace(batch, texts=(("<b>&",) * 6, batch.texts[1]))
     page = batch_page.write(batch, "two", 96, tmp_path).read_text()
     pictures = [base64.b64decode(part) for part in re.findall(r"base64,([^\"]+)", page)]
@@ -151,7 +152,7 @@ def test_the_page_shows_the_batch_itself(source, tmp_path):
 
 def test_curves_leave_the_git_repository_around_them_alone(tmp_path):
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    Curves(tmp_path / "out", [(1, "loss", 2.0)]).log(2, loss=1.0)
+    MetricsWriter(tmp_path / "out", [(1, "loss", 2.0)]).log(2, loss=1.0)
     assert {path.name for path in tmp_path.iterdir()} == {".git", "out"}
     assert not (tmp_path / ".git" / "index").exists()
     assert json.loads((tmp_path / "out/metrics.json").read_text()) == {"loss": 1.0, "step": 2}

@@ -211,7 +211,7 @@ def test_what_no_training_wrote_is_not_deleted(recipe, source, capsys):
 
 def test_what_was_put_there_while_the_training_ran_is_not_deleted(tmp_path):
     out = tmp_path / "m"
-    with model_dir.placing(out, tmp_path / ".cxr") as place:
+    with model_dir.staged(out, tmp_path / ".cxr") as place:
         (place / "recipe.json").write_text("{}")
         out.mkdir()
         (out / "notes.txt").write_text("mine")
@@ -229,7 +229,7 @@ def test_a_run_killed_between_two_renames_gets_its_old_model_back(tmp_path):
     old = tmp_path / ".m.old"
     old.mkdir()
     (old / "recipe.json").write_text("old")
-    with model_dir.placing(tmp_path / "m", tmp_path / ".cxr"):
+    with model_dir.staged(tmp_path / "m", tmp_path / ".cxr"):
         assert (tmp_path / "m/recipe.json").read_text() == "old"
 
 

@@ -38,7 +38,7 @@ def stage(folder: Path, rows: Sequence[dict] = ROWS, source: str = "mock") -> Pa
     return folder
 
 
-def run(out: Path, texts: Sequence[str], at_once: int = 2, by: translate.Speak = speak) -> int:
+def run(out: Path, texts: Sequence[str], at_once: int = 2, by: translate.Translate = speak) -> int:
     """Add what the file lacks; return how many texts that was."""
     with translate.cache(out) as (stream, known):
         missing = [t for t in texts if bytes.fromhex(translations.digest(t)) not in known]
@@ -54,10 +54,10 @@ def run(out: Path, texts: Sequence[str], at_once: int = 2, by: translate.Speak =
         pytest.param(("findings", "impression"), TEXTS, [], id="nothing-new"),
     ],
 )
-def test_wordings(tmp_path, fields, known, expected):
+def test_untranslated_texts(tmp_path, fields, known, expected):
     digests = {bytes.fromhex(translations.digest(text)) for text in known}
     paths = translate.files([stage(tmp_path / "a"), stage(tmp_path / "b")])
-    assert list(translate.wordings(paths, fields, digests)) == expected
+    assert list(translate.untranslated(paths, fields, digests)) == expected
 
 
 def test_only_the_rows_of_the_texts_stage_are_read(tmp_path):
@@ -68,7 +68,7 @@ def test_only_the_rows_of_the_texts_stage_are_read(tmp_path):
     assert [p.name for p in translate.files([folder])] == ["mimic-train-00000.jsonl"]
     (folder / "mimic-train-00000.jsonl").write_text('{"findings": "a"}\n["edema"]\n')
     with pytest.raises(DataError, match="line 2 is damaged") as told:
-        list(translate.wordings(translate.files([folder]), ("findings",), ()))
+        list(translate.untranslated(translate.files([folder]), ("findings",), ()))
     assert "edema" not in str(told.value)
 
 

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.train.conftest import add, sample, write_shard
-from cxr_vlp.train.data.batches import apiece
+from cxr_vlp.train.data.batches import split_pairs
 from cxr_vlp.train.data.loader import Loading, in_order, training
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.config.recipe import load
-from cxr_vlp.train.config.build import merge
+from cxr_vlp.train.config.sections import merge
 from cxr_vlp.train.data.shards import Shard, list_shards
 
 IMAGE = {
@@ -54,7 +54,7 @@ def shown(batches) -> dict[str, list[tuple]]:
     """Return what was shown under each key: its texts, its pictures, whether it is normal."""
     found = defaultdict(list)
     for batch in batches:
-        for pair in apiece(batch):
+        for pair in split_pairs(batch):
             found[pair.key].append((pair.texts, pair.images.numpy().tobytes(), pair.normal))
     return {key: sorted(rows) for key, rows in found.items()}
 

@@ -13,7 +13,7 @@ import torch
 from tests.train.conftest import draw, sample
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.data.samples import Film
-from cxr_vlp.train.data.pairs import Pairing, views
+from cxr_vlp.train.data.pairs import PairBuilder, views
 from cxr_vlp.train.config.recipe import Recipe, load
 
 
@@ -37,8 +37,8 @@ def recipe(pictures: int = 1, texts: int = 1, policy: str = "sentences(2)") -> R
     )
 
 
-def pairing(chosen: Recipe, epoch: int = 0, *, varied: bool = True) -> Pairing:
-    return Pairing(chosen, 24, tokenize, seed=0, epoch=epoch, varied=varied)
+def pairing(chosen: Recipe, epoch: int = 0, *, varied: bool = True) -> PairBuilder:
+    return PairBuilder(chosen, 24, tokenize, seed=0, epoch=epoch, varied=varied)
 
 
 @pytest.mark.parametrize("pictures", [1, 2])

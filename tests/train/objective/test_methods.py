@@ -169,8 +169,8 @@ def test_a_trained_method_is_evaluated(method, source, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ("image: {pictures: 1}\nbase: mococlip", "loss.weights.momentum wants image.pictures: 2"),
-        ("text: {texts: 1}\nbase: cxrclip", "loss.weights.multi_view wants text.texts: 2"),
+        ("image: {count: 1}\nbase: mococlip", "loss.weights.momentum needs image.count: 2"),
+        ("text: {count: 1}\nbase: cxrclip", "loss.weights.multi_view needs text.count: 2"),
         ("model: {fusion: {layers: 0}}\nbase: carzero", "carzero wants model.fusion.layers"),
         ("model: {fusion: {layers: 1}}\nbase: chexzero", "no term of the loss would train them"),
         ("model: {bias: true}\nbase: chexzero", "model.bias is for off_diagonal's bce"),
