@@ -1,4 +1,4 @@
-"""Two processes with half a batch each must do what one does with the whole."""
+"""Two processes with half a batch each give the result of one process with the whole batch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def trained(case: str, rank: int, ranks: int) -> tuple[list[float], dict[str, torch.Tensor]]:
-    """The losses and the weights of some steps on this process's part of every batch."""
+    """Return the losses and the weights after some steps on this process's part of every batch."""
     name, changes = CASES[case]
     chosen = recipe.load(name, merge(SMALL, changes))
     encoder = build.build(chosen.model, seed=0)

@@ -1,4 +1,4 @@
-"""The command's numbers against scikit-learn on scores that are known, and its files."""
+"""The results of the command are compared with scikit-learn on known scores; its files."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_source_is_not_asked_for_what_it_never_names():
     assert asked["a"]["unmeasured"] == ["Edema"]
 
 
-def test_no_finding_stands_beside_the_mean_and_is_told_three_times():
+def test_no_finding_is_in_no_mean_and_is_measured_in_three_ways():
     made = scored()
     found = by_source(made, EvaluateParams(resamples=0))["a"]
     even = list(range(0, 80, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from cxr_vlp.train import fit
+from cxr_vlp.train.config import params
 from cxr_vlp.train.config.recipe import load as load_recipe
 from cxr_vlp.train.data.loader import Loading, training
 from cxr_vlp.train.data.shards import list_shards
@@ -85,7 +86,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 
     monkeypatch.setattr(Steps, "step", dies)
     assert run(tiny_recipe, source, tmp_path / "out") == 130
-    assert "goes on from its last checkpoint" in capsys.readouterr().err
+    assert "resume from the last checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "out").exists(), "no half model"
     monkeypatch.setattr(Steps, "step", whole)
     assert run(tiny_recipe, source, tmp_path / "out", "--resume") == 0
@@ -150,12 +151,37 @@ def test_the_page_shows_the_batch_itself(source, tmp_path):
     assert "http" not in page
 
 
-def test_curves_leave_the_git_repository_around_them_alone(tmp_path):
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    MetricsWriter(tmp_path / "out", [(1, "loss", 2.0)]).log(2, loss=1.0)
-    assert {path.name for path in tmp_path.iterdir()} == {".git", "out"}
-    assert not (tmp_path / ".git" / "index").exists()
-    assert json.loads((tmp_path / "out/metrics.json").read_text()) == {"loss": 1.0, "step": 2}
+def test_resumed_metrics_hold_each_step_once(tmp_path):
+    folder = tmp_path / "metrics"
+    MetricsWriter(folder, []).log(3, loss=9.0, val_loss=8.0)  # after the last checkpoint
+    MetricsWriter(folder, [(1, "loss", 2.0)]).log(2, loss=1.5)
+    assert (folder / "loss.tsv").read_text() == "step\tloss\n1\t2.0\n2\t1.5\n"
+    assert json.loads((folder / "metrics.json").read_text()) == {"loss": 1.5, "step": 2}
+    assert {path.name for path in folder.iterdir()} == {"loss.tsv", "metrics.json"}
+
+
+def test_the_params_file_is_read_once(source, tiny_recipe, tmp_path, monkeypatch):
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {seed: 1}\nshards: {side: 80}\n")
+    whole, read = params.read_yaml, []
+
+    def counted(path, secret=()):
+        read.append(path)
+        return whole(path, secret)
+
+    monkeypatch.setattr(params, "read_yaml", counted)
+    assert run(tiny_recipe, source, tmp_path / "out", "--dry-run") == 0
+    assert read == [Path("params.yaml")]
+
+
+def test_a_model_of_version_0_3_can_still_be_loaded(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "old")
+    path = tmp_path / "old" / "recipe.json"
+    used = json.loads(path.read_text())
+    for section, key in (("image", "pictures"), ("text", "texts")):
+        used["recipe"][section][key] = used["recipe"][section].pop("count")
+    path.write_text(json.dumps(used))
+    assert load(tmp_path / "old")[0] == load(finished)[0]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def stage(folder: Path, rows: Sequence[dict] = ROWS, source: str = "mock") -> Pa
 
 
 def run(out: Path, texts: Sequence[str], at_once: int = 2, by: translate.Translate = speak) -> int:
-    """Add what the file lacks; return how many texts that was."""
+    """Translate the texts that the file lacks; return their number."""
     with translate.cache(out) as (stream, known):
         missing = [t for t in texts if bytes.fromhex(translations.digest(t)) not in known]
         return sum(translate.written(missing, by, stream, at_once))
@@ -148,7 +148,7 @@ def test_two_runs_do_not_write_one_file(tmp_path):
 
 
 class Shout:
-    """A translator that needs no model; keeps how much it was asked."""
+    """A translator without a model; counts its texts."""
 
     def __init__(self) -> None:
         self.asked = 0

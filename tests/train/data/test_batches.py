@@ -1,4 +1,4 @@
-"""Chunks become batches of one size: no pair lost, none doubled, none where it should not be."""
+"""Chunks become batches of one size: no pair is lost, repeated, or in a wrong batch."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_batches_of_one_source_lose_no_sample_and_mix_only_what_is_left():
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=9), max_size=8))
-def test_two_films_of_a_study_stay_apart_and_none_is_lost(studies):
+def test_two_images_of_a_study_stay_apart_and_none_is_lost(studies):
     keys = [[f"{place}-{i}" for i in range(len(chunk))] for place, chunk in enumerate(studies)]
     chunks = [made(names, study=chunk) for names, chunk in zip(keys, studies, strict=True)]
     batches = list(rebatch(chunks, 3, apart=True))

@@ -1,4 +1,4 @@
-"""Pictures become squares: nothing of a film is lost by padding, nothing is mirrored unasked."""
+"""Images become squares: padding loses nothing, and nothing is mirrored by default."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def flat(height: int, width: int, level: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("shape", [(40, 20), (20, 40), (30, 30), (41, 20)])
-def test_pad_keeps_the_whole_film_on_black(shape):
+def test_pad_keeps_the_whole_image_on_black(shape):
     square = prepare(flat(*shape, 200), ImageConfig(fit="pad"), max(shape), None)
     assert square.shape == (1, max(shape), max(shape))
     assert (square == 200).sum() == shape[0] * shape[1]
@@ -66,7 +66,7 @@ def test_a_part_stays_within_its_square(part, number):
 
 
 @given(st.integers(20, 90), st.integers(20, 90), st.integers(0, 10_000))
-def test_a_rectangle_lies_in_the_picture_and_has_about_the_area_asked_for(height, width, number):
+def test_a_rectangle_lies_in_the_image_and_has_about_the_area_asked_for(height, width, number):
     window = rectangle(flat(height, width, 0), (0.5, 0.9), random.Random(number))
     assert 0 <= window.x - window.width / 2 <= window.x + window.width / 2 <= width
     assert 0 <= window.y - window.height / 2 <= window.y + window.height / 2 <= height

@@ -1,4 +1,4 @@
-"""Epochs: what is opened, how often, and how many batches can be counted on."""
+"""Epochs: which shards are read, how often, and the number of batches."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def _elsewhere(tmp_path, monkeypatch):
 
 
 def told(name: str, number: int) -> dict:
-    """A sample with all that the page shows."""
+    """A sample with everything that the page shows."""
     sentences = [
         {"text": f"{status} {name}.", "status": status, "section": "f", "rule": "r"}
         for status in ("normal", "abnormal")
@@ -81,7 +81,7 @@ def metrics() -> dict:
     return json.loads(Path("e/metrics.json").read_text())
 
 
-def test_what_lies_beside_the_named_collections_is_not_used_and_told(shards, tiny_recipe, capfd):
+def test_sets_of_other_collections_are_reported_and_not_used(shards, tiny_recipe, capfd):
     named("openi", evaluate={"resamples": 0})
     note = "also holds mimic: not in collections, not used"
     assert train(tiny_recipe, shards) == 0
@@ -138,7 +138,7 @@ def test_dvc_runs_the_stages_again_when_the_list_changes():
 
 
 def write_views(folder: Path, view: str) -> None:
-    """A test split of one view alone."""
+    """A test split with images of one view only."""
     records = {
         f"openi-s{i:04d}": sample("openi", i, split="test", view=view) for i in range(100, 108)
     }

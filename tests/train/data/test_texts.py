@@ -147,7 +147,7 @@ CXRCLIP = ("findings|impression", "impression", "findings")
 
 
 def two(record, translated, key):
-    recipe = TextConfig(policies=CXRCLIP, texts=2, translated=translated)
+    recipe = TextConfig(policies=CXRCLIP, count=2, translated=translated)
     rngs = [generator(0, 0, key, "text"), generator(0, 0, key, "text 1")]
     return texts.drawn(recipe, record, rngs, "caption")
 

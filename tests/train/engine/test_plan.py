@@ -1,4 +1,4 @@
-"""A job in steps: the recipe's budget, its warm-up in epochs, and what makes it another job."""
+"""The step plan: the recipe's budget, its warm-up in epochs, and what changes a job's digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zero-shot: which way the score points, and that it is the softmax over the pair."""
+"""Zero-shot: the direction of the score, and that it is the softmax over the prompt pair."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def classify(encoder: DualEncoder) -> zeroshot.TextDirections:
     return zeroshot.text_directions(encoder, ("Edema", "Fracture"), "pair", torch.device("cpu"))
 
 
-def test_a_picture_near_the_positive_text_scores_above_a_half(encoder):
+def test_a_image_near_the_positive_text_scores_above_a_half(encoder):
     pictures = torch.eye(len(WORDS))[:4]
     scores = zeroshot.probabilities(pictures, classify(encoder))
     assert (scores[0, 0] > 0.5, scores[1, 0] < 0.5) == (True, True)

@@ -1,4 +1,4 @@
-"""Towers: same seed, same weights; shorter contexts change nothing; clear words where it fails."""
+"""The dual encoder: same seed, same weights; shorter contexts change nothing; clear errors."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_an_image_tower_is_filled_from_a_checkpoint_of_its_own(encoder, tmp_path
         save_file(odd, path)
         with pytest.raises(ConfigError, match=message):
             build.build(recipe, seed=0)
-    with pytest.raises(ConfigError, match=r"none\.pt is no file"):
+    with pytest.raises(ConfigError, match=r"none\.pt is not a file"):
         build.build(replace(TINY, image=str(tmp_path / "none.pt")), seed=0)
 
 
@@ -121,7 +121,7 @@ def test_a_hugging_face_text_tower_from_a_folder(bert, layers):
     assert torch.allclose(model.encode_text(short), model.encode_text(tokens), atol=1e-6)
     if layers:
         said = text_tokens(model.text, tokens)
-        assert said.there.sum(dim=1).tolist() == [4, 4, 3]
+        assert said.mask.sum(dim=1).tolist() == [4, 4, 3]
         assert torch.allclose(said.whole, model.encode_text(tokens), atol=1e-6)
 
 

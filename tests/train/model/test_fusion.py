@@ -1,4 +1,4 @@
-"""The fusion: which question gets which logit, what padding changes, which towers it takes."""
+"""The fusion: which query gets which logit, what padding changes, which towers it accepts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_padding_changes_nothing():
     padded = Tokens(
         said.whole,
         torch.cat([said.parts, torch.full((4, 3, 24), 9.0).double()], dim=1),
-        torch.cat([said.there, torch.zeros(4, 3, dtype=torch.bool)], dim=1),
+        torch.cat([said.mask, torch.zeros(4, 3, dtype=torch.bool)], dim=1),
     )
     for one, other in zip(module(images(3), said), module(images(3), padded), strict=True):
         assert torch.allclose(one, other)
@@ -92,5 +92,5 @@ def test_any_tower_that_shows_its_tokens_can_be_fused(name):
     image, text = image_tokens(model.visual, shown), text_tokens(model.text, words)
     assert torch.allclose(image.whole, model.encode_image(shown), atol=1e-5)
     assert torch.allclose(text.whole, model.encode_text(words), atol=1e-5)
-    assert text.there.sum(dim=1).tolist() == [5, 6]
+    assert text.mask.sum(dim=1).tolist() == [5, 6]
     assert model.fusion(image, text).image_to_text.shape == (2, 2)

@@ -1,4 +1,4 @@
-"""The queue fills, wraps and survives a checkpoint; the slow tower follows; no gradients."""
+"""The momentum encoder: its queue fills, wraps and is in checkpoints; no gradients."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_place_wraps_and_the_oldest_keys_go():
 
 def test_a_batch_that_the_queue_cannot_hold_is_refused():
     _, momentum = made(length=2)
-    with pytest.raises(ConfigError, match="2 rows hold no batch of 3"):
+    with pytest.raises(ConfigError, match="2 rows are too few for a batch of 3"):
         momentum.enqueue(numbered(1, 2, 3))
 
 

@@ -1,4 +1,4 @@
-"""The tokenizer with a memory gives what open_clip's gives, whatever the text."""
+"""The cached tokenizer gives the same tokens as open_clip's, for any text."""
 
 from __future__ import annotations
 

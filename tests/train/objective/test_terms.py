@@ -1,4 +1,4 @@
-"""Which term gets what, how terms add up, and what a validation measures instead."""
+"""The terms of the loss: their inputs, their weighted sum, and the validation loss."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_every_weight_has_its_term():
     ],
     ids=["clip", "relaxed", "multi_view", "momentum", "off_diagonal", "abnormal"],
 )
-def test_a_term_is_its_loss_on_the_first_picture_and_text(loss, expected):
+def test_a_term_is_its_loss_on_the_first_image_and_text(loss, expected):
     assert torch.isclose(total(seen(), loss), expected(seen()))
 
 
@@ -114,7 +114,7 @@ def test_terms_add_up_by_their_weights():
         (only(carzero=1), only(carzero=1)),
     ],
 )
-def test_a_validation_measures_what_one_picture_and_one_text_allow(weights, expected):
+def test_a_validation_measures_what_one_image_and_one_text_allow(weights, expected):
     assert validation_loss(LossConfig(weights, cap=0.4)) == LossConfig(expected, cap=0.4)
 
 
