@@ -70,8 +70,8 @@ from cxr_vlp.train.data.loader import Loading, training  # noqa: E402
 from cxr_vlp.train.data.samples import films  # noqa: E402
 from cxr_vlp.train.data.shards import Shard, list_shards  # noqa: E402
 from cxr_vlp.train.engine.loop import Training  # noqa: E402
-from cxr_vlp.train.engine.metrics_writer import Curves  # noqa: E402
-from cxr_vlp.train.engine.plan import Job  # noqa: E402
+from cxr_vlp.train.engine.metrics_writer import MetricsWriter  # noqa: E402
+from cxr_vlp.train.engine.plan import TrainingJob  # noqa: E402
 from cxr_vlp.train.fit import use_threads  # noqa: E402
 from cxr_vlp.train.model import build  # noqa: E402
 
@@ -331,7 +331,7 @@ def _resumable(
             raise Enough
 
     with suppress(Enough):
-        run.run(Curves(run.job.out / "dvclive", run.progress.rows), tick)
+        run.run(MetricsWriter(run.job.out / "metrics", run.progress.rows), tick)
     return losses, run.progress.best
 
 
@@ -355,7 +355,7 @@ def _training(
     checked = setting.validate if validate else ()
     place = setting.folder / out
     # a state of its own: two runs of one recipe have one digest, and would share checkpoints
-    job = Job(recipe, 0, setting.train, checked, place, workers, state=place / "state")
+    job = TrainingJob(recipe, 0, setting.train, checked, place, workers, state=place / "state")
     return Training(job, towers, accelerator)
 
 

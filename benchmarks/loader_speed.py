@@ -47,7 +47,7 @@ from cxr_vlp.train.data import images  # noqa: E402
 from cxr_vlp.train.data.loader import Loading, training  # noqa: E402
 from cxr_vlp.train.data.members import members  # noqa: E402
 from cxr_vlp.train.data.shards import list_shards  # noqa: E402
-from cxr_vlp.train.model.tokenizer import remembering  # noqa: E402
+from cxr_vlp.train.model.tokenizer import cached  # noqa: E402
 
 SIDE, BATCH = 224, 64
 TOKENIZER = open_clip.get_tokenizer("ViT-B-32")
@@ -124,7 +124,7 @@ def first(batch: Any) -> Any:
 def ours(image_set: ImageSet) -> Iterator[Any]:
     """Return our training loader as the recipe of the published baseline sets it."""
     recipe = load("base", {"image": {"crop": 0.1, "shift": 0.05}})
-    tokenizer = remembering(TOKENIZER)
+    tokenizer = cached(TOKENIZER)
     loading = Loading(recipe, SIDE, lambda text: tokenizer([text])[0], workers=1)
     return training(list_shards([image_set.shards], "train"), loading, 0, BATCH)
 

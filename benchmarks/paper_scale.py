@@ -37,7 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from cxr_vlp.train.config.recipe import Recipe, load  # noqa: E402
 from cxr_vlp.train.data.batches import to_input  # noqa: E402
 from cxr_vlp.train.model import build  # noqa: E402
-from cxr_vlp.train.objective.method import Method, seen  # noqa: E402
+from cxr_vlp.train.objective.method import Method, loss_inputs  # noqa: E402
 from cxr_vlp.train.objective.terms import total  # noqa: E402
 
 GPU = 312e12 / 3  # operations a second
@@ -147,7 +147,7 @@ def step(recipe: Recipe, pairs: int, tokens: int) -> Cost:
                 keys = method.momentum.keys(images[0])
                 rows = torch.randn(recipe.loss.queue, keys.shape[1])
                 negatives = torch.nn.functional.normalize(rows, dim=1)
-            shown = seen(method.model, method(images, words), normal, keys, negatives)
+            shown = loss_inputs(method.model, method(images, words), normal, keys, negatives)
             loss = total(shown, recipe.loss)
         loss.backward()
     everything = [*method.parameters(), *method.buffers()]

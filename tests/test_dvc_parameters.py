@@ -115,8 +115,8 @@ def filled() -> dict[str, Any]:
         collection = made.collection(name)
         options = dataclasses.asdict(reader(name, collection.reader))
         content["sources"][name] = {**dataclasses.asdict(collection), "reader": options}
-    for name, kind in of_train.OWN.items():
-        content[name] = dataclasses.asdict(of_train.read(path, name, kind))
+    for name in of_train.OWN:
+        content[name] = dataclasses.asdict(getattr(of_train.load(path), name))
     return json.loads(json.dumps(content))
 
 
@@ -278,7 +278,7 @@ def test_a_parameter_of_such_a_name_is_refused_at_any_depth(tmp_path, name, plac
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(put({}, f"{place}.{name}", 1)))
     with pytest.raises(Exception, match=name) as told:
-        of_train.read(path, "train", of_train.Train)
+        of_train.load(path)
         config.load(path)
     assert type(told.value).__name__ == "ConfigError"
 

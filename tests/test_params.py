@@ -26,7 +26,7 @@ from cxr_vlp.pipelines.records import VIEWS
 from cxr_vlp.pipelines.sources import KINDS, reader
 from cxr_vlp.train.config import params as of_train
 from cxr_vlp.train.config import recipe
-from cxr_vlp.train.config.params import Evaluate, Train
+from cxr_vlp.train.config.params import EvaluateParams, TrainParams
 from cxr_vlp.train.errors import ConfigError as TrainError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,7 +168,7 @@ def said(tmp_path):
         except ConfigError as error:
             found["pipelines"] = str(error)
         try:
-            of_train.read(path, "evaluate", Evaluate)  # a section that most of them do not touch
+            of_train.load(path)  # a section that most of them do not touch
         except TrainError as error:
             found["train"] = str(error)
         assert all(str(path) in each for each in found.values() if each)
@@ -329,8 +329,9 @@ def test_an_empty_section_of_overrides_does_not_wipe_the_recipes():
 
 @pytest.mark.parametrize(
     "section",
-    [Scan(), Texts(filter=Filter(fallback=["prompt"])), Shards(side=64), Collection(), Train(),
-     Evaluate(views=["frontal"]), recipe.load("best_tiny"), reader("nih", {"lists": "none"})],
+    [Scan(), Texts(filter=Filter(fallback=["prompt"])), Shards(side=64), Collection(),
+     TrainParams(), EvaluateParams(views=["frontal"]), recipe.load("best_tiny"),
+     reader("nih", {"lists": "none"})],
     ids=lambda section: type(section).__name__,
 )  # fmt: skip
 def test_a_section_is_frozen_and_goes_to_workers(section):
@@ -350,7 +351,7 @@ def test_the_names_in_the_classes_are_those_of_the_code_they_speak_of():
     from typing import get_args
 
     assert set(get_args(config.SectionName)) == set(schema.SECTIONS)
-    assert set(get_args(settings.hints(Evaluate)["bank"])) == set(prompts.BANKS)
+    assert set(get_args(settings.hints(EvaluateParams)["bank"])) == set(prompts.BANKS)
     assert set(get_args(recipe.View)) == set(VIEWS)
     assert set(KINDS) == set(yaml.safe_load((ROOT / "params.yaml").read_text())["sources"])
 

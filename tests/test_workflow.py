@@ -72,7 +72,7 @@ def test_it_ends_in_a_page_and_numbers(reproduced):
     metrics = json.loads(run(reproduced, "dvc", "metrics", "show", "--json"))
     files = metrics[""]["data"]
     assert 0 <= files["reports/evaluate/chexzero_tiny/metrics.json"]["data"]["macro_auroc"] <= 1
-    assert "models/chexzero_tiny/dvclive/metrics.json" in files
+    assert "models/chexzero_tiny/metrics/metrics.json" in files
     assert "index.html" in run(reproduced, "dvc", "plots", "show", "-o", "plots")
 
 

@@ -1,4 +1,7 @@
-"""Shards in, models and metrics out. Imports `nlp`, never `pipelines` or Beam."""
+"""Trains vision-language models on shards, and evaluates them.
+
+Imports `cxr_vlp.nlp` and `cxr_vlp.pipelines.format`, and no other part of `pipelines`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from types import TracebackType
 
 
 def _stopped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say in one line that Ctrl-C stopped the command; anything else is told as ever."""
+    """Report Ctrl-C in one line, and any other exception as Python does."""
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
@@ -17,7 +20,7 @@ def _stopped(kind: type[BaseException], error: BaseException, trace: TracebackTy
     os._exit(130)  # Python itself would end with a signal
 
 
-# The commands need seconds for their imports (torch), and Ctrl-C may come then: this is the first
-# line of ours that runs. `-m` stands there while the module of a command is looked for.
+# A command needs seconds to import torch, and Ctrl-C may come in that time. This is the first line
+# of ours that runs. `sys.argv[0]` is `-m` while Python looks for the module of a command.
 if sys.argv[:1] == ["-m"]:
     sys.excepthook = _stopped

@@ -1,7 +1,11 @@
-"""What the commands of this room share at the terminal: exit codes, progress, tables."""
+"""What the commands of this package share: flags, exit codes, progress bar, tables.
+
+Exit codes: 0 done, 2 wrong arguments or parameters, 65 unusable data, 74 disk, 130 stopped.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Iterable
 
@@ -9,15 +13,94 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cxr_vlp.train import addresses
+from cxr_vlp.train.config import params
 from cxr_vlp.train.errors import ConfigError, DataError
 
 OK, CONFIG, DATA, IO, STOPPED = 0, 2, 65, 74, 130
+CODES = (
+    "Exit codes: 0 done, 2 wrong arguments or parameters, 65 unusable data, 74 disk full or "
+    "unreadable, 130 stopped."
+)
+
+
+def parser(name: str, about: str, example: str, more: str = "") -> argparse.ArgumentParser:
+    """Return the parser of a command; its help ends with an example and the exit codes."""
+    return argparse.ArgumentParser(
+        prog=f"cxr-vlp {name}",
+        description=about,
+        epilog="\n".join(line for line in (f"example:\n  {example}", more, CODES) if line),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def path_flag(parser: argparse.ArgumentParser, name: str, about: str, **more: str) -> None:
+    """Add a required flag that takes a path of this machine."""
+    metavar = more.get("metavar", "DIR")
+    parser.add_argument(name, type=addresses.path, required=True, metavar=metavar, help=about)
+
+
+def shards_flag(parser: argparse.ArgumentParser) -> None:
+    """Add `--shards`: one or more sets, or folders of sets."""
+    parser.add_argument(
+        "--shards",
+        type=addresses.path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="sets of shards (folders with train/, validate/, test/), or folders that hold sets",
+    )
+
+
+def params_flag(parser: argparse.ArgumentParser, section: str) -> None:
+    """Add `--params`: the params file, whose `section` the command uses."""
+    parser.add_argument(
+        "--params",
+        type=addresses.path,
+        metavar="FILE",
+        default=params.default_path(),
+        help=f"YAML file with a section `{section}` (default: params.yaml if it exists)",
+    )
+
+
+def compute_flags(parser: argparse.ArgumentParser) -> None:
+    """Add `--workers` and `--threads`."""
+    parser.add_argument(
+        "--workers",
+        type=non_negative,
+        default=0,
+        metavar="N",
+        help="processes that read shards (default: 0, the command's own process)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=non_negative,
+        default=0,
+        metavar="N",
+        help="torch threads (default: 0, which means OMP_NUM_THREADS, else the usable cores)",
+    )
+
+
+def non_negative(text: str) -> int:
+    """Return a whole number of the command line that is not below 0."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is below 0")
+    return number
+
+
+def positive(text: str) -> int:
+    """Return a whole number of the command line that is at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is below 1")
+    return number
 
 
 def guarded(work: Callable[[], None], stopped: str = "") -> int:
-    """Run a command's work and return its exit code; a foreseen fault is one line on stderr.
+    """Run a command's work and return its exit code; an expected error is one line on stderr.
 
-    So is Ctrl-C: `stopped` says what becomes of the work that was done.
+    Ctrl-C is one line too: `stopped` says what happens to the work that is done.
     """
     try:
         work()
@@ -54,7 +137,7 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> 
 
 
 def note(line: str) -> None:
-    """Write a line to stderr, about what is not as one may think."""
+    """Write a note to stderr: something the user may not expect."""
     sys.stderr.write(f"note: {line}\n")
 
 

@@ -1,6 +1,6 @@
-"""This process's features come in, the features of all processes go out, gradients included.
+"""Gathers features from all processes, with their gradient.
 
-With one process nothing happens, so the loss is written once for a laptop and for torchrun.
+With one process nothing is gathered, so the loss is written once for a laptop and for torchrun.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ def world() -> tuple[int, int]:
 
 
 def gather(features: Tensor, dim: int = 0) -> Tensor:
-    """Return every rank's features, one behind the other along `dim`, with gradient.
+    """Return the features of all ranks, concatenated along `dim` in the order of the ranks.
 
-    Each rank computes the loss over all pairs; the backward of the gather adds up the ranks'
-    gradients and DDP takes their mean, so a step equals one process's step over the joined batch.
-    The shape must be the same on every rank.
+    The result has a gradient. Each rank computes the loss over all pairs; the backward pass of the
+    gather adds up the ranks' gradients and DDP takes their mean, so a step equals one process's
+    step over the joined batch. The shape must be the same on every rank.
     """
     if world()[1] == 1:
         return features

@@ -1,12 +1,13 @@
-"""`cxr-vlp report`: shards, a model and its evaluation come in, one HTML page goes out.
+"""`cxr-vlp report`: writes the HTML page about the shards, a model and its evaluation.
 
     cxr-vlp report --shards data/shards/mimic --model models/chexzero_tiny \\
-        --evaluation reports/evaluate --out reports/index.html
+        --evaluation reports/evaluate/chexzero_tiny --out reports/index.html
 
-The page is one file without a script or a link to the net: what came in and what became of it,
-pictures with their captions, what the filter keeps of a report, the loss, the AUROC per label.
-It shows pictures, and report text where `report.show_text` of the parameters lets it (auto: not of
-credentialed collections): it is as confidential as the collections it is made of.
+The page is one file, without scripts and without links to the internet. It shows the number of
+images at each step, example images with their captions, what the filter keeps of a report, the
+loss, and the AUROC of each label. Its numbers come from the files that `dvc plots` reads too.
+It shows images, and report text where `report.show_text` of the parameters allows it (auto: not of
+credentialed collections). It is as confidential as the collections it is made of.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from typing import Any
 
 import jinja2
 
-from cxr_vlp.train import addresses, cli, privacy
+from cxr_vlp.train import cli, privacy
 from cxr_vlp.train.config import params
 from cxr_vlp.train.data import parameter_check
-from cxr_vlp.train.data.set_choice import choose, collections
+from cxr_vlp.train.data.set_choice import choose
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.pages import charts, gallery
+from cxr_vlp.train.pages import charts, examples
 
-PICTURES = 6  # a set
-REPORTS = 4  # on the page
+IMAGES = 6  # example images of each set
+REPORTS = 4  # example reports on the page
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,59 +40,46 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cxr-vlp report", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add = parser.add_argument
-    add(
-        "--shards",
-        type=addresses.path,
-        nargs="+",
-        required=True,
-        metavar="DIR",
-        help="sets of shards",
+    parser = cli.parser(
+        "report",
+        "Write the HTML page about the shards, a model and its evaluation: one file, without\n"
+        "scripts and without links to the internet. It shows images and report text: it is as\n"
+        "confidential as the collections.",
+        "cxr-vlp report --shards data/shards --model models/chexzero_tiny "
+        "--evaluation reports/evaluate/chexzero_tiny --out reports/index.html",
     )
-    add(
-        "--model",
-        type=addresses.path,
-        required=True,
-        metavar="DIR",
-        help="what cxr-vlp fit wrote",
-    )
-    add(
-        "--evaluation",
-        type=addresses.path,
-        required=True,
-        metavar="DIR",
-        help="what cxr-vlp evaluate wrote",
-    )
-    add("--out", type=addresses.path, required=True, metavar="FILE", help="the page")
-    about = "YAML with a section report (default: params.yaml where there is one)"
-    add("--params", type=addresses.path, metavar="FILE", default=params.default(), help=about)
+    cli.shards_flag(parser)
+    cli.path_flag(parser, "--model", "the folder that cxr-vlp fit wrote")
+    cli.path_flag(parser, "--evaluation", "the folder that cxr-vlp evaluate wrote")
+    cli.path_flag(parser, "--out", "the HTML file to write", metavar="FILE")
+    cli.params_flag(parser, "report")
     return parser
 
 
 def report(arguments: argparse.Namespace) -> None:
-    """Gather what the page shows, and write it."""
-    section = params.read(arguments.params, "report", params.Report)
-    used = choose(arguments.shards, collections(arguments.params))
+    """Collect what the page shows, and write it."""
+    given = params.load(arguments.params)
+    section = given.report
+    used = choose(arguments.shards, given.collections)
     privacy.narrow(used.folders)
-    parameter_check.check(arguments.shards, arguments.params)
-    for line in used.beside:
+    parameter_check.check(arguments.shards, given)
+    for line in used.unused:
         cli.note(line)
     headers = [_manifest(folder) for folder in used.folders]
-    shown = {folder.name: gallery.choose(folder, PICTURES) for folder in used.folders}
-    told = [name for name, header in zip(shown, headers, strict=True) if _tells(header, section)]
-    readable = [each for name in told for each in shown[name]]
+    shown = {folder.name: examples.choose(folder, IMAGES) for folder in used.folders}
+    pairs = list(zip(shown, headers, strict=True))
+    with_text = [name for name, header in pairs if _shows_text(header, section)]
+    readable = [each for name in with_text for each in shown[name]]
     content = {
         "headers": headers,
         "flow": flow(headers),
         "shown": shown,
-        "told": told,
-        "untold": [h["title"] for name, h in zip(shown, headers, strict=True) if name not in told],
+        "with_text": with_text,
+        "without_text": [header["title"] for name, header in pairs if name not in with_text],
         "show_text": str(section.show_text).lower(),
-        "reports": gallery.mixed_reports(readable, REPORTS),
+        "reports": examples.mixed_reports(readable, REPORTS),
         "recipe": _json(arguments.model / "recipe.json")["recipe"],
-        "loss": _loss(arguments.model / "dvclive" / "plots" / "metrics"),
+        "loss": _loss(arguments.model / "metrics"),
         **_evaluation(arguments.evaluation),
     }
     page = _template().render(content)
@@ -99,15 +87,18 @@ def report(arguments: argparse.Namespace) -> None:
     arguments.out.write_text(page, encoding="utf-8")
 
 
-def _tells(header: Mapping[str, Any], section: params.Report) -> bool:
-    """Tell whether the page shows the texts of a set."""
+def _shows_text(header: Mapping[str, Any], section: params.ReportParams) -> bool:
+    """Return whether the page shows the texts of a set."""
     if section.show_text == "auto":
         return not header["credentialed"]
     return section.show_text
 
 
 def flow(headers: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[int]]]:
-    """Return the lines of the flow table: (kind, name, a number per set); they add up per set."""
+    """Return the rows of the table of numbers: (kind, name, a number for each set).
+
+    In each set, images listed minus the losses are the samples in the shards.
+    """
     reasons = sorted({reason for header in headers for reason in header["dropped"]})
     lost = [("lost", r, [header["dropped"].get(r, 0) for header in headers]) for r in reasons]
     return [
@@ -126,7 +117,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> Any:
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file; run the stage before this one")
+        raise ConfigError(f"{path}: no such file; run the stage that writes it first")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -135,7 +126,7 @@ def _loss(folder: Path) -> str:
 
 
 def _points(path: Path) -> list[tuple[float, float]]:
-    if not path.is_file():  # a training without validation shards has no such curve
+    if not path.is_file():  # a training without validation shards has no validation loss
         return []
     with path.open(newline="") as lines:
         rows = list(csv.reader(lines, delimiter="\t"))[1:]
@@ -143,7 +134,7 @@ def _points(path: Path) -> list[tuple[float, float]]:
 
 
 def _evaluation(folder: Path) -> dict[str, Any]:
-    """Return the pooled measures, a row per set, and the chart of the labels."""
+    """Return the metrics of all sources and of each, and the chart of the labels."""
     metrics = _json(folder / "metrics.json")
     with (folder / "auroc.csv").open(newline="") as lines:
         rows = [row for row in csv.DictReader(lines) if row["source"] == "all"]
@@ -157,7 +148,7 @@ def _evaluation(folder: Path) -> dict[str, Any]:
 
 def _template() -> jinja2.Template:
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "pages" / "templates")
-    # report text is somebody's free text: everything is escaped but our own charts
+    # Report text may hold any character: everything is escaped except our own charts.
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -165,7 +156,7 @@ def _template() -> jinja2.Template:
 
 
 def run() -> int:
-    """Run the command on the words of the command line; return its exit code."""
+    """Run the command with the arguments of the command line; return its exit code."""
     return main()
 
 

@@ -1,21 +1,21 @@
-"""`cxr-vlp resolve RECIPE --out FILE`: a recipe comes in, one file with all of it goes out.
+"""`cxr-vlp resolve RECIPE --out FILE`: writes a recipe with all its values to one file.
 
-The file is a recipe itself, without bases and comments. A training that depends on it is done again
-when a value of its own recipe changes, and for nothing else that happens in train/recipes.
+The file is itself a recipe, without bases and comments. A training that depends on this file runs
+again when a value of its recipe changes, and not when another recipe in train/recipes changes.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
 
 import yaml
 
-from cxr_vlp.train import addresses, cli
+from cxr_vlp.train import cli
 from cxr_vlp.train.config import recipe
-from cxr_vlp.train.config.build import plain
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,27 +25,26 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def write(name_or_path: str, out: Path) -> None:
-    """Write the recipe with all its values under its own name."""
-    values = json.loads(json.dumps(plain(recipe.load(name_or_path))))
+    """Write the recipe with all its values, under its own name. Raises ConfigError."""
+    values = json.loads(json.dumps(dataclasses.asdict(recipe.load(name_or_path))))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cxr-vlp resolve",
-        description="Write a recipe as one file, with all its values.",
-        epilog=f"recipes: {', '.join(recipe.names())}",
+    parser = cli.parser(
+        "resolve",
+        "Write a recipe with all its values to one file: its bases merged, no comments.",
+        "cxr-vlp resolve chexzero --out chexzero.yaml",
+        f"recipes: {', '.join(recipe.names())}",
     )
     parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a path to a .yaml")
-    parser.add_argument(
-        "--out", type=addresses.path, required=True, metavar="FILE", help="the file"
-    )
+    cli.path_flag(parser, "--out", "the file to write", metavar="FILE")
     return parser
 
 
 def run() -> int:
-    """Run the command on the words of the command line; return its exit code."""
+    """Run the command with the arguments of the command line; return its exit code."""
     return main()
 
 

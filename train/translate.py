@@ -1,14 +1,14 @@
-"""`cxr-vlp translate`: reports come in, the same reports in other words go out.
+"""`cxr-vlp translate`: translates reports to another language and back (back-translation).
 
     cxr-vlp translate --texts data/texts/mimic --there opus-mt-en-it --back opus-mt-it-en \\
         --out nlp/lexicon/own/translations.jsonl
 
-Back-translation, as CXR-CLIP augments its texts (You et al., MICCAI 2023, arXiv 2310.13292): each
-findings and each impression into another language and back. FILE has a line a text that goes by
-the text's digest: what it holds already is not translated again, and a killed run goes on. Name it
-in `texts.translations` and run the texts and shards stages again; recipes with `text.translated`
-then draw from either wording. The file is as confidential as the reports. Other models: another
-file.
+CXR-CLIP augments its texts in this way (You et al., MICCAI 2023, arXiv 2310.13292): each findings
+and each impression is translated to another language and back. The file has one line for each text,
+named by the text's digest. Texts that the file holds already are not translated again, and a killed
+run can be continued. Name the file in `texts.translations` and run the texts and shards stages
+again; recipes with `text.translated` then draw from both wordings. The file is as confidential as
+the reports. For other models, use another file.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from cxr_vlp.nlp import translations
 from cxr_vlp.train import addresses, cli, translator
 from cxr_vlp.train.errors import ConfigError, DataError
 
-KEPT = 4  # batches of texts after which they are written: what a kill loses
-TORN = b'{"sha256": "'  # how a line begins that was not written to its end
-STOPPED = "what was translated is kept; started again, it goes on from there"
-Speak = Callable[[Sequence[str]], list[str]]
+WRITE_EVERY = 4  # batches of texts between writes: what a killed run loses
+LINE_START = b'{"sha256": "'  # how an incomplete last line begins
+STOPPED = "the finished translations are kept; start the command again to continue"
+Translate = Callable[[Sequence[str]], list[str]]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,67 +41,58 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cxr-vlp translate", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add = parser.add_argument
-    add(
-        "--texts",
-        type=addresses.path,
-        nargs="+",
-        required=True,
-        metavar="DIR",
-        help="of the texts stage",
+    parser = cli.parser(
+        "translate",
+        "Translate report texts to another language and back, with one model for each direction\n"
+        "in a local folder. Recipes with text.translated then draw from both wordings. The file\n"
+        "is as confidential as the reports.",
+        "cxr-vlp translate --texts data/texts/mimic --there opus-mt-en-it --back opus-mt-it-en "
+        "--out nlp/lexicon/own/translations.jsonl",
     )
-    add(
-        "--there",
-        type=addresses.path,
-        required=True,
-        metavar="MODEL",
-        help="a folder: from English",
-    )
-    add("--back", type=addresses.path, required=True, metavar="MODEL", help="a folder: to English")
-    add(
-        "--out",
-        type=addresses.path,
-        required=True,
-        metavar="FILE",
-        help="what is known; is added to",
-    )
+    parser.add_argument(
+        "--texts", type=addresses.path, nargs="+", required=True, metavar="DIR",
+        help="folders that cxr-vlp texts wrote",
+    )  # fmt: skip
+    cli.path_flag(parser, "--there", "the model's folder, from English", metavar="MODEL")
+    cli.path_flag(parser, "--back", "the model's folder, to English", metavar="MODEL")
+    cli.path_flag(parser, "--out", "the file; new translations are added to it", metavar="FILE")
     names = translations.FIELDS
-    add("--fields", nargs="+", choices=names, default=names, metavar="FIELD", help=" ".join(names))
-    add("--batch", type=_positive, default=32, metavar="N", help="texts at a time (32)")
-    add("--limit", type=_positive, metavar="N", help="at most N texts in this run")
+    parser.add_argument(
+        "--fields", nargs="+", choices=names, default=names, metavar="FIELD",
+        help=f"the fields to translate (default: {' '.join(names)})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--batch", type=cli.positive, default=32, metavar="N",
+        help="texts that are translated together (default: 32)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--limit", type=cli.positive, metavar="N",
+        help="translate at most N texts in this run (default: all)",
+    )  # fmt: skip
     return parser
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
-
-
 def translate(arguments: argparse.Namespace) -> None:
-    """Translate what the file lacks, and say how much that was."""
+    """Translate the texts that the file lacks, and print their number."""
     paths = files(arguments.texts)
     there, back = translator.load(arguments.there), translator.load(arguments.back)
 
-    def speak(texts: Sequence[str]) -> list[str]:
-        across = translator.translate(texts, there, arguments.batch)
-        return translator.translate(across, back, arguments.batch)
+    def there_and_back(texts: Sequence[str]) -> list[str]:
+        foreign = translator.translate(texts, there, arguments.batch)
+        return translator.translate(foreign, back, arguments.batch)
 
     with cache(arguments.out) as (stream, known):
-        missing = list(islice(wordings(paths, arguments.fields, known), arguments.limit))
+        missing = list(islice(untranslated(paths, arguments.fields, known), arguments.limit))
         with cli.progress() as bar:
             task = bar.add_task("texts", total=len(missing))
-            for number in written(missing, speak, stream, arguments.batch * KEPT):
+            for number in written(missing, there_and_back, stream, arguments.batch * WRITE_EVERY):
                 bar.advance(task, number)
-    counts = [("known before", str(len(known))), ("translated now", str(len(missing)))]
+    counts = [("translated before", str(len(known))), ("translated now", str(len(missing)))]
     cli.table("translations", ("texts", "number"), counts)
 
 
 def files(folders: Iterable[Path]) -> list[Path]:
-    """Return the files of rows that the texts stage wrote into the folders.
+    """Return the files of rows in folders that the texts stage wrote.
 
     Raises ConfigError for a folder that it did not write.
     """
@@ -115,12 +106,12 @@ def files(folders: Iterable[Path]) -> list[Path]:
     return found
 
 
-def wordings(
+def untranslated(
     paths: Iterable[Path], fields: Sequence[str], known: Collection[bytes]
 ) -> Iterator[str]:
-    """Yield the texts of these fields whose digests are not known, each once, as they come.
+    """Yield the texts of these fields whose digests are not known, each once, in file order.
 
-    Raises DataError with its number where a line is no row of the texts stage.
+    Raises DataError with the line number where a line is no row of the texts stage.
     """
     seen: set[bytes] = set()
     for path in paths:
@@ -136,17 +127,17 @@ def wordings(
 
 @contextmanager
 def cache(path: Path) -> Iterator[tuple[BinaryIO, set[bytes]]]:
-    """Open a file of translations to be added to, and give the digests of the texts it holds.
+    """Open a file of translations for appending; yield it and the digests of the texts it holds.
 
-    A last line that a killed run left unfinished is cut off. Raises ConfigError where another run
-    is writing the file, and where it is no such file: it then stays as it is.
+    An incomplete last line, from a killed run, is removed. Raises ConfigError where another run is
+    writing the file, and where it is no file of translations; the file is then not changed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"{path}: another run is adding to it; wait for its end") from None
+            raise ConfigError(f"{path}: another run is writing it: wait until it ends") from None
         stream.seek(0)
         known, end = _known(stream, path)
         stream.truncate(end)
@@ -154,30 +145,32 @@ def cache(path: Path) -> Iterator[tuple[BinaryIO, set[bytes]]]:
 
 
 def _known(lines: Iterable[bytes], path: Path) -> tuple[set[bytes], int]:
-    """Return the digests, and where the last whole line ends."""
+    """Return the digests, and the offset in bytes of the end of the last complete line."""
     known, end = set(), 0
     for number, line in enumerate(lines, start=1):
-        if not line.endswith(b"\n") and line[: len(TORN)] == TORN[: len(line)]:
+        if not line.endswith(b"\n") and line[: len(LINE_START)] == LINE_START[: len(line)]:
             break
         try:
             name, _ = translations.parse(line)
         except ValueError:
             raise ConfigError(
-                f"{path}: line {number} is no translation; delete it, or name another file in --out"
+                f"{path}: line {number} is no translation: delete it, or give another file as --out"
             ) from None
         known.add(bytes.fromhex(name))
         end += len(line)
     return known, end
 
 
-def written(texts: Sequence[str], speak: Speak, stream: BinaryIO, at_once: int) -> Iterator[int]:
-    """Translate the texts and yield how many, whenever some more are on the disk.
+def written(
+    texts: Sequence[str], translated: Translate, stream: BinaryIO, at_once: int
+) -> Iterator[int]:
+    """Translate and write the texts in groups of `at_once`; yield the size of each written group.
 
-    A run that goes on after a kill has the batches, and so the bytes, of one that was not killed.
+    A continued run has the same batches, and so the same bytes, as a run that was not killed.
     """
     for start in range(0, len(texts), at_once):
         some = texts[start : start + at_once]
-        stream.write(b"".join(map(translations.line, some, speak(some))))
+        stream.write(b"".join(map(translations.line, some, translated(some))))
         stream.flush()
         os.fsync(stream.fileno())
         yield len(some)
@@ -194,7 +187,7 @@ def _object(found: bytes, where: str) -> dict[str, Any]:
 
 
 def run() -> int:
-    """Run the command on the words of the command line; return its exit code."""
+    """Run the command with the arguments of the command line; return its exit code."""
     return main()
 
 

@@ -1,6 +1,6 @@
-"""Shards for the tests of this room, written by tarfile as the contract says; no pipelines here.
+"""Shards for the tests of this room, written by tarfile in the shard format; nothing of pipelines is used.
 
-Contents: `draw` (a picture whose findings a small model can see), `sample`, `write_shard`,
+Contents: `draw` (an image whose findings a small model can learn), `sample`, `write_shard`,
 `write_source` (a folder with its three splits), and the fixtures `source`, `tiny_recipe`, `bert`.
 """
 
@@ -27,15 +27,15 @@ PLACES = {"Cardiomegaly": (20, 20), "Pleural Effusion": (44, 8), "Pneumothorax":
 def draw(present: Sequence[str], seed: int, height: int = 72, width: int = 64) -> np.ndarray:
     """Return noise with a bright square per finding, each at its own place."""
     rng = np.random.default_rng(seed)
-    picture = rng.integers(40, 90, (height, width), dtype=np.uint8)
+    image = rng.integers(40, 90, (height, width), dtype=np.uint8)
     for name in present:
         y, x = PLACES[name]
-        picture[y : y + 18, x : x + 18] = 230
-    return picture
+        image[y : y + 18, x : x + 18] = 230
+    return image
 
 
 def sample(source: str, number: int, **changes: Any) -> dict[str, Any]:
-    """Return the json record of one synthetic sample."""
+    """Return the JSON record of one synthetic sample."""
     present = [name for i, name in enumerate(FINDINGS) if (number >> i) & 1]
     impression = ", ".join(name.lower() for name in present) + "." if present else "clear lungs."
     labels = {name: int(name in present) for name in FINDINGS} | {"No Finding": int(not present)}
@@ -63,19 +63,19 @@ def sample(source: str, number: int, **changes: Any) -> dict[str, Any]:
 
 
 def write_shard(path: Path, records: Mapping[str, dict[str, Any]], suffix: str = "jpg") -> None:
-    """Write a tar of samples: picture, json, txt, adjacent, in the order of the keys."""
+    """Write a tar of samples: image, json, txt, adjacent, in the order of the keys."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for key, record in sorted(records.items()):
             present = [name for name in FINDINGS if record["labels"].get(name) == 1]
-            picture = cv2.imencode(f".{suffix}", draw(present, int(key[-4:])))[1].tobytes()
-            add(tar, f"{key}.{suffix}", picture)
+            image = cv2.imencode(f".{suffix}", draw(present, int(key[-4:])))[1].tobytes()
+            add(tar, f"{key}.{suffix}", image)
             add(tar, f"{key}.json", json.dumps(record, sort_keys=True).encode())
             add(tar, f"{key}.txt", record["caption"].encode())
 
 
 def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Put one member into a tar, with nothing of this machine in its header."""
+    """Put one member into a tar, without owner, time or mode of this machine."""
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(data), 0o444
     tar.addfile(info, io.BytesIO(data))
@@ -119,7 +119,7 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bert(tmp_path) -> str:
-    """A folder with a tiny BERT's configuration and words, and no weights."""
+    """A folder with a tiny BERT's configuration and vocabulary, without weights."""
     pytest.importorskip("transformers", reason="the text tower under test is Hugging Face's")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "edema", "effusion", "small"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))

@@ -1,4 +1,4 @@
-"""Two processes with half a batch each must do what one does with the whole."""
+"""Two processes with half a batch each give the result of one process with the whole batch."""
 
 from __future__ import annotations
 
@@ -45,20 +45,23 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def trained(case: str, rank: int, ranks: int) -> tuple[list[float], dict[str, torch.Tensor]]:
-    """The losses and the weights of some steps on this process's part of every batch."""
+    """Return the losses and the weights after some steps on this process's part of every batch."""
     name, changes = CASES[case]
     chosen = recipe.load(name, merge(SMALL, changes))
-    towers = build.build(chosen.model, seed=0)
-    steps = Steps(chosen, towers, 0, Accelerator(cpu=True))
+    encoder = build.build(chosen.model, seed=0)
+    steps = Steps(chosen, encoder, 0, Accelerator(cpu=True))
     mine = slice(SIZE // ranks * rank, SIZE // ranks * (rank + 1))
-    losses = [steps.step(n, [batch(towers, n, mine)], 0.05) for n in range(STEPS)]
-    return losses, {**steps.weights(), **{f"kept {n}": w for n, w in steps.kept().items()}}
+    losses = [steps.step(n, [batch(encoder, n, mine)], 0.05) for n in range(STEPS)]
+    return losses, {
+        **steps.weights(),
+        **{f"kept {n}": w for n, w in steps.evaluation_weights().items()},
+    }
 
 
-def batch(towers: build.Towers, number: int, mine: slice) -> Batch:
+def batch(encoder: build.DualEncoder, number: int, mine: slice) -> Batch:
     generator = torch.Generator().manual_seed(number)
     texts = [f"{'long ' * (i % 5)}finding {i} of {number}" for i in range(2 * SIZE)]
-    tokens = torch.stack([towers.tokenize(text) for text in texts]).view(2, SIZE, -1)
+    tokens = torch.stack([encoder.tokenize(text) for text in texts]).view(2, SIZE, -1)
     images = torch.randint(0, 255, (2, SIZE, 1, 96, 96), generator=generator, dtype=torch.uint8)
     count = len(range(SIZE)[mine])
     return Batch(

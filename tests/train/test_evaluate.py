@@ -1,4 +1,4 @@
-"""The command's numbers against scikit-learn on scores that are known, and its files."""
+"""The results of the command are compared with scikit-learn on known scores; its files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from cxr_vlp.train import evaluate, fit
-from cxr_vlp.train.config.params import Evaluate
+from cxr_vlp.train.config.params import EvaluateParams
 from cxr_vlp.train.errors import key_hash
-from cxr_vlp.train.evaluation.results import Scored, by_source
-from cxr_vlp.train.evaluation.scoring import Images
+from cxr_vlp.train.evaluation.results import ScoreTable, by_source
+from cxr_vlp.train.evaluation.scoring import ScoredImages
 from tests.train.conftest import FINDINGS, write_source
 
 LABELS = ("Cardiomegaly", "Edema", "No Finding")
 
 
-def scored(seed: int = 0, images: int = 80) -> Scored:
+def scored(seed: int = 0, images: int = 80) -> ScoreTable:
     """Two sources; only the second one names Edema."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -30,7 +30,7 @@ def scored(seed: int = 0, images: int = 80) -> Scored:
         sick = int(rng.random() < 0.4)
         row = {"Cardiomegaly": sick, "No Finding": 1 - sick}
         rows.append(row | ({"Edema": int(rng.random() < 0.5)} if i % 2 else {}))
-    return Scored(
+    return ScoreTable(
         keys=tuple(f"{i:016x}" for i in range(images)),
         sources=tuple("b" if i % 2 else "a" for i in range(images)),
         patients=tuple(f"p{i // 3}" for i in range(images)),
@@ -43,7 +43,7 @@ def scored(seed: int = 0, images: int = 80) -> Scored:
 
 def test_numbers_are_those_of_sklearn_per_source_and_pooled():
     made = scored()
-    found = by_source(made, Evaluate(resamples=0))
+    found = by_source(made, EvaluateParams(resamples=0))
     won, pairs = 0.0, 0
     for name in ("a", "b"):
         mine = [i for i, source in enumerate(made.sources) if name == source]
@@ -63,17 +63,17 @@ def test_numbers_are_those_of_sklearn_per_source_and_pooled():
 
 
 def test_a_source_is_not_asked_for_what_it_never_names():
-    found = by_source(scored(), Evaluate(resamples=0))
+    found = by_source(scored(), EvaluateParams(resamples=0))
     assert "Edema" not in found["a"]["auroc"]
     assert "Edema" in found["b"]["auroc"]
-    asked = by_source(scored(), Evaluate(labels=LABELS, resamples=0))
+    asked = by_source(scored(), EvaluateParams(labels=LABELS, resamples=0))
     assert asked["a"]["auroc"]["Edema"] is None
     assert asked["a"]["unmeasured"] == ["Edema"]
 
 
-def test_no_finding_stands_beside_the_mean_and_is_told_three_times():
+def test_no_finding_is_in_no_mean_and_is_measured_in_three_ways():
     made = scored()
-    found = by_source(made, Evaluate(resamples=0))["a"]
+    found = by_source(made, EvaluateParams(resamples=0))["a"]
     even = list(range(0, 80, 2))
     quiet = [made.rows[i]["No Finding"] for i in even]
     assert found["macro_auroc"] == found["auroc"]["Cardiomegaly"]
@@ -114,7 +114,7 @@ def test_a_scorer_that_knows_gives_one_and_the_files_agree(model, source, tmp_pa
 
     whole = evaluate.scored
 
-    def known(*arguments) -> Images:
+    def known(*arguments) -> ScoredImages:
         images = whole(*arguments)
         names = sorted({name for row in images.rows for name in row})
         truth = torch.tensor([[float(row[name]) for name in names] for row in images.rows])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,13 @@ import torch
 from safetensors.torch import load_file
 
 from cxr_vlp.train import fit
+from cxr_vlp.train.config import params
 from cxr_vlp.train.config.recipe import load as load_recipe
 from cxr_vlp.train.data.loader import Loading, training
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.engine import checkpoints
-from cxr_vlp.train.engine.metrics_writer import Curves
-from cxr_vlp.train.engine.plan import Job
+from cxr_vlp.train.engine.metrics_writer import MetricsWriter
+from cxr_vlp.train.engine.plan import TrainingJob
 from cxr_vlp.train.engine.steps import Steps
 from cxr_vlp.train.evaluation.scoring import load
 from cxr_vlp.train.model import build
@@ -39,7 +40,7 @@ def run(recipe: Path, source: Path, out: Path, *more: str) -> int:
 
 
 def rows(out: Path, name: str) -> list[str]:
-    return (out / f"dvclive/plots/metrics/{name}.tsv").read_text().splitlines()
+    return (out / f"metrics/{name}.tsv").read_text().splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +53,11 @@ def finished(source, tiny_recipe, tmp_path_factory) -> Path:
 def test_what_a_training_leaves(finished):
     names = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
     assert names == {
-        "model.safetensors", "recipe.json", "dvclive/metrics.json",
-        "dvclive/plots/metrics/loss.tsv", "dvclive/plots/metrics/lr.tsv",
-        "dvclive/plots/metrics/val_loss.tsv",
+        "model.safetensors", "recipe.json", "metrics/metrics.json",
+        "metrics/loss.tsv", "metrics/lr.tsv", "metrics/val_loss.tsv",
     }  # fmt: skip
     assert [line.split("\t")[0] for line in rows(finished, "val_loss")] == ["step", "2", "4", "6"]
-    metrics = json.loads((finished / "dvclive/metrics.json").read_text())
+    metrics = json.loads((finished / "metrics/metrics.json").read_text())
     assert set(metrics) == {"loss", "lr", "step", "val_loss"}
 
 
@@ -65,12 +65,12 @@ def test_the_model_is_the_best_by_validation(finished):
     values = [line.split("\t") for line in rows(finished, "val_loss")[1:]]
     steps = {int(row[0]): float(row[1]) for row in values}
     assert set(steps) == {2, 4, 6}
-    told = json.loads((finished / "dvclive/metrics.json").read_text())
+    told = json.loads((finished / "metrics/metrics.json").read_text())
     assert told["val_loss"] == steps[6]
-    loaded, towers = load(finished)
+    loaded, encoder = load(finished)
     assert loaded.name == "trial"
     written = load_file(finished / "model.safetensors")
-    assert all(torch.equal(written[name], w) for name, w in towers.model.state_dict().items())
+    assert all(torch.equal(written[name], w) for name, w in encoder.model.state_dict().items())
 
 
 @pytest.mark.parametrize("step", [3, 4, 5])
@@ -86,7 +86,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 
     monkeypatch.setattr(Steps, "step", dies)
     assert run(tiny_recipe, source, tmp_path / "out") == 130
-    assert "goes on from its last checkpoint" in capsys.readouterr().err
+    assert "resume from the last checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "out").exists(), "no half model"
     monkeypatch.setattr(Steps, "step", whole)
     assert run(tiny_recipe, source, tmp_path / "out", "--resume") == 0
@@ -135,9 +135,11 @@ def test_the_page_shows_the_batch_itself(source, tmp_path):
     (tmp_path / "two.yaml").write_text(
         "base: cxrclip_tiny\nrun: {batch_size: 6, shuffle: 16}\ntext: {policies: [statement]}\n"
     )
-    job = Job(load_recipe(tmp_path / "two.yaml"), 0, list_shards([source], "train"), (), tmp_path)
-    towers = build.build(job.recipe.model, 0)
-    batch = next(iter(training(job.train, Loading(job.recipe, 96, towers.tokenize), 0, 6)))
+    job = TrainingJob(
+        load_recipe(tmp_path / "two.yaml"), 0, list_shards([source], "train"), (), tmp_path
+    )
+    encoder = build.build(job.recipe.model, 0)
+    batch = next(iter(training(job.train, Loading(job.recipe, 96, encoder.tokenize), 0, 6)))
     batch = replace(batch, texts=(("<b>&",) * 6, batch.texts[1]))
     page = batch_page.write(batch, "two", 96, tmp_path).read_text()
     pictures = [base64.b64decode(part) for part in re.findall(r"base64,([^\"]+)", page)]
@@ -149,12 +151,37 @@ def test_the_page_shows_the_batch_itself(source, tmp_path):
     assert "http" not in page
 
 
-def test_curves_leave_the_git_repository_around_them_alone(tmp_path):
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    Curves(tmp_path / "out", [(1, "loss", 2.0)]).log(2, loss=1.0)
-    assert {path.name for path in tmp_path.iterdir()} == {".git", "out"}
-    assert not (tmp_path / ".git" / "index").exists()
-    assert json.loads((tmp_path / "out/metrics.json").read_text()) == {"loss": 1.0, "step": 2}
+def test_resumed_metrics_hold_each_step_once(tmp_path):
+    folder = tmp_path / "metrics"
+    MetricsWriter(folder, []).log(3, loss=9.0, val_loss=8.0)  # after the last checkpoint
+    MetricsWriter(folder, [(1, "loss", 2.0)]).log(2, loss=1.5)
+    assert (folder / "loss.tsv").read_text() == "step\tloss\n1\t2.0\n2\t1.5\n"
+    assert json.loads((folder / "metrics.json").read_text()) == {"loss": 1.5, "step": 2}
+    assert {path.name for path in folder.iterdir()} == {"loss.tsv", "metrics.json"}
+
+
+def test_the_params_file_is_read_once(source, tiny_recipe, tmp_path, monkeypatch):
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {seed: 1}\nshards: {side: 80}\n")
+    whole, read = params.read_yaml, []
+
+    def counted(path, secret=()):
+        read.append(path)
+        return whole(path, secret)
+
+    monkeypatch.setattr(params, "read_yaml", counted)
+    assert run(tiny_recipe, source, tmp_path / "out", "--dry-run") == 0
+    assert read == [Path("params.yaml")]
+
+
+def test_a_model_of_version_0_3_can_still_be_loaded(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "old")
+    path = tmp_path / "old" / "recipe.json"
+    used = json.loads(path.read_text())
+    for section, key in (("image", "pictures"), ("text", "texts")):
+        used["recipe"][section][key] = used["recipe"][section].pop("count")
+    path.write_text(json.dumps(used))
+    assert load(tmp_path / "old")[0] == load(finished)[0]
 
 
 @pytest.mark.parametrize(

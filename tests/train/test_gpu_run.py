@@ -1,4 +1,4 @@
-"""The benchmark that is run where a GPU is: here on a CPU, with a tiny recipe."""
+"""The GPU benchmark, run here on a CPU with a tiny recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training that is killed or stopped goes on, whatever became of its output in between."""
+"""A training that is killed or stopped resumes, also if its output was deleted."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def whole(recipe, source, tmp_path_factory) -> dict[str, bytes]:
-    """What an unbroken training writes."""
+    """The output of an uninterrupted training."""
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(tmp_path_factory.mktemp("whole"))
         assert run(recipe, source) == 0
@@ -116,7 +116,7 @@ def test_ctrl_c_says_it_was_stopped_and_ends_with_130(recipe, source, whole):
 
 
 def test_ctrl_c_while_the_libraries_are_read_is_told_too(recipe, source):
-    """Torch takes seconds to import: no line of a command's own runs before that."""
+    """Torch takes seconds to import, and no line of the command runs before that."""
     code = (
         "import os, signal, sys\n"
         "class Stop:\n"
@@ -155,7 +155,7 @@ def test_resume_without_a_checkpoint_of_this_training_ends_with_2(recipe, source
 
 
 def left_behind(recipe: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave a training as a kill just before its model is published does."""
+    """Leave a training as if it had been killed just before its model is published."""
     with monkeypatch.context() as patched:
         patched.setattr(model_dir, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert run(recipe, source) == 130
@@ -189,7 +189,7 @@ def test_a_checkpoint_with_one_changed_byte_is_not_believed(
     path.write_bytes(bytes(data))
     assert run(recipe, source) == 0
     told = capsys.readouterr()
-    assert "damaged and not believed" in told.err
+    assert "damaged and is not used" in told.err
     assert contents(Path("models/m")) == whole
 
 
@@ -211,7 +211,7 @@ def test_what_no_training_wrote_is_not_deleted(recipe, source, capsys):
 
 def test_what_was_put_there_while_the_training_ran_is_not_deleted(tmp_path):
     out = tmp_path / "m"
-    with model_dir.placing(out, tmp_path / ".cxr") as place:
+    with model_dir.staged(out, tmp_path / ".cxr") as place:
         (place / "recipe.json").write_text("{}")
         out.mkdir()
         (out / "notes.txt").write_text("mine")
@@ -229,7 +229,7 @@ def test_a_run_killed_between_two_renames_gets_its_old_model_back(tmp_path):
     old = tmp_path / ".m.old"
     old.mkdir()
     (old / "recipe.json").write_text("old")
-    with model_dir.placing(tmp_path / "m", tmp_path / ".cxr"):
+    with model_dir.staged(tmp_path / "m", tmp_path / ".cxr"):
         assert (tmp_path / "m/recipe.json").read_text() == "old"
 
 
@@ -240,7 +240,7 @@ def test_two_runs_are_not_on_one_training(recipe, source, capsys, monkeypatch):
     with lock.open("ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         assert run(recipe, source) == 2
-    assert "another run is on this very training" in capsys.readouterr().err
+    assert "another run does the same training" in capsys.readouterr().err
     assert receipts(), "the other run's checkpoint"
 
 

@@ -38,8 +38,8 @@ def stage(folder: Path, rows: Sequence[dict] = ROWS, source: str = "mock") -> Pa
     return folder
 
 
-def run(out: Path, texts: Sequence[str], at_once: int = 2, by: translate.Speak = speak) -> int:
-    """Add what the file lacks; return how many texts that was."""
+def run(out: Path, texts: Sequence[str], at_once: int = 2, by: translate.Translate = speak) -> int:
+    """Translate the texts that the file lacks; return their number."""
     with translate.cache(out) as (stream, known):
         missing = [t for t in texts if bytes.fromhex(translations.digest(t)) not in known]
         return sum(translate.written(missing, by, stream, at_once))
@@ -54,10 +54,10 @@ def run(out: Path, texts: Sequence[str], at_once: int = 2, by: translate.Speak =
         pytest.param(("findings", "impression"), TEXTS, [], id="nothing-new"),
     ],
 )
-def test_wordings(tmp_path, fields, known, expected):
+def test_untranslated_texts(tmp_path, fields, known, expected):
     digests = {bytes.fromhex(translations.digest(text)) for text in known}
     paths = translate.files([stage(tmp_path / "a"), stage(tmp_path / "b")])
-    assert list(translate.wordings(paths, fields, digests)) == expected
+    assert list(translate.untranslated(paths, fields, digests)) == expected
 
 
 def test_only_the_rows_of_the_texts_stage_are_read(tmp_path):
@@ -68,7 +68,7 @@ def test_only_the_rows_of_the_texts_stage_are_read(tmp_path):
     assert [p.name for p in translate.files([folder])] == ["mimic-train-00000.jsonl"]
     (folder / "mimic-train-00000.jsonl").write_text('{"findings": "a"}\n["edema"]\n')
     with pytest.raises(DataError, match="line 2 is damaged") as told:
-        list(translate.wordings(translate.files([folder]), ("findings",), ()))
+        list(translate.untranslated(translate.files([folder]), ("findings",), ()))
     assert "edema" not in str(told.value)
 
 
@@ -148,7 +148,7 @@ def test_two_runs_do_not_write_one_file(tmp_path):
 
 
 class Shout:
-    """A translator that needs no model; keeps how much it was asked."""
+    """A translator without a model; counts its texts."""
 
     def __init__(self) -> None:
         self.asked = 0

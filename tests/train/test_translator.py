@@ -23,7 +23,7 @@ from cxr_vlp.train.errors import ConfigError
 
 @dataclass
 class Upside:
-    """Every word backwards; keeps what it was asked."""
+    """Reverses every word; records its calls."""
 
     takes: int = 10**6  # characters
     asked: list[list[str]] = field(default_factory=list)
@@ -84,7 +84,7 @@ def test_what_texts_share_is_translated_once():
 
 @dataclass
 class Letters:
-    """A stand-in for a tokenizer: a token a letter, 0 pads, 1 ends."""
+    """Replaces a tokenizer: one token a letter, 0 is padding, 1 is the end."""
 
     model_max_length: int = 10**30
 
@@ -102,7 +102,7 @@ class Letters:
 
 
 class Flip:
-    """A stand-in for a model: writes every row from its end, and keeps what it was told."""
+    """Replaces a model: reverses every row, and records its arguments."""
 
     device = "cpu"
 

@@ -1,1 +1,1 @@
-"""From shards to batches."""
+"""Reads shards and makes batches of images and tokens from them."""

@@ -1,6 +1,6 @@
-"""A training picture comes in, the same picture varied goes out: mirrored, turned, lit otherwise.
+"""Varies a training image: mirror image, rotation, shift, zoom, CLAHE, brightness, contrast.
 
-torchvision's transforms on uint8, each drawing from the generator of its own picture.
+The transforms are torchvision's, on uint8. Each draws from the generator of its own image.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from cxr_vlp.train.data.seeding import lent
-from cxr_vlp.train.config.recipe import Augment
+from cxr_vlp.train.config.recipe import AugmentConfig
+from cxr_vlp.train.data.seeding import torch_seeded
 
 CLIP_LIMITS = (1.0, 4.0)
 TILES = (8, 8)
 
 
-def augmented(picture: Tensor, recipe: Augment, rng: random.Random) -> Tensor:
-    """Return a (1, H, W) uint8 picture varied as the recipe says; by default as it came."""
+def augmented(image: Tensor, recipe: AugmentConfig, rng: random.Random) -> Tensor:
+    """Return a (1, H, W) uint8 image varied as the recipe says; by default unchanged."""
     steps = _steps(recipe)
     if not steps:
-        return picture
-    with lent(rng):
+        return image
+    with torch_seeded(rng):
         for step in steps:
-            picture = step(picture)
-    return picture
+            image = step(image)
+    return image
 
 
 class Affine(v2.RandomAffine):
-    """RandomAffine whose bilinear warp is OpenCV's: a fifth of the time on one grey channel."""
+    """RandomAffine with OpenCV's bilinear warp: a fifth of the time on one grey channel."""
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Return the picture turned clockwise, scaled and moved about its centre; black outside."""
+        """Return the image rotated clockwise, scaled and moved about its centre; black outside."""
         _, height, width = inpt.shape
         centre = ((width - 1) / 2, (height - 1) / 2)
         matrix = cv2.getRotationMatrix2D(centre, -params["angle"], params["scale"])
@@ -46,25 +46,25 @@ class Affine(v2.RandomAffine):
 
 
 class Equalize(v2.Transform):
-    """Contrast-limited adaptive histogram equalisation, its limit drawn from CLIP_LIMITS.
+    """Contrast-limited adaptive histogram equalisation; its limit is drawn from CLIP_LIMITS.
 
     Source: Zuiderveld 1994, as CXR-CLIP uses it through albumentations (limit up to 4, 8 x 8
     tiles).
     """
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw the limit."""
-        del flat_inputs  # one limit whatever the picture
+        """Draw the contrast limit."""
+        del flat_inputs  # the limit does not depend on the image
         low, high = CLIP_LIMITS
         return {"limit": low + (high - low) * float(torch.rand(()))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Return the picture equalised."""
+        """Return the equalised image."""
         return _from(cv2.createCLAHE(params["limit"], TILES).apply(inpt[0].numpy()))
 
 
 @lru_cache(maxsize=8)
-def _steps(recipe: Augment) -> tuple[v2.Transform, ...]:
+def _steps(recipe: AugmentConfig) -> tuple[v2.Transform, ...]:
     steps: list[v2.Transform] = []
     if recipe.flip:
         steps.append(v2.RandomHorizontalFlip(recipe.flip))
@@ -77,5 +77,5 @@ def _steps(recipe: Augment) -> tuple[v2.Transform, ...]:
     return tuple(steps)
 
 
-def _from(picture: np.ndarray[Any, Any]) -> Tensor:
-    return torch.from_numpy(picture)[None]
+def _from(grey: np.ndarray[Any, Any]) -> Tensor:
+    return torch.from_numpy(grey)[None]

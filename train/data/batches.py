@@ -1,7 +1,7 @@
-"""Pairs read one by one come in, batches of one size go out, and from them what a model takes.
+"""Collects pairs into batches of one size, and makes the model's input from a batch.
 
-A picture stays one uint8 channel until it is on the device: a twelfth of float32 in three
-channels.
+An image stays one uint8 channel until it is on the device: a twelfth of the size of float32 in
+three channels.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cxr_vlp.train.config.recipe import Pictures
+from cxr_vlp.train.config.recipe import ImageConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What one sample or study shows: images (V, 1, S, S) uint8, tokens (T, L) int64.
+    """What the model gets of one sample or study.
 
-    `texts` are the T texts behind the tokens; `normal` tells that they assert no abnormality.
+    images (V, 1, S, S) uint8; tokens (T, L) int64; `texts` are the T texts behind the tokens;
+    `normal` is true where they assert no abnormality.
     """
 
     images: Tensor
@@ -33,10 +34,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B pairs of V pictures and T texts each; the recipe decides V and T, each 1 or 2.
+    """B pairs of V images and T texts each; the recipe decides V and T, each 1 or 2.
 
     images (V, B, 1, S, S) uint8; tokens (T, B, L) int64; normal (B,) bool; B keys; T tuples of B
-    texts; B json records without what they say in words. `images[0]` and `tokens[0]` alone are an
+    texts; B JSON records without their text fields. `images[0]` and `tokens[0]` alone are an
     ordinary batch.
     """
 
@@ -64,7 +65,7 @@ def collate(pairs: Sequence[Pair]) -> Batch:
     )
 
 
-def apiece(batch: Batch) -> list[Pair]:
+def split_pairs(batch: Batch) -> list[Pair]:
     """Return the pairs of a batch; their tensors are views of the batch's."""
     images, tokens = batch.images.unbind(1), batch.tokens.unbind(1)
     texts = zip(*batch.texts, strict=True)
@@ -75,24 +76,26 @@ def apiece(batch: Batch) -> list[Pair]:
 def rebatch(
     chunks: Iterable[Batch], size: int, *, same_source: bool = False, apart: bool = False
 ) -> Iterator[Batch]:
-    """Yield batches of `size` from chunks of any length, the last one as small as it comes out.
+    """Yield batches of `size` pairs from chunks of any length; the last one may be smaller.
 
-    Every worker ends on a chunk of its own length; joined here, an epoch has one short batch at
-    most.
+    Every worker ends with a chunk of its own length. They are joined here, so an epoch has at most
+    one short batch.
 
-    `same_source`: each batch is of one source, and what is left of them is mixed at the end. Films
-    of two collections differ in more than their findings (equalised or not, prompts or reports):
-    in a mixed batch most negatives are told apart by that, and teach nothing.
+    `same_source`: each batch comes from one source; the rest of all sources is mixed at the end.
+    Images of two collections differ in more than their findings (equalised or not, prompts or
+    reports): in a mixed batch the model can tell most negatives by the source, and learns nothing
+    from them.
 
-    `apart`: no two pairs of one study meet in a batch, where each would call the other's text
-    wrong; who comes too early waits for the next batch. More than one short batch may then be left.
+    `apart`: no two pairs of one study are in a batch, where each would be a false negative of the
+    other. A pair that comes too early waits for the next batch. More than one short batch may then
+    remain at the end.
     """
     waiting: dict[str, list[Pair]] = {}
     for chunk in chunks:
         if len(chunk) == size and not (same_source or apart or any(waiting.values())):
-            yield chunk  # as one worker's chunks mostly are: nothing to copy
+            yield chunk  # the usual case with one worker: nothing to copy
             continue
-        for pair in apiece(chunk):
+        for pair in split_pairs(chunk):
             source = str(pair.record.get("dataset", "")) if same_source else ""
             waiting.setdefault(source, []).append(pair)
         for source in sorted(waiting):
@@ -103,17 +106,17 @@ def rebatch(
         yield collate(_take(left, size, apart=apart))
 
 
-def to_input(images: Tensor, recipe: Pictures) -> Tensor:
-    """Return (B, 1, S, S) uint8 as (B, 3, S, S) float32 normalised, on the device it is on.
+def to_input(images: Tensor, recipe: ImageConfig) -> Tensor:
+    """Return (B, 1, S, S) uint8 as (B, 3, S, S) float32, normalised, on the same device.
 
-    Channels last, as the towers' weights are.
+    Channels last, as the weights of the image tower.
     """
     grey = images.float().div_(255).sub_(recipe.mean).div_(recipe.std)
     return grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 def _full(waiting: list[Pair], size: int, *, apart: bool) -> Iterator[Batch]:
-    """Yield the full batches that can be made of those waiting; the others stay, in order."""
+    """Yield the full batches that the waiting pairs allow; the others stay, in order."""
     while len(waiting) >= size:
         taken = _take(waiting, size, apart=apart)
         if len(taken) < size:
@@ -123,16 +126,16 @@ def _full(waiting: list[Pair], size: int, *, apart: bool) -> Iterator[Batch]:
 
 
 def _take(waiting: list[Pair], size: int, *, apart: bool) -> list[Pair]:
-    """Remove and return the first `size` of those waiting, each of another study if `apart`."""
+    """Remove and return the first `size` waiting pairs, with `apart` each of another study."""
     taken: list[Pair] = []
     passed: list[Pair] = []
-    seen: set[tuple[Any, Any]] = set()
+    studies: set[tuple[Any, Any]] = set()
     for place, pair in enumerate(waiting):
         if len(taken) == size:
             passed += waiting[place:]
             break
         study = (pair.record.get("dataset"), pair.record.get("study"))
-        (passed if apart and study in seen else taken).append(pair)
-        seen.add(study)
+        (passed if apart and study in studies else taken).append(pair)
+        studies.add(study)
     waiting[:] = passed
     return taken

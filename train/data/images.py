@@ -1,7 +1,7 @@
-"""A stored picture's bytes come in, a square uint8 grey tensor of the model's size goes out.
+"""Decodes a stored image and makes the model's square input from it: uint8, one grey channel.
 
-The window is chosen first, in the source's own pixels, and cut out once: padding, cropping and the
-small shifts of training are one resize, so nothing is blurred twice.
+The window is chosen first, in the pixels of the stored image, and is cut out once. Padding, crop
+and the small shifts of training are one resize, so no image is blurred twice.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import torch.nn.functional as nnf
 from torch import Tensor
 from torchvision.transforms import v2
 
+from cxr_vlp.train.config.recipe import ImageConfig
 from cxr_vlp.train.data.augment import augmented
-from cxr_vlp.train.data.seeding import lent
-from cxr_vlp.train.config.recipe import Pictures
+from cxr_vlp.train.data.seeding import torch_seeded
 
 JPEG = b"\xff\xd8"
 REDUCED = {
@@ -34,7 +34,7 @@ REDUCED = {
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A rectangle in a picture's pixels: centre and sides. It may reach beyond the picture."""
+    """A rectangle in an image, in pixels: centre and sides. It may reach beyond the image."""
 
     x: float
     y: float
@@ -42,73 +42,73 @@ class Window:
     height: float
 
 
-def decode(data: bytes, recipe: Pictures, size: int) -> Tensor | None:
-    """Return the picture as (1, height, width) uint8, or None where the bytes are no picture.
+def decode(data: bytes, recipe: ImageConfig, size: int) -> Tensor | None:
+    """Return the image as (1, height, width) uint8, or None where the bytes are no image.
 
-    A JPEG comes with 1/2, 1/4 or 1/8 of its sides, by its decoder, where every window that the
-    recipe may cut from it is still of `size` pixels: the resize that follows has less to do.
+    A JPEG is decoded to 1/2, 1/4 or 1/8 of its sides where every window that the recipe may cut
+    from it still has `size` pixels: the decoder does this faster than a resize.
     """
     reduced = 1
     if data.startswith(JPEG):
-        with suppress(ValueError):  # a header that it refuses is left to OpenCV
+        with suppress(ValueError):  # OpenCV tries a header that simplejpeg refuses
             height, width, *_ = simplejpeg.decode_jpeg_header(data)
-            finest = smallest(height, width, recipe) / size
+            finest = smallest_side(height, width, recipe) / size
             reduced = next(step for step in REDUCED if step <= max(1, finest))
-    picture: Any = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[reduced])
-    return None if picture is None else torch.from_numpy(picture)[None]
+    grey: Any = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[reduced])
+    return None if grey is None else torch.from_numpy(grey)[None]
 
 
-def smallest(height: int, width: int, recipe: Pictures) -> float:
-    """Return the smallest side of a window that a recipe may cut from a picture, in its pixels."""
-    side = whole(height, width, recipe.fit).width
-    if recipe.area != (1.0, 1.0):  # of the least area and 4:3 or 3:4
+def smallest_side(height: int, width: int, recipe: ImageConfig) -> float:
+    """Return the smallest side, in pixels, of a window that a recipe may cut from an image."""
+    side = full_square(height, width, recipe.fit).width
+    if recipe.area != (1.0, 1.0):  # the smallest area, with sides of 4:3 or 3:4
         side = min(height, width, (recipe.area[0] * height * width * 3 / 4) ** 0.5)
     return side * recipe.part * (1 - recipe.crop)
 
 
-def prepare(picture: Tensor, recipe: Pictures, size: int, rng: random.Random | None) -> Tensor:
-    """Return the model's square (1, size, size) of a picture (1, height, width).
+def prepare(image: Tensor, recipe: ImageConfig, size: int, rng: random.Random | None) -> Tensor:
+    """Return the model's input (1, size, size) of an image (1, height, width), uint8.
 
-    `rng` varies it for training, None does not.
+    With `rng` it is varied, for training; with None it is not.
     """
     if rng is None:
-        _, height, width = picture.shape
-        return cut(picture, shrunk(whole(height, width, recipe.fit), recipe.part), size)
-    return augmented(cut(picture, drawn(picture, recipe, rng), size), recipe.augment, rng)
+        _, height, width = image.shape
+        return cut(image, inner_window(full_square(height, width, recipe.fit), recipe.part), size)
+    return augmented(cut(image, drawn(image, recipe, rng), size), recipe.augment, rng)
 
 
-def drawn(picture: Tensor, recipe: Pictures, rng: random.Random) -> Window:
-    """Return the window that is shown of a picture (1, height, width) in training."""
-    _, height, width = picture.shape
+def drawn(image: Tensor, recipe: ImageConfig, rng: random.Random) -> Window:
+    """Return the window of an image (1, height, width) that training uses."""
+    _, height, width = image.shape
     if recipe.area == (1.0, 1.0):
-        window = whole(height, width, recipe.fit)
+        window = full_square(height, width, recipe.fit)
     else:
-        window = rectangle(picture, recipe.area, rng)
-    return jitter(shrunk(window, recipe.part, rng), rng, recipe.crop, recipe.shift)
+        window = rectangle(image, recipe.area, rng)
+    return jitter(inner_window(window, recipe.part, rng), rng, recipe.crop, recipe.shift)
 
 
-def whole(height: int, width: int, fit: str) -> Window:
-    """Return the square that holds the picture (`pad`) or that the picture holds (`shortest`)."""
+def full_square(height: int, width: int, fit: str) -> Window:
+    """Return the square around the whole image (`pad`), or the one in its middle (`shortest`)."""
     side = float(max(height, width) if fit == "pad" else min(height, width))
     return Window(width / 2, height / 2, side, side)
 
 
-def shrunk(window: Window, part: float, rng: random.Random | None = None) -> Window:
-    """Return a window of `part` of the sides within another: its middle, or anywhere by `rng`."""
+def inner_window(window: Window, part: float, rng: random.Random | None = None) -> Window:
+    """Return a window with `part` of another one's sides: in its middle, or at a random place."""
     if part == 1:
         return window
-    inner = replace(window, width=part * window.width, height=part * window.height)
+    smaller = replace(window, width=part * window.width, height=part * window.height)
     if rng is None:
-        return inner
-    across = (window.width - inner.width) * (rng.random() - 0.5)
-    down = (window.height - inner.height) * (rng.random() - 0.5)
-    return replace(inner, x=window.x + across, y=window.y + down)
+        return smaller
+    across = (window.width - smaller.width) * (rng.random() - 0.5)
+    down = (window.height - smaller.height) * (rng.random() - 0.5)
+    return replace(smaller, x=window.x + across, y=window.y + down)
 
 
-def rectangle(picture: Tensor, area: tuple[float, float], rng: random.Random) -> Window:
-    """Return a rectangle of the picture, of a fraction of its area and up to 4:3 or 3:4."""
-    with lent(rng):
-        found = v2.RandomResizedCrop(1, scale=area).make_params([picture])
+def rectangle(image: Tensor, area: tuple[float, float], rng: random.Random) -> Window:
+    """Return a random rectangle with a fraction of the image's area and sides of 3:4 to 4:3."""
+    with torch_seeded(rng):
+        found = v2.RandomResizedCrop(1, scale=area).make_params([image])
     width, height = float(found["width"]), float(found["height"])
     return Window(found["left"] + width / 2, found["top"] + height / 2, width, height)
 
@@ -121,42 +121,41 @@ def jitter(window: Window, rng: random.Random, crop: float, shift: float) -> Win
     return Window(window.x + across, window.y + down, width, height)
 
 
-def cut(picture: Tensor, window: Window, size: int) -> Tensor:
-    """Return the window as (1, size, size); what lies outside the picture is black.
+def cut(image: Tensor, window: Window, size: int) -> Tensor:
+    """Return the window as (1, size, size) uint8; pixels outside the image are black.
 
-    Smoothed where it shrinks, so that it does not alias. Only what lies inside is resized, to its
-    share of the square.
+    A window that shrinks is smoothed, to avoid aliasing. Only the part inside the image is resized.
     """
-    _, height, width = picture.shape
-    x0, x1, left, right = _share(window.x, window.width, width, size)
-    y0, y1, top, bottom = _share(window.y, window.height, height, size)
+    _, height, width = image.shape
+    x0, x1, left, right = _overlap(window.x, window.width, width, size)
+    y0, y1, top, bottom = _overlap(window.y, window.height, height, size)
     if min(right - left, bottom - top) < 1:
         return torch.zeros(1, size, size, dtype=torch.uint8)
-    inside = _halved(picture[:, y0:y1, x0:x1], bottom - top, right - left)
+    inside = _halved(image[:, y0:y1, x0:x1], bottom - top, right - left)
     shape = (bottom - top, right - left)
     resized = nnf.interpolate(inside[None], shape, mode="bilinear", antialias=True)[0]
     if resized.shape == (1, size, size):
         return resized
-    square = torch.zeros(1, size, size, dtype=torch.uint8)
-    square[:, top:bottom, left:right] = resized
-    return square
+    padded = torch.zeros(1, size, size, dtype=torch.uint8)
+    padded[:, top:bottom, left:right] = resized
+    return padded
 
 
-def _halved(picture: Tensor, height: int, width: int) -> Tensor:
-    """Return a picture at half its size, again and again, while it stays as large as asked for.
+def _halved(image: Tensor, height: int, width: int) -> Tensor:
+    """Return an image halved as often as it stays at least `height` x `width` pixels.
 
-    By exactly 1/2 each pixel is the mean of four, which takes a tenth of a resize's time and leaves
+    At exactly 1/2 each pixel is the mean of four, which takes a tenth of a resize's time and leaves
     the resize a quarter of the pixels. An odd last row or column is left out.
     """
-    grey: Any = picture[0].numpy()
+    grey: Any = image[0].numpy()
     while grey.shape[0] >= 2 * height and grey.shape[1] >= 2 * width:
         even = grey[: grey.shape[0] // 2 * 2, : grey.shape[1] // 2 * 2]
         grey = cv2.resize(even, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return torch.from_numpy(grey)[None]
 
 
-def _share(centre: float, side: float, length: int, size: int) -> tuple[int, int, int, int]:
-    """Return from where to where along one axis, in the picture's pixels and in the square's."""
+def _overlap(centre: float, side: float, length: int, size: int) -> tuple[int, int, int, int]:
+    """Return a window's first and last place on one axis: in the image, and in the output."""
     start, pixels = round(centre - side / 2), max(1, round(side))
     first, last = (min(max(0, edge), length) for edge in (start, start + pixels))
     low, high = (round((edge - start) * size / pixels) for edge in (first, last))

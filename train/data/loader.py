@@ -1,8 +1,8 @@
-"""Shards come in, an epoch of batches goes out.
+"""Yields the batches of an epoch from shards.
 
-Splitting over ranks and workers, shuffling and the pipeline are webdataset's; the shards are read
-by cxr_vlp.train.data.members. What is drawn for a sample (views, window, text) follows from (seed, epoch, key)
-alone; the order within an epoch follows from (seed, epoch, number of workers, number of ranks).
+webdataset splits the shards over ranks and workers, shuffles, and runs the pipeline. What is drawn
+for a sample (views, window, text) depends on (seed, epoch, key) alone; the order within an epoch
+depends on (seed, epoch, number of workers, number of ranks).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import webdataset as wds
 from torch.utils.data import DataLoader
 from webdataset.utils import pytorch_worker_info
 
+from cxr_vlp.train.config.recipe import DataConfig, Recipe
 from cxr_vlp.train.data.batches import Batch, collate, rebatch
-from cxr_vlp.train.data.seeding import chance
-from cxr_vlp.train.errors import DataError
+from cxr_vlp.train.data.mixing import ShardPass, batches_per_epoch, resampled, shard_passes
+from cxr_vlp.train.data.pairs import PairBuilder, Tokenize
 from cxr_vlp.train.data.samples import Film, films, studies
-from cxr_vlp.train.data.mixing import Opening, batches_per_epoch, drawn, openings
-from cxr_vlp.train.data.pairs import Pairing, Tokenize
-from cxr_vlp.train.config.recipe import Data, Recipe
+from cxr_vlp.train.data.seeding import generator
 from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """What a loader needs besides shards and epoch: recipe, picture side, tokenizer, seed ..."""
+    """What a loader needs besides shards and epoch: recipe, image side in pixels, tokenizer ..."""
 
     recipe: Recipe
     size: int
@@ -43,19 +43,19 @@ class Loading:
 def training(
     shards: Sequence[Shard], loading: Loading, epoch: int, batch_size: int
 ) -> Iterator[Batch]:
-    """Yield one epoch of this rank's full batches, shuffled and varied; the left-over is dropped.
+    """Yield one epoch of this rank's full batches, shuffled and varied; the rest is dropped.
 
-    The left-over differs from epoch to epoch with the order. Raises DataError where a shard
-    breaks the contract.
+    The rest differs from epoch to epoch with the order. Raises DataError where a shard breaks the
+    format.
     """
     recipe = loading.recipe
-    # One generator for the order of the shards and of what waits in the buffer, in every worker.
-    rng = chance(loading.seed, epoch, "", "order")
+    # One generator for the order of the shards and for the shuffle buffer, in every worker.
+    rng = generator(loading.seed, epoch, "", "order")
     stages = [
-        *_opened(shards, loading, epoch, rng),
+        *_passes(shards, loading, epoch, rng),
         partial(_units, recipe=recipe, seed=loading.seed, epoch=epoch),
         wds.shuffle(recipe.run.shuffle, initial=recipe.run.shuffle, rng=rng),
-        wds.map(_pairing(loading, epoch, varied=True)),
+        wds.map(_pair_builder(loading, epoch, varied=True)),
     ]
     chunks = _load(stages, batch_size, loading.workers)
     batches = rebatch(
@@ -69,54 +69,56 @@ def training(
 
 
 def in_order(shards: Sequence[Shard], loading: Loading, batch_size: int) -> Iterator[Batch]:
-    """Yield every sample of this rank once, unvaried: one picture, one text.
+    """Yield every sample of this rank once, not varied: one image, one text. For evaluation.
 
-    The last batch is as small as it comes out.
+    The last batch may be smaller.
     """
-    opened = partial(iter, [Opening(shard) for shard in shards])
-    pairing = wds.map(_pairing(loading, 0, varied=False))
-    stages = [opened, wds.split_by_node, wds.split_by_worker, _films, _singly, pairing]
+    passes = partial(iter, [ShardPass(shard) for shard in shards])
+    builder = wds.map(_pair_builder(loading, 0, varied=False))
+    stages = [passes, wds.split_by_node, wds.split_by_worker, _samples, _singly, builder]
     return rebatch(_load(stages, batch_size, loading.workers), batch_size)
 
 
-def _opened(shards: Sequence[Shard], loading: Loading, epoch: int, rng: random.Random) -> list[Any]:
-    """Return a pipeline's first stages: what this rank and worker opens in an epoch, in order."""
+def _passes(shards: Sequence[Shard], loading: Loading, epoch: int, rng: random.Random) -> list[Any]:
+    """Return a pipeline's first stages: the shards of this rank and worker in an epoch, in order."""
     data = loading.recipe.data
     if data.resampled:
-        return [partial(_drawn, shards, data, loading.seed, epoch)]
-    found = openings(shards, data)
+        return [partial(_resampled, shards, data, loading.seed, epoch)]
+    found = shard_passes(shards, data)
     return [partial(iter, rng.sample(found, len(found))), wds.split_by_node, wds.split_by_worker]
 
 
-def _drawn(shards: Sequence[Shard], data: Data, seed: int, epoch: int) -> Iterator[Opening]:
+def _resampled(
+    shards: Sequence[Shard], data: DataConfig, seed: int, epoch: int
+) -> Iterator[ShardPass]:
     rank, _, worker, _ = pytorch_worker_info()
-    return drawn(shards, data, chance(seed, epoch, f"{rank}/{worker}", "resample"))
+    return resampled(shards, data, generator(seed, epoch, f"{rank}/{worker}", "resample"))
 
 
-def _films(flow: Iterable[Opening]) -> Iterator[Film]:
-    return (film for opening in flow for film in films(opening.shard, opening.turn))
+def _samples(passes: Iterable[ShardPass]) -> Iterator[Film]:
+    return (sample for each in passes for sample in films(each.shard, each.turn))
 
 
-def _singly(flow: Iterable[Film]) -> Iterator[tuple[Film, ...]]:
-    return ((film,) for film in flow)
+def _singly(samples: Iterable[Film]) -> Iterator[tuple[Film, ...]]:
+    return ((sample,) for sample in samples)
 
 
 def _units(
-    flow: Iterable[Opening], recipe: Recipe, seed: int, epoch: int
+    passes: Iterable[ShardPass], recipe: Recipe, seed: int, epoch: int
 ) -> Iterator[tuple[Film, ...]]:
-    """Yield what becomes a pair, undecoded: a film, or a study's films; of the views wanted."""
+    """Yield what becomes a pair, still encoded: a sample, or a study's samples, of the views."""
     grouped = studies if recipe.data.unit == "study" else _singly
     views = recipe.image.views
-    for opening in flow:
-        found = films(opening.shard, opening.turn)
-        wanted = (film for film in found if not views or film.record.get("view") in views)
+    for each in passes:
+        found = films(each.shard, each.turn)
+        wanted = (sample for sample in found if not views or sample.record.get("view") in views)
         for unit in grouped(wanted):
-            if opening.shows(seed, epoch, unit[0].key):
+            if each.shows(seed, epoch, unit[0].key):
                 yield unit
 
 
-def _pairing(loading: Loading, epoch: int, *, varied: bool) -> Pairing:
-    return Pairing(
+def _pair_builder(loading: Loading, epoch: int, *, varied: bool) -> PairBuilder:
+    return PairBuilder(
         recipe=loading.recipe,
         size=loading.size,
         tokenize=loading.tokenize,
@@ -128,7 +130,7 @@ def _pairing(loading: Loading, epoch: int, *, varied: bool) -> Pairing:
 
 def _load(stages: Sequence[Any], batch_size: int, workers: int) -> Iterator[Batch]:
     # Before the workers are forked: a child of a process whose OpenCV runs threads waits for them
-    # for ever. Torch keeps its workers to one thread by itself.
+    # without end. Torch itself keeps its workers to one thread.
     cv2.setNumThreads(1)
     loader: DataLoader[Any] = DataLoader(
         wds.DataPipeline(*stages),
@@ -139,6 +141,6 @@ def _load(stages: Sequence[Any], batch_size: int, workers: int) -> Iterator[Batc
     try:
         yield from loader
     except DataError as error:
-        # A worker's error comes with its traceback as text; its last line is the message.
+        # A worker's error carries its traceback as text; the last line is the message.
         message = str(error).strip().splitlines()[-1]
         raise DataError(message.removeprefix("cxr_vlp.train.errors.DataError: ")) from None

@@ -12,31 +12,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.train.config import params
-from cxr_vlp.train.data.set_choice import collections
+from cxr_vlp.train.config.params import Params
 from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.data.shards import sets
 
 MANIFEST = "manifest.jsonl"
 
 
-def check(folders: Sequence[Path], path: Path | None) -> None:
+def check(folders: Sequence[Path], params: Params) -> None:
     """Hold the sets below the folders against section `shards` of a params file.
 
     Compared is what the file says: what it leaves to the default is the other room's to know. Sets
     whose source is not among `collections` are left alone. Raises ConfigError, which names the
-    dotted key, both values and the remedy, or says that `collections` is no list of names.
+    dotted key, both values and the remedy.
     """
-    if path is None:
+    if params.path is None:
         return
-    wanted, chosen = params.whole(path).get("shards") or {}, collections(path)
     for folder in folders:
         for found in sets([folder]):
             if found == folder or not (found / MANIFEST).is_file():
                 continue
             header = _header(found / MANIFEST)
-            if chosen is None or header.get("source") in chosen:
-                _same(header, wanted, found, path)
+            if params.collections is None or header.get("source") in params.collections:
+                _same(header, params.shards, found, params.path)
 
 
 def _header(path: Path) -> Mapping[str, Any]:

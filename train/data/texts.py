@@ -11,16 +11,16 @@ from collections.abc import Collection, Sequence
 
 from cxr_vlp.train.data.normality import Record
 from cxr_vlp.train.data.policies import Policy, parse
-from cxr_vlp.train.config.recipe import Texts
+from cxr_vlp.train.config.recipe import TextConfig
 
 
-def policies(recipe: Texts) -> tuple[Policy, ...]:
+def policies(recipe: TextConfig) -> tuple[Policy, ...]:
     """Return the policies of a recipe; an unknown name fails with the known ones."""
     return tuple(parse(name, recipe.uncertain) for name in recipe.policies)
 
 
 def drawn(
-    recipe: Texts, record: Record, rngs: Sequence[random.Random], caption: str
+    recipe: TextConfig, record: Record, rngs: Sequence[random.Random], caption: str
 ) -> tuple[str, ...]:
     """Return a text for each generator.
 

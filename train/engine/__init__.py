@@ -1,1 +1,1 @@
-"""The training loop: steps, optimiser, checkpoints, metrics."""
+"""Runs a training: plan, loop, steps, optimiser, checkpoints, metrics and the model's folder."""

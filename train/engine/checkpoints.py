@@ -1,9 +1,10 @@
-"""A running training comes in, files that it can be picked up from go out, and back.
+"""Writes and reads the checkpoints of a running training.
 
-FOLDER/00000120.safetensors and FOLDER/00000120.state are one checkpoint, FOLDER/best-00000100 holds
-the weights with the lowest validation loss until then. FOLDER/00000120.json, written last, commits
-it: it names the run and the digest of each file; then older ones go. Every file comes by rename, so
-a killed run leaves the last whole checkpoint. What does not match its digest is not believed.
+FOLDER/00000120.safetensors and FOLDER/00000120.state are one checkpoint. FOLDER/best-00000100 holds
+the weights with the lowest validation loss so far. FOLDER/00000120.json is written last and makes
+the checkpoint valid: it holds the run's digest and the digest of each file. Then older checkpoints
+are removed. Every file is written by rename, so a killed run leaves the last complete checkpoint. A
+file that does not match its digest is not used.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a training stands: steps done, what was measured so far, the best validation loss."""
+    """The progress of a training: steps done, metrics so far, the best validation loss."""
 
     step: int = 0
     rows: tuple[Row, ...] = ()
     best: float = float("inf")
     best_step: int = 0
-    epoch: int = 0  # the next batch's place in the data
+    epoch: int = 0  # the position of the next batch in the data
     batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a training goes on from; `rest` is what `save` was given besides the weights."""
+    """What a training resumes from; `rest` is what `save` got besides the weights."""
 
     progress: Progress
     weights: dict[str, Tensor]
@@ -47,18 +48,18 @@ class Checkpoint:
 
 
 def folder(state: Path, run: str) -> Path:
-    """Return where the checkpoints of a run are: below the state folder, by its digest.
+    """Return the folder of a run's checkpoints: below the state folder, named by the run's digest.
 
-    Not in the output: DVC deletes an output before it runs the stage that makes it.
+    It is not in the output, because DVC deletes an output before it runs the stage.
     """
     return state / "checkpoints" / run
 
 
 def save(place: Path, run: str, progress: Progress, weights: Weights, rest: Any) -> None:
-    """Write a checkpoint of the run named `run` (a digest of all that decides its numbers).
+    """Write a checkpoint of the run `run` (the digest of everything that decides its numbers).
 
-    `rest` is what torch needs besides the weights: optimiser, scaler, random state. The best
-    weights of `progress.best_step` have been saved before, by `save_best`.
+    `rest` is what the training needs besides the weights: optimiser, scaler, average, positions of
+    the ranks. The best weights of `progress.best_step` have been saved before, by `save_best`.
     """
     stem = f"{progress.step:08d}"
     save_weights(weights, place / f"{stem}.safetensors")
@@ -82,20 +83,20 @@ def save(place: Path, run: str, progress: Progress, weights: Weights, rest: Any)
 
 
 def save_best(place: Path, step: int, weights: Weights) -> None:
-    """Write the weights that are the best so far."""
+    """Write the best weights so far."""
     save_weights(weights, best(place, step))
 
 
 def best(place: Path, step: int) -> Path:
-    """Return the file of the weights that were the best at a step."""
+    """Return the file of the best weights, found at a step."""
     return place / f"best-{step:08d}.safetensors"
 
 
 def load(place: Path, run: str) -> Checkpoint | None:
-    """Return this run's last whole checkpoint, None without one.
+    """Return this run's last complete checkpoint, or None.
 
-    Not believed is one that names another run, or one of whose files is absent or not what its
-    digest says: its training starts over.
+    A checkpoint of another run is not used, nor one with a file that is missing or does not match
+    its digest: the training then starts over.
     """
     for receipt in sorted(place.glob("*.json"), reverse=True):
         if _is_whole(receipt, run):
@@ -111,7 +112,7 @@ def load(place: Path, run: str) -> Checkpoint | None:
 
 
 def others(place: Path) -> tuple[int, int]:
-    """Return how many other runs keep checkpoints beside this run's folder, and their bytes."""
+    """Return the number of other runs with checkpoints beside this folder, and their bytes."""
     parent = place.parent
     found = [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
     beside = [path for path in found if path != place and any(path.glob("*.json"))]
@@ -120,7 +121,7 @@ def others(place: Path) -> tuple[int, int]:
 
 
 def drop(place: Path) -> None:
-    """Remove a run's checkpoints: its model is published, or it starts over."""
+    """Remove a run's checkpoints: after its model is published, or before it starts over."""
     shutil.rmtree(place, ignore_errors=True)
 
 
@@ -132,11 +133,11 @@ def save_weights(weights: Weights, path: Path) -> None:
 
 def _is_whole(receipt: Path, run: str) -> bool:
     try:
-        told = json.loads(receipt.read_text(encoding="utf-8"))
-        digests = dict(told["sha256"])
+        written = json.loads(receipt.read_text(encoding="utf-8"))
+        digests = dict(written["sha256"])
         names = {receipt.with_suffix(kind).name for kind in (".safetensors", ".state")}
         return (
-            told["run"] == run
+            written["run"] == run
             and names < set(digests)
             and all(_sha256(receipt.with_name(n)) == digest for n, digest in digests.items())
         )

@@ -1,7 +1,7 @@
-"""A job comes in, trained towers and their curves go out: steps, validations, checkpoints.
+"""Runs a training from its first or last checkpoint: steps, validations, checkpoints.
 
-The order of the data, the rate of a step, its random draws and the checkpoints are functions of
-the step, so an interrupted training goes on as if it had not been.
+The order of the data, the learning rate and the random draws are functions of the step. So a
+resumed training gives the same numbers as one that was not interrupted.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from cxr_vlp.train.data.batches import Batch
 from cxr_vlp.train.data.loader import Loading, in_order, training
 from cxr_vlp.train.engine import checkpoints, optim
 from cxr_vlp.train.engine.checkpoints import Progress
-from cxr_vlp.train.engine.metrics_writer import Curves
-from cxr_vlp.train.engine.plan import Job, identity, plan
+from cxr_vlp.train.engine.metrics_writer import MetricsWriter
+from cxr_vlp.train.engine.plan import TrainingJob, identity, plan
 from cxr_vlp.train.engine.steps import Steps
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.model.build import Towers
+from cxr_vlp.train.model.build import DualEncoder
 
-LOG_EVERY = 10  # steps over which a logged loss is the mean
+LOG_EVERY = 10  # a logged loss is the mean over this many steps
 
 
 class Training:
     """One running training on this process."""
 
-    def __init__(self, job: Job, towers: Towers, accelerator: Accelerator) -> None:
-        self.job, self.towers, self.accelerator = job, towers, accelerator
+    def __init__(self, job: TrainingJob, encoder: DualEncoder, accelerator: Accelerator) -> None:
+        self.job, self.encoder, self.accelerator = job, encoder, accelerator
         self.plan = plan(job, accelerator.num_processes)
         self.run_id = identity(job, accelerator.num_processes)
-        self.loading = Loading(job.recipe, towers.size, towers.tokenize, job.seed, job.workers)
-        self.steps = Steps(job.recipe, towers, job.seed, accelerator)
+        self.loading = Loading(job.recipe, encoder.size, encoder.tokenize, job.seed, job.workers)
+        self.steps = Steps(job.recipe, encoder, job.seed, accelerator)
         self.progress = Progress()
 
     @property
     def folder(self) -> Path:
-        """Where the checkpoints are."""
+        """The folder of the checkpoints."""
         return checkpoints.folder(self.job.state, self.run_id)
 
     def resume(self) -> int:
-        """Go back to this training's last checkpoint; return the steps behind it."""
+        """Load this training's last checkpoint; return its number of steps, 0 without one."""
         found = checkpoints.load(self.folder, self.run_id)
         if found is None:
             return 0
@@ -55,30 +55,33 @@ class Training:
         self.steps.restore(found.weights, found.rest)
         return self.progress.step
 
-    def run(self, curves: Curves | None, tick: Callable[[int, float], None]) -> Progress:
-        """Train to the last step; `tick(step, loss)` follows each. Curves: first rank only."""
+    def run(self, metrics: MetricsWriter | None, on_step: Callable[[int, float], None]) -> Progress:
+        """Train to the last step. `on_step(step, loss)` is called after each step.
+
+        `metrics` is given on the first rank only.
+        """
         recent: list[float] = []
-        pieces = self._pieces()
+        upcoming = self._batches()
         for step in range(self.progress.step, self.plan.steps):
             value = optim.rate(step, self.plan.steps, self.plan.optim)
-            batches = list(islice(pieces, self.job.recipe.run.accumulate))
+            batches = list(islice(upcoming, self.job.recipe.run.accumulate))
             loss = self.steps.step(step, batches, value)
             recent.append(loss)
             done = step + 1
             due = done == self.plan.steps or done % self.plan.validate_every == 0
-            if curves is not None and (due or done % LOG_EVERY == 0):
-                curves.log(done, loss=sum(recent) / len(recent), lr=value)
+            if metrics is not None and (due or done % LOG_EVERY == 0):
+                metrics.log(done, loss=sum(recent) / len(recent), lr=value)
                 recent = []
             if due:
-                self._checkpoint(done, curves)
-            tick(done, loss)
+                self._checkpoint(done, metrics)
+            on_step(done, loss)
         return self.progress
 
-    def _pieces(self) -> Iterator[Batch]:
-        """Yield batches without end, from where the training has come to.
+    def _batches(self) -> Iterator[Batch]:
+        """Yield batches without end, from the training's position in the data.
 
-        A recipe that takes some views only has shorter epochs than the shards' counts promise, so
-        the place is kept rather than computed from the number of steps.
+        A recipe that uses some views only has shorter epochs than the shards' counts say. So the
+        position is saved, and not computed from the number of steps.
         """
         while True:
             epoch, skip = self.progress.epoch, self.progress.batch
@@ -90,7 +93,7 @@ class Training:
                 yield batch
             if not taken:
                 views = ", ".join(self.job.recipe.image.views) or "any view"
-                raise ConfigError(f"no full batch of {self.plan.batch_size} films in {views}")
+                raise ConfigError(f"no full batch of {self.plan.batch_size} images in {views}")
             self.progress = replace(self.progress, epoch=epoch + 1, batch=0)
 
     def _validate(self) -> float:
@@ -102,21 +105,21 @@ class Training:
         summed: Any = self.accelerator.reduce(total.to(self.accelerator.device), "sum")
         return float(summed[0] / summed[1]) if summed[1] else float("nan")
 
-    def _checkpoint(self, step: int, curves: Curves | None) -> None:
+    def _checkpoint(self, step: int, metrics: MetricsWriter | None) -> None:
         loss = self._validate() if self.job.validate else float("nan")
         self.progress = replace(self.progress, step=step)
-        # Ranks may differ: where views or studies make an epoch shorter, one ends before another.
+        # Ranks may differ: where views or studies shorten an epoch, one rank ends before another.
         places = gather_object([(self.progress.epoch, self.progress.batch)])
-        # Without a validation split the last weights are the best there are; the first are always.
+        # Without a validation split the last weights count as the best; the first ones always do.
         if loss < self.progress.best or not self.job.validate or not self.progress.best_step:
             best = loss if self.job.validate else self.progress.best
             self.progress = replace(self.progress, best=best, best_step=step)
             if self.accelerator.is_main_process:
-                checkpoints.save_best(self.folder, step, self.steps.kept())
-        if curves is None:
+                checkpoints.save_best(self.folder, step, self.steps.evaluation_weights())
+        if metrics is None:
             return
         if self.job.validate:
-            curves.log(step, val_loss=loss)
-        self.progress = replace(self.progress, rows=curves.rows)
+            metrics.log(step, val_loss=loss)
+        self.progress = replace(self.progress, rows=metrics.rows)
         rest = {**self.steps.rest(), "places": places}
         checkpoints.save(self.folder, self.run_id, self.progress, self.steps.weights(), rest)

@@ -1,58 +1,51 @@
-"""Measured values come in, the files that `dvc metrics` and `dvc plots` read go out.
+"""Writes a training's metrics as the plain files that `dvc metrics` and `dvc plots` read.
 
-FOLDER/metrics.json holds the last values, FOLDER/plots/metrics/*.tsv a row a step. No clock and
-no host is in them.
+FOLDER/metrics.json holds the last value of each metric, FOLDER/METRIC.tsv a row (step, value) for
+each logged step. No time and no host name is in them.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from dvclive.live import Live
-
 from cxr_vlp.train.engine.checkpoints import Row
 
-
-class _FilesOnly(Live):
-    """dvclive's files, and nothing else of it.
-
-    Left to itself, Live makes the surrounding git repository a DVC repository and stages what it
-    wrote there (whatever `save_dvc_exp` says), fails in one without a commit, and talks to a server
-    when a token is set. A training writes below its own folder alone.
-    """
-
-    def _init_dvc(self) -> None:
-        """Look for no repository."""
-
-    def _init_studio(self) -> None:
-        """Talk to no server."""
+LAST = "metrics.json"
 
 
-class Curves:
-    """The metrics of one training, written as they come; a resumed one keeps what was before."""
+class MetricsWriter:
+    """The metrics of one training; a resumed training keeps the earlier `rows`."""
 
     def __init__(self, folder: Path, rows: Iterable[Row]) -> None:
-        # No dvc.yaml of its own: the pipeline's names these files already.
-        self._live = _FilesOnly(str(folder), save_dvc_exp=False, report=None, dvcyaml=None)
+        self._folder = folder
         self._rows = list(rows)
+        self._last: dict[str, float] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("*.tsv"):  # may hold steps after the last checkpoint
+            path.unlink()
         self._write(self._rows)
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """All rows so far, in the order they came."""
+        """All rows so far, in the order in which they were logged."""
         return tuple(self._rows)
 
     def log(self, step: int, **values: float) -> None:
-        """Write the values measured at a step."""
+        """Add the values of some metrics at a step, and write them."""
         rows = [(step, name, value) for name, value in values.items()]
         self._rows += rows
         self._write(rows)
 
     def _write(self, rows: Iterable[Row]) -> None:
         for step, name, value in rows:
-            self._live.step = step
-            self._live.log_metric(name, value)
-            # In the order of the names: the file is then the same for a run that was interrupted.
-            self._live.summary = dict(sorted({**self._live.summary, "step": step}.items()))
-        self._live.make_summary()
+            path = self._folder / f"{name}.tsv"
+            header = [] if path.exists() else [("step", name)]
+            with path.open("a", encoding="utf-8", newline="") as file:
+                lines = csv.writer(file, delimiter="\t", lineterminator="\n")
+                lines.writerows([*header, (step, value)])
+            self._last |= {name: value, "step": step}
+        text = json.dumps(self._last, indent=2, sort_keys=True) + "\n"
+        (self._folder / LAST).write_text(text, encoding="utf-8")

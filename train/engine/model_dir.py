@@ -1,7 +1,7 @@
-"""A trained model's files come in, a model folder that is there as a whole or not at all goes out.
+"""Publishes a trained model's folder as a whole, by one rename.
 
-It is filled beside the output and put in its place by a rename, so a killed run leaves no half
-model. Nothing is replaced but what an earlier training wrote.
+The files are written to a staging folder beside the output, so a killed run leaves no incomplete
+model. Only the files of an earlier training are replaced.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from pathlib import Path
 
 from cxr_vlp.train.errors import ConfigError
 
-# What a training leaves in its folder, and what those of version 0.2 left there.
-OURS = frozenset(("model.safetensors", "recipe.json", "dvclive", "batch.html", "checkpoints"))
+# The files of a training, and those of earlier versions: checkpoints (0.2), dvclive (0.2, 0.3).
+OURS = frozenset(
+    ("model.safetensors", "recipe.json", "metrics", "batch.html", "checkpoints", "dvclive")
+)
 
 
 @contextlib.contextmanager
-def placing(out: Path, state: Path) -> Iterator[Path]:
-    """Yield an empty folder; `publish` gives it the name `out`. It is gone when the block ends.
+def staged(out: Path, state: Path) -> Iterator[Path]:
+    """Yield an empty staging folder, which `publish` renames to `out`; it is removed at the end.
 
-    Raises ConfigError where `out` holds what no training wrote, is a mount point, holds the state
-    folder, or where another run is training into it; OSError where nothing can be written there.
+    Raises ConfigError where `out` holds a file that no training wrote, is a mount point, holds the
+    state folder, or is in use by another run; OSError where nothing can be written there.
     """
     out = out.resolve()
     staging = out.with_name(f".{out.name}.staging")
@@ -33,7 +35,7 @@ def placing(out: Path, state: Path) -> Iterator[Path]:
     if state.resolve().is_relative_to(out):
         raise ConfigError(f"{out} holds the state folder {state}: give another --out or --state")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with held(out.with_name(f".{out.name}.lock"), f"{out}: another run is training into it"):
+    with locked(out.with_name(f".{out.name}.lock"), f"{out}: another run is writing it"):
         _recover(out)
         refuse_others(out)
         shutil.rmtree(staging, ignore_errors=True)
@@ -45,7 +47,7 @@ def placing(out: Path, state: Path) -> Iterator[Path]:
 
 
 def refuse_others(out: Path) -> None:
-    """Raise ConfigError where a folder holds a file that no training wrote: it would be lost."""
+    """Raise ConfigError where a folder holds a file that no training wrote; it would be lost."""
     found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     others = [name for name in found if name not in OURS]
     if others:
@@ -55,13 +57,13 @@ def refuse_others(out: Path) -> None:
 
 
 def publish(staging: Path, out: Path) -> None:
-    """Give the staging folder the output's name; what a training left there before goes."""
+    """Rename the staging folder to the output; an earlier training's output is removed."""
     out = out.resolve()
     for path in staging.rglob("*"):
         _sync(path)
     _sync(staging)
-    refuse_others(out)  # what was put there while the training ran
-    old = _aside(out)
+    refuse_others(out)  # again: a file may have been put there during the training
+    old = _old(out)
     if out.exists():
         out.rename(old)
     staging.rename(out)
@@ -70,33 +72,33 @@ def publish(staging: Path, out: Path) -> None:
 
 
 @contextlib.contextmanager
-def held(path: Path, message: str) -> Iterator[None]:
-    """Hold a lock file for the block. Raises ConfigError where another run holds it."""
+def locked(path: Path, message: str) -> Iterator[None]:
+    """Hold a lock file during the block. Raises ConfigError where another run holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"{message}: wait for its end") from None
+            raise ConfigError(f"{message}: wait until it ends") from None
         yield
 
 
 def _recover(out: Path) -> None:
-    """Put the old model back where a run was killed between the two renames."""
-    old = _aside(out)
+    """Restore the old model where a run was killed between the two renames."""
+    old = _old(out)
     if old.exists() and not out.exists():
         old.rename(out)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _aside(out: Path) -> Path:
+def _old(out: Path) -> Path:
     return out.with_name(f".{out.name}.old")
 
 
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # a file system that does not know how
+        with contextlib.suppress(OSError):  # some file systems cannot sync a folder
             os.fsync(handle)
     finally:
         os.close(handle)

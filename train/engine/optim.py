@@ -1,4 +1,4 @@
-"""A model and a recipe's `optim` section come in, the optimiser and its learning rate go out."""
+"""Makes the optimiser of a recipe, and computes its learning rate at a step."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from cxr_vlp.train.config.recipe_sections import Optim
+from cxr_vlp.train.config.recipe import OptimConfig
 
 
-def make(model: nn.Module, recipe: Optim) -> Optimizer:
+def make(model: nn.Module, recipe: OptimConfig) -> Optimizer:
     """Return the optimiser over the model's trainable parameters.
 
-    With `decay: matrices`, weight decay goes to matrices only: on norms, biases and the logit
-    scale it pulls towards a value that means nothing there.
+    With `decay: matrices`, only matrices decay. Norms, biases and the logit scale do not: a decay
+    towards 0 has no meaning for them.
     """
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     all_decay = recipe.decay == "all"
@@ -32,15 +32,15 @@ def make(model: nn.Module, recipe: Optim) -> Optimizer:
     return kind(groups, lr=recipe.lr, betas=recipe.betas, fused=True)
 
 
-def rate(step: int, total: int, recipe: Optim) -> float:
+def rate(step: int, total: int, recipe: OptimConfig) -> float:
     """Return the learning rate of step 0 <= step < total.
 
-    It climbs linearly over `warmup` steps, then stays or falls to 0 at `total`. A function of the
-    step alone, so a resumed run needs no scheduler state. Where a run is shorter than twice its
-    warm-up, the warm-up is half the run.
+    It climbs linearly over `warmup` steps, then stays constant or falls to 0 at `total`. It depends
+    on the step alone, so a resumed run needs no scheduler state. In a run shorter than twice its
+    warm-up, the warm-up is half of the run.
 
     With p the fraction done after the warm-up, cosine is (1 + cos(pi p)) / 2 and cosine_squared is
-    cos(pi p / 2)^2, as CXR-CLIP's code writes it: the same curve under both its names.
+    cos(pi p / 2)^2, as in CXR-CLIP's code: two formulas of the same curve.
     """
     warmup = min(recipe.warmup, total // 2)
     if step < warmup:
@@ -54,6 +54,6 @@ def rate(step: int, total: int, recipe: Optim) -> float:
 
 
 def set_rate(optimizer: Optimizer, value: float) -> None:
-    """Give every group of the optimiser this learning rate."""
+    """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = value

@@ -1,25 +1,25 @@
-"""A job (recipe, shards, seed, folder) comes in, how many steps of which size it has goes out."""
+"""Computes a training's steps from its job: their number, their size, and a digest of the job."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from cxr_vlp.train.config.build import plain
-from cxr_vlp.train.config.recipe import Recipe
-from cxr_vlp.train.config.recipe_sections import Optim
+from cxr_vlp.train.config.recipe import OptimConfig, Recipe
 from cxr_vlp.train.data.mixing import batches_per_epoch
 from cxr_vlp.train.data.shards import Shard, digest
 from cxr_vlp.train.errors import ConfigError
 
-EPOCH = 3  # raised where the same recipe would train otherwise: no run goes on under other code
+# The version of the training code. Raise it when the same recipe would give other numbers: then no
+# run resumes from a checkpoint of the old code.
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What one training is: everything that decides its numbers, and where they go."""
+class TrainingJob:
+    """One training: everything that decides its numbers, and where its files go."""
 
     recipe: Recipe
     seed: int
@@ -28,12 +28,12 @@ class Job:
     out: Path
     workers: int = 0
     limit: int = 0  # optimiser steps; 0: the recipe's own budget
-    state: Path = Path(".cxr")  # below it are the checkpoints of unfinished trainings
+    state: Path = Path(".cxr")  # holds the checkpoints of unfinished trainings
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A job in steps: batches an epoch, their size, steps in all and between validations.
+class StepPlan:
+    """A job in steps: batches per epoch, batch size, steps in all, steps between validations.
 
     `optim` is the recipe's section with its warm-up in steps.
     """
@@ -42,11 +42,14 @@ class Plan:
     batch_size: int
     steps: int
     validate_every: int
-    optim: Optim
+    optim: OptimConfig
 
 
-def plan(job: Job, world: int) -> Plan:
-    """Return how many steps of which size the job has on `world` processes."""
+def plan(job: TrainingJob, world: int) -> StepPlan:
+    """Return the number and the size of the job's steps on `world` processes.
+
+    Raises ConfigError where the train split has no shards.
+    """
     run, optim = job.recipe.run, job.recipe.optim
     if not job.train:
         raise ConfigError("no shards in the train split of the given folders")
@@ -56,14 +59,14 @@ def plan(job: Job, world: int) -> Plan:
     steps = min(steps, job.limit) if job.limit else steps
     warmup = optim.warmup + round(optim.warmup_epochs * an_epoch)
     in_steps = replace(optim, warmup=warmup, warmup_epochs=0.0)
-    return Plan(batches, size, steps, run.validate_every or an_epoch, in_steps)
+    return StepPlan(batches, size, steps, run.validate_every or an_epoch, in_steps)
 
 
-def identity(job: Job, world: int) -> str:
-    """Return the digest of all that decides the numbers of a training: a checkpoint belongs to one.
+def identity(job: TrainingJob, world: int) -> str:
+    """Return the sha256 of everything that decides a training's numbers; it names its checkpoints.
 
-    The number of workers is in it because the order of an epoch depends on it.
+    The number of workers is included, because the order of an epoch depends on it.
     """
     shards = [digest(job.train), digest(job.validate)]
-    parts = [EPOCH, plain(job.recipe), job.seed, shards, world, job.workers, job.limit]
+    parts = [VERSION, asdict(job.recipe), job.seed, shards, world, job.workers, job.limit]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

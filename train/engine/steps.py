@@ -1,7 +1,7 @@
-"""Batches come in, one optimiser step is made: devices, precision and processes are Accelerate's.
+"""Makes one optimiser step from batches. Accelerate handles devices, precision and processes.
 
-What torch draws in a step (dropout) follows from (seed, step, rank, piece), so there is no random
-state to keep, and a piece that is made twice comes out the same.
+What torch draws in a step (dropout) depends on (seed, step, rank, chunk). So there is no random
+state to save, and a chunk that is computed twice gives the same numbers.
 """
 
 from __future__ import annotations
@@ -19,24 +19,34 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cxr_vlp.train.config.recipe import Recipe
 from cxr_vlp.train.data.batches import Batch, to_input
-from cxr_vlp.train.data.seeding import chance
+from cxr_vlp.train.data.seeding import generator
 from cxr_vlp.train.distributed import gather
 from cxr_vlp.train.engine import optim
 from cxr_vlp.train.engine.grad_cache import two_passes
 from cxr_vlp.train.errors import DataError, key_hash
-from cxr_vlp.train.model.build import Towers, trim
-from cxr_vlp.train.objective.method import Features, Method, encode, is_fused, joined, seen
-from cxr_vlp.train.objective.terms import measured, total
+from cxr_vlp.train.model.build import DualEncoder, trim
+from cxr_vlp.train.objective.method import (
+    Features,
+    Method,
+    encode,
+    is_fused,
+    joined,
+    loss_inputs,
+)
+from cxr_vlp.train.objective.terms import total, validation_loss
 
 
 class Steps:
-    """The method, its optimiser and the weights' average on this process."""
+    """The method, its optimiser and the moving average of its weights, on this process."""
 
-    def __init__(self, recipe: Recipe, towers: Towers, seed: int, accelerator: Accelerator) -> None:
-        self.recipe, self.towers, self.seed, self.accelerator = recipe, towers, seed, accelerator
-        self.method = Method(towers, recipe.loss)
+    def __init__(
+        self, recipe: Recipe, encoder: DualEncoder, seed: int, accelerator: Accelerator
+    ) -> None:
+        self.recipe, self.encoder, self.seed = recipe, encoder, seed
+        self.accelerator = accelerator
+        self.method = Method(encoder, recipe.loss)
         if accelerator.num_processes > 1:
-            _for_ranks(self.method, accelerator.device)
+            _prepare_for_ddp(self.method, accelerator.device)
         optimizer = optim.make(self.method, recipe.optim)
         self.model: Any
         self.optimizer: Optimizer
@@ -44,16 +54,17 @@ class Steps:
         self.average: AveragedModel | None = None
         if recipe.run.average:
             decay = get_ema_multi_avg_fn(recipe.run.average)
-            self.average = AveragedModel(towers.model, multi_avg_fn=decay, use_buffers=True)
+            self.average = AveragedModel(encoder.model, multi_avg_fn=decay, use_buffers=True)
 
     def step(self, number: int, batches: Sequence[Batch], rate: float) -> float:
-        """Make optimiser step `number` from the batches; return their mean loss.
+        """Make optimiser step `number` from the batches at learning rate `rate`; return their loss.
 
-        Raises DataError with the hashes of a batch's keys where its loss is no number.
+        The loss is the mean over the batches. Raises DataError with the hashes of a batch's keys
+        where its loss is not finite.
         """
         optim.set_rate(self.optimizer, rate)
         self.model.train()
-        self.method.follow()
+        self.method.update_momentum()
         losses = [self._backward(number, place, batch) for place, batch in enumerate(batches)]
         if self.average is not None:
             self.average.update_parameters(self.method.model)
@@ -61,21 +72,21 @@ class Steps:
 
     @torch.no_grad()
     def measure(self, batch: Batch) -> Tensor:
-        """Return the loss of a batch of one picture and one text a pair, on this process alone."""
-        model = self._kept().eval()
+        """Return the validation loss of a batch with one image and one text a pair."""
+        model = self._evaluated_model().eval()
         grey, tokens = self._inputs(batch)
         with self.accelerator.autocast():
-            features = encode(model, self._shown(grey), tokens)
-            shown = seen(model, features, batch.normal.to(grey.device))
-        return total(shown, measured(self.recipe.loss))
+            features = encode(model, self._normalised(grey), tokens)
+            inputs = loss_inputs(model, features, batch.normal.to(grey.device))
+        return total(inputs, validation_loss(self.recipe.loss))
 
     def weights(self) -> dict[str, Tensor]:
         """Return all weights and buffers, for a checkpoint."""
         return self.method.state_dict()
 
-    def kept(self) -> dict[str, Tensor]:
-        """Return the weights that evaluation needs: the averaged ones where there is an average."""
-        return self._kept().state_dict()
+    def evaluation_weights(self) -> dict[str, Tensor]:
+        """Return the weights for evaluation: the moving average where there is one."""
+        return self._evaluated_model().state_dict()
 
     def rest(self) -> dict[str, Any]:
         """Return what a checkpoint needs besides the weights."""
@@ -87,7 +98,7 @@ class Steps:
         }
 
     def restore(self, weights: dict[str, Tensor], rest: dict[str, Any]) -> None:
-        """Go back to what `weights` and `rest` returned."""
+        """Restore what `weights` and `rest` returned."""
         self.method.load_state_dict(weights)
         self.optimizer.load_state_dict(rest["optimizer"])
         if self.accelerator.scaler is not None:
@@ -95,7 +106,7 @@ class Steps:
         if self.average is not None:
             self.average.load_state_dict(rest["average"])
 
-    def _kept(self) -> nn.Module:
+    def _evaluated_model(self) -> nn.Module:
         return self.method.model if self.average is None else self.average.module
 
     def _backward(self, number: int, place: int, batch: Batch) -> float:
@@ -106,67 +117,72 @@ class Steps:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), limit)
             self.optimizer.step()
             self.optimizer.zero_grad()
-        self.method.learned(keys)
+        self.method.enqueue(keys)
         return loss
 
-    def _gradient(self, piece: str, batch: Batch) -> tuple[float, Tensor | None]:
+    def _gradient(self, name: str, batch: Batch) -> tuple[float, Tensor | None]:
         """Add the gradient of a batch to the weights; return its loss and its momentum keys."""
         grey, tokens = self._inputs(batch)
         chunk = self.recipe.run.chunk or len(batch)
         with self.accelerator.autocast():
-            keys = self.method.keys(map(self._shown, grey[-1:].split(chunk, dim=1)))
+            keys = self.method.keys(map(self._normalised, grey[-1:].split(chunk, dim=1)))
         normal = gather(batch.normal.to(grey.device))
-        films = grey[: self.method.views].split(chunk, dim=1)
+        images = grey[: self.method.views].split(chunk, dim=1)
         texts = tokens.split(chunk, dim=1)
 
-        def towers(part: int) -> Features:
-            self._draw(f"{piece}/{part}")
-            features: Features = self.model(self._shown(films[part]), texts[part])
+        def features_of(part: int) -> Features:
+            self._seed_dropout(f"{name}/{part}")
+            features: Features = self.model(self._normalised(images[part]), texts[part])
             return features
 
         def loss_of(features: Features) -> Tensor:
             return self._loss(joined(features), normal, keys, batch.keys)
 
-        send = self.accelerator.backward
-        if len(films) > 1:
+        backward = self.accelerator.backward
+        if len(images) > 1:
             unsynced = partial(self.accelerator.no_sync, self.model)
-            return two_passes(towers, len(films), loss_of, send, unsynced).item(), keys
-        loss = loss_of(towers(0))
-        send(loss)
+            loss = two_passes(features_of, len(images), loss_of, backward, unsynced)
+            return loss.item(), keys
+        loss = loss_of(features_of(0))
+        backward(loss)
         return loss.item(), keys
 
     def _loss(
         self, features: Features, normal: Tensor, keys: Tensor | None, names: Sequence[str]
     ) -> Tensor:
         with self.accelerator.autocast():
-            shown = seen(self.method.model, features, normal, keys, self.method.negatives())
-        loss = total(shown, self.recipe.loss)
+            negatives = self.method.negatives()
+            inputs = loss_inputs(self.method.model, features, normal, keys, negatives)
+        loss = total(inputs, self.recipe.loss)
         if not torch.isfinite(loss):
             hashes = " ".join(key_hash(name) for name in names)
             raise DataError(f"the loss is {loss.item()}; the batch's key hashes: {hashes}")
         return loss
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return films (V, B, 1, S, S) uint8 and tokens (T, B, L) on the device."""
+        """Return images (V, B, 1, S, S) uint8 and tokens (T, B, L) on the device."""
         device = self.accelerator.device
-        # Words are gathered in one length; a text's own features are the same in any.
+        # Gathered words must have one length on all ranks; a text's features do not depend on it.
         ragged = is_fused(self.method.model) and self.accelerator.num_processes > 1
-        tokens = batch.tokens if ragged else trim(batch.tokens, self.towers)
+        tokens = batch.tokens if ragged else trim(batch.tokens, self.encoder)
         return batch.images.to(device), tokens.to(device)
 
-    def _shown(self, grey: Tensor) -> Tensor:
-        """Return films (V, B, 1, S, S) as the towers take them, (V, B, 3, S, S)."""
+    def _normalised(self, grey: Tensor) -> Tensor:
+        """Return images (V, B, 1, S, S) uint8 as the towers' input (V, B, 3, S, S) float32."""
         return to_input(grey.flatten(0, 1), self.recipe.image).unflatten(0, grey.shape[:2])
 
-    def _draw(self, piece: str) -> None:
+    def _seed_dropout(self, name: str) -> None:
         rank = self.accelerator.process_index
-        torch.manual_seed(chance(self.seed, rank, piece, "dropout").getrandbits(63))
+        torch.manual_seed(generator(self.seed, rank, name, "dropout").getrandbits(63))
 
 
-def _for_ranks(method: Method, device: torch.device) -> None:
-    """Ready a method for DDP: what has no gradient is alike on all ranks, and is not sent about."""
+def _prepare_for_ddp(method: Method, device: torch.device) -> None:
+    """Exclude the momentum encoder from DDP, which would send it around; sync batch norms on GPUs.
+
+    The momentum encoder has no gradient and is equal on all ranks.
+    """
     if method.momentum is not None:
-        mine = [f"momentum.{name}" for name in method.momentum.state_dict()]
-        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(method, mine)
+        own = [f"momentum.{name}" for name in method.momentum.state_dict()]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(method, own)
     if device.type == "cuda":  # torch has no synchronised batch norm for a CPU
         nn.SyncBatchNorm.convert_sync_batchnorm(method.model)

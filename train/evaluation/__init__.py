@@ -1,1 +1,1 @@
-"""Zero-shot scores, their metrics and the tables they are written to."""
+"""Zero-shot scores, their AUROC with intervals, and the files with the results."""

@@ -1,7 +1,7 @@
-"""Scores and label rows come in, AUROCs with their intervals go out.
+"""Computes the AUROC of each label and the macro mean, with bootstrap intervals.
 
-A label that cannot be measured (too few positives or negatives) has the value None and stays in
-the list: a mean over fewer labels than it names is how results get better by themselves.
+A label that cannot be measured (too few positives or negatives) has the value None and stays in the
+list, so that a mean over fewer labels is visible as such.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Floats = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.int8]  # (N, L): 1 positive, 0 negative, EXCLUDED
 EXCLUDED = -1
 LEVEL = 0.95  # of the intervals
-CHUNK = 50  # resamples held at a time; keeps 65,000 patients within tens of megabytes
+CHUNK = 50  # resamples in memory at a time: with 65,000 patients tens of megabytes
 
 
 @dataclass(frozen=True, slots=True)
 class Auroc:
-    """One label's area under the ROC curve (None: not measurable) and what it rests on."""
+    """One label's area under the ROC curve (None: not measurable) and its numbers of images."""
 
     label: str
     auroc: float | None
@@ -45,7 +45,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """How intervals are drawn: so many resamples of patients or images, from a seed."""
+    """How intervals are computed: the number of resamples of patients or images, and a seed."""
 
     resamples: int
     seed: int
@@ -58,7 +58,7 @@ def targets(
     uncertain: str = "exclude",
     unmentioned: str = "negative",
 ) -> Targets:
-    """Return (N, L) targets: 1 and 0 as they are, -1 and missing keys as the policies say."""
+    """Return targets (N, L): 1 and 0 unchanged, -1 and missing keys as the two arguments say."""
     uncertain_is = {"exclude": EXCLUDED, "positive": 1, "negative": 0}[uncertain]
     missing_is = {"exclude": EXCLUDED, "negative": 0}[unmentioned]
     value = {1: 1, 0: 0, -1: uncertain_is}
@@ -78,12 +78,13 @@ def measure(
 ) -> Measured:
     """Return every label's AUROC and the macro mean, with intervals over resampled groups.
 
-    scores, truth: (N, L); groups: N names, drawn as a whole: images of a patient are not
-    independent. One draw serves all labels, so the macro mean has an interval of its own. A
-    resample without a positive or a negative of a label says nothing on that label and is left
-    out of its interval. A label with fewer than `least` positives or negatives is not measured.
-    strata: N names; only pairs inside a stratum are compared. Films of two collections differ in
-    more than their findings, and a score that tells the collections apart is no finding's.
+    scores, truth: (N, L). groups: N names; a group is resampled as a whole, because images of one
+    patient are not independent. One resample is used for all labels, so the macro mean has an
+    interval of its own. A resample without a positive or without a negative of a label is left out
+    of that label's interval. A label with fewer than `least` positives or negatives is not
+    measured. strata: N names; only images of the same stratum are compared. Images of two
+    collections differ in more than their findings, and a score that separates the collections
+    measures no finding.
     """
     inside = strata or [""] * len(scores)
     columns = [_Label.of(scores[:, i], truth[:, i], inside) for i in range(len(names))]
@@ -104,7 +105,7 @@ def measure(
 
 @dataclass(frozen=True)
 class _Label:
-    """One label's images, a column a stratum; strata without a pair to compare are left out."""
+    """One label's images, one column per stratum; strata without a pair to compare are left out."""
 
     columns: tuple[_Column, ...]
     counts: tuple[int, int]  # positives and negatives over all strata
@@ -118,7 +119,7 @@ class _Label:
         return cls(tuple(c for c in columns if all(c.counts)), counts)
 
     def auroc(self, weights: Floats) -> Floats:
-        """Return (R,) AUROCs for weights (R, N); nan where there is no pair."""
+        """Return AUROCs (R,) for the weights (R, N) of the images; nan where there is no pair."""
         won, pairs = np.zeros(len(weights)), np.zeros(len(weights))
         for column in self.columns:
             more = column.compared(weights)
@@ -129,7 +130,7 @@ class _Label:
 
 @dataclass(frozen=True)
 class _Column:
-    """Images of one stratum, sorted by score once: a resample costs two sums over tied runs."""
+    """Images of one stratum, sorted by score once: a resample then costs two sums over ties."""
 
     order: npt.NDArray[np.intp]
     starts: npt.NDArray[np.intp]
@@ -147,7 +148,7 @@ class _Column:
         return cls(order, starts, positive, (positives, len(order) - positives))
 
     def compared(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Return (R,) pairs in order, a tied one 1/2, and (R,) pairs, for weights (R, N)."""
+        """Return pairs in the right order (R,), ties as 1/2, and all pairs (R,); weights (R, N)."""
         mine = weights[:, self.order]
         positive = np.add.reduceat(mine * self.positive, self.starts, axis=1)
         negative = np.add.reduceat(mine * (1 - self.positive), self.starts, axis=1)
@@ -156,7 +157,7 @@ class _Column:
 
 
 def _resample(columns: Sequence[_Label], groups: Sequence[str], bootstrap: Bootstrap) -> Floats:
-    """Return (R, L) AUROCs of the resamples."""
+    """Return the AUROCs (R, L) of the resamples."""
     chunks = [
         np.stack([column.auroc(weights) for column in columns], axis=1)
         for weights in _weights(groups, bootstrap)
@@ -165,7 +166,7 @@ def _resample(columns: Sequence[_Label], groups: Sequence[str], bootstrap: Boots
 
 
 def _weights(groups: Sequence[str], bootstrap: Bootstrap) -> Iterator[Floats]:
-    """Yield chunks of (R, N): how often each image comes in a resample of the groups."""
+    """Yield chunks (R, N): how often each image is in a resample of the groups."""
     names, place = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     rng = np.random.default_rng(bootstrap.seed)
     for start in range(0, bootstrap.resamples, CHUNK):
@@ -184,7 +185,7 @@ def _interval(values: Floats) -> tuple[float | None, float | None]:
 
 
 def _row_means(draws: Floats) -> Floats:
-    """Return the mean of each row over its numbers; a row without any is left out."""
+    """Return the mean of each row without its nans; a row of nans is left out."""
     known = ~np.isnan(draws)
     some = known.any(axis=1)
     return np.where(known, draws, 0.0)[some].sum(axis=1) / known[some].sum(axis=1)

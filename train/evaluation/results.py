@@ -1,8 +1,8 @@
-"""Scores and label rows of images come in, the measures of every source and their files go out.
+"""Computes the results of every source, and writes them to files.
 
-"No Finding" is no finding: it stands beside the others and is in no macro mean. It is told three
-times: by one text alone, by its prompt pair ("no no finding" is a poor sentence), and as 1 - the
-highest finding. Which of them a method is measured by decides what it seems to be worth.
+"No Finding" is not a finding: it is listed beside the findings and is in no macro mean. It is
+measured in three ways: by one text alone, by its prompt pair ("no no finding" is a poor sentence),
+and as 1 - the highest finding. A method's result depends strongly on which of them is used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cxr_vlp.train.config.params import Evaluate
+from cxr_vlp.train.config.params import EvaluateParams
 from cxr_vlp.train.evaluation import metrics
 from cxr_vlp.train.evaluation.metrics import Bootstrap, Floats, Measured, Targets
 
@@ -25,7 +25,7 @@ POOLED = "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoreTable:
     """N images: hashes of their keys, their sources, patients, label rows, and scores (N, L)."""
 
     keys: tuple[str, ...]
@@ -34,15 +34,14 @@ class Scored:
     rows: tuple[dict[str, int], ...]
     names: tuple[str, ...]
     scores: Floats
-    direct: Floats  # (N,), of "There is no finding" alone
+    direct: Floats  # (N,): the score of "There is no finding" alone
 
 
-def by_source(scored: Scored, section: Evaluate) -> dict[str, dict[str, Any]]:
-    """Return the measures of every source and, under `all`, of the sources together, where only
-    images of the same source are compared.
+def by_source(scored: ScoreTable, section: EvaluateParams) -> dict[str, dict[str, Any]]:
+    """Return the results of every source and, under `all`, of all sources together.
 
-    A source is asked only for labels that its own rows name: a label that a collection never
-    looked for is not negative there.
+    Under `all`, only images of the same source are compared. A source is measured only on labels
+    that its own samples name: a label that a collection never looked for is not negative there.
     """
     truth = metrics.targets(
         scored.rows, scored.names, uncertain=section.uncertain, unmentioned=section.unmentioned
@@ -58,10 +57,12 @@ def by_source(scored: Scored, section: Evaluate) -> dict[str, dict[str, Any]]:
     return {name: _measures(scored, truth, mine, section) for name, mine in parts.items()}
 
 
-def write(out: Path, scored: Scored, results: dict[str, dict[str, Any]], section: Evaluate) -> None:
+def write(
+    out: Path, scored: ScoreTable, results: dict[str, dict[str, Any]], section: EvaluateParams
+) -> None:
     """Write metrics.json, auroc.csv and scores.csv.
 
-    metrics.json also says by which rules it was measured: `counted`.
+    metrics.json also holds the rules of the measurement: `counted`.
     """
     out.mkdir(parents=True, exist_ok=True)
     pooled = {key: value for key, value in results[POOLED].items() if key != "rows"}
@@ -89,9 +90,9 @@ def write(out: Path, scored: Scored, results: dict[str, dict[str, Any]], section
 
 
 def _measures(
-    scored: Scored, truth: Targets, mine: np.ndarray, section: Evaluate
+    scored: ScoreTable, truth: Targets, mine: np.ndarray, section: EvaluateParams
 ) -> dict[str, Any]:
-    """Return one entry of metrics.json, with the rows of auroc.csv beside it."""
+    """Return one entry of metrics.json; its `rows` are the rows of auroc.csv."""
     asked = [i for i, name in enumerate(scored.names) if section.labels or _any(truth[mine, i])]
     names = [scored.names[i] for i in asked]
     scores, answers = scored.scores[mine][:, asked], truth[mine][:, asked]
@@ -122,13 +123,13 @@ def _no_finding(
     names: Sequence[str],
     strata: Sequence[str],
 ) -> dict[str, float | None]:
-    """Return No Finding's AUROC by one text, by its prompt pair and by 1 - the highest finding."""
+    """Return No Finding's AUROC by one text, by its prompt pair, and by 1 - the highest finding."""
     others = [i for i, name in enumerate(names) if name != NO_FINDING]
     if NO_FINDING not in names or not others:
         return {"direct": None, "pair": None, "one_minus_max": None}
     place = names.index(NO_FINDING)
 
-    def told(by: Floats) -> float | None:
+    def auroc(by: Floats) -> float | None:
         once = metrics.measure(
             by[:, None], answers[:, [place]], (NO_FINDING,), strata, Bootstrap(0, 0), (),
             strata=strata,
@@ -136,9 +137,9 @@ def _no_finding(
         return once.labels[0].auroc
 
     return {
-        "direct": told(direct),
+        "direct": auroc(direct),
         "pair": measured.labels[place].auroc,
-        "one_minus_max": told(1 - scores[:, others].max(axis=1)),
+        "one_minus_max": auroc(1 - scores[:, others].max(axis=1)),
     }
 
 

@@ -1,8 +1,8 @@
-"""Labels and pictures come in, a probability per label goes out; no label was trained on.
+"""Computes a probability of each label for an image; no label was trained on (zero-shot).
 
-Each label is put in words twice, as present and as absent, and the picture is asked which of the
-two fits better: by the cosine of its features (CheXzero), or by the fusion's logits where a model
-has one (CARZero).
+Each label has texts that say it is present and texts that say it is absent. The image is compared
+with both: by the cosine of the features (CheXzero), or by the fusion's logits where a model has a
+fusion (CARZero).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from torch import Tensor
 from cxr_vlp.nlp.labels import NO_FINDING
 from cxr_vlp.nlp.prompts import Bank, zero_shot
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.model.build import Towers, trim
+from cxr_vlp.train.model.build import DualEncoder, trim
 from cxr_vlp.train.model.fusion import Tokens
 from cxr_vlp.train.model.tower_tokens import image_tokens, text_tokens
 from cxr_vlp.train.objective.method import is_fused
 
-PROMPTS = 64  # that a fusion is asked at a time
+PROMPTS = 64  # that a fusion compares at a time
 DIRECT = "No Finding, asked directly"
 Score = Callable[[Tensor], Tensor]
 Texts = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Classifier:
-    """Per label the directions of its positive and negative texts: (L, D), L2-normalised."""
+class TextDirections:
+    """The mean features of each label's positive and negative texts: (L, D), L2-normalised."""
 
     labels: tuple[str, ...]
     positive: Tensor
@@ -39,84 +39,84 @@ class Classifier:
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
-    """P prompts for a fusion, and (P, L) how much each counts for each of L labels.
+class FusionPrompts:
+    """P prompts for a fusion, and their weights (P, L) for each of L labels.
 
-    A label's positive prompts share 1, its negative ones -1.
+    The weights of a label's positive prompts sum to 1, those of its negative ones to -1.
     """
 
     prompts: Tokens
-    shares: Tensor
+    weights: Tensor
 
 
 def scorer(
-    towers: Towers,
+    encoder: DualEncoder,
     labels: Sequence[str],
     bank: str,
     device: torch.device,
     own: Bank | None = None,
 ) -> Score:
-    """Return the function from pictures (B, 3, S, S) to probabilities (B, L) of the labels.
+    """Return the function from images (B, 3, S, S) to probabilities (B, L) of the labels.
 
-    Their texts come from the prompt bank of that name, out of a user's `own` file where given.
-    The label `DIRECT` is No Finding out of the bank `direct`, whatever the bank. Raises
-    ConfigError for an unknown bank.
+    The labels' texts come from the prompt bank `bank`, of the user's file `own` where given. The
+    label `DIRECT` is No Finding with the bank `direct`, whatever the bank. Raises ConfigError for
+    an unknown bank.
     """
-    model: Any = towers.model
+    model: Any = encoder.model
     if is_fused(model):
-        asked = questions(towers, labels, bank, device, own)
-        return lambda pictures: answers(model, pictures, asked)
-    prompts = classifier(towers, labels, bank, device, own)
-    return lambda pictures: probabilities(model.encode_image(pictures, normalize=True), prompts)
+        prompts = fusion_prompts(encoder, labels, bank, device, own)
+        return lambda images: fusion_probabilities(model, images, prompts)
+    directions = text_directions(encoder, labels, bank, device, own)
+    return lambda images: probabilities(model.encode_image(images, normalize=True), directions)
 
 
 @torch.no_grad()
-def classifier(
-    towers: Towers,
+def text_directions(
+    encoder: DualEncoder,
     labels: Sequence[str],
     bank: str,
     device: torch.device,
     own: Bank | None = None,
-) -> Classifier:
-    """Return the text directions of the labels, from the prompt bank of that name.
+) -> TextDirections:
+    """Return the text directions of the labels, from the prompt bank `bank`.
 
     A direction is norm(mean_t norm(encode(t))) over the bank's texts t of one polarity.
     """
     pairs = _pairs(labels, bank, own)
-    positive = torch.stack([_direction(towers, texts, device) for texts, _ in pairs])
+    positive = torch.stack([_direction(encoder, texts, device) for texts, _ in pairs])
     negative = torch.zeros_like(positive)
     for place, (_, texts) in enumerate(pairs):
-        if texts:  # else nothing stands against the label: its cosine counts alone
-            negative[place] = _direction(towers, texts, device)
-    return Classifier(tuple(labels), positive, negative)
+        if texts:  # a label without negative texts is scored by its positive cosine alone
+            negative[place] = _direction(encoder, texts, device)
+    return TextDirections(tuple(labels), positive, negative)
 
 
 @torch.no_grad()
-def questions(
-    towers: Towers,
+def fusion_prompts(
+    encoder: DualEncoder,
     labels: Sequence[str],
     bank: str,
     device: torch.device,
     own: Bank | None = None,
-) -> Questions:
-    """Return the labels' prompts as a fusion reads them."""
+) -> FusionPrompts:
+    """Return the labels' prompts as a fusion takes them."""
     signed = [
         (text, place, sign / len(texts))
         for place, pair in enumerate(_pairs(labels, bank, own))
         for texts, sign in zip(pair, (1.0, -1.0), strict=True)
         for text in texts
     ]
-    shares = torch.zeros(len(signed), len(labels), device=device)
-    for row, (_, place, share) in enumerate(signed):
-        shares[row, place] = share
-    model: Any = towers.model
-    return Questions(
-        text_tokens(model.text, _tokens(towers, [t for t, *_ in signed], device)), shares
+    weights = torch.zeros(len(signed), len(labels), device=device)
+    for row, (_, place, weight) in enumerate(signed):
+        weights[row, place] = weight
+    model: Any = encoder.model
+    return FusionPrompts(
+        text_tokens(model.text, _tokens(encoder, [t for t, *_ in signed], device)), weights
     )
 
 
-def probabilities(features: Tensor, prompts: Classifier) -> Tensor:
-    """Return (N, L) in 0..1 for L2-normalised picture features (N, D).
+def probabilities(features: Tensor, prompts: TextDirections) -> Tensor:
+    """Return (N, L) in 0..1 for L2-normalised image features (N, D).
 
     p = exp(s+) / (exp(s+) + exp(s-)) with the raw cosines s, no temperature: the AUROC depends on
     their difference alone. Source: Tiu et al. 2022.
@@ -126,19 +126,19 @@ def probabilities(features: Tensor, prompts: Classifier) -> Tensor:
 
 
 @torch.no_grad()
-def answers(model: Any, pictures: Tensor, asked: Questions) -> Tensor:
-    """Return (B, L) in 0..1 for pictures (B, 3, S, S): sigmoid of the pair's difference in logits.
+def fusion_probabilities(model: Any, images: Tensor, prompts: FusionPrompts) -> Tensor:
+    """Return (B, L) in 0..1 for images (B, 3, S, S): sigmoid of the difference of the logits.
 
     A prompt's logit is (A + M.T) / 2, the mean of both directions (CARZero's code; it has no
     negative prompts, and without one the sigmoid is of the positive's logit alone).
     """
-    seen = image_tokens(model.visual, pictures)
-    parts = zip(*(each.split(PROMPTS) for each in asked.prompts), strict=True)
+    patches = image_tokens(model.visual, images)
+    parts = zip(*(each.split(PROMPTS) for each in prompts.prompts), strict=True)
     logits = []
     for part in parts:
-        to_text, to_image = model.fusion(seen, Tokens(*part))
+        to_text, to_image = model.fusion(patches, Tokens(*part))
         logits.append((to_text + to_image.T) / 2)
-    return torch.sigmoid(torch.cat(logits, dim=1) @ asked.shares)
+    return torch.sigmoid(torch.cat(logits, dim=1) @ prompts.weights)
 
 
 def _pairs(labels: Sequence[str], bank: str, own: Bank | None) -> list[tuple[Texts, Texts]]:
@@ -149,11 +149,11 @@ def _pairs(labels: Sequence[str], bank: str, own: Bank | None) -> list[tuple[Tex
         raise ConfigError(f"bank: {error}") from error
 
 
-def _tokens(towers: Towers, texts: Sequence[str], device: torch.device) -> Tensor:
-    return trim(torch.stack([towers.tokenize(text) for text in texts]), towers).to(device)
+def _tokens(encoder: DualEncoder, texts: Sequence[str], device: torch.device) -> Tensor:
+    return trim(torch.stack([encoder.tokenize(text) for text in texts]), encoder).to(device)
 
 
-def _direction(towers: Towers, texts: Sequence[str], device: torch.device) -> Tensor:
-    tokens = _tokens(towers, texts, device)
-    features: Tensor = towers.model.encode_text(tokens, normalize=True)  # type: ignore[operator]
+def _direction(encoder: DualEncoder, texts: Sequence[str], device: torch.device) -> Tensor:
+    tokens = _tokens(encoder, texts, device)
+    features: Tensor = encoder.model.encode_text(tokens, normalize=True)  # type: ignore[operator]
     return nnf.normalize(features.mean(dim=0), dim=0)

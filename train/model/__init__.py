@@ -1,1 +1,1 @@
-"""Towers, fusion, tokenizer and momentum copy: what is trained."""
+"""The dual encoder, its tokenizer, the fusion and the momentum encoder."""

@@ -1,9 +1,9 @@
-"""A recipe's model section comes in, two towers with their tokenizer go out, through open_clip.
+"""Builds the dual encoder (image tower, text tower, tokenizer) of a recipe with open_clip.
 
-Our own small configurations lie in `train/model/configs/*.json` and are known to open_clip by their
-file's name; every name open_clip knows itself works too, with one of its weight tags or a
-checkpoint on disk. Image towers of timm and text towers of Hugging Face are named in such a
-configuration, or, for the text, in the recipe.
+Our own configurations are in `train/model/configs/*.json`; open_clip knows them by their file's
+name. Every name of open_clip works too, with one of its weight tags or with a checkpoint on disk.
+Image towers of timm and text towers of Hugging Face are named in such a configuration, or, for the
+text, in the recipe.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import cxr_vlp.train.model.towers  # noqa: F401 - registers our towers with timm and open_clip
-from cxr_vlp.train.config.recipe_sections import Model
+import cxr_vlp.train.model.architectures  # noqa: F401 - registers our tower and pooler
+from cxr_vlp.train.config.recipe import ModelConfig
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.model.fusion import Fusion
-from cxr_vlp.train.model.tokenizer import remembering
+from cxr_vlp.train.model.tokenizer import cached
 from cxr_vlp.train.model.tower_tokens import widths
 
 CONFIGS = Path(__file__).with_name("configs")
-FIRST_BIAS = -10.0  # of a learnt logit bias: at first hardly any pair is a match (SigLIP's start)
+FIRST_BIAS = -10.0  # of a learnt logit bias: at first hardly any pair is a match (as SigLIP)
 
 
 @dataclass(frozen=True, slots=True)
-class Towers:
-    """A model of open_clip, the side of its square in pixels, and its tokenizer for one text.
+class DualEncoder:
+    """A model of open_clip, the side of its input in pixels, and its tokenizer for one text.
 
-    `tokenize` gives (context,) int64. `ends` tells how many columns of tokens (..., L) say all that
-    they say; None: the text tower takes the whole context only.
+    `tokenize` returns (context,) int64. `ends` returns how many columns of tokens (..., L) hold
+    text; None: the text tower needs the whole context.
     """
 
     model: nn.Module
@@ -48,11 +48,11 @@ class Towers:
     ends: Callable[[Tensor], int] | None
 
 
-def build(recipe: Model, seed: int) -> Towers:
-    """Return the towers on the CPU, float32; random weights follow from `seed` alone.
+def build(recipe: ModelConfig, seed: int) -> DualEncoder:
+    """Return the dual encoder on the CPU, float32; random weights depend on `seed` alone.
 
     A fusion, where the recipe has one, is the model's submodule `fusion`. Raises ConfigError for a
-    name that open_clip does not know and for weights that cannot be had.
+    name that open_clip does not know, and for weights that cannot be loaded.
     """
     open_clip.add_model_config(CONFIGS)
     if recipe.name not in open_clip.list_models() and ":" not in recipe.name:
@@ -73,37 +73,37 @@ def build(recipe: Model, seed: int) -> Towers:
     if not recipe.pretrained:
         with torch.no_grad():
             model.logit_scale.fill_(math.log(1 / recipe.init_scale))
-    # Channels last: a small convolutional tower takes half the time on a CPU.
+    # Channels last: a small convolutional tower then takes half the time on a CPU.
     model.visual.to(memory_format=torch.channels_last)
-    return Towers(model, side, partial(_tokenize, _tokenizer(recipe)), _ends(model))
+    return DualEncoder(model, side, partial(_tokenize, _tokenizer(recipe)), _ends(model))
 
 
-def bare(recipe: Model) -> Model:
-    """Return the section without any weights to fetch: for towers that are filled from a file."""
+def bare(recipe: ModelConfig) -> ModelConfig:
+    """Return the section without pretrained weights: for a model that is filled from a file."""
     return replace(recipe, pretrained="", image="", text_weights=False)
 
 
-def trim(tokens: Tensor, towers: Towers) -> Tensor:
-    """Return tokens (..., L) up to the longest text's end, where the tower takes a shorter context.
+def trim(tokens: Tensor, encoder: DualEncoder) -> Tensor:
+    """Return tokens (..., L) cut after the longest text, where the tower takes a shorter context.
 
     With causal attention and pooling at the end token (CLIP), and where padding is masked (Hugging
-    Face), what stands behind it changes nothing; a short impression then costs a fraction of the 77
-    or 256 columns.
+    Face), the columns after the end change nothing. A short impression then takes a fraction of the
+    77 or 256 columns.
     """
-    return tokens if towers.ends is None else tokens[..., : towers.ends(tokens)]
+    return tokens if encoder.ends is None else tokens[..., : encoder.ends(tokens)]
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Fill a model from a safetensors file; a file of another model fails with what differs."""
+    """Load weights from a safetensors file. Raises ConfigError for another model's file."""
     if not path.is_file():
-        raise ConfigError(f"{path}: no such weights; has cxr-vlp fit written this folder?")
+        raise ConfigError(f"{path}: no such weights; give the folder that cxr-vlp fit wrote")
     try:
         model.load_state_dict(load_file(path))
     except RuntimeError as error:
         raise ConfigError(f"{path}: weights of another model than its recipe.json names") from error
 
 
-def _create(recipe: Model) -> Any:
+def _create(recipe: ModelConfig) -> Any:
     _check_transformers(recipe)
     more: dict[str, Any] = {"init_logit_bias": FIRST_BIAS} if recipe.bias else {}
     if recipe.text:
@@ -112,45 +112,45 @@ def _create(recipe: Model) -> Any:
         model = open_clip.create_model(
             recipe.name,
             pretrained=recipe.pretrained or None,
-            # The plain CLIP class keeps its text tower in pieces; a fusion needs it as one.
+            # The plain CLIP class holds its text tower in parts; a fusion needs it as one module.
             force_custom_text=bool(recipe.fusion.layers or recipe.text),
             pretrained_image=recipe.image == "timm",
             pretrained_text=recipe.text_weights,
             **more,
         )
     except (RuntimeError, OSError, ValueError, ImportError) as error:
-        raise _cannot(recipe, error) from error
+        raise _unavailable(recipe, error) from error
     if recipe.image not in ("", "timm"):
         _load_image(model.visual, Path(recipe.image))
     return model
 
 
-def _cannot(recipe: Model, error: Exception) -> ConfigError:
-    """Return what to say where open_clip could not make the model."""
+def _unavailable(recipe: ModelConfig, error: Exception) -> ConfigError:
+    """Return the error for a model that open_clip could not build."""
     wanted = [each for each in (recipe.pretrained, recipe.image, recipe.text) if each]
     if not wanted:
         return ConfigError(f"model.name: {recipe.name!r} cannot be built: {error}")
     return ConfigError(
         f"model: {', '.join(map(repr, wanted))} for {recipe.name}: neither a file or folder nor "
-        "a name whose weights can be had here. Without a network, fetch them elsewhere and give "
-        'the path in model.pretrained, model.image or model.text, or set them to "" for random '
-        "weights (HF_HUB_OFFLINE=1 spares the waiting)"
+        "a name whose weights can be loaded here. Without a network, download them elsewhere and "
+        'give the path in model.pretrained, model.image or model.text, or set them to "" for '
+        "random weights (HF_HUB_OFFLINE=1 avoids the wait for the network)"
     )
 
 
-def _check_transformers(recipe: Model) -> None:
-    # Before anything else: open_clip would fetch the image tower's weights first, then find out.
+def _check_transformers(recipe: ModelConfig) -> None:
+    # First of all: open_clip would download the image tower's weights before it fails.
     config = open_clip.get_model_config(recipe.name) or {}
     wanted = recipe.text or config.get("text_cfg", {}).get("hf_model_name", "")
     if wanted and find_spec("transformers") is None:
         raise ConfigError(
-            f"model {recipe.name}: the text tower {wanted!r} is Hugging Face's, which needs the "
+            f"model {recipe.name}: the text tower {wanted!r} is a Hugging Face model and needs the "
             "package transformers: pip install transformers"
         )
 
 
-def _check_positions(recipe: Model, model: Any) -> None:
-    """Raise ConfigError for a Hugging Face text tower that reads fewer tokens than it would get."""
+def _check_positions(recipe: ModelConfig, model: Any) -> None:
+    """Raise ConfigError for a Hugging Face text tower that reads fewer tokens than the context."""
     tower = getattr(model, "text", None)
     if not isinstance(tower, HFTextEncoder):
         return
@@ -163,7 +163,7 @@ def _check_positions(recipe: Model, model: Any) -> None:
         )
 
 
-def _text_config(recipe: Model) -> dict[str, Any]:
+def _text_config(recipe: ModelConfig) -> dict[str, Any]:
     own = open_clip.get_model_config(recipe.name)["text_cfg"]
     kept = {key: own[key] for key in ("context_length", "hf_pooler_type") if key in own}
     return {
@@ -176,16 +176,18 @@ def _text_config(recipe: Model) -> dict[str, Any]:
 
 
 def _load_image(visual: Any, path: Path) -> None:
-    """Fill the image tower from a checkpoint of it; its old classifier alone may be left over."""
+    """Load the image tower's weights from a checkpoint; only its old classifier may be unused."""
     if not path.is_file():
-        raise ConfigError(f"model.image: {path} is no file")
+        raise ConfigError(f"model.image: {path} is not a file")
     tower = getattr(visual, "trunk", visual)
     state = open_clip.factory.load_state_dict(str(path), device="cpu")
     try:
         result = tower.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        told = str(error).splitlines()[-1].strip()
-        raise ConfigError(f"model.image: {path} is a checkpoint of another tower: {told}") from None
+        reason = str(error).splitlines()[-1].strip()
+        raise ConfigError(
+            f"model.image: {path} is a checkpoint of another tower: {reason}"
+        ) from None
     heads = ("fc.", "head.", "classifier.")
     odd = [name for name in result.unexpected_keys if not name.startswith(heads)]
     if result.missing_keys or odd:
@@ -195,10 +197,10 @@ def _load_image(visual: Any, path: Path) -> None:
         )
 
 
-def _tokenizer(recipe: Model) -> Any:
+def _tokenizer(recipe: ModelConfig) -> Any:
     if not recipe.text:
         found = open_clip.get_tokenizer(recipe.name)
-        return remembering(found) if isinstance(found, SimpleTokenizer) else found
+        return cached(found) if isinstance(found, SimpleTokenizer) else found
     return HFTokenizer(recipe.text, context_length=_text_config(recipe)["context_length"])
 
 
@@ -221,15 +223,15 @@ def _is_causal(tower: Any) -> bool:
 
 
 def _end_token(tokens: Tensor) -> int:
-    return int(tokens.argmax(dim=-1).max()) + 1  # it has the highest number
+    return int(tokens.argmax(dim=-1).max()) + 1  # the end token has the highest number
 
 
 def _padding(pad: int, tokens: Tensor) -> int:
-    told = (tokens != pad).flatten(0, -2).any(dim=0)
-    return int(told.nonzero().max()) + 1
+    used = (tokens != pad).flatten(0, -2).any(dim=0)
+    return int(used.nonzero().max()) + 1
 
 
 def _fit_mask(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    # open_clip slices the position table to the text's length, but not the causal mask.
+    # open_clip cuts the position table to the text's length, but not the causal mask.
     length = args[0].shape[1]
     return args, {**kwargs, "attn_mask": kwargs["attn_mask"][:length, :length]}

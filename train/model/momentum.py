@@ -1,12 +1,12 @@
-"""An image tower comes in; its slow copy, and a queue of the keys that it made, go out (MoCo).
+"""Keeps a slowly moving copy of the image tower, and a queue of the keys that it made (MoCo).
 
-The queue starts empty and only its filled rows are negatives: random vectors in their place would
-lie far from every image, be told apart without learning, and stay for as long as the queue is.
-Queue, place and copy are buffers and weights of the module, so they are in every checkpoint.
-Nothing in here has a gradient.
+The queue starts empty, and only its filled rows are negatives. Random vectors in their place would
+be far from every image, would be separated without learning, and would stay until the queue has
+been filled once. Queue, position and copy are buffers and weights of the module, so they are in
+every checkpoint. Nothing here has a gradient.
 
-Source: He et al. 2020 (arXiv 1911.05722). Their shuffling of a batch over GPUs, against what its
-batch norms tell of it, is left out: the published tower here, a ViT, has none.
+Source: He et al. 2020 (arXiv 1911.05722). They shuffle a batch over GPUs, so that batch norms leak
+nothing about it. This is left out: the published tower here, a ViT, has no batch norm.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.objective.precision import full
+from cxr_vlp.train.model.precision import as_float32
 
 
-class Momentum(nn.Module):
-    """The key tower and its queue: `rows` (K, D), of which `filled` hold keys, `place` is next."""
+class MomentumEncoder(nn.Module):
+    """The key tower and its queue: `rows` (K, D), `filled` of them hold keys, `place` is next."""
 
     rows: Tensor
     place: Tensor
@@ -33,34 +33,34 @@ class Momentum(nn.Module):
     def __init__(self, tower: Any, width: int, length: int, rate: float) -> None:
         super().__init__()
         self.rate = rate
-        self.tower = _by_batch(deepcopy(tower).requires_grad_(False).eval())
+        self.tower = _with_batch_statistics(deepcopy(tower).requires_grad_(False).eval())
         self.register_buffer("rows", torch.zeros(length, width))
         self.register_buffer("place", torch.zeros((), dtype=torch.long))
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
 
-    def train(self, mode: bool = True) -> Momentum:
+    def train(self, mode: bool = True) -> MomentumEncoder:
         """Set the mode of this module; the key tower stays in evaluation mode."""
         super().train(mode)
         self.tower.eval()
         return self
 
     @torch.no_grad()
-    def follow(self, tower: nn.Module) -> None:
-        """Move the key tower a step towards the query tower: k <- rate * k + (1 - rate) * q.
+    def update(self, tower: nn.Module) -> None:
+        """Move the key tower towards the query tower: k <- rate * k + (1 - rate) * q.
 
-        Counters are taken over. Once an optimiser step, before its keys are made.
+        Integer buffers are copied. Call it once an optimiser step, before the keys are made.
         """
-        towards = tower.state_dict()
+        query = tower.state_dict()
         for name, own in self.tower.state_dict().items():
             if own.is_floating_point():
-                own.lerp_(towards[name].to(own.dtype), 1 - self.rate)
+                own.lerp_(query[name].to(own.dtype), 1 - self.rate)
             else:
-                own.copy_(towards[name])
+                own.copy_(query[name])
 
     @torch.no_grad()
     def keys(self, images: Tensor) -> Tensor:
         """Return the keys (B, D), L2-normalised, of images (B, 3, S, S)."""
-        return nnf.normalize(full(self.tower(images)), dim=-1)
+        return nnf.normalize(as_float32(self.tower(images)), dim=-1)
 
     @torch.no_grad()
     def negatives(self) -> Tensor:
@@ -69,14 +69,14 @@ class Momentum(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
-        """Put keys (B, D) in place of the oldest rows; the same on every rank: keys of all ranks.
+        """Replace the oldest rows by keys (B, D): those of all ranks, so that all queues are equal.
 
-        Raises ConfigError where a batch does not fit into the queue.
+        Raises ConfigError where a batch is longer than the queue.
         """
         length, count = len(self.rows), len(keys)
         if count > length:
             raise ConfigError(
-                f"loss.queue: {length} rows hold no batch of {count} keys; "
+                f"loss.queue: {length} rows are too few for a batch of {count} keys; "
                 "make the queue longer than the batch of all processes together"
             )
         places = (self.place + torch.arange(count, device=keys.device)) % length
@@ -85,13 +85,13 @@ class Momentum(nn.Module):
         self.filled.copy_((self.filled + count).clamp(max=length))
 
 
-def _by_batch(tower: Any) -> Any:
-    """Let a tower's batch norms go by the batch at hand and hold no statistics, and return it.
+def _with_batch_statistics(tower: Any) -> Any:
+    """Make a tower's batch norms use the statistics of each batch, and return the tower.
 
-    The query tower goes by its batch too while it is trained (on several GPUs by that of all of
-    them, a key by its own process's). With running statistics instead, what a query and its key
-    differ in is mostly the way they were normalised: at weight 1 (benchmarks/ablations) the tiny
-    recipe's macro AUROC was .59 that way, and is .80 this way.
+    The query tower also uses its batch's statistics in training (on several GPUs those of all
+    processes; a key uses its own process's). With running statistics instead, a query and its key
+    differ mostly in how they were normalised: at weight 1 (benchmarks/ablations) the tiny recipe's
+    macro AUROC was .59 with running statistics, and is .80 with batch statistics.
     """
     for module in tower.modules():
         if isinstance(module, _BatchNorm):

@@ -1,1 +1,1 @@
-"""The losses, and how a recipe puts them together."""
+"""The loss of a recipe: `losses` (the equations), `terms` (weighted sum), `method` (the module)."""

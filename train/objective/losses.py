@@ -1,12 +1,12 @@
-"""Features or logits come in, one scalar goes out: one pure function per published idea.
+"""The loss functions: one pure function for each published loss, from features to a scalar.
 
-Throughout: image and text are (B, D), L2-normalised, row i of one belongs to row i of the other;
-scale = exp(learnt logit); D(Z) of square logits Z (B, B) is the mean of the cross-entropies over
-rows and over columns, with the diagonal as the right answer,
+In all of them image and text are (B, D), L2-normalised, and row i of one belongs to row i of the
+other; scale = exp(learnt logit scale); D(Z) of square logits Z (B, B) is the mean of the
+cross-entropies over rows and over columns, with the diagonal as the correct class,
 
     D(Z) = 1/2 [ -1/B sum_i log softmax_j(Z_ij)[i]  -  1/B sum_j log softmax_i(Z_ij)[j] ]
 
-Where no paper or code gives an equation, the docstring says that it is our reconstruction.
+Where neither paper nor code gives an equation, the docstring says that it is our reconstruction.
 """
 
 from __future__ import annotations
@@ -21,27 +21,29 @@ def clip(image: Tensor, text: Tensor, scale: Tensor | float) -> Tensor:
 
     Source: Radford et al. 2021 (arXiv 2103.00020), as CheXzero (Tiu et al. 2022) uses it.
     """
-    return _both_ways(scale * image @ text.T)
+    return _symmetric(scale * image @ text.T)
 
 
 def relaxed_clip(image: Tensor, text: Tensor, scale: Tensor | float, cap: float) -> Tensor:
     """Return CLIP's loss with the cosine of a pair counted up to `cap` only.
 
     With S = image @ text.T and S'_ij = S_ij for i != j, S'_ii = min(S_ii, cap), the loss is
-    D(scale * S'). A pair that is close enough is pulled no further (its own gradient is 0), while
-    its negatives are still pushed away. cap = 1 is `clip`.
+    D(scale * S'). A pair above the cap is not pulled closer (its own gradient is 0), while its
+    negatives are still pushed away. cap = 1 is `clip`.
 
     Source: the positive-pair relaxation of Jang et al. 2022 (arXiv 2212.07050). The paper's
     equation was not at hand: this form is our reconstruction. Raises ValueError for a cap outside
     (0, 1].
     """
     if not 0 < cap <= 1:
-        raise ValueError(f"cap: {cap} is not in (0, 1], the cosines a pair is pulled up to")
-    if cap == 1:  # the cosine of a vector with itself may come out a rounding above 1
+        raise ValueError(
+            f"cap: {cap} is not in (0, 1]: the cosine up to which a pair is pulled together"
+        )
+    if cap == 1:  # rounding may put the cosine of a vector with itself above 1
         return clip(image, text, scale)
     cosines = image @ text.T
     excess = nnf.relu(cosines.diagonal() - cap)
-    return _both_ways(scale * (cosines - excess.diag()))
+    return _symmetric(scale * (cosines - excess.diag()))
 
 
 def multi_view(
@@ -76,11 +78,11 @@ def off_diagonal_target(normal: Tensor) -> Tensor:
 
 
 def off_diagonal(logits: Tensor, normal: Tensor, form: str = "bce") -> Tensor:
-    """Return OFF-CLIP's loss that takes normal pairs for each other's positives.
+    """Return OFF-CLIP's loss, in which normal pairs are each other's positives.
 
     logits Z: (B, B), images by texts; normal: bool (B,); T = off_diagonal_target(normal).
 
-        bce      mean_ij [ softplus(Z_ij) - T_ij Z_ij ], a yes or no for every image and text
+        bce      mean_ij [ softplus(Z_ij) - T_ij Z_ij ], a binary decision for every image and text
         softce   1/2 [ CE(Z, P) + CE(Z.T, P) ], P = T with rows that sum to 1 (T is symmetric)
 
     Without two normal pairs T is the identity, and softce is D(Z).
@@ -101,7 +103,7 @@ def off_diagonal(logits: Tensor, normal: Tensor, form: str = "bce") -> Tensor:
 def abnormal_clip(image: Tensor, text: Tensor, scale: Tensor | float, normal: Tensor) -> Tensor:
     """Return `clip` over the abnormal pairs of a batch alone; normal: bool (B,).
 
-    With fewer than two abnormal pairs there is nothing to tell apart: exactly 0, still part of
+    With fewer than two abnormal pairs there are no negatives: the loss is exactly 0, but stays in
     the graph, so that every rank has gradients to send. Source: OFF-CLIP's figure.
     """
     kept = ~normal
@@ -111,7 +113,7 @@ def abnormal_clip(image: Tensor, text: Tensor, scale: Tensor | float, normal: Te
 
 
 def momentum_contrast(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    """Return MoCo's cross-entropy: each query finds its own key among the queue's.
+    """Return MoCo's cross-entropy: each query against its own key and the keys in the queue.
 
     query, key: (B, D) of two windows of the same images, L2-normalised; queue: (K, D), keys of
     earlier batches. With p_i = <q_i, k_i> and n_ik = <q_i, queue_k>,
@@ -132,14 +134,14 @@ def momentum_contrast(query: Tensor, key: Tensor, queue: Tensor, temperature: fl
 def carzero(image_to_text_logits: Tensor, text_to_image_logits: Tensor) -> Tensor:
     """Return CARZero's loss D(A) + D(M) on the logits of its cross-attention fusion.
 
-    A: (B, B), images by texts, each text asking each image; M: (B, B), texts by images, each
-    image asking each text. No temperature.
+    A: (B, B), images by texts, with texts as queries; M: (B, B), texts by images, with images as
+    queries. No temperature.
 
     Source: Lai et al. 2024 (arXiv 2402.17417) and its code.
     """
-    return _both_ways(image_to_text_logits) + _both_ways(text_to_image_logits)
+    return _symmetric(image_to_text_logits) + _symmetric(text_to_image_logits)
 
 
-def _both_ways(logits: Tensor) -> Tensor:
+def _symmetric(logits: Tensor) -> Tensor:
     pairs = torch.arange(len(logits), device=logits.device)
     return (nnf.cross_entropy(logits, pairs) + nnf.cross_entropy(logits.T, pairs)) / 2

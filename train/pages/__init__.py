@@ -1,1 +1,1 @@
-"""What people look at: charts, galleries, the page of one batch."""
+"""Makes the HTML pages: charts, example images, the page of one batch."""

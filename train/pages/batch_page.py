@@ -1,6 +1,6 @@
-"""A job comes in, what its first batch holds goes out: a table without text, a page with it.
+"""Shows the first batch of a training: a table without text, and a page with images and texts.
 
-OUT/batch.html   the pictures at the model's size, varied as in training, beside their drawn texts
+OUT/batch.html   the images at the model's size, varied as in training, with the drawn texts
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from cxr_vlp.train import cli
 from cxr_vlp.train.data.batches import Batch
 from cxr_vlp.train.data.loader import Loading, training
 from cxr_vlp.train.data.shards import Shard
-from cxr_vlp.train.engine.plan import Job, plan
-from cxr_vlp.train.model.build import Towers
+from cxr_vlp.train.engine.plan import TrainingJob, plan
+from cxr_vlp.train.model.build import DualEncoder
 
 PAGE = "batch.html"
 
 
-def run(job: Job, towers: Towers, world: int) -> None:
-    """Write what a run on `world` processes would do and what its first batch holds."""
+def run(job: TrainingJob, encoder: DualEncoder, world: int) -> None:
+    """Print the plan of a training on `world` processes, and write the page of its first batch."""
     steps = plan(job, world)
-    loading = Loading(job.recipe, towers.size, towers.tokenize, job.seed)
+    loading = Loading(job.recipe, encoder.size, encoder.tokenize, job.seed)
     batch = next(iter(training(job.train, loading, 0, steps.batch_size)))
     grey = batch.images.float() / 255
     lengths = (batch.tokens != 0).sum(dim=-1)
-    weights = sum(weight.numel() for weight in towers.model.parameters())
+    weights = sum(weight.numel() for weight in encoder.model.parameters())
     run = job.recipe.run
     rows = [
-        ("model", f"{job.recipe.model.name}, {weights / 1e6:.1f} M weights, {towers.size} px"),
+        ("model", f"{job.recipe.model.name}, {weights / 1e6:.1f} M weights, {encoder.size} px"),
         ("train", f"{samples(job.train)} samples in {len(job.train)} shards"),
         ("validate", f"{samples(job.validate)} samples in {len(job.validate)} shards"),
         ("steps", f"{steps.steps} of {steps.batch_size} x {run.accumulate} x {world}"),
         ("first batch", f"{tuple(batch.images.shape)} {batch.images.dtype}"),
         ("grey levels", f"mean {grey.mean():.3f}, deviation {grey.std():.3f} of 0..1"),
-        ("tokens a text", f"{int(lengths.min())} to {int(lengths.max())}"),
+        ("tokens per text", f"{int(lengths.min())} to {int(lengths.max())}"),
         ("different texts", f"{len(set(chain(*batch.texts)))} of {lengths.numel()}"),
         ("normal pairs", f"{int(batch.normal.sum())} of {len(batch)}"),
-        ("page", str(write(batch, job.recipe.name, towers.size, job.out))),
+        ("page", str(write(batch, job.recipe.name, encoder.size, job.out))),
     ]
     cli.table(f"dry run of {job.recipe.name}", ("what", "value"), rows)
 
@@ -64,25 +64,25 @@ def write(batch: Batch, recipe: str, size: int, folder: Path) -> Path:
 
 
 def samples(shards: Sequence[Shard]) -> int:
-    """Return how many samples the shards hold together."""
+    """Return the number of samples in the shards."""
     return sum(shard.samples for shard in shards)
 
 
 def _pairs(batch: Batch) -> list[dict[str, Any]]:
-    films, texts = batch.images.unbind(1), zip(*batch.texts, strict=True)
-    rows = zip(films, texts, batch.normal.tolist(), batch.records, strict=True)
+    images, texts = batch.images.unbind(1), zip(*batch.texts, strict=True)
+    rows = zip(images, texts, batch.normal.tolist(), batch.records, strict=True)
     return [
         {
-            "pictures": [_url(film[0]) for film in shown],
-            "texts": said,
+            "images": [_url(image[0]) for image in shown],
+            "texts": drawn,
             "normal": normal,
             "source": record.get("dataset", ""),
             "view": record.get("projection") or record.get("view", ""),
         }
-        for shown, said, normal, record in rows
+        for shown, drawn, normal, record in rows
     ]
 
 
-def _url(picture: Tensor) -> str:
-    png: Any = cv2.imencode(".png", picture.numpy())[1]
+def _url(image: Tensor) -> str:
+    png: Any = cv2.imencode(".png", image.numpy())[1]
     return f"data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}"

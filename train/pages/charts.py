@@ -1,4 +1,4 @@
-"""Measured values come in, small SVG pictures for a page go out; same values, same bytes."""
+"""Draws the page's charts as SVG; the same values give the same bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 INK, GREY, BLUE, ORANGE = "#1c2430", "#9aa4b2", "#2563eb", "#d97706"
 STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "cxr-vlp",  # else ids are random and the page differs at every run
+    "svg.hashsalt": "cxr-vlp",  # without it ids are random and the page differs at every run
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -29,7 +29,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def loss_curve(train: Points, validate: Points) -> str:
-    """Return the losses over the steps as SVG."""
+    """Return the training and validation loss over the steps as SVG."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.2, 2.7), layout="constrained")
         axes = figure.subplots()
@@ -42,7 +42,7 @@ def loss_curve(train: Points, validate: Points) -> str:
 
 
 def auroc_chart(rows: Sequence[Mapping[str, float | str]]) -> str:
-    """Return the AUROC of every label with its interval as SVG, best at the top."""
+    """Return the AUROC and interval of every label as SVG, the highest at the top."""
     rows = sorted(rows, key=lambda row: float(row["auroc"]))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.2, 0.6 + 0.27 * len(rows)), layout="constrained")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from cxr_vlp.train import resolve
 from cxr_vlp.train.config import params, recipe
-from cxr_vlp.train.config.build import build, plain
+from cxr_vlp.train.config.sections import build
 from cxr_vlp.train.errors import ConfigError
 
 
@@ -22,7 +23,7 @@ def write(folder: Path, **files: str) -> None:
 def test_every_recipe_loads_under_its_own_name_and_survives_json(name):
     loaded = recipe.load(name)
     assert loaded.name == name
-    again = build(recipe.Recipe, json.loads(json.dumps(plain(loaded))), "echo")
+    again = build(recipe.Recipe, json.loads(json.dumps(dataclasses.asdict(loaded))), "echo")
     assert again == loaded
 
 
@@ -68,8 +69,8 @@ def test_chexzero_is_the_paper():
         ({"optim": {"lr": "fast"}}, r"lr: expected a number from 0, found \"fast\""),
         ({"optim": 3}, r"optim: expected keys and values"),
         (
-            {"image": {"pictures": 3}},
-            r"image\.pictures: expected a whole number from 1 to 2, found 3",
+            {"image": {"count": 3}},
+            r"image\.count: expected a whole number from 1 to 2, found 3",
         ),
         ({"image": {"area": [0.9, 0.5]}}, r"image\.area: 0\.9 is above 0\.5"),
         (
@@ -119,10 +120,10 @@ def test_an_unknown_recipe_fails_with_the_known_ones():
 def test_params_give_a_section_or_its_defaults(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("train: {recipe: chexzero, overrides: {optim: {lr: 1.0e-3}}}\nscan: {x: 1}\n")
-    section = params.read(path, "train", params.Train)
-    assert recipe.load(section.recipe, section.overrides).optim.lr == 1e-3
-    assert params.read(path, "evaluate", params.Evaluate) == params.Evaluate()
-    assert params.read(None, "train", params.Train).seed == 0
+    given = params.load(path)
+    assert recipe.load(given.train.recipe, given.train.overrides).optim.lr == 1e-3
+    assert given.evaluate == params.EvaluateParams()
+    assert params.load(None) == params.Params()
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_a_wrong_params_file_is_named(tmp_path, text, message):
     path = tmp_path / "params.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        params.read(path, "evaluate", params.Evaluate)
+        params.load(path)
 
 
 @pytest.mark.parametrize("name", recipe.names())

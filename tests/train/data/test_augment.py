@@ -1,4 +1,4 @@
-"""Training pictures are varied as asked: from their own generator, in torchvision's meaning."""
+"""Training images are varied as the recipe says, each from its own generator."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from cxr_vlp.train.data.augment import Affine, Equalize, augmented
 from cxr_vlp.train.data.images import prepare
-from cxr_vlp.train.config.recipe import Augment, Pictures
+from cxr_vlp.train.config.recipe import AugmentConfig, ImageConfig
 
-ALL = Augment(flip=0.5, turn=20, move=0.1, zoom=(0.9, 1.1), clahe=0.5, brightness=0.2, contrast=0.2)
+ALL = AugmentConfig(flip=0.5, turn=20, move=0.1, zoom=(0.9, 1.1), clahe=0.5, brightness=0.2, contrast=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +25,16 @@ def film() -> torch.Tensor:
     return torch.from_numpy(cv2.resize(noise, (65, 65), interpolation=cv2.INTER_CUBIC))[None]
 
 
-def many(film: torch.Tensor, recipe: Augment, count: int = 40) -> list[torch.Tensor]:
+def many(film: torch.Tensor, recipe: AugmentConfig, count: int = 40) -> list[torch.Tensor]:
     return [augmented(film, recipe, random.Random(number)) for number in range(count)]
 
 
-def test_by_default_a_picture_stays_as_it_is(film):
-    assert augmented(film, Augment(), random.Random(0)) is film
+def test_by_default_a_image_stays_as_it_is(image):
+    assert augmented(film, AugmentConfig(), random.Random(0)) is film
 
 
 @given(st.integers(0, 1000))
-def test_a_picture_follows_from_its_generator_and_torchs_own_stays_as_it_was(number):
+def test_a_image_follows_from_its_generator_and_torchs_own_stays_as_it_was(number):
     film = torch.arange(64 * 64).reshape(1, 64, 64).to(torch.uint8)
     before = torch.get_rng_state()
     first = augmented(film, ALL, random.Random(number))
@@ -44,13 +44,13 @@ def test_a_picture_follows_from_its_generator_and_torchs_own_stays_as_it_was(num
     assert (first.shape, first.dtype) == (film.shape, film.dtype)
 
 
-def test_pictures_are_varied_each_its_own_way(film):
+def test_images_are_varied_each_its_own_way(image):
     assert len({picture.numpy().tobytes() for picture in many(film, ALL)}) == 40
 
 
-def test_a_mirror_image_comes_as_often_as_asked(film):
+def test_a_mirror_image_comes_as_often_as_asked(image):
     mirrored = v2f.horizontal_flip(film)
-    found = many(film, Augment(flip=0.3), 400)
+    found = many(film, AugmentConfig(flip=0.3), 400)
     assert all(torch.equal(each, film) or torch.equal(each, mirrored) for each in found)
     assert 90 < sum(torch.equal(each, mirrored) for each in found) < 150
 
@@ -59,7 +59,7 @@ def test_a_mirror_image_comes_as_often_as_asked(film):
     ("angle", "translate", "scale"),
     [(20.0, (3, -5), 1.1), (-70.0, (0, 0), 0.9), (0.0, (4, 1), 1.0)],
 )
-def test_the_warp_is_torchvisions(film, angle, translate, scale):
+def test_the_warp_is_torchvisions(image, angle, translate, scale):
     params = {"angle": angle, "translate": translate, "scale": scale, "shear": (0.0, 0.0)}
     ours = Affine(10).transform(film, params).int()
     theirs = v2f.affine(
@@ -71,22 +71,22 @@ def test_the_warp_is_torchvisions(film, angle, translate, scale):
     assert (ours - theirs)[inside].abs().max() <= 12  # a 32nd of a pixel between far levels
 
 
-def test_light_stays_within_its_factors(film):
-    means = [float(each.float().mean()) for each in many(film // 2, Augment(brightness=0.2))]
+def test_light_stays_within_its_factors(image):
+    means = [float(each.float().mean()) for each in many(film // 2, AugmentConfig(brightness=0.2))]
     start = float((film // 2).float().mean())
     assert 0.79 * start < min(means) < 0.9 * start
     assert 1.1 * start < max(means) < 1.21 * start
 
 
-def test_equalisation_raises_local_contrast_within_its_limit(film):
+def test_equalisation_raises_local_contrast_within_its_limit(image):
     dull = 100 + film // 16
-    spread = [float(each.float().std()) for each in many(dull, Augment(clahe=1))]
+    spread = [float(each.float().std()) for each in many(dull, AugmentConfig(clahe=1))]
     assert min(spread) > float(dull.float().std())
     strongest = Equalize().transform(dull, {"limit": 4.0}).float().std()
     assert max(spread) <= strongest
 
 
-def test_evaluation_is_never_augmented(film):
-    plain = prepare(film, Pictures(), 32, None)
-    assert torch.equal(prepare(film, Pictures(augment=ALL, area=(0.5, 0.9)), 32, None), plain)
-    assert not torch.equal(prepare(film, Pictures(augment=ALL), 32, random.Random(0)), plain)
+def test_evaluation_is_never_augmented(image):
+    plain = prepare(film, ImageConfig(), 32, None)
+    assert torch.equal(prepare(film, ImageConfig(augment=ALL, area=(0.5, 0.9)), 32, None), plain)
+    assert not torch.equal(prepare(film, ImageConfig(augment=ALL), 32, random.Random(0)), plain)

@@ -1,4 +1,4 @@
-"""Chunks become batches of one size: no pair lost, none doubled, none where it should not be."""
+"""Chunks become batches of one size: no pair is lost, repeated, or in a wrong batch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_vlp.train.data.batches import Batch, Pair, apiece, collate, rebatch, to_input
-from cxr_vlp.train.config.recipe import Pictures
+from cxr_vlp.train.data.batches import Batch, Pair, split_pairs, collate, rebatch, to_input
+from cxr_vlp.train.config.recipe import ImageConfig
 
 
 def made(keys: list[str], **fields: list[str]) -> Batch:
@@ -42,7 +42,7 @@ def test_rebatch_keeps_every_sample_and_its_order(lengths, size):
 
 def test_input_is_three_equal_channels_normalised():
     images = torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 1, 2)
-    made_input = to_input(images, Pictures(mean=0.25, std=0.5))
+    made_input = to_input(images, ImageConfig(mean=0.25, std=0.5))
     assert made_input.shape == (1, 3, 1, 2)
     assert made_input[0].tolist() == [[[-0.5, 1.5]]] * 3
 
@@ -60,7 +60,7 @@ def test_batches_of_one_source_lose_no_sample_and_mix_only_what_is_left():
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=9), max_size=8))
-def test_two_films_of_a_study_stay_apart_and_none_is_lost(studies):
+def test_two_images_of_a_study_stay_apart_and_none_is_lost(studies):
     keys = [[f"{place}-{i}" for i in range(len(chunk))] for place, chunk in enumerate(studies)]
     chunks = [made(names, study=chunk) for names, chunk in zip(keys, studies, strict=True)]
     batches = list(rebatch(chunks, 3, apart=True))
@@ -81,7 +81,7 @@ def test_a_batch_comes_apart_into_the_pairs_it_was_made_of():
     assert batch.tokens.shape == (2, 3, 3)
     assert batch.texts == (("a0", "a1", "a2"), ("b0", "b1", "b2"))
     assert batch.normal.tolist() == [False, True, False]
-    for before, after in zip(pairs, apiece(batch), strict=True):
+    for before, after in zip(pairs, split_pairs(batch), strict=True):
         assert torch.equal(before.images, after.images)
         assert torch.equal(before.tokens, after.tokens)
         assert (before.normal, before.key, before.texts) == (after.normal, after.key, after.texts)

@@ -1,4 +1,4 @@
-"""Pictures become squares: nothing of a film is lost by padding, nothing is mirrored unasked."""
+"""Images become squares: padding loses nothing, and nothing is mirrored by default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.train.data.seeding import chance
+from cxr_vlp.train.data.seeding import generator
 from cxr_vlp.train.data.images import (
     Window,
     cut,
@@ -21,11 +21,11 @@ from cxr_vlp.train.data.images import (
     jitter,
     prepare,
     rectangle,
-    shrunk,
-    smallest,
-    whole,
+    inner_window,
+    smallest_side,
+    full_square,
 )
-from cxr_vlp.train.config.recipe import Pictures
+from cxr_vlp.train.config.recipe import ImageConfig
 
 
 def flat(height: int, width: int, level: int) -> torch.Tensor:
@@ -33,8 +33,8 @@ def flat(height: int, width: int, level: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("shape", [(40, 20), (20, 40), (30, 30), (41, 20)])
-def test_pad_keeps_the_whole_film_on_black(shape):
-    square = prepare(flat(*shape, 200), Pictures(fit="pad"), max(shape), None)
+def test_pad_keeps_the_whole_image_on_black(shape):
+    square = prepare(flat(*shape, 200), ImageConfig(fit="pad"), max(shape), None)
     assert square.shape == (1, max(shape), max(shape))
     assert (square == 200).sum() == shape[0] * shape[1]
     assert set(square.unique().tolist()) <= {0, 200}
@@ -43,30 +43,30 @@ def test_pad_keeps_the_whole_film_on_black(shape):
 def test_shortest_takes_the_middle():
     picture = flat(40, 20, 0)
     picture[:, 10:30] = 99
-    assert (prepare(picture, Pictures(fit="shortest"), 20, None) == 99).all()
+    assert (prepare(picture, ImageConfig(fit="shortest"), 20, None) == 99).all()
 
 
 def test_a_part_is_the_middle_in_evaluation_and_anywhere_in_training():
     picture = flat(64, 64, 0)
     picture[:, 8:56, 8:56] = 99
-    recipe = Pictures(part=0.75)
+    recipe = ImageConfig(part=0.75)
     assert (prepare(picture, recipe, 48, None) == 99).all()
-    rngs = [chance(0, 0, str(number), "window") for number in range(20)]
+    rngs = [generator(0, 0, str(number), "window") for number in range(20)]
     squares = [prepare(picture, recipe, 48, rng) for rng in rngs]
     assert len({tuple((square == 99).float().mean((0, 1)).tolist()) for square in squares}) > 10
 
 
 @given(st.floats(0.1, 1), st.integers(0, 10_000))
 def test_a_part_stays_within_its_square(part, number):
-    outer = whole(60, 100, "pad")
-    inner = shrunk(outer, part, random.Random(number))
+    outer = full_square(60, 100, "pad")
+    inner = inner_window(outer, part, random.Random(number))
     assert inner.width == pytest.approx(part * outer.width)
     assert abs(inner.x - outer.x) <= (outer.width - inner.width) / 2 + 1e-9
     assert abs(inner.y - outer.y) <= (outer.height - inner.height) / 2 + 1e-9
 
 
 @given(st.integers(20, 90), st.integers(20, 90), st.integers(0, 10_000))
-def test_a_rectangle_lies_in_the_picture_and_has_about_the_area_asked_for(height, width, number):
+def test_a_rectangle_lies_in_the_image_and_has_about_the_area_asked_for(height, width, number):
     window = rectangle(flat(height, width, 0), (0.5, 0.9), random.Random(number))
     assert 0 <= window.x - window.width / 2 <= window.x + window.width / 2 <= width
     assert 0 <= window.y - window.height / 2 <= window.y + window.height / 2 <= height
@@ -87,9 +87,9 @@ def test_drawing_a_rectangle_leaves_torchs_own_generator_as_it_was():
 def test_nothing_is_mirrored_unasked():
     picture = flat(64, 64, 0)
     picture[:, :, :32] = 255
-    recipe = Pictures(crop=0.2, shift=0.1)
+    recipe = ImageConfig(crop=0.2, shift=0.1)
     for number in range(50):
-        square = prepare(picture, recipe, 32, chance(0, 0, str(number), "window")).float()
+        square = prepare(picture, recipe, 32, generator(0, 0, str(number), "window")).float()
         assert square[0, :, 8].mean() > 200
         assert square[0, :, 26].mean() < 50
 
@@ -97,7 +97,7 @@ def test_nothing_is_mirrored_unasked():
 @given(st.integers(0, 10_000), st.floats(0, 0.9), st.floats(0, 0.5))
 def test_jitter_stays_within_its_limits(number, crop, shift):
     start = Window(50.0, 60.0, 100.0, 80.0)
-    window = jitter(start, chance(0, 0, str(number), "window"), crop, shift)
+    window = jitter(start, generator(0, 0, str(number), "window"), crop, shift)
     assert start.width * (1 - crop) - 1e-9 <= window.width <= start.width
     assert window.width / window.height == pytest.approx(start.width / start.height)
     assert abs(window.x - start.x) <= shift * window.width + 1e-9
@@ -118,7 +118,7 @@ def test_any_window_gives_the_size_asked_for(x, y, across, down, height, width):
 def test_shrinking_does_not_alias():
     lines = flat(256, 256, 0)
     lines[:, :, ::2] = 255
-    square = cut(lines, whole(256, 256, "pad"), 32).float()
+    square = cut(lines, full_square(256, 256, "pad"), 32).float()
     assert square.std() < 2
     assert abs(square.mean() - 127.5) < 2
 
@@ -129,7 +129,7 @@ def test_a_cut_shows_the_same_as_opencvs_area_resize():
     padded = np.zeros((400, 400), np.uint8)
     padded[:, 50:350] = film
     expected = cv2.resize(padded, (128, 128), interpolation=cv2.INTER_AREA)
-    square = cut(torch.from_numpy(film)[None], whole(400, 300, "pad"), 128)[0].numpy()
+    square = cut(torch.from_numpy(film)[None], full_square(400, 300, "pad"), 128)[0].numpy()
     inside = slice(18, 110)
     difference = np.abs(square[:, inside].astype(int) - expected[:, inside])
     assert difference.mean() < 3
@@ -139,11 +139,11 @@ def test_a_cut_shows_the_same_as_opencvs_area_resize():
 
 def test_colour_is_read_as_grey_and_rubbish_as_nothing():
     data = cv2.imencode(".png", np.full((5, 4, 3), 80, np.uint8))[1].tobytes()
-    picture = decode(data, Pictures(), 2)
+    picture = decode(data, ImageConfig(), 2)
     assert picture is not None
     assert picture.tolist() == [[[80] * 4] * 5]
-    assert decode(b"rubbish", Pictures(), 2) is None
-    assert decode(b"\xff\xd8rubbish", Pictures(), 2) is None
+    assert decode(b"rubbish", ImageConfig(), 2) is None
+    assert decode(b"\xff\xd8rubbish", ImageConfig(), 2) is None
 
 
 @given(
@@ -151,11 +151,11 @@ def test_colour_is_read_as_grey_and_rubbish_as_nothing():
     st.floats(0, 0.5), st.floats(0.5, 1), st.sampled_from(["pad", "shortest"]),
 )  # fmt: skip
 def test_no_window_that_is_drawn_is_smaller_than_said(height, width, number, area, crop, part, fit):
-    recipe = Pictures(fit=fit, area=(area, 1.0), crop=crop, part=part)
+    recipe = ImageConfig(fit=fit, area=(area, 1.0), crop=crop, part=part)
     for each in (recipe, replace(recipe, area=(1.0, 1.0))):
         window = drawn(flat(height, width, 0), each, random.Random(number))
         # a rectangle's sides are whole pixels
-        assert min(window.width, window.height) >= smallest(height, width, each) - 1
+        assert min(window.width, window.height) >= smallest_side(height, width, each) - 1
 
 
 def film(side: int) -> np.ndarray:
@@ -166,13 +166,13 @@ def film(side: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("size", "recipe", "side"),
     [
-        (224, Pictures(), 256),
-        (224, Pictures(crop=0.1), 256),
-        (224, Pictures(crop=0.2), 512),  # a window of 0.8 x 256 would have to be enlarged
-        (224, Pictures(area=(0.8, 1.0)), 512),
-        (100, Pictures(part=0.875), 128),
-        (30, Pictures(), 64),
-        (600, Pictures(), 512),
+        (224, ImageConfig(), 256),
+        (224, ImageConfig(crop=0.1), 256),
+        (224, ImageConfig(crop=0.2), 512),  # a window of 0.8 x 256 would have to be enlarged
+        (224, ImageConfig(area=(0.8, 1.0)), 512),
+        (100, ImageConfig(part=0.875), 128),
+        (30, ImageConfig(), 64),
+        (600, ImageConfig(), 512),
     ],
 )
 def test_a_jpeg_is_decoded_no_finer_than_its_windows_need(size, recipe, side):
@@ -184,11 +184,11 @@ def test_a_jpeg_is_decoded_no_finer_than_its_windows_need(size, recipe, side):
 
 def test_what_is_decoded_coarser_shows_the_same():
     data = cv2.imencode(".jpg", film(512), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-    coarse = decode(data, Pictures(), 224)
+    coarse = decode(data, ImageConfig(), 224)
     fine = torch.from_numpy(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE))[None]
     assert coarse is not None
     assert coarse.shape != fine.shape
-    one, other = (prepare(each, Pictures(), 224, None).int() for each in (coarse, fine))
+    one, other = (prepare(each, ImageConfig(), 224, None).int() for each in (coarse, fine))
     difference = (one - other).abs().float()
     assert difference.mean() < 1
     assert difference.quantile(0.99) <= 3

@@ -1,4 +1,4 @@
-"""What a batch holds must follow from (seed, epoch, key): not from workers, order or ranks."""
+"""The content of a batch depends on (seed, epoch, key), and not on workers, order or ranks."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.train.conftest import add, sample, write_shard
-from cxr_vlp.train.data.batches import apiece
+from cxr_vlp.train.data.batches import split_pairs
 from cxr_vlp.train.data.loader import Loading, in_order, training
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.config.recipe import load
-from cxr_vlp.train.config.build import merge
+from cxr_vlp.train.config.sections import merge
 from cxr_vlp.train.data.shards import Shard, list_shards
 
 IMAGE = {
@@ -29,8 +29,8 @@ IMAGE = {
     "run": {"shuffle": 8},
 }
 STUDY = {
-    "image": {"pictures": 2, "area": [0.6, 0.9], "augment": {"flip": 0.5, "clahe": 0.5}},
-    "text": {"policies": ["labels|sentences(1)"], "texts": 2},
+    "image": {"count": 2, "area": [0.6, 0.9], "augment": {"flip": 0.5, "clahe": 0.5}},
+    "text": {"policies": ["labels|sentences(1)"], "count": 2},
     "data": {"unit": "study"},
 }
 MODES = {
@@ -51,10 +51,10 @@ def loading(workers: int = 0, seed: int = 0, mode: str = "image") -> Loading:
 
 
 def shown(batches) -> dict[str, list[tuple]]:
-    """Return what was shown under each key: its texts, its pictures, whether it is normal."""
+    """Return for each key the texts, the images and whether it is normal."""
     found = defaultdict(list)
     for batch in batches:
-        for pair in apiece(batch):
+        for pair in split_pairs(batch):
             found[pair.key].append((pair.texts, pair.images.numpy().tobytes(), pair.normal))
     return {key: sorted(rows) for key, rows in found.items()}
 
@@ -66,7 +66,7 @@ def shards(source: Path):
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory) -> tuple[Shard, ...]:
-    """Seven shards of uneven length with two films a study, frontal and lateral."""
+    """Seven shards of uneven length with two images a study, frontal and lateral."""
     folder = tmp_path_factory.mktemp("studies") / "mock" / "train"
     sizes, number = {}, 0
     for place, count in enumerate((10, 6, 8, 4, 12, 2, 6)):
@@ -132,7 +132,7 @@ def test_workers_live_on_after_a_process_whose_opencv_runs_threads(studies):
     assert len(list(training(studies, loading(1, mode="study"), 0, 8))) == 3
 
 
-def test_a_study_is_one_pair_of_two_films_and_two_texts(studies):
+def test_a_study_is_one_pair_of_two_images_and_two_texts(studies):
     for batch in training(studies, loading(mode="study"), 0, 8):
         assert batch.images.shape == (2, 8, 1, 32, 32)
         assert batch.tokens.shape == (2, 8, 2)
@@ -146,7 +146,7 @@ def test_a_weight_shows_some_twice_and_each_time_otherwise(studies):
     assert all(rows[0][1] != rows[-1][1] for rows in found.values() if len(rows) == 2)
 
 
-def test_films_of_a_study_stay_apart_where_the_recipe_says_so(studies):
+def test_images_of_a_study_stay_apart_where_the_recipe_says_so(studies):
     def doubled(mode: str) -> int:
         batches = training(studies, loading(mode=mode), 0, 12)
         return sum(12 - len({row["study"] for row in batch.records}) for batch in batches)

@@ -1,4 +1,4 @@
-"""A study's films become a pair: which films, which texts, and whose draws they are."""
+"""The pair of a study: which images, which texts, and which random draws."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from tests.train.conftest import draw, sample
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.data.samples import Film
-from cxr_vlp.train.data.pairs import Pairing, views
+from cxr_vlp.train.data.pairs import PairBuilder, views
 from cxr_vlp.train.config.recipe import Recipe, load
 
 
@@ -31,19 +31,19 @@ def recipe(pictures: int = 1, texts: int = 1, policy: str = "sentences(2)") -> R
     return load(
         "base",
         {
-            "image": {"pictures": pictures, "crop": 0.3, "shift": 0.2},
-            "text": {"texts": texts, "policies": [policy]},
+            "image": {"count": pictures, "crop": 0.3, "shift": 0.2},
+            "text": {"count": texts, "policies": [policy]},
         },
     )
 
 
-def pairing(chosen: Recipe, epoch: int = 0, *, varied: bool = True) -> Pairing:
-    return Pairing(chosen, 24, tokenize, seed=0, epoch=epoch, varied=varied)
+def pairing(chosen: Recipe, epoch: int = 0, *, varied: bool = True) -> PairBuilder:
+    return PairBuilder(chosen, 24, tokenize, seed=0, epoch=epoch, varied=varied)
 
 
 @pytest.mark.parametrize("pictures", [1, 2])
 @pytest.mark.parametrize("texts", [1, 2])
-def test_a_recipe_decides_how_many_pictures_and_texts_a_pair_has(pictures, texts):
+def test_a_recipe_decides_how_many_images_and_texts_a_pair_has(images, texts):
     pair = pairing(recipe(pictures, texts))([film(0), film(1)])
     assert pair.images.shape == (pictures, 1, 24, 24)
     assert pair.tokens.tolist() == [[len(text), 1] for text in pair.texts]
@@ -51,7 +51,7 @@ def test_a_recipe_decides_how_many_pictures_and_texts_a_pair_has(pictures, texts
     assert pair.key == "mock-s1-0"
 
 
-def test_evaluation_shows_the_first_film_whole_with_one_text():
+def test_evaluation_shows_the_first_image_whole_with_one_text():
     [one, two] = (
         pairing(recipe(count, count), varied=False)([film(0), film(1)]) for count in (1, 2)
     )
@@ -60,7 +60,7 @@ def test_evaluation_shows_the_first_film_whole_with_one_text():
     assert one.texts == two.texts
 
 
-def test_one_film_gives_two_windows_of_its_own():
+def test_one_image_gives_two_windows_of_its_own():
     pair = pairing(recipe(pictures=2))([film(0)])
     assert not torch.equal(pair.images[0], pair.images[1])
     alone = pairing(recipe(pictures=1))([film(0)])
@@ -78,7 +78,7 @@ def test_one_film_gives_two_windows_of_its_own():
          - {("AP", "AP"), ("PA", "PA"), ("LL", "LL")}),
     ],
 )  # fmt: skip
-def test_two_films_are_of_two_views_where_there_are_two(projections, pairs):
+def test_two_images_are_of_two_views_where_there_are_two(projections, pairs):
     films = [film(i, projection) for i, projection in enumerate(projections)]
     found = [views(films, 2, random.Random(number)) for number in range(60)]
     assert {tuple(each.record["projection"] for each in pair) for pair in found} == pairs
@@ -86,7 +86,7 @@ def test_two_films_are_of_two_views_where_there_are_two(projections, pairs):
         assert all(first is not second for first, second in found)
 
 
-def test_every_film_of_a_study_gets_its_turn():
+def test_every_image_of_a_study_gets_its_turn():
     films = [film(i) for i in range(3)]
     counts = Counter(views(films, 1, random.Random(number))[0].key for number in range(300))
     assert all(70 < counts[each.key] < 130 for each in films)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.train.conftest import write_source
+from cxr_vlp.train.config import params
 from cxr_vlp.train.data import parameter_check
 from cxr_vlp.train import evaluate, fit
 from cxr_vlp.train.errors import ConfigError, DataError
@@ -27,7 +28,7 @@ def folder(tmp_path) -> Path:
 def check(folder: Path, text: str, *folders: Path) -> None:
     path = folder.parent / "params.yaml"
     path.write_text(text)
-    parameter_check.check(folders or [folder], path)
+    parameter_check.check(folders or [folder], params.load(path))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_the_same_parameters_pass_and_so_does_what_is_not_compared(folder):
     check(folder, "collections: [nih]\nshards: {side: 224}")  # of no collection that is named
     # named itself: it may come from anywhere
     check(folder, "shards: {side: 224}", folder / "one", folder / "two")
-    parameter_check.check([folder], None)
+    parameter_check.check([folder], params.Params())
 
 
 @pytest.mark.parametrize("said", ["5", "two", "{two: 1}", "[1]", "[]"])

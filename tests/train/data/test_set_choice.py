@@ -12,8 +12,9 @@ import yaml
 
 from tests.train.conftest import sample, write_shard, write_source
 from cxr_vlp.train import evaluate, fit, report
+from cxr_vlp.train.config import params
 from cxr_vlp.train.data import views
-from cxr_vlp.train.data.set_choice import choose, collections
+from cxr_vlp.train.data.set_choice import choose
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.data.shards import list_shards
 
@@ -27,7 +28,7 @@ def _elsewhere(tmp_path, monkeypatch):
 
 
 def told(name: str, number: int) -> dict:
-    """A sample with all that the page shows."""
+    """A sample with everything that the page shows."""
     sentences = [
         {"text": f"{status} {name}.", "status": status, "section": "f", "rule": "r"}
         for status in ("normal", "abnormal")
@@ -80,7 +81,7 @@ def metrics() -> dict:
     return json.loads(Path("e/metrics.json").read_text())
 
 
-def test_what_lies_beside_the_named_collections_is_not_used_and_told(shards, tiny_recipe, capfd):
+def test_sets_of_other_collections_are_reported_and_not_used(shards, tiny_recipe, capfd):
     named("openi", evaluate={"resamples": 0})
     note = "also holds mimic: not in collections, not used"
     assert train(tiny_recipe, shards) == 0
@@ -105,21 +106,21 @@ def test_a_named_collection_that_is_absent_stops_every_command(shards, tiny_reci
     for ended in (train(tiny_recipe, shards), measured(shards), shown(shards)):
         assert ended == 2
     told = capfd.readouterr().err
-    assert told.count("no set of nih, which collections of the params file names") == 3
+    assert told.count("no set of nih, which `collections` of the params file names") == 3
     assert told.count("dvc repro shards@nih") == 3
 
 
 def test_a_set_that_is_given_itself_is_always_used(shards):
     found = choose([shards / "mimic"], ("openi",))
-    assert (found.folders, found.beside) == ((shards / "mimic",), ())
+    assert (found.folders, found.unused) == ((shards / "mimic",), ())
     both = choose([shards / "mimic", shards], ("openi",))
     assert both.folders == (shards / "mimic", shards / "openi")
-    assert len(both.beside) == 1
+    assert len(both.unused) == 1
 
 
 def test_without_a_list_every_set_is_used(shards):
     found = choose([shards], None)
-    assert (found.folders, found.beside) == ((shards / "mimic", shards / "openi"), ())
+    assert (found.folders, found.unused) == ((shards / "mimic", shards / "openi"), ())
 
 
 @pytest.mark.parametrize("text", ["collections: mimic", "collections: []", "collections: [1]"])
@@ -127,7 +128,7 @@ def test_a_list_that_is_none_is_refused(tmp_path, text):
     path = tmp_path / "params.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match="give a list of names"):
-        collections(path)
+        params.load(path)
 
 
 def test_dvc_runs_the_stages_again_when_the_list_changes():
@@ -137,7 +138,7 @@ def test_dvc_runs_the_stages_again_when_the_list_changes():
 
 
 def write_views(folder: Path, view: str) -> None:
-    """A test split of one view alone."""
+    """A test split with images of one view only."""
     records = {
         f"openi-s{i:04d}": sample("openi", i, split="test", view=view) for i in range(100, 108)
     }

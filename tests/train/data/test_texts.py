@@ -9,15 +9,15 @@ from cxr_vlp.nlp.sentences import split
 from cxr_vlp.nlp.status import classify, filter_report
 from tests.train.conftest import sample
 from cxr_vlp.train.data import texts
-from cxr_vlp.train.data.seeding import chance
+from cxr_vlp.train.data.seeding import generator
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.data.normality import filtered, is_normal
-from cxr_vlp.train.config.recipe import Texts
+from cxr_vlp.train.config.recipe import TextConfig
 
 
 def chosen(policies, record, key="k", epoch=0):
-    rng = chance(0, epoch, key, "text")
-    [text] = texts.drawn(Texts(policies=tuple(policies)), record, [rng], "the caption.")
+    rng = generator(0, epoch, key, "text")
+    [text] = texts.drawn(TextConfig(policies=tuple(policies)), record, [rng], "the caption.")
     return text
 
 
@@ -111,7 +111,7 @@ def test_either_draws_among_its_policies_and_falls_through_where_one_is_empty():
 )
 def test_an_unknown_policy_fails_with_the_known_ones(name):
     with pytest.raises(ConfigError, match=r"unknown .*impression.*sentences\(k\)"):
-        texts.policies(Texts(policies=(name,)))
+        texts.policies(TextConfig(policies=(name,)))
 
 
 def test_any_number_of_sentences_means_from_one_to_all():
@@ -122,8 +122,8 @@ def test_any_number_of_sentences_means_from_one_to_all():
 def test_what_is_not_sure_is_filtered_as_the_recipe_says():
     record = RECORD | MIXED
     for uncertain, expected in (("abnormal", "sentence 1. sentence 3."), ("normal", "sentence 1.")):
-        recipe = Texts(policies=("filtered(9)",), uncertain=uncertain)
-        assert texts.drawn(recipe, record, [chance(0, 0, "k", "text")], "") == (expected,)
+        recipe = TextConfig(policies=("filtered(9)",), uncertain=uncertain)
+        assert texts.drawn(recipe, record, [generator(0, 0, "k", "text")], "") == (expected,)
 
 
 def test_label_prompts_are_worded_anew_and_filtered_ones_deny_nothing():
@@ -147,8 +147,8 @@ CXRCLIP = ("findings|impression", "impression", "findings")
 
 
 def two(record, translated, key):
-    recipe = Texts(policies=CXRCLIP, texts=2, translated=translated)
-    rngs = [chance(0, 0, key, "text"), chance(0, 0, key, "text 1")]
+    recipe = TextConfig(policies=CXRCLIP, count=2, translated=translated)
+    rngs = [generator(0, 0, key, "text"), generator(0, 0, key, "text 1")]
     return texts.drawn(recipe, record, rngs, "caption")
 
 

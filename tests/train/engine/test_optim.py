@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.train.config.recipe_sections import Optim
+from cxr_vlp.train.config.recipe import OptimConfig
 from cxr_vlp.train.engine import optim
 
 
@@ -16,7 +16,7 @@ from cxr_vlp.train.engine import optim
     [(0, 0.25), (3, 1.0), (4, 1.0), (12, 0.5), (19, 0.009607)],
 )
 def test_cosine_with_warm_up(step, expected):
-    recipe = Optim(lr=1.0, warmup=4, schedule="cosine")
+    recipe = OptimConfig(lr=1.0, warmup=4, schedule="cosine")
     assert optim.rate(step, 20, recipe) == pytest.approx(expected, abs=1e-6)
 
 
@@ -24,15 +24,15 @@ def test_cosine_with_warm_up(step, expected):
 def test_the_square_of_a_quarter_wave_is_half_a_wave(total, warmup, place):
     step = int(place * total)
     one, other = (
-        optim.rate(step, total, Optim(lr=1.0, warmup=warmup, schedule=name))
+        optim.rate(step, total, OptimConfig(lr=1.0, warmup=warmup, schedule=name))
         for name in ("cosine", "cosine_squared")
     )
     assert one == pytest.approx(other, abs=1e-12)
 
 
 def test_constant_stays_and_a_short_run_still_gets_past_its_warm_up():
-    assert optim.rate(500, 1000, Optim(lr=2.0, schedule="constant")) == 2.0
-    assert optim.rate(1, 4, Optim(lr=2.0, warmup=100)) == 2.0
+    assert optim.rate(500, 1000, OptimConfig(lr=2.0, schedule="constant")) == 2.0
+    assert optim.rate(1, 4, OptimConfig(lr=2.0, warmup=100)) == 2.0
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_constant_stays_and_a_short_run_still_gets_past_its_warm_up():
 )
 def test_matrices_decay_and_nothing_else(name, kind):
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
-    made = optim.make(model, Optim(name=name, weight_decay=0.1))
+    made = optim.make(model, OptimConfig(name=name, weight_decay=0.1))
     assert type(made) is kind
     decays = {group["weight_decay"]: group["params"] for group in made.param_groups}
     assert [w.shape for w in decays[0.1]] == [(2, 3)]
@@ -53,5 +53,5 @@ def test_matrices_decay_and_nothing_else(name, kind):
 def test_everything_decays_where_a_recipe_says_so_and_frozen_weights_are_left_out():
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
     model[0].weight.requires_grad_(False)
-    made = optim.make(model, Optim(weight_decay=0.1, decay="all"))
+    made = optim.make(model, OptimConfig(weight_decay=0.1, decay="all"))
     assert [len(group["params"]) for group in made.param_groups] == [3, 0]

@@ -1,4 +1,4 @@
-"""A job in steps: the recipe's budget, its warm-up in epochs, and what makes it another job."""
+"""The step plan: the recipe's budget, its warm-up in epochs, and what changes a job's digest."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import pytest
 
 from cxr_vlp.train.config.recipe import load
 from cxr_vlp.train.data.shards import list_shards
-from cxr_vlp.train.engine.plan import Job, identity, plan
+from cxr_vlp.train.engine.plan import TrainingJob, identity, plan
 from cxr_vlp.train.errors import ConfigError
 
 
 @pytest.fixture
-def job(source, tmp_path) -> Job:
+def job(source, tmp_path) -> TrainingJob:
     """48 samples in 3 shards; batches of 8; 4 epochs."""
     changes = {"run": {"batch_size": 8, "epochs": 4, "validate_every": 0}}
     shards = list_shards([source], "train")
-    return Job(load("chexzero", changes), 0, shards, (), tmp_path)
+    return TrainingJob(load("chexzero", changes), 0, shards, (), tmp_path)
 
 
-def changed(job: Job, **sections: dict[str, object]) -> Job:
+def changed(job: TrainingJob, **sections: dict[str, object]) -> TrainingJob:
     recipe = job.recipe
     for name, values in sections.items():
         recipe = replace(recipe, **{name: replace(getattr(recipe, name), **values)})

@@ -1,4 +1,4 @@
-"""AUROC against scikit-learn; nothing that cannot be measured is dropped without a word."""
+"""AUROC is compared with scikit-learn; a label that cannot be measured stays in the list."""
 
 from __future__ import annotations
 

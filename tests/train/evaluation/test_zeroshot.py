@@ -1,4 +1,4 @@
-"""Zero-shot: which way the score points, and that it is the softmax over the pair."""
+"""Zero-shot: the direction of the score, and that it is the softmax over the prompt pair."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as nnf
 
-from cxr_vlp.train.config.recipe_sections import Fusing, Model
+from cxr_vlp.train.config.recipe import FusionConfig, ModelConfig
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation import zeroshot
 from cxr_vlp.train.model import build
-from cxr_vlp.train.model.build import Towers
+from cxr_vlp.train.model.build import DualEncoder
 from cxr_vlp.train.model.tower_tokens import image_tokens, text_tokens
 
 WORDS = ("edema", "no edema", "fracture", "no fracture", "any edema", "There is no finding")
@@ -26,48 +26,48 @@ class Compass(torch.nn.Module):
 
 
 @pytest.fixture
-def towers() -> Towers:
-    return Towers(Compass(), 8, lambda text: torch.tensor([WORDS.index(text), 1]), ends=None)
+def encoder() -> DualEncoder:
+    return DualEncoder(Compass(), 8, lambda text: torch.tensor([WORDS.index(text), 1]), ends=None)
 
 
-def classify(towers: Towers) -> zeroshot.Classifier:
-    return zeroshot.classifier(towers, ("Edema", "Fracture"), "pair", torch.device("cpu"))
+def classify(encoder: DualEncoder) -> zeroshot.TextDirections:
+    return zeroshot.text_directions(encoder, ("Edema", "Fracture"), "pair", torch.device("cpu"))
 
 
-def test_a_picture_near_the_positive_text_scores_above_a_half(towers):
+def test_a_image_near_the_positive_text_scores_above_a_half(encoder):
     pictures = torch.eye(len(WORDS))[:4]
-    scores = zeroshot.probabilities(pictures, classify(towers))
+    scores = zeroshot.probabilities(pictures, classify(encoder))
     assert (scores[0, 0] > 0.5, scores[1, 0] < 0.5) == (True, True)
     assert (scores[2, 1] > 0.5, scores[3, 1] < 0.5) == (True, True)
     assert scores[2, 0] == scores[0, 1] == 0.5
 
 
-def test_the_probability_is_the_softmax_over_the_pair(towers):
+def test_the_probability_is_the_softmax_over_the_pair(encoder):
     pictures = nnf.normalize(torch.randn(6, len(WORDS), generator=torch.manual_seed(0)), dim=1)
     pairs = torch.stack([pictures[:, 0], pictures[:, 1]], dim=1)
-    scores = zeroshot.probabilities(pictures, classify(towers))
+    scores = zeroshot.probabilities(pictures, classify(encoder))
     assert torch.allclose(scores[:, 0], pairs.softmax(dim=1)[:, 0])
 
 
-def test_several_texts_of_a_polarity_are_averaged_and_normalised(towers, monkeypatch):
+def test_several_texts_of_a_polarity_are_averaged_and_normalised(encoder, monkeypatch):
     bank = SimpleNamespace(pair=(("edema", "any edema"), ("no edema",)))
     monkeypatch.setattr(zeroshot, "zero_shot", lambda label, name, own: bank.pair)
-    made = zeroshot.classifier(towers, ("Edema",), "pair", torch.device("cpu"))
+    made = zeroshot.text_directions(encoder, ("Edema",), "pair", torch.device("cpu"))
     half = 0.5**0.5
     assert made.positive[0].tolist() == pytest.approx([half, 0, 0, 0, half, 0])
 
 
-def test_an_unknown_bank_is_a_fault_of_the_configuration(towers):
+def test_an_unknown_bank_is_a_fault_of_the_configuration(encoder):
     with pytest.raises(ConfigError, match="nobodys"):
-        zeroshot.classifier(towers, ("Edema",), "nobodys", torch.device("cpu"))
+        zeroshot.text_directions(encoder, ("Edema",), "nobodys", torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
-def fused() -> Towers:
-    shape = Fusing(layers=1, heads=2, width=16, hidden=64, dropout=0.1)
-    towers = build.build(Model("cxr-tiny-vit", fusion=shape), seed=0)
-    towers.model.eval()
-    return towers
+def fused() -> DualEncoder:
+    shape = FusionConfig(layers=1, heads=2, width=16, hidden=64, dropout=0.1)
+    encoder = build.build(ModelConfig("cxr-tiny-vit", fusion=shape), seed=0)
+    encoder.model.eval()
+    return encoder
 
 
 @torch.no_grad()
@@ -89,30 +89,30 @@ def test_a_fusion_is_asked_both_prompts_both_ways(fused, monkeypatch):
     assert (found - 0.5).abs().min() > 1e-7
 
 
-def test_a_model_without_a_fusion_is_scored_by_its_cosines(towers):
+def test_a_model_without_a_fusion_is_scored_by_its_cosines(encoder):
     pictures = torch.eye(len(WORDS))[:4]
-    towers.model.encode_image = lambda images, normalize: images
-    score = zeroshot.scorer(towers, ("Edema", "Fracture"), "pair", torch.device("cpu"))
-    assert torch.equal(score(pictures), zeroshot.probabilities(pictures, classify(towers)))
+    encoder.model.encode_image = lambda images, normalize: images
+    score = zeroshot.scorer(encoder, ("Edema", "Fracture"), "pair", torch.device("cpu"))
+    assert torch.equal(score(pictures), zeroshot.probabilities(pictures, classify(encoder)))
 
 
-def test_the_direct_question_has_nothing_against_it(towers):
+def test_the_direct_question_has_nothing_against_it(encoder):
     pictures = torch.eye(len(WORDS))[:4]
-    towers.model.encode_image = lambda images, normalize: images
+    encoder.model.encode_image = lambda images, normalize: images
     device = torch.device("cpu")
-    made = zeroshot.classifier(towers, (zeroshot.DIRECT,), "pair", device)
+    made = zeroshot.text_directions(encoder, (zeroshot.DIRECT,), "pair", device)
     assert torch.equal(made.negative, torch.zeros_like(made.negative))
-    alone = towers.model.encode_text(towers.tokenize("There is no finding")[None], normalize=True)
+    alone = encoder.model.encode_text(encoder.tokenize("There is no finding")[None], normalize=True)
     expected = (pictures @ alone.T).sigmoid()
-    score = zeroshot.scorer(towers, ("Edema", zeroshot.DIRECT), "pair", device)
+    score = zeroshot.scorer(encoder, ("Edema", zeroshot.DIRECT), "pair", device)
     assert torch.allclose(score(pictures)[:, 1:], expected)
 
 
-def test_a_users_bank_takes_the_place_of_ours(towers, monkeypatch):
+def test_a_users_bank_takes_the_place_of_ours(encoder, monkeypatch):
     asked = []
     monkeypatch.setattr(
         zeroshot, "zero_shot", lambda *given: asked.append(given) or (("edema",), ())
     )
     own = object()
-    zeroshot.classifier(towers, ("Edema",), "frames", torch.device("cpu"), own)
+    zeroshot.text_directions(encoder, ("Edema",), "frames", torch.device("cpu"), own)
     assert asked == [("Edema", "frames", own)]

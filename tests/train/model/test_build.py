@@ -1,4 +1,4 @@
-"""Towers: same seed, same weights; shorter contexts change nothing; clear words where it fails."""
+"""The dual encoder: same seed, same weights; shorter contexts change nothing; clear errors."""
 
 from __future__ import annotations
 
@@ -11,53 +11,58 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cxr_vlp.train.config.recipe import load
-from cxr_vlp.train.config.recipe_sections import Fusing, Model
+from cxr_vlp.train.config.recipe import FusionConfig, ModelConfig, load
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.model import build
+from cxr_vlp.train.model.architectures import EndPooler
 from cxr_vlp.train.model.tower_tokens import text_tokens
-from cxr_vlp.train.model.towers import EndPooler
 
 TINY = load("chexzero_tiny").model
 
 
 @pytest.fixture(scope="module")
-def towers() -> build.Towers:
+def encoder() -> build.DualEncoder:
     return build.build(TINY, seed=3)
 
 
-def test_weights_follow_from_the_seed_and_leave_the_global_state_alone(towers):
+def test_weights_follow_from_the_seed_and_leave_the_global_state_alone(encoder):
     torch.manual_seed(11)
     state = torch.get_rng_state()
     again, other = build.build(TINY, seed=3), build.build(TINY, seed=4)
     assert torch.equal(torch.get_rng_state(), state)
-    first = dict(towers.model.named_parameters())
+    first = dict(encoder.model.named_parameters())
     assert all(torch.equal(first[name], w) for name, w in again.model.named_parameters())
     assert not torch.equal(
         first["text.token_embedding.weight"], other.model.text.token_embedding.weight
     )
 
 
-def test_the_scale_starts_at_the_recipes_temperature(towers):
-    assert towers.model.logit_scale.item() == pytest.approx(math.log(1 / 0.02))
+def test_the_scale_starts_at_the_recipes_temperature(encoder):
+    assert encoder.model.logit_scale.item() == pytest.approx(math.log(1 / 0.02))
 
 
 @torch.no_grad()
-def test_a_trimmed_context_gives_the_same_features(towers):
+def test_a_trimmed_context_gives_the_same_features(encoder):
     texts = ["no edema", "a rather long sentence on a small left pleural effusion", ""]
-    tokens = torch.stack([towers.tokenize(text) for text in texts])
-    short = build.trim(tokens, towers)
+    tokens = torch.stack([encoder.tokenize(text) for text in texts])
+    short = build.trim(tokens, encoder)
     assert tokens.shape == (3, 48)
     assert short.shape[1] < 16
-    whole, cut = (towers.model.encode_text(each, normalize=True) for each in (tokens, short))
+    whole, cut = (encoder.model.encode_text(each, normalize=True) for each in (tokens, short))
     assert torch.allclose(whole, cut, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Model("cxr-huge"), "'cxr-huge' is neither in train/model/configs nor known to open_clip"),
-        (Model("cxr-tiny", "nobodys-weights"), "'nobodys-weights' for cxr-tiny: neither a file"),
+        (
+            ModelConfig("cxr-huge"),
+            "'cxr-huge' is neither in train/model/configs nor known to open_clip",
+        ),
+        (
+            ModelConfig("cxr-tiny", "nobodys-weights"),
+            "'nobodys-weights' for cxr-tiny: neither a",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_had_is_named(model, message):
@@ -65,12 +70,12 @@ def test_a_model_that_cannot_be_had_is_named(model, message):
         build.build(model, seed=0)
 
 
-def test_weights_of_another_model_fail(towers, tmp_path):
+def test_weights_of_another_model_fail(encoder, tmp_path):
     with pytest.raises(ConfigError, match="no such weights"):
-        build.load_weights(towers.model, tmp_path / "model.safetensors")
+        build.load_weights(encoder.model, tmp_path / "model.safetensors")
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(ConfigError, match="weights of another model"):
-        build.load_weights(towers.model, tmp_path / "model.safetensors")
+        build.load_weights(encoder.model, tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize("name", ["cxrclip", "carzero", "offclip"])
@@ -82,10 +87,10 @@ def test_a_hugging_face_tower_without_its_package_is_said_before_anything_is_fet
         build.build(load(name).model, seed=0)
 
 
-def test_an_image_tower_is_filled_from_a_checkpoint_of_its_own(towers, tmp_path):
+def test_an_image_tower_is_filled_from_a_checkpoint_of_its_own(encoder, tmp_path):
     path = tmp_path / "tower.safetensors"
     recipe = replace(TINY, image=str(path))
-    state = towers.model.visual.trunk.state_dict()
+    state = encoder.model.visual.trunk.state_dict()
     weights = {key: (value + 1).contiguous() for key, value in state.items()}
     save_file(weights | {"fc.weight": torch.zeros(7, 3)}, path)  # its old classifier
     filled = build.build(recipe, seed=0).model.visual.trunk.state_dict()
@@ -97,26 +102,26 @@ def test_an_image_tower_is_filled_from_a_checkpoint_of_its_own(towers, tmp_path)
         save_file(odd, path)
         with pytest.raises(ConfigError, match=message):
             build.build(recipe, seed=0)
-    with pytest.raises(ConfigError, match=r"none\.pt is no file"):
+    with pytest.raises(ConfigError, match=r"none\.pt is not a file"):
         build.build(replace(TINY, image=str(tmp_path / "none.pt")), seed=0)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("layers", [0, 1])
 def test_a_hugging_face_text_tower_from_a_folder(bert, layers):
-    fusing = Fusing(layers=layers, heads=2, width=32, hidden=32)
-    recipe = Model("cxr-tiny-vit", text=bert, text_weights=False, fusion=fusing)
-    towers = build.build(recipe, seed=0)
-    tokens = torch.stack([towers.tokenize(text) for text in ("no edema", "small effusion", "no")])
+    fusing = FusionConfig(layers=layers, heads=2, width=32, hidden=32)
+    recipe = ModelConfig("cxr-tiny-vit", text=bert, text_weights=False, fusion=fusing)
+    encoder = build.build(recipe, seed=0)
+    tokens = torch.stack([encoder.tokenize(text) for text in ("no edema", "small effusion", "no")])
     assert tokens.shape == (3, 48)
-    model = towers.model.eval()
+    model = encoder.model.eval()
     assert model.encode_text(tokens).shape == (3, 64)
-    short = build.trim(tokens, towers)
+    short = build.trim(tokens, encoder)
     assert short.shape == (3, 4)  # [CLS] no edema [SEP]
     assert torch.allclose(model.encode_text(short), model.encode_text(tokens), atol=1e-6)
     if layers:
         said = text_tokens(model.text, tokens)
-        assert said.there.sum(dim=1).tolist() == [4, 4, 3]
+        assert said.mask.sum(dim=1).tolist() == [4, 4, 3]
         assert torch.allclose(said.whole, model.encode_text(tokens), atol=1e-6)
 
 
@@ -124,7 +129,7 @@ def test_a_text_tower_with_too_few_positions_is_refused(bert):
     config = Path(bert) / "config.json"
     config.write_text(config.read_text().replace("512", "32"))
     with pytest.raises(ConfigError, match="reads 32 tokens at most, and cxr-tiny-vit gives it 48"):
-        build.build(Model("cxr-tiny-vit", text=bert, text_weights=False), seed=0)
+        build.build(ModelConfig("cxr-tiny-vit", text=bert, text_weights=False), seed=0)
 
 
 @torch.no_grad()

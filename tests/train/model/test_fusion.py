@@ -1,16 +1,16 @@
-"""The fusion: which question gets which logit, what padding changes, which towers it takes."""
+"""The fusion: which query gets which logit, what padding changes, which towers it accepts."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from cxr_vlp.train.config.recipe_sections import Fusing, Model
+from cxr_vlp.train.config.recipe import FusionConfig, ModelConfig
 from cxr_vlp.train.model import build
 from cxr_vlp.train.model.fusion import Fusion, Tokens, Widths
 from cxr_vlp.train.model.tower_tokens import image_tokens, text_tokens
 
-SHAPE = Fusing(layers=2, heads=2, width=24, hidden=64, dropout=0.1)
+SHAPE = FusionConfig(layers=2, heads=2, width=24, hidden=64, dropout=0.1)
 
 
 def fusion(*widths: int) -> Fusion:
@@ -59,7 +59,7 @@ def test_padding_changes_nothing():
     padded = Tokens(
         said.whole,
         torch.cat([said.parts, torch.full((4, 3, 24), 9.0).double()], dim=1),
-        torch.cat([said.there, torch.zeros(4, 3, dtype=torch.bool)], dim=1),
+        torch.cat([said.mask, torch.zeros(4, 3, dtype=torch.bool)], dim=1),
     )
     for one, other in zip(module(images(3), said), module(images(3), padded), strict=True):
         assert torch.allclose(one, other)
@@ -71,7 +71,7 @@ def test_tokens_as_wide_as_the_fusion_go_in_as_they_are():
 
 
 def test_carzero_itself_has_the_papers_shape():
-    module = Fusion(Fusing(layers=4), Widths(768, 768, 768))
+    module = Fusion(FusionConfig(layers=4), Widths(768, 768, 768))
     linear = [each for each in module.head if isinstance(each, torch.nn.Linear)]
     assert [each.out_features for each in linear] == [1024, 512, 256, 1]
     assert linear[0].weight.std().item() == pytest.approx(0.02, rel=0.02)
@@ -85,12 +85,12 @@ def test_carzero_itself_has_the_papers_shape():
     ["cxr-tiny", "cxr-tiny-vit", "ViT-S-32-alt", pytest.param("RN50", marks=pytest.mark.slow)],
 )
 def test_any_tower_that_shows_its_tokens_can_be_fused(name):
-    towers = build.build(Model(name, fusion=SHAPE), seed=0)
-    model = towers.model.eval()
-    shown = torch.randn(2, 3, towers.size, towers.size)
-    words = torch.stack([towers.tokenize(text) for text in ("no edema", "a small effusion")])
+    encoder = build.build(ModelConfig(name, fusion=SHAPE), seed=0)
+    model = encoder.model.eval()
+    shown = torch.randn(2, 3, encoder.size, encoder.size)
+    words = torch.stack([encoder.tokenize(text) for text in ("no edema", "a small effusion")])
     image, text = image_tokens(model.visual, shown), text_tokens(model.text, words)
     assert torch.allclose(image.whole, model.encode_image(shown), atol=1e-5)
     assert torch.allclose(text.whole, model.encode_text(words), atol=1e-5)
-    assert text.there.sum(dim=1).tolist() == [5, 6]
+    assert text.mask.sum(dim=1).tolist() == [5, 6]
     assert model.fusion(image, text).image_to_text.shape == (2, 2)

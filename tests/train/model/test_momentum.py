@@ -1,4 +1,4 @@
-"""The queue fills, wraps and survives a checkpoint; the slow tower follows; no gradients."""
+"""The momentum encoder: its queue fills, wraps and is in checkpoints; no gradients."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.model.momentum import Momentum
+from cxr_vlp.train.model.momentum import MomentumEncoder
 
 
-def made(length: int = 7, rate: float = 0.9) -> tuple[nn.Module, Momentum]:
+def made(length: int = 7, rate: float = 0.9) -> tuple[nn.Module, MomentumEncoder]:
     torch.manual_seed(0)
     tower = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.BatchNorm1d(4))
     tower.register_buffer("count", torch.zeros((), dtype=torch.long))
-    return tower, Momentum(tower, 4, length, rate)
+    return tower, MomentumEncoder(tower, 4, length, rate)
 
 
 def numbered(*numbers: int) -> torch.Tensor:
@@ -38,7 +38,7 @@ def test_the_place_wraps_and_the_oldest_keys_go():
 
 def test_a_batch_that_the_queue_cannot_hold_is_refused():
     _, momentum = made(length=2)
-    with pytest.raises(ConfigError, match="2 rows hold no batch of 3"):
+    with pytest.raises(ConfigError, match="2 rows are too few for a batch of 3"):
         momentum.enqueue(numbered(1, 2, 3))
 
 
@@ -48,7 +48,7 @@ def test_the_slow_tower_moves_by_its_share_of_the_difference():
     with torch.no_grad():
         for value in tower.state_dict().values():
             value += 2 if not value.is_floating_point() else 0.5
-    momentum.follow(tower)
+    momentum.update(tower)
     for name, value in momentum.tower.state_dict().items():
         step = 0.05 if value.is_floating_point() else 2
         assert torch.allclose(value, before[name] + step, atol=1e-6), name

@@ -1,4 +1,4 @@
-"""The tokenizer with a memory gives what open_clip's gives, whatever the text."""
+"""The cached tokenizer gives the same tokens as open_clip's, for any text."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
-from cxr_vlp.train.model.tokenizer import remembering
+from cxr_vlp.train.model.tokenizer import cached
 
 PLAIN = open_clip.get_tokenizer("ViT-B-32")
-QUICK = remembering(PLAIN)
+QUICK = cached(PLAIN)
 ASCII = st.characters(max_codepoint=126, exclude_categories=["Cc"])
 
 
@@ -46,7 +46,7 @@ def test_each_word_is_looked_at_once(monkeypatch):
         return whole(self, text)
 
     monkeypatch.setattr(SimpleTokenizer, "encode", noted)
-    remembering(PLAIN).encode("no edema, no effusion, no edema")
+    cached(PLAIN).encode("no edema, no effusion, no edema")
     assert sorted(seen) == [",", "edema", "effusion", "no"]
 
 
@@ -57,4 +57,4 @@ def test_it_can_be_sent_to_a_loaders_process():
 
 def test_a_tokenizer_that_cleans_in_another_way_stays_as_it_is():
     tokenizer = SimpleTokenizer(clean="canonicalize")
-    assert remembering(tokenizer).encode("No_edema, none.") == PLAIN.encode("no edema none")
+    assert cached(tokenizer).encode("No_edema, none.") == PLAIN.encode("no edema none")

@@ -1,4 +1,4 @@
-"""Losses against their equations as they are written, by loops over single numbers in float64."""
+"""The losses are compared with their equations, written as loops in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every recipe trains, goes on after a kill to the same bytes, and can be evaluated."""
+"""Every recipe trains, resumes after a kill to the same bytes, and can be evaluated."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def train(path: Path, source: Path, out: Path, *more: str) -> int:
 
 @pytest.fixture
 def _checkpoints_stay(monkeypatch):
-    """A finished training drops its checkpoints; here they are what is looked at."""
+    """Keep the checkpoints, which a finished training removes: the test reads them."""
     monkeypatch.setattr(checkpoints, "drop", lambda place: None)
 
 
@@ -169,12 +169,12 @@ def test_a_trained_method_is_evaluated(method, source, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ("image: {pictures: 1}\nbase: mococlip", "loss.weights.momentum wants image.pictures: 2"),
-        ("text: {texts: 1}\nbase: cxrclip", "loss.weights.multi_view wants text.texts: 2"),
-        ("model: {fusion: {layers: 0}}\nbase: carzero", "carzero wants model.fusion.layers"),
-        ("model: {fusion: {layers: 1}}\nbase: chexzero", "no term of the loss would train them"),
-        ("model: {bias: true}\nbase: chexzero", "model.bias is for off_diagonal's bce"),
-        ("run: {chunk: 8}\nbase: carzero", "run.chunk: a fusion needs its batch at once"),
+        ("image: {count: 1}\nbase: mococlip", "loss.weights.momentum needs image.count: 2"),
+        ("text: {count: 1}\nbase: cxrclip", "loss.weights.multi_view needs text.count: 2"),
+        ("model: {fusion: {layers: 0}}\nbase: carzero", "carzero needs model.fusion.layers"),
+        ("model: {fusion: {layers: 1}}\nbase: chexzero", "no term of the loss trains them"),
+        ("model: {bias: true}\nbase: chexzero", "model.bias is only for off_diagonal's bce"),
+        ("run: {chunk: 8}\nbase: carzero", "run.chunk: a fusion needs the whole batch"),
         ("loss: {weights: {clip: 0.0}}\nbase: chexzero", "one weight besides momentum has to be"),
         ("loss: {weights: {clap: 1.0}}\nbase: chexzero", "unknown key 'clap'"),
         ("loss: {form: mse}\nbase: offclip", 'form: expected one of bce, softce, found "mse"'),

@@ -51,10 +51,10 @@ def test_a_published_recipe_trains_and_is_scored(method, source, bert):
 def test_the_towers_of_a_published_recipe_have_the_published_widths(method, bert):
     """Widths and context as methods' papers and codes give them; the text tower is a small BERT."""
     chosen = recipe.load(written(method, bert))
-    towers = build.build(chosen.model, seed=0)
-    tokens = towers.tokenize("no edema")
+    encoder = build.build(chosen.model, seed=0)
+    tokens = encoder.tokenize("no edema")
     shape = {"cxrclip": (256, 512), "carzero": (97, 768), "offclip": (97, 768)}
     context, width = shape.get(method, (77, 512))
     assert tokens.shape == (context,)
-    assert towers.model.encode_text(tokens[None]).shape == (1, width)
-    assert towers.size == 224
+    assert encoder.model.encode_text(tokens[None]).shape == (1, width)
+    assert encoder.size == 224

@@ -1,8 +1,9 @@
-"""The demo's image tower: a plain convolutional net that learns films from nothing in a minute.
+"""Registers our own image tower with timm, and a text pooler with open_clip.
 
-Registered with timm, so an open_clip model config names it like any other tower. Most findings
-are small and local: the maximum over the picture keeps a nodule that the mean would drown, and
-the mean keeps a large heart. (CLIP's attention pooling learns either slowly from scratch.)
+The image tower is the demo's: a small convolutional network that learns from random weights in a
+minute. An open_clip configuration names it like any other tower. Most findings are small and local:
+the maximum over the image keeps a nodule that the mean would hide, and the mean keeps a large
+heart. (CLIP's attention pooling learns both slowly from random weights.)
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ WIDTHS = (16, 32, 64, 96)
 
 
 class SmallNet(nn.Module):
-    """Four stages of two 3 x 3 convolutions, each halving the side; mean and maximum; a linear map.
+    """Four stages of two 3 x 3 convolutions, mean and maximum over the image, a linear map.
 
-    (B, 3, S, S) to (B, num_classes).
+    Each stage halves the side. Input (B, 3, S, S), output (B, num_classes).
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -31,7 +32,7 @@ class SmallNet(nn.Module):
         self.head = nn.Linear(self.num_features, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features of a batch."""
+        """Return features (B, num_classes) of images (B, 3, S, S)."""
         return self.forward_head(self.stages(images))
 
     def forward_head(self, maps: Tensor) -> Tensor:
@@ -39,7 +40,7 @@ class SmallNet(nn.Module):
         return self.head(torch.cat([maps.amax((2, 3)), maps.mean((2, 3))], dim=1))
 
     def forward_intermediates(self, images: Tensor, **_: Any) -> tuple[Tensor, list[Tensor]]:
-        """Return the last maps, for the head and to look at; timm asks in more detail."""
+        """Return the last maps (B, C, S / 16, S / 16), twice: for the head, and as patches."""
         maps = self.stages(images)
         return maps, [maps]
 
@@ -54,17 +55,17 @@ def _stage(before: int, after: int) -> nn.Sequential:
 
 @register_model
 def cxr_small(num_classes: int = 128, **_: Any) -> SmallNet:
-    """Return the tower; timm passes more than it needs."""
+    """Return the image tower. timm passes more arguments than it needs."""
     return SmallNet(num_classes)
 
 
 @register_pooler
 class EndPooler(nn.Module):
-    """A text's features at its last token, BERT's [SEP]: how CXR-CLIP's code reads a text."""
+    """Takes a text's features at its last token, BERT's [SEP], as CXR-CLIP's code does."""
 
     cls_token_position = 0
 
-    def forward(self, shown: Any, there: Tensor) -> Tensor:
-        """Return (B, W) from a Hugging Face model's output and the mask of its tokens (B, L)."""
-        tokens: Tensor = shown.last_hidden_state
-        return tokens[torch.arange(len(tokens)), there.sum(dim=1) - 1]
+    def forward(self, output: Any, mask: Tensor) -> Tensor:
+        """Return (B, W) from a Hugging Face model's output and its attention mask (B, L)."""
+        tokens: Tensor = output.last_hidden_state
+        return tokens[torch.arange(len(tokens)), mask.sum(dim=1) - 1]
