@@ -7,6 +7,7 @@ What a section may hold is what its class declares; nlp/config/settings says how
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import field
@@ -19,6 +20,7 @@ from pydantic.dataclasses import dataclass
 from cxr_vlp.nlp.config import plain_yaml, settings
 from cxr_vlp.nlp.config.plain_yaml import SettingsError
 from cxr_vlp.nlp.config.settings import STRICT, Several
+from cxr_vlp.pipelines import sources
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format.schema import SECTIONS as REPORT_SECTIONS
 from cxr_vlp.pipelines.records import SPLITS
@@ -197,9 +199,7 @@ class Params:
 
         Raises ConfigError with file, key, what is wrong and what is allowed.
         """
-        from cxr_vlp.pipelines import sources  # it needs what is above
-
-        kinds = tuple(sources.KINDS)
+        kinds = sources.names()
         try:
             settings.known(self.content, SECTIONS, self.path, "section")
             if "collections" in self.content:
@@ -212,7 +212,10 @@ class Params:
         except SettingsError as error:
             raise ConfigError(str(error)) from None
         for name in of_sources:
-            sources.reader(name, self.collection(name).reader, self.path)
+            options = self.collection(name).reader
+            # a package that cannot be loaded stops the commands of its own collection only
+            with contextlib.suppress(sources.PluginError):
+                sources.reader(name, options, self.path)
         for name, kind in (("scan", Scan), ("texts", Texts), ("shards", Shards)):
             self.section(name, kind)
         try:
