@@ -73,7 +73,8 @@ class Clinic:
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Join the images and the report of one study."""
-        on_disk = OnDisk.of([r for r in rows.get("files", ()) if "image" in r], lambda path: False)
+        images = [row for row in rows.get("files", ()) if "image" in row]
+        on_disk = OnDisk.of(images, lambda path: not path.startswith("images/"))
         table = rows.get("images", ())
         notes = Counter({"image.unlisted": on_disk.unlisted(row["image"] for row in table)})
         listed = {row["image"]: row for row in table if self._wanted(row)}

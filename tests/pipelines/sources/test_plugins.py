@@ -119,7 +119,8 @@ MODULES = {
     "raising": "raise RuntimeError('of two lines\\nof which one is shown')",
     "leaving": "raise SystemExit(3)",
     "lacking": (
-        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Reader:\n    name = 'x'\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass(frozen=True)\nclass Reader:\n    name = 'x'\n"
     ),
     "unknowable": (
         "from __future__ import annotations\n"
@@ -157,8 +158,11 @@ def test_a_broken_package_stops_no_other_collection(install, tmp_path):
 
 def test_a_name_that_two_readers_have_belongs_to_none(install):
     install("other-nih", nih="clinic_cxr:Clinic")
-    with pytest.raises(ConfigError, match=r"'nih' is registered by the package other-nih 1\.0, and "
-                       r"cxr-vlp has a reader of that name; .*pip uninstall other-nih"):  # fmt: skip
+    said = (
+        r"'nih' is registered by the package other-nih 1\.0, and cxr-vlp has a reader of that "
+        "name; .*pip uninstall other-nih"
+    )
+    with pytest.raises(ConfigError, match=said):
         sources.kind("nih")
     install("one", clinic="a:B")
     install("two", clinic="c:D")
