@@ -305,3 +305,15 @@ def test_torchrun_starts_a_training_on_two_processes(built, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+def test_the_example_of_a_training_loop_learns(built):
+    import runpy
+
+    train = runpy.run_path(str(ROOT / "examples" / "train_loop.py"))["train"]
+    cxr_vlp.loader(built / "data" / "shards", "chexzero_tiny")  # makes our configurations known
+    first = train(str(built / "data/shards"), steps=1, batch_size=8, model="cxr-tiny")
+    last = train(str(built / "data/shards"), steps=30, batch_size=8, model="cxr-tiny")
+    assert last < first
+    with pytest.raises(SystemExit, match="choose a smaller batch_size"):
+        train(str(built / "data/shards"), steps=1, batch_size=1000, model="cxr-tiny")

@@ -1,7 +1,7 @@
-"""Traps of params.yaml and the recipes: types, misspelt names, and what YAML makes of words.
+"""Mistakes in params.yaml and the recipes: types, misspelt names, and words that YAML converts.
 
-Each is refused by every command of the room, whether it uses the section or not: exit 2, and a
-message with the file, the dotted key, what is wrong and what is allowed.
+Every command refuses them, whether it uses the section or not: exit 2, and a message with the
+file, the dotted key, what is wrong and what is allowed.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ YAML = [
 
 @pytest.fixture
 def said(tmp_path):
-    """Return the messages of both rooms for a file, "" where a room takes it."""
+    """Return the messages of pipelines and train for a file, "" where it is accepted."""
 
     def messages(text: str) -> dict[str, str]:
         path = tmp_path / "params.yaml"

@@ -1,11 +1,11 @@
-"""What every reader of a collection offers, and the small steps they share.
+"""The interface of a collection's reader (`Source`), and functions that readers share.
 
-A reader turns a raw root into keyed rows (`tables`, `rows`), joins the rows of one study
-(`assemble`) and reads a report when `texts` asks for it (`report`). It knows the layout and the
-traps of one collection and nothing of Beam, pixels or shards.
+A reader yields keyed rows of a raw tree (`tables`, `rows`), joins the rows of one study
+(`assemble`) and reads a report (`report`). It knows the layout and the pitfalls of one collection,
+and nothing of Beam, pixels or shards.
 
-A row that cannot be used carries its code as the column `fault`: under its study, which is then
-refused as a whole, or under NOBODY where it names none.
+A row that cannot be used has the column `fault` with its code. It is yielded under its study, and
+then the whole study is rejected; or under NOBODY, if it names no study.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ Report = str | Mapping[str, str]  # raw text, or sections where the collection g
 
 
 class Read(NamedTuple):
-    """A report, and the sha256 of the bytes it was parsed from.
+    """A report, and the sha256 of the bytes that it was parsed from.
 
-    Both come from one read: the digest of a second read may be that of another report.
+    Both must come from one read: between two reads the file may change.
     """
 
     report: Report
     sha256: str
-    note: str = ""  # how it is written, where that is not UTF-8
+    note: str = ""  # its encoding, if that is not UTF-8, as a note's code
 
 
 @dataclass(frozen=True)
 class Table:
-    """A listing of the collection: a CSV, a list, or "files", the walk over the tree itself."""
+    """A listing of the collection: a CSV, a list, or "files", the walk over the tree."""
 
     name: str
     path: str = ""  # relative to the root; "" for the walk
-    lists: bool = False  # its rows name images: one that names no study is an image lost
+    lists: bool = False  # its rows name images: a row that names no study counts as a lost image
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """A study joined from its rows; what was lost on the way, and what was odd (`notes`)."""
+    """A study joined from its rows, its lost images, and notes on what was unusual."""
 
     study: Study | None
     listed: int  # images that the collection lists for the study
@@ -62,33 +62,56 @@ class Assembled:
 
 
 class Source(Protocol):
-    """One collection's reader. Implementations are frozen dataclasses of their options."""
+    """The interface of a reader: what a third party implements to add a collection.
 
-    name: str  # short and lower case; begins every key and file name
-    title: str
-    licence: str
-    has_reports: bool  # False: a study without a report is the rule here and worth no note
-    credentialed: bool  # its users signed an agreement; its data may not leave the machine
-    views_from: str  # which file of the collection tells the view of an image, for a message
+    An implementation is a frozen dataclass. Its fields are the options `sources.NAME.reader` of
+    params.yaml, each with a type and a default; the attributes below are class variables. A reader
+    is pickled and sent to worker processes, so it must be importable there, and it must not depend
+    on anything but its fields: the same tree and options must give the same rows and studies.
+    Messages of what it raises must not hold report text, patient names or ids.
+    `examples/own_collection` implements it for a collection of one table and two folders.
+    """
+
+    name: str  # lower case letters and digits; begins every sample key and file name
+    title: str  # of the collection, for people
+    licence: str  # an SPDX identifier, or its name
+    has_reports: bool  # False: reports were never released, so a missing one is not noted
+    credentialed: bool  # True: users signed an agreement, and outputs are made private to the user
+    views_from: str  # which file of the collection states an image's view, for a message
 
     def tables(self, root: Root) -> tuple[Table, ...]:
-        """Return the listings found below the root. Raises ConfigError where it holds none."""
+        """Return the listings below the root, among them `Table("files")` for the walk.
+
+        Raises ConfigError, which says what was looked for, if the root is not such a collection.
+        """
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
-        """Yield (study key, row) of one listing. Raises DataError where the listing is broken."""
+        """Yield (study key, row) of one listing; a row maps column names to text.
+
+        A study key matches [a-z0-9_-]+. `keyed` and `files` make the rows of a table and of the
+        walk, and give a row that cannot be used its code. Raises DataError for a listing that is
+        broken as a whole.
+        """
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
-        """Join the rows of one study, under the source's own ids (ids.py hides them).
+        """Join the rows of one study; `rows` maps a table's name to the rows under this key.
 
-        A study whose rows contradict each other is refused with a code, and the run goes on.
+        The ids are the collection's own (ids.py hides them later). `rule.split(patient)` gives the
+        split of a patient whom no official list places. A study whose rows contradict each other
+        is rejected with a code (`refused`), and the run continues. Each listed image must be in
+        the study or in `lost`: scan stops if the numbers do not add up.
         """
 
     def report(self, root: Root, ref: ReportRef) -> Read:
-        """Return a study's report as one read gave it. Raises IngestError report.*."""
+        """Return the report of a study, and the digest of the bytes read for it.
+
+        Raises IngestError with a code report.* if it cannot be read. A collection without reports
+        inherits `LabelsOnly`.
+        """
 
 
 class LabelsOnly:
-    """The half of a Source that collections without reports share."""
+    """The part of a Source that collections without reports have in common."""
 
     has_reports: ClassVar[bool] = False
 
