@@ -124,7 +124,7 @@ class Shards:
     max_megapixels: Annotated[int, Field(ge=1, le=4096)] = 64
     # a frontal image that PatientOrientation says is mirrored or rotated
     orient: Literal["note", "turn"] = "note"
-    # an image that the collection lists as a chest radiograph, and whose DICOM header says otherwise:
+    # an image listed as a chest radiograph whose DICOM header says otherwise:
     for_processing: Literal["note", "reject"] = "note"  # PresentationIntentType FOR PROCESSING
     body_part: Literal["note", "reject"] = "note"  # BodyPartExamined does not name the chest
     # Modality is not CR, DX, RG or RF; CT, MR, US, SR and the like are always rejected
