@@ -1,12 +1,12 @@
-# Everything sets itself up: a target installs .venv from requirements.lock when it is absent or old.
+# Each target first installs requirements.lock into .venv, if .venv is absent or older than the lock.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Nothing leaves the machine: no analytics, no look-ups at a hub; one thread a process, for the
-# work is parallel over processes and threads inside would fight for the same cores.
+# Nothing leaves the machine: no analytics, and no look-ups at the Hugging Face hub. One thread for
+# each process: the work is parallel over processes, and more threads would compete for the cores.
 export DVC_NO_ANALYTICS := 1
 export HF_HUB_OFFLINE := 1
 export OMP_NUM_THREADS ?= 1
@@ -17,9 +17,9 @@ SEED ?= 0
 WORKERS ?= 2
 export CXR_WORKERS := $(WORKERS)
 
-.PHONY: help setup demo test test-all lint bench clean
+.PHONY: help setup demo test test-all lint bench figures docs clean
 
-help:  ## this list
+help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
@@ -33,7 +33,7 @@ $(READY): requirements.lock pyproject.toml
 
 setup: $(READY)  ## install everything into .venv
 
-demo: $(READY)  ## the whole road on made-up data: trees, shards, a model, a page (about 6 minutes)
+demo: $(READY)  ## run the whole pipeline on synthetic data, from raw trees to the report (about 6 minutes)
 	@cxr-vlp synthetic --out data/synthetic --studies $(STUDIES) --seed $(SEED) \
 	  --workers $(WORKERS)
 	@python -m cxr_vlp.pipelines.synthetic.demo check
@@ -41,18 +41,24 @@ demo: $(READY)  ## the whole road on made-up data: trees, shards, a model, a pag
 	@python -m cxr_vlp.pipelines.synthetic.demo record
 	@echo; echo "Look at $(CURDIR)/reports/index.html"
 
-test: $(READY)  ## the tests (about 7 minutes)
+test: $(READY)  ## run the tests (about 7 minutes)
 	@python -m pytest -m "not slow" -n 2 --dist worksteal
 
-test-all: $(READY)  ## the tests and the slow ones
+test-all: $(READY)  ## run all tests, also the slow ones
 	@python -m pytest -n 2 --dist worksteal
 
-lint: $(READY)  ## style and types
+lint: $(READY)  ## check style and types
 	@ruff check . && ruff format --check . && mypy
 
-bench: $(READY)  ## what we claim about speed, against the usual way, in one run
+bench: $(READY)  ## measure the speed, and compare it with the usual way
 	@for script in benchmarks/*_speed.py; do python $$script; done
 
-clean:  ## remove what the demo made and nobody changed; your trees, sets and models stay
+figures: $(READY)  ## draw the figures of the documents
+	@python docs/figures.py
+
+docs: $(READY)  ## build the documents as a site, into site/
+	@mkdocs build --strict
+
+clean:  ## remove what the demo made and nobody changed; your own trees, sets and models stay
 	@if [ -x $(BIN)/python ]; then python -m cxr_vlp.pipelines.synthetic.demo clean; \
 	  else echo "nothing to remove: the demo was never run here"; fi

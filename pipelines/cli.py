@@ -12,10 +12,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cxr_vlp.pipelines import sources
 from cxr_vlp.pipelines.cache.store import under_dvc
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import addresses, jsonl
-from cxr_vlp.pipelines.sources import KINDS
 
 
 def parser(
@@ -31,7 +31,7 @@ def parser(
         allow_abbrev=False,
     )
     if source:
-        made.add_argument("source", choices=sorted(KINDS), help="which collection")
+        made.add_argument("source", choices=sorted(sources.names()), help="which collection")
         made.add_argument(
             "--root",
             type=address_free,

@@ -1,12 +1,13 @@
-"""params.yaml is read and checked as a whole; each section becomes one frozen dataclass.
+"""Reads params.yaml and checks all of it. Each section becomes one frozen dataclass.
 
-Only what changes the bytes of an output lives in params.yaml. Paths, the runner and the number of
-workers are flags of the commands, for the same inputs and parameters must give the same bytes.
-What a section may hold is what its class declares; nlp/config/settings says how a value is refused.
+params.yaml holds what changes the bytes of an output. Paths, the runner and the number of workers
+are flags of the commands: the same inputs and parameters give the same bytes. A section may hold
+what its class declares; nlp/config/settings checks the values and words the messages.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import field
@@ -19,16 +20,16 @@ from pydantic.dataclasses import dataclass
 from cxr_vlp.nlp.config import plain_yaml, settings
 from cxr_vlp.nlp.config.plain_yaml import SettingsError
 from cxr_vlp.nlp.config.settings import STRICT, Several
+from cxr_vlp.pipelines import sources
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format.schema import SECTIONS as REPORT_SECTIONS
 from cxr_vlp.pipelines.records import SPLITS
 
 Section = TypeVar("Section")
 
-# All sections of params.yaml: those of train are its own to check. train/config/params has the
-# same names.
+# All sections of params.yaml. train/config/params has the same names, and checks those of train.
 SECTIONS = ("collections", "sources", "scan", "texts", "shards", "train", "evaluate", "report")
-SECRET = ("scan",)  # what stands here never comes into a message: the salt, under any name
+SECRET = ("scan",)  # no value of this section is shown in a message: it holds the salt
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 SectionName = Literal[REPORT_SECTIONS]  # type: ignore[valid-type]
@@ -52,7 +53,7 @@ Parts = Annotated[
 
 @dataclass(frozen=True, config=STRICT)
 class Scan:
-    """Section `scan`: how patients are hidden and, where no official list is, split."""
+    """Section `scan`: the salt of hidden ids, and the splits where no official list is."""
 
     salt: Annotated[str, Field(min_length=1)] = "cxr-vlp"
     validate: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -65,38 +66,41 @@ class Scan:
 
 @dataclass(frozen=True, config=STRICT)
 class Filter:
-    """Section `texts.filter`: what stays of a report in its field `abnormal`."""
+    """Section `texts.filter`: which sentences of a report its field `abnormal` keeps."""
 
     drop_normal: bool = True
     drop_nonfinding: bool = True  # technique, comparison, recommendations
-    keep_devices: bool = True  # a line is no finding, but it is in the picture
+    keep_devices: bool = True  # a line or tube is no finding, but the image shows it
     keep_uncertain: bool = True
-    cut_mixed: bool = True  # "hyperinflated but clear": only the clause that says something
-    # what stands in where a study's labels are abnormal and no sentence is: the first with text;
-    # empty: nothing does
+    cut_mixed: bool = True  # of "hyperinflated but clear" keep the abnormal clause only
+    # used where a study's labels are abnormal and none of its sentences is: the first of these that
+    # has text; empty: nothing is used
     fallback: Several[Literal["impression", "statements", "prompt"]] = ()
 
 
 @dataclass(frozen=True, config=STRICT)
 class Texts:
-    """Section `texts`: what is made of a report, or of labels where there is no report."""
+    """Section `texts`: which texts are made from a report, or from labels if there is no report."""
 
     impressions: Literal["last", "first", "join"] = "last"  # of several impressions
-    # never mixed, as the two do not mean the same
+    # the collection's own labels, or those read from the reports; the two are never mixed
     labels: Literal["source", "report"] = "source"
-    prompts: Annotated[int, Field(ge=1, le=1000)] = 4  # K label-prompt texts a study
+    prompts: Annotated[int, Field(ge=1, le=1000)] = 4  # K label-prompt texts for each study
     negatives: Annotated[int, Field(ge=0, le=1000)] = 3  # absent labels named in each of them
     seed: Seed = 0
     filter: Filter = Filter()
-    model: str = ""  # an installed spaCy or scispaCy pipeline for what the lexicon does not know
+    model: str = ""  # an installed spaCy or scispaCy pipeline for words that the lexicon lacks
     exceptions: str = (
         ""  # a YAML file: studies whose sections are cut by hand (cxr_vlp.nlp.cut_rules)
     )
-    bank: str = ""  # a YAML file of frames and names in place of our prompt bank
-    translations: str = ""  # a file of cxr-vlp translate: texts in other words
+    bank: str = ""  # a YAML file of frames and names that replaces the built-in prompt bank
+    translations: str = ""  # a file that `cxr-vlp translate` wrote: paraphrases of the texts
 
     def text_parameters(self) -> dict[str, Any]:
-        """Return the parameters that change a text; the user's files count by content elsewhere."""
+        """Return the parameters that change a text, without the user's files.
+
+        The content of those files is hashed elsewhere.
+        """
         named = dataclasses.asdict(self)
         own = ("model", "exceptions", "bank", "translations")
         return {k: v for k, v in named.items() if k not in own}
@@ -104,26 +108,26 @@ class Texts:
 
 @dataclass(frozen=True, config=STRICT)
 class Shards:
-    """Section `shards`: pixels first (they decide what is decoded again), then the caption."""
+    """Section `shards`: first the pixels (a change decodes images again), then the caption."""
 
-    recipe: Literal["voi", "minmax", "percentile", "mimic_jpg", "chexpert_jpg"] = "voi"  # grey
-    # which one becomes `side`; pad: to a square
+    # how stored values become grey levels
+    recipe: Literal["voi", "minmax", "percentile", "mimic_jpg", "chexpert_jpg"] = "voi"
+    # which side of the image becomes `side`; pad: the longest, padded to a square
     resize: Literal["shortest", "longest", "pad"] = "shortest"
-    # pixels; not "size", a name that DVC's run-cache leaves out of what it hashes
+    # in pixels; not named "size": DVC's run-cache does not hash keys of that name
     side: Annotated[int, Field(ge=16, le=8192)] = 512
     filter: Literal["area", "lanczos"] = "area"
-    enlarge: bool = False  # a picture smaller than `side` stays as it is
+    enlarge: bool = False  # false: an image smaller than `side` keeps its size
     format: Literal["jpg", "png"] = "jpg"
     quality: Annotated[int, Field(ge=1, le=100)] = 95  # of a jpg
-    # a larger declared size is refused before decoding
+    # an image whose header declares more is rejected before decoding
     max_megapixels: Annotated[int, Field(ge=1, le=4096)] = 64
     # a frontal image that PatientOrientation says is mirrored or rotated
     orient: Literal["note", "turn"] = "note"
-    # what becomes of an image whose DICOM header says so, though the collection lists it as a
-    # chest radiograph
+    # an image listed as a chest radiograph whose DICOM header says otherwise:
     for_processing: Literal["note", "reject"] = "note"  # PresentationIntentType FOR PROCESSING
-    body_part: Literal["note", "reject"] = "note"  # BodyPartExamined is no word for the chest
-    # Modality is none of CR, DX, RG, RF; CT, MR, US, SR ... are never taken
+    body_part: Literal["note", "reject"] = "note"  # BodyPartExamined does not name the chest
+    # Modality is not CR, DX, RG or RF; CT, MR, US, SR and the like are always rejected
     modality: Literal["note", "reject"] = "note"
     # the first that has text
     caption: Annotated[
@@ -138,29 +142,29 @@ class Shards:
         return chosen | ({"quality": self.quality} if self.format == "jpg" else {})
 
     def limits(self) -> dict[str, Any]:
-        """Return the parameters that decide no pixels, but which images there are."""
+        """Return the parameters that decide which images are used, and change no pixel."""
         names = ("max_megapixels", "for_processing", "body_part", "modality")
         return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, config=STRICT)
 class Collection:
-    """Section `sources.NAME`: where the raw tree is, how many parts, what the reader may choose."""
+    """Section `sources.NAME`: where the raw tree is, its number of parts, the reader's options."""
 
     root: str = ""
     parts: Parts = field(default_factory=lambda: {"train": 4, "validate": 1, "test": 1})
-    # an image or report that is listed but not on disk
+    # what to do about an image or report that is listed but not on disk
     missing: Literal["skip", "fail"] = "skip"
-    # the largest share of the images at hand that one stage may reject; above it the stage stops
+    # a stage that rejects a larger share of its images stops
     max_rejects: Annotated[float, Field(ge=0, le=1)] = 0.25
-    # source: patient, study and image ids as the publisher made them up, for joins with other
-    # tables; salted: all three are hashed with scan.salt everywhere outside data/scan
+    # source: the publisher's patient, study and image ids, for joins with other tables; salted: all
+    # three are hashed with scan.salt everywhere outside data/scan
     ids: Literal["source", "salted"] = "source"
     links: bool = False  # follow links that lead out of the root (git-annex, DataLad, shared disks)
-    # read: hash every file; official: believe the collection's own SHA256SUMS.txt until `shards`
-    # reads the file, and reject what differs then
+    # read: hash every file; official: use the digests of the collection's SHA256SUMS.txt; `shards`
+    # then rejects a file whose digest differs
     digests: Literal["read", "official"] = "read"
-    # options of the source's own reader (cxr_vlp.pipelines.sources), checked by its class
+    # options of the collection's reader (cxr_vlp.pipelines.sources); its class declares them
     reader: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -175,7 +179,7 @@ def build(kind: type[Section], values: Mapping[str, Any] | None, where: str) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """A params.yaml file as read; sections are built on demand, defaults where they are absent."""
+    """The content of a params.yaml file. A section that is absent has its defaults."""
 
     content: Mapping[str, Any]
     path: str = "params.yaml"
@@ -193,13 +197,11 @@ class Params:
         return build(Collection, values, f"{self.path}: sources.{source}")
 
     def check(self) -> None:
-        """Check every section that is this room's, and the names of all.
+        """Check every section of the pipelines, and the names of all sections.
 
         Raises ConfigError with file, key, what is wrong and what is allowed.
         """
-        from cxr_vlp.pipelines import sources  # it needs what is above
-
-        kinds = tuple(sources.KINDS)
+        kinds = sources.names()
         try:
             settings.known(self.content, SECTIONS, self.path, "section")
             if "collections" in self.content:
@@ -212,7 +214,10 @@ class Params:
         except SettingsError as error:
             raise ConfigError(str(error)) from None
         for name in of_sources:
-            sources.reader(name, self.collection(name).reader, self.path)
+            options = self.collection(name).reader
+            # a package that cannot be loaded stops the commands of its own collection only
+            with contextlib.suppress(sources.PluginError):
+                sources.reader(name, options, self.path)
         for name, kind in (("scan", Scan), ("texts", Texts), ("shards", Shards)):
             self.section(name, kind)
         try:
@@ -225,9 +230,9 @@ Chosen = Annotated[Several[str], Field(min_length=1)]
 
 
 def load(path: Path | None) -> Params:
-    """Read and check `path`; without one, ./params.yaml; without that, all sections' defaults.
+    """Read and check `path`, by default ./params.yaml; without that file all defaults hold.
 
-    Raises ConfigError for what is wrong in any section of this room, whether it is used or not.
+    Raises ConfigError for a mistake in any section of the pipelines, whether it is used or not.
     """
     if path is None:
         path = Path("params.yaml")

@@ -21,7 +21,7 @@ from cxr_vlp.nlp.config import settings
 from cxr_vlp.nlp.config.plain_yaml import DROPPED_BY_DVC
 from cxr_vlp.nlp.config.settings import STRICT
 from cxr_vlp.pipelines import config
-from cxr_vlp.pipelines.sources import KINDS, reader
+from cxr_vlp.pipelines.sources import BUILT_IN, kind, reader
 from cxr_vlp.pipelines.stages.parameter_check import of_scan
 from cxr_vlp.train.config import params as of_train
 from cxr_vlp.train.config.recipe import Recipe
@@ -56,15 +56,15 @@ def leaves(kind: type, at: str = "") -> Iterator[tuple[str, Any]]:
 def every_parameter() -> list[tuple[str, str, Any]]:
     """Return (stage, dotted key, type) of everything that params.yaml may hold."""
     found = []
-    for source, kind in KINDS.items():
+    for source in BUILT_IN:
         at = f"sources.{source}"
         found += [(f"scan@{source}", *leaf) for leaf in leaves(config.Collection, at)]
-        found += [(f"scan@{source}", *leaf) for leaf in leaves(kind, f"{at}.reader")]
+        found += [(f"scan@{source}", *leaf) for leaf in leaves(kind(source), f"{at}.reader")]
     stages = {"scan": "scan@nih", "texts": "texts@nih", "shards": "shards@nih"}
     stages |= {"train": "train@chexzero_tiny", "evaluate": "evaluate@chexzero_tiny"}
     sections = {"scan": config.Scan, "texts": config.Texts, "shards": config.Shards, **of_train.OWN}
-    for name, kind in sections.items():
-        found += [(stages.get(name, name), *leaf) for leaf in leaves(kind, name)]
+    for name, section in sections.items():
+        found += [(stages.get(name, name), *leaf) for leaf in leaves(section, name)]
     return [leaf for leaf in found if leaf[1] not in UNWATCHED]
 
 
@@ -109,8 +109,10 @@ def filled() -> dict[str, Any]:
     path = ROOT / "params.yaml"
     content = yaml.safe_load(path.read_text())
     made = config.load(path)
-    for name, kind in (("scan", config.Scan), ("texts", config.Texts), ("shards", config.Shards)):
-        content[name] = dataclasses.asdict(made.section(name, kind))
+    for name, section in (
+        ("scan", config.Scan), ("texts", config.Texts), ("shards", config.Shards),
+    ):  # fmt: skip
+        content[name] = dataclasses.asdict(made.section(name, section))
     for name in content["sources"]:
         collection = made.collection(name)
         options = dataclasses.asdict(reader(name, collection.reader))
@@ -283,7 +285,7 @@ def test_a_parameter_of_such_a_name_is_refused_at_any_depth(tmp_path, name, plac
     assert type(told.value).__name__ == "ConfigError"
 
 
-@pytest.mark.parametrize("source", KINDS)
+@pytest.mark.parametrize("source", BUILT_IN)
 def test_every_parameter_of_a_scan_is_in_what_its_quick_look_compares(source):
     # DVC runs a scan every time: what is not in here would change nothing
     def recorded(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -293,7 +295,7 @@ def test_every_parameter_of_a_scan_is_in_what_its_quick_look_compares(source):
 
     content = filled()
     at = f"sources.{source}"
-    found = [*leaves(config.Collection, at), *leaves(KINDS[source], f"{at}.reader")]
+    found = [*leaves(config.Collection, at), *leaves(kind(source), f"{at}.reader")]
     found += leaves(config.Scan, "scan")
     same = [
         path
@@ -310,7 +312,7 @@ def test_what_no_stage_watches_is_what_is_said_here():
         for stage in stages.values()
         for name in stage.get("params", [])
         if isinstance(name, str)
-        for source in KINDS
+        for source in BUILT_IN
     }
     inside = [path for _, path, _ in every_parameter()] + list(UNWATCHED)
     lost = {p for p in inside if not any(p == w or p.startswith(f"{w}.") for w in watched)}

@@ -1,7 +1,7 @@
-"""Traps of params.yaml and the recipes: types, misspelt names, and what YAML makes of words.
+"""Mistakes in params.yaml and the recipes: types, misspelt names, and words that YAML converts.
 
-Each is refused by every command of the room, whether it uses the section or not: exit 2, and a
-message with the file, the dotted key, what is wrong and what is allowed.
+Every command refuses them, whether it uses the section or not: exit 2, and a message with the
+file, the dotted key, what is wrong and what is allowed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cxr_vlp.pipelines.config import Collection, Filter, Scan, Shards, Texts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format import schema
 from cxr_vlp.pipelines.records import VIEWS
-from cxr_vlp.pipelines.sources import KINDS, reader
+from cxr_vlp.pipelines.sources import BUILT_IN, reader
 from cxr_vlp.train.config import params as of_train
 from cxr_vlp.train.config import recipe
 from cxr_vlp.train.config.params import EvaluateParams, TrainParams
@@ -157,7 +157,7 @@ YAML = [
 
 @pytest.fixture
 def said(tmp_path):
-    """Return the messages of both rooms for a file, "" where a room takes it."""
+    """Return the messages of pipelines and train for a file, "" where it is accepted."""
 
     def messages(text: str) -> dict[str, str]:
         path = tmp_path / "params.yaml"
@@ -273,7 +273,7 @@ def test_every_command_of_the_pipelines_reads_the_whole_file(tmp_path, command, 
     import importlib
 
     path = tmp_path / "params.yaml"
-    module = importlib.import_module(f"pipelines.{command}")
+    module = importlib.import_module(f"cxr_vlp.pipelines.{command}")
     for text in ("surces: {}", "texts: {filter: {drop_normal: 'no'}}", "scan: {test: 2}"):
         path.write_text(text)
         with pytest.raises(ConfigError, match=text.split(":")[0]) as told:
@@ -288,7 +288,7 @@ def test_every_command_of_training_reads_the_whole_file(tmp_path, command, more,
     import importlib
 
     path = tmp_path / "params.yaml"
-    module = importlib.import_module(f"train.{command}")
+    module = importlib.import_module(f"cxr_vlp.train.{command}")
     path.write_text("evaluate: {bank: x}\ntrain: {sed: 1}")
     for _ in range(2):
         asked = [*more, "--shards", "x", "--out", "x", "--params", str(path)]
@@ -353,7 +353,7 @@ def test_the_names_in_the_classes_are_those_of_the_code_they_speak_of():
     assert set(get_args(config.SectionName)) == set(schema.SECTIONS)
     assert set(get_args(settings.hints(EvaluateParams)["bank"])) == set(prompts.BANKS)
     assert set(get_args(recipe.View)) == set(VIEWS)
-    assert set(KINDS) == set(yaml.safe_load((ROOT / "params.yaml").read_text())["sources"])
+    assert set(BUILT_IN) == set(yaml.safe_load((ROOT / "params.yaml").read_text())["sources"])
 
 
 words = st.text("abno01579.eE+-_:xyfalsetru ", min_size=1, max_size=8)

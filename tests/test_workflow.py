@@ -1,4 +1,4 @@
-"""The whole road under DVC, on a small tree, in a checkout of its own."""
+"""The whole pipeline under DVC, on a small tree, in a checkout of its own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params["collections"] = ["mimic"]
     params["shards"]["side"] = 128
     params["train"]["overrides"] = {"run": {"steps": 6, "validate_every": 3, "batch_size": 8}}
-    params["evaluate"] |= {"resamples": 20, "min_positives": 1}  # four films are held out
+    params["evaluate"] |= {"resamples": 20, "min_positives": 1}  # four images are held out
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     mimic.write(folder / "data" / "synthetic", studies=24, seed=1, height=160)
     run(folder, "git", "init", "-q")

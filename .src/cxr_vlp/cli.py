@@ -107,7 +107,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
     0 done, 2 wrong arguments, 130 stopped before the command began; else the command's own code.
     """
-    name, *rest = [*(sys.argv[1:] if words is None else words), ""]
+    name, *rest = [*(sys.argv[1:] if words is None else words)] or [""]
     if name in ("", "-h", "--help", "help"):
         sys.stdout.write(overview())
         return 0 if name else USAGE
@@ -117,11 +117,12 @@ def main(words: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         sys.stderr.write(_unknown(name))
         return USAGE
-    sys.argv = [f"cxr-vlp {name}", *rest[:-1]]
+    sys.argv = [f"cxr-vlp {name}", *rest]
     try:
         with _stopped_while_importing():
             module = importlib.import_module(COMMANDS[name].module)
-        return int(module.run())
+        with _example_after_help(name, rest):
+            return int(module.run())
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return STOPPED
@@ -141,9 +142,23 @@ def overview() -> str:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    near = difflib.get_close_matches(name.lower(), COMMANDS, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"cxr-vlp: no command {name!r}{hint}\ncommands: {', '.join(COMMANDS)}\n"
+
+
+@contextlib.contextmanager
+def _example_after_help(name: str, words: Sequence[str]) -> Iterator[None]:
+    """Write the command's example below its own --help, which ends in a SystemExit of 0.
+
+    The examples stand in COMMANDS only: no command's module may import this one.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if end.code in (0, None) and {"-h", "--help"} & set(words):
+            sys.stdout.write(f"\nexample:\n  {COMMANDS[name].example}\n")
+        raise
 
 
 @contextlib.contextmanager

@@ -1,26 +1,137 @@
-"""The collections we read, by name: one module each, one registry. See base.py for the contract."""
+"""The registry of collections: the four readers of this project and those of installed packages.
+
+A reader is a class that does what `base.Source` describes. An installed package adds one with an
+entry point; its name is the collection's name, in lower case letters and digits:
+
+    [project.entry-points."cxr_vlp.sources"]
+    clinic = "clinic_cxr:Clinic"
+
+A reader's module is imported only when its collection is used. So a package that cannot be loaded
+stops the commands of its own collection and no others. `examples/own_collection` is such a package.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import functools
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from cxr_vlp.pipelines.config import build
+from cxr_vlp.nlp.config import settings
+from cxr_vlp.nlp.config.plain_yaml import SettingsError
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.sources.base import Source
-from cxr_vlp.pipelines.sources.chexpert import Chexpert
-from cxr_vlp.pipelines.sources.mimic import Mimic
-from cxr_vlp.pipelines.sources.nih import Nih
-from cxr_vlp.pipelines.sources.openi import Openi
 
-KINDS: dict[str, type] = {kind.name: kind for kind in (Mimic, Chexpert, Nih, Openi)}
+GROUP = "cxr_vlp.sources"
+BUILT_IN = {
+    "mimic": "cxr_vlp.pipelines.sources.mimic:Mimic",
+    "chexpert": "cxr_vlp.pipelines.sources.chexpert:Chexpert",
+    "nih": "cxr_vlp.pipelines.sources.nih:Nih",
+    "openi": "cxr_vlp.pipelines.sources.openi:Openi",
+}
+# A name begins sample keys ("nih-00000001_000-0"), file names and folders.
+_NAME = re.compile(r"[a-z][a-z0-9]*")
+
+
+class PluginError(ConfigError):
+    """The reader of an installed package cannot be used. Exit 2, as any ConfigError."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all collections: the built-in ones, then those of installed packages.
+
+    Nothing is imported: a name may belong to a reader that cannot be loaded.
+    """
+    return tuple(dict.fromkeys([*BUILT_IN, *sorted(entry.name for entry in _installed())]))
+
+
+def kind(name: str) -> type:
+    """Return the reader's class of a collection.
+
+    Raises ConfigError for an unknown name. Raises PluginError, which names the package and the
+    remedy, where an installed package registers a name that is taken, or a reader that cannot be
+    imported or is no reader.
+    """
+    found = [entry for entry in _installed() if entry.name == name]
+    if name in BUILT_IN and not found:
+        built_in: type = EntryPoint(name, BUILT_IN[name], GROUP).load()
+        return built_in
+    if not found:
+        raise ConfigError(f"no source {name!r}; known: {', '.join(sorted(names()))}")
+    if name in BUILT_IN or len(found) > 1:
+        raise _clash(name, found)
+    return _loaded(found[0])
 
 
 def reader(name: str, options: Mapping[str, Any], path: str = "params.yaml") -> Source:
-    """Return the reader of a collection; `path` is where its options stand.
+    """Return the reader of a collection, made with the options that `path` gives for it.
 
-    Raises ConfigError for an unknown name, an unknown option or a value that is not allowed.
+    Raises ConfigError for an unknown name, an unknown option or a value that is not allowed, and
+    PluginError as `kind` does.
     """
-    if name not in KINDS:
-        raise ConfigError(f"no source {name!r}; known: {', '.join(sorted(KINDS))}")
-    return build(KINDS[name], options, f"{path}: sources.{name}.reader")
+    try:
+        made: Source = settings.build(kind(name), options, f"{path}: sources.{name}.reader")
+    except SettingsError as error:
+        raise ConfigError(str(error)) from None
+    return made
+
+
+def _installed() -> Sequence[EntryPoint]:
+    return _entry_points(tuple(sys.path))
+
+
+@functools.cache
+def _entry_points(_path: tuple[str, ...]) -> Sequence[EntryPoint]:
+    # Reads a file of every installed package, which takes about 40 ms: once for each search path.
+    return tuple(entry_points(group=GROUP))
+
+
+def _loaded(entry: EntryPoint) -> type:
+    where = f"collection {entry.name!r}: {entry.value} of the package {_package(entry)}"
+    remedy = f"upgrade that package, or remove it: pip uninstall {_distribution(entry)}"
+    try:
+        found: Any = entry.load()
+        problem = _problem(entry.name, found)
+    except (Exception, SystemExit) as error:  # code of others: it may raise anything
+        said = next(iter(str(error).splitlines()), "")
+        problem = f"cannot be loaded ({type(error).__name__}{said and ': '}{said})"
+    if problem:
+        raise PluginError(f"{where} {problem}; {remedy}")
+    made: type = found
+    return made
+
+
+def _problem(name: str, found: Any) -> str:
+    """Return why an object is no reader of the collection `name`; "" where it is one."""
+    if not _NAME.fullmatch(name):
+        return "has a name that is not lower case letters and digits"
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        return "is no reader: it must be a frozen dataclass"
+    methods = [each for each in vars(Source) if not each.startswith("_")]
+    lacking = [each for each in (*Source.__annotations__, *methods) if not hasattr(found, each)]
+    if lacking:
+        return f"is no reader: it lacks {', '.join(lacking)} (see cxr_vlp.pipelines.sources.base)"
+    settings.hints(found)  # annotations that cannot be resolved raise here
+    stated = getattr(found, "name", "")
+    return "" if stated == name else f"calls itself {stated!r}: both names must be the same"
+
+
+def _clash(name: str, found: Sequence[EntryPoint]) -> PluginError:
+    packages = " and ".join(sorted(_package(entry) for entry in found))
+    taken = "cxr-vlp has a reader of that name" if name in BUILT_IN else "only one of them may"
+    remove = _distribution(found[-1])
+    return PluginError(
+        f"collection {name!r} is registered by the package {packages}, and {taken}; rename the "
+        f"entry point in the group {GROUP}, or remove the package: pip uninstall {remove}"
+    )
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "(unknown)"
+
+
+def _package(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "(unknown)"

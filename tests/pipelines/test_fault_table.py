@@ -20,7 +20,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.imaging import codecs, dicom_file, dicom_pixels, encode
-from cxr_vlp.pipelines.sources import Mimic
+from cxr_vlp.pipelines.sources.mimic import Mimic
 from cxr_vlp.pipelines.stages import manifest_writer
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
 from cxr_vlp.train.data.shards import list_shards

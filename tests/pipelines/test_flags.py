@@ -1,4 +1,4 @@
-"""Flags that would do something else than they say: addresses as folders, typos, other runners."""
+"""Flags that must be refused: addresses in place of folders, misspelt flags, other runners."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.train.config.params import Params
-from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.data.shards import sets
+from cxr_vlp.train.errors import ConfigError, DataError
 
 MANIFEST = "manifest.jsonl"
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from cxr_vlp.nlp.prompts import report_prompts
-from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.data.normality import Record, filtered, is_normal, of_picture
+from cxr_vlp.train.errors import ConfigError
 
 Policy = Callable[[Record, random.Random], str]
 Draws = Callable[[Record, random.Random], Sequence[str]]  # the texts of which a policy takes some

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from cxr_vlp.train.errors import DataError, key_hash
 from cxr_vlp.train.data.members import members
 from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.errors import DataError, key_hash
 
 PICTURES = ("jpg", "png")
 FORMAT = 2  # of the records; shards of another are refused rather than misread
@@ -94,9 +94,7 @@ def _film(key: str, parts: Mapping[str, bytes], shard: str, turn: int) -> Film:
     found = record.get("format")
     if found != FORMAT:
         made_by = "version 0.2 or earlier" if found is None else "another version"
-        raise DataError(
-            f"{shard}: made by {made_by}: build the set again (cxr-vlp shards)"
-        )
+        raise DataError(f"{shard}: made by {made_by}: build the set again (cxr-vlp shards)")
     return Film(key, pictures[0], _joined(record), caption, shard, turn)
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
+from cxr_vlp.train.config.recipe import TextConfig
 from cxr_vlp.train.data.normality import Record
 from cxr_vlp.train.data.policies import Policy, parse
-from cxr_vlp.train.config.recipe import TextConfig
 
 
 def policies(recipe: TextConfig) -> tuple[Policy, ...]:

@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.data.members import members
 from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.errors import ConfigError, DataError
 
 UNKNOWN = "unknown"
 JSON = frozenset(("json",))

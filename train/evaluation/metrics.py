@@ -15,6 +15,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.int8]  # (N, L): 1 positive, 0 negative, EXCLUDED
 EXCLUDED = -1
+UNCERTAIN = {"exclude": EXCLUDED, "positive": 1, "negative": 0}  # policies on a label of -1
+UNMENTIONED = {"exclude": EXCLUDED, "negative": 0}  # and on one that is not mentioned
 LEVEL = 0.95  # of the intervals
 CHUNK = 50  # resamples in memory at a time: with 65,000 patients tens of megabytes
 
@@ -58,9 +60,8 @@ def targets(
     uncertain: str = "exclude",
     unmentioned: str = "negative",
 ) -> Targets:
-    """Return targets (N, L): 1 and 0 unchanged, -1 and missing keys as the two arguments say."""
-    uncertain_is = {"exclude": EXCLUDED, "positive": 1, "negative": 0}[uncertain]
-    missing_is = {"exclude": EXCLUDED, "negative": 0}[unmentioned]
+    """Return (N, L) targets: 1 and 0 as they are, -1 and missing keys as the policies say."""
+    uncertain_is, missing_is = UNCERTAIN[uncertain], UNMENTIONED[unmentioned]
     value = {1: 1, 0: 0, -1: uncertain_is}
     made = [[value[row[name]] if name in row else missing_is for name in names] for row in rows]
     return np.array(made, np.int8).reshape(len(rows), len(names))

@@ -54,11 +54,7 @@ def build(recipe: ModelConfig, seed: int) -> DualEncoder:
     A fusion, where the recipe has one, is the model's submodule `fusion`. Raises ConfigError for a
     name that open_clip does not know, and for weights that cannot be loaded.
     """
-    open_clip.add_model_config(CONFIGS)
-    if recipe.name not in open_clip.list_models() and ":" not in recipe.name:
-        raise ConfigError(
-            f"model.name: {recipe.name!r} is neither in train/model/configs nor known to open_clip"
-        )
+    _known(recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _create(recipe)
@@ -76,6 +72,28 @@ def build(recipe: ModelConfig, seed: int) -> DualEncoder:
     # Channels last: a small convolutional tower then takes half the time on a CPU.
     model.visual.to(memory_format=torch.channels_last)
     return DualEncoder(model, side, partial(_tokenize, _tokenizer(recipe)), _ends(model))
+
+
+def tokenizer(recipe: ModelConfig) -> Callable[[str], Tensor]:
+    """Return the tokenizer of a recipe's text tower, a text to (context,) int64, without a tower.
+
+    Raises ConfigError for a name that open_clip does not know.
+    """
+    _known(recipe)
+    return partial(_tokenize, _tokenizer(recipe))
+
+
+def side(recipe: ModelConfig) -> int:
+    """Return the side in pixels of the squares that a recipe's image tower takes.
+
+    Raises ConfigError for a name that open_clip does not know.
+    """
+    _known(recipe)
+    config = open_clip.get_model_config(recipe.name) or {}
+    size = config.get("vision_cfg", {}).get("image_size")
+    if size is None:
+        raise ConfigError(f"model.name: {recipe.name!r} names no image size: give one")
+    return int(size[0] if isinstance(size, tuple | list) else size)
 
 
 def bare(recipe: ModelConfig) -> ModelConfig:
@@ -101,6 +119,14 @@ def load_weights(model: nn.Module, path: Path) -> None:
         model.load_state_dict(load_file(path))
     except RuntimeError as error:
         raise ConfigError(f"{path}: weights of another model than its recipe.json names") from error
+
+
+def _known(recipe: ModelConfig) -> None:
+    open_clip.add_model_config(CONFIGS)
+    if recipe.name not in open_clip.list_models() and ":" not in recipe.name:
+        raise ConfigError(
+            f"model.name: {recipe.name!r} is neither in train/model/configs nor known to open_clip"
+        )
 
 
 def _create(recipe: ModelConfig) -> Any:

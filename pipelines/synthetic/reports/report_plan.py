@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cxr_vlp.pipelines.synthetic.seeding import stream
 from cxr_vlp.pipelines.synthetic.cases.findings import CHEXPERT_LABELS, Finding
 from cxr_vlp.pipelines.synthetic.cases.patients import Study
+from cxr_vlp.pipelines.synthetic.seeding import stream
 
 # How often a report denies a finding that is absent.
 _DENIED = {

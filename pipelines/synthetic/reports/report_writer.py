@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from cxr_vlp.pipelines.synthetic.reports import wordings as words
-from cxr_vlp.pipelines.synthetic.seeding import stream
 from cxr_vlp.pipelines.synthetic.cases.findings import Finding
 from cxr_vlp.pipelines.synthetic.cases.patients import Study
-from cxr_vlp.pipelines.synthetic.reports.report_text import Report
+from cxr_vlp.pipelines.synthetic.reports import wordings as words
 from cxr_vlp.pipelines.synthetic.reports.report_plan import Plan, plan
+from cxr_vlp.pipelines.synthetic.reports.report_text import Report
 from cxr_vlp.pipelines.synthetic.reports.wordings import Sentence
+from cxr_vlp.pipelines.synthetic.seeding import stream
 
 _IN_LISTS = ("Consolidation", "Pleural Effusion", "Pneumothorax", "Edema", "Lung Lesion")
 _LUNG = frozenset(
@@ -97,9 +97,7 @@ def _described(study: Study, said: Plan, rng: Random, mask: str) -> list[Sentenc
     return lines + body
 
 
-def _concluded(
-    study: Study, said: Plan, rng: Random, mask: str, *, named: float
-) -> list[Sentence]:
+def _concluded(study: Study, said: Plan, rng: Random, mask: str, *, named: float) -> list[Sentence]:
     """Return the impression: the findings or that there are none, then recommendations."""
     real = [f for f in said.stated if f.name != "Support Devices"]
     chosen = [f for f in real if rng.random() < named] or real

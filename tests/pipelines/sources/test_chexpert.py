@@ -9,7 +9,7 @@ from joining import Joined, join, lay
 
 from cxr_vlp.nlp.labels import CHEXPERT14
 from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.sources import Chexpert
+from cxr_vlp.pipelines.sources.chexpert import Chexpert
 
 HEAD = ",".join(["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14])
 

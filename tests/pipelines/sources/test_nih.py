@@ -8,7 +8,7 @@ import pytest
 from joining import Joined, join, lay
 
 from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.sources import Nih
+from cxr_vlp.pipelines.sources.nih import Nih
 
 HEAD = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"

@@ -11,7 +11,7 @@ import pytest
 from joining import Joined, join, lay
 
 from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.sources import Openi
+from cxr_vlp.pipelines.sources.openi import Openi
 
 
 def xml(uid: int, images: tuple[str, ...], findings: str = "Clear lungs.", mesh: str = "normal"):

@@ -19,7 +19,8 @@ from cxr_vlp.pipelines.config import Texts
 from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.records import ReportRef, Study, study_from_json
-from cxr_vlp.pipelines.sources import Mimic, Openi
+from cxr_vlp.pipelines.sources.mimic import Mimic
+from cxr_vlp.pipelines.sources.openi import Openi
 from cxr_vlp.pipelines.stages import text_resources
 from cxr_vlp.pipelines.stages.text_part import TextsOfPart
 

@@ -17,7 +17,8 @@ from joining import join, lay
 
 from cxr_vlp.nlp import annotate, sections
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.sources import Mimic, openi, reading
+from cxr_vlp.pipelines.sources import openi, reading
+from cxr_vlp.pipelines.sources.mimic import Mimic
 
 REPORT = " FINAL REPORT\n FINDINGS: The heart is enlarged.\n"
 STUDY = "files/p19/p19999001/s59999001"
@@ -251,7 +252,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from joining import join
 from cxr_vlp.pipelines.errors import DataError
-from cxr_vlp.pipelines.sources import Mimic, Openi
+from cxr_vlp.pipelines.sources.mimic import Mimic
+from cxr_vlp.pipelines.sources.openi import Openi
 import cxr_vlp.pipelines.cache.file_index, pydicom
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 said = ""

@@ -12,11 +12,13 @@ import torchvision.transforms.v2.functional as v2f
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxr_vlp.train.config.recipe import AugmentConfig, ImageConfig
 from cxr_vlp.train.data.augment import Affine, Equalize, augmented
 from cxr_vlp.train.data.images import prepare
-from cxr_vlp.train.config.recipe import AugmentConfig, ImageConfig
 
-ALL = AugmentConfig(flip=0.5, turn=20, move=0.1, zoom=(0.9, 1.1), clahe=0.5, brightness=0.2, contrast=0.2)
+ALL = AugmentConfig(
+    flip=0.5, turn=20, move=0.1, zoom=(0.9, 1.1), clahe=0.5, brightness=0.2, contrast=0.2
+)
 
 
 @pytest.fixture(scope="module")

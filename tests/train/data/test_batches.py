@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_vlp.train.data.batches import Batch, Pair, split_pairs, collate, rebatch, to_input
 from cxr_vlp.train.config.recipe import ImageConfig
+from cxr_vlp.train.data.batches import Batch, Pair, collate, rebatch, split_pairs, to_input
 
 
 def made(keys: list[str], **fields: list[str]) -> Batch:

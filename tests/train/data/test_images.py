@@ -12,20 +12,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.train.data.seeding import generator
+from cxr_vlp.train.config.recipe import ImageConfig
 from cxr_vlp.train.data.images import (
     Window,
     cut,
     decode,
     drawn,
+    full_square,
+    inner_window,
     jitter,
     prepare,
     rectangle,
-    inner_window,
     smallest_side,
-    full_square,
 )
-from cxr_vlp.train.config.recipe import ImageConfig
+from cxr_vlp.train.data.seeding import generator
 
 
 def flat(height: int, width: int, level: int) -> torch.Tensor:

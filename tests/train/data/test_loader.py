@@ -15,13 +15,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.train.conftest import add, sample, write_shard
-from cxr_vlp.train.data.batches import split_pairs
-from cxr_vlp.train.data.loader import Loading, in_order, training
-from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.config.recipe import load
 from cxr_vlp.train.config.sections import merge
+from cxr_vlp.train.data.batches import split_pairs
+from cxr_vlp.train.data.loader import Loading, in_order, training
 from cxr_vlp.train.data.shards import Shard, list_shards
+from cxr_vlp.train.errors import DataError
+from tests.train.conftest import add, sample, write_shard
 
 IMAGE = {
     "image": {"crop": 0.2, "shift": 0.1},

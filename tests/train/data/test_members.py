@@ -12,11 +12,11 @@ import webdataset as wds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.train.conftest import add, sample, write_shard
-from cxr_vlp.train.errors import DataError
-from cxr_vlp.train.data.samples import films, studies
 from cxr_vlp.train.data.members import members
+from cxr_vlp.train.data.samples import films, studies
 from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.errors import DataError
+from tests.train.conftest import add, sample, write_shard
 
 
 def tar(path: Path, contents: dict[str, bytes], form: int = tarfile.USTAR_FORMAT) -> Path:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.train.data.seeding import generator
-from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.data.mixing import ShardPass, batches_per_epoch, resampled, shard_passes
 from cxr_vlp.train.config.recipe import DataConfig
+from cxr_vlp.train.data.mixing import ShardPass, batches_per_epoch, resampled, shard_passes
+from cxr_vlp.train.data.seeding import generator
 from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.errors import ConfigError
 
 SHARDS = (Shard(Path("a0.tar"), 100, "a"), Shard(Path("a1.tar"), 50, "a"),
           Shard(Path("b0.tar"), 30, "b"))  # fmt: skip
@@ -84,4 +84,7 @@ def test_a_set_smaller_than_a_batch_makes_one_batch():
 
 def test_resampled_epochs_need_no_shard_a_rank():
     assert batches_per_epoch(of([90]), DataConfig(resampled=True), 3, 8) == (3, 8)
-    assert batches_per_epoch(of([90]), DataConfig(resampled=True, weights={"mock": 2}), 3, 8) == (7, 8)
+    assert batches_per_epoch(of([90]), DataConfig(resampled=True, weights={"mock": 2}), 3, 8) == (
+        7,
+        8,
+    )

@@ -10,11 +10,11 @@ import cv2
 import pytest
 import torch
 
-from tests.train.conftest import draw, sample
-from cxr_vlp.train.errors import DataError
-from cxr_vlp.train.data.samples import Film
-from cxr_vlp.train.data.pairs import PairBuilder, views
 from cxr_vlp.train.config.recipe import Recipe, load
+from cxr_vlp.train.data.pairs import PairBuilder, views
+from cxr_vlp.train.data.samples import Film
+from cxr_vlp.train.errors import DataError
+from tests.train.conftest import draw, sample
 
 
 def tokenize(text: str) -> torch.Tensor:

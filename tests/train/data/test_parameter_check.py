@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.conftest import write_source
+from cxr_vlp.train import evaluate, fit
 from cxr_vlp.train.config import params
 from cxr_vlp.train.data import parameter_check
-from cxr_vlp.train import evaluate, fit
 from cxr_vlp.train.errors import ConfigError, DataError
+from tests.train.conftest import write_source
 
 MADE = {"side": 80, "enlarge": False, "caption": ["impression", "prompt"]}
 

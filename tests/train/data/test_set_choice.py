@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.train.conftest import sample, write_shard, write_source
 from cxr_vlp.train import evaluate, fit, report
 from cxr_vlp.train.config import params
 from cxr_vlp.train.data import views
 from cxr_vlp.train.data.set_choice import choose
-from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.data.shards import list_shards
+from cxr_vlp.train.errors import ConfigError
+from tests.train.conftest import sample, write_shard, write_source
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZES = {"train": (12,), "validate": (4,), "test": (8,)}

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.train.conftest import write_source
-from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.data.shards import digest, list_shards
+from cxr_vlp.train.errors import ConfigError
+from tests.train.conftest import write_source
 
 
 def test_folders_are_joined_in_order_and_sources_are_named(tmp_path, source):

@@ -7,12 +7,12 @@ import pytest
 from cxr_vlp.nlp.prompts import texts as wordings
 from cxr_vlp.nlp.sentences import split
 from cxr_vlp.nlp.status import classify, filter_report
-from tests.train.conftest import sample
+from cxr_vlp.train.config.recipe import TextConfig
 from cxr_vlp.train.data import texts
+from cxr_vlp.train.data.normality import filtered, is_normal
 from cxr_vlp.train.data.seeding import generator
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.data.normality import filtered, is_normal
-from cxr_vlp.train.config.recipe import TextConfig
+from tests.train.conftest import sample
 
 
 def chosen(policies, record, key="k", epoch=0):

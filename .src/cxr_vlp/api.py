@@ -1,0 +1,201 @@
+"""The functions of the public interface that join several modules: shards, loader, AUROC table.
+
+They are exported by `cxr_vlp` itself: `cxr_vlp.open_shards(...)`. Heavy packages are imported
+inside the functions that need them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from cxr_vlp.train.config.recipe import Recipe
+    from cxr_vlp.train.data.batches import Batch
+    from cxr_vlp.train.data.loader import Loading
+    from cxr_vlp.train.data.samples import Film as Sample
+    from cxr_vlp.train.data.shards import Shard
+    from cxr_vlp.train.evaluation.metrics import Measured
+
+Place = str | os.PathLike[str]
+
+
+def open_shards(paths: Place | Sequence[Place], split: str | None = None) -> Iterator[Sample]:
+    """Return the samples of sets of shards, in the order in which they are stored.
+
+    paths: a set (the folder that `cxr-vlp shards` wrote), a folder of sets, or several of either.
+    split: "train", "validate" or "test"; None for all three, one after the other.
+
+    A sample has a `key`, the JSON `record`, the `caption` and the encoded image (JPEG or PNG
+    bytes; 8-bit grey). Samples are read one at a time. Raises ConfigError at once for a folder
+    without shards and for an unknown split, and DataError while reading, for a shard that is
+    damaged or was written by another version. Both are ValueErrors.
+
+    >>> sample = next(open_shards("data/shards", split="train"))
+    >>> sample.key.partition("-")[0], sample.record["view"]
+    ('mimic', 'frontal')
+    """
+    from cxr_vlp.train.data.samples import films
+
+    return (sample for shard in _shards(paths, split) for sample in films(shard))
+
+
+class Loader:
+    """An iterable of batches, made by `loader`. Each pass over it is the next epoch.
+
+    A Batch of B pairs has `images` (V, B, 1, S, S) uint8, `tokens` (T, B, L) int64, `normal` (B,)
+    bool, and `keys`, `texts` and `records` of the B pairs. V images and T texts of a pair are 1 or
+    2, as the recipe says; `images[0]` and `tokens[0]` alone are an ordinary batch.
+    """
+
+    def __init__(
+        self, shards: Sequence[Shard], loading: Loading, batch_size: int, *, varied: bool
+    ) -> None:
+        self._shards, self._loading = tuple(shards), loading
+        self._batch_size, self._varied = batch_size, varied
+        self.epoch = 0  # of the next pass; set it to resume a training
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the recipe, with the overrides in it."""
+        return self._loading.recipe
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Return the batches of the next epoch. Raises DataError for a damaged shard."""
+        from cxr_vlp.train.data.loader import in_order, training
+
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        if self._varied:
+            return training(self._shards, self._loading, epoch, self._batch_size)
+        return in_order(self._shards, self._loading, self._batch_size)
+
+
+def loader(
+    shards: Place | Sequence[Place],
+    recipe: Place | Mapping[str, Any] = "chexzero",
+    *,
+    split: str = "train",
+    batch_size: int = 0,
+    size: int = 0,
+    tokenize: Callable[[str], Tensor] | None = None,
+    seed: int = 0,
+    workers: int = 0,
+) -> Loader:
+    """Return batches of images and texts for a training loop in torch.
+
+    shards: a set, a folder of sets, or several of either. Its split "train" is shuffled and varied
+    (views, crops, texts) by the seed and the epoch; full batches only. Of another split every
+    sample comes once, in order and unvaried, and the last batch may be smaller.
+    recipe: the name of a recipe (`train/recipes`), the path of a .yaml file, or a mapping of
+    changes to the recipe `base`, such as {"text": {"policies": ["impression"]}}.
+    batch_size: pairs in a batch; 0: as the recipe says.
+    size: side of the square images in pixels; 0: as the recipe's image tower takes them.
+    tokenize: a function from a text to (L,) int64; None: the tokenizer of the recipe's text tower.
+    workers: processes that read and decode; the order of an epoch depends on their number.
+
+    `train.data.batches.to_input(batch.images[0], recipe.image)` gives (B, 3, S, S) float32,
+    normalised. Under torch.distributed each rank gets its own part. Raises ConfigError for an
+    unknown recipe, key or value, and for a split without shards.
+
+    >>> batches = loader("data/shards", "chexzero_tiny", batch_size=4, seed=1)
+    >>> for batch in batches:
+    ...     images, tokens = batch.images[0], batch.tokens[0]
+    >>> images.shape, images.dtype, tokens.shape
+    (torch.Size([4, 1, 96, 96]), torch.uint8, torch.Size([4, 48]))
+    """
+    from cxr_vlp.train.data.loader import Loading
+    from cxr_vlp.train.errors import ConfigError
+
+    chosen = _recipe(recipe)
+    found = _shards(shards, split)
+    if not found:
+        raise ConfigError(f"no shards in the split {split!r} of the given folders")
+    if not (size and tokenize):
+        from cxr_vlp.train.model import build
+
+        size = size or build.side(chosen.model)
+        tokenize = tokenize or build.tokenizer(chosen.model)
+    loading = Loading(chosen, size, tokenize, seed, workers)
+    return Loader(found, loading, batch_size or chosen.run.batch_size, varied=split == "train")
+
+
+def auroc_table(
+    scores: npt.ArrayLike,
+    labels: Sequence[Mapping[str, int]],
+    names: Sequence[str],
+    *,
+    patients: Sequence[str] = (),
+    uncertain: str = "exclude",
+    unmentioned: str = "negative",
+    min_positives: int = 1,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Measured:
+    """Return the AUROC of every label and their mean, with 95 % bootstrap intervals.
+
+    scores: (N, L), higher for a finding that is more likely. labels: N mappings of label name to
+    1 (positive), 0 (negative) or -1 (uncertain), as `record["labels"]` of a sample; a label that
+    is absent is not mentioned. names: the L labels of the columns.
+    patients: N names; a patient's images are resampled together. Empty: each image by itself.
+    uncertain: what -1 counts as: "exclude", "positive" or "negative". unmentioned: "exclude" or
+    "negative". min_positives: a label with fewer positives or negatives is not measured: its
+    AUROC is None, and it is listed in `unmeasured`.
+
+    The label "No Finding" is measured, and is not part of the mean. Raises ValueError for lengths
+    that do not fit, scores that are not finite, and unknown policies.
+
+    >>> rows = [{"Edema": 1}, {"Edema": 0}, {"Edema": 1}, {}]
+    >>> table = auroc_table([[0.9], [0.2], [0.4], [0.5]], rows, ["Edema"], resamples=0)
+    >>> table.labels[0].auroc, table.labels[0].positives, table.macro
+    (0.75, 2, 0.75)
+    """
+    import numpy as np
+
+    from cxr_vlp.train.evaluation import metrics
+    from cxr_vlp.train.evaluation.results import NO_FINDING
+
+    array = np.asarray(scores, np.float64)
+    groups = list(patients) or [str(place) for place in range(len(labels))]
+    if array.shape != (len(labels), len(names)) or len(groups) != len(labels):
+        raise ValueError(
+            f"scores {array.shape} must be {len(labels)} rows of labels by {len(names)} names, "
+            f"with a patient for each row or none: {len(patients)} are given"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError("scores must be finite numbers")
+    if uncertain not in metrics.UNCERTAIN or unmentioned not in metrics.UNMENTIONED:
+        raise ValueError(
+            f"uncertain is one of {', '.join(metrics.UNCERTAIN)}, and unmentioned one of "
+            f"{', '.join(metrics.UNMENTIONED)}"
+        )
+    truth = metrics.targets(labels, names, uncertain=uncertain, unmentioned=unmentioned)
+    bootstrap = metrics.Bootstrap(resamples, seed)
+    findings = [name for name in names if name != NO_FINDING]
+    return metrics.measure(array, truth, names, groups, bootstrap, findings, min_positives)
+
+
+def _shards(paths: Place | Sequence[Place], split: str | None) -> tuple[Shard, ...]:
+    """Return the shards of a split, or of all splits, below one or several folders."""
+    from cxr_vlp.train.data.shards import SPLITS, list_shards
+    from cxr_vlp.train.errors import ConfigError
+
+    if split is not None and split not in SPLITS:
+        raise ConfigError(f"no split {split!r}; there are: {', '.join(SPLITS)}")
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    folders = [Path(path) for path in several]
+    return tuple(
+        shard for name in ((split,) if split else SPLITS) for shard in list_shards(folders, name)
+    )
+
+
+def _recipe(recipe: Place | Mapping[str, Any]) -> Recipe:
+    from cxr_vlp.train.config.recipe import load
+
+    if isinstance(recipe, Mapping):
+        return load("base", recipe)
+    return load(os.fspath(recipe))
