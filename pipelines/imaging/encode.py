@@ -35,21 +35,13 @@ from cxr_vlp.pipelines.imaging.dicom_attributes import Attributes
 from cxr_vlp.pipelines.imaging.dicom_header import Gates
 from cxr_vlp.pipelines.imaging.dicom_pixels import Film, Stored
 from cxr_vlp.pipelines.imaging.display_lut import Greys, Table
-from cxr_vlp.pipelines.imaging.geometry import Placement, placement, squared
+from cxr_vlp.pipelines.imaging.geometry import placement, squared
+from cxr_vlp.pipelines.records import Encoded
 
 SMALLEST_SIDE = 64  # pixels; below it no chest radiograph is recognisable
 SQUARE = 0.01  # pixels whose sides differ by less are square
 _SAMPLED = 160  # pixels a side, about, that a table is judged by
 _SUFFIXES = {"dicom": (".dcm", ".dicom", ".dic", ""), "image": (".png", ".jpg", ".jpeg")}
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """An encoded image and how it was made; `facts` is the sample's `pixels` field."""
-
-    data: bytes
-    facts: dict[str, Any]
-    placement: Placement
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,44 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cxr_vlp.pipelines.config import Shards
-
-Box = tuple[float, float, float, float]  # x, y, width, height
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where the source image lies in the stored one: stored = scale * source + offset.
-
-    `scale_x` is along the stored image's rows. A source of `width` by `height` pixels may have been
-    turned before by the steps of `turn` (decoding/orientation.py).
-    """
-
-    scale_x: float
-    scale_y: float
-    offset_x: int = 0
-    offset_y: int = 0
-    width: int = 0
-    height: int = 0
-    turn: str = ""
-
-    def box(self, x: float, y: float, w: float, h: float) -> Box:
-        """Return a box of the source, in its pixels, as a box of the stored image."""
-        width, height = self.width, self.height
-        for step in self.turn:
-            if step == "T":
-                x, y, w, h, width, height = y, x, h, w, height, width
-            elif step == "X":
-                x = width - x - w
-            else:
-                y = height - y - h
-        return (
-            x * self.scale_x + self.offset_x, y * self.scale_y + self.offset_y,
-            w * self.scale_x, h * self.scale_y,
-        )  # fmt: skip
+from cxr_vlp.pipelines.records import Placement
 
 
 def squared(width: int, height: int, aspect: float) -> tuple[int, int]:

@@ -15,7 +15,8 @@ import numpy as np
 import PIL.Image
 
 from cxr_vlp.pipelines.config import Shards
-from cxr_vlp.pipelines.imaging.geometry import Placement, scaled
+from cxr_vlp.pipelines.imaging.geometry import scaled
+from cxr_vlp.pipelines.records import Placement
 
 cv2.setNumThreads(1)  # the work is parallel over parts; threads inside would fight for the cores
 

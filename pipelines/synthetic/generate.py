@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr_vlp.pipelines import errors
-from cxr_vlp.pipelines.executor.progress import State, following
+from cxr_vlp.pipelines.executor.progress import State, showing
 from cxr_vlp.pipelines.files import addresses
 from cxr_vlp.pipelines.synthetic import marker
 from cxr_vlp.pipelines.synthetic.cases import SOURCES
@@ -82,7 +82,7 @@ def _write_all(args: argparse.Namespace, content: Content) -> Table:
         sys.stderr.write(f"{tree}: drawing {args.studies:,} studies\n")
         marker.begin(tree, drawings[source])
         done: Counter[str] = Counter()
-        with following(source, partial(_state, done, args.studies)):
+        with showing(source, partial(_state, done, args.studies)):
             laid = _WRITERS[source](
                 args.out,
                 studies=args.studies,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.executor.worker import Desk
+from cxr_vlp.pipelines.executor.worker import WorkerState
 
 
 def abort() -> None:
@@ -62,13 +62,13 @@ class Pictures:
 
     hazard: Any = none
 
-    def __call__(self, part: str, desk: Desk) -> dict[str, Any]:
+    def __call__(self, part: str, worker: WorkerState) -> dict[str, Any]:
         """Return what became of each picture."""
         told = {}
         for number in range(5):
             name = f"{part}-{number}"
             try:
-                with desk.holding(name):
+                with worker.decoding(name):
                     if number == 2 and part == "bad":
                         self.hazard()
                 told[name] = "ok"

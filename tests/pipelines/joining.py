@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cxr_vlp.pipelines.cache.file_index import Memory
+from cxr_vlp.pipelines.cache.file_index import FileIndex
 from cxr_vlp.pipelines.files.paths import Tree
 from cxr_vlp.pipelines.records import Reject, Study, key_hash
 from cxr_vlp.pipelines.sources import base
 from cxr_vlp.pipelines.sources.ids import Ids
 from cxr_vlp.pipelines.sources.splits import PatientRule
-from cxr_vlp.pipelines.stages.scan_study import Reader, read_files
+from cxr_vlp.pipelines.stages.scan_study import FileReader, read_files
 
 RULE_VALUES = ("cxr-vlp", 0.1, 0.2)
 
@@ -50,7 +50,7 @@ def join(source, root: Path, *, links: bool = False) -> Joined:
     for table in tables:
         for study, row in source.rows(root, table):
             rows[study][table.name].append(row)
-    joined, files = Joined(), Reader(root, Memory())
+    joined, files = Joined(), FileReader(root, FileIndex())
     for study in sorted(rows):
         result = base.assembled(source, study, rows[study], rule)
         joined.listed += result.listed

@@ -140,7 +140,7 @@ def serve() -> None:
 
     mains = {module.__name__.rpartition(".")[2]: module for module in (scan, texts, shards, verify)}
     assert beam  # imported for the runs
-    forkserver.set_forkserver_preload(pool.PRELOAD)
+    forkserver.set_forkserver_preload(pool.PART_MODULES)
     forkserver.ensure_running()
     _tell(server=forkserver._forkserver._forkserver_pid)
     for line in sys.stdin:
@@ -190,7 +190,7 @@ def _prepare(order: Order) -> Counter:
 
     counter = Counter(order)
     if order.inline:
-        pool.Shift.run = _in_order  # type: ignore[method-assign]
+        pool.PartPool.run_all = _in_order  # type: ignore[method-assign]
     if order.file_limit:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_limit, order.file_limit))
@@ -224,10 +224,10 @@ def _break(module: str, name: str) -> None:
     setattr(holder, last, broken)
 
 
-def _in_order(shift: Any) -> None:
-    """Do a crew's parts in this process, where every change can be counted."""
-    for name in shift.names:
-        shift.crew.one(name, {})
+def _in_order(self: Any, names: Sequence[str]) -> None:
+    """Do the parts in this process, where every change can be counted."""
+    for name in names:
+        self.run_one(name, {})
 
 
 @dataclass

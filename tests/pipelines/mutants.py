@@ -17,7 +17,7 @@ from typing import Any
 
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.executor.worker import Desk
+from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.imaging import dicom_header, dicom_pixels, encode
 from cxr_vlp.pipelines.records import key_hash
 
@@ -120,18 +120,18 @@ DAMAGE: tuple[Damage, ...] = (cut, flips, block, spliced, short, short, frames, 
 
 @dataclass(frozen=True)
 class Decoding:
-    """A crew's work: whole files, or so many mutants of files that its seed draws."""
+    """The work of a PartPool: whole files, or so many mutants of files that its seed draws."""
 
     paths: tuple[str, ...]
     mutants: int = 0  # a part; 0: the part decodes the whole files of its number
     parts: int = 1
 
-    def __call__(self, part: str, desk: Desk) -> dict[str, Any]:
+    def __call__(self, part: str, worker: WorkerState) -> dict[str, Any]:
         """Return what became of the part's files, and the memory that took."""
         number = int(part.rpartition("-")[2])
         outcomes: Counter[str] = Counter()
         for name, data, suffix in self._files(part, number):
-            outcomes[_outcome(name, data, suffix, desk)] += 1
+            outcomes[_outcome(name, data, suffix, worker)] += 1
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {"outcomes": dict(outcomes), "memory": memory}
 
@@ -148,10 +148,10 @@ class Decoding:
             yield key_hash(f"{part}/{place}"), data, suffix_of(path)
 
 
-def _outcome(name: str, data: bytes, suffix: str, desk: Desk) -> str:
+def _outcome(name: str, data: bytes, suffix: str, worker: WorkerState) -> str:
     """Return "picture", a code, or the type of an exception that has none."""
     try:
-        with desk.holding(name):
+        with worker.decoding(name):
             _encoded(data, suffix)
     except IngestError as error:
         return error.code

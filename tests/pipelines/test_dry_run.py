@@ -40,7 +40,7 @@ def dry_run(folder, capsys, **sections) -> dict[str, int]:
 def test_before_the_first_build_everything_is_new(raw, tmp_path, capsys):
     shutil.copytree(raw / "mimic", tmp_path / "raw")
     said = dry_run(tmp_path, capsys)
-    assert said["- new"] == said["pictures to decode"] > 10
+    assert said["- new"] == said["images to decode"] > 10
     assert (said["tars to be built"], said["tars to be kept"]) == (4, 0)
 
 
@@ -60,8 +60,8 @@ def test_it_says_what_parameters_cost_and_why(
     said = dry_run(tmp_path / "x", capsys, **sections)
     names = ("kept", "rewritten", "built")
     assert tuple(said[f"tars to be {name}"] for name in names) == tars
-    pictures = said["pictures to decode"] + said["pictures to copy"]
-    assert said["pictures to decode"] == (pictures if decodes else 0)
+    pictures = said["images to decode"] + said["images to copy"]
+    assert said["images to decode"] == (pictures if decodes else 0)
     if reason:
         assert said[reason] == pictures
 
@@ -73,7 +73,7 @@ def test_it_says_which_sources_moved(base, tmp_path, capsys):
     report = sorted((tmp_path / "x/raw").rglob("s5*.txt"))[-1]
     report.write_text(report.read_text() + "\n No pneumothorax.\n")
     said = dry_run(tmp_path / "x", capsys)
-    assert said["- source changed"] == said["pictures to decode"] == 1
+    assert said["- source changed"] == said["images to decode"] == 1
     assert said["- text or table changed"] >= 1
 
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cxr_vlp.nlp import annotate, sections
-from cxr_vlp.pipelines.cache.entries import Receipt, Receipts
+from cxr_vlp.pipelines.cache.entries import Entries, Entry
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
 from cxr_vlp.pipelines.files import csv_tables, jsonl
@@ -193,7 +193,7 @@ def receipt_files(draw: st.DrawFn) -> bytes:
 
 @both(150)
 def test_the_receipt_reader(length, tmp_path):
-    receipts = Receipts.of_stage(tmp_path, "shards")
+    receipts = Entries.of_stage(tmp_path, "shards")
     path = Path(receipts.folder) / "x" / "f.json"
     path.parent.mkdir(parents=True)
 
@@ -202,14 +202,14 @@ def test_the_receipt_reader(length, tmp_path):
     def fuzz(data: bytes) -> None:
         path.write_bytes(data)
         found = receipts.of("x", "f")
-        assert found is None or isinstance(found, Receipt)
+        assert found is None or isinstance(found, Entry)
         assert found is None or (isinstance(found.result, dict) and isinstance(found.file, str))
 
     fuzz()
 
 
 def test_a_receipt_nested_without_end_is_none(tmp_path):
-    receipts = Receipts.of_stage(tmp_path, "shards")
+    receipts = Entries.of_stage(tmp_path, "shards")
     path = Path(receipts.folder) / "x" / "f.json"
     path.parent.mkdir(parents=True)
     path.write_text("[" * 100_000)

@@ -21,7 +21,7 @@ import pytest
 from stages import build, run_scan, tree_bytes
 
 from cxr_vlp.pipelines.cache import row_digest
-from cxr_vlp.pipelines.cache.store import Stock
+from cxr_vlp.pipelines.cache.store import Store
 
 Change = Callable[[Path], dict[str, Any] | None]  # changes the tree, or returns other parameters
 
@@ -125,7 +125,7 @@ def other_parts(_: Path) -> dict[str, Any]:
 
 ALL = -1  # every tar or picture of the set
 CASES = [
-    # change, source, tars written again, pictures decoded
+    # change, source, tars written again, images decoded
     (nothing, "mimic", 0, 0),
     (touch, "mimic", 0, 0),
     (one_picture, "nih", 1, 1),
@@ -303,7 +303,7 @@ def test_without_hard_links_all_is_as_it_was(raw, tmp_path, monkeypatch):
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    stock = Stock((), "", str(tmp_path / "second"))
+    stock = Store((), "", str(tmp_path / "second"))
     monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "x.tar").write_bytes(b"x")
     stock.keep(tmp_path / "x.tar", "0" * 64)

@@ -38,7 +38,7 @@ def place(base, tmp_path) -> Path:
         shutil.copytree(base / name, tmp_path / name, copy_function=shutil.copy2)
     shutil.rmtree(tmp_path / ".cxr/stock")
     file_index._shared.cache_clear()
-    row_digest.THROWN.take()  # what another test of this process has left uncounted
+    row_digest.DISCARDED.take()  # what another test of this process has left uncounted
     yield tmp_path
     file_index._shared.cache_clear()
 
@@ -145,16 +145,16 @@ def test_rows_of_another_release_go_without_a_word(base, place, capsys):
 
 
 def test_official_digests_that_were_changed_are_learned_again(tmp_path):
-    known = file_index.Memory(tmp_path / "m.sqlite")
+    known = file_index.FileIndex(tmp_path / "m.sqlite")
     rows = [(f"files/{i}.jpg", f"{i:064x}") for i in range(5)]
-    known.learn_official("d", rows)
+    known.store_official("d", rows)
     known.commit()
     for sql in ("UPDATE official SET sha256 = '0' WHERE path = 'files/3.jpg'",
                 "DELETE FROM official WHERE path = 'files/3.jpg'"):  # fmt: skip
         with sqlite3.connect(tmp_path / "m.sqlite") as base:
             base.execute(sql)
-        again = file_index.Memory(tmp_path / "m.sqlite")
-        again.learn_official("d", rows)
+        again = file_index.FileIndex(tmp_path / "m.sqlite")
+        again.store_official("d", rows)
         assert [again.official(path) for path, _ in rows] == [sha256 for _, sha256 in rows]
         again.commit()
 
@@ -179,18 +179,18 @@ def test_a_memory_that_is_no_base_any_more_is_named_too(base, place, capsys):
 
 
 def test_an_inode_of_64_bits_is_remembered(tmp_path):
-    known = file_index.Memory(tmp_path / "m.sqlite")
+    known = file_index.FileIndex(tmp_path / "m.sqlite")
     state = SimpleNamespace(st_size=9, st_mtime_ns=OLD * 10**9, st_ino=2**64 - 1)
-    known.keep("film", state, {"sha256": "0"})
+    known.store("film", state, {"sha256": "0"})
     assert known.get("film", state) == {"sha256": "0"}
 
 
 @given(st.data())
 def test_no_flipped_bit_of_a_receipt_is_believed(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("r")
-    made = entries.Receipts(str(folder))
-    sample = entries.Sample("key", "a" * 16, "b" * 16, "c" * 16)
-    kept = entries.Receipt("p", "f", "p.tar", "d" * 64, "e" * 32, 9, True, {"n": 1}, (sample,))
+    made = entries.Entries(str(folder))
+    sample = entries.SampleDigests("key", "a" * 16, "b" * 16, "c" * 16)
+    kept = entries.Entry("p", "f", "p.tar", "d" * 64, "e" * 32, 9, True, {"n": 1}, (sample,))
     made.keep(kept)
     path = folder / "p/f.json"
     flipped = bytearray(path.read_bytes())

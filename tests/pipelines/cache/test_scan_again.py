@@ -79,13 +79,13 @@ def test_other_parameters_read_nothing_again(tree, tmp_path, monkeypatch):
 
 
 def test_a_file_as_young_as_the_clocks_tick_is_not_trusted(tree, tmp_path):
-    known = file_index.Memory(tmp_path / "m.sqlite")
+    known = file_index.FileIndex(tmp_path / "m.sqlite")
     young = tmp_path / "young"
     young.write_bytes(b"x")
-    known.keep("young", young.stat(), {"sha256": "0"})
+    known.store("young", young.stat(), {"sha256": "0"})
     assert known.get("young", young.stat()) is None
     os.utime(young, (OLD, OLD))
-    known.keep("young", young.stat(), {"sha256": "0"})
+    known.store("young", young.stat(), {"sha256": "0"})
     assert known.get("young", young.stat()) == {"sha256": "0"}
     os.utime(young, (OLD, OLD + 1))
     assert known.get("young", young.stat()) is None
@@ -93,32 +93,34 @@ def test_a_file_as_young_as_the_clocks_tick_is_not_trusted(tree, tmp_path):
 
 def test_threads_that_begin_at_once_share_one_memory(tmp_path, monkeypatch):
     """Two memories of one file lock each other out, and forget what the other read."""
-    kept = file_index.Memory.__init__
+    kept = file_index.FileIndex.__init__
 
     def slow(self, path=None):
         time.sleep(0.05)  # longer than threads take to start: each would find none open
         kept(self, path)
 
-    monkeypatch.setattr(file_index.Memory, "__init__", slow)
+    monkeypatch.setattr(file_index.FileIndex, "__init__", slow)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(file_index.at, [str(tmp_path / "m.sqlite")] * 8))
+        found = list(pool.map(file_index.shared, [str(tmp_path / "m.sqlite")] * 8))
     assert len({id(one) for one in found}) == 1
 
 
 def test_a_memory_that_another_process_holds_is_left_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(file_index, "PATIENCE", 0.01)
+    monkeypatch.setattr(file_index, "LOCK_TIMEOUT", 0.01)
     path = tmp_path / "m.sqlite"
     film = tmp_path / "film"
     film.write_bytes(b"x")
     os.utime(film, (OLD, OLD))
-    first = file_index.Memory(path)
-    first.keep("film", film.stat(), {"sha256": "0"})
+    first = file_index.FileIndex(path)
+    first.store("film", film.stat(), {"sha256": "0"})
     first.commit()
     holder = sqlite3.connect(path)
     holder.execute("BEGIN EXCLUSIVE")
-    assert file_index.Memory(path).get("film", film.stat()) is None  # in memory only, for this run
+    assert (
+        file_index.FileIndex(path).get("film", film.stat()) is None
+    )  # in memory only, for this run
     holder.close()
-    assert file_index.Memory(path).get("film", film.stat()) == {"sha256": "0"}
+    assert file_index.FileIndex(path).get("film", film.stat()) == {"sha256": "0"}
 
 
 @pytest.mark.parametrize("damage", [b"", b"no base, but as long as a header is " * 9])
@@ -183,4 +185,4 @@ def test_inventories_hold_no_time(tree, tmp_path):
 def test_a_fifo_in_the_place_of_the_list_of_digests_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "SHA256SUMS.txt")
     with pytest.raises(ConfigError, match="set digests: read"):
-        checksums.learn(tmp_path, file_index.Memory())
+        checksums.load(tmp_path, file_index.FileIndex())

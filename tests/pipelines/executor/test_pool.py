@@ -14,14 +14,14 @@ import pytest
 
 from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.executor import pool
-from cxr_vlp.pipelines.executor.pool import Crew
+from cxr_vlp.pipelines.executor.pool import PartPool
 
 PARTS = ("bad", "good", "fine")
 
 
 def run(folder: Path, hazard, workers: int = 2) -> dict[str, dict[str, str]]:
-    Crew(hazards.Pictures(hazard), str(folder), workers, patience=1.5).run(PARTS)
-    return dict(zip(PARTS, pool.results(folder, PARTS), strict=True))
+    PartPool(hazards.Pictures(hazard), str(folder), workers, image_timeout=1.5).run(PARTS)
+    return dict(zip(PARTS, pool.read_results(folder, PARTS), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_a_fault_of_ours_names_its_place_and_not_its_message(tmp_path, capfd):
 def test_workers_do_not_outlive_a_killed_run(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import hazards\n"
-        "from cxr_vlp.pipelines.executor.pool import Crew\n"
+        "from cxr_vlp.pipelines.executor.pool import PartPool\n"
         "if __name__ == '__main__':\n"
-        "    Crew(hazards.Pictures(hazards.hang), sys.argv[2], 2).run(('bad', 'good'))\n"
+        "    PartPool(hazards.Pictures(hazards.hang), sys.argv[2], 2).run(('bad', 'good'))\n"
     )
     script = tmp_path / "run.py"
     script.write_text(code)

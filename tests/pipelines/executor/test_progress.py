@@ -16,7 +16,7 @@ from launching import ROOT
 from stages import build, params
 
 from cxr_vlp.pipelines.executor import progress, run_log
-from cxr_vlp.pipelines.executor.progress import Counts, Pace, State
+from cxr_vlp.pipelines.executor.progress import Counts, Rate, State
 
 SLOW = """
 import pathlib, time
@@ -93,35 +93,35 @@ def test_a_scan_tells_of_the_step_it_is_in():
 
 
 def test_rate_and_time_left_are_those_of_the_present_step():
-    pace = Pace()
-    pace.words(State(1000, 0, "rows"), 0.0)
-    assert pace.words(State(3000, 0, "rows"), 10.0) == ("3,000 rows, 200 a second", 0.0)
-    assert pace.words(State(4, 100, "images"), 20.0) == ("4 of 100 images", 0.0)
-    said, left = pace.words(State(14, 100, "images", "9 kept"), 30.0)
+    rate = Rate()
+    rate.describe(State(1000, 0, "rows"), 0.0)
+    assert rate.describe(State(3000, 0, "rows"), 10.0) == ("3,000 rows, 200 a second", 0.0)
+    assert rate.describe(State(4, 100, "images"), 20.0) == ("4 of 100 images", 0.0)
+    said, left = rate.describe(State(14, 100, "images", "9 kept"), 30.0)
     assert said == "14 of 100 images, 9 kept, 60 a minute"
     assert left == pytest.approx(86)
 
 
 def test_a_log_gets_a_line_at_times(raw, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "EVERY", 0.0)
-    monkeypatch.setattr(progress, "LOOK", 0.02)
+    monkeypatch.setattr(progress, "LOG_INTERVAL", 0.0)
+    monkeypatch.setattr(progress, "POLL_INTERVAL", 0.02)
     build(raw / "mimic", "mimic", tmp_path)
     said = capsys.readouterr().err
     for stage in ("scan mimic", "texts", "shards"):
         assert re.search(rf"^{stage}: [\d,]+ ", said, re.MULTILINE), said
-    monkeypatch.setattr(progress, "EVERY", 30.0)
+    monkeypatch.setattr(progress, "LOG_INTERVAL", 30.0)
     build(raw / "mimic", "mimic", tmp_path / "again")
     assert capsys.readouterr().err == ""
 
 
 def test_a_watch_that_cannot_write_its_log_disturbs_no_run(tmp_path, monkeypatch, capsys):
     """A full disk below the state: the run itself meets it, and its answer is no traceback."""
-    monkeypatch.setattr(progress, "LOOK", 0.01)
+    monkeypatch.setattr(progress, "POLL_INTERVAL", 0.01)
     (tmp_path / "log").mkdir()
     (tmp_path / "one.json").write_text("{}")
     with (
         pytest.raises(IsADirectoryError),
-        run_log.watching(tmp_path, 1, "shards", tmp_path / "log"),
+        run_log.logging_parts(tmp_path, 1, "shards", tmp_path / "log"),
     ):
         time.sleep(0.1)
     assert "Traceback" not in capsys.readouterr().err

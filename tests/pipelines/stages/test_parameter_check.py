@@ -153,7 +153,7 @@ def test_texts_of_another_inventory(here):
     WRITERS[SOURCE].write(here / "raw", studies=13, seed=3, height=128)
     base = ["--root", str(here / "raw" / SOURCE), "--params", str(here / "params.yaml")]
     run_scan(SOURCE, base, here)
-    with pytest.raises(ConfigError, match="made of another inventory"):
+    with pytest.raises(ConfigError, match="made from another inventory"):
         run_shards(here)
     assert run_texts(here) == 0
     assert run_shards(here) == 0
@@ -177,7 +177,7 @@ def test_what_other_code_made(here, stage, name, value):
     path = here / name
     header = json.loads(path.read_text()) | {"epoch": value}
     path.write_text(json.dumps(header))
-    with pytest.raises(ConfigError, match="made by other code than this"):
+    with pytest.raises(ConfigError, match="made by another version of the code"):
         stage(here)
 
 

@@ -21,7 +21,7 @@ from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.records import ReportRef, Study, study_from_json
 from cxr_vlp.pipelines.sources import Mimic, Openi
 from cxr_vlp.pipelines.stages import text_resources
-from cxr_vlp.pipelines.stages.text_part import TextsOfPart
+from cxr_vlp.pipelines.stages.text_part import TextBuilder
 
 
 def edited(path: Path) -> None:
@@ -110,7 +110,7 @@ def test_after_another_scan_it_goes_on_with_the_new_report(scanned):
 
 
 def test_a_report_that_scan_could_not_read_and_now_can_be(tmp_path):
-    part = TextsOfPart(Mimic(), str(tmp_path.resolve()), "", Texts(), text_resources.load(Texts()))
+    part = TextBuilder(Mimic(), str(tmp_path.resolve()), "", Texts(), text_resources.load(Texts()))
     study = Study("mimic", "s1", "p1", "train", (), ReportRef("r.txt"), {"Edema": 1})
     assert part.study(study, Counter())["findings"] == ""  # it goes by its labels
     (tmp_path / "r.txt").write_text("FINDINGS: Clear lungs.")
@@ -181,7 +181,7 @@ def test_an_archive_that_was_replaced_is_read_again(
 
 
 def test_the_inventory_has_the_digest_of_what_the_reader_reads(raw, built):
-    part = TextsOfPart(Openi(), str(raw / "openi"), "", Texts(), text_resources.load(Texts()))
+    part = TextBuilder(Openi(), str(raw / "openi"), "", Texts(), text_resources.load(Texts()))
     studies: list[Study] = []
     for path in (built / "scan/openi").glob("openi-*.jsonl"):
         studies += map(study_from_json, path.read_text().splitlines())
