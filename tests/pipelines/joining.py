@@ -1,4 +1,4 @@
-"""What the reader tests share: small raw trees written by hand, and a join without Beam."""
+"""Helpers for the tests of the sources: small hand-written trees, and a scan without Beam."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RULE_VALUES = ("cxr-vlp", 0.1, 0.2)
 
 @dataclass
 class Joined:
-    """All that a reader made of a tree."""
+    """The studies, rejects and notes of a tree."""
 
     studies: dict[str, Study] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
@@ -35,13 +35,13 @@ class Joined:
         return dict(found)
 
     def balanced(self) -> bool:
-        """Tell whether every listed image is either kept or rejected."""
+        """Return whether every listed image is either kept or rejected."""
         kept = sum(len(study.images) for study in self.studies.values())
         return self.listed == kept + sum(self.codes().values())
 
 
 def join(source, root: Path, *, links: bool = False) -> Joined:
-    """Do what the Beam graph of `scan` does, in a loop."""
+    """Do the same as the Beam graph of `scan`, in a loop."""
     root = Tree(root.resolve(), links)
     rule = PatientRule(source.name, *RULE_VALUES)
     ids = Ids(source.name, RULE_VALUES[0])
@@ -76,5 +76,5 @@ def lay(root: Path, files: dict[str, str | bytes]) -> Path:
 
 
 def hashes(*keys: str) -> set[str]:
-    """Return the hashes under which keys stand in reject rows."""
+    """Return the hashes of keys, as reject rows hold them."""
     return {key_hash(key) for key in keys}

@@ -1,4 +1,4 @@
-"""What the tests of the look-alike trees share: writers, small options, tables read back."""
+"""Helpers for the tests of the synthetic trees: writers, small options, readers of tables."""
 
 from __future__ import annotations
 

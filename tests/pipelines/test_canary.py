@@ -32,7 +32,7 @@ STAGES = ("scan", "texts", "shards")
 
 @pytest.fixture(scope="module")
 def sown(tmp_path_factory) -> Path:
-    """A MIMIC look-alike with the word wherever a person may have written something."""
+    """A MIMIC synthetic tree with the word wherever a person may have written something."""
     folder = tmp_path_factory.mktemp("sown")
     mimic.write(folder, studies=8, seed=3, height=96)
     tree = folder / SOURCE
@@ -50,7 +50,7 @@ def sown(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def hidden(sown) -> re.Pattern[str]:
-    """What must not show: the word, and the ids of patients, studies and pictures."""
+    """What must not show: the word, and the ids of patients, studies and images."""
     found = {CANARY}
     for path in sown.rglob("*.dcm"):
         found |= {path.stem, path.parent.name[1:], path.parent.parent.name[1:]}

@@ -1,4 +1,4 @@
-"""What people see of a run while it runs: on a terminal, and in a log."""
+"""The progress display of a run, on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pathlib.Path.open = slowly
 
 
 def on_a_terminal(command: list[str], folder: Path) -> str:
-    """Return what a command shows on a terminal of its own."""
+    """Return the output of a command on a terminal."""
     (folder / "sitecustomize.py").write_text(SLOW)
     ours, theirs = pty.openpty()
     path = os.pathsep.join((str(folder), str(ROOT / ".src")))
@@ -80,7 +80,7 @@ def test_scan_counts_what_it_reads(raw, tmp_path):
     assert progress.COUNTS.of_scan() == State(14, 14, "images read")
 
 
-def test_a_scan_tells_of_the_step_it_is_in():
+def test_a_scan_shows_its_current_step():
     counts = Counts()
     assert counts.of_scan() == State(0, 0, "files seen")
     for name, number, unit in [("seen", 9, "files seen"), ("rows", 8, "rows read"),
@@ -114,8 +114,8 @@ def test_a_log_gets_a_line_at_times(raw, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_watch_that_cannot_write_its_log_disturbs_no_run(tmp_path, monkeypatch, capsys):
-    """A full disk below the state: the run itself meets it, and its answer is no traceback."""
+def test_a_log_that_cannot_be_written_does_not_disturb_the_run(tmp_path, monkeypatch, capsys):
+    """The disk of the state folder is full: the run itself raises, and prints no traceback."""
     monkeypatch.setattr(progress, "POLL_INTERVAL", 0.01)
     (tmp_path / "log").mkdir()
     (tmp_path / "one.json").write_text("{}")

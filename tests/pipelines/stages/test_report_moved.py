@@ -1,4 +1,4 @@
-"""A report that is no longer the one that scan read: texts stops and writes no old digest."""
+"""A report changed since scan: texts stops and writes no old digest."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ def report_of(folder: Path) -> Path:
 def test_texts_stops_at_a_report_that_moved_since_scan(scanned, change, code):
     path = report_of(scanned)
     change(path)
-    with pytest.raises(DataError, match=rf"^{code}: .*run scan again") as told:
+    with pytest.raises(DataError, match=rf"^{code}: .*run scan again") as caught:
         run_texts(scanned)
-    assert path.stem not in str(told.value)
+    assert path.stem not in str(caught.value)
     assert not (scanned / "texts").exists() or not any((scanned / "texts/mimic").glob("*.jsonl"))
 
 
