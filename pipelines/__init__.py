@@ -1,3 +1,4 @@
-"""Raw chest X-ray collections in, WebDataset shards out. Imports `nlp`, never `train` or torch."""
+"""Turns chest X-ray collections into WebDataset shards; imports `nlp`, never `train` or torch."""
 
-from cxr_vlp.pipelines import interrupts  # noqa: F401 - Ctrl-C is heard while the rest is being imported
+# imported first: handles Ctrl-C while the other modules are imported
+from cxr_vlp.pipelines import interrupts  # noqa: F401

@@ -1,14 +1,12 @@
-"""The thin Beam edge: DoFns and PTransforms that only wire functions living in other modules.
+"""The Beam pipelines: DoFns and PTransforms that call the functions of other modules.
 
-Records and paths flow through Beam; picture bytes never do (1 GB through a GroupByKey costs 2 to 7
-GB of memory). What a stage cannot continue after (a broken table, a full disk) leaves the pipeline
-as a `fault`, because an exception from a remote worker arrives as one long string.
+Records and paths go through Beam; image bytes never do (1 GB through a GroupByKey needs 2 to 7 GB
+of memory). An error that stops a stage (a damaged table, a full disk) leaves the pipeline as a row
+of the output `faults`, because an exception of a remote worker arrives as one long string.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,23 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# on import Beam says on the root logger that a Google package is absent, which nobody here needs
-logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
+from cxr_vlp.pipelines.executor import beam_runners
 
-# ruff: noqa: E402 - the filter has to stand before the import
+beam_runners.hide_import_message()
+
+# ruff: noqa: E402 - the message is hidden before the import
 import apache_beam as beam
-from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
 from cxr_vlp.pipelines import errors, interrupts, parts
 from cxr_vlp.pipelines.cache import file_index
 from cxr_vlp.pipelines.errors import ConfigError, DataError, Stop
-from cxr_vlp.pipelines.executor import beam_runners, pool
+from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
-from cxr_vlp.pipelines.executor.pool import Crew, Work
+from cxr_vlp.pipelines.executor.pool import PartPool, Work
 from cxr_vlp.pipelines.executor.progress import COUNTS
-from cxr_vlp.pipelines.executor.run_log import watching
+from cxr_vlp.pipelines.executor.run_log import logging_parts
 from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.files.csv_tables import Row
 from cxr_vlp.pipelines.files.paths import RawTree
@@ -41,42 +39,32 @@ from cxr_vlp.pipelines.sources import base
 from cxr_vlp.pipelines.sources.base import Source, Table
 from cxr_vlp.pipelines.sources.ids import Ids
 from cxr_vlp.pipelines.sources.splits import PatientRule
-from cxr_vlp.pipelines.stages.scan_study import Reader, place_patient, read_files
+from cxr_vlp.pipelines.stages.scan_study import FileReader, place_patient, read_files
 
 FAULTS = "faults.jsonl"
-QUIET = ("common", "worker")  # they print an exception's message, which may quote a report
+SILENCED = ("common", "worker")  # they print an exception's message, which may quote a report
 
 
 def options(workers: int, chosen: BeamFlags) -> PipelineOptions:
-    """Return Beam's options: the runner by name, and how many threads it may use."""
+    """Return Beam's options: the runner, and the number of its threads."""
     flags = [] if chosen.flags else [f"--runner={chosen.runner}"]
     if workers > 1 and chosen.local:
         flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={workers}"]
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
-    for name in QUIET:
+    for name in SILENCED:
         logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.CRITICAL)
     return PipelineOptions([*flags, *chosen.flags])
 
 
-def known_flags() -> set[str]:
-    """Return the names of all flags that Beam has."""
-    # Beam's own parser: its subclasses want methods that argparse's has not
-    parser = pipeline_options._BeamArgumentParser(add_help=False, allow_abbrev=False)
-    for kind in dict.fromkeys(PipelineOptions.__subclasses__()):
-        with contextlib.suppress(argparse.ArgumentError):  # the same flag in two of them
-            kind._add_argparse_args(parser)
-    return {name for action in parser._actions for name in action.option_strings}
-
-
 @dataclass(frozen=True)
-class Running:
-    """How a stage runs; nothing here changes a byte of what it writes."""
+class RunSettings:
+    """How a stage runs; nothing here changes the bytes of its output."""
 
     stage: str
     workers: int
-    state: Path  # its folder `logs` gets one line a finished part
-    beam: BeamFlags = beam_runners.HERE
-    patience: float = pool.PATIENCE
+    state: Path  # its folder `logs` gets one line per finished part
+    beam: BeamFlags = beam_runners.IN_PROCESS
+    image_timeout: float = pool.IMAGE_TIMEOUT  # seconds
 
     def log(self, names: Sequence[str]) -> Path:
         """Return the log's path: STATE/logs/STAGE-SOURCE.log."""
@@ -84,13 +72,13 @@ class Running:
 
 
 def run(stage: beam.PTransform, workers: int, chosen: BeamFlags) -> None:
-    """Run one transform as a pipeline of its own. Raises the Stop of what went wrong in it."""
+    """Run one transform as a pipeline. Raises the Stop of an error in it."""
     try:
         with beam.Pipeline(options=options(workers, chosen)) as pipeline:
             pipeline | stage
-    except Exception as error:  # Beam wraps it, and adds what it was at
-        interrupts.check()  # what a stopped run ends in is no fault
-        stop = errors.told(error)
+    except Exception as error:  # Beam wraps the original exception
+        interrupts.check()  # a run that was stopped by a signal has no fault
+        stop = errors.unwrapped(error)
         if chosen.local:
             raise stop from None
         raise ConfigError(
@@ -101,12 +89,12 @@ def run(stage: beam.PTransform, workers: int, chosen: BeamFlags) -> None:
 
 @dataclass
 class Guard(beam.DoFn):
-    """Apply a generator function; what it raises becomes a row of the output `faults`."""
+    """Applies a generator function; an exception becomes a row of the output `faults`."""
 
     function: Callable[..., Iterator[Any]]
 
     def process(self, element: Any) -> Iterator[Any]:
-        """Yield what the function yields of one element. Raises StoppedError in a stopped run."""
+        """Yield the function's results for one element. Raises StoppedError in a stopped run."""
         try:
             for item in self.function(element):
                 interrupts.check()
@@ -123,7 +111,7 @@ class Guard(beam.DoFn):
 
 @dataclass
 class Write(beam.PTransform):
-    """Write a PCollection of records to one file of sorted JSON lines; no file without records."""
+    """Writes a PCollection of records to one file of sorted JSON lines; no file without records."""
 
     path: str
 
@@ -144,7 +132,7 @@ def _write_sorted(path: str, lines: Sequence[str]) -> str:
 
 
 def raise_faults(folder: Path) -> None:
-    """Raise the first fault that a pipeline wrote into its folder, if it wrote any."""
+    """Raise the first fault that a pipeline wrote into its folder, if any."""
     path = folder / FAULTS
     if path.exists():
         name, message = min(map(tuple, jsonl.read_records(path)))
@@ -153,8 +141,8 @@ def raise_faults(folder: Path) -> None:
 
 
 @dataclass
-class Inventory(beam.PTransform):
-    """Tables -> studies -> files read -> patients placed -> one file of sorted studies a part."""
+class BuildInventory(beam.PTransform):
+    """Tables -> studies -> files read -> patients ordered -> one sorted file per part."""
 
     source: Source
     root: str
@@ -162,8 +150,8 @@ class Inventory(beam.PTransform):
     ids: Ids
     counts: Mapping[str, int]
     out: str
-    file_index: str  # the file of memory.py
-    official: bool = False
+    file_index: str  # path of the file index
+    official: bool = False  # the collection's own digests are used
     links: bool = False  # links may lead out of the root
 
     @property
@@ -172,7 +160,7 @@ class Inventory(beam.PTransform):
         return RawTree(Path(self.root), self.links)
 
     def expand(self, pipeline: beam.Pipeline) -> None:
-        """Write parts, rejects.jsonl, counts.jsonl and, when something is wrong, faults.jsonl."""
+        """Write parts, rejects.jsonl, counts.jsonl and, after an error, faults.jsonl."""
         tables = self.source.tables(self.tree)
         read = {table.name: self._read(pipeline, table) for table in tables}
         joined = {name: rows.main for name, rows in read.items()} | beam.CoGroupByKey()
@@ -226,7 +214,7 @@ class Inventory(beam.PTransform):
         yield from _noted(result.notes)
 
     def _read_files(self, study: Study) -> Iterator[Any]:
-        files = Reader(self.tree, file_index.at(self.file_index), self.official)
+        files = FileReader(self.tree, file_index.shared(self.file_index), self.official)
         read = read_files(study, self.source, files)
         COUNTS.add("files", len(study.images))
         if read.study is not None:
@@ -256,25 +244,25 @@ def _guarded(function: Callable[..., Iterator[Any]], *tags: str) -> beam.ParDo:
 
 @dataclass
 class EachPart(beam.PTransform):
-    """Spread the names of parts over bundles, each of which is done by a crew."""
+    """Distributes the names of parts over bundles; a PartPool does the parts of a bundle."""
 
     names: Sequence[str]
-    pool: Crew
+    pool: PartPool
 
     def expand(self, pipeline: beam.Pipeline) -> PCollection:
-        """Run the crew's work on every part."""
+        """Run the pool's work on every part."""
         created = pipeline | "Parts" >> beam.Create(self.names) | "Spread" >> beam.Reshuffle()
         return created | "Work" >> beam.ParDo(Bundle(self.pool))
 
 
 @dataclass
 class Bundle(beam.DoFn):
-    """Hand the parts of a bundle to a crew; results travel as files, so any runner will do."""
+    """Runs the parts of a bundle in a PartPool; results are files, so any runner works."""
 
-    pool: Crew
+    pool: PartPool
 
     def start_bundle(self) -> None:
-        """Begin to collect."""
+        """Begin to collect parts."""
         self._names: list[str] = []
 
     def process(self, name: str) -> None:
@@ -282,23 +270,25 @@ class Bundle(beam.DoFn):
         self._names.append(name)
 
     def finish_bundle(self) -> None:
-        """Do the bundle's parts, side by side."""
+        """Do the bundle's parts in parallel."""
         self.pool.run(sorted(self._names))
 
 
 def run_parts(
-    work: Work, names: Sequence[str], staging: Path, running: Running
+    work: Work, names: Sequence[str], staging: Path, settings: RunSettings
 ) -> list[dict[str, Any]]:
-    """Map `work` over parts; return every part's result in the order of `names`.
+    """Run `work` on parts; return every part's result in the order of `names`.
 
     Raises the Stop of a part that could not be done.
     """
     folder = staging / ".results"
-    shutil.rmtree(folder, ignore_errors=True)  # a killed run may have left its own
+    shutil.rmtree(folder, ignore_errors=True)  # a killed run may have left its results
     folder.mkdir()
-    team = Crew(work, str(folder), running.workers, running.patience, privacy.current())
-    with watching(folder, len(names), running.stage, running.log(names)):
-        run(EachPart(names, team), 1, running.beam)
-    found = pool.results(folder, names)
+    workers = PartPool(
+        work, str(folder), settings.workers, settings.image_timeout, privacy.current()
+    )
+    with logging_parts(folder, len(names), settings.stage, settings.log(names)):
+        run(EachPart(names, workers), 1, settings.beam)
+    found = pool.read_results(folder, names)
     shutil.rmtree(folder)
     return found

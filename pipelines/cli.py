@@ -1,4 +1,4 @@
-"""What the command modules share: flags, the checks of folders, the table at the end."""
+"""Shared by the commands: flags, checks of folders, the table printed at the end."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from cxr_vlp.pipelines.files import addresses, jsonl
 def parser(
     name: str, about: str, *, source: bool = True, stage: bool = True
 ) -> argparse.ArgumentParser:
-    """Return a parser with the flags that commands share; those of a stage also know Beam's."""
-    beam = "Beam's own flags are taken too (--runner, --job_endpoint, ...). " if stage else ""
+    """Return a parser with the flags that commands share. A stage also accepts Beam's flags."""
+    beam = "Beam's own flags are accepted too (--runner, --job_endpoint, ...). " if stage else ""
     made = argparse.ArgumentParser(
         prog=f"cxr-vlp {name}",
         description=about,
@@ -43,21 +43,21 @@ def parser(
             type=folder,
             default=".cxr",
             metavar="DIR",
-            help="where earlier runs are remembered, so that little is done twice (default: .cxr); "
-            "it may be deleted at any time",
+            help="the cache of earlier runs, so that a run rebuilds only what a change affects "
+            "(default: .cxr); it may be deleted at any time",
         )
     if source and stage:
         made.add_argument(
             "--shrink",
             action="store_true",
-            help="let a set take the place of one with more than twice its samples",
+            help="allow a set to replace one with more than twice as many samples",
         )
         made.add_argument(
             "--untested-runner",
             action="store_true",
             help="try a Beam runner that was never run with this program",
         )
-    # not a parameter and not in dvc.yaml: the number of processes changes no byte
+    # not a parameter and not in dvc.yaml, because the number of processes changes no byte
     made.add_argument(
         "--workers",
         type=_workers,
@@ -75,7 +75,7 @@ def parser(
 
 
 def folders(parser: argparse.ArgumentParser, **about: str) -> None:
-    """Add a required flag for each folder: its name and what is in it."""
+    """Add a required flag for each folder; the keyword's value is the help text."""
     for name, what in about.items():
         parser.add_argument(f"--{name}", type=folder, required=True, metavar="DIR", help=what)
 
@@ -83,11 +83,11 @@ def folders(parser: argparse.ArgumentParser, **about: str) -> None:
 def same_source(header: Mapping[str, Any], source: str, folder: Path) -> None:
     """Refuse the output of another collection's stage. Raises ConfigError."""
     if header["source"] != source:
-        raise ConfigError(f"{folder} is of {header['source']}, not of {source}")
+        raise ConfigError(f"{folder} holds {header['source']}, not {source}")
 
 
 def own_folder(out: Path, header: str, source: str) -> None:
-    """Refuse an output folder that holds another collection's, or does not say whose.
+    """Refuse an output folder that holds another collection's output, or a damaged header.
 
     Raises ConfigError.
     """
@@ -96,35 +96,35 @@ def own_folder(out: Path, header: str, source: str) -> None:
         return
     held = jsonl.glimpse(path)
     found = held.get("source") if isinstance(held, dict) else None
-    if not isinstance(found, str):  # not ours to replace, for nobody knows what it holds
+    if not isinstance(found, str):  # not replaced, because its content is unknown
         raise ConfigError(f"{path} is damaged: remove {out}, or choose another --out")
     if found != source:
         raise ConfigError(f"{out} holds {found}: give every collection a folder of its own")
 
 
 def folder(text: str) -> Path:
-    """Return a folder of the command line as an absolute path: workers may stand elsewhere."""
+    """Return a folder of the command line as an absolute path; workers may run elsewhere."""
     return addresses.path(text).absolute()
 
 
 def address_free(text: str) -> str:
-    """Return a path of the command line as it stands. Raises ArgumentTypeError for an address."""
+    """Return a path of the command line unchanged. Raises ArgumentTypeError for an address."""
     addresses.path(text)
     return text
 
 
-def handed_over(stage: str, source: str, out: Path) -> None:
-    """Say how DVC takes over a set that was made by hand, where there is a DVC project to do so."""
+def print_dvc_commit(stage: str, source: str, out: Path) -> None:
+    """Print how to record an output that was made without DVC, if this is a DVC project."""
     if under_dvc() or not Path("dvc.yaml").is_file():
         return
     if out != Path("data", stage, source).absolute():
         return
-    say(f"for DVC, or `dvc repro` makes it again: dvc commit -f {stage}@{source}")
+    say(f"to record it in DVC (else `dvc repro` makes it again): dvc commit -f {stage}@{source}")
 
 
 def _workers(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a number of at least 1")
+        raise argparse.ArgumentTypeError("must be a number of at least 1")
     return int(text)
 
 
@@ -133,14 +133,14 @@ def say(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def met(header: Mapping[str, Any], step: str = "") -> list[str]:
-    """Return the codes of the rejects (of a step, or of all) and of the notes in a header."""
+def codes_in(header: Mapping[str, Any], step: str = "") -> list[str]:
+    """Return the codes in a header: of rejects (of a step, or of all steps) and of notes."""
     lost = [reason.split(maxsplit=1) for reason in header["dropped"]]
     return [code for at, code in lost if step in ("", at)] + list(header.get("notes", ()))
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print the short table at the end of a command; numbers to the right."""
+    """Print a table; numbers are aligned to the right."""
     table = Table(box=None, pad_edge=False)
     for i, column in enumerate(columns):
         numbers = all(isinstance(row[i], int | float) for row in rows)

@@ -85,7 +85,7 @@ TEXTS: Mapping[str, Entry] = {
 
 SHARDS: Mapping[str, Entry] = {
     "decode.crash": ("a picture at which a decoder crashed", ""),
-    "decode.timeout": ("a picture that took too long to decode", "raise --patience"),
+    "decode.timeout": ("a picture that took too long to decode", "raise --image-timeout"),
     "dicom.bad_dims": ("a DICOM file without rows or columns", ""),
     "dicom.bits": ("a DICOM file of neither 8 nor 16 bits", ""),
     "dicom.aspect_ignored": ("a ratio of pixel sides that is absurd, and was not used", ""),

@@ -1,7 +1,7 @@
-"""What a run of `shards` would do, and why, before hours are spent on it; nothing is written.
+"""Predicts what a run of `shards` would do, and why; nothing is written.
 
-Receipts say what every sample of the last tar was made of, so what moved can be told by name:
-the source file, the parameters of the picture, or the text.
+Cache entries hold the digests of every sample of the last tar, so the reason of a change is known:
+the source file, the image parameters, or the text.
 """
 
 from __future__ import annotations
@@ -12,61 +12,60 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cxr_vlp.pipelines import cli
-from cxr_vlp.pipelines.cache.entries import Sample
-from cxr_vlp.pipelines.cache.images import OldPictures
-from cxr_vlp.pipelines.cache.incremental import Reusing
-from cxr_vlp.pipelines.stages.shard_part import ShardOfPart, Wanted
+from cxr_vlp.pipelines.cache.entries import SampleDigests
+from cxr_vlp.pipelines.cache.images import CachedImages
+from cxr_vlp.pipelines.cache.incremental import Incremental
+from cxr_vlp.pipelines.stages.shard_part import SampleInput, ShardPart
 
 KEPT, REWRITTEN, BUILT = "kept", "rewritten", "built"
 
 
 @dataclass
-class Foreseen:
-    """The tars by what becomes of them, the samples by what moved, the pictures by their origin."""
+class Prediction:
+    """The tars by outcome, the samples by what changed, the images by origin."""
 
     tars: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    copied: int = 0
-    decoded: int = 0
-    seconds: float = 0.0  # of one worker, at the rate of earlier runs; 0 where none is known
+    copied: int = 0  # images
+    decoded: int = 0  # images
+    seconds: float = 0.0  # of one worker, at the rate of earlier runs; 0 if unknown
 
 
-def look(reusing: Reusing, names: Sequence[str]) -> Foreseen:
+def predict(incremental: Incremental[ShardPart], names: Sequence[str]) -> Prediction:
     """Return what a run over these parts would do."""
-    foreseen = Foreseen()
+    prediction = Prediction()
     for name in names:
-        _look_at(reusing, name, foreseen)
-    foreseen.seconds = foreseen.decoded * _pace(reusing, names)
-    return foreseen
+        _add_part(incremental, name, prediction)
+    prediction.seconds = prediction.decoded * _seconds_per_image(incremental, names)
+    return prediction
 
 
-def _look_at(reusing: Reusing, part: str, foreseen: Foreseen) -> None:
-    work = reusing.work
-    assert isinstance(work, ShardOfPart)  # the one stage that decodes
-    receipt = reusing.believed(part, work.fingerprint(part))
-    if receipt is not None and receipt.lasting:
-        if not receipt.sha256 or reusing.stock.find(receipt) is not None:
-            foreseen.tars[KEPT] += 1
+def _add_part(incremental: Incremental[ShardPart], name: str, prediction: Prediction) -> None:
+    part = incremental.builder.load(name)
+    entry = incremental.valid_entry(part)
+    if entry is not None and entry.lasting:
+        if not entry.sha256 or incremental.store.find(entry) is not None:
+            prediction.tars[KEPT] += 1
             return
-        foreseen.reasons["the tar is gone or damaged"] += 1
-    latest = next(reusing.receipts.latest(part), None)
-    before = {sample.key: sample for sample in latest.samples} if latest else {}
-    wanted = list(work.wanted(part))
-    old = OldPictures(reusing.receipts, reusing.stock, part, reusing.neighbours)
-    old.expect({item.picture for item in wanted})
+        prediction.reasons["the tar is gone or damaged"] += 1
+    newest = incremental.entries.newest(name)
+    before = {sample.key: sample for sample in newest.samples} if newest else {}
+    images = CachedImages(incremental.entries, incremental.store, name, incremental.neighbours)
+    images.prepare({sample.digests.image for sample in part.samples})
     copied = 0
-    for item in wanted:
-        copied += old.knows(item.picture)
-        foreseen.reasons[_reason(item, before.get(item.digests.key))] += 1
-    foreseen.reasons["removed"] += len(set(before) - {item.digests.key for item in wanted})
-    foreseen.copied += copied
-    foreseen.decoded += len(wanted) - copied
-    foreseen.tars[REWRITTEN if copied else BUILT] += 1
+    for sample in part.samples:
+        copied += images.has(sample.digests.image)
+        prediction.reasons[_reason(sample, before.get(sample.digests.key))] += 1
+    removed = set(before) - {sample.digests.key for sample in part.samples}
+    prediction.reasons["removed"] += len(removed)
+    prediction.copied += copied
+    prediction.decoded += len(part.samples) - copied
+    prediction.tars[REWRITTEN if copied else BUILT] += 1
 
 
-def _reason(item: Wanted, before: Sample | None) -> str:
-    """Say what moved since the sample was last made."""
-    now = item.digests
+def _reason(sample: SampleInput, before: SampleDigests | None) -> str:
+    """Return what changed since the sample was last made."""
+    now = sample.digests
     if before is None:
         return "new"
     if now.source[:16] != before.source:
@@ -78,25 +77,25 @@ def _reason(item: Wanted, before: Sample | None) -> str:
     return "unchanged, in a tar that is rewritten"
 
 
-def _pace(reusing: Reusing, names: Sequence[str]) -> float:
-    """Return the seconds that a picture took, over the last receipts of these parts."""
+def _seconds_per_image(incremental: Incremental[ShardPart], names: Sequence[str]) -> float:
+    """Return the seconds per decoded image, from the newest entries of these parts; 0: unknown."""
     seconds, decoded = 0.0, 0
     for name in names:
-        latest = next(reusing.receipts.latest(name), None)
-        # where most were copied the time says little of decoding
-        if latest is not None and latest.decoded > len(latest.samples) / 2:
-            seconds, decoded = seconds + latest.seconds, decoded + latest.decoded
+        newest = incremental.entries.newest(name)
+        # if most images were copied, the time says little about decoding
+        if newest is not None and newest.decoded > len(newest.samples) / 2:
+            seconds, decoded = seconds + newest.seconds, decoded + newest.decoded
     return seconds / decoded if decoded else 0.0
 
 
-def show(source: str, foreseen: Foreseen) -> None:
-    """Print what was foreseen."""
+def show(source: str, prediction: Prediction) -> None:
+    """Print a prediction."""
     rows: list[tuple[str, int]] = [
-        (f"tars to be {name}", foreseen.tars[name]) for name in (KEPT, REWRITTEN, BUILT)
+        (f"tars to be {name}", prediction.tars[name]) for name in (KEPT, REWRITTEN, BUILT)
     ]
-    rows += [("pictures to copy", foreseen.copied), ("pictures to decode", foreseen.decoded)]
-    rows += [(f"- {why}", n) for why, n in sorted(foreseen.reasons.items()) if n]
+    rows += [("images to copy", prediction.copied), ("images to decode", prediction.decoded)]
+    rows += [(f"- {why}", n) for why, n in sorted(prediction.reasons.items()) if n]
     cli.show(f"shards {source}: what a run would do", ("", "number"), rows)
-    if foreseen.seconds:
-        time = datetime.timedelta(seconds=round(foreseen.seconds))
-        cli.say(f"about {time} of one worker, at the pace of the last run")
+    if prediction.seconds:
+        time = datetime.timedelta(seconds=round(prediction.seconds))
+        cli.say(f"about {time} of one worker, at the speed of the last run")

@@ -1,8 +1,8 @@
-"""The ways a run can stop, each with the exit code the commands give for it.
+"""The exceptions that stop a run, each with the exit code of the command.
 
-A fault of one image or report is no exception: it is a coded `Reject` row (records.py) and the run
-goes on. These exceptions stop a run; their messages name a file, a line, a code and the fix, and
-never hold a cell's content, report text or a raw id.
+A fault of one image or report does not stop a run: it becomes a `Reject` row with a code
+(records.py). The messages of these exceptions name a file, a line, a code and the fix; they never
+contain a cell's content, report text or a raw id.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pathlib import Path
 
 from cxr_vlp.pipelines import interrupts
 
-KEPT = "nothing was published, and what is finished is kept: the same command goes on from there"
-SETTLE = 0.2  # seconds in which a signal that ended a worker also reaches the run
+KEPT = "nothing was published; finished parts are kept, and the same command continues from them"
+SIGNAL_DELAY = 0.2  # seconds in which a signal that ended a worker also reaches the run
 
 
-class Stop(Exception):  # noqa: N818 - it is what the command does, and it is not always an error
-    """A reason to end the run, with the exit code and a message a user can act on."""
+class Stop(Exception):  # noqa: N818 - a locked output, for example, is not an error
+    """A reason to stop the run, with the exit code and a message that says what to do."""
 
     exit_code = 1
 
 
 class ConfigError(Stop):
-    """Wrong arguments or parameters, or a root that is not such a collection. Exit 2."""
+    """Wrong arguments or parameters, or a root that is not the collection. Exit 2."""
 
     exit_code = 2
 
@@ -54,7 +54,7 @@ class LockedError(Stop):
 
 
 class IngestError(Exception):
-    """One element cannot be used; `code` says why. Becomes a Reject at the element boundary."""
+    """One image or report cannot be used; `code` says why. The caller turns it into a Reject."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -63,40 +63,41 @@ class IngestError(Exception):
 
 BY_NAME = {c.__name__: c for c in (ConfigError, DataError, StorageError, LockedError)}
 
-WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # only a write fails so
+WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # only writes fail so
 
 
 def as_stop(error: OSError) -> StorageError:
-    """Return the StorageError of an OSError: what the system said, and the path without ids."""
-    # a copy names where it reads first, and it is where it writes that is full
-    name = (error.errno in WRITING and error.filename2) or error.filename or ""
+    """Return the StorageError of an OSError: the system's message, and the path without ids."""
+    # a failed copy names its source first, but a full disk is that of its target
+    name = (error.errno in WRITE_ERRORS and error.filename2) or error.filename or ""
     path = re.sub(r"\d{5,}", "...", str(name))  # raw trees name folders by patient
     where = f" ({path})" if path else ""
     return StorageError(f"{error.strerror or type(error).__name__}{where}")
 
 
 def internal(error: BaseException, where: str = "") -> DataError:
-    """Return the Stop of a fault of ours, without its message: that may quote what was read."""
+    """Return the Stop of a bug, without the exception's message, which may quote report text."""
     frames = traceback.extract_tb(error.__traceback__)
     at = f" at {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
-    said = f"{type(error).__name__}{at}{where and ', '}{where}"
-    return DataError(f"internal: {said}: please report it")
+    text = f"{type(error).__name__}{at}{where and ', '}{where}"
+    return DataError(f"internal: {text}: please report it")
 
 
-def told(error: BaseException) -> Stop:
+def unwrapped(error: BaseException) -> Stop:
     """Return the Stop of an exception that a framework may have wrapped in others."""
     chain = list(_chain(error))
     for found in chain:
         if isinstance(found, Stop | OSError):
             return _stop_of(found)
-    number = re.search(r"Error: \[Errno (\d+)\]", str(error))  # of another thread or machine: text
+    # an error of another thread or machine arrives as text
+    number = re.search(r"Error: \[Errno (\d+)\]", str(error))
     if number:
         return as_stop(OSError(int(number[1]), os.strerror(int(number[1]))))
     return _stop_of(chain[-1])
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and those it came from, the first of all last."""
+    """Yield an exception and its causes, the original exception last."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
@@ -104,32 +105,32 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def run(main: Callable[[], int], kept: str = KEPT) -> int:
-    """Run a command's `main` and return its exit code; what ends it is told on stderr.
+    """Run a command's `main`; print the reason if it stops, and return the exit code.
 
-    `kept` says what stays of the work so far; a user who stops the command reads it.
+    `kept` says what remains of the work so far; it is printed if the user stops the command.
     """
-    code, said = 130, f"stopped: {kept}"
-    with contextlib.suppress(KeyboardInterrupt), interrupts.listening(kept) as heard:
-        code, said = _ended(main, heard)
-        if heard.number:  # whatever came of it: also an error of a worker that the signal ended
-            code, said = heard.code, heard.message
-    if said:
-        sys.stderr.write(f"{said}\n")
+    code, message = 130, f"stopped: {kept}"
+    with contextlib.suppress(KeyboardInterrupt), interrupts.handling(kept) as command:
+        code, message = _outcome(main, command)
+        if command.number:  # the signal counts, even if a worker that it ended caused an error
+            code, message = command.code, command.message
+    if message:
+        sys.stderr.write(f"{message}\n")
     return code
 
 
-def _ended(main: Callable[[], int], heard: interrupts.Heard) -> tuple[int, str]:
-    """Return the exit code and what there is to say."""
+def _outcome(main: Callable[[], int], command: interrupts.RunningCommand) -> tuple[int, str]:
+    """Run `main`; return the exit code and the message."""
     try:
         return main(), ""
     except KeyboardInterrupt:
-        return 130, f"stopped: {heard.kept}"
+        return 130, f"stopped: {command.kept}"
     except interrupts.StoppedError:
-        return heard.code, heard.message
-    except Exception as error:  # a traceback would quote what was being read
+        return command.code, command.message
+    except Exception as error:  # a traceback would quote what was read
         stop = _stop_of(error)
-        if not heard.number:
-            time.sleep(SETTLE)
+        if not command.number:
+            time.sleep(SIGNAL_DELAY)
         return stop.exit_code, f"error: {stop}"
 
 

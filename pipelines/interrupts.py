@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM in, one line and the exit code 130 or 143 out, in every phase of a command.
+"""Handles Ctrl-C and SIGTERM: a stopped command prints one line and exits with 130 or 143.
 
-The main thread is interrupted at once (KeyboardInterrupt). Other threads, and crews that wait for
-their workers, ask `check`. A run that has not unwound after `GRACE` seconds is ended hard: workers
-end with their run (desk.py), and what is finished is on the disk already.
+The main thread gets a KeyboardInterrupt at once. Other threads, and loops that wait for worker
+processes, call `check`. A run that has not ended `GRACE_PERIOD` seconds after the signal is ended
+by force: workers end with their run (executor/worker.py), and finished parts are on the disk.
 """
 
 from __future__ import annotations
@@ -20,50 +20,52 @@ from multiprocessing import resource_tracker
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-GRACE = 10.0  # seconds for an orderly end
-ONE = 1.0  # seconds within which a second signal counts as the first: `timeout` sends it twice
+GRACE_PERIOD = 10.0  # seconds for an orderly end
+REPEAT_PERIOD = (
+    1.0  # seconds in which a second signal is the same request: `timeout` sends it twice
+)
 NOTHING_KEPT = "nothing was written"
 
 
 class StoppedError(Exception):
-    """The run was told to stop; raised in threads that are not the main one."""
+    """The run was stopped by a signal; raised in threads other than the main thread."""
 
 
 @dataclass
-class Heard:
-    """A command between its start and its end."""
+class RunningCommand:
+    """A command between its start and its end, and the signal that stopped it."""
 
-    kept: str
-    number: int = 0  # of the signal that stopped it
-    at: float = 0.0
-    over: threading.Event = field(default_factory=threading.Event)  # stopped, or at its end
+    kept: str  # what remains of the work so far, for the message
+    number: int = 0  # of the signal; 0: not stopped
+    stopped_at: float = 0.0  # time of the signal
+    over: threading.Event = field(default_factory=threading.Event)  # stopped, or finished
 
-    def hear(self, number: int, _frame: FrameType | None) -> None:
-        """Take a signal; runs in the main thread, between two of its steps."""
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal; runs in the main thread, between two of its steps."""
         if self.number:
-            if time.monotonic() - self.at > ONE:
-                self.end()
+            if time.monotonic() - self.stopped_at > REPEAT_PERIOD:
+                self.exit()
             return
-        # first of all: a second signal may come while this one is being taken
-        self.number, self.at = number, time.monotonic()
+        # set first: a second signal may arrive while this one is handled
+        self.number, self.stopped_at = number, time.monotonic()
         self.over.set()
         raise KeyboardInterrupt
 
-    def watch(self) -> None:
-        """End a run hard that does not end by itself."""
+    def exit_after_grace_period(self) -> None:
+        """Wait for the end; end a stopped run by force if it does not end by itself."""
         self.over.wait()
         if self.number:
-            time.sleep(GRACE)
-            self.end()
+            time.sleep(GRACE_PERIOD)
+            self.exit()
 
-    def end(self) -> None:
-        """Say it and end, whatever still runs."""
+    def exit(self) -> None:
+        """Print the message and end the process at once."""
         os.write(2, f"{self.message}\n".encode())
         os._exit(self.code)
 
     @property
     def message(self) -> str:
-        """What the user is told."""
+        """The line for the user."""
         return f"stopped: {self.kept}"
 
     @property
@@ -72,57 +74,57 @@ class Heard:
         return 128 + self.number
 
 
-_heard: Heard | None = None
-_begun = False
+_command: RunningCommand | None = None
+_started = False
 
 
 @contextlib.contextmanager
-def listening(kept: str) -> Iterator[Heard]:
-    """Hear signals while the block runs; `kept` says what stays of the work so far.
+def handling(kept: str) -> Iterator[RunningCommand]:
+    """Handle signals while the block runs; `kept` says what remains of the work so far.
 
     A signal that the process was started to ignore (`nohup`, a shell's `&`) stays ignored.
     """
-    global _heard, _begun
-    _begun = True
-    run, before = Heard(kept), _heard
+    global _command, _started
+    _started = True
+    command, before = RunningCommand(kept), _command
     handlers = {}
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             handlers[number] = signal.getsignal(number)
             if handlers[number] is not signal.SIG_IGN:
-                signal.signal(number, run.hear)
-    _heard = run
-    threading.Thread(target=run.watch, daemon=True).start()
+                signal.signal(number, command.handle)
+    _command = command
+    threading.Thread(target=command.exit_after_grace_period, daemon=True).start()
     try:
-        yield run
+        yield command
     finally:
         for number, handler in handlers.items():
-            if handler is not None:  # None: it was not Python that installed it
+            if handler is not None:  # None: it was not installed by Python
                 signal.signal(number, handler)
-        if not run.number:  # else the watch goes on until the process has ended
-            run.over.set()
-        _heard = before
+        if not command.number:  # else the thread waits until the process has ended
+            command.over.set()
+        _command = before
 
 
 def stopped() -> bool:
-    """Tell whether the run was told to stop."""
-    return _heard is not None and _heard.number != 0
+    """Return whether a signal stopped the run."""
+    return _command is not None and _command.number != 0
 
 
 def check() -> None:
-    """Raise StoppedError where the run was told to stop."""
+    """Raise StoppedError if a signal stopped the run."""
     if stopped():
         raise StoppedError
 
 
 @contextlib.contextmanager
-def deaf_children() -> Iterator[None]:
-    """Start processes, in the block, that Ctrl-C does not reach: it is for the run alone.
+def sigint_blocked() -> Iterator[None]:
+    """Block SIGINT in the processes that the block starts: only the run itself handles Ctrl-C.
 
-    The signal mask is inherited, also by what they fork, and from their first moment on; a signal
-    to this process that comes meanwhile is delivered when the block ends.
+    Processes inherit the signal mask from their first moment, and so do those that they fork. A
+    signal to this process that arrives meanwhile is delivered when the block ends.
     """
-    resource_tracker.ensure_running()  # it would set the mask back, were it started in the block
+    resource_tracker.ensure_running()  # if it started inside the block, it would reset the mask
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -131,7 +133,7 @@ def deaf_children() -> Iterator[None]:
 
 
 def start_server(preload: list[str]) -> multiprocessing.context.ForkServerContext:
-    """Return the context of a server that forks workers, started out of Ctrl-C's reach.
+    """Return the context of a server that forks workers; Ctrl-C does not reach the server.
 
     A fork of a process that runs Beam's threads may deadlock; the server has no threads.
     """
@@ -139,16 +141,16 @@ def start_server(preload: list[str]) -> multiprocessing.context.ForkServerContex
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(preload)
-    with deaf_children():
+    with sigint_blocked():
         forkserver.ensure_running()
     return context
 
 
-def early() -> None:
-    """Hear signals while a command is still being imported: nothing was begun, so just end."""
+def exit_while_importing() -> None:
+    """End the process on a signal while a command is imported: no work has started yet."""
 
     def end(number: int, _frame: FrameType | None) -> None:
-        if not _begun:
+        if not _started:
             os.write(2, f"stopped: {NOTHING_KEPT}\n".encode())
         os._exit(128 + number)
 
@@ -157,5 +159,5 @@ def early() -> None:
             signal.signal(number, end)
 
 
-if sys.argv[:1] == ["-m"]:  # so it is while `python -m cxr_vlp.pipelines.X` looks for X
-    early()
+if sys.argv[:1] == ["-m"]:  # true while `python -m cxr_vlp.pipelines.X` imports X
+    exit_while_importing()

@@ -1,7 +1,7 @@
-"""The part: the unit of work, caching, retry and rebuilding of every stage, and its file names.
+"""Names of parts, and the part of a study. A part is the unit of work, caching and retry.
 
-A study belongs to exactly one part, chosen by a hash of its key modulo the number of parts of
-its split. That number is pinned in params.yaml; a study that comes or goes moves no other.
+A study belongs to exactly one part: the hash of its key modulo the number of parts of its split.
+That number is fixed in params.yaml, so a study that is added or removed moves no other study.
 """
 
 from __future__ import annotations

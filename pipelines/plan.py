@@ -1,10 +1,10 @@
-"""An inventory in, the number of parts it should be cut into out: lines for params.yaml.
+"""Proposes the number of parts of a collection, as a line for params.yaml.
 
     cxr-vlp plan mimic --scan data/scan/mimic
 
-A few pictures, picked by the hash of their keys, are decoded as `shards` would, and their size is
-projected to the whole. The numbers are a proposal: they are pinned in params.yaml, and another
-number moves every study to another tar (copied, not decoded again).
+A few images, chosen by the hash of their keys, are encoded as `shards` does it, and their size is
+extrapolated to the whole collection. The numbers are a proposal: they are fixed in params.yaml, and
+another number moves studies to other tars (images are copied, not decoded again).
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from cxr_vlp.pipelines import cli, config, errors, interrupts, parts
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import ConfigError, IngestError
 from cxr_vlp.pipelines.files import jsonl, paths
-from cxr_vlp.pipelines.records import SPLITS, Image, study_from_json
+from cxr_vlp.pipelines.records import SPLITS, Image, read_studies
 from cxr_vlp.pipelines.sources import ids
-from cxr_vlp.pipelines.stages.shard_part import picture_of
-from cxr_vlp.pipelines.stages.source_files import Originals
+from cxr_vlp.pipelines.stages.shard_part import encode_image
+from cxr_vlp.pipelines.stages.source_files import SourceFiles
 
-BESIDE = 6_000  # bytes of text, JSON and tar headers a sample: the mean of the synthetic sets
-MEGA = 1_000_000
+OTHER_BYTES = 6_000  # of text, JSON and tar headers per sample: the mean of the synthetic sets
+MEGABYTE = 1_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = cli.parser("plan", "Propose how many parts a collection is cut into.", stage=False)
-    cli.folders(parser, scan="the inventory, cut into any number of parts")
+    parser = cli.parser("plan", "Propose the number of parts of a collection.", stage=False)
+    cli.folders(parser, scan="the inventory, with any number of parts")
     parser.add_argument(
         "--tar", type=float, default=150, metavar="MB", help="size of a tar (default: 150)"
     )
     parser.add_argument(
-        "--pictures", type=int, default=24, metavar="K", help="how many to try (default: 24)"
+        "--images", type=int, default=24, metavar="K", help="how many to encode (default: 24)"
     )
     flags = parser.parse_args(arguments)
     settings = config.load(flags.params)
@@ -50,50 +50,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = parts.names(flags.source, inventory["parts"])
     counts = Counter(dict.fromkeys(SPLITS, 0))
     counts.update(split for split, _, _ in _images(flags.scan, names))
-    each = mean_bytes(root, picked(_images(flags.scan, names), flags.pictures), section)
-    _show(flags.source, counts, each, flags.tar * MEGA)
+    each = mean_bytes(root, picked(_images(flags.scan, names), flags.images), section)
+    _show(flags.source, counts, each, flags.tar * MEGABYTE)
     return 0
 
 
 def proposed(counts: Mapping[str, int], each: float, tar: float) -> dict[str, int]:
-    """Return the number of parts a split, for `counts` samples of `each` bytes, tars of `tar`."""
+    """Return the number of parts per split, for `counts` samples of `each` bytes, tars of `tar`."""
     return {split: max(1, math.ceil(counts[split] * each / tar)) for split in SPLITS}
 
 
 def picked(images: Iterator[tuple[str, str, Image]], number: int) -> list[Image]:
-    """Return `number` images, by the hash of their keys: the same ones each time."""
+    """Return `number` images, chosen by the hash of their keys: the same ones each time."""
     ranked = ((hashlib.sha256(key.encode()).digest(), key, image) for _, key, image in images)
     return [image for _, _, image in heapq.nsmallest(number, ranked, key=lambda row: row[:2])]
 
 
 def mean_bytes(root: paths.Root, images: Sequence[Image], shards: Shards) -> float:
-    """Return a sample's mean size in bytes. Raises ConfigError where no picture can be read."""
-    # official: a picture that is not the published one is passed over, not an end
+    """Return a sample's mean size in bytes. Raises ConfigError if no image can be read."""
+    # official: an image that is not the published one is skipped, and does not stop the command
     where = paths.tree(root)
-    originals, sizes = Originals(str(where.root), official=True, links=where.links), []
+    source_files, sizes = SourceFiles(str(where.root), official=True, links=where.links), []
     for image in images:
         try:
-            sizes.append(len(picture_of(originals, image, shards).data))
+            sizes.append(len(encode_image(source_files, image, shards).data))
         except IngestError:
             continue
     if not sizes:
-        raise ConfigError(f"none of {len(images)} pictures can be decoded: is this the right root?")
-    return sum(sizes) / len(sizes) + BESIDE
+        raise ConfigError(f"none of {len(images)} images can be decoded: is this the right root?")
+    return sum(sizes) / len(sizes) + OTHER_BYTES
 
 
 def _images(scan: Path, names: Sequence[str]) -> Iterator[tuple[str, str, Image]]:
     """Yield (split, sample key, image) of an inventory."""
     for name in names:
-        with (scan / f"{name}.jsonl").open(encoding="utf-8") as lines:
-            for study in map(study_from_json, lines):
-                for image in study.images:
-                    yield study.split, ids.of_image(study, image), image
+        for study in read_studies(scan / f"{name}.jsonl"):
+            for image in study.images:
+                yield study.split, ids.of_image(study, image), image
 
 
 def _show(source: str, counts: Mapping[str, int], each: float, tar: float) -> None:
     numbers = proposed(counts, each, tar)
     rows = [
-        (split, counts[split], numbers[split], round(counts[split] * each / numbers[split] / MEGA))
+        (
+            split,
+            counts[split],
+            numbers[split],
+            round(counts[split] * each / numbers[split] / MEGABYTE),
+        )
         for split in SPLITS
     ]
     title = f"plan {source}: {each / 1000:,.0f} kB a sample"

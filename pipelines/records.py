@@ -10,8 +10,9 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 SPLITS = ("train", "validate", "test")
@@ -94,6 +95,48 @@ class Reject:
     images: int = 1  # how many listed images are lost with it; the flow table adds them up
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the source image lies in the stored one: stored = scale * source + offset.
+
+    `scale_x` is along the stored image's rows. The source has `width` by `height` pixels; `turn`
+    holds the steps that were applied to it before it was scaled: T transpose, X mirror left to
+    right, Y flip upside down.
+    """
+
+    scale_x: float
+    scale_y: float
+    offset_x: int = 0
+    offset_y: int = 0
+    width: int = 0
+    height: int = 0
+    turn: str = ""
+
+    def box(self, x: float, y: float, w: float, h: float) -> tuple[float, float, float, float]:
+        """Return (x, y, width, height) in pixels of the stored image, for a box of the source."""
+        width, height = self.width, self.height
+        for step in self.turn:
+            if step == "T":
+                x, y, w, h, width, height = y, x, h, w, height, width
+            elif step == "X":
+                x = width - x - w
+            else:
+                y = height - y - h
+        return (
+            x * self.scale_x + self.offset_x, y * self.scale_y + self.offset_y,
+            w * self.scale_x, h * self.scale_y,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An encoded image and how it was made; `facts` is the sample's `pixels` field."""
+
+    data: bytes
+    facts: dict[str, Any]
+    placement: Placement
+
+
 def sample_key(source: str, study: str, image: str) -> str:
     """Return the key of a sample: {source}-{study}-{image}."""
     return f"{source}-{study}-{image}"
@@ -142,6 +185,13 @@ def study_from_json(line: str) -> Study:
     images = tuple(_image(values) for values in row["images"])
     report = ReportRef(**row["report"]) if "report" in row else None
     return Study(**{**row, "images": images, "report": report})
+
+
+def read_studies(path: Path) -> Iterator[Study]:
+    """Yield the studies of one part of an inventory."""
+    # file iteration, not splitlines: JSON may hold U+2028 and U+0085, which end no record
+    with path.open(encoding="utf-8") as lines:
+        yield from map(study_from_json, lines)
 
 
 def _image(values: Mapping[str, Any]) -> Image:

@@ -1,10 +1,10 @@
-"""Raw tree in, inventory out: who, what, which split, which part.
+"""Lists the studies and images of a raw tree in an inventory: patients, files, splits, parts.
 
     cxr-vlp scan mimic --root /data/physionet.org/files --out data/scan/mimic
 
-tables -> joined by study -> files read (digest, DICOM header) -> placed by patient -> one file of
-studies a part, beside rejects.jsonl and inventory.json. An unchanged tree is found by names, sizes
-and times alone; then nothing is read and nothing is written.
+tables -> joined by study -> files read (digest, DICOM header) -> ordered by patient -> one file of
+studies per part, with rejects.jsonl and inventory.json. An unchanged tree is recognised by names,
+sizes and times alone; then nothing is read and nothing is written.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, errors, parts
 from cxr_vlp.pipelines.cache import checksums, file_index, row_digest, store
-from cxr_vlp.pipelines.cache.tree_state import Glance
+from cxr_vlp.pipelines.cache.tree_state import TreeState
 from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.executor import beam_runners
-from cxr_vlp.pipelines.executor.progress import COUNTS, following
+from cxr_vlp.pipelines.executor.progress import COUNTS, showing
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy, synthetic_marker
 from cxr_vlp.pipelines.files.privacy import Care
 from cxr_vlp.pipelines.format import accounting
@@ -30,12 +30,12 @@ from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages import parameter_check, reject_limit
 
 HEADER = "inventory.json"
-STOPPED = "nothing was published, and what was read is remembered: the same command goes on"
+STOPPED = "nothing was published; facts of read files are kept, and the same command continues"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, beam = beam_runners.checked(_parser(), arguments)
+    flags, beam_flags = beam_runners.parse(_parser(), arguments)
     settings = config.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)
@@ -51,25 +51,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     COUNTS.clear()
     with (
         privacy.taking(care, flags.out, flags.state, first=True),
-        following(f"scan {source.name}", COUNTS.of_scan),
+        showing(f"scan {source.name}", COUNTS.of_scan),
     ):
-        glance = Glance.take(tree, recorded, flags.out / HEADER, flags.state)
-        moved = not glance.unchanged()
-        if moved:
-            header = _scan(source, tree, collection, section, naming, recorded, flags, beam)
-            glance.keep()
+        tree_state = TreeState.read(tree, recorded, flags.out / HEADER, flags.state)
+        changed = not tree_state.unchanged()
+        if changed:
+            header = _scan(source, tree, collection, section, naming, recorded, flags, beam_flags)
+            tree_state.save()
         else:
             header = jsonl.read_header(flags.out, HEADER, "scan")
-    store.sweep(flags.state, flags.out.parent)
-    row_digest.tell(row_digest.THROWN.take())
-    _show(source, header, "written" if moved else "nothing moved")
-    if moved:
-        cli.handed_over("scan", source.name, flags.out)
+    store.remove_unused_links(flags.state, flags.out.parent)
+    row_digest.report(row_digest.DISCARDED.take())
+    _show(source, header, "written" if changed else "unchanged")
+    if changed:
+        cli.print_dvc_commit("scan", source.name, flags.out)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = cli.parser("scan", "Look through a raw tree and write the inventory of it.")
+    parser = cli.parser("scan", "List the studies and images of a raw tree in an inventory.")
     cli.folders(parser, out="the inventory")
     return parser
 
@@ -82,34 +82,34 @@ def _scan(
     naming: ids.Ids,
     recorded: Mapping[str, Any],
     flags: argparse.Namespace,
-    beam: beam_runners.BeamFlags,
+    beam_flags: beam_runners.BeamFlags,
 ) -> dict[str, Any]:
     rule = PatientRule(source.name, naming.salt, section.validate, section.test)
     root = tree.root
-    source.tables(tree)  # a root that is not such a collection stops here, with a plain message
+    source.tables(tree)  # raises ConfigError if the root is not the collection
     with atomic_dir.publishing(flags.out, HEADER) as staging:
         names = parts.names(source.name, collection.parts)
-        # here, and not above: Beam takes a second to import, which an unmoved tree need not pay
-        from cxr_vlp.pipelines import beam as transforms
+        # imported here because Beam takes a second to import, and an unchanged tree needs none
+        from cxr_vlp.pipelines import beam
 
-        known = _memory(root, collection, flags.state)
-        take = transforms.Inventory(
+        index = _file_index(root, collection, flags.state)
+        inventory = beam.BuildInventory(
             source=source,
             root=str(root),
             rule=rule,
             ids=naming,
             counts=collection.parts,
             out=str(staging),
-            file_index=known,
+            file_index=index,
             official=collection.digests == "official",
             links=collection.links,
         )
         before = reject_limit.number(jsonl.glimpse(flags.out / HEADER), "images")
         try:
-            transforms.run(take, flags.workers, beam)
-        finally:  # also what a run has read that is stopped, or fails
-            file_index.at(known).commit()
-        transforms.raise_faults(staging)
+            beam.run(inventory, flags.workers, beam_flags)
+        finally:  # also keeps what a stopped or failed run has read
+            file_index.shared(index).commit()
+        beam.raise_faults(staging)
         header = _header(staging, names, source, tree, recorded)
         _check(header, collection.missing, tree)
         reject_limit.shrunk(before, header["images"], "images", allowed=flags.shrink)
@@ -119,11 +119,11 @@ def _scan(
     return header
 
 
-def _memory(root: Path, collection: config.Collection, state: Path) -> str:
-    """Return the file that remembers what was read of this tree, official digests taken in."""
-    path = file_index.of_tree(root, state)
+def _file_index(root: Path, collection: config.Collection, state: Path) -> str:
+    """Return the path of the tree's file index, with official digests if they are to be used."""
+    path = file_index.path_of(root, state)
     if collection.digests == "official":
-        checksums.learn(root, file_index.at(path))
+        checksums.load(root, file_index.shared(path))
     return path
 
 
@@ -139,7 +139,7 @@ def _header(
         counts.update(jsonl.read_records(staging / "counts.jsonl"))
         (staging / "counts.jsonl").unlink()
     studies = images = 0
-    for name in names:  # every part has its file, also one that no study fell into
+    for name in names:  # a part without studies has a file too
         path = staging / f"{name}.jsonl"
         if not path.exists():
             jsonl.write_lines(path, ())
@@ -175,7 +175,7 @@ def _terms(source: Source, root: Path) -> dict[str, Any]:
 
 
 def _check(header: Mapping[str, Any], missing: str, tree: paths.RawTree) -> None:
-    """Hold the policy on missing files; raise DataError where it is `fail` or too much is lost."""
+    """Raise DataError if files are missing under `missing: fail`, or if too much is rejected."""
     absent = header["dropped"].get("scan image.missing", 0)
     reports = header["notes"].get("report.missing", 0)
     if missing == "fail" and (absent or reports):
@@ -185,12 +185,12 @@ def _check(header: Mapping[str, Any], missing: str, tree: paths.RawTree) -> None
         )
     if not header["images"]:
         why = ", ".join(f"{number:,} {code}" for code, number in header["dropped"].items())
-        remedies = "" if absent else "; ".join(codes.remedies(cli.met(header)))
+        remedies = "" if absent else "; ".join(codes.remedies(cli.codes_in(header)))
         raise DataError(
             f"no image of {header['listed']:,} listed can be used ({why or 'none is listed'}); "
             f"{remedies or paths.summary(tree)}"
         )
-    reject_limit.hold("scan", header, header["listed"], header["dropped"], header["images"])
+    reject_limit.check("scan", header, header["listed"], header["dropped"], header["images"])
 
 
 def _show(source: Source, header: Mapping[str, Any], state: str) -> None:
@@ -200,7 +200,7 @@ def _show(source: Source, header: Mapping[str, Any], state: str) -> None:
     rows += [(f"note: {code}", number) for code, number in header["notes"].items()]
     title = f"scan {source.name}: {header['studies']:,} studies, {state}"
     cli.show(title, ("", "images"), rows)
-    for line in codes.remedies(cli.met(header), source.views_from):
+    for line in codes.remedies(cli.codes_in(header), source.views_from):
         cli.say(line)
 
 

@@ -1,11 +1,12 @@
-"""Inventory and texts in, WebDataset shards out.
+"""Writes the WebDataset shards of a collection from its inventory and texts.
 
     cxr-vlp shards mimic --scan data/scan/mimic --texts data/texts/mimic \\
         --out data/shards/mimic
 
-Every part becomes one tar: taken over where an earlier run made the very same, else written from
-the pictures that earlier tars hold, else from the sources. Then sizes, rejects and the manifest are
-written and the whole set is published by one rename. --dry-run says what would be done, and why.
+Every part becomes one tar. A tar with the same fingerprint is kept from an earlier run; else it is
+written from the images in earlier tars and, for the rest, from the sources. Then sizes, rejects and
+the manifest are written, and one rename publishes the whole set. --dry-run prints what would be
+done, and why.
 """
 
 from __future__ import annotations
@@ -20,73 +21,75 @@ from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, dry_run, errors, parts
 from cxr_vlp.pipelines.cache import file_index
-from cxr_vlp.pipelines.cache.incremental import Places, Reusing
+from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
 from cxr_vlp.pipelines.executor import beam_runners
 from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
-from cxr_vlp.pipelines.executor.pool import PATIENCE
+from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Care
 from cxr_vlp.pipelines.format import accounting
 from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_limit
-from cxr_vlp.pipelines.stages.shard_part import ShardOfPart
-from cxr_vlp.pipelines.stages.source_files import Originals
+from cxr_vlp.pipelines.stages.shard_part import ShardBuilder, ShardPart
+from cxr_vlp.pipelines.stages.source_files import SourceFiles
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a run is to do: read from the command line, the parameters and the stages before."""
+class ShardsRun:
+    """One run of the stage: its flags, its parameters, and the headers of the stages before."""
 
     flags: argparse.Namespace
-    beam: BeamFlags
+    beam_flags: BeamFlags
     section: config.Shards
     inventory: Mapping[str, Any]
     texts: Mapping[str, Any]
-    work: ShardOfPart
+    builder: ShardBuilder
 
     @property
     def names(self) -> tuple[str, ...]:
         """The parts of the collection."""
         return parts.names(self.flags.source, self.inventory["parts"])
 
-    def reusing(self, staging: Path) -> Reusing:
-        """Return the work with what earlier runs left behind."""
-        places = Places(staging, self.flags.out)
-        return Reusing.of_stage(self.work, "shards", self.flags.source, self.flags.state, places)
+    def incremental(self, staging: Path) -> Incremental[ShardPart]:
+        """Return the builder together with what earlier runs left."""
+        folders = StageFolders(staging, self.flags.out)
+        source, state = self.flags.source, self.flags.state
+        return Incremental.of_stage(self.builder, "shards", source, state, folders)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, beam = beam_runners.checked(_parser(), arguments)
-    job = _job(flags, beam)
+    flags, beam_flags = beam_runners.parse(_parser(), arguments)
+    this = _read(flags, beam_flags)
     cli.own_folder(flags.out, manifest_writer.NAME, flags.source)
     if flags.dry_run:
-        dry_run.show(
-            flags.source, dry_run.look(job.reusing(atomic_dir.staging(flags.out)), job.names)
-        )
+        incremental = this.incremental(atomic_dir.staging(flags.out))
+        dry_run.show(flags.source, dry_run.predict(incremental, this.names))
         return 0
     with (
-        privacy.taking(Care.of_inventory(job.inventory), flags.out, flags.state),
+        privacy.taking(Care.of_inventory(this.inventory), flags.out, flags.state),
         atomic_dir.publishing(flags.out, manifest_writer.NAME, resume=True) as staging,
     ):
-        reusing = job.reusing(staging)
-        outcomes = _run(job, reusing, staging)
+        incremental = this.incremental(staging)
+        outcomes = _run(this, incremental, staging)
         results = [outcome["result"] for outcome in outcomes]
         header = manifest_writer.write(
-            staging, results, job.inventory, job.texts, _earlier(flags), job.section
+            staging, results, this.inventory, this.texts, _earlier(flags), this.section
         )
-        _check(header, job, flags)
+        _check(header, this.inventory, flags)
         atomic_dir.keep_only(staging, manifest_writer.files(results))
-    reusing.tidy(outcomes)
+    incremental.finish(outcomes)
     _show(header, outcomes)
-    cli.handed_over("shards", flags.source, flags.out)
+    cli.print_dvc_commit("shards", flags.source, flags.out)
     return 0
 
 
-def _check(header: Mapping[str, Any], job: Job, flags: argparse.Namespace) -> None:
-    """Raise DataError where too much is lost, or too little is left."""
+def _check(
+    header: Mapping[str, Any], inventory: Mapping[str, Any], flags: argparse.Namespace
+) -> None:
+    """Raise DataError if too much is rejected, or if the set is much smaller than the old set."""
     dropped, written = header["dropped"], header["written"]
     lost = sum(number for key, number in dropped.items() if key.startswith("shards "))
-    reject_limit.hold("shards", job.inventory, written + lost, dropped, written)
+    reject_limit.check("shards", inventory, written + lost, dropped, written)
     before = reject_limit.number(jsonl.glimpse(flags.out / manifest_writer.NAME), "written")
     reject_limit.shrunk(before, written, "samples", allowed=flags.shrink)
 
@@ -95,19 +98,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("shards", "Build the WebDataset shards of a collection.")
     cli.folders(parser, scan="the inventory", texts="the texts", out="the shards")
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be built and why; write nothing"
+        "--dry-run", action="store_true", help="print what would be built and why; write nothing"
     )
     parser.add_argument(
-        "--patience",
+        "--image-timeout",
         type=float,
-        default=PATIENCE,
+        default=IMAGE_TIMEOUT,
         metavar="SECONDS",
-        help=f"give a picture up that takes longer to decode (default: {PATIENCE:.0f})",
+        help=f"reject an image that takes longer to decode (default: {IMAGE_TIMEOUT:.0f})",
     )
     return parser
 
 
-def _job(flags: argparse.Namespace, beam: BeamFlags) -> Job:
+def _read(flags: argparse.Namespace, beam_flags: BeamFlags) -> ShardsRun:
     settings = config.load(flags.params)
     section = settings.section("shards", config.Shards)
     inventory = jsonl.read_header(flags.scan, "inventory.json", "scan")
@@ -117,11 +120,11 @@ def _job(flags: argparse.Namespace, beam: BeamFlags) -> Job:
     parameter_check.inventory(inventory, flags.scan, settings)
     parameter_check.texts(texts, flags.texts, settings, flags.scan, inventory)
     root = paths.root(flags.root or settings.collection(flags.source).root)
-    work = ShardOfPart(
-        originals=Originals(
+    builder = ShardBuilder(
+        source_files=SourceFiles(
             str(root),
             inventory.get("digests") == "official",
-            file_index.of_tree(root, flags.state),
+            file_index.path_of(root, flags.state),
             links=bool(inventory.get("links")),
         ),
         scan=str(flags.scan),
@@ -130,16 +133,20 @@ def _job(flags: argparse.Namespace, beam: BeamFlags) -> Job:
         salt=inventory["scan"]["salt"],
         shards=section,
     )
-    return Job(flags, beam, section, inventory, texts, work)
+    return ShardsRun(flags, beam_flags, section, inventory, texts, builder)
 
 
-def _run(job: Job, reusing: Reusing, staging: Path) -> list[dict[str, Any]]:
-    # here, and not above: Beam takes a second to import, which workers and --dry-run need not pay
-    from cxr_vlp.pipelines import beam as transforms
+def _run(
+    this: ShardsRun, incremental: Incremental[ShardPart], staging: Path
+) -> list[dict[str, Any]]:
+    # imported here because Beam takes a second to import; workers and --dry-run do not need it
+    from cxr_vlp.pipelines import beam
 
-    flags = job.flags
-    running = transforms.Running("shards", flags.workers, flags.state, job.beam, flags.patience)
-    return transforms.run_parts(reusing, job.names, staging, running)
+    flags = this.flags
+    settings = beam.RunSettings(
+        "shards", flags.workers, flags.state, this.beam_flags, flags.image_timeout
+    )
+    return beam.run_parts(incremental, this.names, staging, settings)
 
 
 def _earlier(flags: argparse.Namespace) -> list[Mapping[str, Any]]:
@@ -158,7 +165,7 @@ def _show(header: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> N
     how = Counter(outcome["how"] for outcome in outcomes)
     rows += [(f"tars {name}", how[name]) for name in ("built", "rewritten", "kept") if how[name]]
     rows += [
-        (f"pictures {name}", sum(outcome[name] for outcome in outcomes))
+        (f"images {name}", sum(outcome[name] for outcome in outcomes))
         for name in ("decoded", "copied")
     ]
     title = f"shards {header['source']}: {len(tars)} tars, {size:,.1f} MB"

@@ -1,1 +1,1 @@
-"""What earlier runs left behind, and how it is taken over instead of being made again."""
+"""What earlier runs made and read, so that a run rebuilds only what a change affects."""

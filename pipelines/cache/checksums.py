@@ -1,7 +1,7 @@
 """The digests that a collection publishes of its own files (PhysioNet's SHA256SUMS.txt).
 
-With `digests: official` a scan believes them and reads no picture; `shards` then holds every file
-against its digest when it reads it, and rejects what is not the file that was published.
+With `digests: official` a scan uses these digests and reads no image. `shards` compares every file
+with its digest when it reads the file, and rejects a file that differs.
 """
 
 from __future__ import annotations
@@ -11,41 +11,41 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cxr_vlp.pipelines.cache.file_index import Memory
+from cxr_vlp.pipelines.cache.file_index import FileIndex
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import fingerprints
 
 NAME = "SHA256SUMS.txt"
 DEPTH = 3  # folders below the root: mimic-cxr-jpg/2.1.0/SHA256SUMS.txt
-LONGEST = 1 << 16  # characters of a line
+MAX_LINE = 1 << 16  # characters
 LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
-def learn(root: Path, memory: Memory) -> None:
-    """Take the lists below a root into the memory.
+def load(root: Path, index: FileIndex) -> None:
+    """Copy the digests of all lists below a root into the index.
 
-    Raises ConfigError where there is none, DataError for a file that is no such list.
+    Raises ConfigError if there is no list, DataError for a file that is not such a list.
     """
     found = (path for level in range(DEPTH) for path in root.glob("*/" * level + NAME))
-    lists = sorted(path for path in found if path.is_file())  # a FIFO would be waited for
+    lists = sorted(path for path in found if path.is_file())  # opening a FIFO would block
     if not lists:
         raise ConfigError(f"digests: official, and there is no {NAME} in {root}: set digests: read")
     digest = fingerprints.of([[str(path), jsonl.sha256(path)] for path in lists])
-    memory.learn_official(digest, (row for path in lists for row in rows(path, root)))
+    index.store_official(digest, (row for path in lists for row in rows(path, root)))
 
 
 def rows(path: Path, root: Path) -> Iterator[tuple[str, str]]:
     """Yield (path below the root, sha256) of one list, as `sha256sum` writes it.
 
-    A line that is none of a list is passed over: the file that it meant is then hashed. Raises
-    DataError where most of the lines are none.
+    A malformed line is skipped; the scan then hashes that file. Raises DataError if most lines are
+    malformed.
     """
     folder = path.parent.relative_to(root).as_posix()
     good = bad = first = 0
     with path.open(encoding="utf-8", errors="surrogateescape") as lines:
         for number in itertools.count(1):
-            line = lines.readline(LONGEST)
+            line = lines.readline(MAX_LINE)
             if not line:
                 break
             found = LINE.fullmatch(line.rstrip("\r\n"))
@@ -58,6 +58,6 @@ def rows(path: Path, root: Path) -> Iterator[tuple[str, str]]:
             yield name if folder == "." else f"{folder}/{name}", found[1]
     if bad > good:
         raise DataError(
-            f"digests.line: {NAME} line {first}, and most others, is no line of sha256sum; "
-            "download the list again, or set digests: read"
+            f"digests.line: line {first} of {NAME}, and most other lines, are not in the format of "
+            "sha256sum; download the list again, or set digests: read"
         )

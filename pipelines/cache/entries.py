@@ -1,9 +1,9 @@
-"""What a stage once made of a part, under the fingerprint of everything that decided it.
+"""Cache entries: what a stage made of a part, stored under the fingerprint of its inputs.
 
-A receipt says what to look for (digests, size) and what the work had returned, so a file that is
-still somewhere need not be made again. Receipts lie in the state folder (.cxr/), which is never
-tracked: without them everything is made anew, and nothing is ever wrong. Each has a digest of its
-own (sealed.py); one that does not match it is removed, and its part is made again.
+An entry holds the digests and size of the file that was made, and what the work returned, so a file
+that still exists somewhere is not made again. Entries are in the state folder (.cxr/), which is
+never tracked: without them everything is made again, with the same bytes. Each entry has a digest
+of its own (row_digest.py); an entry that does not match it is removed, and its part is made again.
 """
 
 from __future__ import annotations
@@ -16,104 +16,113 @@ from typing import Any
 
 from cxr_vlp.pipelines.cache import row_digest
 
-KEPT = 16  # receipts a part; going further back than so many changes builds anew
+FOLDER = "receipts"  # its name since version 0.1: another name would lose every user's cache
+ENTRIES_KEPT = 16  # per part; returning to an older state than that builds the part again
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What decided one sample: digests cut to 16 hex digits, enough to tell what moved."""
+class SampleDigests:
+    """The digests that decide one sample. An entry keeps the first 16 hex digits of each."""
 
     key: str
-    source: str  # of the picture file's bytes
-    image: str  # fingerprint of the encoded picture
+    source: str  # of the bytes of the image file
+    image: str  # fingerprint of the encoded image
     sample: str  # fingerprint of all three members
     written: bool = True  # False: rejected
 
+    def shortened(self, *, written: bool) -> SampleDigests:
+        """Return the digests as an entry keeps them: 16 hex digits show what changed."""
+        return SampleDigests(self.key, self.source[:16], self.image[:16], self.sample[:16], written)
+
 
 @dataclass(frozen=True)
-class Receipt:
-    """One file that a stage made of one part; `sha256` "" where the part had nothing to write."""
+class Entry:
+    """One file that a stage made of one part; `sha256` is "" if the part had nothing to write."""
 
     part: str
     fingerprint: str
     file: str  # relative to the output folder
     sha256: str
-    md5: str  # the name DVC's cache knows it by
+    md5: str  # under which DVC's cache stores the file
     bytes: int
-    lasting: bool  # False: something failed that may not fail again; only its samples are of use
+    lasting: bool  # False: something failed that may not fail again; only the samples are reused
     result: Mapping[str, Any]  # what the work returned
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[SampleDigests, ...] = ()
     seconds: float = 0.0  # that the work took, for estimates
-    decoded: int = 0
+    decoded: int = 0  # images
 
 
 _KINDS = {"file": str, "sha256": str, "md5": str, "bytes": int, "result": dict}
 
 
 @dataclass(frozen=True)
-class Receipts:
-    """The receipts of one stage: STATE/receipts/STAGE/PART/FINGERPRINT.json."""
+class Entries:
+    """The entries of one stage: STATE/receipts/STAGE/PART/FINGERPRINT.json."""
 
     folder: str
 
     @classmethod
-    def of_stage(cls, state: Path, stage: str) -> Receipts:
-        """Return the receipts of a stage below a state folder."""
-        return cls(str(state / "receipts" / stage))
+    def of_stage(cls, state: Path, stage: str) -> Entries:
+        """Return the entries of a stage below a state folder."""
+        return cls(str(state / FOLDER / stage))
 
-    def keep(self, receipt: Receipt) -> None:
-        """Write a receipt; the oldest ones of its part beyond `KEPT` go."""
-        folder = Path(self.folder) / receipt.part
-        values = dataclasses.asdict(receipt)
-        values["samples"] = [dataclasses.astuple(sample) for sample in receipt.samples]
-        row_digest.write(folder / f"{receipt.fingerprint}.json", values)
-        for old in self._files(receipt.part)[KEPT:]:
+    def write(self, entry: Entry) -> None:
+        """Write an entry, and remove the oldest entries of its part beyond `ENTRIES_KEPT`."""
+        folder = Path(self.folder) / entry.part
+        values = dataclasses.asdict(entry)
+        values["samples"] = [dataclasses.astuple(sample) for sample in entry.samples]
+        row_digest.write(folder / f"{entry.fingerprint}.json", values)
+        for old in self._files(entry.part)[ENTRIES_KEPT:]:
             old.unlink(missing_ok=True)
 
-    def renew(self, receipt: Receipt) -> None:
-        """Make a receipt the newest of its part: what it tells of is in use again."""
-        (Path(self.folder) / receipt.part / f"{receipt.fingerprint}.json").touch()
+    def mark_newest(self, entry: Entry) -> None:
+        """Make an entry the newest of its part, because its file is in use again."""
+        (Path(self.folder) / entry.part / f"{entry.fingerprint}.json").touch()
 
-    def of(self, part: str, fingerprint: str) -> Receipt | None:
-        """Return the part's receipt under this fingerprint."""
-        receipt = _read(Path(self.folder) / part / f"{fingerprint}.json")
-        if receipt is None or (receipt.part, receipt.fingerprint) != (part, fingerprint):
-            return None  # a file under another's name tells of something else
-        return receipt
+    def of(self, part: str, fingerprint: str) -> Entry | None:
+        """Return the part's entry with this fingerprint."""
+        entry = _read(Path(self.folder) / part / f"{fingerprint}.json")
+        if entry is None or (entry.part, entry.fingerprint) != (part, fingerprint):
+            return None  # a file under another name describes something else
+        return entry
 
-    def forget(self, receipt: Receipt) -> None:
-        """Throw a receipt away whose own numbers contradict each other, and count it."""
-        row_digest.THROWN.add()
-        row_digest.forget(Path(self.folder) / receipt.part / f"{receipt.fingerprint}.json")
+    def discard(self, entry: Entry) -> None:
+        """Remove an entry whose numbers contradict each other, and count it."""
+        row_digest.DISCARDED.add()
+        row_digest.remove(Path(self.folder) / entry.part / f"{entry.fingerprint}.json")
 
-    def latest(self, part: str) -> Iterator[Receipt]:
-        """Yield the part's receipts, the newest first."""
+    def newest_first(self, part: str) -> Iterator[Entry]:
+        """Yield the part's entries, the newest first."""
         for path in self._files(part):
-            receipt = _read(path)
-            if receipt is not None:
-                yield receipt
+            entry = _read(path)
+            if entry is not None:
+                yield entry
+
+    def newest(self, part: str) -> Entry | None:
+        """Return the part's newest entry."""
+        return next(self.newest_first(part), None)
 
     def parts(self, source: str) -> list[str]:
-        """Return the parts of a source that have a receipt."""
+        """Return the parts of a source that have an entry."""
         found = Path(self.folder).glob(f"{source}-*/")
         return sorted(path.name for path in found)
 
     def _files(self, part: str) -> list[Path]:
         paths = (Path(self.folder) / part).glob("[!.]*.json")
-        # by time, then by name: two of the same moment have an order too
+        # by time, then by name, so that files of the same moment have an order too
         return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
 
 
-def _read(path: Path) -> Receipt | None:
-    """Return what a receipt file holds; None for one that is absent or no receipt of today's."""
+def _read(path: Path) -> Entry | None:
+    """Return the entry in a file; None if the file is absent or not a valid entry."""
     try:
         values = row_digest.read(path)
         if values is None:
             return None
-        samples = tuple(Sample(*row) for row in values["samples"])
-        receipt = Receipt(**{**values, "samples": samples})
-    except (TypeError, KeyError):  # sealed by other code than this
-        row_digest.forget(path)
+        samples = tuple(SampleDigests(*row) for row in values["samples"])
+        entry = Entry(**{**values, "samples": samples})
+    except (TypeError, KeyError):  # written by another version of this code
+        row_digest.remove(path)
         return None
-    sound = all(isinstance(getattr(receipt, name), kind) for name, kind in _KINDS.items())
-    return receipt if sound else None
+    valid = all(isinstance(getattr(entry, name), kind) for name, kind in _KINDS.items())
+    return entry if valid else None

@@ -1,9 +1,9 @@
-"""What earlier scans read of each file, so that only files that moved are read again.
+"""The file index: facts that earlier scans read of each file, so only changed files are read again.
 
-A file counts as unmoved when its size, time and inode are what they were; one that rotted on its
-disk keeps all three, and nothing here can know. The memory lies in the state folder (.cxr/), is
-never tracked, and may be lost at any time: then files are read again. So is a file whose row does
-not match the row's own digest (sealed.py).
+A file counts as unchanged if its size, time and inode are the same; a file that was damaged on its
+disk keeps all three, and the index cannot know. The index is in the state folder (.cxr/), is never
+tracked, and may be deleted at any time: then files are read again. So is a file whose row does not
+match the row's own digest (row_digest.py).
 """
 
 from __future__ import annotations
@@ -30,110 +30,111 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS official (path TEXT PRIMARY KEY, sha256 TEXT, digest TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lists (lists TEXT, rows INTEGER, digest TEXT);
 """
-FRESH = 2_000_000_000  # nanoseconds: a file as young as this may change again within its time stamp
-BATCH = 1000  # rows to a commit
-PATIENCE = 10.0  # seconds for a base that another process holds
+FRESH = 2_000_000_000  # nanoseconds: a younger file may change again with the same time stamp
+BATCH = 1000  # rows per commit
+LOCK_TIMEOUT = 10.0  # seconds to wait for a database that another process has locked
 _OPENING = threading.Lock()
 
 
-class Memory:
-    """Facts by path, in one SQLite file; safe between threads. It forgets rather than fails.
+class FileIndex:
+    """Facts by path, in one SQLite file; safe between threads.
 
-    Without a path it remembers as long as it lives.
+    If the database fails, the index returns nothing instead of raising. Without a path it is in
+    memory.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
         self._waiting = 0
         self._path = path
-        self._base = _connected(":memory:") if path is None else _opened(path)
+        self._database = _connected(":memory:") if path is None else _opened(path)
 
     def get(self, path: str, stat: os.stat_result) -> Any:
-        """Return what was kept of the file; None where it moved or was never seen."""
+        """Return the facts of a file; None if the file changed or was never read."""
         sql = "SELECT * FROM files WHERE path = ?"
-        row = self._ask(sql, (_text(path),))
+        row = self._read(sql, (_text(path),))
         if row is None:
             return None
         if row[-1] != row_digest.digest(*row[:-1]):
-            row_digest.THROWN.add()
-            self._do("DELETE FROM files WHERE path = ?", (row[0],), at_once=True)
+            row_digest.DISCARDED.add()
+            self._write("DELETE FROM files WHERE path = ?", (row[0],), at_once=True)
             return None
         return json.loads(row[4]) if row[1:4] == _state(stat) else None
 
-    def keep(self, path: str, stat: os.stat_result, facts: Any) -> None:
-        """Remember what was read of a file whose state was `stat` before it was read."""
+    def store(self, path: str, stat: os.stat_result, facts: Any) -> None:
+        """Store the facts of a file; `stat` is its state before it was read."""
         if time.time_ns() - stat.st_mtime_ns < FRESH:
             return
         row = (_text(path), *_state(stat), json.dumps(facts))
-        self._do("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", _sealed(*row))
+        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", _with_digest(*row))
 
     def official(self, path: str) -> str:
-        """Return the digest that the collection's own list gives for a file; "" where none does."""
-        found = self._ask("SELECT sha256 FROM official WHERE path = ?", (_text(path),))
+        """Return the digest that the collection's own list gives for a file; "" if none does."""
+        found = self._read("SELECT sha256 FROM official WHERE path = ?", (_text(path),))
         return "" if found is None else str(found[0])
 
-    def learn_official(self, digest: str, rows: Iterable[tuple[str, str]]) -> None:
-        """Take in (path, sha256) of the lists, unless those of this digest are in, and sound."""
-        if self._knows_official(digest):
+    def store_official(self, digest: str, rows: Iterable[tuple[str, str]]) -> None:
+        """Store (path, sha256) of the lists, unless those with this digest are stored intact."""
+        if self._has_official(digest):
             return
-        with self._trying() as base:
-            base.execute("DELETE FROM official")
-            base.execute("DELETE FROM lists")
-            lines = (_sealed(_text(path), sha256) for path, sha256 in rows)
-            base.executemany("INSERT OR REPLACE INTO official VALUES (?, ?, ?)", lines)
-            (number,) = base.execute("SELECT COUNT(*) FROM official").fetchone()
-            base.execute("INSERT INTO lists VALUES (?, ?, ?)", _sealed(digest, number))
-            base.commit()
+        with self._using() as database:
+            database.execute("DELETE FROM official")
+            database.execute("DELETE FROM lists")
+            lines = (_with_digest(_text(path), sha256) for path, sha256 in rows)
+            database.executemany("INSERT OR REPLACE INTO official VALUES (?, ?, ?)", lines)
+            (number,) = database.execute("SELECT COUNT(*) FROM official").fetchone()
+            database.execute("INSERT INTO lists VALUES (?, ?, ?)", _with_digest(digest, number))
+            database.commit()
 
-    def _knows_official(self, digest: str) -> bool:
-        """Tell whether the lists are in; every row is looked at, for a scan believes them all."""
-        known = self._ask("SELECT * FROM lists WHERE lists = ?", (digest,))
+    def _has_official(self, digest: str) -> bool:
+        """Return whether the lists are stored. Checks every row, because a scan trusts them all."""
+        known = self._read("SELECT * FROM lists WHERE lists = ?", (digest,))
         if known is None:
             return False
-        with self._trying() as base:
-            rows = base.execute("SELECT * FROM official").fetchall()
+        with self._using() as database:
+            rows = database.execute("SELECT * FROM official").fetchall()
             bad = sum(row[-1] != row_digest.digest(*row[:-1]) for row in rows)
             bad += known[-1] != row_digest.digest(*known[:-1])
-            row_digest.THROWN.add(bad)
+            row_digest.DISCARDED.add(bad)
             return bad == 0 and len(rows) == known[1]
         return False
 
     def commit(self) -> None:
-        """Put on the disk what was kept."""
-        with self._trying() as base:
-            base.commit()
+        """Write stored rows to the disk."""
+        with self._using() as database:
+            database.commit()
 
-    def _ask(self, sql: str, values: tuple[Any, ...]) -> Any:
-        with self._trying() as base:
-            return base.execute(sql, values).fetchone()
+    def _read(self, sql: str, values: tuple[Any, ...]) -> Any:
+        with self._using() as database:
+            return database.execute(sql, values).fetchone()
         return None
 
-    def _do(self, sql: str, values: tuple[Any, ...], *, at_once: bool = False) -> None:
-        with self._trying() as base:
-            base.execute(sql, values)
+    def _write(self, sql: str, values: tuple[Any, ...], *, at_once: bool = False) -> None:
+        with self._using() as database:
+            database.execute(sql, values)
             self._waiting += 1
             if at_once or self._waiting >= BATCH:
-                base.commit()
+                database.commit()
                 self._waiting = 0
 
     @contextlib.contextmanager
-    def _trying(self) -> Iterator[sqlite3.Connection]:
-        """Yield the base; where it fails (locked by another process, damaged), nothing is known."""
+    def _using(self) -> Iterator[sqlite3.Connection]:
+        """Yield the database. If it fails (locked, damaged), the block has no effect."""
         with self._lock:
             try:
-                yield self._base
-            except sqlite3.OperationalError:  # sound, but another process holds it, or no room
+                yield self._database
+            except sqlite3.OperationalError:  # intact, but locked by another process, or disk full
                 pass
-            except sqlite3.DatabaseError:  # a damaged page: begin again, at most once a run
-                row_digest.THROWN.add()
-                self._base.close()
-                self._base = self._anew()
+            except sqlite3.DatabaseError:  # a damaged page: start a new database, once a run
+                row_digest.DISCARDED.add()
+                self._database.close()
+                self._database = self._new()
 
-    def _anew(self) -> sqlite3.Connection:
+    def _new(self) -> sqlite3.Connection:
         path, self._path = self._path, None
         if path is None:
             return _connected(":memory:")
-        row_digest.forget(path)
+        row_digest.remove(path)
         return _opened(path)
 
 
@@ -142,26 +143,26 @@ def _state(stat: os.stat_result) -> tuple[int, int, str]:
     return stat.st_size, stat.st_mtime_ns, str(stat.st_ino)
 
 
-def _sealed(*fields: Any) -> tuple[Any, ...]:
+def _with_digest(*fields: Any) -> tuple[Any, ...]:
     return (*fields, row_digest.digest(*fields))
 
 
-def of_tree(root: Path, state: Path) -> str:
-    """Return the file below the state folder in which scans of a tree remember what they read."""
+def path_of(root: Path, state: Path) -> str:
+    """Return the path of a tree's index below the state folder."""
     name = f"{root}\0{versions.SCAN}\0{row_digest.VERSION}".encode("utf-8", "surrogateescape")
     place = hashlib.sha256(name).hexdigest()[:16]
     return str(state / "scan" / f"{place}.sqlite")
 
 
-def at(path: str) -> Memory:
-    """Return the memory in a file; one for all threads of a process."""
+def shared(path: str) -> FileIndex:
+    """Return the index in a file; one object for all threads of a process."""
     with _OPENING:  # two first calls at once would open two, and commit() would save only one
         return _shared(path)
 
 
 @cache
-def _shared(path: str) -> Memory:
-    return Memory(Path(path))
+def _shared(path: str) -> FileIndex:
+    return FileIndex(Path(path))
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -169,21 +170,21 @@ def _opened(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return _connected(path)
-        except sqlite3.OperationalError:  # sound, but another process holds it
+        except sqlite3.OperationalError:  # intact, but locked by another process
             raise
-        except sqlite3.DatabaseError:  # not a base, or a damaged one: begin again
-            row_digest.THROWN.add()
+        except sqlite3.DatabaseError:  # not a database, or a damaged one: start a new one
+            row_digest.DISCARDED.add()
             path.unlink()
             return _connected(path)
-    except (sqlite3.Error, OSError):  # held, or nowhere to write: remember for this run only
+    except (sqlite3.Error, OSError):  # locked, or not writable: use memory, for this run only
         return _connected(":memory:")
 
 
 def _connected(path: Path | str) -> sqlite3.Connection:
-    base = sqlite3.connect(path, check_same_thread=False, timeout=PATIENCE)
-    base.execute("PRAGMA synchronous = OFF")  # what a crash loses is read again
-    base.executescript(TABLES)
-    return base
+    database = sqlite3.connect(path, check_same_thread=False, timeout=LOCK_TIMEOUT)
+    database.execute("PRAGMA synchronous = OFF")  # rows lost in a crash are read again
+    database.executescript(TABLES)
+    return database
 
 
 def _text(path: str) -> str:

@@ -1,7 +1,7 @@
-"""Encoded pictures of earlier tars, by the fingerprint of what made them.
+"""Encoded images in the tars of earlier runs, found by their fingerprint.
 
-Copying a picture out of an old tar takes a thousandth of decoding it, so a new text or a changed
-neighbour decodes nothing. The tar is one that the stock has just hashed.
+Copying an image from an old tar takes a thousandth of the time of decoding it, so a changed text
+or a changed neighbour causes no decoding. The store has just hashed the tar.
 """
 
 from __future__ import annotations
@@ -15,93 +15,96 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.pipelines.cache.entries import Receipt, Receipts
-from cxr_vlp.pipelines.cache.store import Stock
+from cxr_vlp.pipelines.cache.entries import Entries, Entry
+from cxr_vlp.pipelines.cache.store import Store
 
-BLOCK = 512  # bytes; what everything in a tar is rounded up to
-Place = tuple[int, int]  # (first byte, length)
+BLOCK = 512  # bytes; every size in a tar is rounded up to a multiple
+MemberRange = tuple[int, int]  # (first byte, length)
 
 
 @dataclass(frozen=True)
-class OldPicture:
-    """An encoded picture and the `pixels` field of its sample."""
+class CachedImage:
+    """An encoded image and the `pixels` field of its sample."""
 
     data: bytes
     facts: Mapping[str, Any]
 
 
 @dataclass
-class OldPictures:
-    """The pictures that earlier tars of a source hold, this part's own tars first."""
+class CachedImages:
+    """The images in earlier tars of a source; the part's own tars are searched first."""
 
-    receipts: Receipts
-    stock: Stock
+    entries: Entries
+    store: Store
     part: str
-    neighbours: Sequence[str] = ()  # the parts that had receipts when the run began
-    _known: dict[str, list[tuple[str, Receipt]]] = field(default_factory=dict)
-    _asked_all: bool = False
+    neighbours: Sequence[str] = ()  # the parts that had entries when the run began
+    _known: dict[str, list[tuple[str, Entry]]] = field(default_factory=dict)
+    _searched_all: bool = False
 
-    def expect(self, images: Collection[str]) -> None:
-        """Look up, in receipts alone, where pictures with these fingerprints may lie."""
+    def prepare(self, images: Collection[str]) -> None:
+        """Look up, in entries alone, where images with these fingerprints may be."""
         self._known = {image[:16]: [] for image in images}
-        self._learn(self.receipts.latest(self.part))
+        self._add(self.entries.newest_first(self.part))
 
-    def find(self, image: str) -> OldPicture | None:
-        """Return the expected picture with this fingerprint, None where no sound tar has it."""
-        for key, receipt in self._places(image[:16]):
-            path = self.stock.find(receipt)
-            picture = None if path is None else _read(path, key, image)
-            if picture is not None:
-                return picture
+    def find(self, image: str) -> CachedImage | None:
+        """Return the image with this fingerprint; None if no intact tar holds it.
+
+        `image` must be one of those given to `prepare`.
+        """
+        for key, entry in self._candidates(image[:16]):
+            path = self.store.find(entry)
+            found = None if path is None else _read(path, key, image)
+            if found is not None:
+                return found
         return None
 
-    def knows(self, image: str) -> bool:
-        """Tell whether a sound tar should hold the picture, without reading it from there."""
-        return any(self.stock.find(receipt) for _, receipt in self._places(image[:16]))
+    def has(self, image: str) -> bool:
+        """Return whether an intact tar should hold the image, without reading the image."""
+        return any(self.store.find(entry) for _, entry in self._candidates(image[:16]))
 
-    def _places(self, image: str) -> list[tuple[str, Receipt]]:
-        if not self._known[image] and not self._asked_all:
-            # a study that moved, or another number of parts: it lies in a neighbour's tar
-            self._asked_all = True
+    def _candidates(self, image: str) -> list[tuple[str, Entry]]:
+        if not self._known[image] and not self._searched_all:
+            # the study moved, or the number of parts changed: it is in another part's tar
+            self._searched_all = True
             others = (name for name in self.neighbours if name != self.part)
-            self._learn(
-                newest for name in others for newest in islice(self.receipts.latest(name), 1)
+            self._add(
+                newest for name in others for newest in islice(self.entries.newest_first(name), 1)
             )
         return self._known[image]
 
-    def _learn(self, receipts: Iterable[Receipt]) -> None:
-        for receipt in receipts:
-            bare = dataclasses.replace(receipt, samples=())
-            for sample in receipt.samples:
+    def _add(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            bare = dataclasses.replace(entry, samples=())
+            for sample in entry.samples:
                 if sample.written and sample.image in self._known:
                     self._known[sample.image].append((sample.key, bare))
 
 
-def _read(path: Path, key: str, image: str) -> OldPicture | None:
-    places = _index(path, path.stat().st_mtime_ns)
-    form = next((form for form in ("jpg", "png") if f"{key}.{form}" in places), None)
-    if form is None or f"{key}.json" not in places:
+def _read(path: Path, key: str, image: str) -> CachedImage | None:
+    ranges = _member_ranges(path, path.stat().st_mtime_ns)
+    form = next((form for form in ("jpg", "png") if f"{key}.{form}" in ranges), None)
+    if form is None or f"{key}.json" not in ranges:
         return None
     with path.open("rb") as stream:
-        sample = json.loads(_bytes(stream, places[f"{key}.json"]))
+        sample = json.loads(_bytes(stream, ranges[f"{key}.json"]))
         if sample["provenance"]["image_fingerprint"] != image:
             return None
-        return OldPicture(_bytes(stream, places[f"{key}.{form}"]), sample["pixels"])
+        return CachedImage(_bytes(stream, ranges[f"{key}.{form}"]), sample["pixels"])
 
 
-def _bytes(stream: Any, place: Place) -> bytes:
+def _bytes(stream: Any, place: MemberRange) -> bytes:
     stream.seek(place[0])
     data: bytes = stream.read(place[1])
     return data
 
 
 @lru_cache(maxsize=4)
-def _index(path: Path, mtime: int) -> dict[str, Place]:  # noqa: ARG001 - part of the cache's key
-    """Return where the members of one of our own tars lie (ustar: name at 0, size at 124)."""
-    places: dict[str, Place] = {}
+def _member_ranges(path: Path, mtime: int) -> dict[str, MemberRange]:  # noqa: ARG001 - part of the cache's key
+    """Return where the members of one of our own tars are (ustar: name at 0, size at 124)."""
+    ranges: dict[str, MemberRange] = {}
     with path.open("rb") as stream:
         while (header := stream.read(BLOCK)).strip(b"\0"):
             size = int(header[124:135], 8)
-            places[header[:100].rstrip(b"\0").decode()] = (stream.tell(), size)
+            ranges[header[:100].rstrip(b"\0").decode()] = (stream.tell(), size)
             stream.seek(-(-size // BLOCK) * BLOCK, 1)
-    return places
+    return ranges

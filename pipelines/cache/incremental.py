@@ -1,7 +1,7 @@
-"""Work on a part that is not done again where its outcome is still to be had.
+"""Runs a stage's work on a part only if its outcome cannot be reused.
 
-Cheapest first: the whole old file, when its fingerprint is the wanted one; else what the work
-itself can take over (members.py); else from the sources.
+In order of cost: the whole old file, if its fingerprint is the same; else a new file with images
+copied from earlier tars (images.py); else everything from the sources.
 """
 
 from __future__ import annotations
@@ -10,127 +10,157 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-from cxr_vlp.pipelines.cache import row_digest
-from cxr_vlp.pipelines.cache.entries import Receipt, Receipts, Sample
-from cxr_vlp.pipelines.cache.images import OldPictures
-from cxr_vlp.pipelines.cache.store import Stock, dvc_cache, under_dvc
-from cxr_vlp.pipelines.executor.worker import Desk
+from cxr_vlp.pipelines.cache import row_digest, store
+from cxr_vlp.pipelines.cache.entries import Entries, Entry, SampleDigests
+from cxr_vlp.pipelines.cache.images import CachedImages
+from cxr_vlp.pipelines.cache.store import Store
+from cxr_vlp.pipelines.executor.worker import WorkerState
 
 
 @dataclass(frozen=True)
-class Made:
-    """What the work made of a part: the file's digests, and what it has to say of it."""
+class PartResult:
+    """What the work made of a part: the digests of its file, and its result."""
 
     sha256: str  # "": there was nothing to write, and there is no file
     md5: str
     bytes: int
     result: dict[str, Any]
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[SampleDigests, ...] = ()
     lasting: bool = True  # False: something failed that may not fail again
-    decoded: int = 0
-    copied: int = 0
+    decoded: int = 0  # images
+    copied: int = 0  # images
 
 
-class PartWork(Protocol):
-    """One stage's work on one part; its outcome follows from `fingerprint` alone."""
+class PartInput(Protocol):
+    """Everything that a stage reads of a part from the stages before it, read once."""
+
+    @property
+    def name(self) -> str:
+        """The part's name."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of everything that decides the outcome."""
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """The sha256 of the files that were read, by stage."""
+
+
+Input = TypeVar("Input", bound=PartInput)
+
+
+class PartBuilder(Protocol[Input]):
+    """A stage's work on one part; the outcome depends on the input's fingerprint alone."""
 
     def file(self, part: str) -> str:
-        """Return the relative path of the file it writes."""
+        """Return the relative path of the part's output file."""
 
-    def fingerprint(self, part: str) -> str:
-        """Return the digest of everything that decides the outcome; nothing costly is read."""
+    def load(self, part: str) -> Input:
+        """Read the part's input; nothing costly is read."""
 
-    def make(self, part: str, path: Path, old: OldPictures, desk: Desk) -> Made:
-        """Write the file."""
+    def build(
+        self, part: Input, path: Path, cached: CachedImages, worker: WorkerState
+    ) -> PartResult:
+        """Write the output file."""
 
-    def agrees(self, receipt: Receipt) -> bool:
-        """Tell whether a receipt's numbers fit each other and the part."""
+    def agrees(self, entry: Entry, part: Input) -> bool:
+        """Return whether an entry's numbers fit each other and the part."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a stage writes, and where its output is, or was."""
+class StageFolders:
+    """The folder that a stage writes to, and the folder of its finished output."""
 
     staging: Path
     output: Path
 
 
 @dataclass(frozen=True)
-class Reusing:
-    """A PartWork under the rules of reuse; called with a part's name by the crew."""
+class Incremental(Generic[Input]):
+    """Runs a PartBuilder on parts and reuses what earlier runs made; the pool calls it."""
 
-    work: PartWork
+    builder: PartBuilder[Input]
     out: str
-    receipts: Receipts
-    stock: Stock
-    neighbours: tuple[str, ...] = ()  # the parts that had receipts when the run began
+    entries: Entries
+    store: Store
+    neighbours: tuple[str, ...] = ()  # the parts that had entries when the run began
 
     @classmethod
     def of_stage(
-        cls, work: PartWork, stage: str, source: str, state: Path, places: Places
-    ) -> Reusing:
-        """Return the work with what earlier runs of its stage left behind."""
-        receipts = Receipts.of_stage(state, stage)
-        neighbours = tuple(receipts.parts(source))
-        cache = dvc_cache(places.output.parent) if neighbours else ""
-        second = str(state / "stock" / stage / source)
-        stock = Stock((str(places.staging), str(places.output)), cache, second)
-        return cls(work, str(places.staging), receipts, stock, neighbours)
+        cls,
+        builder: PartBuilder[Input],
+        stage: str,
+        source: str,
+        state: Path,
+        folders: StageFolders,
+    ) -> Incremental[Input]:
+        """Return the builder together with what earlier runs of its stage left."""
+        entries = Entries.of_stage(state, stage)
+        neighbours = tuple(entries.parts(source))
+        cache = store.dvc_cache(folders.output.parent) if neighbours else ""
+        links = str(state / store.FOLDER / stage / source)
+        places = Store((str(folders.staging), str(folders.output)), cache, links)
+        return cls(builder, str(folders.staging), entries, places, neighbours)
 
-    def __call__(self, part: str, desk: Desk) -> dict[str, Any]:
-        """Do a part; return the work's result and how it was come by."""
-        wanted = self.work.fingerprint(part)
-        path = Path(self.out) / self.work.file(part)
-        receipt = self.believed(part, wanted)
-        if receipt is not None and receipt.lasting and self.stock.restore(receipt, path):
-            self.receipts.renew(receipt)
-            return self._outcome("kept", path, receipt.sha256, dict(receipt.result))
+    def __call__(self, name: str, worker: WorkerState) -> dict[str, Any]:
+        """Do a part; return the work's result and whether it was kept, rewritten or built."""
+        part = self.builder.load(name)
+        path = Path(self.out) / self.builder.file(name)
+        entry = self.valid_entry(part)
+        if entry is not None and entry.lasting and self.store.restore(entry, path):
+            self.entries.mark_newest(entry)
+            kept = PartResult(entry.sha256, entry.md5, entry.bytes, dict(entry.result))
+            return self._outcome("kept", path, kept, part)
         start = time.monotonic()
-        old = OldPictures(self.receipts, self.stock, part, self.neighbours)
-        made = self.work.make(part, path, old, desk)
-        self.receipts.keep(
-            Receipt(
-                part=part,
-                fingerprint=wanted,
-                file=self.work.file(part),
+        cached = CachedImages(self.entries, self.store, name, self.neighbours)
+        made = self.builder.build(part, path, cached, worker)
+        self._remember(part, made, time.monotonic() - start)
+        return self._outcome("rewritten" if made.copied else "built", path, made, part)
+
+    def valid_entry(self, part: Input) -> Entry | None:
+        """Return the part's entry; None if there is none, or if its numbers do not fit."""
+        entry = self.entries.of(part.name, part.fingerprint)
+        if entry is not None and not self.builder.agrees(entry, part):
+            self.entries.discard(entry)
+            return None
+        return entry
+
+    def finish(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
+        """After the set is published: remove links of old files, report damaged rows."""
+        kept = set() if store.under_dvc() else {str(outcome["sha256"]) for outcome in outcomes}
+        self.store.prune(kept)
+        discarded = sum(int(outcome["discarded"]) for outcome in outcomes)
+        row_digest.report(discarded + row_digest.DISCARDED.take())
+
+    def _remember(self, part: Input, made: PartResult, seconds: float) -> None:
+        self.entries.write(
+            Entry(
+                part=part.name,
+                fingerprint=part.fingerprint,
+                file=self.builder.file(part.name),
                 sha256=made.sha256,
                 md5=made.md5,
                 bytes=made.bytes,
                 lasting=made.lasting,
                 result=made.result,
                 samples=made.samples,
-                seconds=round(time.monotonic() - start, 3),
+                seconds=round(seconds, 3),
                 decoded=made.decoded,
             )
         )
-        how = "rewritten" if made.copied else "built"
-        outcome = self._outcome(how, path, made.sha256, made.result)
-        return outcome | {"decoded": made.decoded, "copied": made.copied}
 
-    def believed(self, part: str, fingerprint: str) -> Receipt | None:
-        """Return the part's receipt under a fingerprint, where there is one whose numbers fit."""
-        receipt = self.receipts.of(part, fingerprint)
-        if receipt is not None and not self.work.agrees(receipt):
-            self.receipts.forget(receipt)
-            return None
-        return receipt
-
-    def tidy(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
-        """Let go of files that the set no longer has, when it is published; tell of bad rows."""
-        kept = set() if under_dvc() else {str(outcome["sha256"]) for outcome in outcomes}
-        self.stock.prune(kept)
-        row_digest.tell(sum(int(o["thrown"]) for o in outcomes) + row_digest.THROWN.take())
-
-    def _outcome(self, how: str, path: Path, sha256: str, result: dict[str, Any]) -> dict[str, Any]:
-        if not under_dvc():
-            self.stock.keep(path, sha256)
+    def _outcome(self, how: str, path: Path, made: PartResult, part: Input) -> dict[str, Any]:
+        if not store.under_dvc():
+            self.store.link(path, made.sha256)
         return {
-            "result": result,
+            "result": made.result,
             "how": how,
-            "sha256": sha256,
-            "thrown": row_digest.THROWN.take(),
-            "decoded": 0,
-            "copied": 0,
+            "sha256": made.sha256,
+            "inputs": dict(part.digests),
+            "discarded": row_digest.DISCARDED.take(),
+            "decoded": made.decoded,
+            "copied": made.copied,
         }

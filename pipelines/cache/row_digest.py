@@ -1,9 +1,9 @@
-"""Rows of the state folder, each with a digest of its own fields: what rotted is not believed.
+"""Rows of the state folder, each with a digest of its fields; a damaged row is discarded.
 
-The digest finds a bit that a disk turned over, a row that was cut short, and a careless edit. It is
-no protection from the owner of the files, who can compute it as well. Nor can it tell that a *raw*
-file rotted: one whose size, time and inode are what they were counts as the file that was read.
-Only reading it again would tell (`verify --rederive` does).
+The digest finds a bit that changed on a disk, a row that was cut short, and a careless edit. It
+does not protect against the owner of the files, who can compute it too. It cannot find a damaged
+*raw* file either: a file with the same size, time and inode counts as the file that was read. Only
+reading the file again would find that (`verify --rederive` does).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.records import dumps
 
-VERSION = 2  # of what lies in the state folder; rows of another are not read
+VERSION = 2  # of the rows in the state folder; rows of another version are not read
 DIGEST = "digest"
 
 
-class Thrown:
-    """How many rows of this process did not match their digest and were thrown away."""
+class DiscardedRows:
+    """The number of rows that did not match their digest and were discarded by this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,31 +37,31 @@ class Thrown:
             self._number += number
 
     def take(self) -> int:
-        """Return the number, and begin again."""
+        """Return the number and set it to 0."""
         with self._lock:
             number, self._number = self._number, 0
             return number
 
 
-THROWN = Thrown()
+DISCARDED = DiscardedRows()
 
 
 def digest(*fields: Any) -> str:
-    """Return the digest of a row's fields: str, int, None and what JSON holds."""
+    """Return the digest of a row's fields: str, int, None and JSON values."""
     text = json.dumps([VERSION, *fields], sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write(path: Path, values: Mapping[str, Any]) -> None:
     """Write a file of one row."""
-    plain = json.loads(dumps(values))  # as it will be read
+    plain = json.loads(dumps(values))  # as `read` will find it
     jsonl.write_records(path, [{"version": VERSION, "row": plain, DIGEST: digest(plain)}])
 
 
 def read(path: Path) -> Any:
-    """Return the row of a file; None where there is none that can be believed.
+    """Return the row of a file; None if there is no valid row.
 
-    A row that does not match its digest is counted and removed, one of another version removed.
+    A row that does not match its digest is counted and removed; one of another version is removed.
     """
     try:
         data = path.read_bytes()
@@ -71,28 +71,28 @@ def read(path: Path) -> Any:
         found = json.loads(data)
         if isinstance(found, dict) and found[DIGEST] == digest(found["row"]):
             return found["row"]
-        ours = isinstance(found, dict) and found["version"] == VERSION
-    except KeyError:  # a row of a release that had no digests
-        ours = isinstance(found.get("version", ""), int)
+        damaged = isinstance(found, dict) and found["version"] == VERSION
+    except KeyError:  # a row of a release without digests
+        damaged = isinstance(found.get("version", ""), int)
     except (ValueError, TypeError, RecursionError):
-        ours = True
-    if ours:
-        THROWN.add()
-    forget(path)
+        damaged = True
+    if damaged:
+        DISCARDED.add()
+    remove(path)
     return None
 
 
-def forget(path: Path) -> None:
-    """Remove a row that is not believed; one that cannot be removed is not believed later."""
+def remove(path: Path) -> None:
+    """Remove the file of a row; a file that cannot be removed is found invalid again later."""
     with contextlib.suppress(OSError):
         path.unlink()
 
 
-def tell(number: int) -> None:
-    """Say how many rows were thrown away, where there are any."""
+def report(number: int) -> None:
+    """Print how many rows were discarded, if any."""
     if number:
-        one = "1 row did not match its digest and was thrown away; what it told of"
+        one = "1 row did not match its digest and was discarded; what it described"
         many = (
-            f"{number:,} rows did not match their digests and were thrown away; what they told of"
+            f"{number:,} rows did not match their digests and were discarded; what they described"
         )
         sys.stderr.write(f"state: {one if number == 1 else many} is made or read again\n")

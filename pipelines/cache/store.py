@@ -1,14 +1,14 @@
-"""Where finished files of earlier runs still are, and how they are taken over.
+"""The store: finds finished files of earlier runs and reuses them.
 
-Looked for in the staging folder that a killed run left, in the old output, under its second name in
-the state folder, and in DVC's own cache by md5. The second name (a hard link, so it takes no room)
-is for the output that DVC deletes before it runs the stage, and has not in its cache because the
-stage was last run by hand. Whatever is found is hashed again before it is believed: a rotten copy
-is as good as none. Files that are finished are never written to in place, by whatever name.
+Four places are searched: the staging folder of a killed run, the old output, the hard link in the
+state folder, and DVC's cache (by md5). The hard link, which needs no disk space, is for the case
+that DVC deletes the output before it runs the stage, and does not have it in its cache because the
+stage was last run by hand. A file is hashed again before it is used; a damaged copy is ignored. A
+finished file is never written to in place, under any of its names.
 
-Where DVC runs the stage no second name is made: DVC takes the output into its cache right after,
-and puts a copy of its own in the output's place, so that the second name would keep a file alive
-that nobody else has. `sweep` takes away the second names whose files went that way later.
+If DVC runs the stage, no hard link is made: DVC moves the output into its cache right after and
+puts its own copy in its place, so the link would keep a file alive that nothing else uses.
+`remove_unused_links` removes links whose files were moved in this way later.
 """
 
 from __future__ import annotations
@@ -24,69 +24,71 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from cxr_vlp.pipelines.cache.entries import Receipt, Receipts
+from cxr_vlp.pipelines.cache.entries import Entries, Entry
 from cxr_vlp.pipelines.files import jsonl
+
+FOLDER = "stock"  # its name since version 0.1: another name would lose every user's cache
 
 
 @dataclass(frozen=True)
-class Stock:
-    """The places where a stage's old files may lie."""
+class Store:
+    """The folders that may hold a stage's old files."""
 
-    folders: tuple[str, ...]  # staging, old output: laid out like the output
-    cache: str = ""  # DVC's cache; "" where there is none
-    second: str = ""  # folder of the second names, by sha256; "" for none
+    folders: tuple[str, ...]  # staging, old output: both have the layout of the output
+    cache: str = ""  # DVC's cache; "" if there is none
+    links: str = ""  # folder of the hard links, by sha256; "" for none
 
-    def find(self, receipt: Receipt) -> Path | None:
-        """Return a file that is, byte for byte, the one the receipt tells of."""
-        for path in self._places(receipt):
-            if _is(path, receipt):
+    def find(self, entry: Entry) -> Path | None:
+        """Return a file that is, byte for byte, the one that the entry describes."""
+        for path in self._places(entry):
+            if _is(path, entry):
                 return path
         return None
 
-    def restore(self, receipt: Receipt, target: Path) -> bool:
-        """Put the receipt's file at `target`; False where no sound copy of it is left."""
-        if not receipt.sha256:  # there was nothing to write
+    def restore(self, entry: Entry, target: Path) -> bool:
+        """Put the entry's file at `target`; return False if no intact copy is left."""
+        if not entry.sha256:  # the part had nothing to write
             return True
-        for path in self._places(receipt):
-            if path == target and _is(path, receipt):
+        for path in self._places(entry):
+            if path == target and _is(path, entry):
                 return True
-            if path != target and _take(path, receipt, target, link=self._may_link(path)):
+            if path != target and _reuse(path, entry, target, link=self._may_link(path)):
                 return True
         return False
 
-    def _places(self, receipt: Receipt) -> Iterator[Path]:
-        yield from (Path(folder) / receipt.file for folder in self.folders)
-        if self.second:
-            yield Path(self.second) / receipt.sha256
-        if self.cache and receipt.md5:
-            yield cached(Path(self.cache), receipt.md5)
+    def _places(self, entry: Entry) -> Iterator[Path]:
+        yield from (Path(folder) / entry.file for folder in self.folders)
+        if self.links:
+            yield Path(self.links) / entry.sha256
+        if self.cache and entry.md5:
+            yield dvc_cached(Path(self.cache), entry.md5)
 
-    def keep(self, path: Path, sha256: str) -> None:
-        """Give a finished file its second name, where the file system knows how."""
-        if not (self.second and sha256) or not self._may_link(path):
+    def link(self, path: Path, sha256: str) -> None:
+        """Make the hard link of a finished file, if the file system can."""
+        if not (self.links and sha256) or not self._may_link(path):
             return
-        name = Path(self.second) / sha256
+        name = Path(self.links) / sha256
         temporary = name.with_name(f".{sha256}.{os.getpid()}.tmp")
-        with contextlib.suppress(OSError):  # another disk, no hard links, no room: then without
+        with contextlib.suppress(OSError):  # another disk, no hard links, disk full: no link
             if name.exists() and name.samefile(path):
                 return
             name.parent.mkdir(parents=True, exist_ok=True)
             temporary.unlink(missing_ok=True)
             os.link(path, temporary)
-            temporary.replace(name)  # and so goes another copy, or one that rotted
+            temporary.replace(name)  # also replaces another copy, or a damaged one
 
     def prune(self, wanted: Collection[str]) -> None:
-        """Take away all second names but those of the files with these digests."""
-        if self.second and Path(self.second).is_dir():
-            for path in Path(self.second).iterdir():
+        """Remove all hard links except those of the files with these digests."""
+        if self.links and Path(self.links).is_dir():
+            for path in Path(self.links).iterdir():
                 if path.name not in wanted:
                     with contextlib.suppress(OSError):
                         path.unlink()
 
     def _may_link(self, path: Path) -> bool:
-        """Tell whether another name will do.
+        """Return whether a hard link may be made of a file.
 
-        Not for a file that DVC protects (its own copy, or another name of that), nor for a link.
+        Not of a file that DVC protects (its own copy, or another name of it), nor of a symlink.
         """
         if path.is_symlink() or (self.cache and path.is_relative_to(self.cache)):
             return False
@@ -96,38 +98,38 @@ class Stock:
 
 
 def under_dvc() -> bool:
-    """Tell whether DVC runs this stage."""
+    """Return whether DVC runs this stage."""
     return "DVC_STAGE" in os.environ
 
 
-def sweep(state: Path, project: Path) -> None:
-    """Take away second names that are the last of their file, where DVC's cache has it too."""
-    alone = [p for p in (state / "stock").glob("*/*/[!.]*") if _links(p) == 1]
+def remove_unused_links(state: Path, project: Path) -> None:
+    """Remove hard links that are the last name of their file, if DVC's cache has the file too."""
+    alone = [p for p in (state / FOLDER).glob("*/*/[!.]*") if _link_count(p) == 1]
     cache = Path(dvc_cache(project)) if alone else Path()
     if not cache.name:
         return
     for folder in {path.parent for path in alone}:
-        receipts = Receipts.of_stage(state, folder.parent.name)
-        newest = [next(receipts.latest(part), None) for part in receipts.parts(folder.name)]
-        held = {r.sha256 for r in newest if r and r.md5 and cached(cache, r.md5).is_file()}
+        entries = Entries.of_stage(state, folder.parent.name)
+        newest = [entries.newest(part) for part in entries.parts(folder.name)]
+        held = {e.sha256 for e in newest if e and e.md5 and dvc_cached(cache, e.md5).is_file()}
         for path in alone:
             if path.parent == folder and path.name in held:
                 path.unlink(missing_ok=True)
 
 
-def _links(path: Path) -> int:
+def _link_count(path: Path) -> int:
     with contextlib.suppress(OSError):
         return path.lstat().st_nlink
     return 0
 
 
-def cached(cache: Path, md5: str) -> Path:
-    """Return where DVC 3 keeps a file of this md5. All we know of its cache's layout is here."""
+def dvc_cached(cache: Path, md5: str) -> Path:
+    """Return where DVC 3 keeps a file with this md5; nothing else here knows its cache's layout."""
     return cache / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def dvc_cache(folder: Path) -> str:
-    """Return the cache folder of the DVC project around `folder`; "" where there is none."""
+    """Return the cache folder of the DVC project that contains `folder`; "" if there is none."""
     if not any((parent / ".dvc").is_dir() for parent in (folder, *folder.parents)):
         return ""
     command = [sys.executable, "-m", "dvc", "cache", "dir"]
@@ -135,24 +137,24 @@ def dvc_cache(folder: Path) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _is(path: Path, receipt: Receipt) -> bool:
+def _is(path: Path, entry: Entry) -> bool:
     try:
         now = path.stat()
-        if now.st_size != receipt.bytes:
+        if now.st_size != entry.bytes:
             return False
-        return _digest(path, now.st_mtime_ns, now.st_ino) == receipt.sha256
+        return _digest(path, now.st_mtime_ns, now.st_ino) == entry.sha256
     except OSError:
         return False
 
 
 @lru_cache(maxsize=4096)
-def _digest(path: Path, mtime: int, inode: int) -> str:  # noqa: ARG001 - they are the cache's key
+def _digest(path: Path, mtime: int, inode: int) -> str:  # noqa: ARG001 - part of the cache's key
     return jsonl.sha256(path)
 
 
-def _take(path: Path, receipt: Receipt, target: Path, *, link: bool) -> bool:
-    """Give a sound file the target's name: by a second name, else by a copy hashed on the way."""
-    if not path.is_file() or path.stat().st_size != receipt.bytes:
+def _reuse(path: Path, entry: Entry, target: Path, *, link: bool) -> bool:
+    """Put an intact file at `target`: as a hard link, else as a copy; return whether it worked."""
+    if not path.is_file() or path.stat().st_size != entry.bytes:
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -160,7 +162,7 @@ def _take(path: Path, receipt: Receipt, target: Path, *, link: bool) -> bool:
     try:
         if not (link and _linked(path, temporary)):
             _copy(path, temporary)
-        if jsonl.sha256(temporary) != receipt.sha256:
+        if jsonl.sha256(temporary) != entry.sha256:
             return False
         temporary.replace(target)
     finally:

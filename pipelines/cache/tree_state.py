@@ -1,6 +1,7 @@
-"""Has the raw tree moved since the last scan? Names, sizes and times in, a yes or no out.
+"""Tells whether a raw tree changed since the last scan, from names, sizes and times alone.
 
-What it keeps (.cxr/) holds paths and times and is never tracked; what `scan` writes holds neither.
+The row it keeps (.cxr/) holds a digest of paths and times and is never tracked; the inventory that
+`scan` writes holds neither.
 """
 
 from __future__ import annotations
@@ -19,34 +20,34 @@ from cxr_vlp.pipelines.format import fingerprints
 
 
 @dataclass(frozen=True)
-class Glance:
-    """One look at a tree, and where the last one is remembered."""
+class TreeState:
+    """The state of a raw tree, and the file that holds the state at the last scan."""
 
-    tree: str
-    header: Path
-    receipt: Path
+    digest: str
+    header: Path  # of the output
+    row: Path
 
     @classmethod
-    def take(cls, root: Root, recorded: Mapping[str, Any], header: Path, state: Path) -> Glance:
-        """Walk the tree and digest names, sizes and times together with the parameters."""
+    def read(cls, root: Root, recorded: Mapping[str, Any], header: Path, state: Path) -> TreeState:
+        """Walk the tree; digest names, sizes and times together with the recorded parameters."""
         digest = hashlib.sha256(fingerprints.of(dict(recorded)).encode())
         for relative in paths.walk(root):
             COUNTS.add("seen")
             stat = paths.state(root, relative)
             line = f"{relative}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
-        place = fingerprints.of([str(paths.tree(root).root), str(header.resolve())])[:16]
-        return cls(digest.hexdigest(), header, state / "scan" / f"{place}.json")
+        name = fingerprints.of([str(paths.tree(root).root), str(header.resolve())])[:16]
+        return cls(digest.hexdigest(), header, state / "scan" / f"{name}.json")
 
     def unchanged(self) -> bool:
-        """Tell whether the output is the one that was made of this very tree."""
-        if not (self.receipt.is_file() and self.header.is_file()):
+        """Return whether the output was made from the tree in this state."""
+        if not (self.row.is_file() and self.header.is_file()):
             return False
-        return bool(row_digest.read(self.receipt) == self._now())
+        return bool(row_digest.read(self.row) == self._values())
 
-    def keep(self) -> None:
-        """Remember this look; called when the output it led to is published."""
-        row_digest.write(self.receipt, self._now())
+    def save(self) -> None:
+        """Save the state. Call this after the output is published."""
+        row_digest.write(self.row, self._values())
 
-    def _now(self) -> dict[str, str]:
-        return {"tree": self.tree, "output": jsonl.folder_sha256(self.header.parent)}
+    def _values(self) -> dict[str, str]:
+        return {"tree": self.digest, "output": jsonl.folder_sha256(self.header.parent)}

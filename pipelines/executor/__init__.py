@@ -1,1 +1,1 @@
-"""Parts in, their results out, on processes that may die; and a person who watches."""
+"""The process pool, the progress display, the log of finished parts and the flags for Beam."""

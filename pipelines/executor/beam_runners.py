@@ -1,12 +1,15 @@
-"""Flags that are not ours in, those for Beam out: known ones only, for runners that were run.
+"""Checks the flags for Beam on a command line, and which Beam runner they choose.
 
-Beam ignores a flag that it does not know, so a misspelt one would change nothing and say nothing.
+Beam ignores unknown flags silently, so a misspelt flag would have no effect and give no message.
+Runners that were never run with this program are refused, unless --untested-runner is given.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
+import logging
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,21 +17,21 @@ from dataclasses import dataclass
 from cxr_vlp.pipelines.errors import ConfigError
 
 LOCAL = "FnApiRunner"
-TRIED = ("FnApiRunner", "PortableRunner")  # the second with --environment_type=LOOPBACK
-DROPS = {"DaskRunner": "it drops data silently (measured)"}
-WANTS = {
-    "FlinkRunner": "it wants a job server, a jar from the network",
-    "SparkRunner": "it wants a job server, a jar from the network",
-    "PrismRunner": "it wants a Go binary from the network",
-    "DataflowRunner": "it wants Google's cloud, and sends the data there",
+TESTED = ("FnApiRunner", "PortableRunner")  # the second with --environment_type=LOOPBACK
+LOSING_DATA = {"DaskRunner": "it drops data silently (measured)"}
+REQUIREMENTS = {
+    "FlinkRunner": "it needs a job server, a jar from the network",
+    "SparkRunner": "it needs a job server, a jar from the network",
+    "PrismRunner": "it needs a Go binary from the network",
+    "DataflowRunner": "it needs Google's cloud, and sends the data there",
 }
-# the default runner of Beam looks for a Go binary on the network first: this is what it ends in
+# Beam's default runner first looks for a Go binary on the network, then uses this runner
 ALIASES = {"DirectRunner": LOCAL, "SwitchingDirectRunner": LOCAL}
 
 
 @dataclass(frozen=True)
 class BeamFlags:
-    """Checked flags for Beam, and the runner they choose."""
+    """Checked flags for Beam, and the runner that they choose."""
 
     flags: tuple[str, ...] = ()
     runner: str = LOCAL
@@ -39,45 +42,66 @@ class BeamFlags:
         return self.runner == LOCAL
 
 
-HERE = BeamFlags()  # in this process
+IN_PROCESS = BeamFlags()
 
 
-def checked(
+def parse(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> tuple[argparse.Namespace, BeamFlags]:
-    """Parse a command line: our flags, and the rest for Beam.
+    """Return the parsed flags of a command line, and its flags for Beam.
 
-    Raises ConfigError for a flag that neither knows, and for a runner that was not run.
+    Raises ConfigError for a flag that neither the command nor Beam has, and for a runner that was
+    never run with this program.
     """
     flags, rest = parser.parse_known_args(arguments)
     if not rest:
-        return flags, HERE
-    # here, and not above: Beam takes a second to import, and few need it that early
-    from cxr_vlp.pipelines import beam
-
+        return flags, IN_PROCESS
     ours = [name for action in parser._actions for name in action.option_strings]
-    values = _values(rest, beam.known_flags(), ours)
+    values = _values(rest, known_flags(), ours)
     return flags, _chosen(rest, values, untested=flags.untested_runner)
 
 
+def known_flags() -> set[str]:
+    """Return the names of all flags that Beam has."""
+    # imported here because Beam takes a second to import, and few command lines need it
+    hide_import_message()
+    from apache_beam.options import pipeline_options
+
+    # Beam's own parser: its subclasses need methods that argparse's parser does not have
+    parser = pipeline_options._BeamArgumentParser(add_help=False, allow_abbrev=False)
+    for kind in dict.fromkeys(pipeline_options.PipelineOptions.__subclasses__()):
+        with contextlib.suppress(argparse.ArgumentError):  # two of them have the same flag
+            kind._add_argparse_args(parser)
+    return {name for action in parser._actions for name in action.option_strings}
+
+
+def hide_import_message() -> None:
+    """Hide what Beam logs when it is imported: that a Google package is absent, not needed here."""
+    logging.getLogger().addFilter(_is_needed)
+
+
+def _is_needed(record: logging.LogRecord) -> bool:
+    return "apitools" not in record.getMessage()
+
+
 def _values(rest: Sequence[str], beams: Collection[str], ours: Sequence[str]) -> dict[str, str]:
-    """Return flag -> value of Beam's flags; the last one counts, as it does in Beam."""
+    """Return flag -> value of Beam's flags; the last value counts, as in Beam."""
     found: dict[str, str] = {}
     last = ""
     for word in rest:
         name, has_value, value = word.partition("=")
         if not word.startswith("-"):
             if not last or found[last]:
-                raise ConfigError(f"unknown argument {_shown(word)!r}: see --help")
+                raise ConfigError(f"unknown argument {_shortened(word)!r}: see --help")
             found[last] = word
             continue
-        # --dry_run is Beam's, and somebody who wrote it meant ours
+        # --dry_run is a flag of Beam, but a user who writes it means ours
         twin = name.replace("_", "-") in ours
         if name not in beams or twin:
             near = _nearest(name, ours, 0.8) or _nearest(name, beams, 0.7)
             near = near or _nearest(name, ours, 0.6)
             hint = f": did you mean {near}?" if near else ": see --help"
-            raise ConfigError(f"no flag of ours, or for Beam, is {_shown(name)}{hint}")
+            raise ConfigError(f"unknown flag {_shortened(name)}{hint}")
         last, found[name] = ("" if has_value else name), value
     return found
 
@@ -86,48 +110,48 @@ def _nearest(name: str, known: Collection[str], least: float) -> str:
     return next(iter(difflib.get_close_matches(name, known, 1, least)), "")
 
 
-def _shown(word: str) -> str:
-    return word if len(word) <= 40 else word[:40] + "..."  # what is this long was meant otherwise
+def _shortened(word: str) -> str:
+    return word if len(word) <= 40 else word[:40] + "..."
 
 
 def _chosen(rest: Sequence[str], values: dict[str, str], *, untested: bool) -> BeamFlags:
     runner = _name(values.get("--runner", LOCAL))
-    if runner in DROPS:
-        raise ConfigError(f"--runner {runner}: {DROPS[runner]}; leave --runner out")
+    if runner in LOSING_DATA:
+        raise ConfigError(f"--runner {runner}: {LOSING_DATA[runner]}; leave --runner out")
     problem = _problem(runner, values)
     if problem and not untested:
         raise ConfigError(f"{problem}; leave it out, or add --untested-runner to try it")
     if problem:
         sys.stderr.write(f"warning: {problem}\n")
-    return BeamFlags(tuple(_plain(rest, runner)), runner)
+    return BeamFlags(tuple(_with_one_runner(rest, runner)), runner)
 
 
 def _problem(runner: str, values: dict[str, str]) -> str:
-    """Return what is unknown of such a run; "" where it was run."""
-    if runner not in TRIED:
-        wants = f": {WANTS[runner]}" if runner in WANTS else ""
-        return f"--runner {_shown(runner)} has never been run with this program{wants}"
+    """Return why such a run is untested; "" if it was tested."""
+    if runner not in TESTED:
+        needs = f": {REQUIREMENTS[runner]}" if runner in REQUIREMENTS else ""
+        return f"--runner {_shortened(runner)} has never been run with this program{needs}"
     if runner == "PortableRunner":
         if values.get("--environment_type", "").upper() != "LOOPBACK":
-            return "--runner PortableRunner was run with --environment_type=LOOPBACK alone"
+            return "--runner PortableRunner was only run with --environment_type=LOOPBACK"
         if not values.get("--job_endpoint"):
-            raise ConfigError("--runner PortableRunner wants --job_endpoint")
+            raise ConfigError("--runner PortableRunner needs --job_endpoint")
     if values.get("--direct_running_mode") == "multi_processing":
         return "--direct_running_mode=multi_processing hangs when a worker is killed (--workers)"
     return ""
 
 
 def _name(text: str) -> str:
-    """Return a runner's name as Beam would understand it: `flink`, `FLINKRUNNER`, a full path."""
+    """Return the name of a runner in any form that Beam accepts: `flink`, `FLINKRUNNER`, a path."""
     bare = text.rpartition(".")[2]
-    known = (*TRIED, *DROPS, *WANTS, *ALIASES)
+    known = (*TESTED, *LOSING_DATA, *REQUIREMENTS, *ALIASES)
     by_name = {name.lower(): name for name in known}
     found = by_name.get(bare.lower()) or by_name.get(f"{bare.lower()}runner") or text
     return ALIASES.get(found, found)
 
 
-def _plain(rest: Sequence[str], runner: str) -> list[str]:
-    """Return the flags without --runner, and then the one that is meant."""
+def _with_one_runner(rest: Sequence[str], runner: str) -> list[str]:
+    """Return the flags with one --runner flag, at the end."""
     kept, skip = [], False
     for word in rest:
         if skip:

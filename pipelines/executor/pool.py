@@ -1,9 +1,12 @@
-"""A function over parts in, one small result file a part out, on processes that may die.
+"""The process pool: runs calls on worker processes that may die.
 
-The parts of a bundle go to a pool of processes of our own, under any Beam runner: Beam's local
-multi-process mode takes seconds to start and hangs for ever when a worker is killed. A picture
-that crashes its worker, or holds it up too long, is set aside with a code and its part is done
-again; a worker that the system kills (memory) ends the run, for that is no picture's fault.
+`in_order` runs independent calls and yields their results; verify and the synthetic collections use
+it. `PartPool` runs a stage's work on parts and writes one result file a part. Both use `Pool`.
+
+The parts of a Beam bundle go to this pool under any Beam runner, because Beam's local multi-process
+mode takes seconds to start and hangs when a worker is killed. An image that crashes its worker, or
+takes too long, is excluded with a reject code, and its part is done again. If the system kills a
+worker (out of memory), no image is to blame and the run ends.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,162 +27,245 @@ from pebble import ProcessExpired, ProcessPool
 
 from cxr_vlp.pipelines import errors, interrupts
 from cxr_vlp.pipelines.errors import DataError, Stop
-from cxr_vlp.pipelines.executor.worker import Desk, Note, sit_down
+from cxr_vlp.pipelines.executor import worker
+from cxr_vlp.pipelines.executor.progress import State, showing
+from cxr_vlp.pipelines.executor.worker import CurrentImage, WorkerState
 from cxr_vlp.pipelines.files import jsonl
 
-Work = Callable[[str, Desk], Mapping[str, Any]]
+Call = Callable[[], Any]  # picklable: a functools.partial of a module's function
+Work = Callable[[str, WorkerState], Mapping[str, Any]]
 
-PATIENCE = 120.0  # seconds for one picture; a sound 64 Mpx JPEG 2000 takes about 30
-LOOK = 0.5  # seconds between two looks at what the workers hold
-LONELY = 180.0  # seconds without a worker at work; they take a few to start, a cold disk many
-PRELOAD = [
+IMAGE_TIMEOUT = 120.0  # seconds for one image; a valid 64-megapixel JPEG 2000 takes about 30
+CALL_TIMEOUT = 3600.0  # seconds for one call of `in_order`, such as the check of a tar
+POLL_INTERVAL = 0.5  # seconds between two checks of the workers
+IDLE_TIMEOUT = (
+    180.0  # seconds without a working worker; they start in a few, on a cold disk in many
+)
+PART_MODULES = (  # imported once, for all workers
     "cxr_vlp.pipelines.stages.shard_part",
     "cxr_vlp.pipelines.stages.text_part",
-]  # imported once, for all workers
+)
+VERIFY_MODULES = ("cxr_vlp.pipelines.validate.shard", "cxr_vlp.pipelines.validate.rederive")
+RUN_PARTS_AGAIN = (
+    "most likely out of memory; finished parts are kept: run again, with fewer --workers"
+)
+FIND_THE_CALL = (
+    "out of memory, or a crash in a decoder: run again with --workers 1 and one set at a time to "
+    "find out which"
+)
+
+
+def with_progress(calls: Sequence[Call], workers: int, title: str) -> Iterator[Any]:
+    """Yield the results of `in_order` and show how many calls are done."""
+    done = 0
+    with showing(title, lambda: State(done, len(calls), "tasks")):
+        for result in in_order(calls, workers, VERIFY_MODULES):
+            done += 1
+            yield result
+
+
+def in_order(calls: Sequence[Call], workers: int, preload: Sequence[str]) -> Iterator[Any]:
+    """Yield every call's result, in the order of the calls.
+
+    `preload` names modules that are imported once for all workers. With one worker or one call
+    everything runs in this process. Raises what a call raised, and DataError if a worker died.
+    """
+    workers = min(workers, len(calls))
+    if workers <= 1:
+        for call in calls:
+            yield call()
+        return
+    yield from Pool(list(calls), workers, preload, FIND_THE_CALL, timeout=CALL_TIMEOUT).results()
+
+
+@dataclass
+class Pool:
+    """One run of calls on worker processes. `blame`, if given, decides what to do after a death."""
+
+    calls: list[Call]
+    workers: int
+    preload: Sequence[str]
+    remedy: str  # what the user can do about a dead worker
+    blame: ImageBlame | None = None
+    timeout: float | None = None  # seconds for one call
+    last_progress: float = field(default_factory=time.monotonic)
+
+    def results(self) -> Iterator[Any]:
+        """Yield every call's result, in the order of the calls.
+
+        Raises what a call raised, DataError if a worker died, StoppedError in a stopped run.
+        """
+        context = interrupts.start_server(list(self.preload))
+        # not concurrent.futures: its shutdown may wait for ever for a worker that was killed
+        with ProcessPool(self.workers, context=context, initializer=worker.set_up) as processes:
+            try:
+                yield from self._results(processes)
+            finally:
+                processes.stop()
+
+    def _results(self, processes: ProcessPool) -> Iterator[Any]:
+        pending = {self._schedule(processes, i): i for i in range(len(self.calls))}
+        finished: dict[int, Any] = {}
+        following = 0
+        while pending:
+            done, _ = wait(pending, timeout=POLL_INTERVAL, return_when=FIRST_COMPLETED)
+            interrupts.check()
+            for future in done:
+                number = pending.pop(future)
+                try:
+                    finished[number] = self._result(future)
+                except ProcessExpired as death:
+                    self.calls[number] = self._again(number, death)
+                    pending[self._schedule(processes, number)] = number
+            if self.blame:
+                self.blame.end_slow_workers(pending.values())
+            self._check_alive(processes, pending, bool(done))
+            while following in finished:
+                yield finished.pop(following)
+                following += 1
+
+    def _schedule(self, processes: ProcessPool, number: int) -> Future[Any]:
+        future: Future[Any] = processes.schedule(self.calls[number], timeout=self.timeout)
+        return future
+
+    def _result(self, future: Future[Any]) -> Any:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise self._killed("before it began") from None
+        except TimeoutError as error:
+            if error.errno:  # it is the disk's, not the pool's
+                raise
+            raise self._killed(f"not finished in {self.timeout:.0f} seconds") from None
+
+    def _again(self, number: int, death: ProcessExpired) -> Call:
+        """Return the call that takes the place of one whose worker died. Raises DataError."""
+        again = self.blame.again(number, death) if self.blame else None
+        if again is None:
+            code = death.exitcode
+            raise self._killed(f"signal {-code}" if code < 0 else f"exit {code}")
+        return again
+
+    def _check_alive(
+        self, processes: ProcessPool, pending: Collection[Future[Any]], progress: bool
+    ) -> None:
+        """Raise DataError if no worker will ever run the remaining calls.
+
+        A worker that is killed as it takes a call loses the call, and the pool would wait for ever.
+        """
+        now = time.monotonic()
+        if progress or any(future.running() for future in pending):
+            self.last_progress = now
+        if pending and (not processes.active or now - self.last_progress > IDLE_TIMEOUT):
+            raise self._killed("before it began")
+
+    def _killed(self, how: str) -> DataError:
+        return DataError(f"worker.killed: a worker process died ({how}), {self.remedy}")
 
 
 @dataclass(frozen=True)
-class Crew:
-    """Run `work` on parts and leave results/NAME.json of each."""
+class PartPool:
+    """Runs `work` on parts and writes results/NAME.json for each part."""
 
     work: Work
     results: str
     workers: int
-    patience: float = PATIENCE
-    umask: int | None = None  # for the files of its workers; None: as it is
+    image_timeout: float = IMAGE_TIMEOUT
+    umask: int | None = None  # for files that the workers write; None: unchanged
 
     def run(self, names: Sequence[str]) -> None:
-        """Do the parts. A Stop is left in results/FAULT instead, for the driver to raise."""
+        """Do the parts. A Stop is written to results/FAULT, for the driver process to raise."""
         try:
-            Shift(self, list(names)).run()
+            self.run_all(list(names))
         except Stop as stop:
-            self._leave(type(stop).__name__, str(stop))
+            self._write_fault(type(stop).__name__, str(stop))
         except OSError as error:
-            self._leave("StorageError", str(errors.as_stop(error)))
+            self._write_fault("StorageError", str(errors.as_stop(error)))
 
-    def one(self, name: str, aside: Mapping[str, str]) -> None:
-        """Do one part, in a worker process."""
+    def run_all(self, names: Sequence[str]) -> None:
+        """Do the parts in worker processes. Raises the first Stop or OSError of a part."""
+        blame = ImageBlame(self, names)
+        calls: list[Call] = [partial(self.run_one, name, {}) for name in names]
+        workers = max(1, min(self.workers, len(names)))
+        for _ in Pool(calls, workers, PART_MODULES, RUN_PARTS_AGAIN, blame).results():
+            pass
+
+    def run_one(self, name: str, excluded: Mapping[str, str]) -> None:
+        """Do one part, in a worker process; `excluded`: key hash -> code of images to reject."""
         if self.umask is not None:  # the server that forked this worker may be older than it
             os.umask(self.umask)
-        desk = Desk(self.note(name), aside)
+        state = WorkerState(self.record(name), excluded)
         try:
-            result = self.work(name, desk)
+            result = self.work(name, state)
         except (Stop, OSError):
             raise
         except Exception as error:
             raise errors.internal(error, f"part {name}") from None
-        desk.clear()
+        state.close()
         jsonl.write_json(Path(self.results) / f"{name}.json", result)
 
-    def note(self, name: str) -> Path:
-        """Return where the worker of a part notes what it has in hand."""
+    def record(self, name: str) -> Path:
+        """Return the file in which the worker of a part records its current image."""
         return Path(self.results) / f"{name}.note"
 
-    def _leave(self, name: str, message: str) -> None:
+    def _write_fault(self, name: str, message: str) -> None:
         jsonl.write_json(Path(self.results) / "FAULT", {"kind": name, "message": message})
 
 
 @dataclass
-class Shift:
-    """One run of a crew: which part is being done, what was set aside, who takes too long."""
+class ImageBlame:
+    """Finds the image that a dead or stuck worker was decoding, and excludes it from its part."""
 
-    crew: Crew
-    names: list[str]
-    aside: dict[str, dict[str, str]] = field(default_factory=dict)  # part -> name -> code
-    seen: dict[str, tuple[Note, float]] = field(default_factory=dict)  # part -> note, since when
-    slow: set[str] = field(default_factory=set)  # parts whose worker was ended for its slowness
-    alive: float = field(default_factory=time.monotonic)  # when a worker was last seen at work
+    pool: PartPool
+    names: Sequence[str]  # of the parts, in the order of the pool's calls
+    excluded: dict[str, dict[str, str]] = field(default_factory=dict)  # part -> key hash -> code
+    seen: dict[str, tuple[CurrentImage, float]] = field(
+        default_factory=dict
+    )  # part -> image, since
+    ended: set[str] = field(default_factory=set)  # parts whose worker was ended for being slow
 
-    def run(self) -> None:
-        """Do all parts; raise the first Stop or OSError of one."""
-        context = interrupts.start_server(PRELOAD)
-        workers = max(1, min(self.crew.workers, len(self.names)))
-        with ProcessPool(workers, context=context, initializer=sit_down) as pool:
-            try:
-                self._watch(pool)
-            except BaseException:
-                pool.stop()
-                raise
-
-    def _watch(self, pool: ProcessPool) -> None:
-        doing = {self._schedule(pool, name): name for name in self.names}
-        while doing:
-            done, _ = wait(doing, timeout=LOOK, return_when=FIRST_COMPLETED)
-            interrupts.check()
-            for future in done:
-                name = doing.pop(future)
-                try:
-                    future.result()
-                except BrokenProcessPool:
-                    raise _killed("before it had begun") from None
-                except ProcessExpired as death:
-                    self._set_aside(name, death)
-                    doing[self._schedule(pool, name)] = name
-            self._end_slow(doing.values())
-            self._see_life(pool, doing, bool(done))
-
-    def _see_life(self, pool: ProcessPool, doing: Collection[Any], moved: bool) -> None:
-        """Raise DataError where nobody will ever do what is left.
-
-        A worker killed as it took a part takes that part with it, and the pool waits for ever.
-        """
-        now = time.monotonic()
-        if moved or any(future.running() for future in doing):
-            self.alive = now
-        if doing and (not pool.active or now - self.alive > LONELY):
-            raise _killed("before it had begun")
-
-    def _schedule(self, pool: ProcessPool, name: str) -> Any:
-        return pool.schedule(self.crew.one, args=(name, self.aside.get(name, {})))
-
-    def _set_aside(self, part: str, death: ProcessExpired) -> None:
-        """Blame the picture that was in hand. Raises DataError where it was not the picture."""
-        note = Note.read(self.crew.note(part))
-        slow = part in self.slow
-        self.slow.discard(part)
+    def again(self, number: int, death: ProcessExpired) -> Call | None:
+        """Return the part's call without the image to blame; None if no image is to blame."""
+        part = self.names[number]
+        image = CurrentImage.read(self.pool.record(part))
+        slow = part in self.ended
+        self.ended.discard(part)
         self.seen.pop(part, None)
         killed = death.exitcode in (-signal.SIGKILL, -signal.SIGTERM) and not slow
-        if note is None or killed:
-            how = f"signal {-death.exitcode}" if death.exitcode < 0 else f"exit {death.exitcode}"
-            raise _killed(how)
-        code = "decode.timeout" if slow else "decode.crash"
-        self.aside.setdefault(part, {})[note.name] = code
-        self.crew.note(part).unlink(missing_ok=True)
+        if image is None or killed:
+            return None
+        excluded = self.excluded.setdefault(part, {})
+        excluded[image.name] = "decode.timeout" if slow else "decode.crash"
+        self.pool.record(part).unlink(missing_ok=True)
+        return partial(self.pool.run_one, part, dict(excluded))
 
-    def _end_slow(self, parts: Any) -> None:
-        """End the workers that have held one picture for too long."""
-        now = time.monotonic()  # stands still while the machine sleeps, unlike the files' times
-        for part in parts:
-            note = Note.read(self.crew.note(part))
-            if note is None:
+    def end_slow_workers(self, numbers: Iterable[int]) -> None:
+        """Kill the workers that have been decoding one image for longer than the timeout."""
+        now = time.monotonic()  # unlike file times it stands still while the machine sleeps
+        for part in (self.names[number] for number in numbers):
+            image = CurrentImage.read(self.pool.record(part))
+            if image is None:
                 self.seen.pop(part, None)
                 continue
             last, since = self.seen.get(part, (None, now))
-            if note != last:
-                self.seen[part] = (note, now)
-            elif now - since > self.crew.patience:
-                self.slow.add(part)
+            if image != last:
+                self.seen[part] = (image, now)
+            elif now - since > self.pool.image_timeout:
+                self.ended.add(part)
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(note.worker, signal.SIGKILL)
+                    os.kill(image.worker, signal.SIGKILL)
 
 
-def _killed(how: str) -> DataError:
-    return DataError(
-        f"worker.killed: a worker process died ({how}), most likely out of memory; what is "
-        "finished is kept: run again, with fewer --workers"
-    )
+def read_results(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the results of parts, in the order of `names`.
 
-
-def results(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the parts' results in the order of `names`.
-
-    Raises the Stop a crew left behind, and DataError where a runner dropped parts silently.
+    Raises the Stop that a PartPool wrote, and DataError if a runner dropped parts silently.
     """
     fault = folder / "FAULT"
     if fault.exists():
-        left = jsonl.read_json(fault)
-        raise errors.BY_NAME.get(left["kind"], DataError)(left["message"])
+        found = jsonl.read_json(fault)
+        raise errors.BY_NAME.get(found["kind"], DataError)(found["message"])
     lost = sum(not (folder / f"{name}.json").exists() for name in names)
     if lost:
-        raise DataError(f"runner.lost: {lost} of {len(names)} parts did not come back: run again")
+        raise DataError(f"runner.lost: {lost} of {len(names)} parts have no result: run again")
     return [jsonl.read_json(folder / f"{name}.json") for name in names]

@@ -1,7 +1,7 @@
-"""What has been done so far, shown while it is done: a bar on a terminal, else a line at times.
+"""Shows the progress of a run: a bar on a terminal, otherwise a line on stderr every 30 seconds.
 
-Looking is all this does: what it looks at are result files, or the counts below, to which the
-threads of Beam's local runner add. Under another runner those counts stay 0 and nothing breaks.
+The display only reads: result files, or the counts below, which the threads of Beam's local runner
+increase. Under another runner the counts stay 0, and the display shows nothing.
 """
 
 from __future__ import annotations
@@ -19,24 +19,21 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-LOOK = 0.3  # seconds between two looks
-EVERY = 30.0  # seconds between two lines where no terminal shows a bar
+POLL_INTERVAL = 0.3  # seconds between two readings
+LOG_INTERVAL = 30.0  # seconds between two lines if there is no terminal
 
 
 class State(NamedTuple):
-    """How far something is; `total` 0 where nobody knows yet."""
+    """How much is done; `total` is 0 while it is unknown."""
 
     done: int
     total: int
     unit: str
-    more: str = ""  # what else there is to say
-
-
-Look = Callable[[], State]
+    more: str = ""  # further text
 
 
 class Counts:
-    """Numbers by name, of this process; threads may add at once."""
+    """Numbers by name, of this process; safe between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,15 +45,15 @@ class Counts:
             self._numbers[name] += number
 
     def clear(self) -> None:
-        """Begin again."""
+        """Set all numbers to 0."""
         with self._lock:
             self._numbers.clear()
 
     def of_scan(self) -> State:
-        """Return how far a scan is, in the step that it has come to."""
+        """Return the state of the step that a scan has reached."""
         with self._lock:
             found = self._numbers.copy()
-        if found["files"]:  # begun when all studies are joined: then their number is the last word
+        if found["files"]:  # files are read after all studies are joined, so the total is final
             return State(found["files"], found["images"], "images read")
         for name, unit in (("studies", "studies joined"), ("rows", "rows read")):
             if found[name]:
@@ -68,79 +65,79 @@ COUNTS = Counts()
 
 
 @dataclass
-class Pace:
-    """How fast the present step goes."""
+class Rate:
+    """The speed of the current step."""
 
     unit: str = ""
     since: float = 0.0
     first: int = 0
 
-    def words(self, state: State, now: float) -> tuple[str, float]:
-        """Return "1,234 of 5,678 files, 12 a second" and the seconds that are left; 0: unknown."""
+    def describe(self, state: State, now: float) -> tuple[str, float]:
+        """Return "1,234 of 5,678 files, 12 a second" and the seconds left; 0 if unknown."""
         if state.unit != self.unit:
             self.unit, self.since, self.first = state.unit, now, state.done
         rate = (state.done - self.first) / max(now - self.since, 1e-6)
         of = f" of {state.total:,}" if state.total else ""
-        said = f"{state.done:,}{of} {state.unit}" + (f", {state.more}" if state.more else "")
+        text = f"{state.done:,}{of} {state.unit}" + (f", {state.more}" if state.more else "")
         if rate > 0:
-            said += f", {rate:,.0f} a second" if rate >= 10 else f", {rate * 60:,.0f} a minute"
+            text += f", {rate:,.0f} a second" if rate >= 10 else f", {rate * 60:,.0f} a minute"
         left = (state.total - state.done) / rate if state.total and rate > 0 else 0.0
-        return said, left
+        return text, left
 
 
 @contextlib.contextmanager
-def following(what: str, look: Look) -> Iterator[None]:
-    """Show what `look` returns, under the name `what`, while the block runs."""
+def showing(title: str, read: Callable[[], State]) -> Iterator[None]:
+    """Show the state that `read` returns, under a title, while the block runs."""
     over = threading.Event()
-    with _bar(what) if sys.stderr.isatty() else contextlib.nullcontext(Lines(what)) as show:
+    with _bar(title) if sys.stderr.isatty() else contextlib.nullcontext(LogLines(title)) as show:
 
-        def follow() -> None:
-            while not over.wait(LOOK):
-                with contextlib.suppress(OSError):  # the run itself will meet it, and say so
-                    show(look())
+        def poll() -> None:
+            while not over.wait(POLL_INTERVAL):
+                with contextlib.suppress(OSError):  # the run itself meets it and reports it
+                    show(read())
 
-        follower = threading.Thread(target=follow, daemon=True)
-        follower.start()
+        thread = threading.Thread(target=poll, daemon=True)
+        thread.start()
         try:
             yield
         finally:
             over.set()
-            follower.join()
+            thread.join()
 
 
 @dataclass
-class Lines:
-    """For logs, and for DVC: a line on stderr every `EVERY` seconds."""
+class LogLines:
+    """Writes a line to stderr every `LOG_INTERVAL` seconds, for logs and for DVC."""
 
-    what: str
-    pace: Pace = field(default_factory=Pace)
+    title: str
+    rate: Rate = field(default_factory=Rate)
     last: float = field(default_factory=time.monotonic)
 
     def __call__(self, state: State) -> None:
-        """Take a look; write a line when it is time."""
+        """Write a line if it is time for one."""
         now = time.monotonic()
-        said, left = self.pace.words(state, now)
-        if now - self.last < EVERY:
+        text, left = self.rate.describe(state, now)
+        if now - self.last < LOG_INTERVAL:
             return
         self.last = now
         rest = f", about {datetime.timedelta(seconds=round(left))} left" if left else ""
-        sys.stderr.write(f"{self.what}: {said}{rest}\n")
+        sys.stderr.write(f"{self.title}: {text}{rest}\n")
         sys.stderr.flush()
 
 
 @contextlib.contextmanager
-def _bar(what: str) -> Iterator[Callable[[State], None]]:
+def _bar(title: str) -> Iterator[Callable[[State], None]]:
     columns: Sequence[Any] = (
-        TextColumn(what), BarColumn(), TextColumn("{task.fields[words]}"), TimeRemainingColumn(),
+        TextColumn(title), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn(),
     )  # fmt: skip
-    pace = Pace()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(what, total=None, words="")
+    rate = Rate()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None, text="")
 
         def show(state: State) -> None:
-            if state.unit != pace.unit:
-                shown.reset(task)
-            words, _ = pace.words(state, time.monotonic())
-            shown.update(task, completed=state.done, total=state.total or None, words=words)
+            if state.unit != rate.unit:
+                bar.reset(task)
+            text, _ = rate.describe(state, time.monotonic())
+            bar.update(task, completed=state.done, total=state.total or None, text=text)
 
         yield show

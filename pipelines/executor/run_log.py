@@ -1,6 +1,7 @@
-"""The results of parts, as they come, in; a log, and what people see of it, out.
+"""Logs the parts of a run as they finish, and shows the progress of the run.
 
-Results arrive as files (crew.py), from processes of any runner, so watching is looking at a folder.
+Results arrive as files (PartPool in pool.py) from processes of any Beam runner, so the log is made
+by polling a folder.
 """
 
 from __future__ import annotations
@@ -12,42 +13,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.pipelines.executor.progress import State, following
+from cxr_vlp.pipelines.executor.progress import State, showing
 from cxr_vlp.pipelines.files import jsonl
 
 
 @dataclass
-class Watch:
-    """One run of parts: which results were seen, since when, and where the log is."""
+class RunLog:
+    """The log of one run of parts: where results appear, and which are logged already."""
 
     folder: Path
     total: int
-    what: str
     log: Path
-    seen: set[str] = field(default_factory=set)
-    pictures: int = 0
+    logged: set[str] = field(default_factory=set)
+    images: int = 0
 
-    def look(self) -> int:
-        """Log the parts that are done since the last look; return how many are done in all."""
+    def update(self) -> int:
+        """Log the parts that finished since the last call; return how many are finished."""
         paths = {path.stem: path for path in self.folder.glob("*.json")}
-        for name in sorted(set(paths) - self.seen):
+        for name in sorted(set(paths) - self.logged):
             result = jsonl.read_json(paths[name])
-            self._line(name, result)
-            self.seen.add(name)  # now that its line is written: else it is tried again
-            self.pictures += result.get("decoded", 0) + result.get("copied", 0)
-        return len(self.seen)
+            self._write(name, result)
+            self.logged.add(name)  # after its line is written: if that failed, it is tried again
+            self.images += result.get("decoded", 0) + result.get("copied", 0)
+        return len(self.logged)
 
     def state(self) -> State:
-        """Look, and return how far the run is."""
-        done = self.look()
-        return State(
-            done, self.total, "parts", f"{self.pictures:,} images" if self.pictures else ""
-        )
+        """Update the log and return the state of the run."""
+        done = self.update()
+        return State(done, self.total, "parts", f"{self.images:,} images" if self.images else "")
 
-    def _line(self, name: str, result: Mapping[str, Any]) -> None:
+    def _write(self, name: str, result: Mapping[str, Any]) -> None:
         decoded, copied = result.get("decoded", 0), result.get("copied", 0)
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        done = f"{len(self.seen) + 1}/{self.total}"
+        done = f"{len(self.logged) + 1}/{self.total}"
         how = result.get("how", "done")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a", encoding="utf-8") as stream:
@@ -55,9 +53,9 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watching(folder: Path, total: int, what: str, log: Path) -> Iterator[None]:
-    """Follow the parts while the block runs: always in the log, and where people look."""
-    watch = Watch(folder, total, what, log)
-    with following(what, watch.state):
+def logging_parts(folder: Path, total: int, title: str, log: Path) -> Iterator[None]:
+    """Log the parts that finish, and show the progress, while the block runs."""
+    run_log = RunLog(folder, total, log)
+    with showing(title, run_log.state):
         yield
-    watch.look()
+    run_log.update()

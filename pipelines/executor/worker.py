@@ -1,7 +1,7 @@
-"""The place a worker works at: what it has in hand is noted, for others to tell what killed it.
+"""Records which image a worker is decoding, so that a crash can be attributed.
 
-A decoder is C code fed with files from anywhere. It may crash the process, or never return; then
-nothing in the process can say which picture it was, but the note can.
+Decoders are C code and read files from anywhere. A decoder may crash its process or never return;
+then the process cannot say which image it was. The record, a small file, can.
 """
 
 from __future__ import annotations
@@ -20,58 +20,58 @@ from pathlib import Path
 
 from cxr_vlp.pipelines.errors import IngestError
 
-LONGEST = 64  # bytes of a note
+RECORD_BYTES = 64  # size of a record; a new one overwrites the old one in place
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEPT = 256 << 20  # bytes of free memory that stay with the process
-MEMORY = 4 << 30  # bytes a worker may hold; a decoder that wants more gets none
+FREE_MEMORY_KEPT = 256 << 20  # bytes of free memory that stay with the process
+MEMORY_LIMIT = 4 << 30  # bytes a worker may allocate; above it an allocation fails
 
 
 @dataclass
-class Desk:
-    """One part's desk: the note, and the names (key hashes) that must not be tried again."""
+class WorkerState:
+    """What a worker knows of its part: the record file, and the images that it must not decode."""
 
-    note: Path
-    aside: Mapping[str, str] = field(default_factory=dict)  # name -> code of what it did
+    record: Path
+    excluded: Mapping[str, str] = field(default_factory=dict)  # key hash -> code of its reject
     _file: int = -1
 
     @contextlib.contextmanager
-    def holding(self, name: str) -> Iterator[None]:
-        """Note that `name` is in hand, as long as the block runs.
+    def decoding(self, name: str) -> Iterator[None]:
+        """Record that the image `name` (a key hash) is being decoded while the block runs.
 
-        Raises IngestError with the code of an earlier try that killed its worker.
+        Raises IngestError with the code of an earlier attempt that ended its worker.
         """
-        if name in self.aside:
-            raise IngestError(self.aside[name])
+        if name in self.excluded:
+            raise IngestError(self.excluded[name])
         if self._file < 0:
-            self._file = os.open(self.note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            self._file = os.open(self.record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         self._write(f"{os.getpid()} {name}")
         try:
             yield
         finally:
             self._write("")
 
-    def clear(self) -> None:
-        """Leave the desk; there is nothing in hand."""
+    def close(self) -> None:
+        """Remove the record: the part is done."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-        self.note.unlink(missing_ok=True)
+        self.record.unlink(missing_ok=True)
 
     def _write(self, text: str) -> None:
-        os.pwrite(self._file, text.encode().ljust(LONGEST), 0)
+        os.pwrite(self._file, text.encode().ljust(RECORD_BYTES), 0)
 
 
 @dataclass(frozen=True)
-class Note:
-    """What a desk's note says to others: whose it is, what is in hand, since when (file time)."""
+class CurrentImage:
+    """The content of a record: the worker's process id, the image it decodes, the file's time."""
 
     worker: int
     name: str
-    since: int
+    since: int  # nanoseconds
 
     @classmethod
-    def read(cls, path: Path) -> Note | None:
-        """Return the note; None where nothing is in hand."""
+    def read(cls, path: Path) -> CurrentImage | None:
+        """Return what a record says; None if no image is being decoded."""
         try:
             worker, name = path.read_text(encoding="ascii").split()
             return cls(int(worker), name, path.stat().st_mtime_ns)
@@ -79,33 +79,34 @@ class Note:
             return None
 
 
-def sit_down() -> None:
-    """Prepare a worker process: no memory for runaways, and no life beyond the run's."""
+def set_up() -> None:
+    """Prepare a worker process: limit its memory, ignore Ctrl-C, end when the run ends."""
     with contextlib.suppress(ValueError, OSError):
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        limit = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+        limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    keep_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which stops its workers
+    keep_free_memory()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run handles Ctrl-C and stops its workers
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_die_after, args=(parent,), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def keep_memory() -> None:
-    """Let glibc keep what a picture gave back for the next one, instead of returning it.
+def keep_free_memory() -> None:
+    """Let glibc keep the memory that one image freed for the next image.
 
-    A film takes some 40 MB of arrays; fresh pages for each film cost more than decoding it raw.
+    An image needs about 40 MB of arrays. Fresh pages for every image cost more time than decoding
+    an uncompressed one.
     """
-    with contextlib.suppress(OSError, AttributeError):  # another C library: it has its own ways
+    with contextlib.suppress(OSError, AttributeError):  # another C library has no mallopt
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that glibc takes
-        mallopt(M_TRIM_THRESHOLD, KEPT)
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the maximum that glibc accepts
+        mallopt(M_TRIM_THRESHOLD, FREE_MEMORY_KEPT)
 
 
-def _die_after(parent: BaseProcess) -> None:
-    """End this process with the run it works for, also with one that is killed."""
+def _end_with(parent: BaseProcess) -> None:
+    """End this process when the run ends, even if the run was killed."""
     parent.join()
     os.kill(os.getpid(), signal.SIGKILL)

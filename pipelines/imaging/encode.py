@@ -16,7 +16,6 @@ import gzip
 import io
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -24,20 +23,11 @@ import numpy as np
 
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.imaging import geometry, plausible, render, resize
-from cxr_vlp.pipelines.imaging.geometry import Placement
 from cxr_vlp.pipelines.imaging.parameters import ImageParameters
 from cxr_vlp.pipelines.imaging.render import Rendered
+from cxr_vlp.pipelines.records import Encoded
 
 _SUFFIXES = {"dicom": (".dcm", ".dicom", ".dic", ""), "image": (".png", ".jpg", ".jpeg")}
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """An encoded image and how it was made; `facts` is the sample's `pixels` field."""
-
-    data: bytes
-    facts: dict[str, Any]
-    placement: Placement
 
 
 def encode(data: bytes, suffix: str, parameters: ImageParameters) -> Encoded:

@@ -8,47 +8,13 @@ A turn to it is written as its steps: T transpose, X mirror left to right, Y fli
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
 from cxr_vlp.pipelines.imaging.parameters import ImageParameters
-
-Box = tuple[float, float, float, float]  # x, y, width, height
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where the source image lies in the stored one: stored = scale * source + offset.
-
-    `scale_x` is along the stored image's rows. The source has `width` by `height` pixels; `turn`
-    holds the steps that were applied to it before it was scaled.
-    """
-
-    scale_x: float
-    scale_y: float
-    offset_x: int = 0
-    offset_y: int = 0
-    width: int = 0
-    height: int = 0
-    turn: str = ""
-
-    def box(self, x: float, y: float, w: float, h: float) -> Box:
-        """Return a box given in pixels of the source as a box in pixels of the stored image."""
-        width, height = self.width, self.height
-        for step in self.turn:
-            if step == "T":
-                x, y, w, h, width, height = y, x, h, w, height, width
-            elif step == "X":
-                x = width - x - w
-            else:
-                y = height - y - h
-        return (
-            x * self.scale_x + self.offset_x, y * self.scale_y + self.offset_y,
-            w * self.scale_x, h * self.scale_y,
-        )  # fmt: skip
+from cxr_vlp.pipelines.records import Placement
 
 
 def turn_steps(directions: Sequence[str]) -> str:

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from cxr_vlp.pipelines.imaging.geometry import Placement, scaled
+from cxr_vlp.pipelines.imaging.geometry import scaled
 from cxr_vlp.pipelines.imaging.parameters import ImageParameters
+from cxr_vlp.pipelines.records import Placement
 
 cv2.setNumThreads(1)  # parts are processed in parallel; OpenCV's threads would compete for cores
 

@@ -1,1 +1,1 @@
-"""The work on one part of a collection, stage by stage."""
+"""The work of each stage: on one study (scan) or on one part (texts, shards)."""

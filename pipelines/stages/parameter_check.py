@@ -1,8 +1,8 @@
-"""Was what a stage reads made with the parameters that it is run with? Else the stage stops.
+"""Stops a stage if its input was made with other parameters than those of params.yaml.
 
-The second line of defence behind DVC: every stage writes its parameters into the header of its
-output, and the stage after it compares them with params.yaml. The message names the dotted key,
-both values, and the command to run.
+DVC checks the same first; this check works without DVC. Every stage writes its parameters into the
+header of its output, and the next stage compares them with params.yaml. The message names the
+dotted key, both values, and the command to run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LACKING = "not recorded"
 
 
 def of_scan(source: Source, collection: Collection, section: Scan, salt: str) -> dict[str, Any]:
-    """Return all that decides an inventory's bytes beside the tree itself; no root, no host."""
+    """Return everything that decides an inventory's bytes besides the tree; no root, no host."""
     return {
         "epoch": versions.SCAN,
         "format": versions.FORMAT,
@@ -39,18 +39,18 @@ def of_scan(source: Source, collection: Collection, section: Scan, salt: str) ->
         "max_rejects": collection.max_rejects,
         "links": collection.links,
         "ids": collection.ids,
-        # the salt itself is a secret: a digest tells whether it changed
+        # the salt is a secret; its digest shows whether it changed
         "scan": dataclasses.asdict(section) | {"salt": fingerprints.of(salt)},
     }
 
 
 def inventory(header: Header, folder: Path, settings: Params) -> None:
-    """Hold an inventory against `scan` and `sources.SOURCE`. Raises ConfigError."""
+    """Compare an inventory with sections `scan` and `sources.SOURCE`. Raises ConfigError."""
     name = str(header["source"])
     collection, section = settings.collection(name), settings.section("scan", Scan)
     try:
         salt = ids.salt(section.salt)
-    except ConfigError:  # env:NAME, not set: no stage but `scan` needs the salt
+    except ConfigError:  # env:NAME is not set; only `scan` needs the salt
         salt = ""
     wanted = of_scan(reader(name, collection.reader, settings.path), collection, section, salt)
     recorded = {key: header.get(key, LACKING) for key in wanted}
@@ -65,15 +65,20 @@ def inventory(header: Header, folder: Path, settings: Params) -> None:
     stage.same(recorded, {"scan": "scan"}, scan)
 
 
-def of_inventory(folder: Path, header: Header) -> str:
-    """Return a digest over all files of an inventory: which one texts were made of."""
-    names = [f"{part}.jsonl" for part in parts.names(header["source"], header["parts"])]
-    names += ["inventory.json", "rejects.jsonl"]
-    return fingerprints.of([[name, jsonl.sha256(folder / name)] for name in names])
+def of_inventory(folder: Path, header: Header, read: Mapping[str, str] | None = None) -> str:
+    """Return the digest of all files of an inventory, which tells inventories apart.
+
+    `read`: part -> sha256 of its file, if all parts were read already; else the files are read.
+    """
+    names = parts.names(header["source"], header["parts"])
+    read = read or {name: jsonl.sha256(folder / f"{name}.jsonl") for name in names}
+    digests = [[f"{name}.jsonl", read[name]] for name in names]
+    others = ("inventory.json", "rejects.jsonl")
+    return fingerprints.of([*digests, *([name, jsonl.sha256(folder / name)] for name in others)])
 
 
 def texts(header: Header, folder: Path, settings: Params, scan: Path, listed: Header) -> None:
-    """Hold texts against `texts`, the user's own files, and the inventory in `scan`.
+    """Compare texts with section `texts`, the user's own files, and the inventory in `scan`.
 
     Raises ConfigError.
     """
@@ -87,12 +92,12 @@ def texts(header: Header, folder: Path, settings: Params, scan: Path, listed: He
             raise ConfigError(stage.other_file(key, getattr(section, key, "")))
     if header.get("inventory", LACKING) != of_inventory(scan, listed):
         raise ConfigError(
-            f"{folder} was made of another inventory than the one in {scan}: {stage.remedy}"
+            f"{folder} was made from another inventory than the one in {scan}: {stage.remedy}"
         )
 
 
 def shards(header: Header, folder: Path, settings: Params) -> None:
-    """Hold a finished set against `shards`. Raises ConfigError."""
+    """Compare a finished set with section `shards`. Raises ConfigError."""
     stage = _Stage("shards", str(header["source"]), folder, settings.path)
     wanted = dataclasses.asdict(settings.section("shards", Shards))
     stage.same(header, {"shards": "shards"}, {"shards": wanted})
@@ -115,17 +120,18 @@ class _Stage:
         )
 
     def same_code(self, recorded: Header, now: Header, keys: tuple[str, ...]) -> None:
-        """Refuse what code of another epoch made."""
+        """Refuse a folder that another version of the code made."""
         for key in keys:
             made = recorded.get(key, LACKING)
             if made != now[key]:
+                what = "version" if key == "epoch" else key
                 raise ConfigError(
-                    f"{self.folder} was made by other code than this ({key} {made}, now "
+                    f"{self.folder} was made by another version of the code ({what} {made}, now "
                     f"{now[key]}): run `cxr-vlp {self.name} {self.source}` again"
                 )
 
     def same(self, recorded: Header, keys: Mapping[str, str], wanted: Header) -> None:
-        """Refuse a folder that was made with other parameters; `keys`: dotted key -> header's."""
+        """Refuse a folder made with other parameters; `keys`: dotted key -> key of the header."""
         found = [
             line
             for dotted, key in keys.items()
@@ -136,14 +142,14 @@ class _Stage:
         dotted, made, now = found[0]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         if dotted == "scan.salt":
-            said = f"scan.salt is not the one that {self.folder} was made with"
+            text = f"scan.salt is not the one that {self.folder} was made with"
         else:
-            said = f"{dotted} is {_word(now)} in {self.params}, and "
-            said += f"{self.folder} was made with {_word(made)}"
-        raise ConfigError(f"{said}{more}: {self.remedy}")
+            text = f"{dotted} is {_yaml(now)} in {self.params}, and "
+            text += f"{self.folder} was made with {_yaml(made)}"
+        raise ConfigError(f"{text}{more}: {self.remedy}")
 
     def other_file(self, key: str, path: str) -> str:
-        """Return what to say of a user's own file that is another one than it was."""
+        """Return the message for a user's own file that changed."""
         if key == "lexicon":
             return f"nlp/lexicon is not the one that {self.folder} was made with: {self.remedy}"
         now = f"{path}, with other content or another file" if path else "not set"
@@ -158,18 +164,18 @@ def _different(dotted: str, made: Any, now: Any) -> Iterator[tuple[str, Any, Any
     if isinstance(now, Mapping) and isinstance(made, Mapping):
         for key in (*now, *(key for key in made if key not in now)):
             if key == "salt" and key not in now:
-                continue  # it is not known here
+                continue  # the salt is unknown here
             yield from _different(f"{dotted}.{key}", made.get(key, LACKING), now.get(key, LACKING))
     elif _plain(made) != _plain(now):
         yield dotted, made, now
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON keeps it; 1 and true are two values."""
+    """Return a value as JSON holds it, such that 1 and true differ."""
     value = list(value) if isinstance(value, tuple) else value
     return type(value) is bool, value
 
 
-def _word(value: Any) -> str:
+def _yaml(value: Any) -> str:
     """Return a value as params.yaml writes it."""
     return value if isinstance(value, str) and value else json.dumps(value)

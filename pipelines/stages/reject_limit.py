@@ -1,7 +1,7 @@
-"""What may be lost in one stage, and when a set must not take the place of the one before it.
+"""Stops a stage that rejects too much, or whose new set is much smaller than the old set.
 
-A few unusable files are normal life. A stage that loses a large share of what came in was pointed
-at the wrong thing, or the tree is damaged: then nothing is published, and the old set stays.
+A few unusable files are normal. A stage that rejects a large share of its input has a wrong root or
+wrong parameters, or the tree is damaged: then nothing is published, and the old set stays.
 """
 
 from __future__ import annotations
@@ -12,66 +12,66 @@ from typing import Any
 from cxr_vlp.pipelines.errors import DataError
 
 ABSENT = ("image.missing", "report.missing")  # under `missing: skip` a partial download
-LEAST = 0.5  # of the samples of the set that is replaced; a set that shrinks more wants --shrink
-STAYS = "nothing was published, and what was there before this command stays"
+LEAST = 0.5  # of the samples of the replaced set; a smaller set needs --shrink
+STAYS = "nothing was published, and the previous output stays"
 
 
-def hold(
-    step: str, inventory: Mapping[str, Any], came: int, dropped: Mapping[str, int], left: int
+def check(
+    step: str, inventory: Mapping[str, Any], entered: int, dropped: Mapping[str, int], left: int
 ) -> None:
-    """Hold one step's rejects against `sources.NAME.max_rejects`, as the inventory records it.
+    """Compare one step's rejects with `sources.NAME.max_rejects`, as the inventory records it.
 
-    `came` images came into the step, `dropped` is "step code" -> images lost (flow.dropped), `left`
-    images go on. Raises DataError above the ceiling, and where nothing is left.
+    `entered` images entered the step, `dropped` is "step code" -> images lost (accounting.dropped),
+    `left` images remain. Raises DataError above the limit, and if no image is left.
     """
     lost = {key.removeprefix(f"{step} "): n for key, n in dropped.items() if key.startswith(step)}
-    said = ", ".join(f"{code} {number:,}" for code, number in sorted(lost.items())) or "none lost"
+    listed = ", ".join(f"{code} {number:,}" for code, number in sorted(lost.items())) or "none lost"
     if not left:
         raise DataError(
-            f"no image left of {came:,} that came into {step} ({said}): are the root and the "
+            f"no image left of {entered:,} that entered {step} ({listed}): are the root and the "
             f"parameters those of this collection? {STAYS}"
         )
     absent = ABSENT if inventory["missing"] == "skip" else ()
-    at_hand = came - sum(lost.get(code, 0) for code in absent)
+    available = entered - sum(lost.get(code, 0) for code in absent)
     rejected = sum(number for code, number in lost.items() if code not in absent)
-    ceiling, source = inventory["max_rejects"], inventory["source"]
-    if rejected > ceiling * at_hand:
+    limit, source = inventory["max_rejects"], inventory["source"]
+    if rejected > limit * available:
         raise DataError(
-            f"{step} rejected {rejected:,} of {at_hand:,} images ({rejected / at_hand:.1%}: {said})"
-            f", and sources.{source}.max_rejects allows {ceiling:.1%}: mend the files, or raise it "
-            f"in the parameters and begin with scan again; {STAYS}"
+            f"{step} rejected {rejected:,} of {available:,} images ({rejected / available:.1%}: "
+            f"{listed}), and sources.{source}.max_rejects allows {limit:.1%}: repair the files, or "
+            f"raise it in the parameters and run again from scan on; {STAYS}"
         )
 
 
 def reports(notes: Mapping[str, int], sentences: int) -> None:
-    """Raise DataError where reports are at hand and not one of them gave a sentence.
+    """Raise DataError if there are reports and none of them gave a sentence.
 
-    Labels alone would make texts for all of them, and nobody would notice.
+    Otherwise all texts would be made of labels alone, and nobody would notice.
     """
     passing = {"report.missing", "report.cut_by_rule"}
     bad = {k: n for k, n in notes.items() if k.startswith("report.") and k not in passing}
     if bad and not sentences:
-        said = ", ".join(f"{code} {number:,}" for code, number in sorted(bad.items()))
+        listed = ", ".join(f"{code} {number:,}" for code, number in sorted(bad.items()))
         raise DataError(
-            f"not one report could be read ({said}), and the texts would be made of labels alone: "
-            f"is the download whole? {STAYS}"
+            f"no report could be read ({listed}), so the texts would be made of labels alone: is "
+            f"the download complete? {STAYS}"
         )
 
 
 def shrunk(before: int, now: int, unit: str, *, allowed: bool) -> None:
-    """Raise DataError where the new set has less than half of the old one's samples.
+    """Raise DataError if the new set has less than half of the samples of the old set.
 
-    So it is when a disk is not mounted or a folder was moved: what is listed is only missing.
+    That happens if a disk is not mounted or a folder was moved: listed files are then missing.
     """
     if now < LEAST * before and not allowed:
         raise DataError(
             f"{now:,} {unit}, and the set that this one would replace has {before:,}: is a disk "
-            f"not mounted, or a part of the tree moved? Where it is meant, run this command once "
-            f"with --shrink; {STAYS}"
+            f"not mounted, or was a part of the tree moved? If this is intended, run the command "
+            f"once with --shrink; {STAYS}"
         )
 
 
 def number(header: Any, name: str) -> int:
-    """Return a count of an old header; 0 where it holds none that can be believed."""
+    """Return a count of an old header; 0 if it has no valid count of this name."""
     found = header.get(name) if isinstance(header, dict) else None
     return found if type(found) is int else 0

@@ -15,8 +15,7 @@ from typing import Any
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.format import fingerprints, schema, versions
-from cxr_vlp.pipelines.imaging.encode import Encoded
-from cxr_vlp.pipelines.records import Image, Study, dumps
+from cxr_vlp.pipelines.records import Encoded, Image, Study, dumps
 from cxr_vlp.pipelines.sources import ids
 
 KEY = re.compile(r"[a-z0-9_-]+")
@@ -43,7 +42,12 @@ def key_of(study: Study, image: Image) -> str:
 
 
 def document(
-    study: Study, image: Image, texts: Mapping[str, Any], encoded: Encoded, shards: Shards
+    study: Study,
+    image: Image,
+    texts: Mapping[str, Any],
+    encoded: Encoded,
+    shards: Shards,
+    image_fingerprint: str,
 ) -> dict[str, Any]:
     """Return the JSON member of a sample, as shown in the README."""
     labels, others = split_labels(texts["labels"])
@@ -81,7 +85,7 @@ def document(
         "provenance": {
             "image_sha256": ids.digest(study, image.sha256),
             "report_sha256": texts["report_sha256"],
-            "image_fingerprint": picture_fingerprint(study, image, shards),
+            "image_fingerprint": image_fingerprint,
             "text_fingerprint": texts["text_fingerprint"],
         },
     }
@@ -122,7 +126,9 @@ def members(
     ]
 
 
-def fingerprint(study: Study, image: Image, texts: Mapping[str, Any], shards: Shards) -> str:
+def fingerprint(
+    study: Study, image: Image, texts: Mapping[str, Any], shards: Shards, image_fingerprint: str
+) -> str:
     """Return what decides a sample's bytes; known before anything is decoded.
 
     What only data/scan may know is not in it: from a digest, too, an id can be found by trying.
@@ -134,8 +140,7 @@ def fingerprint(study: Study, image: Image, texts: Mapping[str, Any], shards: Sh
         )
     )
     wording = [[*shards.caption], [*shards.sections]]
-    pixels = picture_fingerprint(study, image, shards)
-    return fingerprints.of([pixels, texts["text_fingerprint"], facts, wording])
+    return fingerprints.of([image_fingerprint, texts["text_fingerprint"], facts, wording])
 
 
 def picture_fingerprint(study: Study, image: Image, shards: Shards) -> str:

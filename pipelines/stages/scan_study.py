@@ -1,6 +1,6 @@
-"""An assembled study in, the study as the inventory holds it out: files read, patients placed.
+"""Reads the files of a study (digests, DICOM headers) and orders the studies of a patient.
 
-Pure functions under the Beam graph of transforms.Inventory.
+The Beam graph beam.BuildInventory calls these functions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.pipelines.cache.file_index import Memory
+from cxr_vlp.pipelines.cache.file_index import FileIndex
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.files import paths
 from cxr_vlp.pipelines.files.paths import Root
@@ -26,35 +26,33 @@ from cxr_vlp.pipelines.sources import ids, views
 from cxr_vlp.pipelines.sources.base import Source
 
 DICOM = (".dcm", ".dicom", ".dcm.gz", ".dicom.gz")
-LARGEST = 1 << 30  # bytes of an image's file, which is read as a whole
-HEAD = 1 << 18  # bytes; more than any header of a plain radiograph
+MAX_FILE = 1 << 30  # bytes of an image file, which is read as a whole
+HEADER_BYTES = 1 << 18  # more than the header of any radiograph
 
 
 @dataclass(frozen=True)
-class Reader:
-    """How files are read: below which root, what of them is known already, and from whom."""
+class FileReader:
+    """How files are read: the root, the file index, and whether official digests are used."""
 
     root: Root
-    memory: Memory
-    official: bool = False  # the collection's own digests are believed
+    index: FileIndex
+    official: bool = False  # the collection's own digests are used
 
 
 @dataclass(frozen=True)
-class Read:
-    """A study whose files were read; None where none of its images can be."""
+class ScannedStudy:
+    """A study whose files were read; `study` is None if none of its images is readable."""
 
     study: Study | None
     rejects: tuple[Reject, ...]
     notes: Mapping[str, int] = field(default_factory=dict)  # code -> how often
 
 
-def read_files(study: Study, source: Source, reader: Reader) -> Read:
-    """Read every file of a study once: digests, and what only a DICOM header tells.
+def read_files(study: Study, source: Source, reader: FileReader) -> ScannedStudy:
+    """Read every file of a study once: digests, and what only a DICOM header says.
 
-    A file that has not moved since an earlier scan is not opened.
-
-    A report that cannot be read is noted and keeps its place without a digest; `texts` gives it
-    its code.
+    A file that did not change since an earlier scan is not opened. A report that cannot be read is
+    noted and stays in the study without a digest; `texts` rejects it with its code.
     """
     images, headers, rejects = [], [], []
     notes: Counter[str] = Counter()
@@ -67,29 +65,29 @@ def read_files(study: Study, source: Source, reader: Reader) -> Read:
         images.append(read)
         headers.append(header)
     if not images:
-        return Read(None, tuple(rejects))
+        return ScannedStudy(None, tuple(rejects))
     notes["view.unknown"] += sum(image.view == "unknown" for image in images)
     study = _with_headers(dataclasses.replace(study, images=tuple(images)), headers)
-    return Read(_with_report(study, source, reader, notes), tuple(rejects), +notes)
+    return ScannedStudy(_with_report(study, source, reader, notes), tuple(rejects), +notes)
 
 
-def _read_image(image: Image, reader: Reader) -> tuple[Image, dicom_header.StudyHeader]:
+def _read_image(image: Image, reader: FileReader) -> tuple[Image, dicom_header.StudyHeader]:
     path = paths.inside(reader.root, image.path)
     try:
         stat = paths.plain(path, "image")
-        if stat.st_size > LARGEST:
+        if stat.st_size > MAX_FILE:
             raise IngestError("image.too_large")
-        known = reader.memory.get(image.path, stat)
+        known = reader.index.get(image.path, stat)
         if known is None or not (known["read"] or reader.official):
             known = _facts(path, image, reader)
-            reader.memory.keep(image.path, stat, known)
+            reader.index.store(image.path, stat, known)
     except FileNotFoundError:
         raise IngestError("image.missing") from None
     except OSError:
         raise IngestError("image.unreadable") from None
     header = _header(known["header"])
-    # what the list says holds also for a file whose digest was read before
-    digest = (reader.official and reader.memory.official(image.path)) or known["sha256"]
+    # the list's digest also replaces a digest that was read before
+    digest = (reader.official and reader.index.official(image.path)) or known["sha256"]
     view, projection = image.view, image.projection
     if view == "unknown":
         stated = (header.view_position, header.view_code)
@@ -99,10 +97,10 @@ def _read_image(image: Image, reader: Reader) -> tuple[Image, dicom_header.Study
     ), header
 
 
-def _facts(path: Path, image: Image, reader: Reader) -> dict[str, Any]:
-    """Return digest and header facts; with an official digest no more than the header is read."""
+def _facts(path: Path, image: Image, reader: FileReader) -> dict[str, Any]:
+    """Return digest and header facts; with an official digest only the header is read."""
     is_dicom = path.name.lower().endswith(DICOM)
-    digest = reader.memory.official(image.path) if reader.official else ""
+    digest = reader.index.official(image.path) if reader.official else ""
     header = dicom_header.StudyHeader()
     if digest:
         header = _peek_at(path) if is_dicom else header
@@ -119,15 +117,15 @@ def _header(values: Mapping[str, Any]) -> dicom_header.StudyHeader:
 
 def _peek_at(path: Path) -> dicom_header.StudyHeader:
     with path.open("rb") as stream:
-        header = _peek(stream.read(HEAD))
+        header = _peek(stream.read(HEADER_BYTES))
     return header if header != dicom_header.StudyHeader() else _peek(path.read_bytes())
 
 
 def _unpacked(data: bytes) -> bytes:
-    """Return the head of what a .dcm.gz holds; more of it is not needed, and may be a bomb."""
+    """Return the first bytes of the content of a .dcm.gz; the whole may be a decompression bomb."""
     try:
         with gzip.open(io.BytesIO(data)) as stream:
-            return stream.read(HEAD)
+            return stream.read(HEADER_BYTES)
     except (EOFError, OSError, zlib.error):
         return b""
 
@@ -137,8 +135,8 @@ def _peek(data: bytes) -> dicom_header.StudyHeader:
         data = _unpacked(data)
     try:
         return dicom_header.study_header(dicom_file.parse(data, pixels=False))
-    except IngestError:  # `shards` reports what is wrong with the file, with the same codes
-        return dicom_header.StudyHeader()
+    except IngestError:  # the file is no DICOM file; a single bad element raises nothing
+        return dicom_header.StudyHeader()  # `shards` rejects the file with the same code
 
 
 def _with_headers(study: Study, headers: list[dicom_header.StudyHeader]) -> Study:
@@ -153,11 +151,11 @@ def _with_headers(study: Study, headers: list[dicom_header.StudyHeader]) -> Stud
     )
 
 
-def _with_report(study: Study, source: Source, reader: Reader, notes: Counter[str]) -> Study:
-    """Return the study with its report's digest; "" where the report cannot be read.
+def _with_report(study: Study, source: Source, reader: FileReader, notes: Counter[str]) -> Study:
+    """Return the study with its report's digest; "" if the report cannot be read.
 
-    It is the digest that `source.report` gives, also where the listing has one: a digest in the
-    inventory means that the report could be read, and `texts` stops where it no longer can.
+    The digest is that of `source.report`, even if the listing has one: a digest in the inventory
+    means that the report was readable, and `texts` stops if it no longer is.
     """
     if study.report is None:
         return study
@@ -172,32 +170,32 @@ def _with_report(study: Study, source: Source, reader: Reader, notes: Counter[st
     return dataclasses.replace(study, report=report)
 
 
-def _report_facts(report: ReportRef, source: Source, reader: Reader) -> Mapping[str, str]:
-    """Return a report's digest and the note of how it is written. Raises IngestError report.*."""
+def _report_facts(report: ReportRef, source: Source, reader: FileReader) -> Mapping[str, str]:
+    """Return a report's digest and the note on its form. Raises IngestError report.*."""
     name = f"{report.path}\0{report.member}" if report.member else report.path
     try:
         stat = paths.inside(reader.root, report.path).stat()
     except OSError:
         raise IngestError("report.unreadable") from None
-    known: Mapping[str, str] | None = reader.memory.get(name, stat)
+    known: Mapping[str, str] | None = reader.index.get(name, stat)
     if known is None:
         read = source.report(reader.root, report)
         known = {"sha256": read.sha256, "note": read.note}
-        reader.memory.keep(name, stat, known)
+        reader.index.store(name, stat, known)
     return known
 
 
 def place_patient(studies: Iterable[Study]) -> Iterator[Study]:
-    """Yield a patient's studies in their order of time, where times tell one.
+    """Yield a patient's studies in order of time, if every study has a time.
 
-    Raises DataError when the patient stands in two splits: nothing after it could be trusted.
+    Raises DataError if the patient is in two splits, because a test score would be meaningless.
     """
     studies = sorted(studies, key=lambda study: (study.when, study.key))
     if len({study.split for study in studies}) > 1:
         raise DataError(
-            "split.two: a patient stands in two splits of the official list, so that a model would "
-            "be tested on whom it was trained on; mend the list, or take it away to have patients "
-            "split by scan.validate and scan.test"
+            "split.two: a patient is in two splits of the official list, so a model would be "
+            "tested on a patient it was trained on; correct the list, or remove it to split "
+            "patients by scan.validate and scan.test"
         )
     known = all(study.when for study in studies)
     for place, study in enumerate(studies):

@@ -1,59 +1,90 @@
-"""One part's inventory and texts in, one tar out: the work of stage `shards`.
+"""Makes the tar of one part from its inventory, its texts and the raw images.
 
-Samples are written as they are made, so a worker holds one picture at a time; the tar appears
-under its name only when it is whole and on the disk.
+Samples are written as they are made, so a worker holds one image at a time. The tar gets its name
+only when it is complete and on the disk.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import parts
-from cxr_vlp.pipelines.cache.entries import Receipt, Sample
-from cxr_vlp.pipelines.cache.images import OldPictures
-from cxr_vlp.pipelines.cache.incremental import Made
+from cxr_vlp.pipelines.cache.entries import Entry, SampleDigests
+from cxr_vlp.pipelines.cache.images import CachedImages
+from cxr_vlp.pipelines.cache.incremental import PartResult
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.executor.worker import Desk
-from cxr_vlp.pipelines.files import jsonl, paths
+from cxr_vlp.pipelines.executor.worker import WorkerState
+from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import fingerprints
 from cxr_vlp.pipelines.format.tar import TarWriter
 from cxr_vlp.pipelines.imaging import encode
 from cxr_vlp.pipelines.imaging.geometry import placement_of_facts
-from cxr_vlp.pipelines.records import Image, Reject, Study, key_hash, reject, study_from_json
+from cxr_vlp.pipelines.records import (
+    Encoded,
+    Image,
+    Reject,
+    Study,
+    key_hash,
+    read_studies,
+    reject,
+)
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.stages import sample_members
-from cxr_vlp.pipelines.stages.source_files import Originals
+from cxr_vlp.pipelines.stages.source_files import SourceFiles
 
-# What failed with these may do better next time: such a tar is not taken over as it is.
-PASSING = ("image.io", "image.digest", "decode.crash", "decode.timeout")
+# Rejects that may not occur again: a tar with such a reject is not reused as a whole.
+TEMPORARY = ("image.io", "image.digest", "decode.crash", "decode.timeout")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One image that is to become a sample, and the digests of what decides its bytes."""
+class SampleInput:
+    """One image that becomes a sample: its study, its texts, and the digests that decide it."""
 
     study: Study
     image: Image
     texts: Mapping[str, Any]
-    digests: Sample
+    digests: SampleDigests
 
-    @property
-    def picture(self) -> str:
-        """The fingerprint of the encoded picture."""
-        return self.digests.image
+    @classmethod
+    def of(
+        cls, study: Study, image: Image, texts: Mapping[str, Any], shards: Shards
+    ) -> SampleInput:
+        """Return the input of a sample; its fingerprints are computed here and nowhere else."""
+        pixels = sample_members.picture_fingerprint(study, image, shards)
+        whole = sample_members.fingerprint(study, image, texts, shards, pixels)
+        key = ids.of_image(study, image)
+        return cls(study, image, texts, SampleDigests(key, image.sha256, pixels, whole))
+
+    def members(self, encoded: Encoded, shards: Shards) -> list[tuple[str, bytes]]:
+        """Return the (name, bytes) of the sample's three members."""
+        sample = sample_members.document(
+            self.study, self.image, self.texts, encoded, shards, self.digests.image
+        )
+        key = sample_members.key_of(self.study, self.image)
+        return sample_members.members(key, sample, encoded.data, shards.format)
+
+
+@dataclass(frozen=True)
+class ShardPart:
+    """The input of one part (a PartInput): its samples in the order of the tar."""
+
+    name: str
+    samples: tuple[SampleInput, ...]
+    fingerprint: str
+    digests: Mapping[str, str] = field(default_factory=dict)  # the stage needs none
 
 
 @dataclass
-class Tally:
-    """What has come together of a part while its tar is written."""
+class TarContents:
+    """What was written to the tar of a part so far, and what was rejected."""
 
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[SampleDigests] = field(default_factory=list)
     studies: set[str] = field(default_factory=set)
     patients: set[str] = field(default_factory=set)
     rejects: list[Reject] = field(default_factory=list)
@@ -63,10 +94,10 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class ShardOfPart:
-    """A PartWork (reuse.py): the tar of a part, from its inventory and its texts."""
+class ShardBuilder:
+    """Makes the tar of a part; a PartBuilder (cache/incremental.py)."""
 
-    originals: Originals
+    source_files: SourceFiles
     scan: str
     texts: str
     counts: Mapping[str, int]
@@ -77,103 +108,108 @@ class ShardOfPart:
         """Return the tar's path in the output."""
         return f"{parts.split_of(part)}/{part}.tar"
 
-    def fingerprint(self, part: str) -> str:
-        """Return the fingerprint of the part's tar; no picture is read."""
-        return self._fingerprint(self.wanted(part))
+    def load(self, part: str) -> ShardPart:
+        """Read the part's inventory and texts; no image is read."""
+        samples = tuple(self._samples(part))
+        pairs = [(sample.digests.key, sample.digests.sample) for sample in samples]
+        limits = self.shards.limits()
+        return ShardPart(part, samples, fingerprints.shard(self.counts, self.salt, limits, pairs))
 
-    def wanted(self, part: str) -> Iterator[Wanted]:
-        """Yield every image whose study has texts, in the order of the tar."""
-        written = Path(self.texts) / f"{part}.jsonl"
-        texts = {row["key"]: row for row in jsonl.read_records(written)}
-        with (Path(self.scan) / f"{part}.jsonl").open(encoding="utf-8") as lines:
-            for study in map(study_from_json, lines):
-                if study.key in texts:  # the others were rejected, and counted, by `texts`
-                    for image in sorted(study.images, key=lambda image: image.key):
-                        yield self._one_wanted(study, image, texts[study.key])
-
-    def make(self, part: str, path: Path, old: OldPictures, desk: Desk) -> Made:
-        """Write the part's tar, none for a part without samples."""
-        tally = Tally()
-        wanted = list(self.wanted(part))
-        old.expect({item.picture for item in wanted})
+    def build(
+        self, part: ShardPart, path: Path, cached: CachedImages, worker: WorkerState
+    ) -> PartResult:
+        """Write the part's tar; no tar for a part without samples."""
+        contents = TarContents()
+        cached.prepare({sample.digests.image for sample in part.samples})
         with jsonl.replacing(path) as stream:
-            digesting: Any = jsonl.Md5(stream)
-            tar = TarWriter(digesting)
-            for item in wanted:
-                self._add(tar, item, old, desk, tally)
+            hashing: Any = jsonl.Md5(stream)
+            tar = TarWriter(hashing)
+            for sample in part.samples:
+                self._add(tar, sample, cached, worker, contents)
             sha256, size = tar.finish()
-        written = any(sample.written for sample in tally.samples)
+        written = any(sample.written for sample in contents.samples)
         if not written:
             path.unlink()
-        return Made(
+        return PartResult(
             sha256=sha256 if written else "",
-            md5=digesting.hexdigest() if written else "",
+            md5=hashing.hexdigest() if written else "",
             bytes=size if written else 0,
-            result=_result(path, self._fingerprint(wanted), tally, sha256, size),
-            samples=tuple(tally.samples),
-            lasting=not any(lost.code in PASSING for lost in tally.rejects),
-            decoded=tally.decoded,
-            copied=tally.copied,
+            result=_result(path, part.fingerprint, contents, sha256, size),
+            samples=tuple(contents.samples),
+            lasting=not any(lost.code in TEMPORARY for lost in contents.rejects),
+            decoded=contents.decoded,
+            copied=contents.copied,
         )
 
-    def agrees(self, receipt: Receipt) -> bool:
-        """Tell whether a receipt's numbers fit each other: its samples, its line, its rejects."""
-        line, rejects = receipt.result.get("line"), receipt.result.get("rejects")
+    def agrees(self, entry: Entry, part: ShardPart) -> bool:  # noqa: ARG002 - the entry has it all
+        """Return whether an entry's numbers fit each other: samples, manifest line, rejects."""
+        line, rejects = entry.result.get("line"), entry.result.get("rejects")
         if not isinstance(line, dict) or not isinstance(rejects, list):
             return False
-        written = [sample for sample in receipt.samples if sample.written]
-        said = [line.get(name) for name in ("fingerprint", "samples", "sha256", "bytes")]
-        if said != [receipt.fingerprint, len(written), receipt.sha256, receipt.bytes]:
+        written = [sample for sample in entry.samples if sample.written]
+        found = [line.get(name) for name in ("fingerprint", "samples", "sha256", "bytes")]
+        if found != [entry.fingerprint, len(written), entry.sha256, entry.bytes]:
             return False
-        coded = Counter(row.get("code") for row in rejects)
-        return line.get("rejects") == coded and len(rejects) + len(written) == len(receipt.samples)
+        codes = Counter(row.get("code") for row in rejects)
+        return line.get("rejects") == codes and len(rejects) + len(written) == len(entry.samples)
 
-    def _one_wanted(self, study: Study, image: Image, texts: Mapping[str, Any]) -> Wanted:
-        picture = sample_members.picture_fingerprint(study, image, self.shards)
-        whole = sample_members.fingerprint(study, image, texts, self.shards)
-        key = ids.of_image(study, image)
-        return Wanted(study, image, texts, Sample(key, image.sha256, picture, whole))
-
-    def _fingerprint(self, wanted: Iterable[Wanted]) -> str:
-        pairs = [(item.digests.key, item.digests.sample) for item in wanted]
-        return fingerprints.shard(self.counts, self.salt, self.shards.limits(), pairs)
+    def _samples(self, part: str) -> Iterator[SampleInput]:
+        """Yield every image whose study has texts; `texts` rejected and counted the others."""
+        rows = jsonl.read_records(Path(self.texts) / f"{part}.jsonl")
+        texts = {row["key"]: row for row in rows}
+        for study in read_studies(Path(self.scan) / f"{part}.jsonl"):
+            if study.key in texts:
+                for image in sorted(study.images, key=lambda image: image.key):
+                    yield SampleInput.of(study, image, texts[study.key], self.shards)
 
     def _add(
-        self, tar: TarWriter, item: Wanted, old: OldPictures, desk: Desk, tally: Tally
+        self,
+        tar: TarWriter,
+        sample: SampleInput,
+        cached: CachedImages,
+        worker: WorkerState,
+        contents: TarContents,
     ) -> None:
-        """Add one sample to the tar, or a reject to the tally."""
+        """Add one sample to the tar, or a reject to the contents."""
         try:
-            sample_members.key_of(item.study, item.image)
-            sample_members.caption(item.texts, self.shards)  # before the costly part
-            encoded = self._picture(item, old, desk, tally)
+            sample_members.key_of(sample.study, sample.image)
+            sample_members.caption(sample.texts, self.shards)  # before the costly decoding
+            encoded = self._encoded(sample, cached, worker, contents)
         except IngestError as error:
-            tally.rejects.append(reject(item.digests.key, error.code, "shards"))
-            tally.samples.append(_short(item.digests, written=False))
+            contents.rejects.append(reject(sample.digests.key, error.code, "shards"))
+            contents.samples.append(sample.digests.shortened(written=False))
             return
-        for name, data in members_of(item.study, item.image, item.texts, encoded, self.shards):
+        for name, data in sample.members(encoded, self.shards):
             tar.add(name, data)
-        tally.samples.append(_short(item.digests, written=True))
-        tally.notes.update(encoded.facts["notes"])
-        tally.studies.add(item.study.key)
-        tally.patients.add(item.study.patient)
+        contents.samples.append(sample.digests.shortened(written=True))
+        contents.notes.update(encoded.facts["notes"])
+        contents.studies.add(sample.study.key)
+        contents.patients.add(sample.study.patient)
 
-    def _picture(self, item: Wanted, old: OldPictures, desk: Desk, tally: Tally) -> encode.Encoded:
-        """Return the picture out of an earlier tar, else decoded. Raises IngestError."""
-        picture = old.find(item.picture)
-        if picture is None:
-            with desk.holding(key_hash(item.digests.key)):
-                encoded = picture_of(self.originals, item.image, self.shards)
-            tally.decoded += 1
+    def _encoded(
+        self,
+        sample: SampleInput,
+        cached: CachedImages,
+        worker: WorkerState,
+        contents: TarContents,
+    ) -> Encoded:
+        """Return the image from an earlier tar, else decode it. Raises IngestError."""
+        found = cached.find(sample.digests.image)
+        if found is None:
+            with worker.decoding(key_hash(sample.digests.key)):
+                encoded = encode_image(self.source_files, sample.image, self.shards)
+            contents.decoded += 1
             return encoded
-        encode.refuse(picture.facts, self.shards)
-        tally.copied += 1
-        where = placement_of_facts(picture.facts, self.shards)
-        return encode.Encoded(picture.data, dict(picture.facts), where)
+        encode.refuse(found.facts, self.shards)
+        contents.copied += 1
+        return Encoded(found.data, dict(found.facts), placement_of_facts(found.facts, self.shards))
 
 
-def _result(path: Path, fingerprint: str, tally: Tally, sha256: str, size: int) -> dict[str, Any]:
+def _result(
+    path: Path, fingerprint: str, contents: TarContents, sha256: str, size: int
+) -> dict[str, Any]:
     """Return the part's line of the manifest and its rows of the reject file."""
-    written = sum(sample.written for sample in tally.samples)
+    written = sum(sample.written for sample in contents.samples)
     line = {
         "name": path.name,
         "split": parts.split_of(path.stem),
@@ -181,48 +217,32 @@ def _result(path: Path, fingerprint: str, tally: Tally, sha256: str, size: int) 
         "sha256": sha256 if written else "",
         "bytes": size if written else 0,
         "samples": written,
-        "studies": len(tally.studies),
-        "patients": len(tally.patients),
-        "rejects": dict(sorted(Counter(lost.code for lost in tally.rejects).items())),
-        "notes": dict(sorted(tally.notes.items())),
+        "studies": len(contents.studies),
+        "patients": len(contents.patients),
+        "rejects": dict(sorted(Counter(lost.code for lost in contents.rejects).items())),
+        "notes": dict(sorted(contents.notes.items())),
     }
-    return {"line": line, "rejects": [dataclasses.asdict(lost) for lost in tally.rejects]}
+    return {"line": line, "rejects": [dataclasses.asdict(lost) for lost in contents.rejects]}
 
 
 def sample_of(
-    root: paths.Root, study: Study, image: Image, texts: Mapping[str, Any], shards: Shards
+    data: bytes, study: Study, image: Image, texts: Mapping[str, Any], shards: Shards
 ) -> tuple[str, list[tuple[str, bytes]]]:
-    """Return (key, [(member name, bytes)]) of one sample, made from its sources.
+    """Return (key, [(member name, bytes)]) of one sample; `data` are the bytes of its image file.
 
-    Raises IngestError with the code of what cannot be used, DataError for a changed file.
+    Raises IngestError with the code of what cannot be used.
     """
     key = sample_members.key_of(study, image)
-    where = paths.tree(root)
-    encoded = picture_of(Originals(str(where.root), links=where.links), image, shards)
-    return key, members_of(study, image, texts, encoded, shards)
+    sample = SampleInput.of(study, image, texts, shards)
+    return key, sample.members(encode.encode(data, suffix_of(image), shards), shards)
 
 
-def picture_of(originals: Originals, image: Image, shards: Shards) -> encode.Encoded:
-    """Return the encoded picture of an image. Raises what Originals.read and pixels.encode do."""
+def encode_image(source_files: SourceFiles, image: Image, shards: Shards) -> Encoded:
+    """Return the encoded image. Raises what SourceFiles.read and encode.encode raise."""
+    return encode.encode(source_files.read(image), suffix_of(image), shards)
+
+
+def suffix_of(image: Image) -> str:
+    """Return the suffix of an image's file, with that before .gz: ".dcm", ".dcm.gz"."""
     path = Path(image.path)
-    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
-    return encode.encode(originals.read(image), suffix, shards)
-
-
-def members_of(
-    study: Study,
-    image: Image,
-    texts: Mapping[str, Any],
-    encoded: encode.Encoded,
-    shards: Shards,
-) -> list[tuple[str, bytes]]:
-    """Return the (name, bytes) of a sample's three members."""
-    sample = sample_members.document(study, image, texts, encoded, shards)
-    return sample_members.members(
-        sample_members.key_of(study, image), sample, encoded.data, shards.format
-    )
-
-
-def _short(sample: Sample, *, written: bool) -> Sample:
-    """Return the sample as receipts keep it: 16 hex digits tell what moved."""
-    return Sample(sample.key, sample.source[:16], sample.image[:16], sample.sample[:16], written)
+    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix

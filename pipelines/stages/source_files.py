@@ -1,4 +1,4 @@
-"""An image of the inventory in, the bytes of its file out: those that `scan` told of, or none."""
+"""Reads the raw file of an image, and checks that it is the file that `scan` read."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from cxr_vlp.pipelines.records import Image
 
 
 @dataclass(frozen=True)
-class Originals:
+class SourceFiles:
     """The raw files below a root.
 
-    A file that scan has hashed, and whose size, time and inode are what they were then, is not
-    hashed again (it would double the cost of an uncompressed DICOM); any other is.
+    A file that scan has hashed is not hashed again if its size, time and inode are unchanged (that
+    would double the cost of an uncompressed DICOM file). Any other file is hashed.
     """
 
     root: str
-    official: bool = False  # digests are the collection's own, and nobody has read the files yet
-    file_index: str = ""  # where scan remembers what it read (memory.py); "": hash every file
+    official: bool = False  # the digests are the collection's own, and no file was read yet
+    file_index: str = ""  # path of the file index of scan; "": hash every file
     links: bool = False  # links may lead out of the root
 
     def read(self, image: Image) -> bytes:
         """Return the file's bytes.
 
-        Raises IngestError for a file that cannot be read, or that is not the published one, and
-        DataError for one that moved since `scan`: the inventory is then of another tree.
+        Raises IngestError for a file that cannot be read, or that is not the published file, and
+        DataError for a file that changed since `scan`: the inventory then describes another tree.
         """
-        # not of the path, whose ids could be found by trying; data/scan tells which image it is
+        # the message has no path, because its ids could be guessed; data/scan tells the image
         name = f"sha256 {image.sha256[:16]}..."
         path = paths.inside(paths.RawTree(Path(self.root), self.links), image.path)
         try:
@@ -45,16 +45,16 @@ class Originals:
             ) from None
         except OSError:
             raise IngestError("image.io") from None
-        if self._known(image, stat) or hashlib.sha256(data).hexdigest() == image.sha256:
+        if self._unchanged(image, stat) or hashlib.sha256(data).hexdigest() == image.sha256:
             return data
-        if self.official:  # it is damaged, or an unfinished download
+        if self.official:  # the file is damaged, or its download is unfinished
             raise IngestError("image.digest")
         raise DataError(
             f"source.changed: an image is not the one in the inventory; run scan again ({name})"
         )
 
-    def _known(self, image: Image, stat: os.stat_result) -> bool:
+    def _unchanged(self, image: Image, stat: os.stat_result) -> bool:
         if not self.file_index or self.official:
             return False
-        facts = file_index.at(self.file_index).get(image.path, stat)
+        facts = file_index.shared(self.file_index).get(image.path, stat)
         return facts is not None and facts["read"] and facts["sha256"] == image.sha256

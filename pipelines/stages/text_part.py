@@ -1,6 +1,6 @@
-"""A study of the inventory in, its texts out: sections, sentences, labels, prompts, statements.
+"""Makes the texts of one part: sections, sentences, labels, prompts and statements of each study.
 
-The one place where report text is read. It goes into data/texts and from there into the shards;
+Report text is read here and nowhere else. It goes into data/texts and from there into the shards;
 never into a log, a count or an exception.
 """
 
@@ -9,113 +9,146 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.nlp import annotate, prompts, relations
-from cxr_vlp.nlp import labels as names
+from cxr_vlp.nlp import annotate, labels, prompts, relations
 from cxr_vlp.nlp.status import FilterPolicy
 from cxr_vlp.nlp.translations import FIELDS
-from cxr_vlp.pipelines.cache.entries import Receipt
-from cxr_vlp.pipelines.cache.images import OldPictures
-from cxr_vlp.pipelines.cache.incremental import Made
+from cxr_vlp.pipelines.cache.entries import Entry
+from cxr_vlp.pipelines.cache.images import CachedImages
+from cxr_vlp.pipelines.cache.incremental import PartResult
 from cxr_vlp.pipelines.config import Texts
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.executor.worker import Desk
+from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.files import jsonl, paths
 from cxr_vlp.pipelines.format import fingerprints
-from cxr_vlp.pipelines.records import Reject, ReportRef, Study, key_hash, reject, study_from_json
+from cxr_vlp.pipelines.records import (
+    Reject,
+    ReportRef,
+    Study,
+    dumps,
+    key_hash,
+    reject,
+    study_from_json,
+)
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.sources.base import Report, Source
 from cxr_vlp.pipelines.stages import text_stats
-from cxr_vlp.pipelines.stages.text_resources import Wording
+from cxr_vlp.pipelines.stages.text_resources import TextResources
 
 
 @dataclass(frozen=True)
-class TextsOfPart:
-    """A PartWork (reuse.py): inventory file in, texts file out."""
+class TextPart:
+    """The input of one part (a PartInput): its file of the inventory, read once."""
+
+    name: str
+    data: bytes
+    fingerprint: str
+    digests: Mapping[str, str]  # of the file, under "scan"
+
+    def studies(self) -> Iterator[Study]:
+        """Yield the studies of the part."""
+        # split at line feeds only: JSON may hold U+2028 and U+0085, which end no record
+        for line in self.data.split(b"\n"):
+            if line:
+                yield study_from_json(line.decode())
+
+    def __len__(self) -> int:
+        """Return the number of studies."""
+        return self.data.count(b"\n")
+
+
+@dataclass(frozen=True)
+class TextBuilder:
+    """Makes the texts of a part; a PartBuilder (cache/incremental.py)."""
 
     source: Source
     root: str
     scan: str
     texts: Texts
-    wording: Wording
+    resources: TextResources
     links: bool = False  # links may lead out of the root
 
     def file(self, part: str) -> str:
         """Return the path of the part's texts in the output."""
         return f"{part}.jsonl"
 
-    def fingerprint(self, part: str) -> str:
-        """Return the digest of what decides the texts; the inventory holds the reports' digests."""
-        rules = {key: dataclasses.asdict(rule) for key, rule in self.wording.rules.items()}
-        studies = jsonl.sha256(Path(self.scan) / f"{part}.jsonl")
-        made_by = fingerprints.text(studies, {}, self.texts, self.wording.digest, rules)
-        # which of them this part needs is not known before its reports are read
-        said = self.wording.translations
-        return fingerprints.of([made_by, said.digest]) if said else made_by
+    def load(self, part: str) -> TextPart:
+        """Read the part's inventory; it holds the digests of the reports."""
+        data = (Path(self.scan) / f"{part}.jsonl").read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        return TextPart(part, data, self._fingerprint(sha256), {"scan": sha256})
 
-    def make(self, part: str, path: Path, old: OldPictures, desk: Desk) -> Made:  # noqa: ARG002
+    def build(
+        self,
+        part: TextPart,
+        path: Path,
+        cached: CachedImages,  # noqa: ARG002 - texts have no images
+        worker: WorkerState,  # noqa: ARG002
+    ) -> PartResult:
         """Write the part's texts; the result holds its counts and rejects."""
         counts: Counter[str] = Counter()
         rows, rejects = [], []
-        # not splitlines: JSON holds U+2028 and U+0085 as they are, and those end no record
-        with (Path(self.scan) / f"{part}.jsonl").open(encoding="utf-8") as lines:
-            for study in map(study_from_json, lines):
-                try:
-                    row = self.study(study, counts)
-                except IngestError as error:
-                    key = f"{study.source}-{study.key}"
-                    rejects.append(reject(key, error.code, "texts", len(study.images)))
-                    continue
-                rows.append(row)
-        jsonl.write_records(path, rows)
-        data = path.read_bytes()
-        return Made(
+        for study in part.studies():
+            try:
+                rows.append(self.study(study, counts))
+            except IngestError as error:
+                key = f"{study.source}-{study.key}"
+                rejects.append(reject(key, error.code, "texts", len(study.images)))
+        data = "".join(f"{dumps(row)}\n" for row in rows).encode()
+        with jsonl.replacing(path) as stream:
+            stream.write(data)
+        return PartResult(
             sha256=hashlib.sha256(data).hexdigest(),
             md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
             bytes=len(data),
             result={"counts": dict(counts), "rejects": [_row(r) for r in rejects]},
         )
 
-    def agrees(self, receipt: Receipt) -> bool:
-        """Tell whether a receipt's numbers fit the part: every study has a text or a reject."""
-        counts, rejects = receipt.result.get("counts"), receipt.result.get("rejects")
+    def agrees(self, entry: Entry, part: TextPart) -> bool:
+        """Return whether an entry's numbers fit the part: every study has a text or a reject."""
+        counts, rejects = entry.result.get("counts"), entry.result.get("rejects")
         if not isinstance(counts, dict) or not isinstance(rejects, list):
             return False
-        with (Path(self.scan) / f"{receipt.part}.jsonl").open("rb") as lines:
-            return int(counts.get("studies", 0)) + len(rejects) == sum(1 for _ in lines)
+        return int(counts.get("studies", 0)) + len(rejects) == len(part)
+
+    def _fingerprint(self, inventory_sha256: str) -> str:
+        rules = {key: dataclasses.asdict(rule) for key, rule in self.resources.rules.items()}
+        made_by = fingerprints.text(inventory_sha256, {}, self.texts, self.resources.digest, rules)
+        # which translations this part needs is not known before its reports are read
+        translations = self.resources.translations
+        return fingerprints.of([made_by, translations.digest]) if translations else made_by
 
     def study(self, study: Study, counts: Counter[str]) -> dict[str, Any]:
-        """Return the texts of one study.
+        """Return the texts of one study, and add to the counts.
 
-        Raises IngestError with the report's code when there is neither a report nor a label to
-        make a text of.
+        Raises IngestError with the report's code if there is neither a report nor a label.
         """
         annotation, code = self._annotated(study, counts)
         if code:
             counts[f"note:{code}"] += 1
-        labels, labels_from = self._labels(study, annotation)
-        if relations.contradicts_itself(labels):
+        states, labels_from = self._labels(study, annotation)
+        if relations.contradicts_itself(states):
             counts["note:labels.contradict"] += 1
         written = prompts.report_prompts(
-            labels,
+            states,
             k=self.texts.prompts,
             seed=self.texts.seed,
             epoch=0,
             key=f"{study.source}-{study.key}",
             negatives=self.texts.negatives,
-            prompts=self.wording.bank,
+            prompts=self.resources.bank,
         )
         if annotation is None and not written:
             raise IngestError(code or "text.none")
         report = annotation or _NOTHING
         sha256 = ids.digest(study, study.report.sha256) if study.report else ""
-        abnormal, abnormal_from = self._abnormal(annotation, labels, written)
+        abnormal, abnormal_from = self._abnormal(annotation, states, written)
         made_by = fingerprints.text(
-            sha256, labels, self.texts, self.wording.digest, self._rule(study)
+            sha256, states, self.texts, self.resources.digest, self._rule(study)
         )
         translations = self._translations(report)
         row: dict[str, Any] = {
@@ -127,7 +160,7 @@ class TextsOfPart:
             "prompt": written[0] if written else "",
             "prompts": list(written),
             "sections": dict(report.sections),
-            "labels": labels,
+            "labels": states,
             "labels_from": labels_from,
             "sentences": [_sentence(s) for s in report.sentences],
             "statements": list(report.statements),
@@ -142,29 +175,30 @@ class TextsOfPart:
     def _annotated(
         self, study: Study, counts: Counter[str]
     ) -> tuple[annotate.Annotation | None, str]:
-        """Return (annotation, "") or (None, why there is none)."""
+        """Return (annotation, "") or (None, the code why there is none)."""
         if study.report is None:
             return None, "report.missing" if self.source.has_reports else ""
         try:
             report = self._read(study.report, study)
         except IngestError as error:
             return None, error.code
-        if self._rule(study) and isinstance(report, str):  # sections that came apart need no cut
+        # a rule does not apply to a report that comes in sections
+        if self._rule(study) and isinstance(report, str):
             counts["note:report.cut_by_rule"] += 1
         done = annotate.annotate(
             _readable(report),
             policy=self._policy(),
             several=self.texts.impressions,
             model=self.texts.model,
-            rule=self.wording.rules.get(ids.of_origin(study)),
+            rule=self.resources.rules.get(ids.of_origin(study)),
         )
         return (None, done.code) if done.code else (done, "")
 
     def _read(self, ref: ReportRef, study: Study) -> Report:
-        """Return the report, which must be the one that `scan` digested.
+        """Return the report, which must be the one that `scan` read.
 
-        Raises IngestError report.* for one that `scan` could not read either, and DataError for
-        one that changed or went since: the inventory is then of another tree.
+        Raises IngestError report.* for a report that `scan` could not read either, and DataError
+        for a report that changed or vanished since: the inventory then describes another tree.
         """
         name = key_hash(f"{study.source}-{study.key}")
         tree = paths.RawTree(Path(self.root), self.links)
@@ -173,7 +207,7 @@ class TextsOfPart:
         except IngestError:
             if not ref.sha256:
                 raise
-            code = "changed" if _there(tree, ref) else "gone"
+            code = "changed" if _exists(tree, ref) else "gone"
             raise DataError(
                 f"source.{code}: a report that scan read can no longer be read; run scan again "
                 f"({name})"
@@ -189,27 +223,27 @@ class TextsOfPart:
         return FilterPolicy(**{k: v for k, v in chosen.items() if k != "fallback"})
 
     def _rule(self, study: Study) -> dict[str, Any] | None:
-        rule = self.wording.rules.get(ids.of_origin(study))
+        rule = self.resources.rules.get(ids.of_origin(study))
         return dataclasses.asdict(rule) if rule else None
 
     def _translations(self, report: annotate.Annotation) -> dict[str, str]:
-        """Return the report's sections in other words, those alone that the user's file has."""
-        if self.wording.translations is None:
+        """Return the translations of the report's sections that the user's file has."""
+        if self.resources.translations is None:
             return {}
         texts = {name: getattr(report, name) for name in FIELDS}
-        found = {name: self.wording.translations.of(text) for name, text in texts.items() if text}
+        found = {name: self.resources.translations.of(text) for name, text in texts.items() if text}
         return {name: text for name, text in found.items() if text}
 
     def _abnormal(
         self,
         annotation: annotate.Annotation | None,
-        labels: Mapping[str, int],
+        states: Mapping[str, int],
         written: Sequence[str],
     ) -> tuple[str, str]:
-        """Return the text of what is abnormal, and where it comes from; ("", "") if nothing is."""
+        """Return the abnormal text and where it comes from; ("", "") if nothing is abnormal."""
         if annotation is None:
             return "", ""
-        fallback = self.texts.filter.fallback if names.is_abnormal(labels) else ()
+        fallback = self.texts.filter.fallback if labels.is_abnormal(states) else ()
         return annotate.described(annotation, written, fallback)
 
     def _labels(
@@ -221,14 +255,14 @@ class TextsOfPart:
         return found, "report" if found else ""
 
 
-def _there(root: paths.Root, ref: ReportRef) -> bool:
+def _exists(root: paths.Root, ref: ReportRef) -> bool:
     try:
         return paths.inside(root, ref.path).exists()
-    except IngestError:  # a link that leads out by now
+    except IngestError:  # a link that leads out of the root
         return True
 
 
-_NOTHING = annotate.annotate({})  # what a study without a report has: every field empty
+_NOTHING = annotate.annotate({})  # for a study without a report: every field empty
 
 
 def _readable(report: Report) -> Report:

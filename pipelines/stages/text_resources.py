@@ -1,7 +1,7 @@
-"""The user's own files and model in, what the texts stage reads reports with out, and its digest.
+"""The resources of the texts stage: lexicon, model, and the user's own files, with their digest.
 
-Everything is read and checked once, before any report is; the workers get it ready made. What they
-hold enters fingerprints by its content, never by its path.
+Everything is read and checked once, before any report is read, and sent to the workers. Files enter
+fingerprints by their content, never by their path.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ KEYS = "texts.exceptions, texts.bank, texts.translations"
 
 
 @dataclass(frozen=True)
-class Wording:
-    """The lexicon with the user's additions; `digest` is over the bytes of all that is shared.
+class TextResources:
+    """What all studies share; `digest` is that of the lexicon, the prompt bank and the model.
 
-    The cut rules and the translations are not in it: they are their own study's, and in that
-    study's fingerprint only.
+    The cut rules and the translations are not in the digest: each belongs to single studies, and is
+    in the fingerprints of those studies only.
     """
 
     digest: str
@@ -38,26 +38,26 @@ class Wording:
     translations: Translations | None = None
 
 
-def load(texts: Texts) -> Wording:
-    """Return what `texts` names. Raises ConfigError with the fix where a thing cannot be read."""
+def load(texts: Texts) -> TextResources:
+    """Return the resources that `texts` names. Raises ConfigError if one cannot be read."""
     found = files(texts)
     parts = [found["lexicon"], *(f"{key} {found[key]}" for key in ("bank", "model") if found[key])]
     try:
         bank = prompts.own_bank(texts.bank) if texts.bank else None
         rules = cut_rules.load(Path(texts.exceptions)) if texts.exceptions else {}
-        said = translations.load(texts.translations) if texts.translations else None
+        translated = translations.load(texts.translations) if texts.translations else None
     except FileNotFoundError as error:
         raise ConfigError(f"no file at {error.filename} ({KEYS})") from None
     except ValueError as error:
         raise ConfigError(f"texts: {error}") from None
     digest = parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return Wording(digest, found, bank, rules, said)
+    return TextResources(digest, found, bank, rules, translated)
 
 
 def files(texts: Texts) -> dict[str, str]:
-    """Return the digests of the lexicon and of all that `texts` names; "" for what it does not.
+    """Return the digests of the lexicon and of what `texts` names; "" for what it does not name.
 
-    Raises ConfigError where a thing cannot be read.
+    Raises ConfigError if one cannot be read.
     """
     for name in ("model", "exceptions", "bank", "translations"):
         addresses.check(getattr(texts, name), f"texts.{name}")

@@ -1,6 +1,6 @@
-"""What the parts of stage `texts` counted in, counts.json and the table of the status plot out.
+"""Makes counts.json and the table of the status plot from the counts of the parts of `texts`.
 
-Names and numbers only: no text, no key.
+They hold names and numbers only: no text, no key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ASSERTIONS = ("present", "absent", "uncertain")
 
 
 def of_study(row: Mapping[str, Any]) -> Iterable[str]:
-    """Yield the counts that one study's texts add to, as "group:name" or "group:kind:name"."""
+    """Yield the names of the counts that a study increases: "group:name" or "group:kind:name"."""
     yield "studies"
     yield from (f"section:{name}" for name in row["sections"])
     yield from (f"note:translated.{name}" for name in row.get("translations", ()))
@@ -43,11 +43,11 @@ def counts(totals: Mapping[str, int], rejects: Iterable[Mapping[str, Any]]) -> d
 
 
 def status_table(source: str, sentences: Mapping[str, int]) -> list[str]:
-    """Return the lines of the CSV behind the plot of sentence statuses: one bar a status."""
+    """Return the lines of the CSV file of the plot of sentence statuses: one bar per status."""
     total = max(1, sum(sentences.values()))
     shares = {status: round(100 * number / total, 2) for status, number in sentences.items()}
     lines = [f"{source},{s},{sentences[s]},{share},{source} {s}" for s, share in shares.items()]
-    return ["source,status,sentences,percent,bar", *lines]  # bar: its name in a plot of all sources
+    return ["source,status,sentences,percent,bar", *lines]  # bar: label in a plot of all sources
 
 
 def _group(totals: Mapping[str, int], group: str) -> dict[str, int]:

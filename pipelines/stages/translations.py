@@ -1,8 +1,8 @@
-"""The user's file of texts in other words in, one text's other wording out.
+"""Finds the translation of a text in the user's file, which `cxr-vlp translate` writes.
 
-`cxr-vlp translate` writes the file. MIMIC-CXR has some 400,000 different sections, 100 MB
-of them: what is held, and sent to the workers, is where the lines begin (16 bytes a line); a line
-is read when its text comes by. The file may grow meanwhile; what is added counts in the next run.
+MIMIC-CXR has some 400,000 different sections, 100 MB of text. So only the offsets of the lines are
+kept in memory and sent to the workers (16 bytes per line); a line is read when its text is needed.
+The file may grow meanwhile; lines that are added are used in the next run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cxr_vlp.pipelines.errors import ConfigError
 
 @dataclass(frozen=True)
 class Translations:
-    """Where the line of each text begins; `digest` is over the bytes of the whole file."""
+    """The offset of each text's line; `digest` is that of the whole file's bytes."""
 
     path: str
     digest: str
@@ -28,19 +28,18 @@ class Translations:
     offsets: np.ndarray = field(compare=False)  # (N,) uint64, bytes
 
     def of(self, text: str) -> str:
-        """Return the text in its other words; "" where there are none, or they are the same.
+        """Return the translation of a text; "" if there is none, or if it equals the text.
 
-        Of two lines for a text the later one counts. Raises ConfigError where the file is not
-        what it was.
+        The later of two lines for a text counts. Raises ConfigError if the file changed.
         """
         wanted = translations.digest(text)
         start = np.uint64(int(wanted[:16], 16))
         first, last = (int(np.searchsorted(self.starts, start, side)) for side in ("left", "right"))
         for offset in self.offsets[first:last][::-1]:
-            found, said = self._line(int(offset))
+            found, translation = self._line(int(offset))
             if found == wanted:
-                said = " ".join(said.split())
-                return "" if said == text else said
+                translation = " ".join(translation.split())
+                return "" if translation == text else translation
         return ""
 
     def _line(self, offset: int) -> tuple[str, str]:
@@ -55,7 +54,7 @@ class Translations:
 def load(path: str) -> Translations:
     """Return the translations of a file.
 
-    Raises ConfigError with the number of a line that is none, FileNotFoundError without a file.
+    Raises ConfigError with the number of a malformed line, FileNotFoundError without a file.
     """
     starts, offsets, total, place = array("Q"), array("Q"), hashlib.sha256(), 0
     with Path(path).open("rb") as stream:
@@ -64,8 +63,8 @@ def load(path: str) -> Translations:
                 name, _ = translations.parse(line)
             except ValueError:
                 raise ConfigError(
-                    f"texts.translations: line {number} of {path} is no translation: run "
-                    "`cxr-vlp translate` again if it was killed, else delete the line"
+                    f"texts.translations: line {number} of {path} is no translation: if "
+                    "`cxr-vlp translate` was killed, run it again, else delete the line"
                 ) from None
             starts.append(int(name[:16], 16))
             offsets.append(place)

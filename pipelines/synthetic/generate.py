@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr_vlp.pipelines import errors
-from cxr_vlp.pipelines.executor.progress import State, following
+from cxr_vlp.pipelines.executor.progress import State, showing
 from cxr_vlp.pipelines.files import addresses
 from cxr_vlp.pipelines.synthetic import ownership
 from cxr_vlp.pipelines.synthetic.cases.people import SOURCES
@@ -81,7 +81,7 @@ def _write_all(args: argparse.Namespace, content: Content) -> Table:
         sys.stderr.write(f"{tree}: making {args.studies:,} studies\n")
         ownership.begin(tree, settings)
         done: Counter[str] = Counter()
-        with following(source, partial(_state, done, args.studies)):
+        with showing(source, partial(_state, done, args.studies)):
             written = _WRITERS[source](
                 args.out,
                 studies=args.studies,

@@ -24,12 +24,12 @@ from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
 from cxr_vlp.pipelines.files import jsonl, paths
 from cxr_vlp.pipelines.format import fingerprints, versions
 from cxr_vlp.pipelines.format.untar import Member, TornError, Untar
-from cxr_vlp.pipelines.records import Image, Study, dumps, study_from_json
+from cxr_vlp.pipelines.records import Image, Study, dumps, read_studies
 from cxr_vlp.pipelines.sources import ids, reader
 from cxr_vlp.pipelines.sources.base import Source
 from cxr_vlp.pipelines.stages import parameter_check, text_resources
 from cxr_vlp.pipelines.stages.shard_part import sample_of
-from cxr_vlp.pipelines.stages.text_part import TextsOfPart
+from cxr_vlp.pipelines.stages.text_part import TextBuilder
 from cxr_vlp.pipelines.validate.manifest import Declared
 
 GONE, CHANGED = "source.gone", "source.changed"
@@ -98,7 +98,7 @@ def _same_texts(read: Mapping[str, Any], section: Texts, folder: Path) -> None:
 
 
 @functools.cache
-def _words(section: Texts) -> text_resources.Wording:
+def _words(section: Texts) -> text_resources.TextResources:
     """Return what the texts are read with; loaded once a process, as it may be large."""
     return text_resources.load(section)
 
@@ -241,12 +241,11 @@ def _listed(origin: Origin, part: str, names: Collection[str]) -> Listed:
     rows = jsonl.read_records(origin.texts / f"{part}.jsonl")
     texts = {row["key"]: row for row in rows}
     found = {}
-    with (origin.scan / f"{part}.jsonl").open(encoding="utf-8") as lines:
-        for study in map(study_from_json, lines):
-            for image in study.images:
-                key = ids.of_image(study, image)
-                if key in wanted:
-                    found[key] = (study, image, texts.get(study.key))
+    for study in read_studies(origin.scan / f"{part}.jsonl"):
+        for image in study.images:
+            key = ids.of_image(study, image)
+            if key in wanted:
+                found[key] = (study, image, texts.get(study.key))
     return found
 
 
@@ -261,9 +260,11 @@ def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
         if not path.exists():
             return GONE
         paths.plain(path, "image")  # a FIFO in its place would be waited for without end
-        if ids.digest(study, jsonl.sha256(path)) != _source_sha256(members):
+        data = path.read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        if ids.digest(study, sha256) != _source_sha256(members):
             return CHANGED
-        part = TextsOfPart(
+        part = TextBuilder(
             origin.source,
             str(paths.tree(origin.root).root),
             str(origin.scan),
@@ -273,10 +274,12 @@ def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
         )
         if _row(part, study) != dict(texts):
             return "texts.differ"
-        _, made = sample_of(origin.root, study, image, texts, task.shards)
+        if sha256 != image.sha256:  # the image is not the one in the inventory
+            return CHANGED
+        _, made = sample_of(data, study, image, texts, task.shards)
     except IngestError:
         return "sample.differs"
-    except DataError as error:  # a file is not the one in the inventory
+    except DataError as error:  # a report is not the one in the inventory
         code = str(error).split(":")[0]
         if code not in (GONE, CHANGED):
             raise
@@ -285,7 +288,7 @@ def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
     return "" if same else "sample.differs"
 
 
-def _row(part: TextsOfPart, study: Study) -> dict[str, Any]:
+def _row(part: TextBuilder, study: Study) -> dict[str, Any]:
     """Return the texts that the raw report and the inventory's labels give, as JSON has them."""
     row: dict[str, Any] = json.loads(dumps(part.study(study, Counter())))
     return row

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.pipelines.executor import tasks as spread
+from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.stages import manifest_writer
 from cxr_vlp.pipelines.validate import leakage, rederive
 from cxr_vlp.pipelines.validate import manifest as declared
@@ -34,7 +34,7 @@ def check(
     sets = list(_read(folders, findings))
     work = [_work(a_set, deep, again) for a_set in sets]
     tasks = [task for works in work for _, task in works]
-    results = spread.results(tasks, workers, "verify")
+    results = pool.with_progress(tasks, workers, "verify")
     rows = []
     for a_set, works in zip(sets, work, strict=True):
         for code, where in declared.breaches(a_set):

@@ -1,4 +1,4 @@
-"""What the tests of verify share: finished sets taken apart, changed in one way, put together."""
+"""Helpers for the tests of verify: change one thing in a finished set and write it again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def members(path: Path) -> Members:
 
 
 def rewrite(folder: Path, change: Change, split: str = "train") -> None:
-    """Rewrite a tar and all that tells its digest, so that the change itself alone is wrong."""
+    """Rewrite a tar and every record of its digest, so that only the change itself is wrong."""
     path = tar_of(folder, split)
     stream = io.BytesIO()
     writer = TarWriter(stream)
@@ -47,13 +47,13 @@ def rewrite(folder: Path, change: Change, split: str = "train") -> None:
 
 
 def replace(folder: Path, path: Path, data: bytes) -> None:
-    """Give a tar other bytes, which the manifest agrees with."""
+    """Replace the bytes of a tar, and update the manifest to match."""
     path.write_bytes(data)
     restate(folder, path.name, sha256=jsonl.sha256(path), bytes=len(data))
 
 
 def restate(folder: Path, name: str = "", /, **values: Any) -> None:
-    """Change a line of the manifest, or without a name its header; its digest agrees."""
+    """Change a line of the manifest, or without a name its header, and update its digest."""
     header, lines = manifest_writer.read(folder)
     lines = [line | values if line["name"] == name else line for line in lines]
     header = header if name else header | values
@@ -63,12 +63,12 @@ def restate(folder: Path, name: str = "", /, **values: Any) -> None:
 
 
 def edit(sample: int = 0, **values: Any) -> Change:
-    """Return a change of fields in the JSON of a sample; None takes a field out."""
+    """Return a change of fields in the JSON of a sample; None removes a field."""
 
     def change(before: Members) -> Members:
         data = before[3 * sample + 1][1]
         gone = {name for name, value in values.items() if value is None}
-        whole = json.loads(data) | values  # whose own nulls stay
+        whole = json.loads(data) | values  # its own nulls stay
         document = {name: value for name, value in whole.items() if name not in gone}
         return put(3 * sample + 1, dumps(document).encode())(before)
 
@@ -94,7 +94,7 @@ def called(place: int, name: str) -> Change:
 
 
 def flipped(data: bytes, bit: int) -> bytes:
-    """Return the bytes with one bit turned over."""
+    """Return the bytes with one bit changed."""
     changed = bytearray(data)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)

@@ -1,9 +1,9 @@
-"""Fixtures of this room.
+"""Fixtures of the pipeline tests.
 
-Contents: `raw` (synthetic trees of all four collections, 14 studies each, made once a session),
-`built` (their shards), `faulty` (MIMIC and CheXpert trees with damaged files), `launcher` (runs in
-processes of their own), `scenes` (what there is before a run that is to fail), `out` and `variant`
-(trees for the tests of the synthetic trees themselves).
+`raw` (synthetic trees of all four collections, 14 studies each, made once per session), `built`
+(their shards), `faulty` (MIMIC and CheXpert trees with damaged files), `launcher` (runs stages in
+separate processes), `scenes` (folders before a run that will fail), `out` and `variant` (trees for
+the tests of the synthetic collections).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import scenes as scenery
+import scenes as scene_builder
 from launching import Launcher
 from layouts import SMALL, WRITERS
 from scenes import Scene
@@ -49,7 +49,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
-    """What starts runs that are to be killed, starved or stopped."""
+    """Starts runs that are killed, stopped, or run out of disk space."""
     made = Launcher(tmp_path_factory.mktemp("launcher"))
     yield made
     made.close()
@@ -57,13 +57,13 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory, launcher: Launcher) -> dict[str, Scene]:
-    """First runs and runs after a change, by "stage-first" and "stage-again"."""
-    return scenery.make(tmp_path_factory.mktemp("scenes"), launcher)
+    """First runs and runs after a change, under "STAGE-first" and "STAGE-again"."""
+    return scene_builder.make(tmp_path_factory.mktemp("scenes"), launcher)
 
 
 @pytest.fixture(scope="session")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All four trees, with the writers' default options."""
+    """All four trees, with small options."""
     folder = tmp_path_factory.mktemp("trees")
     for module in WRITERS.values():
         module.write(folder, **SMALL)
@@ -72,7 +72,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def variant(tmp_path: Path) -> Callable[..., Path]:
-    """One tree with options of the test's own."""
+    """Writes one tree with the options that a test gives."""
 
     def write(source: str, **options: Any) -> Path:
         WRITERS[source].write(tmp_path, **(SMALL | options))

@@ -1,4 +1,4 @@
-"""Works for a crew that go wrong on some of their pictures; workers import them by name."""
+"""Work for a PartPool that fails on one of its images; worker processes import it by name."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.executor.worker import Desk
+from cxr_vlp.pipelines.executor.worker import WorkerState
 
 
 def abort() -> None:
-    """Die as an assertion in a C library does."""
+    """Die as after a failed assertion in a C library."""
     os.abort()
 
 
 def address_zero() -> None:
-    """Die of a bad pointer."""
+    """Die of an invalid pointer."""
     ctypes.string_at(0)
 
 
 def hang() -> None:
-    """Never return, holding the interpreter."""
+    """Never return, and hold the interpreter lock."""
     ctypes.CDLL(None).sleep(600)
     time.sleep(600)
 
 
 def killed() -> None:
-    """Be killed by the system, as when memory runs out."""
+    """Be killed by the system, as if memory ran out."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def greedy() -> None:
-    """Ask for more memory than a worker may have."""
+    """Allocate more memory than a worker may have."""
     try:
         bytearray(64 << 30)
     except MemoryError:
@@ -43,35 +43,35 @@ def greedy() -> None:
 
 
 def stop() -> None:
-    """Find something the run must not go on after."""
-    raise DataError("source.changed: as said")
+    """Raise an error that must stop the run."""
+    raise DataError("source.changed: as expected")
 
 
 def bug() -> None:
-    """Fail in a way nobody foresaw, with report text in the message."""
+    """Fail with an unexpected exception that has report text in its message."""
     raise KeyError("CANARYWORD in a message")
 
 
 def none() -> None:
-    """Go well."""
+    """Succeed."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """A part of five pictures, of which the third does something."""
+class FiveImages:
+    """The work on a part of five images; the third image of the part "bad" is the hazard."""
 
     hazard: Any = none
 
-    def __call__(self, part: str, desk: Desk) -> dict[str, Any]:
-        """Return what became of each picture."""
-        told = {}
+    def __call__(self, part: str, worker: WorkerState) -> dict[str, Any]:
+        """Return the outcome of each image: "ok" or a reject code."""
+        outcomes = {}
         for number in range(5):
             name = f"{part}-{number}"
             try:
-                with desk.holding(name):
+                with worker.decoding(name):
                     if number == 2 and part == "bad":
                         self.hazard()
-                told[name] = "ok"
+                outcomes[name] = "ok"
             except IngestError as error:
-                told[name] = error.code
-        return told
+                outcomes[name] = error.code
+        return outcomes

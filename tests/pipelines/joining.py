@@ -1,4 +1,4 @@
-"""What the reader tests share: small raw trees written by hand, and a join without Beam."""
+"""Helpers for the tests of the sources: small hand-written trees, and a scan without Beam."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cxr_vlp.pipelines.cache.file_index import Memory
+from cxr_vlp.pipelines.cache.file_index import FileIndex
 from cxr_vlp.pipelines.files.paths import RawTree
 from cxr_vlp.pipelines.records import Reject, Study, key_hash
 from cxr_vlp.pipelines.sources import base
 from cxr_vlp.pipelines.sources.ids import Ids
 from cxr_vlp.pipelines.sources.splits import PatientRule
-from cxr_vlp.pipelines.stages.scan_study import Reader, read_files
+from cxr_vlp.pipelines.stages.scan_study import FileReader, read_files
 
 RULE_VALUES = ("cxr-vlp", 0.1, 0.2)
 
 
 @dataclass
 class Joined:
-    """All that a reader made of a tree."""
+    """The studies, rejects and notes of a tree."""
 
     studies: dict[str, Study] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
@@ -35,13 +35,13 @@ class Joined:
         return dict(found)
 
     def balanced(self) -> bool:
-        """Tell whether every listed image is either kept or rejected."""
+        """Return whether every listed image is either kept or rejected."""
         kept = sum(len(study.images) for study in self.studies.values())
         return self.listed == kept + sum(self.codes().values())
 
 
 def join(source, root: Path, *, links: bool = False) -> Joined:
-    """Do what the Beam graph of `scan` does, in a loop."""
+    """Do the same as the Beam graph of `scan`, in a loop."""
     root = RawTree(root.resolve(), links)
     rule = PatientRule(source.name, *RULE_VALUES)
     ids = Ids(source.name, RULE_VALUES[0])
@@ -50,7 +50,7 @@ def join(source, root: Path, *, links: bool = False) -> Joined:
     for table in tables:
         for study, row in source.rows(root, table):
             rows[study][table.name].append(row)
-    joined, files = Joined(), Reader(root, Memory())
+    joined, files = Joined(), FileReader(root, FileIndex())
     for study in sorted(rows):
         result = base.assembled(source, study, rows[study], rule)
         joined.listed += result.listed
@@ -76,5 +76,5 @@ def lay(root: Path, files: dict[str, str | bytes]) -> Path:
 
 
 def hashes(*keys: str) -> set[str]:
-    """Return the hashes under which keys stand in reject rows."""
+    """Return the hashes of keys, as reject rows hold them."""
     return {key_hash(key) for key in keys}

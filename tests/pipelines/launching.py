@@ -1,8 +1,8 @@
-"""Runs of a stage in processes of their own: quick to start, to be killed, starved and stopped.
+"""Runs stages in separate processes, quick to start, for tests that kill or stop them.
 
-A launcher imports everything once and then forks a run at each request, so that a run costs what
-it does and not what Python's imports cost. It has one thread and the workers' fork server beside
-it. `python launching.py` is the launcher; `Launcher` and `Run` are its handles for a test.
+A launcher imports everything once and forks a process for each run, so a run does not pay for
+Python's imports. It has one thread; the fork server of the workers is a separate process. `python
+launching.py` is the launcher; tests use it through `Launcher` and `Run`.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "test.fs
 
 @dataclass(frozen=True)
 class Order:
-    """One run, and what is to befall it."""
+    """One run, and the fault that it gets."""
 
     stage: str
     arguments: Sequence[str]
     log: str
     below: str = ""  # changes below this folder are counted
-    die_before: int = 0  # the number of the change that the run is killed before; 0: none
-    stop_before: int = 0  # likewise, but it is only stopped (SIGSTOP)
-    inline: bool = False  # the parts are done in the run's own process, one after the other
-    file_limit: int = 0  # bytes a file may have; 0: any number
-    swap_error: int = 0  # the errno that the last rename fails with
-    broken: str = ""  # "module:name" of a function that raises what it is given, as text
+    die_before: int = 0  # number of the change before which the run is killed; 0: none
+    stop_before: int = 0  # the same, but the run is paused (SIGSTOP)
+    inline: bool = False  # the parts are done in the run's own process, one after another
+    file_limit: int = 0  # maximum size of a file in bytes; 0: no limit
+    swap_error: int = 0  # the errno with which the last rename fails
+    broken: str = ""  # "module:name" of a function that raises its arguments as text
 
 
 class Launcher:
-    """A launcher process; `wrapped` is the command it is started by, as by `unshare`."""
+    """A launcher process; `wrapped` is a command that starts it, such as `unshare`."""
 
     def __init__(self, folder: Path, wrapped: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.said = folder / "launcher.log"  # what the workers said is in it too
+        self.said = folder / "launcher.log"  # also holds the output of the workers
         self._logs = folder
         self._number = 0
         command = [*wrapped, sys.executable, str(HERE)]
@@ -64,7 +64,7 @@ class Launcher:
 
     @property
     def root(self) -> Path:
-        """The file system as the launcher sees it, with what is mounted for it alone."""
+        """The file system of the launcher, with the mounts that only it sees."""
         return Path(f"/proc/{self._process.pid}/root")
 
     def start(self, stage: str, arguments: Sequence[str], **options: Any) -> Run:
@@ -89,7 +89,7 @@ class Launcher:
         return [int(word) for word in path.read_text().split()]
 
     def read(self) -> dict[str, Any]:
-        """Return what the launcher says next."""
+        """Return the next answer of the launcher."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, self.said.read_text()
@@ -127,12 +127,12 @@ class Run:
 
     @property
     def said(self) -> str:
-        """What it printed, on either stream."""
+        """The output of the run, of both streams."""
         return self.log.read_text(errors="replace")
 
 
 def serve() -> None:
-    """Fork a run for every order on stdin; tell its process, then its exit code."""
+    """Fork a run for every order on stdin; print its process id, then its exit code."""
     from multiprocessing import forkserver
 
     from cxr_vlp.pipelines import beam, scan, shards, texts, verify
@@ -140,22 +140,22 @@ def serve() -> None:
 
     mains = {module.__name__.rpartition(".")[2]: module for module in (scan, texts, shards, verify)}
     assert beam  # imported for the runs
-    forkserver.set_forkserver_preload(pool.PRELOAD)
+    forkserver.set_forkserver_preload(pool.PART_MODULES)
     forkserver.ensure_running()
-    _tell(server=forkserver._forkserver._forkserver_pid)
+    _answer(server=forkserver._forkserver._forkserver_pid)
     for line in sys.stdin:
         order = Order(**json.loads(line))
         pid = os.fork()
         if pid == 0:
-            # the server is no child of this process, which may use it all the same
+            # the server is not a child of this process, but this process may use it
             forkserver._forkserver.ensure_running = forkserver.ensure_running = lambda: None
             _child(order, mains[order.stage])
-        _tell(pid=pid)
+        _answer(pid=pid)
         _, status = os.waitpid(pid, 0)
-        _tell(code=os.waitstatus_to_exitcode(status))
+        _answer(code=os.waitstatus_to_exitcode(status))
 
 
-def _tell(**values: int) -> None:
+def _answer(**values: int) -> None:
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
 
@@ -190,7 +190,7 @@ def _prepare(order: Order) -> Counter:
 
     counter = Counter(order)
     if order.inline:
-        pool.Shift.run = _in_order  # type: ignore[method-assign]
+        pool.PartPool.run_all = _in_order  # type: ignore[method-assign]
     if order.file_limit:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_limit, order.file_limit))
@@ -214,7 +214,7 @@ def _prepare(order: Order) -> Counter:
 
 
 def _break(module: str, name: str) -> None:
-    """Let a function, or a method, raise an exception that quotes its arguments."""
+    """Make a function or method raise an exception that quotes its arguments."""
 
     def broken(*arguments: Any, **_: Any) -> None:
         raise KeyError(*map(str, arguments))
@@ -224,21 +224,21 @@ def _break(module: str, name: str) -> None:
     setattr(holder, last, broken)
 
 
-def _in_order(shift: Any) -> None:
-    """Do a crew's parts in this process, where every change can be counted."""
-    for name in shift.names:
-        shift.crew.one(name, {})
+def _in_order(self: Any, names: Sequence[str]) -> None:
+    """Do the parts in this process, where every change can be counted."""
+    for name in names:
+        self.run_one(name, {})
 
 
 @dataclass
 class Counter:
-    """An audit hook that counts what a run changes on the disk, and ends it at a given change."""
+    """An audit hook that counts the changes of a run on the disk, and ends it at a given change."""
 
     order: Order
     seen: int = 0
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Take notice of an event before it happens."""
+        """Handle an event before it happens."""
         if not self._is_change(event, arguments):
             return
         self.seen += 1

@@ -1,4 +1,4 @@
-"""What the tests of the synthetic trees share: writers, small options, readers of tables."""
+"""Helpers for the tests of the synthetic trees: writers, small options, readers of tables."""
 
 from __future__ import annotations
 

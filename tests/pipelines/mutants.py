@@ -1,7 +1,7 @@
-"""Sound files and a seed in, damaged ones out, and a crew's work that decodes them.
+"""Damages valid image files by a seed, and decodes them as the work of a PartPool.
 
-The damage is what the wild does (cut, flipped, overwritten) and what an attacker would do: numbers
-of the header rewritten, another transfer syntax named, one file's pixels behind another's header.
+The damage is accidental (cut, bits flipped, overwritten) or that of an attacker: other numbers in
+the header, another transfer syntax, the pixels of one file after the header of another.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.executor.worker import Desk
+from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.imaging import dicom_file, dicom_pixels, encode
 from cxr_vlp.pipelines.records import key_hash
 
@@ -38,12 +38,12 @@ PIXELS = b"\xe0\x7f\x10\x00"
 
 
 def cut(data: bytes, _: bytes, chance: random.Random) -> bytes:
-    """Lose the end."""
+    """Remove the end."""
     return data[: chance.randrange(len(data))]
 
 
 def flips(data: bytes, _: bytes, chance: random.Random) -> bytes:
-    """Turn some bits over, more of them in the header than their share."""
+    """Flip some bits, in the header more often than its size suggests."""
     changed = bytearray(data)
     for _ in range(chance.choice((1, 1, 3, 20))):
         end = chance.choice((len(data), min(len(data), 2000)))
@@ -52,14 +52,14 @@ def flips(data: bytes, _: bytes, chance: random.Random) -> bytes:
 
 
 def block(data: bytes, _: bytes, chance: random.Random) -> bytes:
-    """Overwrite a stretch with zeros, with ones or with noise."""
+    """Overwrite a block with zeros, ones or noise."""
     start, size = chance.randrange(len(data)), chance.choice((4, 64, 4096))
     filled = chance.choice((bytes(size), b"\xff" * size, chance.randbytes(size)))
     return data[:start] + filled + data[start + size :]
 
 
 def spliced(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """Put the end of one file behind the beginning of another, at the pixels where there are."""
+    """Join the start of one file and the end of another, at the pixels if both have some."""
     here, there = data.find(PIXELS), other.find(PIXELS)
     if min(here, there) < 0 or chance.random() < 0.3:
         here, there = chance.randrange(len(data)), chance.randrange(len(other))
@@ -73,7 +73,7 @@ def short(data: bytes, _: bytes, chance: random.Random) -> bytes:
 
 
 def frames(data: bytes, _: bytes, chance: random.Random) -> bytes:
-    """Say that there are so many frames (0028,0008); it stands before Rows."""
+    """Insert a number of frames (0028,0008) before Rows."""
     text = str(chance.choice((0, -1, 2, 1000, 10**9))).encode()
     text += b" " * (len(text) % 2)
     element = b"\x28\x00\x08\x00IS" + len(text).to_bytes(2, "little") + text
@@ -82,7 +82,7 @@ def frames(data: bytes, _: bytes, chance: random.Random) -> bytes:
 
 
 def syntax(data: bytes, _: bytes, chance: random.Random) -> bytes:
-    """Name another transfer syntax (0002,0010), the group's length (0002,0000) following it."""
+    """Write another transfer syntax (0002,0010), and the matching group length (0002,0000)."""
     at = data.find(b"\x02\x00\x10\x00UI")
     if at < 0:
         return data
@@ -93,12 +93,12 @@ def syntax(data: bytes, _: bytes, chance: random.Random) -> bytes:
     length = data.find(b"\x02\x00\x00\x00UL\x04\x00") + 8
     if length < 8:
         return changed
-    told = int.from_bytes(data[length : length + 4], "little") + len(text) - size
-    return changed[:length] + max(0, told).to_bytes(4, "little") + changed[length + 4 :]
+    group_length = int.from_bytes(data[length : length + 4], "little") + len(text) - size
+    return changed[:length] + max(0, group_length).to_bytes(4, "little") + changed[length + 4 :]
 
 
 def sized(data: bytes, _: bytes, chance: random.Random) -> bytes:
-    """Write another size into the image's own header: SIZ, SOF or IHDR."""
+    """Write another size into the header of the compressed image: SIZ, SOF or IHDR."""
     number = chance.choice(NUMBERS)
     places = ((b"\xff\x4f\xff\x51", 8, 4), (b"\xff\xc0", 5, 2), (b"\xff\xc3", 5, 2),
               (b"\xff\xf7", 5, 2), (b"IHDR", 4, 4))  # fmt: skip
@@ -120,18 +120,18 @@ DAMAGE: tuple[Damage, ...] = (cut, flips, block, spliced, short, short, frames, 
 
 @dataclass(frozen=True)
 class Decoding:
-    """A crew's work: whole files, or so many mutants of files that its seed draws."""
+    """The work of a PartPool: whole files, or a number of mutants of randomly chosen files."""
 
     paths: tuple[str, ...]
-    mutants: int = 0  # a part; 0: the part decodes the whole files of its number
+    mutants: int = 0  # per part; 0: the part decodes undamaged files
     parts: int = 1
 
-    def __call__(self, part: str, desk: Desk) -> dict[str, Any]:
-        """Return what became of the part's files, and the memory that took."""
+    def __call__(self, part: str, worker: WorkerState) -> dict[str, Any]:
+        """Return the outcomes of the part's files, and the memory that was used."""
         number = int(part.rpartition("-")[2])
         outcomes: Counter[str] = Counter()
         for name, data, suffix in self._files(part, number):
-            outcomes[_outcome(name, data, suffix, desk)] += 1
+            outcomes[_outcome(name, data, suffix, worker)] += 1
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {"outcomes": dict(outcomes), "memory": memory}
 
@@ -148,10 +148,10 @@ class Decoding:
             yield key_hash(f"{part}/{place}"), data, suffix_of(path)
 
 
-def _outcome(name: str, data: bytes, suffix: str, desk: Desk) -> str:
-    """Return "image", a code, or the type of an exception that has none."""
+def _outcome(name: str, data: bytes, suffix: str, worker: WorkerState) -> str:
+    """Return "image", a reject code, or the type of an exception without a code."""
     try:
-        with desk.holding(name):
+        with worker.decoding(name):
             _encoded(data, suffix)
     except IngestError as error:
         return error.code
@@ -161,14 +161,14 @@ def _outcome(name: str, data: bytes, suffix: str, desk: Desk) -> str:
 
 
 def _encoded(data: bytes, suffix: str) -> None:
-    """Encode a file; one that is not a chest radiograph by its tags is decoded all the same."""
+    """Encode a file; decode it even if its tags say that it is no chest radiograph."""
     try:
         encode.encode(data, suffix, Shards(side=128))
     except IngestError as error:
         if error.code not in ("dicom.modality",):
             raise
         dataset = dicom_file.parse(data)
-        with contextlib.suppress(NotImplementedError):  # a VR there is not: `encode` has a code
+        with contextlib.suppress(NotImplementedError):  # an unknown VR: `encode` has a code
             dataset.Modality = dataset.BodyPartExamined = ""
             dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
             dicom_file.check(dataset, Shards().max_megapixels * 1_000_000)
@@ -176,14 +176,14 @@ def _encoded(data: bytes, suffix: str) -> None:
 
 
 def suffix_of(path: Path) -> str:
-    """Return the ending that tells how a file is read: images by theirs, the rest as DICOM."""
+    """Return the suffix by which a file is read: that of an image format, else that of DICOM."""
     if path.suffix == ".gz":
         return ".dcm.gz"
     return path.suffix if path.suffix.lower() in (".png", ".jpg", ".jpeg") else ".dcm"
 
 
 def total(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the results of all parts in one."""
+    """Return the sum of the results of all parts."""
     outcomes: Counter[str] = Counter()
     for result in results:
         outcomes.update(result["outcomes"])

@@ -1,4 +1,4 @@
-"""What is there before a run that is to fail, and what it should publish: for kills and disks."""
+"""Folders before a run, and the files that the run should publish, for tests of failing runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STAGES = ("scan", "texts", "shards")
 
 @dataclass(frozen=True)
 class Scene:
-    """A folder as it is before a run, and what a run of it publishes."""
+    """A folder as it is before a run, and the files that the run publishes."""
 
     folder: Path
     stage: str
@@ -27,12 +27,12 @@ class Scene:
     new: dict[str, bytes]
 
     def copy(self, place: Path) -> Path:
-        """Lay a copy of it, whose files are as old as the first's."""
+        """Copy the folder, with the times of its files."""
         shutil.copytree(self.folder, place, copy_function=shutil.copy2)
         return place
 
     def arguments(self, place: Path, out: Path | None = None) -> list[str]:
-        """Return the command line of the run, with its output somewhere else if need be."""
+        """Return the command line of the run; `out` replaces its output folder."""
         where = {stage: str(place / stage / SOURCE) for stage in STAGES}
         before = STAGES[: STAGES.index(self.stage)]
         read = [word for name in before for word in (f"--{name}", where[name])]
@@ -75,15 +75,15 @@ def _build(place: Path, tree: Path, launcher: Launcher) -> None:
 
 
 def _change(tree: Path) -> None:
-    """Another picture under an old name; a report that says more."""
-    pictures = sorted(tree.rglob("*.dcm"))
-    shutil.copyfile(pictures[1], pictures[0])
+    """Replace an image file by another image, and add a sentence to a report."""
+    images = sorted(tree.rglob("*.dcm"))
+    shutil.copyfile(images[1], images[0])
     report = sorted(tree.rglob("s5*.txt"))[0]
     report.write_text(report.read_text() + "\n There is a small left pleural effusion.\n")
 
 
 def _lay(folder: Path, base: Path, stage: str, kind: str) -> dict[str, bytes]:
-    """Lay the folder: the stages before are done, the stage itself has its old set or none."""
+    """Make the folder: earlier stages are done, the stage itself has its old set or none."""
     for name in STAGES[: STAGES.index(stage)]:
         shutil.copytree(base / "after" / name / SOURCE, folder / name / SOURCE)
     params(folder)

@@ -1,4 +1,4 @@
-"""Intact images, to be damaged: grey values, and DICOM files of them in every syntax we write."""
+"""Valid images, to be damaged by tests: grey values, and DICOM files in every syntax we write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADER = dicom_files.Header("19999001", "59999001", "0", date="21800101", view="
 
 
 def xray(height: int = 160, width: int = 130) -> np.ndarray:
-    """Return the 12-bit values of something soft, (height, width) uint16."""
+    """Return 12-bit values of a smooth pattern, (height, width) uint16."""
     y, x = np.mgrid[0:height, 0:width]
     soft = 0.5 + 0.3 * np.sin(x / 17) * np.cos(y / 23) + 0.1 * np.sin(x * y / 900)
     return np.rint(np.clip(soft, 0, 1) * 0.8 * 4095).astype(np.uint16)
@@ -24,7 +24,7 @@ def xray(height: int = 160, width: int = 130) -> np.ndarray:
 def dicom(
     syntax: UID = dicom_files.SYNTAXES[0], *, values: np.ndarray | None = None, **changes: Any
 ) -> bytes:
-    """Return a DICOM file of an image, some of its elements changed."""
+    """Return a DICOM file of an image, with some elements changed."""
     data = dicom_files.file_bytes(
         xray() if values is None else values,
         bits=12,

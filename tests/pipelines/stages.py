@@ -1,4 +1,4 @@
-"""What the stage tests share: the commands run on a tree, and the samples that came out."""
+"""Helpers for the stage tests: run the commands on a tree, and read the samples they wrote."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARTS = {"train": 2, "validate": 1, "test": 1}
 
 
 def params(folder: Path, **sections: Any) -> Path:
-    """Write a params file with few parts and small pictures."""
+    """Write a params file with few parts and small images."""
     names = ("mimic", "chexpert", "nih", "openi")
     content: dict[str, Any] = {"sources": {name: {"parts": PARTS} for name in names}}
     content["shards"] = {"side": 128}
@@ -41,7 +41,7 @@ def build(raw: Path, source: str, out: Path, *, workers: int = 1, **sections: An
 
 
 def run_scan(source: str, common: list[str], out: Path) -> None:
-    """Run scan with its state beside the output, as no test may touch the project's own."""
+    """Run scan with its state folder beside the output; tests must not use the project's."""
     state = ["--state", str(out / ".cxr"), "--out", str(out / "scan" / source)]
     assert scan.main([source, *common, *state]) == 0
 
@@ -56,6 +56,6 @@ def samples(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def tree_bytes(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder, locks aside."""
+    """Return the bytes of every file below a folder, without locks."""
     files = (p for p in sorted(folder.rglob("*")) if p.is_file())
     return {str(p.relative_to(folder)): p.read_bytes() for p in files if p.suffix != ".lock"}

@@ -50,7 +50,7 @@ def sown(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def hidden(sown) -> re.Pattern[str]:
-    """What must not show: the word, and the ids of patients, studies and pictures."""
+    """What must not show: the word, and the ids of patients, studies and images."""
     found = {CANARY}
     for path in sown.rglob("*.dcm"):
         found |= {path.stem, path.parent.name[1:], path.parent.parent.name[1:]}

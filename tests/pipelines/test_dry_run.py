@@ -1,4 +1,4 @@
-"""What `shards --dry-run` says of a rebuild, and what `plan` proposes; neither writes anything."""
+"""`shards --dry-run` predicts a rebuild, and `plan` proposes parts; neither writes anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cxr_vlp.pipelines import plan, shards, texts
 
 @pytest.fixture(scope="module")
 def base(raw, tmp_path_factory):
-    """A finished build of MIMIC with its tree and state; to be copied, not changed."""
+    """A finished build of MIMIC with its tree and state; tests copy it."""
     folder = tmp_path_factory.mktemp("base")
     shutil.copytree(raw / "mimic", folder / "raw")
     build(folder / "raw", "mimic", folder)
@@ -40,7 +40,7 @@ def dry_run(folder, capsys, **sections) -> dict[str, int]:
 def test_before_the_first_build_everything_is_new(raw, tmp_path, capsys):
     shutil.copytree(raw / "mimic", tmp_path / "raw")
     said = dry_run(tmp_path, capsys)
-    assert said["- new"] == said["pictures to decode"] > 10
+    assert said["- new"] == said["images to decode"] > 10
     assert (said["tars to be built"], said["tars to be kept"]) == (4, 0)
 
 
@@ -53,33 +53,33 @@ def test_before_the_first_build_everything_is_new(raw, tmp_path, capsys):
     ],
     ids=["nothing", "a-text-parameter", "an-image-parameter"],
 )
-def test_it_says_what_parameters_cost_and_why(
+def test_it_predicts_what_changed_parameters_cost_and_why(
     base, tmp_path, capsys, sections, tars, reason, decodes
 ):
     shutil.copytree(base, tmp_path / "x")
     said = dry_run(tmp_path / "x", capsys, **sections)
     names = ("kept", "rewritten", "built")
     assert tuple(said[f"tars to be {name}"] for name in names) == tars
-    pictures = said["pictures to decode"] + said["pictures to copy"]
-    assert said["pictures to decode"] == (pictures if decodes else 0)
+    images = said["images to decode"] + said["images to copy"]
+    assert said["images to decode"] == (images if decodes else 0)
     if reason:
-        assert said[reason] == pictures
+        assert said[reason] == images
 
 
-def test_it_says_which_sources_moved(base, tmp_path, capsys):
+def test_it_says_which_sources_changed(base, tmp_path, capsys):
     shutil.copytree(base, tmp_path / "x")
-    picture = sorted((tmp_path / "x/raw").rglob("*.dcm"))[0]
-    picture.write_bytes(picture.read_bytes() + b"\0\0")
+    image = sorted((tmp_path / "x/raw").rglob("*.dcm"))[0]
+    image.write_bytes(image.read_bytes() + b"\0\0")
     report = sorted((tmp_path / "x/raw").rglob("s5*.txt"))[-1]
     report.write_text(report.read_text() + "\n No pneumothorax.\n")
     said = dry_run(tmp_path / "x", capsys)
-    assert said["- source changed"] == said["pictures to decode"] == 1
+    assert said["- source changed"] == said["images to decode"] == 1
     assert said["- text or table changed"] >= 1
 
 
-def test_a_tar_that_rotted_is_named(base, tmp_path, capsys):
+def test_a_damaged_tar_is_reported(base, tmp_path, capsys):
     shutil.copytree(base, tmp_path / "x")
-    shutil.rmtree(tmp_path / "x/.cxr/stock")  # which holds a sound copy, here
+    shutil.rmtree(tmp_path / "x/.cxr/stock")  # it would hold an intact copy
     tar = max((tmp_path / "x/shards/mimic").glob("*/*.tar"), key=lambda path: path.stat().st_size)
     tar.write_bytes(tar.read_bytes()[:-1] + b"\1")
     said = dry_run(tmp_path / "x", capsys)
@@ -111,6 +111,6 @@ def test_plan_prints_a_line_for_the_parameters(base, capsys):
     assert "parts: {train: " in said.pop()
 
 
-def test_plan_tries_the_same_pictures_in_any_order():
+def test_plan_tries_the_same_images_in_any_order():
     images = [("train", f"key-{i}", i) for i in range(50)]
     assert plan.picked(iter(images), 5) == plan.picked(reversed(images), 5)

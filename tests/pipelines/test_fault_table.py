@@ -40,7 +40,7 @@ HELD = {
         "pipelines/imaging/test_bombs.py", "test_a_bomb_is_refused_before_it_is_decoded"),
     "native crash, hang": (
         "pipelines/executor/test_pool.py",
-        "test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_is_done"),
+        "test_an_image_that_kills_its_worker_is_excluded_and_the_rest_is_done"),
     "odd windows, empty VOI LUT": ("pipelines/imaging/test_encode.py", "test_windows_of_the_wild"),
     "several frames, colour": (
         "pipelines/imaging/test_dicom_header.py",
@@ -76,7 +76,7 @@ HELD = {
     "two runs at once": (
         "pipelines/files/test_disk.py", "test_a_second_run_is_told_who_holds_the_output"),
     "a file that changes": (
-        "pipelines/stages/test_stages.py", "test_a_picture_that_changed_since_scan_stops"),
+        "pipelines/stages/test_stages.py", "test_an_image_that_changed_since_scan_stops"),
     "a checkpoint from elsewhere": ("train/test_fit.py", "pickle.UnpicklingError"),
     "pickles, commands, dotted keys in a tar": (
         "pipelines/validate/test_shard.py", "test_a_tar_that_breaks_the_contract"),

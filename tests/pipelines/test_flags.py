@@ -11,8 +11,7 @@ import pytest
 from launching import ROOT
 from stages import build, params, tree_bytes
 
-from cxr_vlp.pipelines import beam as transforms
-from cxr_vlp.pipelines import cli, scan, shards, texts
+from cxr_vlp.pipelines import beam, cli, scan, shards, texts
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.executor import beam_runners, pool
 from cxr_vlp.pipelines.files import jsonl
@@ -72,19 +71,22 @@ NEEDED = ("--scan", "a", "--texts", "b", "--out", "c")
 
 
 def parsed(*words: str):
-    return beam_runners.checked(shards._parser(), ["mimic", *NEEDED, *words])[1]
+    return beam_runners.parse(shards._parser(), ["mimic", *NEEDED, *words])[1]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--worker", "2"], "did you mean --workers"),
-        (["--dry-runn"], "is --dry-runn: did you mean --dry-run"),
-        (["--dry_run"], "is --dry_run: did you mean --dry-run"),  # Beam has one, for Google's cloud
+        (["--dry-runn"], "flag --dry-runn: did you mean --dry-run"),
+        (
+            ["--dry_run"],
+            "flag --dry_run: did you mean --dry-run",
+        ),  # Beam has one, for Google's cloud
         (["--untested_runner"], "did you mean --untested-runner"),
         (["--runer=FnApiRunner"], "did you mean --runner"),
         (["--direct_num_worker", "2"], "did you mean --direct_num_workers"),
-        (["-j4"], "is -j4: see --help"),
+        (["-j4"], "flag -j4: see --help"),
         (["nih"], "unknown argument 'nih'"),
         (["--sdk_location=x", "more"], "unknown argument 'more'"),
     ],
@@ -95,11 +97,11 @@ def test_a_typo_does_not_vanish_in_beam(words, said):
 
 
 def test_flags_of_beam_go_on_to_it():
-    assert parsed() == beam_runners.HERE
+    assert parsed() == beam_runners.IN_PROCESS
     found = parsed("--job_name", "x", "--experiments=a", "--experiments=b")
     assert found.flags == ("--job_name", "x", "--experiments=a", "--experiments=b",
                            "--runner=FnApiRunner")  # fmt: skip
-    assert transforms.options(2, found).get_all_options()["experiments"] == ["a", "b"]
+    assert beam.options(2, found).get_all_options()["experiments"] == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["DirectRunner", "direct", "FnApiRunner", "fnapi",
@@ -131,14 +133,14 @@ def test_runners_that_were_not_run_are_refused_or_warned_of(words, said, capsys)
 def test_a_runner_that_drops_data_is_refused_in_any_case():
     with pytest.raises(ConfigError, match="drops data"):
         parsed("--runner=DaskRunner", "--untested-runner")
-    with pytest.raises(ConfigError, match="wants --job_endpoint"):
+    with pytest.raises(ConfigError, match="needs --job_endpoint"):
         parsed("--runner=PortableRunner", "--environment_type=LOOPBACK")
 
 
 def test_the_portable_runner_gives_the_same_bytes(built, raw, tmp_path):
-    beam = ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
+    flags = ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
     common = ["nih", "--root", str(raw / "nih"), "--params", str(params(tmp_path))]
-    common += ["--state", str(tmp_path / "state"), *beam]
+    common += ["--state", str(tmp_path / "state"), *flags]
     assert scan.main([*common, "--out", str(tmp_path / "scan/nih")]) == 0
     assert tree_bytes(tmp_path / "scan/nih") == tree_bytes(built / "scan/nih")
     read = ["--scan", str(tmp_path / "scan/nih")]
@@ -158,7 +160,7 @@ def test_a_runner_that_fails_is_no_full_disk(raw, tmp_path):
 def test_parts_that_a_runner_dropped_are_missed(tmp_path):
     (tmp_path / "one.json").write_text("{}")
     with pytest.raises(DataError, match=r"runner\.lost: 1 of 2 parts"):
-        pool.results(tmp_path, ["one", "two"])
+        pool.read_results(tmp_path, ["one", "two"])
     assert Path(tmp_path).exists()
 
 

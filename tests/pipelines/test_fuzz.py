@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cxr_vlp.nlp import annotate, sections
-from cxr_vlp.pipelines.cache.entries import Receipt, Receipts
+from cxr_vlp.pipelines.cache.entries import Entries, Entry
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
 from cxr_vlp.pipelines.files import csv_tables, jsonl
@@ -182,8 +182,8 @@ SOUND = {
 
 
 @st.composite
-def receipt_files(draw: st.DrawFn) -> bytes:
-    """Draw a receipt with something else in one place, or anything."""
+def entry_files(draw: st.DrawFn) -> bytes:
+    """Draw an entry file with a change in one place, or any bytes."""
     if draw(st.booleans()):
         return draw(st.binary(max_size=80))
     name = draw(st.sampled_from([*SOUND, "other"]))
@@ -192,28 +192,28 @@ def receipt_files(draw: st.DrawFn) -> bytes:
 
 
 @both(150)
-def test_the_receipt_reader(length, tmp_path):
-    receipts = Receipts.of_stage(tmp_path, "shards")
-    path = Path(receipts.folder) / "x" / "f.json"
+def test_the_entry_reader(length, tmp_path):
+    entries = Entries.of_stage(tmp_path, "shards")
+    path = Path(entries.folder) / "x" / "f.json"
     path.parent.mkdir(parents=True)
 
     @length
-    @given(receipt_files())
+    @given(entry_files())
     def fuzz(data: bytes) -> None:
         path.write_bytes(data)
-        found = receipts.of("x", "f")
-        assert found is None or isinstance(found, Receipt)
+        found = entries.of("x", "f")
+        assert found is None or isinstance(found, Entry)
         assert found is None or (isinstance(found.result, dict) and isinstance(found.file, str))
 
     fuzz()
 
 
-def test_a_receipt_nested_without_end_is_none(tmp_path):
-    receipts = Receipts.of_stage(tmp_path, "shards")
-    path = Path(receipts.folder) / "x" / "f.json"
+def test_an_entry_nested_without_end_is_none(tmp_path):
+    entries = Entries.of_stage(tmp_path, "shards")
+    path = Path(entries.folder) / "x" / "f.json"
     path.parent.mkdir(parents=True)
     path.write_text("[" * 100_000)
-    assert receipts.of("x", "f") is None
+    assert entries.of("x", "f") is None
 
 
 @both(100)

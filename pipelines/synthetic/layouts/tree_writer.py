@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import cv2
 
-from cxr_vlp.pipelines.executor.tasks import in_order
+from cxr_vlp.pipelines.executor.pool import in_order
 from cxr_vlp.pipelines.synthetic.cases.people import Person
 
 _PRELOAD = ("cxr_vlp.pipelines.synthetic.generate",)  # imported once for all workers

@@ -1,6 +1,6 @@
-"""What a rebuild costs: which tars are written again, which pictures are decoded again.
+"""The cost of a rebuild: which tars are written again, which images are decoded again.
 
-After every change the set must be, byte for byte, what a clean build of the changed tree gives.
+After every change the set must have the same bytes as a clean build of the changed tree.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import pytest
 from stages import build, run_scan, tree_bytes
 
 from cxr_vlp.pipelines.cache import row_digest
-from cxr_vlp.pipelines.cache.store import Stock
+from cxr_vlp.pipelines.cache.store import Store
 
 Change = Callable[[Path], dict[str, Any] | None]  # changes the tree, or returns other parameters
 
 
 @pytest.fixture(scope="module")
 def bases(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Finished builds of copies of the trees, with their state; to be copied, not changed."""
+    """Finished builds of copies of the trees, with their state; tests copy them."""
     made = {}
     for source in ("mimic", "nih"):
         folder = tmp_path_factory.mktemp(f"base-{source}")
@@ -40,13 +40,13 @@ def bases(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
 
 
 def _wait_out_the_clock(tree: Path) -> None:
-    """Make the files older than a clock's tick, as those of a download are."""
+    """Make the files older than the resolution of the clock, as after a download."""
     for path in tree.rglob("*"):
         os.utime(path, (1_600_000_000, 1_600_000_000))
 
 
 def work_of(folder: Path, source: str, stage: str = "shards") -> dict[str, int]:
-    """Return what the last run did, from its log: tars by how, pictures by origin."""
+    """Return the outcomes of the last run from its log: tars by outcome, images by origin."""
     parts = 4
     lines = (folder / ".cxr/logs" / f"{stage}-{source}.log").read_text().splitlines()[-parts:]
     counts = {"kept": 0, "rewritten": 0, "built": 0, "decoded": 0, "copied": 0}
@@ -68,12 +68,12 @@ def touch(tree: Path) -> None:
             path.touch()
 
 
-def one_picture(tree: Path) -> None:
+def one_image(tree: Path) -> None:
     path = sorted((tree / "images").glob("*.png"))[0]
     cv2.imwrite(str(path), 255 - cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
 
 
-def one_picture_less(tree: Path) -> None:
+def one_image_less(tree: Path) -> None:
     sorted((tree / "images").glob("*.png"))[0].unlink()
 
 
@@ -123,13 +123,13 @@ def other_parts(_: Path) -> dict[str, Any]:
     return {"sources": {"mimic": {"parts": {"train": 1, "validate": 2, "test": 1}}}}
 
 
-ALL = -1  # every tar or picture of the set
+ALL = -1  # every tar or image of the set
 CASES = [
-    # change, source, tars written again, pictures decoded
+    # change, source, tars written again, images decoded
     (nothing, "mimic", 0, 0),
     (touch, "mimic", 0, 0),
-    (one_picture, "nih", 1, 1),
-    (one_picture_less, "nih", 1, 0),
+    (one_image, "nih", 1, 1),
+    (one_image_less, "nih", 1, 0),
     (one_report, "mimic", 1, 0),
     (another_split, "mimic", 2, 0),
     (prompts, "mimic", ALL, 0),
@@ -148,10 +148,10 @@ def test_a_rebuild_costs_what_changed(bases, tmp_path, change, source, again, de
     other = change(tree) or {}
     found = build(tree, source, tmp_path / "x", **other)
     did = work_of(tmp_path / "x", source)
-    pictures = did["decoded"] + did["copied"]
+    images = did["decoded"] + did["copied"]
     tars = len(list(found.glob("*/*.tar")))
     assert did["rewritten"] + did["built"] == (tars if again == ALL else again)
-    assert did["decoded"] == (pictures if decoded == ALL else decoded)
+    assert did["decoded"] == (images if decoded == ALL else decoded)
     clean = build(tree, source, tmp_path / "clean", **other)
     assert tree_bytes(found) == tree_bytes(clean)
     assert tree_bytes(tmp_path / "x/texts" / source) == tree_bytes(
@@ -159,14 +159,14 @@ def test_a_rebuild_costs_what_changed(bases, tmp_path, change, source, again, de
     )
 
 
-def test_a_picture_that_comes_is_the_only_one_decoded(bases, tmp_path):
+def test_an_image_that_comes_is_the_only_one_decoded(bases, tmp_path):
     shutil.copytree(bases["nih"], tmp_path / "x")
     tree = tmp_path / "x/raw/nih"
-    picture = sorted((tree / "images").glob("*.png"))[0]
-    data = picture.read_bytes()
-    picture.unlink()
+    image = sorted((tree / "images").glob("*.png"))[0]
+    data = image.read_bytes()
+    image.unlink()
     build(tree, "nih", tmp_path / "x")
-    picture.write_bytes(data)
+    image.write_bytes(data)
     found = build(tree, "nih", tmp_path / "x")
     did = work_of(tmp_path / "x", "nih")
     assert (did["rewritten"] + did["built"], did["decoded"]) == (1, 1)
@@ -181,14 +181,14 @@ def test_texts_of_parts_that_did_not_change_are_kept(bases, tmp_path):
     assert work_of(tmp_path / "x", "mimic", "texts")["kept"] == 3
 
 
-def test_a_rotten_tar_is_not_taken_over(bases, tmp_path):
+def test_a_damaged_tar_is_not_reused(bases, tmp_path):
     shutil.copytree(bases["nih"], tmp_path / "x")
     tar = max((tmp_path / "x/shards/nih").glob("*/*.tar"), key=lambda p: p.stat().st_size)
     sound = tar.read_bytes()
     rotten = bytearray(sound)
     rotten[len(rotten) // 2] ^= 1
     tar.write_bytes(rotten)
-    shutil.rmtree(tmp_path / "x/.cxr/stock")  # a second name of it rots with it; a copy does not
+    shutil.rmtree(tmp_path / "x/.cxr/stock")  # a hard link is damaged with it; a copy is not
     build(tmp_path / "x/raw/nih", "nih", tmp_path / "x")
     did = work_of(tmp_path / "x", "nih")
     assert (did["kept"], did["built"], did["copied"]) == (3, 1, 0)
@@ -204,7 +204,7 @@ def test_without_the_state_everything_is_made_again_and_the_same(bases, tmp_path
     assert tree_bytes(tmp_path / "x/shards/nih") == before
 
 
-def test_what_a_killed_run_finished_is_taken_over(bases, tmp_path):
+def test_finished_parts_of_a_killed_run_are_reused(bases, tmp_path):
     shutil.copytree(bases["nih"], tmp_path / "x")
     before = tree_bytes(tmp_path / "x/shards/nih")
     out = tmp_path / "x/shards/nih"
@@ -219,7 +219,7 @@ def test_what_a_killed_run_finished_is_taken_over(bases, tmp_path):
     assert not staging.exists()
 
 
-def test_receipts_of_another_version_are_ignored(bases, tmp_path):
+def test_entries_of_another_version_are_ignored(bases, tmp_path):
     shutil.copytree(bases["nih"], tmp_path / "x")
     for path in (tmp_path / "x/.cxr/receipts").rglob("*.json"):
         path.write_text(path.read_text().replace('"md5"', '"digest"'))
@@ -232,8 +232,8 @@ def test_a_tar_in_dvcs_cache_is_found_by_its_md5(bases, tmp_path):
     (tmp_path / "x/.dvc").mkdir()
     out = tmp_path / "x/shards/nih"
     before = tree_bytes(out)
-    for receipt in (tmp_path / "x/.cxr/receipts/shards").rglob("*.json"):
-        row = row_digest.read(receipt)
+    for entry in (tmp_path / "x/.cxr/receipts/shards").rglob("*.json"):
+        row = row_digest.read(entry)
         if row["bytes"]:
             place = tmp_path / "x/.dvc/cache/files/md5" / row["md5"][:2] / row["md5"][2:]
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -246,11 +246,11 @@ def test_a_tar_in_dvcs_cache_is_found_by_its_md5(bases, tmp_path):
     assert tree_bytes(out) == before
 
 
-def second_names(folder: Path, stage: str = "shards") -> dict[str, os.stat_result]:
+def hard_links(folder: Path, stage: str = "shards") -> dict[str, os.stat_result]:
     return {path.name: path.stat() for path in (folder / ".cxr/stock" / stage).glob("*/*")}
 
 
-def test_an_output_that_dvc_deleted_is_taken_over_by_its_second_name(raw, tmp_path):
+def test_an_output_that_dvc_deleted_is_restored_from_its_hard_links(raw, tmp_path):
     build(raw / "mimic", "mimic", tmp_path)
     before = {stage: tree_bytes(tmp_path / stage) for stage in ("texts", "shards")}
     for stage in before:
@@ -261,16 +261,16 @@ def test_an_output_that_dvc_deleted_is_taken_over_by_its_second_name(raw, tmp_pa
         assert tree_bytes(tmp_path / stage) == found
 
 
-def test_second_names_take_no_room_and_tell_of_the_latest_set_alone(raw, tmp_path):
+def test_hard_links_need_no_space_and_are_those_of_the_latest_set(raw, tmp_path):
     for sections in ({}, {"shards": {"side": 96}}, {}):
         out = build(raw / "nih", "nih", tmp_path, **sections)
         files = {path.stat().st_ino for path in out.glob("*/*.tar")}
-        names = second_names(tmp_path)
+        names = hard_links(tmp_path)
         assert {found.st_ino for found in names.values()} == files
         assert all(found.st_nlink == 2 for found in names.values())
 
 
-def test_a_second_name_that_rotted_is_not_taken_over(raw, tmp_path):
+def test_a_damaged_hard_link_is_not_reused(raw, tmp_path):
     out = build(raw / "nih", "nih", tmp_path)
     before = tree_bytes(out)
     shutil.rmtree(out)
@@ -281,11 +281,11 @@ def test_a_second_name_that_rotted_is_not_taken_over(raw, tmp_path):
     build(raw / "nih", "nih", tmp_path)
     assert work_of(tmp_path, "nih")["kept"] == 3
     assert tree_bytes(out) == before
-    assert all(found.st_nlink == 2 for found in second_names(tmp_path).values())
+    assert all(found.st_nlink == 2 for found in hard_links(tmp_path).values())
 
 
 def test_a_file_that_dvc_protects_is_copied_and_never_linked(raw, tmp_path):
-    """Its inode may be that of DVC's cache: another name would let us change what DVC believes."""
+    """Its inode may be that of DVC's cache: a link would let us change a file that DVC trusts."""
     out = build(raw / "nih", "nih", tmp_path)
     before = tree_bytes(out)
     for path in out.glob("*/*.tar"):
@@ -296,48 +296,48 @@ def test_a_file_that_dvc_protects_is_copied_and_never_linked(raw, tmp_path):
     assert work_of(tmp_path, "nih")["kept"] == 4
     assert tree_bytes(out) == before
     assert not inodes & {path.stat().st_ino for path in out.glob("*/*.tar")}
-    assert all(found.st_nlink == 2 for found in second_names(tmp_path).values())
+    assert all(found.st_nlink == 2 for found in hard_links(tmp_path).values())
 
 
-def test_without_hard_links_all_is_as_it_was(raw, tmp_path, monkeypatch):
+def test_a_file_system_without_hard_links_is_no_error(raw, tmp_path, monkeypatch):
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    stock = Stock((), "", str(tmp_path / "second"))
+    store = Store((), "", str(tmp_path / "second"))
     monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "x.tar").write_bytes(b"x")
-    stock.keep(tmp_path / "x.tar", "0" * 64)
-    stock.prune(set())
+    store.link(tmp_path / "x.tar", "0" * 64)
+    store.prune(set())
     assert not list((tmp_path / "second").glob("*"))
 
 
-def test_under_dvc_no_second_name_keeps_a_file_alive(raw, tmp_path, monkeypatch):
-    """DVC takes the output into its cache, and lays a copy of its own in the output's place."""
+def test_under_dvc_no_hard_link_keeps_a_file_alive(raw, tmp_path, monkeypatch):
+    """DVC moves the output into its cache, and puts its own copy in the output's place."""
     build(raw / "nih", "nih", tmp_path)
-    assert second_names(tmp_path)
+    assert hard_links(tmp_path)
     monkeypatch.setenv("DVC_STAGE", "shards@nih")
     build(raw / "nih", "nih", tmp_path)
-    assert not second_names(tmp_path)
+    assert not hard_links(tmp_path)
 
 
-def test_second_names_go_whose_file_is_in_dvcs_cache_alone(raw, tmp_path):
-    """As `dvc commit` leaves it after a run by hand."""
+def test_hard_links_are_removed_if_only_dvcs_cache_has_the_file(raw, tmp_path):
+    """The state after a run without DVC and `dvc commit`."""
     out = build(raw / "nih", "nih", tmp_path)
     subprocess.run(
         [sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True
     )
-    for receipt in (tmp_path / ".cxr/receipts/shards").rglob("*.json"):
-        row = row_digest.read(receipt)
+    for entry in (tmp_path / ".cxr/receipts/shards").rglob("*.json"):
+        row = row_digest.read(entry)
         place = tmp_path / ".dvc/cache/files/md5" / row["md5"][:2] / row["md5"][2:]
         if row["bytes"]:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(out / row["file"], place)
     gone, *kept = sorted(out.glob("*/*.tar"))
-    names = second_names(tmp_path)
+    names = hard_links(tmp_path)
     Path(shutil.copy(gone, tmp_path / "copy")).replace(gone)
     run_scan(
         "nih", ["--root", str(raw / "nih"), "--params", str(tmp_path / "params.yaml")], tmp_path
     )
-    left = second_names(tmp_path)
+    left = hard_links(tmp_path)
     assert len(left) == len(names) - 1 == len(kept)
     assert {found.st_ino for found in left.values()} == {path.stat().st_ino for path in kept}

@@ -1,4 +1,4 @@
-"""What lies in the state folder and was changed there: it is named, thrown away and made again."""
+"""Rows of the state folder that were changed: they are reported, discarded and made again."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def base(raw, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def place(base, tmp_path) -> Path:
-    """A copy of it whose raw tree is the very same: the memory knows its files by their inodes."""
+    """A copy with the same raw tree: the file index compares inodes."""
     for name in ("scan", "texts", "shards", ".cxr"):
         shutil.copytree(base / name, tmp_path / name, copy_function=shutil.copy2)
     shutil.rmtree(tmp_path / ".cxr/stock")
     file_index._shared.cache_clear()
-    row_digest.THROWN.take()  # what another test of this process has left uncounted
+    row_digest.DISCARDED.take()  # what another test of this process has left uncounted
     yield tmp_path
     file_index._shared.cache_clear()
 
 
 def again(base: Path, place: Path, capsys) -> str:
-    """Build again, and check that the outcome is what it was; return what was said."""
+    """Build again, and check that the output is the same; return what was printed."""
     capsys.readouterr()
     build(base / "raw", "mimic", place)
     for stage in ("scan", "texts", "shards"):
@@ -57,14 +57,14 @@ def base_of(place: Path) -> sqlite3.Connection:
     return sqlite3.connect(path)
 
 
-def forget_the_look(place: Path) -> None:
-    """Let scan look at every file again: an unchanged tree never asks its memory."""
+def remove_tree_state(place: Path) -> None:
+    """Let scan check every file: for an unchanged tree it does not use the file index."""
     for path in (place / ".cxr/scan").glob("*.json"):
         path.unlink()
 
 
-def test_a_digest_changed_in_the_scans_memory_is_not_believed(base, place, capsys):
-    forget_the_look(place)
+def test_a_digest_changed_in_the_file_index_is_discarded(base, place, capsys):
+    remove_tree_state(place)
     with base_of(place) as rows:
         changed = rows.execute(
             """UPDATE files SET facts = replace(facts, '"sha256": "', '"sha256": "0')
@@ -72,12 +72,12 @@ def test_a_digest_changed_in_the_scans_memory_is_not_believed(base, place, capsy
         ).rowcount
     assert changed == 1
     assert "state: 1 row did not match" in again(base, place, capsys)
-    forget_the_look(place)
+    remove_tree_state(place)
     assert "state:" not in again(base, place, capsys)  # it was read again, and is right now
 
 
-def test_shards_does_not_believe_such_a_row_either(base, place, capsys):
-    """Its reader takes a file unhashed when the memory knows it."""
+def test_shards_discards_such_a_row_too(base, place, capsys):
+    """It does not hash a file that is unchanged by the file index."""
     with base_of(place) as rows:
         rows.execute("UPDATE files SET size = size + 1, facts = replace(facts, 'true', 'false')")
     shutil.rmtree(place / ".cxr/receipts/shards")
@@ -101,7 +101,7 @@ FEW = {("texts", "studies"), ("shards", "samples"), ("shards", "digest")}
                  marks=() if (stage, name) in FEW else pytest.mark.slow)
     for stage in ("texts", "shards") for name, change in CHANGES.items()
 ])  # fmt: skip
-def test_a_number_changed_in_a_receipt_is_not_believed(base, place, capsys, stage, change):
+def test_an_entry_with_a_changed_number_is_discarded(base, place, capsys, stage, change):
     changed = 0
     for path in (place / ".cxr/receipts" / stage).rglob("*.json"):
         text = path.read_text()
@@ -113,8 +113,8 @@ def test_a_number_changed_in_a_receipt_is_not_believed(base, place, capsys, stag
 
 
 @pytest.mark.parametrize("value", ["samples", "rejects", "studies"])
-def test_a_sealed_receipt_whose_numbers_do_not_add_up_is_not_believed(base, place, capsys, value):
-    """As a fault of ours would write it: its digest is right."""
+def test_an_entry_whose_numbers_contradict_each_other_is_discarded(base, place, capsys, value):
+    """A bug could write it: its digest is valid."""
     stage = "texts" if value == "studies" else "shards"
     for path in (place / ".cxr/receipts" / stage).rglob("*.json"):
         row = row_digest.read(path)
@@ -129,69 +129,69 @@ def test_a_sealed_receipt_whose_numbers_do_not_add_up_is_not_believed(base, plac
     assert work_of(place, "mimic", stage)["kept"] == 0
 
 
-def test_a_look_at_the_tree_that_was_changed_is_not_believed(base, place, capsys):
-    forget_the_look(place)  # the copy's output lies elsewhere, and is looked at under another name
+def test_a_changed_tree_state_is_discarded(base, place, capsys):
+    remove_tree_state(place)  # the copy's output has another path, so its state has another name
     again(base, place, capsys)
     (path,) = (place / ".cxr/scan").glob("*.json")
     path.write_text(path.read_text()[:-30])
     assert "state: 1 row did not match" in again(base, place, capsys)
 
 
-def test_rows_of_another_release_go_without_a_word(base, place, capsys):
+def test_rows_of_another_release_are_removed_silently(base, place, capsys):
     for path in (place / ".cxr/receipts").rglob("*.json"):
         path.write_text(json.dumps(row_digest.read(path)) + "\n")  # as 0.2 wrote them
     assert "state:" not in again(base, place, capsys)
     assert work_of(place, "mimic")["kept"] == 0
 
 
-def test_official_digests_that_were_changed_are_learned_again(tmp_path):
-    known = file_index.Memory(tmp_path / "m.sqlite")
+def test_official_digests_that_were_changed_are_loaded_again(tmp_path):
+    known = file_index.FileIndex(tmp_path / "m.sqlite")
     rows = [(f"files/{i}.jpg", f"{i:064x}") for i in range(5)]
-    known.learn_official("d", rows)
+    known.store_official("d", rows)
     known.commit()
     for sql in ("UPDATE official SET sha256 = '0' WHERE path = 'files/3.jpg'",
                 "DELETE FROM official WHERE path = 'files/3.jpg'"):  # fmt: skip
         with sqlite3.connect(tmp_path / "m.sqlite") as base:
             base.execute(sql)
-        again = file_index.Memory(tmp_path / "m.sqlite")
-        again.learn_official("d", rows)
+        again = file_index.FileIndex(tmp_path / "m.sqlite")
+        again.store_official("d", rows)
         assert [again.official(path) for path, _ in rows] == [sha256 for _, sha256 in rows]
         again.commit()
 
 
-def test_a_damaged_page_of_the_memory_is_begun_again(base, place, capsys):
+def test_a_damaged_page_of_the_file_index_starts_a_new_one(base, place, capsys):
     (path,) = (place / ".cxr/scan").glob("*.sqlite")
     data = bytearray(path.read_bytes())
     data[4096:] = b"\x5a" * (len(data) - 4096)
     path.write_bytes(data)
-    forget_the_look(place)
+    remove_tree_state(place)
     again(base, place, capsys)
     file_index._shared.cache_clear()
     with base_of(place) as rows:
         assert rows.execute("SELECT COUNT(*) FROM files").fetchone()[0] > 20
 
 
-def test_a_memory_that_is_no_base_any_more_is_named_too(base, place, capsys):
+def test_a_file_index_that_is_no_database_is_reported_too(base, place, capsys):
     (path,) = (place / ".cxr/scan").glob("*.sqlite")
     path.write_bytes(b"hello")
-    forget_the_look(place)
+    remove_tree_state(place)
     assert "state: 1 row did not match" in again(base, place, capsys)
 
 
-def test_an_inode_of_64_bits_is_remembered(tmp_path):
-    known = file_index.Memory(tmp_path / "m.sqlite")
+def test_an_inode_of_64_bits_is_stored(tmp_path):
+    known = file_index.FileIndex(tmp_path / "m.sqlite")
     state = SimpleNamespace(st_size=9, st_mtime_ns=OLD * 10**9, st_ino=2**64 - 1)
-    known.keep("film", state, {"sha256": "0"})
-    assert known.get("film", state) == {"sha256": "0"}
+    known.store("image", state, {"sha256": "0"})
+    assert known.get("image", state) == {"sha256": "0"}
 
 
 @given(st.data())
-def test_no_flipped_bit_of_a_receipt_is_believed(tmp_path_factory, data):
+def test_an_entry_with_a_flipped_bit_is_discarded(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("r")
-    made = entries.Receipts(str(folder))
-    sample = entries.Sample("key", "a" * 16, "b" * 16, "c" * 16)
-    kept = entries.Receipt("p", "f", "p.tar", "d" * 64, "e" * 32, 9, True, {"n": 1}, (sample,))
-    made.keep(kept)
+    made = entries.Entries(str(folder))
+    sample = entries.SampleDigests("key", "a" * 16, "b" * 16, "c" * 16)
+    kept = entries.Entry("p", "f", "p.tar", "d" * 64, "e" * 32, 9, True, {"n": 1}, (sample,))
+    made.write(kept)
     path = folder / "p/f.json"
     flipped = bytearray(path.read_bytes())
     bit = data.draw(st.integers(0, 8 * len(flipped) - 1))
@@ -201,7 +201,7 @@ def test_no_flipped_bit_of_a_receipt_is_believed(tmp_path_factory, data):
     shutil.rmtree(folder)
 
 
-def test_what_cannot_be_read_is_no_row(tmp_path):
+def test_an_unreadable_file_is_no_row(tmp_path):
     assert row_digest.read(tmp_path / "absent") is None
     jsonl.write_lines(tmp_path / "x", ["[" * 100_000])
     assert row_digest.read(tmp_path / "x") is None

@@ -1,4 +1,4 @@
-"""What a second scan reads: only files that moved, and none of those whose digests are official."""
+"""A second scan reads only changed files, and no file whose digest is official."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OLD = 1_600_000_000  # a time stamp that is no longer fresh
 
 @pytest.fixture
 def tree(raw, tmp_path) -> Path:
-    """A copy of the synthetic MIMIC tree whose files were not written just now."""
+    """A copy of the synthetic MIMIC tree with old time stamps."""
     shutil.copytree(raw / "mimic", tmp_path / "raw")
     age(tmp_path / "raw")
     return tmp_path / "raw"
@@ -39,7 +39,7 @@ def common(tree: Path, out: Path, **values) -> list[str]:
 
 
 def reads(monkeypatch) -> list[str]:
-    """Return a list to which every picture that is read from now on is added."""
+    """Return a list of the images that are read from now on."""
     seen: list[str] = []
     facts = scan_study._facts
 
@@ -53,11 +53,11 @@ def reads(monkeypatch) -> list[str]:
     return seen
 
 
-def test_only_what_moved_is_read_again(tree, tmp_path, monkeypatch):
+def test_only_changed_files_are_read_again(tree, tmp_path, monkeypatch):
     seen = reads(monkeypatch)
     run_scan("mimic", common(tree, tmp_path), tmp_path)
-    pictures = len(seen)
-    assert pictures > 10
+    images = len(seen)
+    assert images > 10
     seen.clear()
     one = next(tree.rglob("*.dcm"))
     one.write_bytes(one.read_bytes() + b"\0")
@@ -78,51 +78,53 @@ def test_other_parameters_read_nothing_again(tree, tmp_path, monkeypatch):
     assert seen == []
 
 
-def test_a_file_as_young_as_the_clocks_tick_is_not_trusted(tree, tmp_path):
-    known = file_index.Memory(tmp_path / "m.sqlite")
+def test_a_file_as_young_as_the_resolution_of_the_clock_is_read_again(tree, tmp_path):
+    known = file_index.FileIndex(tmp_path / "m.sqlite")
     young = tmp_path / "young"
     young.write_bytes(b"x")
-    known.keep("young", young.stat(), {"sha256": "0"})
+    known.store("young", young.stat(), {"sha256": "0"})
     assert known.get("young", young.stat()) is None
     os.utime(young, (OLD, OLD))
-    known.keep("young", young.stat(), {"sha256": "0"})
+    known.store("young", young.stat(), {"sha256": "0"})
     assert known.get("young", young.stat()) == {"sha256": "0"}
     os.utime(young, (OLD, OLD + 1))
     assert known.get("young", young.stat()) is None
 
 
-def test_threads_that_begin_at_once_share_one_memory(tmp_path, monkeypatch):
-    """Two memories of one file lock each other out, and forget what the other read."""
-    kept = file_index.Memory.__init__
+def test_threads_that_start_together_share_one_file_index(tmp_path, monkeypatch):
+    """Two objects of one file would lock each other out and lose rows."""
+    kept = file_index.FileIndex.__init__
 
     def slow(self, path=None):
         time.sleep(0.05)  # longer than threads take to start: each would find none open
         kept(self, path)
 
-    monkeypatch.setattr(file_index.Memory, "__init__", slow)
+    monkeypatch.setattr(file_index.FileIndex, "__init__", slow)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(file_index.at, [str(tmp_path / "m.sqlite")] * 8))
+        found = list(pool.map(file_index.shared, [str(tmp_path / "m.sqlite")] * 8))
     assert len({id(one) for one in found}) == 1
 
 
-def test_a_memory_that_another_process_holds_is_left_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(file_index, "PATIENCE", 0.01)
+def test_a_file_index_locked_by_another_process_stays_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_index, "LOCK_TIMEOUT", 0.01)
     path = tmp_path / "m.sqlite"
-    film = tmp_path / "film"
-    film.write_bytes(b"x")
-    os.utime(film, (OLD, OLD))
-    first = file_index.Memory(path)
-    first.keep("film", film.stat(), {"sha256": "0"})
+    image = tmp_path / "image"
+    image.write_bytes(b"x")
+    os.utime(image, (OLD, OLD))
+    first = file_index.FileIndex(path)
+    first.store("image", image.stat(), {"sha256": "0"})
     first.commit()
     holder = sqlite3.connect(path)
     holder.execute("BEGIN EXCLUSIVE")
-    assert file_index.Memory(path).get("film", film.stat()) is None  # in memory only, for this run
+    assert (
+        file_index.FileIndex(path).get("image", image.stat()) is None
+    )  # in memory only, for this run
     holder.close()
-    assert file_index.Memory(path).get("film", film.stat()) == {"sha256": "0"}
+    assert file_index.FileIndex(path).get("image", image.stat()) == {"sha256": "0"}
 
 
 @pytest.mark.parametrize("damage", [b"", b"no base, but as long as a header is " * 9])
-def test_a_damaged_memory_is_begun_again(tree, tmp_path, damage):
+def test_a_damaged_file_index_is_replaced(tree, tmp_path, damage):
     run_scan("mimic", common(tree, tmp_path), tmp_path)
     before = tree_bytes(tmp_path / "scan")
     file_index._shared.cache_clear()
@@ -133,7 +135,7 @@ def test_a_damaged_memory_is_begun_again(tree, tmp_path, damage):
     assert tree_bytes(tmp_path / "scan") == before
 
 
-def test_official_digests_are_believed_until_the_picture_is_read(tree, tmp_path, monkeypatch):
+def test_official_digests_are_used_until_the_image_is_read(tree, tmp_path, monkeypatch):
     plain = build(tree, "mimic", tmp_path / "read")
     seen = reads(monkeypatch)
     parts = {"train": 2, "validate": 1, "test": 1}
@@ -159,7 +161,7 @@ def test_official_digests_need_a_list(raw, tmp_path):
         run_scan("nih", arguments, tmp_path)
 
 
-def test_a_line_of_another_kind_is_passed_over_and_most_of_them_stop(tmp_path):
+def test_a_malformed_line_is_skipped_and_a_malformed_list_stops(tmp_path):
     path = tmp_path / checksums.NAME
     path.write_text(f"{'a' * 64}  ./files/one.jpg\nthree\n{'b' * 64} *two.jpg\n")
     found = [("files/one.jpg", "a" * 64), ("two.jpg", "b" * 64)]
@@ -180,7 +182,7 @@ def test_inventories_hold_no_time(tree, tmp_path):
     assert all(image["sha256"] for row in rows for image in row["images"])
 
 
-def test_a_fifo_in_the_place_of_the_list_of_digests_is_not_waited_for(tmp_path):
+def test_a_fifo_instead_of_the_list_of_digests_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "SHA256SUMS.txt")
     with pytest.raises(ConfigError, match="set digests: read"):
-        checksums.learn(tmp_path, file_index.Memory())
+        checksums.load(tmp_path, file_index.FileIndex())

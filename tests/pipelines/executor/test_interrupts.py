@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: every command says in one line that it was stopped, and leaves nobody behind.
+"""Ctrl-C and SIGTERM: every command prints that it was stopped, and leaves no process behind.
 
-Real commands in sessions of their own, slowed down wherever they open a file, are sent real
-signals: to the whole group, as a terminal does, and to the command alone, as `kill` and DVC do.
+Real commands run in their own sessions and are slowed down at every file they open. They get real
+signals: sent to the whole group, as a terminal does, or to the command alone, as `kill` and DVC do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from launching import ROOT
 from stages import build, params, tree_bytes
 
 PATIENCE = 120.0  # seconds after which a command counts as hung
-# every process of a run, workers too, takes its time to open a file
+# every process of a run, also a worker, opens files slowly
 SLOW = """
 import os, pathlib, time
 opened = pathlib.Path.open
@@ -44,7 +44,7 @@ def done(raw, tmp_path_factory) -> Path:
 
 
 def command(name: str, done: Path, raw: Path, out: Path) -> list[str]:
-    """Return a command line that has a lot to do."""
+    """Return a command line with much work."""
     common = ["--root", str(raw / "mimic"), "--params", str(params(out)), "--state", str(out / "s")]
     scan, texts = ["--scan", str(done / "scan/mimic")], ["--texts", str(done / "texts/mimic")]
     where = ["--out", str(out / "out")]
@@ -62,19 +62,19 @@ class Started:
     """A command that runs, in a session of its own."""
 
     def __init__(
-        self, name: str, arguments: list[str], folder: Path, *, deaf: bool = False
+        self, name: str, arguments: list[str], folder: Path, *, ignoring: bool = False
     ) -> None:
         (folder / "slow").mkdir(parents=True, exist_ok=True)
         (folder / "slow/sitecustomize.py").write_text(SLOW)
         self.opened = folder / "opened.log"
         path = os.pathsep.join((str(folder / "slow"), str(ROOT / ".src")))
         # the tests themselves may have been started with `&`, and SIGINT be ignored
-        hears = signal.SIG_IGN if deaf else signal.SIG_DFL
+        handler = signal.SIG_IGN if ignoring else signal.SIG_DFL
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cxr_vlp.cli", name, *arguments],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, hears),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, handler),
             env={**os.environ, "PYTHONPATH": path, "OPENED": str(self.opened)},
         )  # fmt: skip
 
@@ -83,15 +83,15 @@ class Started:
         return self.opened.read_text().count("\n") if self.opened.exists() else 0
 
     def until(self, true: Callable[[], bool]) -> None:
-        """Wait for something to be so."""
+        """Wait until the condition is true."""
         end = time.monotonic() + PATIENCE
         while not true():
             assert self.process.poll() is None, self.process.communicate()[1]
-            assert time.monotonic() < end, "waited in vain"
+            assert time.monotonic() < end, "timed out"
             time.sleep(0.01)
 
     def members(self) -> set[int]:
-        """Return the processes of its session, those aside that only wait to be reaped."""
+        """Return the processes of its session, without zombies."""
         found = set()
         for path in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -103,19 +103,19 @@ class Started:
         return found
 
     def stop(self, number: int, whole_group: bool) -> tuple[int, str]:
-        """Send the signal; return the exit code and what was said."""
+        """Send the signal; return the exit code and the output."""
         send = os.killpg if whole_group else os.kill
         send(self.process.pid, number)
         said = self.process.communicate(timeout=PATIENCE)[1]
         end = time.monotonic() + PATIENCE
         while self.members():
-            assert time.monotonic() < end, "somebody is left behind"
+            assert time.monotonic() < end, "a process is left"
             time.sleep(0.05)
         return self.process.returncode, said
 
 
 def held(code: int, said: str, number: int) -> None:
-    """Hold what is promised of a stopped command."""
+    """Check the exit code and the output of a stopped command."""
     lines = [line for line in said.splitlines() if line.strip() and ": making " not in line]
     assert code == 128 + number, said
     assert [line for line in lines if line.startswith("stopped: ")] == lines, said
@@ -177,9 +177,9 @@ def test_what_a_stopped_run_did_is_kept_and_the_next_run_ends_it(done, raw, tmp_
     assert beside == {".out.lock"}
 
 
-def test_a_run_that_was_started_deaf_stays_so(done, raw, tmp_path):
-    """`nohup`, and `&` in a script: Ctrl-C at the terminal is not for them."""
-    started = Started("plan", command("plan", done, raw, tmp_path), tmp_path, deaf=True)
+def test_a_run_that_was_started_to_ignore_the_signal_ignores_it(done, raw, tmp_path):
+    """As by `nohup`, or `&` in a script: Ctrl-C at the terminal does not stop such a run."""
+    started = Started("plan", command("plan", done, raw, tmp_path), tmp_path, ignoring=True)
     started.until(lambda: started.opens() > 0)
     os.killpg(started.process.pid, signal.SIGINT)
     assert started.process.wait(PATIENCE) == 0

@@ -1,4 +1,4 @@
-"""Workers that die, hang or fail: what becomes of their picture, their part, and the run."""
+"""Workers that die, hang or fail: the outcome for the image, the part and the run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 
 from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.executor import pool
-from cxr_vlp.pipelines.executor.pool import Crew
+from cxr_vlp.pipelines.executor.pool import PartPool
 
 PARTS = ("bad", "good", "fine")
 
 
 def run(folder: Path, hazard, workers: int = 2) -> dict[str, dict[str, str]]:
-    Crew(hazards.Pictures(hazard), str(folder), workers, patience=1.5).run(PARTS)
-    return dict(zip(PARTS, pool.results(folder, PARTS), strict=True))
+    PartPool(hazards.FiveImages(hazard), str(folder), workers, image_timeout=1.5).run(PARTS)
+    return dict(zip(PARTS, pool.read_results(folder, PARTS), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def run(folder: Path, hazard, workers: int = 2) -> dict[str, dict[str, str]]:
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_is_done(tmp_path, hazard, code):
+def test_an_image_that_kills_its_worker_is_excluded_and_the_rest_is_done(tmp_path, hazard, code):
     done = run(tmp_path, hazard)
     assert done["bad"].pop("bad-2") == code
     assert {state for part in done.values() for state in part.values()} == {"ok"}
@@ -49,11 +49,11 @@ def test_a_worker_that_the_system_kills_ends_the_run(tmp_path):
 
 
 def test_a_stop_in_a_worker_ends_the_run_with_its_message(tmp_path):
-    with pytest.raises(DataError, match=r"source\.changed: as said"):
+    with pytest.raises(DataError, match=r"source\.changed: as expected"):
         run(tmp_path, hazards.stop)
 
 
-def test_a_fault_of_ours_names_its_place_and_not_its_message(tmp_path, capfd):
+def test_a_bug_is_reported_with_its_line_and_without_its_message(tmp_path, capfd):
     with pytest.raises(DataError, match=r"internal: KeyError at hazards\.py line \d+, part bad"):
         run(tmp_path, hazards.bug)
     assert "CANARY" not in "".join(capfd.readouterr())
@@ -62,9 +62,9 @@ def test_a_fault_of_ours_names_its_place_and_not_its_message(tmp_path, capfd):
 def test_workers_do_not_outlive_a_killed_run(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import hazards\n"
-        "from cxr_vlp.pipelines.executor.pool import Crew\n"
+        "from cxr_vlp.pipelines.executor.pool import PartPool\n"
         "if __name__ == '__main__':\n"
-        "    Crew(hazards.Pictures(hazards.hang), sys.argv[2], 2).run(('bad', 'good'))\n"
+        "    PartPool(hazards.FiveImages(hazards.hang), sys.argv[2], 2).run(('bad', 'good'))\n"
     )
     script = tmp_path / "run.py"
     script.write_text(code)
@@ -84,12 +84,12 @@ def test_workers_do_not_outlive_a_killed_run(tmp_path):
 def _until(true, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.05)
 
 
 def _alive(process: int) -> bool:
-    """Tell whether a process runs; one that nobody has reaped yet does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What people see of a run while it runs: on a terminal, and in a log."""
+"""The progress display of a run, on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from launching import ROOT
 from stages import build, params
 
 from cxr_vlp.pipelines.executor import progress, run_log
-from cxr_vlp.pipelines.executor.progress import Counts, Pace, State
+from cxr_vlp.pipelines.executor.progress import Counts, Rate, State
 
 SLOW = """
 import pathlib, time
@@ -30,7 +30,7 @@ pathlib.Path.open = slowly
 
 
 def on_a_terminal(command: list[str], folder: Path) -> str:
-    """Return what a command shows on a terminal of its own."""
+    """Return the output of a command on a terminal."""
     (folder / "sitecustomize.py").write_text(SLOW)
     ours, theirs = pty.openpty()
     path = os.pathsep.join((str(folder), str(ROOT / ".src")))
@@ -80,7 +80,7 @@ def test_scan_counts_what_it_reads(raw, tmp_path):
     assert progress.COUNTS.of_scan() == State(14, 14, "images read")
 
 
-def test_a_scan_tells_of_the_step_it_is_in():
+def test_a_scan_shows_its_current_step():
     counts = Counts()
     assert counts.of_scan() == State(0, 0, "files seen")
     for name, number, unit in [("seen", 9, "files seen"), ("rows", 8, "rows read"),
@@ -93,35 +93,35 @@ def test_a_scan_tells_of_the_step_it_is_in():
 
 
 def test_rate_and_time_left_are_those_of_the_present_step():
-    pace = Pace()
-    pace.words(State(1000, 0, "rows"), 0.0)
-    assert pace.words(State(3000, 0, "rows"), 10.0) == ("3,000 rows, 200 a second", 0.0)
-    assert pace.words(State(4, 100, "images"), 20.0) == ("4 of 100 images", 0.0)
-    said, left = pace.words(State(14, 100, "images", "9 kept"), 30.0)
+    rate = Rate()
+    rate.describe(State(1000, 0, "rows"), 0.0)
+    assert rate.describe(State(3000, 0, "rows"), 10.0) == ("3,000 rows, 200 a second", 0.0)
+    assert rate.describe(State(4, 100, "images"), 20.0) == ("4 of 100 images", 0.0)
+    said, left = rate.describe(State(14, 100, "images", "9 kept"), 30.0)
     assert said == "14 of 100 images, 9 kept, 60 a minute"
     assert left == pytest.approx(86)
 
 
 def test_a_log_gets_a_line_at_times(raw, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "EVERY", 0.0)
-    monkeypatch.setattr(progress, "LOOK", 0.02)
+    monkeypatch.setattr(progress, "LOG_INTERVAL", 0.0)
+    monkeypatch.setattr(progress, "POLL_INTERVAL", 0.02)
     build(raw / "mimic", "mimic", tmp_path)
     said = capsys.readouterr().err
     for stage in ("scan mimic", "texts", "shards"):
         assert re.search(rf"^{stage}: [\d,]+ ", said, re.MULTILINE), said
-    monkeypatch.setattr(progress, "EVERY", 30.0)
+    monkeypatch.setattr(progress, "LOG_INTERVAL", 30.0)
     build(raw / "mimic", "mimic", tmp_path / "again")
     assert capsys.readouterr().err == ""
 
 
-def test_a_watch_that_cannot_write_its_log_disturbs_no_run(tmp_path, monkeypatch, capsys):
-    """A full disk below the state: the run itself meets it, and its answer is no traceback."""
-    monkeypatch.setattr(progress, "LOOK", 0.01)
+def test_a_log_that_cannot_be_written_does_not_disturb_the_run(tmp_path, monkeypatch, capsys):
+    """The disk of the state folder is full: the run itself raises, and prints no traceback."""
+    monkeypatch.setattr(progress, "POLL_INTERVAL", 0.01)
     (tmp_path / "log").mkdir()
     (tmp_path / "one.json").write_text("{}")
     with (
         pytest.raises(IsADirectoryError),
-        run_log.watching(tmp_path, 1, "shards", tmp_path / "log"),
+        run_log.logging_parts(tmp_path, 1, "shards", tmp_path / "log"),
     ):
         time.sleep(0.1)
     assert "Traceback" not in capsys.readouterr().err

@@ -198,9 +198,9 @@ class NoWorkers:
 
 
 @pytest.mark.parametrize("active", [True, False])
-def test_a_part_that_died_with_its_worker_ends_the_run(monkeypatch, tmp_path, active):
-    """As observed: a worker took the part from the queue, and was killed before it reported."""
-    monkeypatch.setattr(pool, "LONELY", 1.0)
-    shift = pool.Shift(pool.Crew(str, str(tmp_path), 2), ["one", "two"])
+def test_a_part_that_died_with_its_worker_ends_the_run(monkeypatch, active):
+    """As it was seen: the part was taken out of the queue, and its taker killed before it said."""
+    monkeypatch.setattr(pool, "IDLE_TIMEOUT", 1.0)
+    calls = pool.Pool([str, str], 2, (), "run again")
     with pytest.raises(DataError, match=r"worker\.killed"):
-        shift._watch(NoWorkers(active))
+        list(calls._results(NoWorkers(active)))

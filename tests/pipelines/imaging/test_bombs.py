@@ -19,7 +19,7 @@ from sound import dicom, xray
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.executor import pool
-from cxr_vlp.pipelines.executor.pool import Crew
+from cxr_vlp.pipelines.executor.pool import PartPool
 from cxr_vlp.pipelines.imaging import codecs, encode
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 
@@ -147,8 +147,8 @@ def test_bombs_take_no_memory(tmp_path):
     results = tmp_path / "results"
     results.mkdir()
     names = [f"part-{number}" for number in range(len(paths))]
-    Crew(Decoding(paths, parts=len(paths)), str(results), 1, patience=60).run(names)
-    told = total(pool.results(results, names))
+    PartPool(Decoding(paths, parts=len(paths)), str(results), 1, image_timeout=60).run(names)
+    told = total(pool.read_results(results, names))
     print("\n", told)
     assert set(told["outcomes"]) <= set(CODES)
     assert told["memory"] < 1024
@@ -163,8 +163,8 @@ def test_the_largest_image_that_is_taken_fits(tmp_path, syntax):
     side = int((Shards().max_megapixels * 1e6) ** 0.5)
     large = cv2.resize(xray(1000, 1000), (side, side), interpolation=cv2.INTER_NEAREST)
     (tmp_path / "large.dcm").write_bytes(dicom(syntax, values=large))
-    Crew(Decoding((str(tmp_path / "large.dcm"),)), str(tmp_path), 1).run(["part-0"])
-    told = total(pool.results(tmp_path, ["part-0"]))
+    PartPool(Decoding((str(tmp_path / "large.dcm"),)), str(tmp_path), 1).run(["part-0"])
+    told = total(pool.read_results(tmp_path, ["part-0"]))
     print("\n", told)
     assert told["outcomes"] == {"image": 1}
     assert told["memory"] < 1024

@@ -18,7 +18,7 @@ from mutants import Decoding, total
 from sound import dicom, xray
 
 from cxr_vlp.pipelines.executor import pool
-from cxr_vlp.pipelines.executor.pool import Crew
+from cxr_vlp.pipelines.executor.pool import PartPool
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 
 PATIENCE = 60.0
@@ -54,8 +54,8 @@ def _is_data(path: Path) -> bool:
 
 def run(folder: Path, work: Decoding, parts: int) -> dict[str, Any]:
     names = [f"part-{number}" for number in range(parts)]
-    Crew(work, str(folder), 2, patience=PATIENCE).run(names)
-    told = total(pool.results(folder, names))
+    PartPool(work, str(folder), 2, image_timeout=PATIENCE).run(names)
+    told = total(pool.read_results(folder, names))
     print("\n", told)
     assert not [name for name in told["outcomes"] if name.startswith("uncoded")], told
     assert told["memory"] < 1024, told

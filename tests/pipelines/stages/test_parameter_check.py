@@ -1,4 +1,4 @@
-"""Stages run by hand with other parameters than what they read was made with: they stop."""
+"""A stage stops if its input was made with other parameters than its own."""
 
 from __future__ import annotations
 
@@ -88,18 +88,18 @@ OF_THE_SCAN = [
 @pytest.mark.parametrize("stage", [run_texts, run_shards, run_verify])
 def test_an_inventory_of_other_parameters(here, stage, path, value, message):
     change(here, path, value)
-    with pytest.raises(ConfigError, match=message) as told:
+    with pytest.raises(ConfigError, match=message) as caught:
         stage(here)
-    assert told.value.exit_code == 2
-    assert f"cxr-vlp scan {SOURCE}" in str(told.value)
+    assert caught.value.exit_code == 2
+    assert f"cxr-vlp scan {SOURCE}" in str(caught.value)
 
 
 @pytest.mark.parametrize("stage", [run_texts, run_shards])
-def test_another_salt_is_told_and_not_shown(here, stage):
+def test_another_salt_is_reported_and_not_printed(here, stage):
     change(here, "scan.salt", "a-secret-of-ours-0123456789")
-    with pytest.raises(ConfigError, match=r"scan\.salt is not the one") as told:
+    with pytest.raises(ConfigError, match=r"scan\.salt is not the one") as caught:
         stage(here)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_salt_that_is_only_known_to_the_scan_is_not_compared(here):
@@ -118,9 +118,9 @@ def test_a_salt_that_is_only_known_to_the_scan_is_not_compared(here):
 @pytest.mark.parametrize("stage", [run_shards, run_verify])
 def test_texts_of_other_parameters(here, stage, path, value, message):
     change(here, path, value)
-    with pytest.raises(ConfigError, match=message) as told:
+    with pytest.raises(ConfigError, match=message) as caught:
         stage(here)
-    assert f"cxr-vlp texts {SOURCE}" in str(told.value)
+    assert f"cxr-vlp texts {SOURCE}" in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["bank", "exceptions", "translations"])
@@ -153,7 +153,7 @@ def test_texts_of_another_inventory(here):
     WRITERS[SOURCE].write(here / "raw", studies=13, seed=3, height=128)
     base = ["--root", str(here / "raw" / SOURCE), "--params", str(here / "params.yaml")]
     run_scan(SOURCE, base, here)
-    with pytest.raises(ConfigError, match="made of another inventory"):
+    with pytest.raises(ConfigError, match="made from another inventory"):
         run_shards(here)
     assert run_texts(here) == 0
     assert run_shards(here) == 0
@@ -177,7 +177,7 @@ def test_what_other_code_made(here, stage, name, value):
     path = here / name
     header = json.loads(path.read_text()) | {"epoch": value}
     path.write_text(json.dumps(header))
-    with pytest.raises(ConfigError, match="made by other code than this"):
+    with pytest.raises(ConfigError, match="made by another version of the code"):
         stage(here)
 
 

@@ -1,4 +1,4 @@
-"""How much a stage may lose before it stops, and which set may take which one's place."""
+"""The share of rejects at which a stage stops, and which set may replace which."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def tree(raw, tmp_path) -> Path:
     return tmp_path / "raw"
 
 
-def pictures(tree: Path) -> list[Path]:
+def images(tree: Path) -> list[Path]:
     return sorted((tree / "images").glob("*.png"))
 
 
 def rot(paths: list[Path]) -> None:
     for path in paths:
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
 
 
-def test_every_picture_unusable_stops_and_the_good_set_stays(tree, tmp_path):
+def test_every_image_unusable_stops_and_the_good_set_stays(tree, tmp_path):
     out = build(tree, "nih", tmp_path)
     before = tree_bytes(out)
-    rot(pictures(tree))
+    rot(images(tree))
     with pytest.raises(DataError, match=r"no image left of 14 .*image\.unreadable 14.* stays"):
         build(tree, "nih", tmp_path, sources=sources(max_rejects=1.0))
     assert tree_bytes(out) == before
 
 
 def test_a_stage_stops_just_above_its_ceiling_and_not_at_it(tree, tmp_path):
-    listed = pictures(tree)
+    listed = images(tree)
     rot(listed[:3])
     assert len(listed) == 14
     with pytest.raises(DataError, match=r"shards rejected 3 of 14 images .*sources\.nih\.max_rej"):
@@ -69,11 +69,11 @@ def test_scan_has_the_same_ceiling(raw, tmp_path):
 
 
 def test_a_partial_download_is_no_reject(tree, tmp_path):
-    for path in pictures(tree)[:10]:
+    for path in images(tree)[:10]:
         path.unlink()
     out = build(tree, "nih", tmp_path / "x", sources=sources(max_rejects=0.0))
     assert jsonl.glimpse(out / "manifest.jsonl")["dropped"] == {"scan image.missing": 10}
-    rot(pictures(tree)[:2])  # 2 of 4 at hand, and 2 of 14 listed
+    rot(images(tree)[:2])  # 2 of 4 at hand, and 2 of 14 listed
     with pytest.raises(DataError, match="rejected 2 of 4 images"):
         build(tree, "nih", tmp_path / "y")
 
@@ -81,7 +81,7 @@ def test_a_partial_download_is_no_reject(tree, tmp_path):
 def test_a_disk_that_is_not_mounted_empties_no_set(tree, tmp_path):
     build(tree, "nih", tmp_path)
     before = tree_bytes(tmp_path / "scan/nih")
-    for path in pictures(tree)[:8]:
+    for path in images(tree)[:8]:
         path.unlink()
     with pytest.raises(DataError, match=r"6 images, .* replace has 14: is a disk not mounted"):
         build(tree, "nih", tmp_path)
@@ -94,7 +94,7 @@ def test_a_disk_that_is_not_mounted_empties_no_set(tree, tmp_path):
     for stage, more in ((texts, []), (shards, ["--texts", str(tmp_path / "texts/nih")])):
         name = stage.__name__.rpartition(".")[2]
         arguments = [*common, *read, *more, "--out", str(tmp_path / name / "nih")]
-        with pytest.raises(DataError, match="run this command once with --shrink"):
+        with pytest.raises(DataError, match="run the command once with --shrink"):
             stage.main([*arguments, *state[:2]])
         assert stage.main([*arguments, *state]) == 0
 
@@ -103,7 +103,7 @@ def test_labels_do_not_stand_in_for_reports_that_are_all_unreadable(raw, tmp_pat
     shutil.copytree(raw / "mimic", tmp_path / "raw")
     for path in (tmp_path / "raw").rglob("s5*.txt"):
         path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    with pytest.raises(DataError, match=r"not one report could be read \(report\.lfs_pointer \d+"):
+    with pytest.raises(DataError, match=r"no report could be read \(report\.lfs_pointer \d+"):
         build(tmp_path / "raw", "mimic", tmp_path / "x")
     assert not (tmp_path / "x/texts/mimic").exists()
 
@@ -118,7 +118,7 @@ def test_the_ceiling_is_a_share_of_what_is_at_hand(absent, bad, left, ceiling, s
     }  # fmt: skip
     rejected, at_hand = (bad, bad + left) if skip else (bad + absent, absent + bad + left)
     try:
-        reject_limit.hold("scan", inventory, absent + bad + left, lost, left)
+        reject_limit.check("scan", inventory, absent + bad + left, lost, left)
     except DataError:
         assert left == 0 or rejected > ceiling * at_hand
     else:

@@ -1,4 +1,4 @@
-"""A report that is no longer the one that scan read: texts stops and writes no old digest."""
+"""A report changed since scan: texts stops and writes no old digest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cxr_vlp.pipelines.records import ReportRef, Study, study_from_json
 from cxr_vlp.pipelines.sources.mimic import Mimic
 from cxr_vlp.pipelines.sources.openi import Openi
 from cxr_vlp.pipelines.stages import text_resources
-from cxr_vlp.pipelines.stages.text_part import TextsOfPart
+from cxr_vlp.pipelines.stages.text_part import TextBuilder
 
 
 def edited(path: Path) -> None:
@@ -94,9 +94,9 @@ def report_of(folder: Path) -> Path:
 def test_texts_stops_at_a_report_that_moved_since_scan(scanned, change, code):
     path = report_of(scanned)
     change(path)
-    with pytest.raises(DataError, match=rf"^{code}: .*run scan again") as told:
+    with pytest.raises(DataError, match=rf"^{code}: .*run scan again") as caught:
         run_texts(scanned)
-    assert path.stem not in str(told.value)
+    assert path.stem not in str(caught.value)
     assert not (scanned / "texts").exists() or not any((scanned / "texts/mimic").glob("*.jsonl"))
 
 
@@ -111,7 +111,7 @@ def test_after_another_scan_it_goes_on_with_the_new_report(scanned):
 
 
 def test_a_report_that_scan_could_not_read_and_now_can_be(tmp_path):
-    part = TextsOfPart(Mimic(), str(tmp_path.resolve()), "", Texts(), text_resources.load(Texts()))
+    part = TextBuilder(Mimic(), str(tmp_path.resolve()), "", Texts(), text_resources.load(Texts()))
     study = Study("mimic", "s1", "p1", "train", (), ReportRef("r.txt"), {"Edema": 1})
     assert part.study(study, Counter())["findings"] == ""  # it goes by its labels
     (tmp_path / "r.txt").write_text("FINDINGS: Clear lungs.")
@@ -182,7 +182,7 @@ def test_an_archive_that_was_replaced_is_read_again(
 
 
 def test_the_inventory_has_the_digest_of_what_the_reader_reads(raw, built):
-    part = TextsOfPart(Openi(), str(raw / "openi"), "", Texts(), text_resources.load(Texts()))
+    part = TextBuilder(Openi(), str(raw / "openi"), "", Texts(), text_resources.load(Texts()))
     studies: list[Study] = []
     for path in (built / "scan/openi").glob("openi-*.jsonl"):
         studies += map(study_from_json, path.read_text().splitlines())

@@ -1,4 +1,4 @@
-"""What lies where a report should: text is read, all else has a code; bombs cost no memory."""
+"""Files in place of reports: text is read, others get a code; bombs need no memory."""
 
 from __future__ import annotations
 

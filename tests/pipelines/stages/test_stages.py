@@ -1,4 +1,4 @@
-"""The commands on whole trees: what is promised of their output, and of their end."""
+"""The commands on whole trees: their output, and how they end."""
 
 from __future__ import annotations
 
@@ -143,13 +143,13 @@ def test_missing_fail_stops_with_the_counts(faulty, tmp_path):
     assert not (tmp_path / "o").exists()
 
 
-def test_a_picture_that_changed_since_scan_stops(raw, tmp_path):
+def test_an_image_that_changed_since_scan_stops(raw, tmp_path):
     tree = tmp_path / "nih"
     shutil.copytree(raw / "nih", tree)
     build(tree, "nih", tmp_path)
     before = tree_bytes(tmp_path / "shards" / "nih")
-    picture = next(tree.glob("images/*.png"))
-    picture.write_bytes(picture.read_bytes() + b"\0")
+    image = next(tree.glob("images/*.png"))
+    image.write_bytes(image.read_bytes() + b"\0")
     common = ["nih", "--root", str(tree), "--params", str(params(tmp_path))]
     common += ["--state", str(tmp_path / "other")]  # which knows no tar of an earlier run
     read = ["--scan", str(tmp_path / "scan/nih"), "--texts", str(tmp_path / "texts/nih")]

@@ -1,4 +1,4 @@
-"""Texts: the user's own files and model, the filter's policy, what is counted, golden bytes."""
+"""Texts: the user's own files and model, the filter's policy, the counts, golden bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cxr_vlp.pipelines.format import fingerprints, versions
 from cxr_vlp.pipelines.records import Image, ReportRef, Study
 from cxr_vlp.pipelines.sources.base import RawReport, Report
 from cxr_vlp.pipelines.stages import text_resources, text_stats
-from cxr_vlp.pipelines.stages.text_part import TextsOfPart
+from cxr_vlp.pipelines.stages.text_part import TextBuilder
 
 REPORT = (
     "INDICATION: Cough.\n\nFINDINGS: The heart has a normal size. A small left pleural effusion is "
@@ -39,7 +39,7 @@ BANK = {
 
 
 @dataclass(frozen=True)
-class Told:
+class OneReport:
     """A collection of one report."""
 
     text: Report
@@ -59,7 +59,7 @@ def study(labels: dict[str, int] | None = None) -> Study:
 
 
 def row(settings: Texts, report: Report = REPORT, labels: dict[str, int] | None = None) -> Any:
-    part = TextsOfPart(Told(report), "", "", settings, text_resources.load(settings))  # type: ignore[arg-type]
+    part = TextBuilder(OneReport(report), "", "", settings, text_resources.load(settings))  # type: ignore[arg-type]
     return part.study(study(labels), Counter())
 
 
@@ -248,7 +248,7 @@ def test_a_mention_at_the_start_of_its_sentence_has_a_start():
 
 
 def test_labels_that_contradict_themselves_are_counted_and_their_positive_is_said():
-    part = TextsOfPart(Told(REPORT), "", "", Texts(), text_resources.load(Texts()))  # type: ignore[arg-type]
+    part = TextBuilder(OneReport(REPORT), "", "", Texts(), text_resources.load(Texts()))  # type: ignore[arg-type]
     counts: Counter[str] = Counter()
     found = part.study(study({"Pneumonia": 1, "Lung Opacity": 0}), counts)
     assert counts["note:labels.contradict"] == 1
@@ -263,7 +263,8 @@ def test_a_character_that_ends_a_line_elsewhere_ends_no_record(tmp_path, odd):
     report = ReportRef(f"a{odd}b/r.txt", sha256="0" * 64)
     one = replace(study(), report=report, images=(Image("0", f"a{odd}b/0.dcm", "0" * 64),))
     jsonl.write_records(tmp_path / "mimic-train-00000.jsonl", [one])
-    part = TextsOfPart(Told(REPORT), "", str(tmp_path), Texts(), text_resources.load(Texts()))  # type: ignore[arg-type]
-    made = part.make("mimic-train-00000", tmp_path / "texts.jsonl", None, None)  # type: ignore[arg-type]
+    part = TextBuilder(OneReport(REPORT), "", str(tmp_path), Texts(), text_resources.load(Texts()))  # type: ignore[arg-type]
+    loaded = part.load("mimic-train-00000")
+    made = part.build(loaded, tmp_path / "texts.jsonl", None, None)  # type: ignore[arg-type]
     assert made.result["counts"]["studies"] == 1
     assert len(list(jsonl.read_records(tmp_path / "texts.jsonl"))) == 1

@@ -134,9 +134,9 @@ def test_a_file_that_cannot_be_used_stops_the_run_with_its_line(tmp_path, conten
     path = tmp_path / "own.jsonl"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=said) as told:
+    with pytest.raises(ConfigError, match=said) as caught:
         text_resources.load(Texts(translations=str(path)))
-    assert "edema" not in str(told.value)
+    assert "edema" not in str(caught.value)
 
 
 @pytest.mark.parametrize("change", ["rewritten", "gone"])

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.executor import tasks as spread
+from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.stages import manifest_writer
 from cxr_vlp.pipelines.validate import manifest as declared
@@ -254,11 +254,11 @@ def late(number: int) -> functools.partial:
 
 def test_results_come_in_the_order_of_the_tasks():
     tasks = [late(number) for number in range(4)]
-    assert list(spread.results(tasks, 2, "test")) == ["0\n", "1\n", "2\n", "3\n"]
-    assert list(spread.results([], 2, "test")) == []
+    assert list(pool.with_progress(tasks, 2, "test")) == ["0\n", "1\n", "2\n", "3\n"]
+    assert list(pool.with_progress([], 2, "test")) == []
 
 
 def test_a_worker_that_dies_ends_the_run_with_a_message():
     tasks = [functools.partial(os._exit, 1), late(3)]
     with pytest.raises(DataError, match=r"^worker\.killed"):
-        list(spread.results(tasks, 2, "test"))
+        list(pool.with_progress(tasks, 2, "test"))
