@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 
 from rich.console import Console
@@ -26,10 +27,11 @@ CODES = (
 
 def parser(name: str, about: str, example: str, more: str = "") -> argparse.ArgumentParser:
     """Return the parser of a command; its help ends with an example and the exit codes."""
+    notes = [textwrap.fill(line, 79) for line in (*more.splitlines(), CODES)]
     return argparse.ArgumentParser(
         prog=f"cxr-vlp {name}",
         description=about,
-        epilog="\n".join(line for line in (f"example:\n  {example}", more, CODES) if line),
+        epilog="\n".join((f"example:\n  {example}\n", *notes)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

@@ -1,4 +1,4 @@
-"""Shards for the tests of this room, written by tarfile in the shard format; nothing of pipelines is used.
+"""Shards for the tests of this room, written by tarfile in the shard format.
 
 Contents: `draw` (an image whose findings a small model can learn), `sample`, `write_shard`,
 `write_source` (a folder with its three splits), and the fixtures `source`, `tiny_recipe`, `bert`.

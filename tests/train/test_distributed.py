@@ -18,7 +18,7 @@ import torch.multiprocessing as mp
 from accelerate import Accelerator
 
 from cxr_vlp.train.config import recipe
-from cxr_vlp.train.config.build import merge
+from cxr_vlp.train.config.sections import merge
 from cxr_vlp.train.data.batches import Batch
 from cxr_vlp.train.distributed import gather, world
 from cxr_vlp.train.engine.steps import Steps

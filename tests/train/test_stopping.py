@@ -96,7 +96,7 @@ def test_killed_and_its_output_deleted_it_goes_on_to_the_same_bytes(
     shutil.rmtree("models/m", ignore_errors=True)
     capfd.readouterr()
     assert run(recipe, source) == 0
-    assert "of them before" in capfd.readouterr().out
+    assert "in earlier runs" in capfd.readouterr().out
     assert contents(Path("models/m")) == whole
     assert receipts() == []
     assert sorted(path.name for path in Path("models").iterdir()) == [".m.lock", "m"]
@@ -141,7 +141,7 @@ def test_another_training_into_the_same_output_starts_for_itself(recipe, source,
     running.communicate()
     assert run(recipe, source, "--seed", "1", "--limit", "2") == 0
     told = capfd.readouterr()
-    assert "of them before" not in told.out
+    assert "in earlier runs" not in told.out
     assert "checkpoints of 1 other unfinished trainings" in told.err
     assert len(receipts()) == 1, "the other's checkpoint is its own"
     assert run(recipe, source) == 0
@@ -164,7 +164,7 @@ def left_behind(recipe: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_no_resume_starts_over(recipe, source, whole, monkeypatch, capsys):
     left_behind(recipe, source, monkeypatch)
     assert run(recipe, source, "--no-resume") == 0
-    assert "of them before" not in capsys.readouterr().out
+    assert "in earlier runs" not in capsys.readouterr().out
     assert contents(Path("models/m")) == whole
 
 
@@ -251,7 +251,7 @@ def test_a_stopped_translation_says_what_is_kept(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(translate, "translate", stops)
     folders = ["--texts", "t", "--there", "a", "--back", "b", "--out", "o"]
     assert translate.main(folders) == 130
-    assert "what was translated is kept" in capsys.readouterr().err
+    assert "the finished translations are kept" in capsys.readouterr().err
 
 
 def test_the_recipe_tells_what_its_views_left_out(recipe, source):

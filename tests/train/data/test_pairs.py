@@ -27,11 +27,11 @@ def film(number: int, projection: str = "AP", turn: int = 0, **changes: Any) -> 
     return Film(f"mock-s1-{number}", picture, record, record["caption"], "mock.tar", turn)
 
 
-def recipe(pictures: int = 1, texts: int = 1, policy: str = "sentences(2)") -> Recipe:
+def recipe(images: int = 1, texts: int = 1, policy: str = "sentences(2)") -> Recipe:
     return load(
         "base",
         {
-            "image": {"count": pictures, "crop": 0.3, "shift": 0.2},
+            "image": {"count": images, "crop": 0.3, "shift": 0.2},
             "text": {"count": texts, "policies": [policy]},
         },
     )
@@ -41,11 +41,11 @@ def pairing(chosen: Recipe, epoch: int = 0, *, varied: bool = True) -> PairBuild
     return PairBuilder(chosen, 24, tokenize, seed=0, epoch=epoch, varied=varied)
 
 
-@pytest.mark.parametrize("pictures", [1, 2])
+@pytest.mark.parametrize("images", [1, 2])
 @pytest.mark.parametrize("texts", [1, 2])
 def test_a_recipe_decides_how_many_images_and_texts_a_pair_has(images, texts):
-    pair = pairing(recipe(pictures, texts))([film(0), film(1)])
-    assert pair.images.shape == (pictures, 1, 24, 24)
+    pair = pairing(recipe(images, texts))([film(0), film(1)])
+    assert pair.images.shape == (images, 1, 24, 24)
     assert pair.tokens.tolist() == [[len(text), 1] for text in pair.texts]
     assert len(pair.texts) == texts
     assert pair.key == "mock-s1-0"
@@ -61,9 +61,9 @@ def test_evaluation_shows_the_first_image_whole_with_one_text():
 
 
 def test_one_image_gives_two_windows_of_its_own():
-    pair = pairing(recipe(pictures=2))([film(0)])
+    pair = pairing(recipe(images=2))([film(0)])
     assert not torch.equal(pair.images[0], pair.images[1])
-    alone = pairing(recipe(pictures=1))([film(0)])
+    alone = pairing(recipe(images=1))([film(0)])
     assert torch.equal(alone.images[0], pair.images[0])  # the second draw is the second's own
 
 
@@ -103,7 +103,7 @@ def test_a_second_turn_in_an_epoch_and_another_epoch_draw_anew():
 def test_rubbish_and_silence_are_refused_under_a_hash():
     broken = Film("mock-s1-0", b"none", film(0).record, "x", "mock.tar")
     silent = Film("mock-s1-0", film(0).picture, {}, "", "mock.tar")
-    for each, message in ((broken, "no picture that can be read"), (silent, "no text")):
+    for each, message in ((broken, "cannot be decoded"), (silent, "no text")):
         with pytest.raises(DataError, match=message) as told:
             pairing(recipe())([each])
         assert "s1-0" not in str(told.value)
