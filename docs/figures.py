@@ -73,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     flags.out.mkdir(parents=True, exist_ok=True)
     (flags.out / "flow.svg").write_text(flow(), encoding="utf-8")
-    (flags.out / "sample.svg").write_text(sample(), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        build(Path(folder))
+        (flags.out / "sample.svg").write_text(sample(Path(folder)), encoding="utf-8")
     problem = screenshot(flags.page.resolve(), flags.out / "page.png")
     if problem:
         sys.stderr.write(f"page.png is left as it was: {problem}\n")
@@ -111,25 +113,23 @@ def _arrow(path: str) -> str:
     return f'<path d="{path}" fill="none" stroke="{LINE}" stroke-width="2.5" marker-end="url(#a)"/>'
 
 
-def sample() -> str:
-    """Return the SVG of one sample of a shard: its image, and its sentences by status."""
-    picture, member = chosen(made())
-    width, height = Image.open(io.BytesIO(picture)).size
+def sample(folder: Path) -> str:
+    """Return the SVG of a sample of the shards in `folder`: image, labels, sentences by status."""
+    image, member = chosen(samples(folder))
+    width, height = Image.open(io.BytesIO(image)).size
     wide = 290
     tall = round(wide * height / width)
-    code = base64.b64encode(picture).decode()
-    drawn = [
-        f'<image x="20" y="20" width="{wide}" height="{tall}" href="data:image/jpeg;base64,{code}"/>'
-    ]
+    code = base64.b64encode(image).decode()
+    place = f'x="20" y="20" width="{wide}" height="{tall}"'
+    drawn = [f'<image {place} href="data:image/jpeg;base64,{code}"/>']
     y = tall + 52
     drawn.append(_text(20, y, "labels", 15, LIGHT))
     for row, (name, value) in enumerate(sorted(member["labels"].items()), start=1):
         drawn.append(_text(20, y + 21 * row, f"{value:>2}  {name}", 14, DARK, font=CODE))
     left = y + 21 * len(member["labels"])
-    right = 0
-    for right, shape in _sentences(member["sentences"], 335):
-        drawn.append(shape)
-    legend = max(left, right) + 38
+    sentences = list(_sentences(member["sentences"], 335))
+    drawn += [shape for _, shape in sentences]
+    legend = max(left, sentences[-1][0]) + 38
     drawn += _legend(legend)
     card = (
         f'<rect x="1" y="1" width="698" height="{legend + 17}" rx="10" fill="#ffffff" '
@@ -163,23 +163,26 @@ def _legend(y: int) -> Iterator[str]:
         yield _text(x + 21, y, status, 16, colour)
 
 
-def made() -> list[tuple[bytes, dict[str, Any]]]:
-    """Return (JPEG, JSON member) of every sample of a small synthetic collection."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "params.yaml").write_text(PARAMS, encoding="utf-8")
-        path = os.pathsep.join([str(ROOT / ".src"), os.environ.get("PYTHONPATH", "")])
-        for command in COMMANDS:
-            done = subprocess.run(
-                [sys.executable, "-m", "cxr_vlp.cli", *command.split()],
-                cwd=folder,
-                env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise SystemExit(f"cxr-vlp {command} ended with {done.returncode}:\n{done.stderr}")
-        return [pair for tar in sorted(Path(folder).glob("shards/*/*.tar")) for pair in _pairs(tar)]
+def build(folder: Path) -> None:
+    """Make a small synthetic collection and its shards. Raises SystemExit where that fails."""
+    (folder / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    path = os.pathsep.join([str(ROOT / ".src"), os.environ.get("PYTHONPATH", "")])
+    for command in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-m", "cxr_vlp.cli", *command.split()],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"cxr-vlp {command} ended with {done.returncode}:\n{done.stderr}")
+
+
+def samples(folder: Path) -> list[tuple[bytes, dict[str, Any]]]:
+    """Return (JPEG, JSON member) of every sample of the shards in `folder`."""
+    return [pair for tar in sorted(folder.glob("shards/*/*.tar")) for pair in _pairs(tar)]
 
 
 def _pairs(tar: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
@@ -191,16 +194,17 @@ def _pairs(tar: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
             yield bytes_of[f"{name.removesuffix('.json')}.jpg"], json.loads(bytes_of[name])
 
 
-def chosen(samples: Sequence[tuple[bytes, dict[str, Any]]]) -> tuple[bytes, dict[str, Any]]:
+def chosen(pairs: Sequence[tuple[bytes, dict[str, Any]]]) -> tuple[bytes, dict[str, Any]]:
     """Return the frontal sample with the shortest report among those that show every status."""
-    fit = [
-        pair
-        for pair in samples
-        if pair[1]["view"] == "frontal" and {s["status"] for s in pair[1]["sentences"]} >= {*COLOURS}
-    ]
+    fit = [pair for pair in pairs if pair[1]["view"] == "frontal"]
+    fit = [pair for pair in fit if {s["status"] for s in pair[1]["sentences"]} >= {*COLOURS}]
     if not fit:
         raise SystemExit("no report holds every status: raise --studies in COMMANDS")
-    return min(fit, key=lambda pair: (sum(len(s["text"]) for s in pair[1]["sentences"]), str(pair)))
+    return min(fit, key=lambda pair: (_length(pair[1]), pair[1]["image"]))
+
+
+def _length(member: Mapping[str, Any]) -> int:
+    return sum(len(sentence["text"]) for sentence in member["sentences"])
 
 
 def screenshot(page: Path, out: Path) -> str:
