@@ -13,6 +13,7 @@ import importlib.util
 import io
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ import pytest
 from PIL import Image
 
 from cxr_vlp import cli
+from cxr_vlp.pipelines import codes
+from cxr_vlp.pipelines.format import schema
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("nlp", "pipelines", "train", "benchmarks")
@@ -220,3 +223,34 @@ def test_the_figures_are_small():
     assert set(sizes) == {"flow.svg", "sample.svg", "page.png"}
     assert sizes["flow.svg"] + sizes["sample.svg"] < 200_000
     assert sizes["page.png"] < 150_000
+
+
+# ---- the site
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as `make docs` builds it; skipped where the extra `docs` is not installed."""
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings_handlers.python")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_site_lists_every_code_and_every_field(site):
+    pages = {name: (site / f"{name}.html").read_text(encoding="utf-8") for name in ROOMS}
+    assert all(pages.values())
+    listed = (site / "codes.html").read_text(encoding="utf-8")
+    assert not [code for code in codes.ALL if f"<code>{code}</code>" not in listed]
+    listed = (site / "format.html").read_text(encoding="utf-8")
+    assert not [name for name in schema.FIELDS if f"<code>{name}</code>" not in listed]
+
+
+def test_the_site_fetches_nothing_from_another_host(site):
+    for path in site.rglob("*.html"):
+        page = path.read_text(encoding="utf-8")
+        assert not re.search(r'<(?:script|img|iframe)[^>]+src="?(?:https?:)?//', page), path.name
+        assert not re.search(r'<link[^>]+stylesheet[^>]+href="?(?:https?:)?//', page), path.name
