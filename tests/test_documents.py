@@ -1,0 +1,256 @@
+"""The documents are true: commands parse, links lead somewhere, examples print what they show.
+
+The figures of README are those that `python docs/figures.py` draws. The sample of the figure and
+the shards that README's examples read come from one small synthetic collection, made once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import doctest
+import importlib.util
+import io
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxr_vlp import cli
+from cxr_vlp.pipelines import codes
+from cxr_vlp.pipelines.format import schema
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("nlp", "pipelines", "train", "benchmarks")
+SKIPPED = {".venv", "site", "data", "models", "reports", "build", "node_modules", ".git", ".cxr"}
+PAGES = tuple(
+    sorted(
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.rglob("*.md")
+        if not SKIPPED & set(path.relative_to(ROOT).parts)
+        and not any(part.endswith(".egg-info") for part in path.parts)
+    )
+)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+WORDS = {"RECIPE", "NAME", "SOURCE", "DIR", "FILE", "..."}  # stand for something in a command line
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return [body for found, body in FENCE.findall(text_of(page)) if found == language]
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+FIGURES = load(ROOT / "docs" / "figures.py")
+
+
+# ---- README
+
+
+def test_the_rooms_have_a_readme_and_readme_leads_there():
+    links = set(LINK.findall(text_of("README.md")))
+    assert {f"{room}/README.md" for room in ROOMS} <= {link.split("#")[0] for link in links}
+
+
+def test_readme_fits_its_limit():
+    assert len(text_of("README.md").splitlines()) <= 150
+
+
+# ---- links
+
+
+def links() -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        for target in LINK.findall(FENCE.sub("", text_of(page))):
+            if "://" not in target and not target.startswith("mailto:"):
+                yield page, target
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as hosting pages and mkdocs make them."""
+    heads = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.M)
+    bare = [re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", head).lower() for head in heads]
+    return {re.sub(r"[^\w\- ]", "", head).strip().replace(" ", "-") for head in bare}
+
+
+@pytest.mark.parametrize(("page", "target"), list(links()))
+def test_links_lead_to_a_file_and_to_a_heading(page, target):
+    path, _, anchor = target.partition("#")
+    found = (ROOT / page).parent / path if path else ROOT / page
+    assert found.exists(), f"{page}: {target} leads nowhere"
+    if anchor:
+        assert anchor in anchors(found), f"{page}: {target}: no such heading"
+
+
+# ---- commands
+
+
+def command_lines() -> Iterator[tuple[str, str]]:
+    """Yield (page, line) of each `cxr-vlp ...` of a page, in a block of code or in the text."""
+    for page in PAGES:
+        if page == "CHANGELOG.md":  # tells of commands that were
+            continue
+        text = text_of(page)
+        plain = [line for _, body in FENCE.findall(text) for line in body.splitlines()]
+        inline = re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", FENCE.sub("", text))
+        for line in [*plain, *inline]:
+            found = re.search(r"(?:^|[|$`] ?)(cxr-vlp .*)", line.replace("\n", " "))
+            if found and not re.search(r"cxr-vlp (COMMAND|--|&&)|cxr-vlp\s*$", found[1]):
+                yield page, found[1]
+
+
+class ParsedError(BaseException):
+    """Raised when a command has parsed its words: it must not run, and nothing may catch this."""
+
+
+def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the words that the command's own parser left over; SystemExit where it refuses."""
+    original = argparse.ArgumentParser.parse_known_args
+
+    def stopped(self: argparse.ArgumentParser, *args: object, **kwargs: object) -> None:
+        raise ParsedError(original(self, *args, **kwargs)[1])
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", stopped)
+    monkeypatch.setattr(sys, "argv", ["cxr-vlp"])
+    with pytest.raises(ParsedError) as parsed:
+        cli.main(words)
+    return list(parsed.value.args[0])
+
+
+def words_of(line: str) -> list[str]:
+    """Return a line's words up to a pipe, a redirection or a comment, `cxr-vlp` left out."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|<>;&")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in lexer:
+        if set(word) <= set("|<>;&"):
+            break
+        words.append(word)
+    return words[1:]
+
+
+def test_command_lines_are_found():
+    found = {words_of(line)[0] for page, line in command_lines() if page == "README.md"}
+    assert found >= {"scan", "texts", "shards", "verify", "fit", "evaluate"}
+
+
+@pytest.mark.parametrize(("page", "line"), sorted(set(command_lines())))
+def test_command_lines_parse(page, line, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("IMAGES", "NLMCXR_reports.tgz"):  # files of the reader's own
+        (tmp_path / name).mkdir()
+    words = words_of(line)
+    assert words[0] in cli.COMMANDS, f"{page}: no command {words[0]}"
+    if len(words) == 1:
+        return  # a mention of the command, not a call
+    assert not set(parse(words, monkeypatch)) - WORDS, f"{page}: {line}"
+
+
+@pytest.mark.parametrize("line", ["scan mimic --outt x", "fit r --shards s --out o --epochz 3"])
+def test_a_wrong_flag_is_noticed(line, monkeypatch, capsys):
+    try:
+        left = parse(shlex.split(line), monkeypatch)
+    except SystemExit as stop:
+        left = [str(stop.code)]
+    assert left
+
+
+# ---- examples and figures
+
+
+@pytest.fixture(scope="session")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the commands of docs/figures.py made a small set of shards."""
+    folder = tmp_path_factory.mktemp("figures")
+    FIGURES.build(folder)
+    return folder
+
+
+def test_readme_examples_print_what_they_show(collection, tmp_path, monkeypatch):
+    (tmp_path / "data" / "shards").mkdir(parents=True)
+    (tmp_path / "data" / "shards" / "mimic").symlink_to(collection / "shards")
+    monkeypatch.chdir(tmp_path)
+    source = "\n".join(blocks("README.md", "python"))
+    examples = doctest.DocTestParser().get_doctest(source, {}, "README.md", "README.md", 0)
+    assert len(examples.examples) > 5
+    said = io.StringIO()
+    result = doctest.DocTestRunner().run(examples, out=said.write)
+    assert not result.failed, said.getvalue()
+
+
+def test_the_figure_of_the_steps_is_as_drawn():
+    committed = (ROOT / "docs" / "figures" / "flow.svg").read_text(encoding="utf-8")
+    assert committed == FIGURES.flow(), "run `make figures`"
+
+
+IMAGE = re.compile(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")
+
+
+def test_the_figure_of_a_sample_is_as_drawn(collection):
+    committed = (ROOT / "docs" / "figures" / "sample.svg").read_text(encoding="utf-8")
+    drawn = FIGURES.sample(collection)
+    assert IMAGE.sub("", committed) == IMAGE.sub("", drawn), "run `make figures`"
+    # other CPUs round otherwise when the image is computed: grey values may differ by a few
+    old, new = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(IMAGE.search(svg)[1]))), dtype=int)
+        for svg in (committed, drawn)
+    )
+    assert old.shape == new.shape
+    assert np.abs(old - new).mean() < 2, "run `make figures`"
+
+
+def test_the_figures_are_small():
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "docs" / "figures").iterdir()}
+    assert set(sizes) == {"flow.svg", "sample.svg", "page.png"}
+    assert sizes["flow.svg"] + sizes["sample.svg"] < 200_000
+    assert sizes["page.png"] < 150_000
+
+
+# ---- the site
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as `make docs` builds it; skipped where the extra `docs` is not installed."""
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings_handlers.python")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_site_lists_every_code_and_every_field(site):
+    pages = {name: (site / f"{name}.html").read_text(encoding="utf-8") for name in ROOMS}
+    assert all(pages.values())
+    listed = (site / "codes.html").read_text(encoding="utf-8")
+    assert not [code for code in codes.ALL if f"<code>{code}</code>" not in listed]
+    listed = (site / "format.html").read_text(encoding="utf-8")
+    assert not [name for name in schema.FIELDS if f"<code>{name}</code>" not in listed]
+
+
+def test_the_site_fetches_nothing_from_another_host(site):
+    for path in site.rglob("*.html"):
+        page = path.read_text(encoding="utf-8")
+        assert not re.search(r'<(?:script|img|iframe)[^>]+src="?(?:https?:)?//', page), path.name
+        assert not re.search(r'<link[^>]+stylesheet[^>]+href="?(?:https?:)?//', page), path.name
