@@ -90,7 +90,7 @@ class Texts:
     filter: Filter = Filter()
     model: str = ""  # an installed spaCy or scispaCy pipeline for what the lexicon does not know
     exceptions: str = (
-        ""  # a YAML file: studies whose sections are cut by hand (cxr_vlp.nlp.cut_rules)
+        ""  # a YAML file: studies whose sections are cut by hand (cxr_vlp.nlp.sections)
     )
     bank: str = ""  # a YAML file of frames and names in place of our prompt bank
     translations: str = ""  # a file of cxr-vlp translate: texts in other words

@@ -117,6 +117,7 @@ def _header(
         "epoch": versions.TEXTS,
         "wording": words.digest,
         "files": dict(words.files),
+        "toolchain": dict(words.toolchain),
         "exceptions": len(words.rules),
         "source": inventory["source"],
         "texts": section.text_parameters(),

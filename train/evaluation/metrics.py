@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cxr_vlp.nlp import uncertainty
+
 Floats = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.int8]  # (N, L): 1 positive, 0 negative, EXCLUDED
 EXCLUDED = -1
@@ -59,7 +61,8 @@ def targets(
     unmentioned: str = "negative",
 ) -> Targets:
     """Return (N, L) targets: 1 and 0 as they are, -1 and missing keys as the policies say."""
-    uncertain_is = {"exclude": EXCLUDED, "positive": 1, "negative": 0}[uncertain]
+    decided = uncertainty.state(uncertainty.UNCERTAIN, uncertain)
+    uncertain_is = EXCLUDED if decided is None else decided
     missing_is = {"exclude": EXCLUDED, "negative": 0}[unmentioned]
     value = {1: 1, 0: 0, -1: uncertain_is}
     made = [[value[row[name]] if name in row else missing_is for name in names] for row in rows]
