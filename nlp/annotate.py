@@ -123,7 +123,8 @@ def filter_report(
     `report`, `policy` and `model` are those of `annotate`. A report without an abnormal sentence
     keeps its normal ones (`fallback` is then "normal_report").
 
-    >>> found = filter_report("Heart size is normal. Small left effusion, no pneumothorax. AP view.")
+    >>> report = "Heart size is normal. Small left effusion, no pneumothorax. AP view."
+    >>> found = filter_report(report)
     >>> for decision in found.decisions:
     ...     print(f"{decision.reason:<14} {decision.sentence} -> {decision.kept!r}")
     drop:normal    Heart size is normal. -> ''

@@ -2,8 +2,8 @@
 
     cxr-vlp annotate [--source NAME] [--model NAME] [--pretty] < reports.jsonl > annotations.jsonl
 
-A line is {"id", "text"} (a raw report), {"id", "sections": {...}} or {"id", "sentence"}. It writes one
-JSON object a line, in the same order; with --pretty it prints coloured sentences for people.
+A line is {"id", "text"} (a raw report), {"id", "sections": {...}} or {"id", "sentence"}. It
+writes one JSON object a line, in the same order; with --pretty it prints coloured sentences.
 """
 
 from __future__ import annotations

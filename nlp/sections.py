@@ -58,7 +58,7 @@ _KEYWORDS: tuple[str, ...] = tuple(lexicon.load("layout")["keywords"])
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a report: its name, its place in the raw text, its text with runs of blanks joined."""
+    """A part of a report: its name, its place in the raw text, its text with blanks joined."""
 
     name: str
     start: int

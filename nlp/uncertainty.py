@@ -68,8 +68,8 @@ def status(found: str, chosen: str) -> str:
 
     A sentence is never left out here: `exclude` and `keep` both leave it uncertain.
 
-    >>> status("uncertain", "normal"), status("uncertain", "abnormal"), status("nonfinding", "normal")
-    ('normal', 'abnormal', 'nonfinding')
+    >>> status("uncertain", "normal"), status("uncertain", "abnormal"), status("normal", "ones")
+    ('normal', 'abnormal', 'normal')
     """
     counted = {"positive": "abnormal", "negative": "normal"}.get(policy(chosen), "uncertain")
     return counted if found == "uncertain" else found

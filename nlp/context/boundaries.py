@@ -7,8 +7,8 @@ A cue ("no", "possible", "denies") applies to the words that follow it, up to th
                such as ";", or a new clause with a verb of its own
     negations  any other negation ("no effusion, mild edema") ends there too, and before a word that
                is only said of what is present ("mild", "stable"), and before a pronoun
-    hedges     a hedge ("possible pneumonia, edema") ends there too, and at "with" or at a comma that
-               is not inside a list
+    hedges     a hedge ("possible pneumonia, edema") ends there too, and at "with" or at a comma
+               that is not inside a list
 
 The word lists are in lexicon/grammar.yaml, the stop words in lexicon/cues.yaml (`stop`).
 """
@@ -23,6 +23,7 @@ from cxr_vlp.nlp.match.tokens import Token, tokenize
 from cxr_vlp.nlp.match.trie import Match
 
 STOP_MARKS = frozenset(";:!?.|") | {"--"}
+_OTHER_MARKS = frozenset("-–—(")
 VERBS = lexicon.words("grammar", "verbs")
 JOINERS = lexicon.words("grammar", "joiners")
 _LIST_TAIL = lexicon.words("grammar", "list_tail")
@@ -53,7 +54,7 @@ def scope_ends(text: str, tokens: tuple[Token, ...], cues: tuple[Match, ...]) ->
     negations, hedges = set(), set()
     for place, token in enumerate(tokens):
         word = token.word
-        if _ends_all(text, tokens, place):
+        if word in STOP_MARKS or (word in _OTHER_MARKS and _ends_clause(text, tokens, place)):
             lists.add(place)
         elif word in _PRONOUNS and place and tokens[place - 1].word not in _CLAUSE_OPENERS:
             negations.add(place)
@@ -68,18 +69,15 @@ def scope_ends(text: str, tokens: tuple[Token, ...], cues: tuple[Match, ...]) ->
     return ScopeEnds(*(tuple(sorted(ends)) for ends in (lists, negations, hedges | negations)))
 
 
-def _ends_all(text: str, tokens: tuple[Token, ...], place: int) -> bool:
-    """Whether a mark at `place` ends every scope: a stop, a dash, a bracket with a clause in it."""
-    word = tokens[place].word
-    return (
-        word in STOP_MARKS
-        or (word in "-–—" and _is_dash(text, tokens[place]))
-        or (word == "(" and any(t.word in VERBS for t in _bracket(tokens, place)))
-    )
+def _ends_clause(text: str, tokens: tuple[Token, ...], place: int) -> bool:
+    """Whether a mark at `place` ends every scope: a dash, or a bracket with a verb in it."""
+    if tokens[place].word == "(":
+        return any(t.word in VERBS for t in _bracket(tokens, place))
+    return _is_dash(text, tokens[place])
 
 
 def _bracket(tokens: tuple[Token, ...], place: int) -> tuple[Token, ...]:
-    """Return the tokens of the bracket that opens at `place`, up to the end where none closes it."""
+    """Return the tokens of the bracket that opens at `place`; an open one ends with the text."""
     close = next((i for i in range(place, len(tokens)) if tokens[i].word == ")"), len(tokens))
     return tokens[place + 1 : close]
 

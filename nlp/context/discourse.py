@@ -20,7 +20,7 @@ _GOVERNING = ("recommendation", "purpose", "background")
 
 @dataclass(frozen=True)
 class Discourse:
-    """The kinds of phrases found, as discourse.yaml names them: kind -> token place of the first."""
+    """The kinds of phrases found (discourse.yaml): kind -> token place of the first phrase."""
 
     first: Mapping[str, int]
 

@@ -1,7 +1,7 @@
 """Finds the mentions of a sentence: findings and devices, each present, absent or uncertain.
 
 `mentions` knows the findings of the lexicon. `assertion` judges any span of any clinical English.
-`analyze` returns all that the engine understood of a sentence; `cxr_vlp.nlp.status` decides from it.
+`analyze` returns all that the engine understood of a sentence; `cxr_vlp.nlp.status` uses it.
 """
 
 from __future__ import annotations

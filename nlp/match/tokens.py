@@ -1,8 +1,8 @@
 """Splits a sentence into tokens: words and marks in a plain form, with their places.
 
 The plain form is lower case and singular, so that one lexicon entry finds "Opacities" and
-"opacity". A hyphen between two letters only joins ("non-displaced" is two tokens). De-identification
-masks are no tokens.
+"opacity". A hyphen between two letters only joins ("non-displaced" is two tokens).
+De-identification masks are no tokens.
 """
 
 from __future__ import annotations
