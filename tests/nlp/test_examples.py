@@ -27,3 +27,9 @@ def test_examples(name: str) -> None:
 @pytest.mark.parametrize("name", ["annotate", "status", "findings.mentions"])
 def test_a_public_module_has_examples(name: str) -> None:
     assert f"cxr_vlp.nlp.{name}" in with_examples()
+
+
+def test_the_examples_of_the_readme() -> None:
+    found = doctest.testfile(str(ROOT / "nlp" / "README.md"), module_relative=False)
+    assert found.attempted > 10
+    assert not found.failed
