@@ -1,4 +1,5 @@
-"""Report text in, statements out: sections, sentences, status, labels, prompts.
+"""Reads radiology reports: sections, sentences, statuses, mentions, labels, statements, prompts.
 
-Knows no file layout of any collection, and imports neither Beam nor torch.
+It knows no file layout of any collection, and imports neither Beam nor torch. README.md in this
+folder explains the engine.
 """

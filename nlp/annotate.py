@@ -1,9 +1,7 @@
-"""Annotate: a report in, everything the engine can say of it out.
+"""Annotates a report: its sections, sentences, statuses, mentions, labels and statements.
 
-    cxr-vlp annotate [--source NAME] [--pretty] < reports.jsonl > statements.jsonl
-
-reads {"id", "text"}, {"id", "sections": {...}} or {"id", "sentence"} a line and writes one JSON
-object a line, in order; --pretty prints it for people instead.
+`annotate` returns all of it, `filter_report` only what is kept of the report and why. The command
+`cxr-vlp annotate` is in `cxr_vlp.nlp.cli`.
 """
 
 from __future__ import annotations
@@ -15,21 +13,21 @@ from dataclasses import dataclass, field
 
 from cxr_vlp.nlp import labels as label_rules
 from cxr_vlp.nlp import sections, sentences, spacy_backend, statements
-from cxr_vlp.nlp.cut_rules import CutRule, cut
 from cxr_vlp.nlp.findings.mentions import Mention
 from cxr_vlp.nlp.nontext import is_text
 from cxr_vlp.nlp.report_status import is_normal
-from cxr_vlp.nlp.status import Filtered, FilterPolicy, Status, classify, filter_report
+from cxr_vlp.nlp.sections import CutRule
+from cxr_vlp.nlp.status import Filtered, FilterPolicy, Status, classify, filter_sentences
 
 READ = ("findings", "impression")
 _NESTED = re.compile(r"\b(?:FINDINGS|IMPRESSION)\s*:")
 KEEP_ABNORMAL = FilterPolicy()
-NOTHING = Filtered((), (), ())
+NOTHING = Filtered()
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedSentence:
-    """A sentence of a report, where it stood, and what it is."""
+    """A sentence of a report: its section, its number in it, its status and mentions."""
 
     text: str
     section: str
@@ -42,7 +40,7 @@ class AnnotatedSentence:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """All that is known of a report from its words."""
+    """All that the engine says of a report."""
 
     sections: dict[str, str] = field(default_factory=dict)
     findings: str = ""
@@ -69,21 +67,38 @@ def annotate(
 ) -> Annotation:
     """Return the annotation of a report: its raw text, or a mapping of sections already cut.
 
-    Findings and impression are read; `body` stands in for the findings where a report has neither.
-    `several` says which of several impressions counts (sections.merge), `model` names an installed
-    spaCy model that is asked about the sentences the lexicon does not know (models.second_look),
-    `convention` what a normal report is (normality.is_normal), `rule` how to cut a raw report
-    whose headings mislead.
+    Findings and impression are read; `body` is read as the findings where a report has neither.
+
+    policy: what the filter keeps (status.FilterPolicy).
+    several: which of several impressions counts, last, first or join (sections.merge).
+    model: an installed spaCy or scispaCy pipeline for sentences that the rules cannot decide
+        (spacy_backend.second_look).
+    convention: what a normal report is, indexed or findings (report_status.is_normal).
+    rule: how to cut a raw report whose headings mislead (sections.CutRule).
+
+    A text that is no report gives an annotation without sentences, with the reason in `code`.
+    Raises ValueError for an unknown `several` or `convention`, or a model that is not installed.
+
+    >>> found = annotate("FINDINGS: Hyperinflated but clear lungs. IMPRESSION: Possible nodule.")
+    >>> [(sentence.text, sentence.status) for sentence in found.sentences]
+    [('Hyperinflated but clear lungs.', 'abnormal'), ('Possible nodule.', 'uncertain')]
+    >>> found.abnormal
+    'Hyperinflated. Possible nodule.'
+    >>> found.labels["Nodule"], found.labels["No Finding"]
+    (-1, 0)
+    >>> found.statements[-1]
+    'There may be a lung nodule.'
     """
     raw, code = _sections_of(report, several, rule)
     named = {name: " ".join(text.split()) for name, text in raw.items()}
     findings, impression = _read_sections(raw)
+    known = spacy_backend.long_forms(" ".join(named.values()), model) if model else ()
     read = [
-        _annotated(text, name, index, judge(text, model))
+        _annotated(text, name, index, judge(text, model, known))
         for name, section in (("findings", findings), ("impression", impression))
         for index, text in enumerate(_split(section))
     ]
-    filtered = filter_report((s.text for s in read), policy, functools.partial(judge, model=model))
+    filtered = filter_sentences(read, policy)
     said = _statements(read)
     return Annotation(
         sections=named,
@@ -100,15 +115,36 @@ def annotate(
     )
 
 
+def filter_report(
+    report: str | Mapping[str, str], policy: FilterPolicy = KEEP_ABNORMAL, model: str = ""
+) -> Filtered:
+    """Return which sentences of a report are kept and dropped, with the reason for each.
+
+    `report`, `policy` and `model` are those of `annotate`. A report without an abnormal sentence
+    keeps its normal ones (`fallback` is then "normal_report").
+
+    >>> report = "Heart size is normal. Small left effusion, no pneumothorax. AP view."
+    >>> found = filter_report(report)
+    >>> for decision in found.decisions:
+    ...     print(f"{decision.reason:<14} {decision.sentence} -> {decision.kept!r}")
+    drop:normal    Heart size is normal. -> ''
+    cut:mixed      Small left effusion, no pneumothorax. -> 'Small left effusion.'
+    drop:technique AP view. -> ''
+    >>> found.kept
+    ('Small left effusion.',)
+    """
+    return annotate(report, policy, model=model).filtered
+
+
 def described(
     annotation: Annotation,
     prompts: Sequence[str] = (),
     fallback: Sequence[str] = ("impression", "statements", "prompt"),
 ) -> tuple[str, str]:
-    """Return the text that describes what is abnormal in a picture, and where it comes from.
+    """Return the text that describes what is abnormal in an image, and where it comes from.
 
-    The filter's text; else, for a study that others call abnormal though no sentence does, the
-    first of `fallback` that has text; ("", "") where there is nothing at all.
+    It is the filter's text. Where that is empty, although the study's labels call it abnormal, it
+    is the first of `fallback` that has text; ("", "") where none has.
     """
     choices = {
         "filter": annotation.abnormal,
@@ -123,11 +159,11 @@ def described(
 def _sections_of(
     report: str | Mapping[str, str], several: str, rule: CutRule | None
 ) -> tuple[dict[str, str], str]:
-    """Return the named sections, line ends kept, and the reason code of a report in either form."""
+    """Return the named sections, with their line ends, and the reason code of a report."""
     if isinstance(report, str):
         code = sections.reason(report)
-        code = "" if rule and code == "report.no_text" else code  # the rule knows where it is
-        found = () if code else cut(report, rule)
+        code = "" if rule and code == "report.no_text" else code  # the rule says where the text is
+        found = () if code else sections.cut(report, rule)
         return sections.merge(found, several, report), code
     named = {name: text for name, text in report.items() if text and text.strip()}
     if not all(map(is_text, named.values())):
@@ -139,10 +175,10 @@ def _sections_of(
 
 
 def _unnested(named: dict[str, str], name: str, several: str) -> dict[str, str]:
-    """Return the sections where one of them holds a whole report again, headings and all.
+    """Return the sections where the section `name` holds a whole report with headings.
 
-    Its own findings and impression count where the outer report has none; the rest of it (its
-    indication, say) must not be read as a finding.
+    The inner findings and impression count where the outer report has none. The rest of the inner
+    report (its indication, for example) must not be read as a finding.
     """
     inner = sections.merge(sections.split(named[name]), several, named[name])
     outer = {n: text for n, text in named.items() if n != name}
@@ -162,10 +198,13 @@ def _split(section: str) -> tuple[str, ...]:
     return tuple(s.text for s in sentences.split(section))
 
 
-def judge(text: str, model: str = "") -> Status:
-    """Return the status of a sentence, by the rules and then by the model where one is named."""
+def judge(text: str, model: str = "", known: spacy_backend.LongForms = ()) -> Status:
+    """Return the status of a sentence, by the rules, and by the model where one is named.
+
+    `known`: the abbreviations that the report defines (spacy_backend.long_forms).
+    """
     status = classify(text)
-    return spacy_backend.second_look(text, status, model) if model else status
+    return spacy_backend.second_look(text, status, model, known) if model else status
 
 
 def _annotated(text: str, section: str, index: int, status: Status) -> AnnotatedSentence:
@@ -175,7 +214,7 @@ def _annotated(text: str, section: str, index: int, status: Status) -> Annotated
 
 
 def _statements(read: list[AnnotatedSentence]) -> dict[str, int]:
-    """Return each statement once, with the place of the sentence that says it first."""
+    """Return each statement once, with the index of the sentence that says it first."""
     said: dict[str, int] = {}
     for place, sentence in enumerate(read):
         for text in statements.restate(sentence.mentions):
@@ -184,6 +223,6 @@ def _statements(read: list[AnnotatedSentence]) -> dict[str, int]:
 
 
 def _joined(kept: tuple[str, ...]) -> str:
-    """Return the sentences as one text, each once, each closed by a full stop."""
+    """Return the sentences as one text, each once, each with a mark at its end."""
     unique = dict.fromkeys(kept)
     return " ".join(s if s.endswith((".", "!", "?")) else s + "." for s in unique)

@@ -1,4 +1,10 @@
-"""Lines: the command behind `cxr-vlp annotate`: JSON lines in, JSON lines or colours out."""
+"""The command `cxr-vlp annotate`: annotates reports that it reads as JSON lines.
+
+    cxr-vlp annotate [--source NAME] [--model NAME] [--pretty] < reports.jsonl > annotations.jsonl
+
+A line is {"id", "text"} (a raw report), {"id", "sections": {...}} or {"id", "sentence"}. It
+writes one JSON object a line, in the same order; with --pretty it prints coloured sentences.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +18,26 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from cxr_vlp.nlp import spacy_backend
 from cxr_vlp.nlp.annotate import AnnotatedSentence, Annotation, annotate, judge
 from cxr_vlp.nlp.findings.mentions import Mention
 from cxr_vlp.nlp.report_status import CONVENTIONS
 
-OK, BAD_DATA = 0, 65
+OK, BAD_ARGUMENTS, BAD_DATA = 0, 2, 65
 _COLOURS = {"normal": "green", "abnormal": "red", "uncertain": "yellow", "nonfinding": "dim"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 65 where a line was no report (its row says so by a code)."""
+    """Run the command; return 0, 2 where the model cannot be used, 65 where a line is no report.
+
+    The row of such a line has its number and a code.
+    """
     flags = _parser().parse_args(arguments)
+    try:
+        spacy_backend.toolchain(flags.model)
+    except spacy_backend.ModelError as error:
+        sys.stderr.write(f"error: --model: {error}\n")
+        return BAD_ARGUMENTS
     console = Console(file=sys.stdout, highlight=False)
     result = OK
     for number, line in enumerate(sys.stdin, start=1):
@@ -42,17 +57,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cxr-vlp annotate",
-        description="Read reports as JSON lines, write what they say: sections, sentences with "
+        description="Annotate reports that are given as JSON lines: sections, sentences with "
         'status, mentions, labels, statements. A line is {"id", "text"} (a raw report), '
         '{"id", "sections": {"findings": ...}} or {"id", "sentence"}.',
     )
-    parser.add_argument("--source", default="", metavar="NAME", help="written into every row")
-    parser.add_argument("--pretty", action="store_true", help="colours for people, no JSON")
+    parser.add_argument(
+        "--source", default="", metavar="NAME", help="a name to write into every row"
+    )
+    parser.add_argument(
+        "--pretty", action="store_true", help="coloured sentences for people instead of JSON"
+    )
     parser.add_argument(
         "--model",
         default="",
         metavar="NAME",
-        help="an installed spaCy model that extends the lexicon",
+        help="an installed spaCy or scispaCy pipeline for what the lexicon does not know "
+        f"({spacy_backend.REMEDY})",
     )
     parser.add_argument(
         "--normal",
@@ -64,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _row(line: str, number: int, model: str, convention: str) -> dict[str, Any]:
-    """Return the answer to one line; an unreadable one is told by its number only."""
+    """Return the row for one line; that of an unreadable line has only its number and a code."""
     try:
         given = json.loads(line)
     except json.JSONDecodeError:
@@ -79,7 +99,7 @@ def _row(line: str, number: int, model: str, convention: str) -> dict[str, Any]:
 
 
 def sentence_row(text: str, model: str = "") -> dict[str, Any]:
-    """Return the JSON form of one sentence taken alone."""
+    """Return the JSON form of one sentence by itself."""
     status = judge(text, model)
     return {
         "sentence": text,
@@ -139,7 +159,7 @@ def _show(console: Console, row: dict[str, Any]) -> None:
 
 
 def run() -> int:
-    """Run the command on the words of the command line; return its exit code."""
+    """Run the command with the arguments of the command line; return its exit code."""
     return main()
 
 

@@ -1,7 +1,8 @@
-"""Labels: mentions or a collection's own terms in, label sets out.
+"""Makes labels from mentions and from a collection's own terms.
 
-CheXpert-14, ChestX-ray14 and VinDr-CXR names in one spelling, maps between the collections, the
-rules that merge the mentions of a report, and the uncertainty policies.
+It holds the names of CheXpert-14, ChestX-ray14 and VinDr-CXR in one spelling, the maps between the
+collections, and the rules that merge the mentions of a report. A label is 1 (positive), 0
+(negative) or -1 (uncertain); `cxr_vlp.nlp.uncertainty` says what an uncertain one counts as.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, UNCERTAIN
+from cxr_vlp.nlp.context import scope
 from cxr_vlp.nlp.findings import terms
 from cxr_vlp.nlp.findings.mentions import Mention
-from cxr_vlp.nlp.report_status import Judged
+from cxr_vlp.nlp.report_status import AnnotatedLike
+from cxr_vlp.nlp.uncertainty import NEGATIVE, POSITIVE, UNCERTAIN
 
-POSITIVE, NEGATIVE, UNSURE = 1, 0, -1
 NO_FINDING, DEVICES = "No Finding", "Support Devices"
 
 CHEXPERT14 = (
@@ -37,17 +38,19 @@ VINDR = (
     "Lung Tumor", "Pneumonia", "Tuberculosis", "Other Disease", "No Finding",
 )  # fmt: skip
 
-POLICIES = ("ones", "zeros", "ignore", "keep")
-_STATES = {PRESENT: POSITIVE, UNCERTAIN: UNSURE, ABSENT: NEGATIVE}
-_RANK = {POSITIVE: 2, UNSURE: 1, NEGATIVE: 0}
+_STATES = {scope.PRESENT: POSITIVE, scope.UNCERTAIN: UNCERTAIN, scope.ABSENT: NEGATIVE}
+_RANK = {POSITIVE: 2, UNCERTAIN: 1, NEGATIVE: 0}
 
 
 @functools.lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
     """Return the display name of a label in any collection's spelling.
 
-    An unknown name comes back tidied (blanks for underscores, capitals), never as an error: a
-    collection may bring labels of its own.
+    An unknown name is returned tidied (blanks for underscores, capitals) and is no error: a
+    collection may have labels of its own.
+
+    >>> canonical("Pleural_Thickening"), canonical("effusion"), canonical("some_new label")
+    ('Pleural Thickening', 'Pleural Effusion', 'Some New Label')
     """
     key = _key(name)
     known = _names().get(key)
@@ -70,7 +73,7 @@ def _names() -> Mapping[str, str]:
 
 
 def labels_of(finding: str) -> tuple[str, ...]:
-    """Return every label a lexicon finding counts for, in all label sets; () in the long tail."""
+    """Return every label that a finding of the lexicon counts for, in all label sets; may be ()."""
     if finding == "support device":
         return (DEVICES,)
     entry = terms.findings().get(finding)
@@ -78,10 +81,11 @@ def labels_of(finding: str) -> tuple[str, ...]:
 
 
 def from_mentions(mentions: Iterable[Mention]) -> dict[str, int]:
-    """Return label -> 1, 0 or -1 over the mentions of a report; not mentioned = no key.
+    """Return label -> 1, 0 or -1 over the mentions of a report; no key for what is not mentioned.
 
-    Positive outweighs uncertain outweighs negative. No Finding is 1 where something was said and
-    nothing but Support Devices, not even in the long tail, is positive or uncertain, else 0.
+    Positive outweighs uncertain, uncertain outweighs negative. No Finding is 1 where there is a
+    mention and none but those of Support Devices, with or without a label, is positive or
+    uncertain; else it is 0.
     """
     merged: dict[str, int] = {}
     is_normal, said = True, False
@@ -96,11 +100,11 @@ def from_mentions(mentions: Iterable[Mention]) -> dict[str, int]:
     return dict(sorted(merged.items()))
 
 
-def from_sentences(sentences: Sequence[Judged]) -> dict[str, int]:
+def from_sentences(sentences: Sequence[AnnotatedLike]) -> dict[str, int]:
     """Return the labels of a report's sentences: those of its mentions, and No Finding by status.
 
-    A status may know more than the mentions: "Chest unremarkable." names no finding and is normal,
-    a predicate the lexicon lacks is none either and is not.
+    A status may say more than the mentions: "Chest unremarkable." names no finding and is normal; a
+    structure with an unknown predicate names none either and is not normal.
     """
     merged = from_mentions(m for s in sentences for m in s.mentions)
     statuses = {s.status for s in sentences}
@@ -112,14 +116,14 @@ def from_sentences(sentences: Sequence[Judged]) -> dict[str, int]:
 
 
 def is_abnormal(labels: Mapping[str, int]) -> bool:
-    """Whether anything but a device is positive or uncertain in a study's labels."""
+    """Return whether anything but a device is positive or uncertain in a study's labels."""
     return any(state != NEGATIVE for n, state in labels.items() if n not in (NO_FINDING, DEVICES))
 
 
 def _softened(finding: str, state: int) -> int:
-    """Return the state a finding gives its label: "congestion" alone is no certain edema."""
+    """Return the state a finding gives its label: "congestion" alone makes edema uncertain."""
     entry = terms.findings().get(finding)
-    return UNSURE if entry and entry.soft_labels and state == POSITIVE else state
+    return UNCERTAIN if entry and entry.soft_labels and state == POSITIVE else state
 
 
 def _merge(merged: dict[str, int], label: str, state: int) -> None:
@@ -130,8 +134,8 @@ def _merge(merged: dict[str, int], label: str, state: int) -> None:
 def from_mesh(mesh: Iterable[str]) -> dict[str, int]:
     """Return the labels of an Open-i report from its MeSH major terms: positives only.
 
-    "normal" alone is No Finding; a heading we do not know is kept under its own name; "No
-    Indexing" and remarks on image quality say nothing of the patient.
+    "normal" alone is No Finding. An unknown heading is kept under its own name. "No Indexing" and
+    remarks on image quality give no label.
     """
     merged: dict[str, int] = {}
     table = lexicon.load("labels")["mesh"]
@@ -156,23 +160,3 @@ def _mesh_labels(table: Mapping[str, list[str]], parts: list[str]) -> list[str]:
     if parts[0] in table:
         return list(table[parts[0]])
     return [canonical(parts[0])] if parts[0] else []
-
-
-def resolve(
-    labels: Mapping[str, int], policy: str = "keep", per_label: Mapping[str, str] | None = None
-) -> dict[str, int]:
-    """Return `labels` with the uncertain ones decided.
-
-    ones, zeros, ignore (the label is dropped) or keep; `per_label` overrides it for single labels,
-    as the CheXpert baselines do. Raises ValueError on another policy.
-    """
-    resolved = {}
-    for label, state in labels.items():
-        chosen = (per_label or {}).get(label, policy)
-        if chosen not in POLICIES:
-            raise ValueError(f"uncertainty policy must be one of {POLICIES}, not {chosen!r}")
-        if state != UNSURE or chosen == "keep":
-            resolved[label] = state
-        elif chosen != "ignore":
-            resolved[label] = POSITIVE if chosen == "ones" else NEGATIVE
-    return resolved

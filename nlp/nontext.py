@@ -1,7 +1,7 @@
-"""Tell what is no report text: RTF, web pages, PDFs, pointers of git-annex, binary data.
+"""Recognizes content that is no report text: RTF, web pages, PDFs, git-annex pointers, binary data.
 
-Such files lie where a report should, with its name: a login page that was saved, a word
-processor's file, a link's stand-in that was never fetched.
+Such a file can have the name of a report: a login page that was saved, a word processor's file, a
+pointer whose content was never fetched.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _HEADS = re.compile(
 )
 _INSIDE = re.compile(r"</(?:html|body|head|script|style)>|<script\b|\\pard\b", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ud800-\udfff]")
-SHARE = 50  # one control character in so many: less is a slip of an old terminal
+SHARE = 50  # text may hold one control character in so many: an old terminal leaves a few
 
 
 def is_text(text: str) -> bool:
-    """Tell whether a report's content is text; of what is empty too."""
+    """Return whether a report's content is text; an empty one is."""
     if "\0" in text:
         return False
     if not text.isascii() or not text.isprintable():

@@ -1,7 +1,7 @@
-"""Prompts: labels in, texts for training and zero-shot reading out.
+"""Makes texts from labels: for training without reports, and for zero-shot evaluation.
 
-Report-like texts for collections that have labels only, and prompt sets for evaluation; all from
-frames x names in prompts.yaml. Nothing depends on global state: (seed, epoch, key) decides.
+Every text is a frame of lexicon/prompts.yaml, or of a user's bank, with a name of the finding in
+it. Random choices follow from (seed, epoch, key) only, never from global state.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any
 import yaml
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.labels import DEVICES, NEGATIVE, NO_FINDING
+from cxr_vlp.nlp.labels import DEVICES, NO_FINDING
 from cxr_vlp.nlp.relations import deniable
+from cxr_vlp.nlp.uncertainty import NEGATIVE
 
 _POLARITY = {1: "positive", 0: "negative", -1: "uncertain"}
 _SAID = ("frames", "names", "no_finding")  # a part of a product may be left out, these may not
@@ -28,7 +29,7 @@ BANKS = ("pair", "there_is", "direct", "frames", "products")
 
 @dataclass(frozen=True)
 class Bank:
-    """Frames and names a set of prompts is made from."""
+    """The frames and names that prompts are made from."""
 
     frames: Mapping[str, tuple[str, ...]]
     names: Mapping[str, tuple[str, ...]]
@@ -115,14 +116,14 @@ def report_prompts(
 ) -> tuple[str, ...]:
     """Return `k` report-like texts for a study that has labels only; () where nothing can be said.
 
-    Each text says every positive and uncertain label and up to `negatives` sampled ones of those
-    that are 0, in mixed order. A label without a key is never denied: nobody looked, or nobody
-    told. A reader whose collection is complete writes its zeros itself.
+    Each text names every positive and uncertain label, and denies up to `negatives` sampled labels
+    that are 0, in mixed order. A label without a key is never denied: it was not looked for or not
+    mentioned. The reader of a complete collection writes its zeros itself.
 
-    A row may contradict itself. What is said then wins: a 0 is not denied beside a label that holds
-    or nearly means the same (lexicon/relations.yaml), and No Finding is said only where no label
-    but Support Devices is positive or uncertain. No Finding 0 says that the chest is abnormal where
-    nothing else says so. The same arguments give the same texts.
+    A row may contradict itself. Then its positive and uncertain labels win: a 0 is not denied
+    beside a label that implies or overlaps it (lexicon/relations.yaml), and No Finding is named
+    only where no label but Support Devices is positive or uncertain. No Finding 0 becomes a text
+    that the chest is abnormal where nothing else says so. The same arguments give the same texts.
     """
     said, denied = _said(labels), deniable(labels)
     if not said and not (denied and negatives):
@@ -146,7 +147,7 @@ def _report(
 
 
 def _said(labels: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return (label, state) of all that every text of the row says, No Finding last."""
+    """Return (label, state) of all labels that every text of the row names, No Finding last."""
     said = [(n, s) for n, s in sorted(labels.items()) if s != NEGATIVE and n != NO_FINDING]
     if NO_FINDING in labels and all(name == DEVICES for name, _ in said):
         said.append((NO_FINDING, labels[NO_FINDING]))
@@ -159,7 +160,7 @@ def zero_shot(
     """Return the positive and negative prompts of a label, of any name.
 
     pair: "edema" / "no edema"; there_is: "There is edema" / "There is no edema"; direct: "There is
-    edema" and nothing against it (CARZero, OFF-CLIP; a normal film is "There is no finding");
+    edema" without a negative prompt (CARZero, OFF-CLIP; a normal image is "There is no finding");
     frames: all the frames x names of ours; products: severity x subtype x location where the bank
     has them, else as there_is. `prompts` is a user's bank in place of ours.
     """

@@ -1,6 +1,6 @@
-"""Labels: what one holds or nearly means of another, so that no text says one and denies the other.
+"""Knows which labels imply or overlap one another, so that no text says one and denies the other.
 
-The table is lexicon/relations.yaml. It says what a text may not deny; it never adds a label.
+The table is lexicon/relations.yaml. It limits what a text may deny; it never adds a label.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ import functools
 from collections.abc import Mapping
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.labels import DEVICES, NEGATIVE, NO_FINDING, POSITIVE
+from cxr_vlp.nlp.labels import DEVICES, NO_FINDING
+from cxr_vlp.nlp.uncertainty import NEGATIVE, POSITIVE
 
 
 @functools.cache
-def held(label: str) -> frozenset[str]:
-    """Return the labels that nobody may deny who says `label`; it is not among them."""
+def undeniable_beside(label: str) -> frozenset[str]:
+    """Return the labels that a text with `label` may not deny, without `label` itself."""
     table = lexicon.load("relations")
     found: set[str] = set()
     waiting = [label]
@@ -30,7 +31,7 @@ def held(label: str) -> frozenset[str]:
 
 
 def never_denied() -> frozenset[str]:
-    """Return the labels that stand for the rest of a list: no text can deny them in few words."""
+    """Return the labels that mean "any other": no text can deny them in few words."""
     return frozenset(lexicon.load("relations")["never_denied"])
 
 
@@ -38,18 +39,23 @@ def deniable(labels: Mapping[str, int]) -> tuple[str, ...]:
     """Return the labels of a row that a text may deny, sorted: explicit zeros only.
 
     A label without a key was not looked for, or was not mentioned, and is not denied. A zero is
-    left out where a label that is positive or uncertain holds or nearly means the same.
+    left out where a positive or uncertain label implies it or overlaps with it.
     """
-    kept = {name for said, state in labels.items() if state != NEGATIVE for name in held(said)}
+    kept = {
+        name
+        for said, state in labels.items()
+        if state != NEGATIVE
+        for name in undeniable_beside(said)
+    }
     zeros = {name for name, state in labels.items() if state == NEGATIVE and name != NO_FINDING}
     return tuple(sorted(zeros - kept - never_denied()))
 
 
 def contradicts_itself(labels: Mapping[str, int]) -> bool:
-    """Tell whether a row denies what it also says.
+    """Return whether a row denies what it also says.
 
-    That is a positive label beside a zero that it holds (Pneumonia 1, Lung Opacity 0), or No
-    Finding beside a positive finding.
+    It does where a positive label implies one that is zero (Pneumonia 1, Lung Opacity 0), or where
+    No Finding is positive beside a positive finding.
     """
     positive = [n for n, state in labels.items() if state == POSITIVE and n != NO_FINDING]
     zeros = {name for name, state in labels.items() if state == NEGATIVE}

@@ -1,54 +1,45 @@
-"""Normality: a report's sentences in, whether the report as a whole is normal out.
+"""Decides whether a report as a whole is normal.
 
 What "normal" means of a whole report is a convention of its labels, not of the language, so it is a
 parameter:
 
-    findings   no abnormality is stated or suspected; lines, clips and pacers may stand. This is the
-               convention of CheXpert's No Finding.
-    indexed    besides, nothing else is named that an indexer would code: no device, no trace of
-               surgery, and nothing is said of a structure in words that a mask hides. This is the
-               convention of Open-i, whose "normal" is the absence of every other MeSH term
-               (Demner-Fushman et al., JAMIA 2016).
+    findings   no abnormality is stated or suspected; lines, clips and pacemakers may be present.
+               This is the convention of CheXpert's No Finding.
+    indexed    also, nothing else is named that an indexer would code: no device, no trace of
+               surgery, and no structure whose predicate is masked. This is the convention of
+               Open-i, whose "normal" is the absence of every other MeSH term (Demner-Fushman et
+               al., JAMIA 2016).
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Protocol
 
+from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.scope import ABSENT
-from cxr_vlp.nlp.findings.mentions import Mention, read
+from cxr_vlp.nlp.findings.mentions import Mention, analyze
+from cxr_vlp.nlp.status import JudgedSentence
 
 CONVENTIONS = ("indexed", "findings")
-_MASKED_PREDICATE = re.compile(
-    r"\b(?:is|are|was|were|has|have|had|appears?|remains?|shows?|demonstrates?)\s+"
-    r"(?:\[\*\*|X{3,}|_{2,})"
-)
 
 
-class Judged(Protocol):
-    """A sentence with its status, as the engine hands it out."""
-
-    @property
-    def text(self) -> str:
-        """Its words."""
-
-    @property
-    def status(self) -> str:
-        """One of status.STATUSES."""
+class AnnotatedLike(JudgedSentence, Protocol):
+    """A judged sentence with its subtype and mentions."""
 
     @property
     def subtype(self) -> str:
-        """ "device" where only devices are spoken of, ..."""
+        """What a nonfinding is about; "device" also for a normal sentence that names one."""
 
     @property
     def mentions(self) -> tuple[Mention, ...]:
         """The findings and devices it mentions."""
 
 
-def is_normal(sentences: Sequence[Judged], convention: str = "indexed") -> bool:
-    """Whether a report with these sentences is normal by `convention`; one without any is not.
+def is_normal(sentences: Sequence[AnnotatedLike], convention: str = "indexed") -> bool:
+    """Return whether a report with these sentences is normal; one without any is not.
 
     Raises ValueError on an unknown convention.
     """
@@ -58,19 +49,25 @@ def is_normal(sentences: Sequence[Judged], convention: str = "indexed") -> bool:
         return False
     if convention == "findings":
         return True
-    return not any(_names_device(s) or _is_hidden(s) for s in sentences)
+    return not any(_names_device(s) or _is_masked(s) for s in sentences)
 
 
-def _names_device(sentence: Judged) -> bool:
-    """Whether a device or trace of surgery is there; one that was removed is not."""
+def _names_device(sentence: AnnotatedLike) -> bool:
+    """Whether a device or trace of surgery is present; one that was removed is not."""
     if sentence.subtype != "device":
         return False
     states = {m.assertion for m in sentence.mentions if m.device}
     return states != {ABSENT}
 
 
-def _is_hidden(sentence: Judged) -> bool:
-    """Whether the predicate of a structure is masked ("The heart is XXXX"): normal or not."""
-    if sentence.status != "nonfinding" or not _MASKED_PREDICATE.search(sentence.text):
+@functools.cache
+def _masked_predicate() -> re.Pattern[str]:
+    verbs = lexicon.pattern("grammar", "predicate_verbs")
+    return re.compile(rf"\b(?:{verbs})\s+(?:\[\*\*|X{{3,}}|_{{2,}})")
+
+
+def _is_masked(sentence: AnnotatedLike) -> bool:
+    """Whether a mask hides the predicate of a structure ("The heart is XXXX"): normal or not."""
+    if sentence.status != "nonfinding" or not _masked_predicate().search(sentence.text):
         return False
-    return any(term.kind == "structure" for term in read(sentence.text).terms)
+    return any(term.kind == "structure" for term in analyze(sentence.text).terms)

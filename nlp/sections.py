@@ -1,8 +1,16 @@
-"""Sections: the text of a report in, its named parts with their places out.
+"""Splits a report into its sections: findings, impression, indication and so on.
 
-Knows the layouts of MIMIC-CXR (a blank, capitals, a colon) and CheXpert Plus, mixed case, headings
-in mid-line, joint headings, wet reads, addenda, several impressions and reports without headings.
-A report that is none gets a reason code instead.
+It handles the layouts of MIMIC-CXR (a blank, capitals, a colon) and CheXpert Plus, mixed case,
+headings in mid-line, joint headings, wet reads, addenda, several impressions and reports without
+headings. `reason` gives a code for a file that is no report. The headings are in
+lexicon/headings.yaml, the other words of the layout in lexicon/layout.yaml.
+
+Where the headings of a study mislead, a user's file of cut rules decides. MIT-LCP publishes such a
+list for MIMIC-CXR. YAML, one line a study:
+
+    s50000001: {section: impression}          # the last section of the report is an impression
+    s50000002: {section: findings, start: 120, end: 480}   # these characters of the raw file
+    s50000003: {start: 0, end: 0}             # the report says nothing
 """
 
 from __future__ import annotations
@@ -10,37 +18,42 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.nontext import is_text
 
 TEXT_SECTIONS = ("findings", "impression", "body", "wet_read", "addendum")
 _RULE = re.compile(r"^[ \t]*[_=*-]{6,}[ \t]*$", re.MULTILINE)
-_FINAL = re.compile(r"^[ \t]*(?:FINAL|PRELIMINARY|INTERIM) REPORT[ \t]*:?", re.MULTILINE)
+_BANNER = re.compile(rf"^[ \t]*(?:{lexicon.pattern('layout', 'banners')})[ \t]*:?", re.MULTILINE)
 _LINE_HEAD = re.compile(
     r"^[ \t*#]*(?P<name>[A-Za-z][A-Za-z0-9/&,.()' \t-]{1,60}?)[ \t]*"
     r"(?P<end>::?\**(?!\d)|-{1,2}(?=\s)|(?=[ \t*]*$))",
     re.MULTILINE,
 )
 _ADDENDUM = re.compile(
-    r"^[ \t]*(?P<name>ADDENDUM|Addendum)\b(?P<end>[ \t]*(?:#?\d+)?[ \t]*:?)", re.M
+    rf"^[ \t]*(?P<name>{lexicon.pattern('layout', 'addendum')})\b"
+    r"(?P<end>[ \t]*(?:#?\d+)?[ \t]*:?)",
+    re.MULTILINE,
 )
-_WET = re.compile(r"^[ \t]*(?P<name>WET READ)\b(?P<end>[^\n]*)", re.MULTILINE)
+_WET_READ = re.compile(
+    rf"^[ \t]*(?P<name>{lexicon.pattern('layout', 'wet_read')})\b(?P<end>[^\n]*)", re.MULTILINE
+)
 _MID_HEAD = re.compile(
-    r"(?:(?<=[.:;!?\]\s])(?P<name>[A-Z][A-Z/&() ]{2,40}|Impressions?|Findings|Conclusions?)"
-    r"|(?<=[.;!?]\s)(?P<other>Indications?|Comparisons?|Technique|(?:Clinical )?History"
-    r"|Recommendations?))[ \t]*(?P<end>:)(?=\s|[A-Z])"
+    rf"(?:(?<=[.:;!?\]\s])(?P<name>[A-Z][A-Z/&() ]{{2,40}}|{lexicon.pattern('layout', 'mid_line')})"
+    rf"|(?<=[.;!?]\s)(?P<other>{lexicon.pattern('layout', 'after_sentence')}))"
+    r"[ \t]*(?P<end>:)(?=\s|[A-Z])"
 )
 _LFS = "version https://git-lfs"
-_VIEW_WORDS = re.compile(
-    r"\b(?:chest|portable|views?|frontal|lateral|radiographs?|ribs?|pa|ap|supine|upright|xr|cxr)\b"
-)
-_CAPS_KEYWORDS = ("impression", "findings", "indication", "history", "comparison", "technique",
-                  "addendum", "recommendation", "notification")  # fmt: skip
+_VIEW_WORDS = re.compile(rf"\b(?:{lexicon.pattern('layout', 'view_words')})\b")
+_NOT_VIEWS = re.compile(rf"\b(?:{lexicon.pattern('layout', 'not_views')})\b")
+_KEYWORDS: tuple[str, ...] = tuple(lexicon.load("layout")["keywords"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,7 @@ class _Head(NamedTuple):
 
 
 def reason(text: str) -> str:
-    """Return why `text` is no report, as a code, or "" where it is one."""
+    """Return the reason code of a text that is no report, or "" where it is one."""
     if not text.strip():
         return "report.empty"
     if text.lstrip().startswith(_LFS):
@@ -82,7 +95,7 @@ def split(text: str) -> tuple[Section, ...]:
     """Return the sections of a report in order; empty ones are left out.
 
     Text under no heading is `preamble`, or `body` where the report has neither findings nor
-    impression. A heading that names the views counts as findings if it leads the only prose.
+    impression. A heading that names the views counts as findings where its text is the only prose.
     """
     heads = _heads(text)
     edges = [*heads, _Head("", len(text), len(text))]
@@ -117,7 +130,7 @@ def _with_views(sections: list[Section]) -> list[Section]:
 
 
 def _with_body(text: str, sections: list[Section]) -> list[Section]:
-    """Where neither findings nor impression is, name the text after the last heading `body`."""
+    """Name the text after the last heading `body` where there are no findings and no impression."""
     if not sections or any(s.name in ("findings", "impression") for s in sections):
         return sections
     last = max((i for i, s in enumerate(sections) if s.name != "end"), default=None)
@@ -144,9 +157,9 @@ def _heads(text: str) -> list[_Head]:
     """Return the headings in order, none overlapping another."""
     found = [*_line_heads(text), *_mid_heads(text)]
     found += [_Head("preamble", m.start(), m.end()) for m in _RULE.finditer(text)]
-    found += [_Head("preamble", m.start(), m.end()) for m in _FINAL.finditer(text)]
+    found += [_Head("preamble", m.start(), m.end()) for m in _BANNER.finditer(text)]
     found += [_Head("addendum", m.start(), m.end()) for m in _ADDENDUM.finditer(text)]
-    found += [_Head("wet_read", m.start(), m.end()) for m in _WET.finditer(text)]
+    found += [_Head("wet_read", m.start(), m.end()) for m in _WET_READ.finditer(text)]
     kept: list[_Head] = []
     for head in sorted(found, key=lambda h: (h.start, -h.end)):
         is_free = not kept or head.start >= kept[-1].end
@@ -156,7 +169,7 @@ def _heads(text: str) -> list[_Head]:
 
 
 def _settled(head: _Head, heads: list[_Head]) -> _Head:
-    """Return `head`; a summary beside an impression is its code, not another impression."""
+    """Return `head`; a summary beside an impression is a code ("2-ABNORMAL") and no impression."""
     if head.name == "summary":
         is_other = any(h.name == "impression" for h in heads)
         return head._replace(name="end" if is_other else "impression")
@@ -185,7 +198,7 @@ def _mid_heads(text: str) -> Iterable[_Head]:
 
 @functools.lru_cache(maxsize=4096)
 def heading(words: str) -> str:
-    """Return the section a heading's words stand for ("" = no heading); forgives a typing slip."""
+    """Return the section that a heading names ("" = no heading); one slip of the pen is allowed."""
     key = " ".join(re.sub(r"\(.*?\)", " ", words).lower().replace("\t", " ").split()).strip(" .,-")
     table = _table()
     if key in table:
@@ -200,10 +213,10 @@ def heading(words: str) -> str:
 def _caps_heading(words: str) -> str:
     """Return the section of a capital heading that merely contains a known word or a view."""
     lower = words.lower()
-    for keyword in _CAPS_KEYWORDS:
+    for keyword in _KEYWORDS:
         if keyword in lower:
             return table_name(keyword)
-    is_view = _VIEW_WORDS.search(lower) and not re.search(r"\btube|\bwall|line\b", lower)
+    is_view = _VIEW_WORDS.search(lower) and not _NOT_VIEWS.search(lower)
     return "views" if is_view else ""
 
 
@@ -227,10 +240,10 @@ def merge(
 ) -> dict[str, str]:
     """Return name -> text; `policy` says which of several impressions counts.
 
-    With the report's `raw` text the values keep its line ends (sentences are split by them).
+    With the report's `raw` text the values keep its line ends, by which sentences are split.
 
-    last (the radiologist's final word, as MIT-LCP's parser takes it), first, or join. Findings
-    that stand in several places are always joined in order: each part is about other images.
+    last (the radiologist's final word, as MIT-LCP's parser takes it), first, or join. Findings in
+    several places are always joined in order: each part is about other images.
     """
     if policy not in ("last", "first", "join"):
         raise ValueError(f"policy of several sections must be last, first or join, not {policy!r}")
@@ -248,3 +261,55 @@ def _pick(parts: list[str], policy: str) -> str:
     if policy == "join":
         return " ".join(parts)
     return parts[-1] if policy == "last" else parts[0]
+
+
+@dataclass(frozen=True, slots=True)
+class CutRule:
+    """How the report of one study is cut, whatever its headings say."""
+
+    section: str = "findings"
+    start: int = -1  # -1 = the sections as found, only the last one renamed
+    end: int = -1
+
+
+def load_rules(path: Path) -> Mapping[str, CutRule]:
+    """Return study -> rule. Raises ValueError that names a wrong entry by its number."""
+    try:
+        rows: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML") from error
+    if not isinstance(rows, Mapping):
+        raise ValueError(f"{path}: expected a line a study")  # noqa: TRY004 - the file is wrong
+    return {
+        str(study): _rule(row, f"{path}: entry {number}")
+        for number, (study, row) in enumerate(rows.items(), start=1)
+    }
+
+
+def _rule(row: Any, where: str) -> CutRule:
+    try:
+        rule = CutRule(**row)
+    except TypeError:
+        raise ValueError(f"{where}: wants section, start, end only") from None
+    if not all(isinstance(n, int) for n in (rule.start, rule.end)) or not (
+        rule.start == rule.end == -1 or 0 <= rule.start <= rule.end
+    ):
+        raise ValueError(f"{where}: start and end are characters of the file, start first")
+    return rule
+
+
+def cut(text: str, rule: CutRule | None) -> tuple[Section, ...]:
+    """Return the sections of a report, by its rule where it has one.
+
+    The places of a rule are characters of the raw file, so they are cut before anything is
+    normalised.
+    """
+    if rule is None:
+        return split(text)
+    if rule.start < 0:
+        *others, last = split(text) or (Section("", 0, 0, ""),)
+        renamed = Section(rule.section, last.start, last.end, last.text)
+        return (*others, renamed) if last.text else ()
+    start, end = rule.start, min(rule.end, len(text))
+    content = " ".join(text[start:end].split())
+    return (Section(rule.section, start, end, content),) if content else ()

@@ -1,7 +1,7 @@
-"""Sentences: the text of a section in, its sentences with their places out.
+"""Splits the text of a section into sentences, with their places.
 
-Knows hard line wraps, decimals, abbreviations, times, list numbers, bullets, missing blanks and
-de-identification masks. `" ".join(text[s.start:s.end].split()) == s.text` for every sentence.
+It handles hard line wraps, decimals, abbreviations, times, list numbers, bullets, missing blanks
+and de-identification masks. `" ".join(text[s.start:s.end].split()) == s.text` for every sentence.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from cxr_vlp.nlp.match import windows
 
 _TITLES = lexicon.words("grammar", "titles")
 _UNITS = lexicon.words("grammar", "units")
+_INITIALS = lexicon.words("grammar", "initials")
 _END = re.compile(r"[.!?]+")
 _TIGHT = re.compile(r"[a-z)\]]{2}$")
 _MARKER = re.compile(r"(?:\(?\d{1,2}[.)]|[-*•●▪–])(?=\s)")
@@ -26,7 +27,7 @@ _OPEN_ENDS = lexicon.words("grammar", "open_ends")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence with its blanks joined, and its place in the text that was split."""
+    """A sentence with runs of blanks joined, and its place in the text that was split."""
 
     text: str
     start: int
@@ -50,10 +51,10 @@ def split(text: str) -> tuple[Sentence, ...]:
 
 
 def _bounded(text: str, ends: Iterable[int]) -> Iterator[int]:
-    """Yield `ends`, and between them a cut wherever a sentence runs on longer than prose does."""
+    """Yield `ends`, and more of them where a sentence is longer than a window."""
     last = 0
     for end in ends:
-        yield from (last + cut for _, cut in windows.pieces(text[last:end]))
+        yield from (last + cut for _, cut in windows.split(text[last:end]))
         last = end
 
 
@@ -105,7 +106,7 @@ def _is_end(text: str, dot: int, end: int, marks: str) -> bool:
     if word in _TITLES:
         return False
     if len(word) == 1 and word.isalpha():  # "T. 12", "L. base", an initial
-        return following.isupper() and word not in "tlcsr"
+        return following.isupper() and word not in _INITIALS
     if word in _UNITS:
         return following.isupper() or bool(_MARKER.match(after.lstrip()))
     return True

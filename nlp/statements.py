@@ -1,7 +1,8 @@
-"""Statements: mentions in, each re-said in one standard form out.
+"""Writes each mention as a sentence of one standard form.
 
-"There is a small left pleural effusion.", "There is no pneumothorax.", "There may be pneumonia.":
-what others pay a language model for, from the parsed mention alone.
+"There is a small left pleural effusion.", "There is no pneumothorax.", "There may be pneumonia."
+CARZero and OFF-CLIP have a language model write such sentences; here they are built from the
+mention alone.
 """
 
 from __future__ import annotations
@@ -13,21 +14,19 @@ from cxr_vlp.nlp.context.scope import ABSENT, UNCERTAIN
 from cxr_vlp.nlp.findings import terms
 from cxr_vlp.nlp.findings.mentions import Mention
 
-# adjectives that already say where: no "of the ..." after them
-_PLACE_FREE = frozenset({"", "lungs", "heart", "pleura", "chest"})
-_SIDED = {"left": "left", "right": "right", "bilateral": "bilateral"}
+_UNSAID = lexicon.words("modifiers", "unsaid") | {""}
 
 
 def restate(mentions: Iterable[Mention]) -> tuple[str, ...]:
-    """Return one statement a mention, in order, each only once; devices and implied ones too."""
+    """Return one statement for each mention, in order, each only once; devices and implied too."""
     return tuple(dict.fromkeys(statement(mention) for mention in mentions))
 
 
 def statement(mention: Mention) -> str:
     """Return the mention as one sentence of the standard form.
 
-    A denial leaves severity and side out only where the report named none: "no large effusion"
-    must not become "no effusion".
+    A denial keeps the severity and side that the report names: "no large effusion" must not
+    become "no effusion".
     """
     entry = terms.findings().get(mention.finding)
     noun = entry.noun if entry else "count"
@@ -36,7 +35,7 @@ def statement(mention: Mention) -> str:
     if noun == "plural":
         name = _plural(mention.finding)
     place = _place(mention)
-    side = "" if place.startswith(" in ") else _SIDED.get(mention.side, "")
+    side = "" if place.startswith(" in ") else mention.side
     phrase = " ".join(w for w in (mention.severity, side, name) if w) + place
     return f"There {_verb(mention.assertion, plural)} {_article(mention, phrase, noun, plural)}."
 
@@ -56,14 +55,13 @@ def _article(mention: Mention, phrase: str, noun: str, plural: bool) -> str:
 
 
 def _place(mention: Mention) -> str:
-    """Return " in the left lower lobe", or " of the aorta" after a name that says no place."""
-    if mention.implied or mention.anatomy in _PLACE_FREE or mention.device:
+    """Return " in the left lower lobe", " of the aorta" after a name that says no place, or ""."""
+    if mention.implied or mention.anatomy in _UNSAID or mention.device:
         return ""
     if mention.anatomy in lexicon.load("modifiers")["zone"]:
-        side = _SIDED.get(mention.side, "")
-        if side == "bilateral":
+        if mention.side == "bilateral":
             return f" in both {_plural(mention.anatomy)}"
-        return f" in the {side} {mention.anatomy}".replace("  ", " ")
+        return f" in the {mention.side} {mention.anatomy}".replace("  ", " ")
     entry = terms.findings().get(mention.finding)
     is_open = entry is not None and (entry.generic or entry.noun == "plural")
     return f" of the {mention.anatomy}" if is_open else ""

@@ -1,7 +1,7 @@
-"""A text and its back-translation in, a line of a translations file out, and the way back.
+"""Writes and reads the lines of a translations file: a text's digest and its back-translation.
 
-`cxr-vlp translate` writes such files and the texts stage reads them. A line goes by the digest of
-the text that was translated, so one file serves every collection, split and part.
+`cxr-vlp translate` writes such files and the texts stage reads them. A line is found by the digest
+of the text that was translated, so one file serves every collection, split and part.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import hashlib
 import json
 import re
 
-FIELDS = ("findings", "impression")  # of a report; what may be translated
+FIELDS = ("findings", "impression")  # the sections that may be translated
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def digest(text: str) -> str:
-    """Return the sha256 of a text, in hex, by which its translation goes."""
+    """Return the sha256 of a text, in hex: the key of its translation."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def line(text: str, translation: str) -> bytes:
-    """Return the line that says how `text` reads in other words."""
+    """Return the line for `text` and its back-translation."""
     row = {"sha256": digest(text), "text": translation}
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
@@ -28,7 +28,7 @@ def line(text: str, translation: str) -> bytes:
 def parse(found: bytes) -> tuple[str, str]:
     """Return (digest of the text, its translation) of a line.
 
-    Raises ValueError, which says nothing of what the line holds, where it is none.
+    Raises ValueError for any other line; its message holds nothing of the line.
     """
     try:
         row = json.loads(found)

@@ -129,6 +129,7 @@ def _header(
         "epoch": versions.TEXTS,
         "wording": resources.digest,
         "files": dict(resources.files),
+        "toolchain": dict(resources.toolchain),
         "exceptions": len(resources.rules),
         "source": inventory["source"],
         "texts": section.text_parameters(),

@@ -11,7 +11,7 @@ The names in `__all__` are the public interface. Each is imported on first use, 
 [('The lungs are clear.', 'normal'), ('There may be a small left pleural effusion.', 'uncertain')]
 >>> annotation.labels["Pleural Effusion"]  # 1 positive, 0 negative, -1 uncertain
 -1
->>> cxr_vlp.filter_report(sentence.text for sentence in annotation.sentences).kept
+>>> cxr_vlp.filter_report(report).kept
 ('There may be a small left pleural effusion.',)
 >>> sentence = "No pneumothorax or effusion."
 >>> cxr_vlp.assertion(sentence, sentence.index("effusion"), sentence.index("."))
@@ -27,9 +27,9 @@ __version__ = "0.4.0"
 
 if TYPE_CHECKING:
     from cxr_vlp.api import Loader, auroc_table, loader, open_shards
-    from cxr_vlp.nlp.annotate import Annotation, annotate
+    from cxr_vlp.nlp.annotate import Annotation, annotate, filter_report
     from cxr_vlp.nlp.findings.mentions import assertion
-    from cxr_vlp.nlp.status import Filtered, FilterPolicy, filter_report
+    from cxr_vlp.nlp.status import Filtered, FilterPolicy
     from cxr_vlp.train.data.batches import Batch
     from cxr_vlp.train.data.samples import Film as Sample
     from cxr_vlp.train.evaluation.metrics import Measured
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "annotate": ("cxr_vlp.nlp.annotate", "annotate"),
     "Annotation": ("cxr_vlp.nlp.annotate", "Annotation"),
-    "filter_report": ("cxr_vlp.nlp.status", "filter_report"),
+    "filter_report": ("cxr_vlp.nlp.annotate", "filter_report"),
     "FilterPolicy": ("cxr_vlp.nlp.status", "FilterPolicy"),
     "Filtered": ("cxr_vlp.nlp.status", "Filtered"),
     "assertion": ("cxr_vlp.nlp.findings.mentions", "assertion"),

@@ -1,1 +1,1 @@
-"""What decides whether a mention is affirmed: cues, their scope, its boundaries, discourse."""
+"""Decides whether a mention is present, absent or uncertain: cues, their scope, its boundaries."""

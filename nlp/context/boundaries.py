@@ -1,26 +1,46 @@
-"""Reach: a sentence's tokens and cues in, the places where the reach of a cue ends out.
+"""Decides where the scope of a cue ends: where a negation, a hedge or a denied list stops.
 
-A cue reaches to the end of its clause; this module knows where one ends: at a stop word, before a
-phrase with a verb of its own, before words that are only said of what is there.
+A cue ("no", "possible", "denies") applies to the words that follow it, up to the end of its clause.
+`scope_ends` returns the places where a clause ends for each of three kinds of cue:
+
+    lists      a denied list ("denies fever, cough, chest pain") ends only at a stop word, a mark
+               such as ";", or a new clause with a verb of its own
+    negations  any other negation ("no effusion, mild edema") ends there too, and before a word that
+               is only said of what is present ("mild", "stable"), and before a pronoun
+    hedges     a hedge ("possible pneumonia, edema") ends there too, and at "with" or at a comma
+               that is not inside a list
+
+The word lists are in lexicon/grammar.yaml, the stop words in lexicon/cues.yaml (`stop`).
 """
 
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.match.tokens import Token, tokenize
-from cxr_vlp.nlp.match.trie import Hit
+from cxr_vlp.nlp.match.trie import Match
 
 STOP_MARKS = frozenset(";:!?.|") | {"--"}
+_OTHER_MARKS = frozenset("-–—(")
 VERBS = lexicon.words("grammar", "verbs")
 JOINERS = lexicon.words("grammar", "joiners")
 _LIST_TAIL = lexicon.words("grammar", "list_tail")
 _OBJECT_STARTS = lexicon.words("grammar", "object_starts")
 _PRONOUNS = lexicon.words("grammar", "pronouns")
+_CLAUSE_OPENERS = lexicon.words("grammar", "clause_openers")
 _SUBJECTS = lexicon.words("grammar", "subjects")
 _PERSONS = lexicon.words("grammar", "persons")
 _SUBORDINATORS = lexicon.words("grammar", "subordinators")
+
+
+class ScopeEnds(NamedTuple):
+    """The token places, sorted, where the scope of each kind of cue ends."""
+
+    lists: tuple[int, ...]
+    negations: tuple[int, ...]
+    hedges: tuple[int, ...]
 
 
 @functools.cache
@@ -28,37 +48,36 @@ def _affirming() -> frozenset[str]:
     return frozenset(t.word for w in lexicon.load("modifiers")["affirming"] for t in tokenize(w))
 
 
-def reach_ends(
-    text: str, tokens: tuple[Token, ...], cues: tuple[Hit, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Return the token places where forward reach ends: for lists, for denials, for hedges."""
-    ends = {c.start for c in cues if "stop" in c.values or "present_after" in c.values}
-    soft_ends, hedge_ends = set(), set()
+def scope_ends(text: str, tokens: tuple[Token, ...], cues: tuple[Match, ...]) -> ScopeEnds:
+    """Return where the scope of a list, a negation and a hedge ends in a sentence."""
+    lists = {c.start for c in cues if "stop" in c.values or "present_after" in c.values}
+    negations, hedges = set(), set()
     for place, token in enumerate(tokens):
         word = token.word
-        if (
-            word in STOP_MARKS
-            or (word in "-–—" and _is_dash(text, token))
-            or (word == "(" and any(t.word in VERBS for t in _bracket(tokens, place)))
-        ):
-            ends.add(place)
-        elif (
-            word in _PRONOUNS and place and tokens[place - 1].word not in ("that", "if", "whether")
-        ):
-            soft_ends.add(place)
+        if word in STOP_MARKS or (word in _OTHER_MARKS and _ends_clause(text, tokens, place)):
+            lists.add(place)
+        elif word in _PRONOUNS and place and tokens[place - 1].word not in _CLAUSE_OPENERS:
+            negations.add(place)
         elif word in (",", "and", "with", "as"):
             if _opens_clause(tokens, place):
-                ends.add(place)
+                lists.add(place)
             elif _affirms(tokens, place):
-                soft_ends.add(place)
+                negations.add(place)
             elif word == "with" or (word == "," and not _is_list(tokens, place)):
-                hedge_ends.add(place)
-    soft_ends |= ends
-    return tuple(sorted(ends)), tuple(sorted(soft_ends)), tuple(sorted(hedge_ends | soft_ends))
+                hedges.add(place)
+    negations |= lists
+    return ScopeEnds(*(tuple(sorted(ends)) for ends in (lists, negations, hedges | negations)))
+
+
+def _ends_clause(text: str, tokens: tuple[Token, ...], place: int) -> bool:
+    """Whether a mark at `place` ends every scope: a dash, or a bracket with a verb in it."""
+    if tokens[place].word == "(":
+        return any(t.word in VERBS for t in _bracket(tokens, place))
+    return _is_dash(text, tokens[place])
 
 
 def _bracket(tokens: tuple[Token, ...], place: int) -> tuple[Token, ...]:
-    """Return the tokens of the bracket that opens at `place`; an open one goes to the end."""
+    """Return the tokens of the bracket that opens at `place`; an open one ends with the text."""
     close = next((i for i in range(place, len(tokens)) if tokens[i].word == ")"), len(tokens))
     return tokens[place + 1 : close]
 
@@ -80,7 +99,7 @@ def _opens_clause(tokens: tuple[Token, ...], place: int) -> bool:
         return False
     if word == "," and _is_list(tokens, place):
         return False
-    if _starts_anew(tokens, place, segment):
+    if _has_new_subject(tokens, place, segment):
         return True
     if segment[0].endswith("ed") and segment[1:2] and segment[1] in _OBJECT_STARTS:
         return True
@@ -90,9 +109,12 @@ def _opens_clause(tokens: tuple[Token, ...], place: int) -> bool:
     return False
 
 
-def _starts_anew(tokens: tuple[Token, ...], place: int, segment: list[str]) -> bool:
-    """Whether a new subject stands after the joint ("..., he had", "..., obese female"), or the
-    comma closes a clause the sentence opened with ("Because he had no insurance, ...")."""
+def _has_new_subject(tokens: tuple[Token, ...], place: int, segment: list[str]) -> bool:
+    """Whether a new subject follows the comma, or the comma closes an opening clause.
+
+    A new subject: "..., he had", "..., obese female". An opening clause: "Because he had no
+    insurance, ...".
+    """
     if tokens[place].word != ",":
         return False
     if segment[0] in _SUBJECTS or any(w in _PERSONS for w in segment):
@@ -102,7 +124,7 @@ def _starts_anew(tokens: tuple[Token, ...], place: int, segment: list[str]) -> b
 
 
 def _affirms(tokens: tuple[Token, ...], place: int) -> bool:
-    """Whether a word follows that is only said of what is there ("and mild ...")."""
+    """Whether a word follows that is only said of what is present ("and mild ...")."""
     segment = _segment(tokens, place)
     if not segment or tokens[place].word == "as":
         return False
@@ -112,6 +134,7 @@ def _affirms(tokens: tuple[Token, ...], place: int) -> bool:
 
 
 def _segment(tokens: tuple[Token, ...], place: int) -> list[str]:
+    """Return the words after `place`, up to the next comma, joint or full stop; at least one."""
     words = []
     for token in tokens[place + 1 :]:
         if token.word in (",", "and", ";", "but", "."):
@@ -123,7 +146,7 @@ def _segment(tokens: tuple[Token, ...], place: int) -> list[str]:
 
 
 def _is_list(tokens: tuple[Token, ...], place: int) -> bool:
-    """Whether the comma at `place` stands in a list that a later "or" closes."""
+    """Whether the comma at `place` is in a list that a later "or" closes."""
     for token in tokens[place + 1 :]:
         if token.word in ("or", "nor", "/"):
             return True

@@ -1,8 +1,9 @@
-"""Scope: a sentence's tokens and cues in, what they say of any span of it out.
+"""Decides by its cues whether any span of a sentence is present, absent or uncertain.
 
-The way of NegEx and ConText, by clause: a cue reaches forwards or backwards until the clause ends;
-look-alikes ("no change in") are cues of their own and win by being longer. Nothing in here knows
-a finding, so it serves any clinical English.
+The method is that of NegEx and ConText, applied to clauses: a cue applies forwards or backwards
+until its clause ends (`boundaries` says where). Phrases that only look like a negation ("no change
+in") are cues of their own, and win because they are longer. This module knows no finding, so it
+works for any clinical English.
 """
 
 from __future__ import annotations
@@ -10,60 +11,64 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context import cues
-from cxr_vlp.nlp.context.boundaries import JOINERS, STOP_MARKS, VERBS, reach_ends
+from cxr_vlp.nlp.context.boundaries import JOINERS, STOP_MARKS, VERBS, ScopeEnds, scope_ends
 from cxr_vlp.nlp.match.tokens import Token, tokenize
-from cxr_vlp.nlp.match.trie import Hit
+from cxr_vlp.nlp.match.trie import Match
 
-PRESENT, ABSENT, UNCERTAIN = "present", "absent", "uncertain"
+Assertion = Literal["present", "absent", "uncertain"]
+PRESENT: Final = "present"
+ABSENT: Final = "absent"
+UNCERTAIN: Final = "uncertain"
 _DENIALS = ("absent_after", "absent_list", "absent_next")
 _FORWARD = (*_DENIALS, "present_after", "uncertain_after")
 _BACKWARD = ("absent_before", "absent_suffix", "present_before", "uncertain_before")
 _LINKS = lexicon.words("grammar", "links")
 _CLAUSE_STARTS = lexicon.words("grammar", "clause_starts")
-_BACK_REACH = 40  # tokens; nobody writes "is not seen" further from what is not
+_VERSUS = lexicon.words("grammar", "versus")
+_DENIES_INSIDE = lexicon.words("grammar", "denies_inside")
+_BACK_REACH = 40  # tokens; nobody writes "is not seen" further from what is not seen
 _BACK_CUES = 4
 
 
-class Ruling(NamedTuple):
+class Verdict(NamedTuple):
     """What the cues say of a span: the assertion, the words that decided, and their category."""
 
-    assertion: str
+    assertion: Assertion
     trigger: str
     category: str
 
 
 @dataclass(frozen=True)
 class Scopes:
-    """A sentence made ready to be asked about its spans."""
+    """A sentence whose cues and scopes are known, so that any span of it can be judged."""
 
     text: str
     tokens: tuple[Token, ...]
-    cues: tuple[Hit, ...]
-    ends: tuple[int, ...]  # token places where a denied list ends ("denies fever, mild pain")
-    soft_ends: tuple[int, ...]  # where any other denial ends: those, and before affirming words
-    hedge_ends: tuple[int, ...]  # where a hedge ends: all those, and at a joint
+    cues: tuple[Match, ...]
+    ends: ScopeEnds
 
     def words(self, start: int, end: int) -> str:
         """Return the sentence's own words of tokens[start:end]."""
         return self.text[self.tokens[start].start : self.tokens[end - 1].end]
 
 
-def read(text: str) -> Scopes:
-    """Return `text` with its cues and the places where their reach ends."""
+def find(text: str) -> Scopes:
+    """Return `text` with its cues and the places where their scopes end."""
     tokens = tokenize(text)
     found = cues.find(tokens)
-    return Scopes(text, tokens, found, *reach_ends(text, tokens, found))
+    return Scopes(text, tokens, found, scope_ends(text, tokens, found))
 
 
-def rule(scopes: Scopes, start: int, end: int) -> Ruling:
+def verdict(scopes: Scopes, start: int, end: int) -> Verdict:
     """Return what the cues say of tokens[start:end].
 
-    The nearest cue before the span decides between absence and its look-alikes; absence outweighs
-    a hedge in the same clause ("probably no effusion" denies it); no cue means present.
+    The nearest cue before the span decides between absence and what only looks like it. Absence
+    outweighs a hedge in the same clause ("probably no effusion" denies it). Without a cue the span
+    is present.
     """
     inside = _inside(scopes, start, end)
     if inside is not None:
@@ -72,32 +77,32 @@ def rule(scopes: Scopes, start: int, end: int) -> Ruling:
     before = _before(scopes, start)
     after = _after(scopes, end)
     denial = _nearest(before, (*_DENIALS, "present_after"))
-    verdict = _of(denial, _DENIALS, ABSENT, scopes)
-    if verdict:
-        return verdict
+    found = _of(denial, _DENIALS, ABSENT, scopes)
+    if found:
+        return found
     denial = _nearest(after[::-1], ("absent_before", "absent_suffix", "present_before"))
-    verdict = _of(denial, ("absent_before", "absent_suffix"), ABSENT, scopes)
-    if verdict:
-        return verdict
+    found = _of(denial, ("absent_before", "absent_suffix"), ABSENT, scopes)
+    if found:
+        return found
     hedge = _nearest(before, ("uncertain_after",)) or _nearest(after[::-1], ("uncertain_before",))
-    verdict = _of(hedge, ("uncertain_after", "uncertain_before"), UNCERTAIN, scopes)
-    return verdict or Ruling(PRESENT, "", "")
+    found = _of(hedge, ("uncertain_after", "uncertain_before"), UNCERTAIN, scopes)
+    return found or Verdict(PRESENT, "", "")
 
 
-def _before(scopes: Scopes, start: int) -> list[Hit]:
-    """Return the cues before the span that reach it, in order."""
-    floor = _last(scopes.ends, start)
+def _before(scopes: Scopes, start: int) -> list[Match]:
+    """Return the cues before the span whose scope includes it, in order."""
+    floor = _last(scopes.ends.lists, start)
     found = []
     for cue in reversed(scopes.cues):
         if cue.end <= floor:
-            break  # no cue from before the clause reaches into it
+            break  # no cue from before the clause applies in it
         if cue.end <= start and _reaches_on(scopes, cue, start):
             found.append(cue)
     return found[::-1]
 
 
-def _after(scopes: Scopes, end: int) -> list[Hit]:
-    """Return the next few cues after the span that reach back to it, in order."""
+def _after(scopes: Scopes, end: int) -> list[Match]:
+    """Return the next few cues after the span that apply backwards to it, in order."""
     following = [c for c in scopes.cues if end <= c.start <= end + _BACK_REACH]
     return [c for c in following[:_BACK_CUES] if _reaches_back(scopes, c, end)]
 
@@ -108,33 +113,33 @@ def _last(ends: tuple[int, ...], start: int) -> int:
     return ends[place - 1] if place else -1
 
 
-def _inside(scopes: Scopes, start: int, end: int) -> Ruling | None:
-    """Return the ruling on a span that is part of a cue itself.
+def _inside(scopes: Scopes, start: int, end: int) -> Verdict | None:
+    """Return the verdict on a span that is part of a cue itself.
 
-    "not increased" denies the increase, whatever it leaves of the effusion; "borderline" hedges.
+    "not increased" denies the increase, whatever it says of the effusion; "borderline" hedges.
     """
     for cue in scopes.cues:
         if not cue.start <= start < cue.end:
             continue
         words = scopes.words(cue.start, cue.end)
         if any(v in ("present_before", "present_after") for v in cue.values) and (
-            scopes.tokens[cue.start].word in ("no", "not", "without")
+            scopes.tokens[cue.start].word in _DENIES_INSIDE
         ):
-            return Ruling(ABSENT, words, "absent_inside")
+            return Verdict(ABSENT, words, "absent_inside")
         if end <= cue.end and any(v in ("uncertain_before", "uncertain_after") for v in cue.values):
-            return Ruling(UNCERTAIN, words, "uncertain_inside")
+            return Verdict(UNCERTAIN, words, "uncertain_inside")
     return None
 
 
 def _past_cue(scopes: Scopes, start: int, end: int) -> int:
-    """Return where a span goes on that begins with the tail of a cue ("no [evidence of gout]")."""
+    """Return where a span continues that begins with the end of a cue ("no [evidence of gout]")."""
     for cue in scopes.cues:
         if cue.start < start < cue.end < end:
             return cue.end
     return start
 
 
-def _nearest(cues: Sequence[Hit], categories: tuple[str, ...]) -> Hit | None:
+def _nearest(cues: Sequence[Match], categories: tuple[str, ...]) -> Match | None:
     """Return the last of `cues` in any of `categories`."""
     for cue in reversed(cues):
         if any(value in categories for value in cue.values):
@@ -143,39 +148,40 @@ def _nearest(cues: Sequence[Hit], categories: tuple[str, ...]) -> Hit | None:
 
 
 def _of(
-    cue: Hit | None, categories: tuple[str, ...], assertion: str, scopes: Scopes
-) -> Ruling | None:
+    cue: Match | None, categories: tuple[str, ...], assertion: Assertion, scopes: Scopes
+) -> Verdict | None:
     if cue is None:
         return None
-    hits = [value for value in cue.values if value in categories]
-    return Ruling(assertion, scopes.words(cue.start, cue.end), hits[0]) if hits else None
+    found = [value for value in cue.values if value in categories]
+    return Verdict(assertion, scopes.words(cue.start, cue.end), found[0]) if found else None
 
 
-def _reaches_on(scopes: Scopes, cue: Hit, start: int) -> bool:
+def _reaches_on(scopes: Scopes, cue: Match, start: int) -> bool:
+    """Whether the scope of a cue before token `start` includes that token."""
     if not any(value in _FORWARD for value in cue.values):
         return False
     if "absent_next" in cue.values:
         return cue.end == start
-    ends = scopes.ends if "absent_list" in cue.values else scopes.soft_ends
+    ends = scopes.ends.lists if "absent_list" in cue.values else scopes.ends.negations
     if "uncertain_after" in cue.values:
-        ends = scopes.hedge_ends
+        ends = scopes.ends.hedges
     return _last(ends, start) < cue.end and not _leaves_brackets(scopes, range(cue.end, start))
 
 
 def _leaves_brackets(scopes: Scopes, places: range) -> bool:
-    """Whether a bracket closes among the token places that was opened before them."""
+    """Whether a bracket closes at one of the token places that was opened before them."""
     words = [scopes.tokens[place].word for place in places]
     return ")" in words and "(" not in words[: words.index(")")]
 
 
-def _reaches_back(scopes: Scopes, cue: Hit, end: int) -> bool:
-    """Whether a cue after the span reaches back to it, through a list but not over a clause."""
+def _reaches_back(scopes: Scopes, cue: Match, end: int) -> bool:
+    """Whether a cue after the span applies back to it, through a list but not over a clause."""
     if not any(value in _BACKWARD for value in cue.values):
         return False
     tokens = scopes.tokens
     if "absent_suffix" in cue.values:
         return cue.start == end and _is_suffix(scopes, cue)
-    is_pair = tokens[cue.start].word in ("versus", "vs")
+    is_pair = tokens[cue.start].word in _VERSUS
     for place in range(cue.start - 1, end - 1, -1):
         word = tokens[place].word
         if is_pair and (word in VERBS or word in _LINKS):
@@ -189,8 +195,8 @@ def _reaches_back(scopes: Scopes, cue: Hit, end: int) -> bool:
     return True
 
 
-def _is_suffix(scopes: Scopes, cue: Hit) -> bool:
-    """Whether "free" closes its word: "seizure-free", "pain free since"; not "free air"."""
+def _is_suffix(scopes: Scopes, cue: Match) -> bool:
+    """Whether "free" ends its word: "seizure-free", "pain free since"; not "free air"."""
     if scopes.text[scopes.tokens[cue.start].start - 1] == "-":
         return True
     following = scopes.tokens[cue.end : cue.end + 1]
@@ -198,7 +204,7 @@ def _is_suffix(scopes: Scopes, cue: Hit) -> bool:
 
 
 def _joins_back(scopes: Scopes, place: int, cue_start: int) -> bool:
-    """Whether the comma or "and" at `place` belongs to one list that the later cue is about."""
+    """Whether the comma or "and" at `place` belongs to a list that the later cue applies to."""
     tokens = scopes.tokens
     if any(t.word in VERBS for t in tokens[:place]):
         return False

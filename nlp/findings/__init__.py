@@ -1,1 +1,1 @@
-"""What a sentence mentions: terms, their mentions, what is attached to them."""
+"""Finds what a sentence mentions: terms, mentions, and the structures and modifiers of each."""

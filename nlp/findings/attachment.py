@@ -1,22 +1,27 @@
-"""Association: a word of a sentence in, the structure or device it is said of out.
+"""Finds the structure or device that a word of a sentence is said of.
 
-"The heart is enlarged" and "enlarged heart" say the same; "tube in normal position" says nothing of
-the body. All by order, verbs and clause ends.
+"The heart is enlarged" and "enlarged heart" mean the same; "tube in normal position" says nothing
+of the body. The order of the words, the verbs and the ends of clauses decide.
 """
 
 from __future__ import annotations
 
+from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.scope import Scopes
 from cxr_vlp.nlp.findings.terms import Structure, Term
 
-_REGIONAL = ("but", "which", "however", "although", "though", "whereas", "while", "except")
+_REGIONAL = lexicon.words("grammar", "regional") | {";", "."}
+_VERBS = lexicon.words("grammar", "structure_verbs")
+_SHOWING = lexicon.words("grammar", "showing")
+_DEVICE_NOUNS = lexicon.words("grammar", "device_nouns")
 
 
 def structure_near(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Structure | None:
-    """Return the structure a finding or adjective belongs to.
+    """Return the structure that a finding or adjective belongs to, None where there is none.
 
-    First one that follows within the phrase ("enlarged heart", "opacity in the lung"), unless a
-    verb links the word to what stands before it ("the heart is enlarged"), then one before it.
+    The first choice is one that follows in the same phrase ("enlarged heart", "opacity in the
+    lung"), unless a verb links the word to what is before it ("the heart is enlarged"). The second
+    choice is the one before.
     """
     before = [t for t in found if t.kind == "structure" and t.end <= term.start]
     after = [t for t in found if t.kind == "structure" and t.start >= term.end]
@@ -41,37 +46,22 @@ def structure_near(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Struc
 def _crosses(scopes: Scopes, start: int, end: int) -> bool:
     """Whether a clause ends between two token places."""
     words = [t.word for t in scopes.tokens[start:end]]
-    return any(w in (";", ".", *_REGIONAL) for w in words) or sum(_is_verb(w) for w in words) > 1
-
-
-def _is_verb(word: str) -> bool:
-    return word in (
-        "is",
-        "are",
-        "was",
-        "were",
-        "appear",
-        "remain",
-        "has",
-        "have",
-        "demonstrate",
-        "show",
-    )
+    return any(w in _REGIONAL for w in words) or sum(w in _VERBS for w in words) > 1
 
 
 def _has_verb(scopes: Scopes, start: int, end: int) -> bool:
-    return any(_is_verb(t.word) for t in scopes.tokens[start:end])
+    return any(t.word in _VERBS for t in scopes.tokens[start:end])
 
 
 def _shows(scopes: Scopes, start: int, end: int) -> bool:
-    """Whether a verb of showing stands between: what follows it is another thing's."""
-    return any(t.word in ("show", "demonstrate", "reveal") for t in scopes.tokens[start:end])
+    """Whether a verb of showing is between: what follows it is said of something else."""
+    return any(t.word in _SHOWING for t in scopes.tokens[start:end])
 
 
 def of_device(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
-    """Whether a normal word speaks of a device: "in normal position", "wires are intact"."""
-    following = [t.word for t in scopes.tokens[term.end : term.end + 2]]
-    if following[:1] in (["position"], ["location"], ["placement"], ["alignment"], ["course"]):
+    """Whether a normal word is said of a device: "in normal position", "wires are intact"."""
+    following = scopes.tokens[term.end : term.end + 1]
+    if following and following[0].word in _DEVICE_NOUNS:
         return any(t.kind in ("support", "hardware") for t in found)
     return describes_device(scopes, found, term)
 
@@ -91,8 +81,10 @@ def describes_device(scopes: Scopes, found: tuple[Term, ...], term: Term) -> boo
 
 
 def structures_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> list[Term]:
-    """Return the structures a normal word is said of: those before it up to the last predicate,
-    else those after it up to the next."""
+    """Return the structures that a normal word is said of.
+
+    Those before it, up to the last predicate; where there is none, those after it, up to the next.
+    """
     blocks = [t for t in found if t.kind in ("normal", "quality", "finding") and t != term]
     places = [t for t in found if t.kind == "structure"]
     floor = max([0, *(t.end for t in blocks if t.end <= term.start)])

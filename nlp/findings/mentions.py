@@ -1,18 +1,23 @@
-"""Assertions: a sentence in, its mentions of findings out, each present, absent or uncertain.
+"""Finds the mentions of a sentence: findings and devices, each present, absent or uncertain.
 
-`mentions` knows the lexicon; `assertion` answers for any span of any clinical English.
+`mentions` knows the findings of the lexicon. `assertion` judges any span of any clinical English.
+`analyze` returns all that the engine understood of a sentence; `cxr_vlp.nlp.status` uses it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context import scope
-from cxr_vlp.nlp.context.boundaries import VERBS
+from cxr_vlp.nlp.context.boundaries import VERBS, ScopeEnds
+from cxr_vlp.nlp.context.discourse import Discourse
 from cxr_vlp.nlp.context.discourse import find as find_discourse
-from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, Ruling, Scopes
-from cxr_vlp.nlp.findings import readings, terms
+from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, Assertion, Scopes, Verdict
+from cxr_vlp.nlp.findings import terms
 from cxr_vlp.nlp.findings.attachment import (
     describes_device,
     of_device,
@@ -20,52 +25,101 @@ from cxr_vlp.nlp.findings.attachment import (
     structures_of,
 )
 from cxr_vlp.nlp.findings.modifiers import Modifiers, modifiers_of
-from cxr_vlp.nlp.findings.readings import Mention, Reading
 from cxr_vlp.nlp.findings.terms import Finding, Quality, Structure, Term
 from cxr_vlp.nlp.match import windows
+from cxr_vlp.nlp.match.tokens import Token
+from cxr_vlp.nlp.match.trie import Match
 
-__all__ = ["Mention", "Reading", "assertion", "mentions", "read"]
-
-_LAST_RESORT = "abnormality"
+_UNNAMED = "abnormality"  # the finding of a device out of place, of a structure that is not normal
 _COPULA = 3  # tokens: "appears to be"
-_LINKING = frozenset({"is", "are", "was", "were", "appear", "remain", "to", "be", "all"})
+_LINKING = lexicon.words("grammar", "linking")
+_DENIES_NORMAL = lexicon.words("grammar", "denies_normal")
+_VERSUS = lexicon.words("grammar", "versus")
 
 
-def assertion(sentence: str, start: int, end: int) -> str:
-    """Return whether sentence[start:end] is present, absent or uncertain by the words around it.
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A finding named in a sentence: what is said of it, and where (characters of the sentence)."""
 
-    Raises ValueError where the span holds no word.
+    finding: str  # the lexicon's name
+    label: str  # CheXpert-14 or ChestX-ray14 display name, "" for a finding that is in neither
+    assertion: Assertion
+    start: int
+    end: int
+    anatomy: str = ""
+    side: str = ""  # left, right, bilateral
+    severity: str = ""
+    trigger: str = ""  # the words that made it absent or uncertain
+    implied: bool = False  # not named: "the heart is normal" denies cardiomegaly
+    device: bool = False
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All that the engine understood of a sentence. Places are tokens, but those of mentions."""
+
+    scopes: Scopes
+    terms: tuple[Term, ...]
+    discourse: Discourse
+    mentions: tuple[Mention, ...]
+    normals: tuple[Term, ...]  # words that call a structure normal
+    devices: tuple[Term, ...]
+    hypothetical: int  # findings named only as what a next step looks for
+    versus: bool  # one of two findings is certainly present
+
+
+def assertion(sentence: str, start: int, end: int) -> Assertion | None:
+    """Return what the words around it say of sentence[start:end]; None for a span without a word.
+
+    Any span of any clinical English will do: the lexicon's findings play no part. A span of marks,
+    blanks or de-identification masks only has no word. Raises ValueError for a span that is not
+    inside the sentence.
+
+    >>> assertion("No fever, but cough persists.", 3, 8)
+    'absent'
+    >>> assertion("No fever, but cough persists.", 14, 19)
+    'present'
+    >>> assertion("Cannot exclude a small pneumothorax.", 17, 35)
+    'uncertain'
+    >>> assertion("No ___ seen.", 3, 6) is None
+    True
     """
+    if not 0 <= start < end <= len(sentence):
+        raise ValueError(f"no span of the sentence: characters {start} to {end} of {len(sentence)}")
     near, shift = windows.around(sentence, start, end)
-    scopes = scope.read(near)
-    first, last = _token_span(scopes, start - shift, end - shift)
-    return scope.rule(scopes, first, last).assertion
+    scopes = scope.find(near)
+    span = _token_span(scopes, start - shift, end - shift)
+    return scope.verdict(scopes, *span).assertion if span else None
 
 
-def _token_span(scopes: Scopes, start: int, end: int) -> tuple[int, int]:
+def _token_span(scopes: Scopes, start: int, end: int) -> tuple[int, int] | None:
     inside = [i for i, t in enumerate(scopes.tokens) if t.start < end and t.end > start]
-    if not inside:
-        raise ValueError(f"no word between characters {start} and {end}")
-    return inside[0], inside[-1] + 1
+    return (inside[0], inside[-1] + 1) if inside else None
 
 
 def mentions(sentence: str) -> tuple[Mention, ...]:
-    """Return the findings and devices `sentence` mentions, in order."""
-    return read(sentence).mentions
+    """Return the findings and devices that `sentence` mentions, in order.
+
+    >>> for mention in mentions("Small left effusion, no pneumothorax."):
+    ...     print(f"{mention.finding}: {mention.assertion}")
+    pleural effusion: present
+    pneumothorax: absent
+    """
+    return analyze(sentence).mentions
 
 
-def read(sentence: str) -> Reading:
-    """Return the whole reading of `sentence`, in windows where it is longer than any sentence."""
-    parts = windows.pieces(sentence)
+def analyze(sentence: str) -> Analysis:
+    """Return the analysis of `sentence`, window by window where it is longer than any sentence."""
+    parts = windows.split(sentence)
     if len(parts) == 1:
-        return _read(sentence)
-    return readings.join(sentence, [(_read(sentence[a:b]), a) for a, b in parts])
+        return _analyze(sentence)
+    return _joined(sentence, [(_analyze(sentence[a:b]), a) for a, b in parts])
 
 
 @functools.lru_cache(maxsize=32768)
-def _read(sentence: str) -> Reading:
-    """Return the reading of one window; the same wording is read once."""
-    scopes = scope.read(sentence)
+def _analyze(sentence: str) -> Analysis:
+    """Return the analysis of one window; the same wording is analyzed once."""
+    scopes = scope.find(sentence)
     found = terms.find(scopes.tokens)
     discourse = find_discourse(scopes.tokens)
     devices = tuple(t for t in found if t.kind in ("support", "hardware"))
@@ -78,7 +132,7 @@ def _read(sentence: str) -> Reading:
     said += _implied(scopes, found, normals, said)
     said += _device_mentions(scopes, found, devices)
     said.sort(key=lambda m: (m.start, m.end, m.finding))
-    return Reading(
+    return Analysis(
         scopes, found, discourse, tuple(said), normals, devices, len(named) - len(real),
         _is_versus(scopes, real),
     )  # fmt: skip
@@ -121,32 +175,32 @@ def _finding_of(entries: tuple[Quality, ...], place: Structure | None) -> str:
 def _mention(
     scopes: Scopes, found: tuple[Term, ...], term: Term, finding: Finding, place: Structure | None
 ) -> Mention:
-    ruling = _within_limits(scopes, found, term) or scope.rule(scopes, term.start, term.end)
+    verdict = _within_limits(scopes, found, term) or scope.verdict(scopes, term.start, term.end)
     extra = modifiers_of(scopes, found, term)
     return Mention(
         finding.name,
         finding.labels[0] if finding.labels else "",
-        ruling.assertion,
+        verdict.assertion,
         scopes.tokens[term.start].start,
         scopes.tokens[term.end - 1].end,
         extra.zone or (place.name if place and not place.whole else ""),
         extra.side,
         extra.severity,
-        ruling.trigger,
+        verdict.trigger,
     )
 
 
-def _within_limits(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Ruling | None:
+def _within_limits(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Verdict | None:
     """Return a denial where the finding itself is the subject of a normal predicate.
 
-    "Vascular engorgement is within normal limits" grants that there is none to speak of.
+    "Vascular engorgement is within normal limits" says that there is none worth a mention.
     """
     for other in found:
         if other.kind == "normal" and 0 < other.start - term.end <= _COPULA:
             between = {t.word for t in scopes.tokens[term.end : other.start]}
             if between <= _LINKING and not between.isdisjoint(VERBS):
                 words = scopes.words(other.start, other.end)
-                return Ruling(ABSENT, words, "normal_predicate")
+                return Verdict(ABSENT, words, "normal_predicate")
     return None
 
 
@@ -158,11 +212,11 @@ def _broken(
         return
     for term in found:
         if term.kind == "broken" and describes_device(scopes, found, term):
-            ruling = scope.rule(scopes, term.start, term.end)
+            verdict = scope.verdict(scopes, term.start, term.end)
             tokens = scopes.tokens
             yield Mention(
-                _LAST_RESORT, "", ruling.assertion, tokens[term.start].start,
-                tokens[term.end - 1].end, "", "", "", ruling.trigger,
+                _UNNAMED, "", verdict.assertion, tokens[term.start].start,
+                tokens[term.end - 1].end, "", "", "", verdict.trigger,
             )  # fmt: skip
 
 
@@ -172,13 +226,13 @@ def _not_normal(scopes: Scopes, normals: tuple[Term, ...]) -> Iterable[Mention]:
         if _is_denied(scopes, term):
             tokens = scopes.tokens
             start, end = tokens[term.start].start, tokens[term.end - 1].end
-            yield Mention(_LAST_RESORT, "", PRESENT, start, end, trigger="not")
+            yield Mention(_UNNAMED, "", PRESENT, start, end, trigger="not")
 
 
 def _is_denied(scopes: Scopes, term: Term) -> bool:
-    """Whether "not" stands within three words before the normal word ("are not entirely clear")."""
+    """Whether the normal word is denied within three words before it ("are not entirely clear")."""
     words = [t.word for t in scopes.tokens[max(0, term.start - 3) : term.start]]
-    return any(w in ("not", "cannot", "neither", "never", "longer") for w in words)
+    return any(w in _DENIES_NORMAL for w in words)
 
 
 def _implied(
@@ -220,20 +274,77 @@ def _device_mentions(
     for term in devices:
         if term.kind != "support":
             continue
-        ruling = scope.rule(scopes, term.start, term.end)
+        verdict = scope.verdict(scopes, term.start, term.end)
         start, end = scopes.tokens[term.start].start, scopes.tokens[term.end - 1].end
-        state = ABSENT if is_gone else ruling.assertion
+        state = ABSENT if is_gone else verdict.assertion
         extra: Modifiers = modifiers_of(scopes, found, term)
         yield Mention(
             "support device", "Support Devices", state, start, end, "", extra.side, "",
-            ruling.trigger, device=True,
+            verdict.trigger, device=True,
         )  # fmt: skip
 
 
 def _is_versus(scopes: Scopes, real: list[tuple[Term, Finding, Structure | None]]) -> bool:
-    """Whether two findings stand on both sides of "versus": then one of them is there."""
+    """Whether findings are on both sides of "versus": then one of them is present."""
     for place, token in enumerate(scopes.tokens):
-        if token.word in ("versus", "vs"):
+        if token.word in _VERSUS:
             sides = {t.end <= place for t, f, _ in real}
             return len(sides) == 2
     return False
+
+
+def _joined(text: str, parts: Sequence[tuple[Analysis, int]]) -> Analysis:
+    """Return the analyses of the windows of `text` as one.
+
+    `parts` are (analysis, first character). The scope of a cue ends at the edge of its window.
+    """
+    begins, places = [start for _, start in parts], [0]
+    for analysis, _ in parts:
+        places.append(places[-1] + len(analysis.scopes.tokens))
+    analyses = [analysis for analysis, _ in parts]
+    first: dict[str, int] = {}
+    for analysis, place in zip(analyses, places, strict=False):
+        for kind, at in analysis.discourse.first.items():
+            first.setdefault(kind, at + place)
+    return Analysis(
+        _join_scopes(text, [a.scopes for a in analyses], begins, places),
+        _moved((a.terms for a in analyses), places),
+        Discourse(first),
+        tuple(
+            dataclasses.replace(m, start=m.start + begin, end=m.end + begin)
+            for analysis, begin in parts
+            for m in analysis.mentions
+        ),
+        _moved((a.normals for a in analyses), places),
+        _moved((a.devices for a in analyses), places),
+        sum(a.hypothetical for a in analyses),
+        any(a.versus for a in analyses),
+    )
+
+
+def _join_scopes(
+    text: str, scopes: Sequence[Scopes], begins: Sequence[int], places: Sequence[int]
+) -> Scopes:
+    tokens = (
+        Token(t.word, t.start + begin, t.end + begin)
+        for s, begin in zip(scopes, begins, strict=True)
+        for t in s.tokens
+    )
+    cues = (
+        Match(c.start + place, c.end + place, c.values)
+        for s, place in zip(scopes, places, strict=False)
+        for c in s.cues
+    )
+    ends = (
+        tuple(at + place for s, place in zip(scopes, places, strict=False) for at in s.ends[kind])
+        for kind in range(len(ScopeEnds._fields))
+    )
+    return Scopes(text, tuple(tokens), tuple(cues), ScopeEnds(*ends))
+
+
+def _moved(found: Iterable[tuple[Term, ...]], places: Sequence[int]) -> tuple[Term, ...]:
+    return tuple(
+        t._replace(start=t.start + place, end=t.end + place)
+        for terms, place in zip(found, places, strict=False)
+        for t in terms
+    )

@@ -1,4 +1,7 @@
-"""Modifiers: a finding's place in a sentence in, its side, zone and severity out."""
+"""Finds the side, the lung zone and the severity of a finding, in its own phrase.
+
+The words are in lexicon/modifiers.yaml.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from cxr_vlp.nlp.findings.terms import Term
 from cxr_vlp.nlp.match.tokens import tokenize
 
 _WINDOW = 6  # tokens on each side; a radiologist's noun phrase is rarely longer
-_CLOSERS = frozenset({",", ";", ":", ".", "but", "and", "or", "with", "without", "no"})
+_PHRASE_ENDS = frozenset(",;:.") | lexicon.words("grammar", "phrase_ends")
 
 
 class Modifiers(NamedTuple):
-    """What is said of a finding's side, lung zone and severity; "" where nothing is."""
+    """A finding's side, lung zone and severity; "" for what the phrase does not say."""
 
     side: str
     zone: str
@@ -53,7 +56,7 @@ def _phrase(scopes: Scopes, found: tuple[Term, ...], term: Term, step: int) -> l
     place = term.end if step > 0 else term.start - 1
     while 0 <= place < len(scopes.tokens) and len(words) < _WINDOW:
         word = scopes.tokens[place].word
-        if word in _CLOSERS or place in others:
+        if word in _PHRASE_ENDS or place in others:
             break
         words.append(word)
         place += step

@@ -1,7 +1,7 @@
-"""Terms: a sentence's tokens in, the lexicon's words among them out (findings, structures, ...).
+"""Finds the lexicon's terms in a sentence: findings, structures, qualities, devices and so on.
 
-One trie over findings.yaml, structures.yaml, qualities.yaml, normals.yaml and devices.yaml; the
-longest wording wins, articles do not count.
+One phrase table holds findings.yaml, structures.yaml, qualities.yaml, normals.yaml and
+devices.yaml. The longest phrase wins, and articles do not count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Phrases
 
-_ARTICLES = frozenset({"the", "a", "an"})
+_ARTICLES = lexicon.words("grammar", "articles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Finding:
 
     name: str
     labels: tuple[str, ...] = ()
-    noun: str = "count"  # count, mass, plural: how a statement says it
-    generic: bool = False  # "abnormality", "disease": says that, not what
+    noun: str = "count"  # count, mass, plural: the grammar of a statement
+    generic: bool = False  # "abnormality", "disease": it does not say which
     soft_labels: bool = False  # counts for its labels only as uncertain
 
 
@@ -41,14 +41,14 @@ class Structure:
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """An entry of qualities.yaml: the finding it makes of each structure. Each is only itself."""
+    """An entry of qualities.yaml: the finding it makes of each structure; compared by identity."""
 
     of: Mapping[str, str]
     any: str = ""
 
 
 class Term(NamedTuple):
-    """A lexicon word at tokens[start:end]: its kind and its entry."""
+    """A term of the lexicon at tokens[start:end]: its kind and its entries."""
 
     kind: str  # finding, structure, quality, normal, stable, support, hardware, broken, gone
     start: int
@@ -107,12 +107,12 @@ def _without_articles(phrase: str) -> str:
 
 
 def find(tokens: Sequence[Token]) -> tuple[Term, ...]:
-    """Return the lexicon's words among `tokens` in order, one Term for each kind at a place."""
+    """Return the lexicon's terms among `tokens` in order, one Term for each kind at a place."""
     places = [i for i, token in enumerate(tokens) if token.word not in _ARTICLES]
     terms = []
-    for hit in _phrases().find([tokens[i] for i in places]):
-        start, end = places[hit.start], places[hit.end - 1] + 1
-        for kind in dict.fromkeys(kind for kind, _ in hit.values):
-            entries = tuple(entry for k, entry in hit.values if k == kind)
+    for match in _phrases().find([tokens[i] for i in places]):
+        start, end = places[match.start], places[match.end - 1] + 1
+        for kind in dict.fromkeys(kind for kind, _ in match.values):
+            entries = tuple(entry for k, entry in match.values if k == kind)
             terms.append(Term(kind, start, end, entries))
     return tuple(terms)

@@ -1,12 +1,14 @@
-"""The lexicon: YAML word lists in, plain Python values and one digest out.
+"""Reads the lexicon: the word lists in YAML by which the engine knows the language of reports.
 
-Every scalar is read as a string (YAML would turn the word "no" into False).
+Every scalar is read as a string, because YAML would turn the word "no" into False. README.md of
+`cxr_vlp.nlp` says what each file holds and how to add a word.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ def files() -> tuple[Path, ...]:
 
 @functools.cache
 def load(name: str) -> Any:
-    """Return what `{name}.yaml` holds; do not change it, everyone shares it."""
+    """Return the content of `{name}.yaml`. All callers share it, so do not change it."""
     with (FOLDER / f"{name}.yaml").open(encoding="utf-8") as file:
         return yaml.load(file, Loader=_LOADER)
 
@@ -33,9 +35,19 @@ def words(name: str, group: str) -> frozenset[str]:
     return frozenset(load(name)[group])
 
 
+def pattern(name: str, group: str) -> str:
+    """Return a regular expression for any phrase of one list of `{name}.yaml`, without groups.
+
+    A star in a phrase stands for any letters. No edge is set: the caller says what may stand
+    before and after.
+    """
+    phrases = sorted(load(name)[group], key=lambda phrase: (-len(phrase), phrase))
+    return "|".join(re.escape(phrase).replace(r"\*", r"\w*") for phrase in phrases)
+
+
 @functools.cache
 def digest() -> str:
-    """Return the sha256 over all YAML bytes: part of every text fingerprint."""
+    """Return the sha256 over the bytes of all files; it is part of every text fingerprint."""
     total = hashlib.sha256()
     for path in files():
         total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

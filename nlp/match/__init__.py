@@ -1,1 +1,1 @@
-"""Words and phrases in a text: tokens, the trie, windows."""
+"""Finds words and phrases in a text: tokens, the phrase table (a trie), windows of long texts."""

@@ -1,14 +1,18 @@
-"""Words of a sentence: text in, tokens with their places and a plain form out.
+"""Splits a sentence into tokens: words and marks in a plain form, with their places.
 
-The plain form is lower case and singular, so that one lexicon line finds "Opacities" and "opacity";
-hyphens only join ("non-displaced" is two tokens), and de-identification masks are no tokens at all.
+The plain form is lower case and singular, so that one lexicon entry finds "Opacities" and
+"opacity". A hyphen between two letters only joins ("non-displaced" is two tokens).
+De-identification masks are no tokens.
 """
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from cxr_vlp.nlp import lexicon
 
 _TOKEN = re.compile(
     r"(?P<mask>\[\*\*.*?\*\*\]|X{3,}|_{2,})"
@@ -16,30 +20,12 @@ _TOKEN = re.compile(
     r"|(?P<word>[^\W\d_]+(?:['’][^\W\d_]{1,2}\b)?)"
     r"|(?P<mark>--+|[^\w\s])"
 )
-
-# plurals that no rule gives
-_IRREGULAR = {
-    "atelectases": "atelectasis", "metastases": "metastasis", "pneumothoraces": "pneumothorax",
-    "bullae": "bulla", "hila": "hilum", "hili": "hilum", "vertebrae": "vertebra",
-    "apices": "apex", "bronchi": "bronchus", "foci": "focus", "sulci": "sulcus",
-    "emboli": "embolus", "calculi": "calculus", "diagnoses": "diagnosis",
-    "prostheses": "prosthesis", "bronchiectases": "bronchiectasis", "lungs": "lung",
-    "haemothoraces": "hemothorax", "hydropneumothoraces": "hydropneumothorax",
-    "scapulae": "scapula", "pleurae": "pleura", "alveoli": "alveolus", "bases": "base",
-    "viscera": "viscus", "fibroses": "fibrosis", "stenoses": "stenosis", "axillae": "axilla",
-    "can't": "cannot", "cant": "cannot", "processes": "process", "abscesses": "abscess",
-    "masses": "mass", "densities": "density", "x": "x", "lenses": "lens", "pus": "pus",
-    "gas": "gas", "gases": "gas", "discs": "disc", "disk": "disc", "disks": "disc",
-    "oedema": "edema", "tumour": "tumor", "haemorrhage": "hemorrhage", "visualised": "visualized",
-    "calibre": "caliber", "oesophagus": "esophagus", "grey": "gray", "xray": "xray",
-    "identifed": "identified", "wnl": "wnl", "an't": "not",
-}  # fmt: skip
-_NEGATED = {"isn't", "aren't", "wasn't", "weren't", "doesn't", "don't", "didn't", "hasn't",
-            "haven't", "hadn't", "won't", "wouldn't", "couldn't", "shouldn't"}  # fmt: skip
+_IRREGULAR: Mapping[str, str] = lexicon.load("word_forms")["irregular"]
+_NEGATED = lexicon.words("word_forms", "negated")
 
 
 class Token(NamedTuple):
-    """A word or mark: its plain form and its place in the sentence."""
+    """A word or mark: its plain form and its place (characters of the sentence)."""
 
     word: str
     start: int
@@ -48,8 +34,10 @@ class Token(NamedTuple):
 
 @functools.lru_cache(maxsize=65536)
 def plain(word: str) -> str:
-    """Return `word` in lower case and singular; wrong singulars do no harm, being the same
-    in lexicon and text."""
+    """Return `word` in lower case and singular.
+
+    A wrong singular does no harm: the lexicon's words go through the same function.
+    """
     word = word.lower().replace("’", "'")
     if word in _IRREGULAR:
         return _IRREGULAR[word]

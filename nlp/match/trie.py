@@ -1,7 +1,7 @@
-"""Phrase finding: a table of phrases in, their places in a token sequence out.
+"""Finds the phrases of a table among the tokens of a sentence.
 
-A trie over plain words. "~" in a phrase stands for up to four filler words, so that one line
-finds "no change in" and "no significant interval change in".
+The table is a trie over plain words. "~" in a phrase stands for up to four filler words, so that
+"no ~ change in" finds "no change in" and "no significant interval change in".
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ MAX_FILLERS = 4
 _END = "\0"  # no token can be this
 
 
-class Hit(NamedTuple):
-    """A phrase found at tokens[start:end], and what the table says of it."""
+class Match(NamedTuple):
+    """A phrase found at tokens[start:end], and the values that the table has for it."""
 
     start: int
     end: int
@@ -41,21 +41,21 @@ class Phrases:
             node[_END] = (*node.get(_END, ()), value)
 
     def may_be_in(self, words: Collection[str]) -> bool:
-        """Whether any phrase can be found among `words`: a cheap look before `find`."""
+        """Whether a phrase can begin with one of `words`: a cheap test before `find`."""
         return not self._root.keys().isdisjoint(words)
 
-    def find(self, tokens: Sequence[Token]) -> list[Hit]:
+    def find(self, tokens: Sequence[Token]) -> list[Match]:
         """Return the phrases in `tokens`, none overlapping another."""
         words = [token.word for token in tokens]
-        hits, at = [], 0
+        matches, at = [], 0
         while at < len(words):
             found = self._longest(words, at) if words[at] in self._root else None
             if found is None:
                 at += 1
             else:
-                hits.append(Hit(at, *found))
+                matches.append(Match(at, *found))
                 at = found[0]
-        return hits
+        return matches
 
     def _longest(self, words: list[str], at: int) -> tuple[int, tuple[Any, ...]] | None:
         best: tuple[int, tuple[Any, ...]] | None = None
@@ -72,7 +72,7 @@ class Phrases:
         return best
 
     def _gap(self, words: list[str], place: int) -> Iterable[int]:
-        """Yield the places a phrase may go on at, over 0 to MAX_FILLERS fillers."""
+        """Yield the places where a phrase may continue after 0 to MAX_FILLERS fillers."""
         yield place
         for after in range(place, min(place + MAX_FILLERS, len(words))):
             if words[after] not in self._fillers:

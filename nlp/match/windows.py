@@ -1,7 +1,8 @@
-"""Windows: text in, pieces of bounded length out, so that no text costs more than its length.
+"""Cuts a very long text into windows, so that the time to read it grows with its length only.
 
-Rules of scope look at every pair of words of a sentence. Sentences are short; what is longer than
-`WIDTH` is a table, a dump or an attack, and is read piece by piece, every character in one piece.
+The rules of scope compare every pair of words of a sentence. Sentences are short. What is longer
+than `WIDTH` is a table, a dump or an attack: it is read window by window, and every character is in
+exactly one window.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ WIDTH = 1200  # characters; the longest sentence of the 3,955 Open-i reports has
 _EDGES = (re.compile(r"[.;:!?]\s"), re.compile(r",\s"), re.compile(r"\s"))
 
 
-def pieces(text: str) -> list[tuple[int, int]]:
-    """Return (start, end) of the pieces of `text`, in order and without a gap; one if it is short.
+def split(text: str) -> list[tuple[int, int]]:
+    """Return (start, end) of the windows of `text`, in order and without a gap; one if it is short.
 
-    A piece ends at the last mark in its second half, else at a comma, else at a blank, else where
-    it must.
+    A window ends at the last mark in its second half, else at a comma, else at a blank, else at
+    `WIDTH` characters.
     """
     found, start = [], 0
     while len(text) - start > WIDTH:

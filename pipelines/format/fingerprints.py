@@ -29,12 +29,6 @@ def pixel_toolchain() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in packages}
 
 
-@lru_cache(maxsize=1)
-def text_toolchain() -> dict[str, str]:
-    """Return the versions of the libraries that decide what is made of a report."""
-    return {"spacy": importlib.metadata.version("spacy")}
-
-
 def image(source_sha256: str, shards: Shards) -> str:
     """Return the fingerprint of an encoded image."""
     return of([source_sha256, shards.image_parameters(), versions.PIXELS, pixel_toolchain()])
@@ -45,17 +39,18 @@ def text(
 ) -> str:
     """Return the fingerprint of a study's texts.
 
-    `wording` is the digest of the lexicon and what the user adds to it, `rule` the study's own line
-    of the user's section exceptions.
+    `wording` is the digest of the lexicon and what the user adds to it; with a model, its name and
+    version and those of spaCy are in it. `rule` is the study's own line of the user's section
+    exceptions.
     """
-    made_by = [texts.text_parameters(), versions.TEXTS, wording, text_toolchain()]
+    made_by = [texts.text_parameters(), versions.TEXTS, wording]
     return text_of(report_sha256, labels, made_by, rule)
 
 
 def text_of(
     report_sha256: str, labels: Mapping[str, int], made_by: Iterable[Any], rule: Any = None
 ) -> str:
-    """Return the fingerprint of texts made by [parameters, epoch, wording, toolchain]."""
+    """Return the fingerprint of texts made by [parameters, epoch, wording]."""
     facts = [report_sha256, dict(labels), *made_by]
     return of([*facts, rule] if rule else facts)
 

@@ -57,7 +57,7 @@ def write(
         "wording": texts["wording"],
         "exceptions": texts["exceptions"],
         "shards": dataclasses.asdict(shards),
-        "toolchain": fingerprints.pixel_toolchain() | fingerprints.text_toolchain(),
+        "toolchain": fingerprints.pixel_toolchain() | texts.get("toolchain", {}),
         "listed": inventory["listed"],
         "dropped": lost,
         "written": written,

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cxr_vlp.nlp import cut_rules, lexicon, prompts, spacy_backend
-from cxr_vlp.nlp.cut_rules import CutRule
+from cxr_vlp.nlp import lexicon, prompts, sections, spacy_backend
 from cxr_vlp.nlp.prompts import Bank
+from cxr_vlp.nlp.sections import CutRule
 from cxr_vlp.pipelines.config import Texts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import addresses, jsonl
@@ -36,6 +36,7 @@ class TextResources:
     bank: Bank | None = None
     rules: Mapping[str, CutRule] = field(default_factory=dict)
     translations: Translations | None = None
+    toolchain: Mapping[str, str] = field(default_factory=dict)  # what decides where a model is used
 
 
 def load(texts: Texts) -> TextResources:
@@ -44,14 +45,16 @@ def load(texts: Texts) -> TextResources:
     parts = [found["lexicon"], *(f"{key} {found[key]}" for key in ("bank", "model") if found[key])]
     try:
         bank = prompts.own_bank(texts.bank) if texts.bank else None
-        rules = cut_rules.load(Path(texts.exceptions)) if texts.exceptions else {}
+        rules = sections.load_rules(Path(texts.exceptions)) if texts.exceptions else {}
         translated = translations.load(texts.translations) if texts.translations else None
     except FileNotFoundError as error:
         raise ConfigError(f"no file at {error.filename} ({KEYS})") from None
     except ValueError as error:
         raise ConfigError(f"texts: {error}") from None
     digest = parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return TextResources(digest, found, bank, rules, translated)
+    return TextResources(
+        digest, found, bank, rules, translated, spacy_backend.toolchain(texts.model)
+    )
 
 
 def files(texts: Texts) -> dict[str, str]:

@@ -100,12 +100,10 @@ class Declared:
     def _texts_made_by(self) -> list[Any] | None:
         """Return what decided the texts beside report and labels; None where it is not known."""
         header = self.header
-        known = header["toolchain"].keys()
         # a rule of the user's decides the texts of its study alone, and is not in the manifest
-        if header["exceptions"] or not fingerprints.text_toolchain().keys() <= known:
+        if header["exceptions"]:
             return None
-        versions = {name: header["toolchain"][name] for name in fingerprints.text_toolchain()}
-        return [header["texts"], header["texts_epoch"], header["wording"], versions]
+        return [header["texts"], header["texts_epoch"], header["wording"]]
 
 
 def read(folder: Path) -> Declared:

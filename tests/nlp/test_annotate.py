@@ -1,4 +1,4 @@
-"""Annotate: a whole report at once, the two commands, a model as a second opinion."""
+"""Annotate: a whole report at once, the two commands."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.nlp import cli, evaluate, spacy_backend
-from cxr_vlp.nlp.annotate import annotate, described
-from cxr_vlp.nlp.status import classify
+from cxr_vlp.nlp import cli, evaluate
+from cxr_vlp.nlp.annotate import annotate, described, filter_report
 
 RAW = (
     " INDICATION:  Evaluate for pneumothorax.\n \n FINDINGS:  The heart is normal in size.  Small\n"
@@ -51,7 +49,18 @@ def test_sections_already_cut() -> None:
     assert found.labels["No Finding"] == 1
 
 
-def test_what_describes_a_picture_falls_back_in_order() -> None:
+def test_a_report_is_filtered_and_every_sentence_has_its_reason() -> None:
+    found = filter_report(RAW)
+    assert [(d.reason, d.kept) for d in found.decisions] == [
+        ("drop:normal", ""),
+        ("keep:abnormal", "Small left pleural effusion."),
+        ("keep:abnormal", "Small left effusion."),
+        ("keep:uncertain", "Possible pneumonia."),
+    ]
+    assert found.dropped == ("The heart is normal in size.",)
+
+
+def test_what_describes_an_image_falls_back_in_order() -> None:
     assert described(annotate(RAW))[1] == "filter"
     assert described(annotate({"impression": "No edema."})) == ("No edema.", "impression")
     normal = annotate({"findings": "No edema."})
@@ -159,28 +168,10 @@ def test_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main([str(tmp_path / "none.tsv")]) == 2
 
 
-def test_an_installed_model_is_asked_where_the_lexicon_is_unsure(tmp_path: Path) -> None:
-    pipeline = spacy.blank("en")
-    pipeline.add_pipe("entity_ruler").add_patterns([{"label": "ENTITY", "pattern": "blorb"}])  # type: ignore[attr-defined]
-    pipeline.to_disk(tmp_path / "model")
-    name = str(tmp_path / "model")
-    assert (
-        annotate({"findings": "There is a blorb."}, model=name).sentences[0].rule == "model.present"
-    )
-    assert annotate({"findings": "There is no blorb."}, model=name).sentences[0].status == "normal"
-    assert annotate({"findings": "Possible blorb."}, model=name).sentences[0].status == "uncertain"
-    assert annotate({"findings": "There is a blorb."}, model=name).abnormal == "There is a blorb."
-    assert cli.sentence_row("There is a blorb.", name)["rule"] == "model.present"
-    known = classify("No edema.")
-    assert spacy_backend.second_look("No edema.", known, name) is known
-    with pytest.raises(ValueError, match="not installed"):
-        annotate({"findings": "There is a blorb."}, model="en_no_such_model")
-
-
 def test_the_engine_starts_without_spacy_torch_or_beam() -> None:
     code = (
         "import sys, cxr_vlp.nlp.annotate; cxr_vlp.nlp.annotate.annotate('FINDINGS: Clear.');"
-        "sys.exit(any(m in sys.modules for m in ('torch', 'apache_beam', 'spacy')))"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'apache_beam', 'spacy', 'scispacy')))"
     )
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

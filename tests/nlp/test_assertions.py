@@ -35,9 +35,14 @@ def test_span_in_any_clinic(row: dict[str, str]) -> None:
     assert assertion(text, found.start(), found.start() + len(found.group(1))) == row["assertion"]
 
 
-def test_a_span_without_a_word_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no word"):
-        assertion("No ___ seen.", 3, 6)
+def test_a_span_without_a_word_has_no_assertion() -> None:
+    assert assertion("No ___ seen.", 3, 6) is None
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 2), (3, 3), (4, 3), (0, 10)])
+def test_a_span_that_is_not_inside_the_sentence_is_an_error(start: int, end: int) -> None:
+    with pytest.raises(ValueError, match="no span of the sentence"):
+        assertion("No edema.", start, end)
 
 
 def states(sentence: str) -> dict[str, str]:

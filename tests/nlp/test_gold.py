@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_vlp.nlp import evaluate, evaluate_reports
+from cxr_vlp.nlp import evaluate
 from cxr_vlp.nlp.annotate import Annotation, annotate
 
 
@@ -19,7 +19,7 @@ from cxr_vlp.nlp.annotate import Annotation, annotate
     [("dev_sentences", 0.98), ("dev_hard_sentences", 0.95), ("pitfall_sentences", 1.0)],
 )
 def test_sentences(shared: Path, name: str, floor: float) -> None:
-    measures = evaluate.measure(list(evaluate.read(shared / "gold" / f"{name}.tsv")))
+    measures = evaluate.measure_sentences(list(evaluate.read(shared / "gold" / f"{name}.tsv")))
     assert measures["accuracy"] >= floor
     assert measures["normal_precision"] >= 0.99
     assert measures["normal_recall"] >= 0.98
@@ -54,10 +54,10 @@ def test_labels_and_normal_reports(shared: Path, tmp_path: Path) -> None:
     lines = (json.dumps({"id": key, "sections": parts}) for key, parts in reports(shared))
     given.write_text("\n".join(lines), encoding="utf-8")
     table = shared / "gold" / "negbio_openi" / "openi_labels_dev.csv"
-    indexed = evaluate_reports.measure(table, [given], "indexed")
+    indexed = evaluate.measure_reports(table, [given], "indexed")
     assert indexed["reports"] == 3080
     assert indexed["labels_f1"] >= 0.86
     assert indexed["normal_report_f1"] >= 0.94
     assert "Hernia f1" not in indexed, "nobody has it: the column is void"
-    findings = evaluate_reports.measure(table, [given], "findings")
+    findings = evaluate.measure_reports(table, [given], "findings")
     assert findings["normal_report_f1"] < indexed["normal_report_f1"]

@@ -1,4 +1,4 @@
-"""Labels: names between the collections, merging over a report, MeSH, uncertainty policies."""
+"""Labels: names between the collections, merging over a report, MeSH terms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from cxr_vlp.nlp.labels import (
     canonical,
     from_mentions,
     from_mesh,
-    resolve,
 )
 
 
@@ -88,13 +87,3 @@ def test_nothing_said_is_no_label() -> None:
 )
 def test_mesh(terms: list[str], wanted: dict[str, int]) -> None:
     assert from_mesh(terms) == wanted
-
-
-def test_uncertainty_policies() -> None:
-    given = {"Edema": -1, "Fracture": 1, "Pneumonia": -1}
-    assert resolve(given) == given
-    assert resolve(given, "ones") == {"Edema": 1, "Fracture": 1, "Pneumonia": 1}
-    assert resolve(given, "zeros", {"Edema": "ones"}) == {"Edema": 1, "Fracture": 1, "Pneumonia": 0}
-    assert resolve(given, "ignore") == {"Fracture": 1}
-    with pytest.raises(ValueError, match="policy"):
-        resolve(given, "maybe")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.labels import CHESTXRAY14, CHEXPERT14, VINDR, from_mentions
 from cxr_vlp.nlp.prompts import own_bank, report_prompts, texts
-from cxr_vlp.nlp.relations import contradicts_itself, deniable, held, never_denied
+from cxr_vlp.nlp.relations import contradicts_itself, deniable, never_denied, undeniable_beside
 from cxr_vlp.nlp.sentences import split
 from cxr_vlp.nlp.status import classify
 
@@ -81,7 +81,7 @@ def test_no_text_denies_or_contradicts_what_its_labels_do_not(row, seed, negativ
         for name, state in row.items():  # every positive and uncertain label is said
             if state and name != NO_FINDING:
                 assert found[name] == state
-            assert not denied & held(name) or state == 0
+            assert not denied & undeniable_beside(name) or state == 0
         if findings:  # "the lungs are clear" beside a finding
             assert NO_FINDING not in found
         elif NO_FINDING in row:
@@ -100,7 +100,7 @@ def test_the_engine_reads_no_text_against_its_labels(row, seed):
                 # what it says is read so; what is blank or 0 is never read as there
                 assert read[name] == state or state in (0, -1), (name, text)
                 if state == 0:
-                    holders = [n for n, s in row.items() if s and name in held(n)]
+                    holders = [n for n, s in row.items() if s and name in undeniable_beside(n)]
                     assert read[name] == 0 or holders, (name, text)
 
 
@@ -170,14 +170,14 @@ def test_the_table_names_labels_that_exist():
     named |= {name for row in table["implies"].values() for name in row}
     assert named <= set(EVERY)
     for row in table["overlaps"]:
-        assert all(set(row) - {name} <= held(name) for name in row)
+        assert all(set(row) - {name} <= undeniable_beside(name) for name in row)
 
 
 def test_what_is_held_by_what_is_held_is_held():
     for label in EVERY:
         for name in lexicon.load("relations")["implies"].get(label, ()):
             above = set(lexicon.load("relations")["implies"].get(name, ()))
-            assert above | {name} <= held(label) | {label}
+            assert above | {name} <= undeniable_beside(label) | {label}
 
 
 def test_no_wording_of_a_label_is_read_as_another():
@@ -186,5 +186,5 @@ def test_no_wording_of_a_label_is_read_as_another():
         for name in own_bank().names[label]:
             for text in (f"There is {name}.", f"There is no {name}."):
                 read = set(from_mentions(classify(text).mentions)) - {NO_FINDING}
-                allowed = {label} | held(label)
+                allowed = {label} | undeniable_beside(label)
                 assert read <= allowed, f"{label}: {text} is read as {sorted(read)}"

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.nlp import cut_rules
-from cxr_vlp.nlp.sections import merge, reason, split
+from cxr_vlp.nlp.sections import cut, load_rules, merge, reason, split
 
 FINAL = "                                 FINAL REPORT\n"
 RULE = " " + "_" * 78 + "\n"
@@ -137,11 +136,11 @@ def test_rules_of_a_users_file(tmp_path: Path) -> None:
         "s1: {section: impression}\ns2: {section: findings, start: 3, end: 7}\n"
         "s3: {start: 0, end: 0}\n"
     )
-    rules = cut_rules.load(path)
-    assert merge(cut_rules.cut("Clear.", rules.get("s1"))) == {"impression": "Clear."}
-    assert merge(cut_rules.cut("ab cdef gh", rules["s2"])) == {"findings": "cdef"}
-    assert cut_rules.cut("Clear.", rules["s3"]) == ()
-    assert merge(cut_rules.cut("Clear.", rules.get("other"))) == {"body": "Clear."}
+    rules = load_rules(path)
+    assert merge(cut("Clear.", rules.get("s1"))) == {"impression": "Clear."}
+    assert merge(cut("ab cdef gh", rules["s2"])) == {"findings": "cdef"}
+    assert cut("Clear.", rules["s3"]) == ()
+    assert merge(cut("Clear.", rules.get("other"))) == {"body": "Clear."}
     path.write_text("s1: {colour: red}\n")
     with pytest.raises(ValueError, match="entry 1"):
-        cut_rules.load(path)
+        load_rules(path)

@@ -20,7 +20,7 @@ LONG = ["no effusion. ", "effusion not seen, ", "mild edema; no mass ", "heart i
 @pytest.mark.parametrize("times", [1, 40, 1500])
 def test_pieces_are_bounded_and_leave_nothing_out(words: str, times: int) -> None:
     text = words * times
-    cut = windows.pieces(text)
+    cut = windows.split(text)
     assert "".join(text[a:b] for a, b in cut) == text
     assert max(b - a for a, b in cut) <= windows.WIDTH
     assert len(cut) <= 1 + 2 * len(text) / windows.WIDTH
@@ -28,7 +28,7 @@ def test_pieces_are_bounded_and_leave_nothing_out(words: str, times: int) -> Non
 
 @given(st.text(alphabet="ab ,.\n", max_size=4000))
 def test_pieces_of_any_text(text: str) -> None:
-    cut = windows.pieces(text)
+    cut = windows.split(text)
     assert "".join(text[a:b] for a, b in cut) == text
     assert all(0 < b - a <= windows.WIDTH for a, b in cut if text)
 
@@ -36,14 +36,14 @@ def test_pieces_of_any_text(text: str) -> None:
 def test_a_runaway_text_is_never_handed_on_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not linear works on one window at most, whatever comes in."""
     sizes = []
-    read = scope.read
+    found = scope.find
 
     def watched(text: str) -> scope.Scopes:
         sizes.append(len(text))
-        return read(text)
+        return found(text)
 
-    monkeypatch.setattr(scope, "read", watched)
-    assertions._read.cache_clear()
+    monkeypatch.setattr(scope, "find", watched)
+    assertions._analyze.cache_clear()
     classify.cache_clear()
     text = "opacity versus edema " * 1500 + "and no mass"
     assert classify(text).status == "abnormal"

@@ -1,67 +1,66 @@
-"""A sample's json record comes in, whether it asserts an abnormality goes out.
+"""Decides whether a sample is normal, and what the normal-sentence filter keeps of its report.
 
-OFF-CLIP's label of a pair and its filter both rest on what the shards say of every sentence:
-normal, abnormal, uncertain, or nothing of the picture.
+OFF-CLIP's label of a pair and its filter both need the status of every sentence, which a shard's
+sample holds: normal, abnormal, uncertain, or nonfinding. The filter and the policy for what is
+uncertain are those of `cxr_vlp.nlp`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from cxr_vlp.nlp.labels import NO_FINDING
+from cxr_vlp.nlp import uncertainty
+from cxr_vlp.nlp.labels import DEVICES, NO_FINDING
+from cxr_vlp.nlp.status import FilterPolicy, filter_sentences, shows_in_image
 
 Record = Mapping[str, Any]
-NOT_ABNORMAL = frozenset({NO_FINDING, "Support Devices"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """A sentence of a sample, as the filter of cxr_vlp.nlp.status wants it."""
+
+    text: str
+    status: str
+    rule: str
 
 
 def is_normal(record: Record, uncertain: str = "abnormal") -> bool:
-    """Tell whether a sample asserts no abnormality.
+    """Return whether a sample asserts no abnormality.
 
-    Where there is a report: none of its sentences is abnormal. Where there is none: its labels say
-    No Finding, and no finding: labels that say nothing of No Finding are not normal, whatever they
-    lack. `uncertain`: what counts for what is not sure, abnormal | normal.
+    With a report: none of its sentences is abnormal. Without one: its labels say No Finding, and no
+    finding. Labels without No Finding are not normal, whatever else they lack. `uncertain`: what an
+    uncertain sentence or label counts as, abnormal or normal.
     """
-    statuses = {row.get("status") for row in record.get("sentences") or ()} - {"nonfinding"}
-    if statuses:
-        return not statuses & _abnormal(uncertain)
+    statuses = {uncertainty.status(s.status, uncertain) for s in _sentences(record)}
+    if statuses - {"nonfinding"}:
+        return "abnormal" not in statuses
     labels = record.get("labels") or {}
-    values = {1} if uncertain == "normal" else {1, -1}
-    found = any(value in values for name, value in labels.items() if name not in NOT_ABNORMAL)
+    decided = uncertainty.resolve(labels, uncertain)
+    found = any(state == 1 for name, state in decided.items() if name not in (NO_FINDING, DEVICES))
     return labels.get(NO_FINDING) == 1 and not found
 
 
-def of_picture(record: Record) -> list[Record]:
-    """Return the rows of the sentences that say something of the picture.
-
-    A tube or a pacemaker is no finding, but it can be seen; who was called, or how the film was
-    taken, can not.
-    """
-    rows = record.get("sentences") or ()
-    return [row for row in rows if row.get("status") != "nonfinding" or _names_device(row)]
+def of_image(record: Record) -> list[str]:
+    """Return the sentences that describe something visible in the image."""
+    return [sentence.text for sentence in _sentences(record) if shows_in_image(sentence)]
 
 
 def filtered(record: Record, uncertain: str = "abnormal") -> list[str]:
-    """Return the sentences of the picture that a filtered report keeps.
+    """Return what the engine's filter keeps of a report; of a mixed sentence its abnormal part.
 
-    In an abnormal report the abnormal ones and those that name a device, in a normal one the normal
-    ones: the default of the engine's own filter (cxr_vlp.nlp.status.FilterPolicy), which wrote the sample's
-    `abnormal`. A report that says of the picture nothing but its devices keeps these.
+    In an abnormal report these are the abnormal sentences and those that name a device, as in the
+    sample's `abnormal`; in a normal one the normal sentences, or those on devices where there is no
+    other. A report that says nothing of the image keeps nothing.
     """
-    rows = of_picture(record)
-    abnormal = _abnormal(uncertain)
-    if any(row.get("status") in abnormal for row in rows):
-        kept = [row for row in rows if row.get("status") in abnormal or _names_device(row)]
-    else:  # a tube is no text for every normal film
-        kept = [row for row in rows if not _names_device(row)] or rows
-    return [str(row["text"]).strip() for row in kept]
+    sentences = [sentence for sentence in _sentences(record) if shows_in_image(sentence)]
+    return list(filter_sentences(sentences, FilterPolicy(uncertain=uncertain)).kept)
 
 
-def _abnormal(uncertain: str) -> frozenset[str]:
-    """Return the statuses of a sentence that count as abnormal."""
-    return frozenset({"abnormal"} if uncertain == "normal" else {"abnormal", "uncertain"})
-
-
-def _names_device(row: Record) -> bool:
-    # The engine's rules are named kind.rule (cxr_vlp.nlp.status_rules).
-    return row.get("status") == "nonfinding" and str(row.get("rule", "")).startswith("device.")
+def _sentences(record: Record) -> list[_Sentence]:
+    return [
+        _Sentence(str(row.get("text", "")).strip(), row.get("status", ""), row.get("rule", ""))
+        for row in record.get("sentences") or ()
+    ]

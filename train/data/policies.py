@@ -1,7 +1,7 @@
-"""A recipe's list of text policies comes in, functions from a record to a text go out.
+"""Makes the text policies of a recipe: functions from a sample's record to a text.
 
 A policy is a name, with a number where it needs one: `sentences(3)`, or `sentences(any)` for a
-drawn number; `a|b` draws one of two. A policy that finds no words gives "".
+random number; `a|b` draws one of two. A policy that finds no words returns "".
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from cxr_vlp.nlp.prompts import report_prompts
-from cxr_vlp.train.data.normality import Record, filtered, is_normal, of_picture
+from cxr_vlp.train.data.normality import Record, filtered, is_normal, of_image
 from cxr_vlp.train.errors import ConfigError
 
 Policy = Callable[[Record, random.Random], str]
-Draws = Callable[[Record, random.Random], Sequence[str]]  # the texts of which a policy takes some
-ANY = 0  # as a number of sentences: a drawn one
+Draws = Callable[[Record, random.Random], Sequence[str]]  # the texts from which a policy takes some
+ANY = 0  # as a number of sentences: a random number
 
 
 @lru_cache(maxsize=64)
 def parse(name: str, uncertain: str = "abnormal") -> Policy:
-    """Return the policy of that name; an unknown name fails with the known ones.
+    """Return the policy of that name. Raises ConfigError for an unknown name, with the known ones.
 
-    `uncertain`: what a sentence counts as for a filter that is not sure: abnormal | normal.
+    `uncertain`: what an uncertain sentence counts as for the filter: abnormal | normal.
     """
     if "|" in name:
         return either(tuple(parse(part.strip(), uncertain) for part in name.split("|")))
@@ -70,13 +70,13 @@ def some(source: Draws, k: int) -> Policy:
 
 
 def report(record: Record, rng: random.Random) -> str:
-    """Return findings and impression, one behind the other."""
+    """Return findings and impression, joined."""
     sections = (field_of(name)(record, rng) for name in ("findings", "impression"))
     return " ".join(text for text in sections if text)
 
 
 def longest(record: Record, rng: random.Random) -> str:
-    """Return the longer of findings and impression: the fuller account of the same picture."""
+    """Return the longer of findings and impression: the fuller description of the image."""
     return max((field_of(name)(record, rng) for name in ("impression", "findings")), key=len)
 
 
@@ -87,24 +87,24 @@ def prompt(record: Record, rng: random.Random) -> str:
 
 
 def labels(record: Record, rng: random.Random) -> str:
-    """Return a label prompt made anew: in every epoch another wording. It denies zeros only."""
+    """Return a new label prompt: other words in every epoch. It denies zeros only."""
     return _prompt_of(record.get("labels") or {}, rng, negatives=3)
 
 
 def filtered_labels(record: Record, rng: random.Random) -> str:
-    """Return a new label prompt that denies nothing: what is there, or that nothing is."""
+    """Return a new label prompt that denies nothing: the findings, or that there is none."""
     row = record.get("labels") or {}
     said = {name: value for name, value in row.items() if value}
     return _prompt_of(said, rng, negatives=0)
 
 
 def sentences(record: Record, _: random.Random) -> list[str]:
-    """Return the report's sentences, without those that say nothing of the picture."""
-    return [str(row["text"]).strip() for row in of_picture(record)]
+    """Return the report's sentences, without those that say nothing of the image."""
+    return of_image(record)
 
 
 def statements(record: Record, _: random.Random) -> Sequence[str]:
-    """Return the findings of the report re-said in standard form, present or absent."""
+    """Return the findings of the report in standard form, present or absent."""
     return record.get("statements") or ()
 
 

@@ -1,6 +1,6 @@
-"""A sample's json record comes in, the one or two texts that its picture is paired with go out.
+"""Chooses the one or two texts that an image is paired with.
 
-A recipe lists policies, and the first that gives words is used. Behind the last stands the shard's
+A recipe lists policies, and the first that finds words is used. After the last comes the sample's
 caption, which is never empty, so no sample needs a filler text and none is lost.
 """
 
@@ -15,7 +15,7 @@ from cxr_vlp.train.data.policies import Policy, parse
 
 
 def policies(recipe: TextConfig) -> tuple[Policy, ...]:
-    """Return the policies of a recipe; an unknown name fails with the known ones."""
+    """Return the policies of a recipe. Raises ConfigError for an unknown name."""
     return tuple(parse(name, recipe.uncertain) for name in recipe.policies)
 
 
@@ -24,9 +24,9 @@ def drawn(
 ) -> tuple[str, ...]:
     """Return a text for each generator.
 
-    With a record's `translations` (section -> the section's back-translation), each section stands
-    in its other wording with probability `recipe.translated`. Two texts that would be the same
-    come in different wordings where they can: CXR-CLIP's pair of a report with one section.
+    With a record's `translations` (section -> its back-translation), each section is replaced by
+    its translation with probability `recipe.translated`. Where two texts would be the same, the
+    second uses the other wording if it can: CXR-CLIP's pair of a report with one section.
     """
     among = policies(recipe)
     there = _translated(record) if recipe.translated else frozenset()
@@ -45,7 +45,7 @@ def drawn(
 
 
 def choose(among: Sequence[Policy], record: Record, rng: random.Random, caption: str) -> str:
-    """Return the text of the first policy that has one, else the caption."""
+    """Return the text of the first policy that finds one, else the caption."""
     for policy in among:
         text = policy(record, rng)
         if text:
@@ -58,5 +58,5 @@ def _translated(record: Record) -> frozenset[str]:
 
 
 def _worded(record: Record, sections: Collection[str]) -> Record:
-    """Return the record with some sections in the words of their translation."""
+    """Return the record with some sections replaced by their translation."""
     return {**record, **{section: record["translations"][section] for section in sections}}

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cxr_vlp.nlp import uncertainty
+
 Floats = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.int8]  # (N, L): 1 positive, 0 negative, EXCLUDED
 EXCLUDED = -1
-UNCERTAIN = {"exclude": EXCLUDED, "positive": 1, "negative": 0}  # policies on a label of -1
+UNCERTAIN = ("exclude", "positive", "negative")  # policies on a label of -1
 UNMENTIONED = {"exclude": EXCLUDED, "negative": 0}  # and on one that is not mentioned
 LEVEL = 0.95  # of the intervals
 CHUNK = 50  # resamples in memory at a time: with 65,000 patients tens of megabytes
@@ -61,7 +63,9 @@ def targets(
     unmentioned: str = "negative",
 ) -> Targets:
     """Return (N, L) targets: 1 and 0 as they are, -1 and missing keys as the policies say."""
-    uncertain_is, missing_is = UNCERTAIN[uncertain], UNMENTIONED[unmentioned]
+    decided = uncertainty.state(uncertainty.UNCERTAIN, uncertain)
+    uncertain_is = EXCLUDED if decided is None else decided
+    missing_is = UNMENTIONED[unmentioned]
     value = {1: 1, 0: 0, -1: uncertain_is}
     made = [[value[row[name]] if name in row else missing_is for name in names] for row in rows]
     return np.array(made, np.int8).reshape(len(rows), len(names))

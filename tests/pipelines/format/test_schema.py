@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxr_vlp.nlp import labels, lexicon
-from cxr_vlp.nlp.findings import readings
+from cxr_vlp.nlp.findings import mentions
 from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.config import Shards, build
 from cxr_vlp.pipelines.errors import ConfigError
@@ -20,7 +20,7 @@ from cxr_vlp.pipelines.stages.sample_members import split_labels
 
 
 def test_a_mention_has_the_fields_of_the_engines():
-    assert list(schema.MENTION.fields) == [f.name for f in dataclasses.fields(readings.Mention)]
+    assert list(schema.MENTION.fields) == [f.name for f in dataclasses.fields(mentions.Mention)]
 
 
 def test_sections_are_all_that_a_report_is_cut_into():

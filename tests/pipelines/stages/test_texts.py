@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import stages
 import yaml
 from stages import params, samples
 
-from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp import lexicon, spacy_backend
 from cxr_vlp.pipelines import texts
 from cxr_vlp.pipelines.config import Filter, Texts, build
 from cxr_vlp.pipelines.errors import ConfigError
@@ -138,6 +139,19 @@ def test_a_model_extends_the_lexicon_and_counts_by_content(tmp_path):
     assert len({print_of(s) for s in (settings, other, Texts())}) == 3
 
 
+def test_spacy_decides_nothing_and_counts_nowhere_without_a_model(tmp_path, monkeypatch):
+    plain, chosen = Texts(), Texts(model=model(tmp_path / "a", "blorb"))
+    before = print_of(plain), print_of(chosen)
+    assert text_resources.load(plain).toolchain == {}
+    assert set(text_resources.load(chosen).toolchain) == {"spacy", "scispacy", "model"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.0")
+    spacy_backend.identity.cache_clear()
+    after = print_of(plain), print_of(chosen)
+    spacy_backend.identity.cache_clear()
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+
+
 def bank(**change: Any) -> str:
     return yaml.safe_dump(BANK | change)
 
@@ -215,6 +229,7 @@ def test_the_stage_takes_the_users_files_and_its_header_no_path(raw, built, tmp_
     assert any("Absent: " in r["prompt"] for r in rows)
     header = jsonl.read_json(out / "texts.json")
     assert header["wording"] != lexicon.digest()
+    assert header["toolchain"] == {}
     assert str(tmp_path) not in json.dumps(header)
 
 

@@ -1,12 +1,13 @@
-"""Text policies: what a picture is paired with, and what happens where the text is missing."""
+"""Text policies: what an image is paired with, and what happens where the text is missing."""
 
 from __future__ import annotations
 
 import pytest
 
+from cxr_vlp.nlp.annotate import filter_report
 from cxr_vlp.nlp.prompts import texts as wordings
 from cxr_vlp.nlp.sentences import split
-from cxr_vlp.nlp.status import classify, filter_report
+from cxr_vlp.nlp.status import classify
 from cxr_vlp.train.config.recipe import TextConfig
 from cxr_vlp.train.data import texts
 from cxr_vlp.train.data.normality import filtered, is_normal
@@ -79,7 +80,7 @@ def test_policy(policies, changes, expected):
     assert chosen(policies, RECORD | changes) == expected
 
 
-def test_sentences_are_few_in_order_and_about_the_picture():
+def test_sentences_are_few_in_order_and_about_the_image():
     drawn = {chosen(["sentences(2)"], RECORD, f"k{i}") for i in range(60)}
     assert len(drawn) == 6  # two of the four that speak of the picture
     for text in drawn:
@@ -192,7 +193,16 @@ def test_a_pair_is_normal_by_its_report_else_by_its_labels(record, uncertain, ex
     assert is_normal(record, uncertain) is expected
 
 
-@pytest.mark.parametrize("extra", ["", " Small left pleural effusion.", " Possible nodule."])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "",
+        " Small left pleural effusion.",
+        " Possible nodule.",
+        " Hyperinflated but clear lungs.",
+        " Mild cardiomegaly without edema. No pneumothorax, but small effusion.",
+    ],
+)
 def test_a_filtered_report_is_what_the_engine_itself_keeps(extra):
     said = "The endotracheal tube is in standard position. The lungs are clear. No pneumothorax."
     sentences = [each.text for each in split(said + extra + " Portable film.")]
@@ -200,4 +210,13 @@ def test_a_filtered_report_is_what_the_engine_itself_keeps(extra):
         {"text": text, "status": status.status, "rule": status.rule}
         for text, status in ((text, classify(text)) for text in sentences)
     ]
-    assert filtered({"sentences": rows}) == list(filter_report(sentences).kept)
+    assert filtered({"sentences": rows}) == list(
+        filter_report(said + extra + " Portable film.").kept
+    )
+
+
+def test_of_a_mixed_sentence_the_abnormal_part_is_kept():
+    mixed = {"text": "Hyperinflated but clear lungs.", "status": "abnormal"}
+    assert filtered({"sentences": [mixed | {"rule": "finding.present"}]}) == ["Hyperinflated."]
+    by_model = [mixed | {"rule": "model.present"}]  # the rules cannot judge its clauses
+    assert filtered({"sentences": by_model}) == [mixed["text"]]
