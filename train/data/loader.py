@@ -80,7 +80,7 @@ def in_order(shards: Sequence[Shard], loading: Loading, batch_size: int) -> Iter
 
 
 def _passes(shards: Sequence[Shard], loading: Loading, epoch: int, rng: random.Random) -> list[Any]:
-    """Return a pipeline's first stages: the shards of this rank and worker in an epoch, in order."""
+    """Return a pipeline's first stages: the shards of this rank and worker in an epoch."""
     data = loading.recipe.data
     if data.resampled:
         return [partial(_resampled, shards, data, loading.seed, epoch)]

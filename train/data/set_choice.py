@@ -1,4 +1,4 @@
-"""Chooses the sets of shards that a command uses, from folders and the `collections` of params.yaml.
+"""Chooses the sets of shards for a command, from folders and the `collections` of params.yaml.
 
 A set that is given by its own path is always used. Of a folder of sets, only the named collections
 are used: the others are reported, and a named collection that is missing stops the command.

@@ -54,9 +54,9 @@ def test_shards_are_drawn_by_size_and_weight():
     [({"c": 1}, "no shards of 'c'; there are: a, b"), ({"a": 0, "b": 0}, "every source has")],
 )
 def test_weights_that_cannot_be_meant_fail(weights, message):
-    for resampled in (False, True):
+    for drawn in (False, True):
         with pytest.raises(ConfigError, match=message):
-            batches_per_epoch(SHARDS, DataConfig(weights=weights, resampled=resampled), 1, 8)
+            batches_per_epoch(SHARDS, DataConfig(weights=weights, resampled=drawn), 1, 8)
 
 
 def of(samples: list[int]) -> list[Shard]:
