@@ -1,8 +1,8 @@
 """Writes the report of a study: sections, and sentences whose status is known.
 
 `report` words the plan of `report_plan` in one of many ways; `report_text` formats it as the file
-of a collection. Most impressions name what was found in common words, so a model can learn which words
-belong to which image.
+of a collection. Most impressions name what was found in common words, so a model can learn which
+words belong to which image.
 """
 
 from __future__ import annotations
