@@ -1,11 +1,12 @@
-"""A finished set (or a folder of sets) in, every breach of the shard format out.
+"""Checks a finished set, or a folder of sets, against the shard format and prints every breach.
 
     cxr-vlp verify data/shards/mimic --deep
 
-Checks digests, names, members, headers, JSON fields, sizes.json, counts; then over all sets: keys
-unique, no patient and no picture in two splits. --deep decodes every picture as well, and finds
-equal pictures by their grey values; --rederive K makes K samples of each set again from source.
-Exit 0 when the contract holds, 65 when it does not. Prints no key, no id and no text.
+It checks digests, names, members, headers, JSON fields, sizes.json and counts, and over all sets
+that keys are unique and that no patient and no image is in two splits. --deep also decodes every
+image, and finds equal images by their grey values; --rederive K makes K samples of each set again
+from the raw files. It exits with 0 if the sets are sound and with 65 if not, and prints no key, id
+or text. What each code means is in codes.py.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from cxr_vlp.pipelines import cli, config, errors, interrupts
+from cxr_vlp.pipelines import cli, codes, config, errors, interrupts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import addresses
-from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.format import exit_codes, manifest
 from cxr_vlp.pipelines.validate.rederive import Again
 from cxr_vlp.pipelines.validate.runner import check
 
@@ -29,19 +30,21 @@ SHOWN = 20  # breaches in the table for people
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags = _parser().parse_args(arguments)
-    settings = config.load(flags.params)  # a mistake in it is told, whether it is needed or not
-    found = list(manifest_writer.sets(flags.shards))
+    settings = config.load(flags.params)  # a mistake in it is reported even if nothing of it is needed
+    found = list(manifest.sets(flags.shards))
     if not found:
         raise ConfigError(
-            f"no {manifest_writer.NAME} in {flags.shards} or in the folders right below it"
+            f"no {manifest.NAME} in {flags.shards} or in the folders right below it"
         )
     again = _again(flags, settings)
     result = check(found, deep=flags.deep, workers=flags.workers, again=again)
+    met = [breach["code"] for breach in result["breaches"]]
+    result["remedies"] = codes.remedies(met, table=codes.VERIFY)
     if flags.json:
         sys.stdout.write(json.dumps(result, indent=1, sort_keys=True) + "\n")
     else:
         _show(result, remade=flags.rederive > 0)
-    return 65 if result["breaches"] else 0
+    return exit_codes.DATA if result["breaches"] else exit_codes.OK
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "shards", type=addresses.path, metavar="DIR", help="a set, or a folder of sets"
     )
-    parser.add_argument("--deep", action="store_true", help="decode every picture too")
+    parser.add_argument("--deep", action="store_true", help="decode every image too")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
         "--rederive",
@@ -106,6 +109,8 @@ def _show(result: dict[str, Any], *, remade: bool) -> None:
         sys.stdout.write(f"{breach['code']}: {breach['where']}{times}\n")
     if len(result["breaches"]) > SHOWN:
         sys.stdout.write(f"... and {len(result['breaches']) - SHOWN:,} lines more: see --json\n")
+    for line in result["remedies"]:
+        sys.stdout.write(f"{line}\n")
     sys.stdout.write("the contract holds\n" if not result["breaches"] else "BROKEN\n")
 
 

@@ -22,7 +22,7 @@ from cxr_vlp.pipelines import config
 from cxr_vlp.pipelines.config import Collection, Filter, Scan, Shards, Texts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format import schema
-from cxr_vlp.pipelines.records import VIEWS
+from cxr_vlp.pipelines.format.sample import VIEWS
 from cxr_vlp.pipelines.sources import KINDS, reader
 from cxr_vlp.train.config import params as of_train
 from cxr_vlp.train.config import recipe

@@ -23,7 +23,8 @@ from cxr_vlp.train.data.seeding import chance
 from cxr_vlp.train.distributed import gather
 from cxr_vlp.train.engine import optim
 from cxr_vlp.train.engine.grad_cache import two_passes
-from cxr_vlp.train.errors import DataError, key_hash
+from cxr_vlp.pipelines.format.sample import key_hash
+from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.model.build import Towers, trim
 from cxr_vlp.train.objective.method import Features, Method, encode, is_fused, joined, seen
 from cxr_vlp.train.objective.terms import measured, total

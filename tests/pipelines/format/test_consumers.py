@@ -15,8 +15,7 @@ import pytest
 from layouts import WRITERS
 from stages import build, samples
 
-from cxr_vlp.pipelines.format import schema
-from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.format import manifest, schema
 
 SOURCES = ("mimic", "chexpert", "nih", "openi")
 
@@ -31,7 +30,7 @@ def tars(folder: Path) -> list[str]:
 
 
 def written(folder: Path) -> int:
-    _, lines = manifest_writer.read(folder)
+    _, lines = manifest.read(folder)
     return sum(line["samples"] for line in lines if line["split"] == "train")
 
 

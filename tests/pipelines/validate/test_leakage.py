@@ -46,7 +46,7 @@ def test_an_nih_picture_in_the_test_split_of_another_collection(sets):
     found = runner.check(list(sets.values()), deep=True)["breaches"]
     assert found == [
         {
-            "code": "picture.two_splits",
+            "code": "image.two_splits",
             "where": "chexpert/test and nih/train (same grey values)",
             "count": 1,
         }
@@ -61,14 +61,14 @@ def test_a_collection_that_repeats_a_picture_over_its_own_splits_is_a_note():
     assert [breach["where"] for breach in findings.breaches] == [
         "nih/test and rsna/train (same grey values)"
     ]
-    assert findings.notes["picture.own_splits", "nih/test and nih/train (same grey values)"] == 1
+    assert findings.notes["image.own_splits", "nih/test and nih/train (same grey values)"] == 1
 
 
 def test_the_same_file_is_seen_without_decoding(sets):
     rewrite(sets["chexpert"], stolen(sets["nih"], "image_sha256", "image_fingerprint"), "test")
     found = runner.check(list(sets.values()), deep=False)["breaches"]
     assert [(b["code"], b["where"]) for b in found] == [
-        ("picture.two_splits", "chexpert/test and nih/train (same file)")
+        ("image.two_splits", "chexpert/test and nih/train (same file)")
     ]
 
 
@@ -78,7 +78,7 @@ def test_the_same_picture_twice_in_one_split_is_a_note(sets):
     assert result["breaches"] == []
     assert result["notes"] == [
         {
-            "code": "picture.twice",
+            "code": "image.twice",
             "where": "chexpert/train and nih/train (same grey values)",
             "count": 1,
         }

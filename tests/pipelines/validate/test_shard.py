@@ -258,21 +258,21 @@ def commented(picture: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("make", "code"),
     [
-        pytest.param(lambda p, h, w: b"not a picture", "picture.unreadable", id="no-picture"),
-        pytest.param(lambda p, h, w: b"", "picture.unreadable", id="empty"),
-        pytest.param(lambda p, h, w: p[: len(p) // 2], "picture.cut", id="half-of-it"),
-        pytest.param(lambda p, h, w: p + b"behind the end", "picture.cut", id="more-behind-it"),
-        pytest.param(lambda p, h, w: jpg(film(h, w + 1)), "picture.size", id="another-size"),
+        pytest.param(lambda p, h, w: b"not a picture", "image.unreadable", id="no-picture"),
+        pytest.param(lambda p, h, w: b"", "image.unreadable", id="empty"),
+        pytest.param(lambda p, h, w: p[: len(p) // 2], "image.cut", id="half-of-it"),
+        pytest.param(lambda p, h, w: p + b"behind the end", "image.cut", id="more-behind-it"),
+        pytest.param(lambda p, h, w: jpg(film(h, w + 1)), "image.size", id="another-size"),
         pytest.param(
-            lambda p, h, w: jpg(np.dstack([film(h, w)] * 3)), "picture.not_grey", id="colour"
+            lambda p, h, w: jpg(np.dstack([film(h, w)] * 3)), "image.not_grey", id="colour"
         ),
         pytest.param(
-            lambda p, h, w: jpg(np.full((h, w), 9, np.uint8)), "picture.constant", id="one-grey"
+            lambda p, h, w: jpg(np.full((h, w), 9, np.uint8)), "image.constant", id="one-grey"
         ),
-        pytest.param(lambda p, h, w: commented(p), "picture.metadata", id="a-comment-inside"),
+        pytest.param(lambda p, h, w: commented(p), "image.metadata", id="a-comment-inside"),
         pytest.param(
             lambda p, h, w: cv2.imencode(".png", film(h, w))[1].tobytes(),
-            "picture.unreadable",
+            "image.unreadable",
             id="a-png-under-another-name",
         ),
     ],
@@ -295,7 +295,7 @@ def test_a_bomb_is_not_decoded(good, monkeypatch, side):
     monkeypatch.setattr(cv2, "imdecode", lambda data, how: decoded.append(len(data)))
     check = manifest.read(good)
     seen = check_tar(tar_of(good), check.tars[0], check.expected(check.tars[0]), deep=True)
-    assert "picture.too_large" in seen.breaches
+    assert "image.too_large" in seen.breaches
     assert len(decoded) == seen.samples - 1
 
 
