@@ -1,12 +1,12 @@
-"""Checks a finished set, or a folder of sets, against the shard format and prints every breach.
+"""Checks a finished set, or a folder of sets, against the shard format.
 
     cxr-vlp verify data/shards/mimic --deep
 
-It checks digests, names, members, headers, JSON fields, sizes.json and counts, and over all sets
-that keys are unique and that no patient and no image is in two splits. --deep also decodes every
-image, and finds equal images by their grey values; --rederive K makes K samples of each set again
-from the raw files. It exits with 0 if the sets are sound and with 65 if not, and prints no key, id
-or text. What each code means is in codes.py.
+Checks digests, names, members, headers, JSON fields, sizes.json, counts; then over all sets: keys
+are unique, no patient and no image is in two splits. --deep also decodes every image, and finds
+equal images by their grey values; --rederive K makes K samples of each set again from the sources.
+Prints a remedy for every code it found (codes.py). Exit 0 if the sets are valid, 65 if not. Prints
+no key, no id and no text.
 """
 
 from __future__ import annotations
@@ -24,18 +24,16 @@ from cxr_vlp.pipelines.format import exit_codes, manifest
 from cxr_vlp.pipelines.validate.rederive import Again
 from cxr_vlp.pipelines.validate.runner import check
 
-SHOWN = 20  # breaches in the table for people
+SHOWN = 20  # breaches in the printed table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags = _parser().parse_args(arguments)
-    settings = config.load(flags.params)  # a mistake in it is reported even if nothing of it is needed
+    settings = config.load(flags.params)  # reports mistakes even if the parameters are not needed
     found = list(manifest.sets(flags.shards))
     if not found:
-        raise ConfigError(
-            f"no {manifest.NAME} in {flags.shards} or in the folders right below it"
-        )
+        raise ConfigError(f"no {manifest.NAME} in {flags.shards} or in the folders right below it")
     again = _again(flags, settings)
     result = check(found, deep=flags.deep, workers=flags.workers, again=again)
     met = [breach["code"] for breach in result["breaches"]]
@@ -50,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("verify", "Check finished shards against the format.", source=False)
     parser.epilog = (
-        "Exit codes: 0 the contract holds, 65 it does not, 74 the disk does not give a file, "
+        "Exit codes: 0 the sets are valid, 65 they are not, 74 a file cannot be read, "
         "2 wrong arguments or parameters, 130 stopped."
     )
     parser.add_argument(
@@ -63,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="K",
-        help="make K samples of every set again from source and compare; wants --scan and --texts",
+        help="make K samples of every set again from the sources and compare; needs --scan and "
+        "--texts",
     )
     for name, what in (("scan", "the inventory"), ("texts", "the texts")):
         parser.add_argument(
@@ -80,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "parameters)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="another seed chooses other samples"
+        "--seed", type=int, default=0, metavar="N", help="chooses the samples of --rederive"
     )
     return parser
 
@@ -89,8 +88,8 @@ def _again(flags: argparse.Namespace, settings: config.Params) -> Again | None:
     if flags.rederive < 1:
         return None
     if not (flags.scan and flags.texts):
-        raise ConfigError("--rederive wants --scan and --texts: what the shards were made of")
-    # with every folder named and no parameters, the sets may be from anywhere
+        raise ConfigError("--rederive needs --scan and --texts, from which the shards were made")
+    # if all folders are named and no parameters are, the sets may have other parameters
     compared = bool(settings.content) and (flags.params is not None or not flags.root)
     root = flags.root or ""
     return Again(flags.rederive, flags.seed, root, flags.scan, flags.texts, settings, compared)
@@ -111,7 +110,7 @@ def _show(result: dict[str, Any], *, remade: bool) -> None:
         sys.stdout.write(f"... and {len(result['breaches']) - SHOWN:,} lines more: see --json\n")
     for line in result["remedies"]:
         sys.stdout.write(f"{line}\n")
-    sys.stdout.write("the contract holds\n" if not result["breaches"] else "BROKEN\n")
+    sys.stdout.write("valid\n" if not result["breaches"] else "NOT VALID\n")
 
 
 def run() -> int:

@@ -1,4 +1,4 @@
-"""The shard format: samples, tars, manifests and fingerprints, for every room that reads or writes them.
+"""The shard format, for all rooms that read or write it: samples, tars, manifests, fingerprints.
 
 This is the one room of `pipelines` that `train` imports. It needs the standard library only and
 imports nothing else of this project.

@@ -1,4 +1,4 @@
-"""The flow table: how many images were listed, how many were lost and why, how many were written."""
+"""The flow table: how many images were listed, lost (and why) and written."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ class Record:
     fields: Mapping[str, Field]
     partly: bool = False
     name: str = ""  # under which JSON Schema describes it once; "" for one of equal fields
+    says: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,5 +103,6 @@ def described(kind: Record) -> dict[str, Any]:
         name: json_schema(field.kind) | ({"description": field.says} if field.says else {})
         for name, field in kind.fields.items()
     }
-    found: dict[str, Any] = {"type": "object", "properties": properties}
+    found: dict[str, Any] = {"description": kind.says} if kind.says else {}
+    found |= {"type": "object", "properties": properties}
     return found if kind.partly else found | {"required": list(kind.fields)}

@@ -61,6 +61,7 @@ HEADER = Record(
         "digest": Field(TEXT, "digest of the header, the other lines and the rejects"),
     },
     name="header",
+    says="The first line of manifest.jsonl: the set as a whole.",
 )
 LINE = Record(
     {
@@ -76,6 +77,7 @@ LINE = Record(
         "notes": Field(COUNTS, "notes on its images, by code"),
     },
     name="tar",
+    says="A further line of manifest.jsonl: a part of the set and its tar.",
 )
 REJECT = Record(
     {

@@ -193,8 +193,10 @@ class Sample:
         "translations of sections (`texts.translations`)", dict, keys=TRANSLATED
     )
     boxes: tuple[Box, ...] = _said("in pixels of the stored image", ())
-    pixels: Pixels = _said("how the stored image was made; `notes` name what was unusual", Pixels())
-    provenance: Provenance = _said(
+    pixels: Pixels = _said(  # noqa: RUF009 - it returns a field, and the default is frozen
+        "how the stored image was made; `notes` name what was unusual", Pixels()
+    )
+    provenance: Provenance = _said(  # noqa: RUF009
         "digests of the sources and of all that decided the sample", Provenance()
     )
 
@@ -257,6 +259,12 @@ class Sample:
     def without_texts(self) -> Sample:
         """Return the sample without the fields of TEXTS: what is left is quick to send."""
         return Sample(**dict(zip(_FACT_NAMES, _fact_values(self), strict=True)))
+
+    def translated(self, sections: Iterable[str]) -> Sample:
+        """Return the sample with some of its sections replaced by their translations."""
+        values = dict(zip(_PART_NAMES[Sample], _all_values(self), strict=True))
+        values.update((name, self.translations[name]) for name in sections)
+        return Sample(**values)
 
     def __reduce__(self) -> tuple[type[Sample], tuple[Any, ...]]:
         # a dataclass with slots is pickled field by field in Python, ten times slower

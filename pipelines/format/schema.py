@@ -35,7 +35,7 @@ ID = f"urn:cxr-vlp:format:{versions.FORMAT}"
 _VALUES = {str: TEXT, int: WHOLE, float: NUMBER, bool: FLAG}
 
 
-def record_of(kind: type, name: str = "") -> Record:
+def record_of(kind: type) -> Record:
     """Return the record that a dataclass of sample.py describes."""
     hints = typing.get_type_hints(kind)
     return Record(
@@ -43,7 +43,8 @@ def record_of(kind: type, name: str = "") -> Record:
             each.name: Field(_kind_of(hints[each.name], each.metadata), each.metadata["says"])
             for each in dataclasses.fields(kind)
         },
-        name=name or kind.__name__.lower(),
+        name=kind.__name__.lower(),
+        says=(kind.__doc__ or "").strip(),
     )
 
 

@@ -191,10 +191,9 @@ def _parsed(block: bytes, place: int) -> tuple[str, int, bytes]:
     """
     told, digits = block[148:156].strip(b"\0 "), block[124:136].strip(b"\0 ")
     # the sum is taken with eight blanks in place of itself
-    if (
-        not (told.isdigit() and digits.isdigit() and block[257:262] == b"ustar")
-        or (b"%o" % (sum(block) - sum(block[148:156]) + 8 * 32)) != told.lstrip(b"0")
-    ):
+    if not (told.isdigit() and digits.isdigit() and block[257:262] == b"ustar") or (
+        b"%o" % (sum(block) - sum(block[148:156]) + 8 * 32)
+    ) != told.lstrip(b"0"):
         raise FormatError("shard.torn", _NO_HEADER.format(place))
     try:
         name, size = _name(block), int(digits, 8)

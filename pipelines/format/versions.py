@@ -16,5 +16,7 @@ def refusal(found: object) -> str:
     if type(found) is int and found == FORMAT:
         return ""
     if type(found) is int and found > FORMAT:
-        return "made by a later version: install that version, or build the set again (cxr-vlp shards)"
+        return (
+            "made by a later version: install that version, or build the set again (cxr-vlp shards)"
+        )
     return "made by version 0.2 or earlier: build the set again (cxr-vlp shards)"

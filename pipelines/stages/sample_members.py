@@ -47,9 +47,17 @@ def key_of(study: Study, image: Image) -> str:
 
 
 def sample(
-    study: Study, image: Image, texts: Mapping[str, Any], encoded: Encoded, shards: Shards
+    study: Study,
+    image: Image,
+    texts: Mapping[str, Any],
+    encoded: Encoded,
+    shards: Shards,
+    of_image: str,
 ) -> Sample:
-    """Return the sample of an image; `texts` is the study's row of stage `texts`."""
+    """Return the sample of an image.
+
+    `texts` is the study's row of stage `texts`, `of_image` the fingerprint of the image.
+    """
     labels, others = split_labels(texts["labels"])
     translations = texts.get("translations") or {}
     chosen = {name: texts["sections"].get(name, "") for name in shards.sections}
@@ -82,7 +90,7 @@ def sample(
         provenance=Provenance(
             image_sha256=ids.digest(study, image.sha256),
             report_sha256=texts["report_sha256"],
-            image_fingerprint=image_fingerprint(study, image, shards),
+            image_fingerprint=of_image,
             text_fingerprint=texts["text_fingerprint"],
         ),
     )
@@ -109,7 +117,7 @@ def boxes(image: Image, encoded: Encoded) -> tuple[Box, ...]:
 
 
 def members(key: str, made: Sample, image: bytes, form: str) -> list[tuple[str, bytes]]:
-    """Return (name, bytes) of image, JSON and caption, in this order; all three are always there."""
+    """Return (name, bytes) of image, JSON and caption, in this order; there are always three."""
     return [
         (f"{key}.{form}", image),
         (f"{key}.json", made.to_json()),
@@ -117,10 +125,12 @@ def members(key: str, made: Sample, image: bytes, form: str) -> list[tuple[str, 
     ]
 
 
-def fingerprint(study: Study, image: Image, texts: Mapping[str, Any], shards: Shards) -> str:
+def fingerprint(
+    study: Study, image: Image, texts: Mapping[str, Any], shards: Shards, of_image: str
+) -> str:
     """Return the digest of what decides a sample's bytes; it is known before an image is decoded.
 
-    What only data/scan may know is not in it: an id can also be found from a digest, by trying.
+    `of_image` is the fingerprint of the image. What only data/scan may know is not in the digest: an id can also be found from a digest, by trying.
     """
     shown = dataclasses.replace(image, path="", sha256="", size=0, origin="")
     facts = dumps(
@@ -129,8 +139,7 @@ def fingerprint(study: Study, image: Image, texts: Mapping[str, Any], shards: Sh
         )
     )
     wording = [[*shards.caption], [*shards.sections]]
-    pixels = image_fingerprint(study, image, shards)
-    return fingerprints.of([pixels, texts["text_fingerprint"], facts, wording])
+    return fingerprints.of([of_image, texts["text_fingerprint"], facts, wording])
 
 
 def image_fingerprint(study: Study, image: Image, shards: Shards) -> str:

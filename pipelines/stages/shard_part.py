@@ -22,10 +22,10 @@ from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.executor.worker import Desk
 from cxr_vlp.pipelines.files import jsonl, paths
 from cxr_vlp.pipelines.format import fingerprints
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.pipelines.format.tar import TarWriter
 from cxr_vlp.pipelines.imaging import encode
 from cxr_vlp.pipelines.imaging.geometry import of_facts
-from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.pipelines.records import Image, Reject, Study, reject, study_from_json
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.stages import sample_members
@@ -131,7 +131,7 @@ class ShardOfPart:
 
     def _one_wanted(self, study: Study, image: Image, texts: Mapping[str, Any]) -> Wanted:
         picture = sample_members.image_fingerprint(study, image, self.shards)
-        whole = sample_members.fingerprint(study, image, texts, self.shards)
+        whole = sample_members.fingerprint(study, image, texts, self.shards, picture)
         key = ids.of_image(study, image)
         return Wanted(study, image, texts, Sample(key, image.sha256, picture, whole))
 
@@ -218,7 +218,9 @@ def members_of(
     shards: Shards,
 ) -> list[tuple[str, bytes]]:
     """Return the (name, bytes) of a sample's three members."""
-    made = sample_members.sample(study, image, texts, encoded, shards)
+    made = sample_members.sample(
+        study, image, texts, encoded, shards, sample_members.image_fingerprint(study, image, shards)
+    )
     return sample_members.members(
         sample_members.key_of(study, image), made, encoded.data, shards.format
     )

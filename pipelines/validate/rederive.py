@@ -101,7 +101,7 @@ def _same_texts(read: Mapping[str, Any], section: Texts, folder: Path) -> None:
 
 @functools.cache
 def _words(section: Texts) -> text_resources.Wording:
-    """Return the resources that texts are made with; loaded once a process, as they may be large."""
+    """Return the resources of the texts; loaded once a process, as they may be large."""
     return text_resources.load(section)
 
 

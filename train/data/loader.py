@@ -1,8 +1,8 @@
 """Shards come in, an epoch of batches goes out.
 
 Splitting over ranks and workers, shuffling and the pipeline are webdataset's; the shards are read
-by cxr_vlp.train.data.samples. What is drawn for a sample (views, window, text) follows from (seed, epoch, key)
-alone; the order within an epoch follows from (seed, epoch, number of workers, number of ranks).
+by cxr_vlp.train.data.samples. What is drawn for a sample (views, window, text) follows from (seed,
+epoch, key) alone; the order within an epoch follows from (seed, epoch, number of workers, number of ranks).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import webdataset as wds
 from torch.utils.data import DataLoader
 from webdataset.utils import pytorch_worker_info
 
+from cxr_vlp.train.config.recipe import Data, Recipe
 from cxr_vlp.train.data.batches import Batch, collate, rebatch
-from cxr_vlp.train.data.seeding import chance
-from cxr_vlp.train.errors import DataError
-from cxr_vlp.train.data.samples import StoredSample, stored_samples, studies
 from cxr_vlp.train.data.mixing import Opening, batches_per_epoch, drawn, openings
 from cxr_vlp.train.data.pairs import Pairing, Tokenize
-from cxr_vlp.train.config.recipe import Data, Recipe
+from cxr_vlp.train.data.samples import StoredSample, stored_samples, studies
+from cxr_vlp.train.data.seeding import chance
 from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)

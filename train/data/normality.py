@@ -6,7 +6,6 @@ normal, abnormal, uncertain, or nothing of the picture.
 
 from __future__ import annotations
 
-
 from cxr_vlp.nlp.labels import NO_FINDING
 from cxr_vlp.pipelines.format.sample import Sample, Sentence
 

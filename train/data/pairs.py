@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cxr_vlp.pipelines.format.sample import key_hash
+from cxr_vlp.train.config.recipe import Recipe
 from cxr_vlp.train.data import images, texts
 from cxr_vlp.train.data.batches import Pair
-from cxr_vlp.train.data.seeding import chance
-from cxr_vlp.pipelines.format.sample import key_hash
-from cxr_vlp.train.errors import DataError
-from cxr_vlp.train.data.samples import StoredSample
 from cxr_vlp.train.data.normality import is_normal
-from cxr_vlp.train.config.recipe import Recipe
+from cxr_vlp.train.data.samples import StoredSample
+from cxr_vlp.train.data.seeding import chance
+from cxr_vlp.train.errors import DataError
 
 Tokenize = Callable[[str], Tensor]
 
@@ -63,7 +63,9 @@ class Pairing:
             return [films[0]]
         return views(films, count, self._rng(films, "view"))
 
-    def _pictures(self, shown: Sequence[StoredSample], films: Sequence[StoredSample]) -> list[Tensor]:
+    def _pictures(
+        self, shown: Sequence[StoredSample], films: Sequence[StoredSample]
+    ) -> list[Tensor]:
         decoded = {film.key: self._decoded(film) for film in shown}
         return [
             images.prepare(

@@ -16,8 +16,8 @@ from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.train.config import params
 from cxr_vlp.train.data.set_choice import collections
-from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.data.shards import sets
+from cxr_vlp.train.errors import ConfigError, DataError
 
 
 def check(folders: Sequence[Path], path: Path | None) -> None:

@@ -13,8 +13,8 @@ from functools import lru_cache
 
 from cxr_vlp.nlp.prompts import report_prompts
 from cxr_vlp.pipelines.format.sample import Sample
-from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.data.normality import filtered, is_normal, of_picture
+from cxr_vlp.train.errors import ConfigError
 
 Policy = Callable[[Sample, random.Random], str]
 Draws = Callable[[Sample, random.Random], Sequence[str]]  # the texts of which a policy takes some

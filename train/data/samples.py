@@ -59,7 +59,9 @@ def facts(shard: Shard) -> Iterator[Sample]:
         try:
             yield Sample.from_json(member.data, texts=False)
         except FormatError as error:
-            raise DataError(f"{shard.path}: a sample: {error}; run cxr-vlp verify on the set") from None
+            raise DataError(
+                f"{shard.path}: a sample: {error}; run cxr-vlp verify on the set"
+            ) from None
 
 
 def members(path: Path, kinds: Collection[str] = ()) -> Iterator[tar.Member]:
@@ -90,7 +92,7 @@ def _groups(shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield (key, the members by their ending) of every sample."""
     key, parts = "", dict[str, bytes]()
     for name, content, *_ in members(shard.path):
-        # A key holds no dot: readers that cut a name at its first or last dot find the same samples.
+        # A key holds no dot, so a name is cut at its first dot
         found, _, kind = name.partition(".")
         if kind not in KINDS:
             raise DataError(

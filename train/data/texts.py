@@ -6,13 +6,12 @@ caption, which is never empty, so no sample needs a filler text and none is lost
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Collection, Sequence
 
 from cxr_vlp.pipelines.format.sample import Sample
-from cxr_vlp.train.data.policies import Policy, parse
 from cxr_vlp.train.config.recipe import Texts
+from cxr_vlp.train.data.policies import Policy, parse
 
 
 def policies(recipe: Texts) -> tuple[Policy, ...]:
@@ -60,4 +59,4 @@ def _translated(record: Sample) -> frozenset[str]:
 
 def _worded(record: Sample, sections: Collection[str]) -> Sample:
     """Return the record with some sections in the words of their translation."""
-    return dataclasses.replace(record, **{name: record.translations[name] for name in sections})
+    return record.translated(sections)

@@ -81,4 +81,3 @@ def require(found: Counts, wanted: Sequence[str], key: str) -> None:
                 f"they are: {told(seen)}.{hint if seen.get(UNKNOWN) else ''} Else name those views "
                 f"in {key} ([] takes every image), or leave {source} out"
             )
-

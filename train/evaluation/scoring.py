@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train import cli
 from cxr_vlp.train.config.build import build
 from cxr_vlp.train.config.recipe import Recipe
@@ -21,7 +22,6 @@ from cxr_vlp.train.data.batches import Batch, to_input
 from cxr_vlp.train.data.loader import Loading, in_order
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import Counts, shown, view
-from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.zeroshot import Score
 from cxr_vlp.train.model import build as models

@@ -16,6 +16,7 @@ from layouts import WRITERS
 from stages import build, samples
 
 from cxr_vlp.pipelines.format import manifest, schema
+from cxr_vlp.pipelines.format.sample import LABELS
 
 SOURCES = ("mimic", "chexpert", "nih", "openi")
 
@@ -176,7 +177,7 @@ def test_features_are_those_of_every_set_and_name_every_field(sets, many):
     assert list(columns) == ["__key__", "__url__", "jpg", "json", "txt"]
     # readers drop in silence what the features do not name
     assert list(columns["json"]) == sorted(schema.FIELDS)
-    assert columns["json"]["labels"].keys() == set(schema.LABELS)
+    assert columns["json"]["labels"].keys() == set(LABELS)
 
 
 def test_one_shape_in_all_sets(sets, many):

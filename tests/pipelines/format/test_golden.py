@@ -86,7 +86,7 @@ def test_parameters_that_change_pixels_are_in_the_fingerprint_and_others_are_not
                    {"body_part": "reject"}, {"modality": "reject"},
                    {"for_processing": "reject"}):  # fmt: skip
         assert fingerprints.image("0" * 64, Shards(**change).image_parameters()) == base
-    assert fingerprints.image("1" * 64, Shards()) != base
+    assert fingerprints.image("1" * 64, Shards().image_parameters()) != base
 
 
 def test_the_lexicon_is_in_the_text_fingerprint():
@@ -94,5 +94,11 @@ def test_the_lexicon_is_in_the_text_fingerprint():
 
     base = fingerprints.text("0" * 64, {"Edema": 1}, Texts().text_parameters(), lexicon.digest())
     assert fingerprints.text("0" * 64, {"Edema": 1}, Texts().text_parameters(), "other") != base
-    assert fingerprints.text("0" * 64, {"Edema": 0}, Texts().text_parameters(), lexicon.digest()) != base
-    assert fingerprints.text("0" * 64, {"Edema": 1}, Texts(seed=1).text_parameters(), lexicon.digest()) != base
+    assert (
+        fingerprints.text("0" * 64, {"Edema": 0}, Texts().text_parameters(), lexicon.digest())
+        != base
+    )
+    assert (
+        fingerprints.text("0" * 64, {"Edema": 1}, Texts(seed=1).text_parameters(), lexicon.digest())
+        != base
+    )

@@ -117,12 +117,8 @@ DAMAGE = [
         "rejects.differ",
         id="rejects-are-gone",
     ),
-    pytest.param(
-        lambda f: (f / manifest.REJECTS).unlink(), "rejects.missing", id="no-rejects"
-    ),
-    pytest.param(
-        lambda f: (f / manifest.NAME).write_text(""), "manifest.broken", id="empty"
-    ),
+    pytest.param(lambda f: (f / manifest.REJECTS).unlink(), "rejects.missing", id="no-rejects"),
+    pytest.param(lambda f: (f / manifest.NAME).write_text(""), "manifest.broken", id="empty"),
     pytest.param(
         lambda f: (f / manifest.NAME).write_text("[" * 10**5),
         "manifest.broken",
@@ -148,7 +144,7 @@ json_values = st.recursive(
 @settings(max_examples=80, deadline=None)
 @given(
     st.integers(0, 1),
-    st.sampled_from([*declared.HEADER, *declared.LINE]),
+    st.sampled_from([*manifest.HEADER.fields, *manifest.LINE.fields]),
     json_values,
 )
 def test_no_value_in_a_manifest_crashes_verify(tmp_path_factory, built, row, name, value):

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_vlp.train.data.batches import Batch, Pair, apiece, collate, rebatch, to_input
 from cxr_vlp.train.config.recipe import Pictures
+from cxr_vlp.train.data.batches import Batch, Pair, apiece, collate, rebatch, to_input
 
 
 def made(keys: list[str], **fields: list[str]) -> Batch:
@@ -53,7 +53,7 @@ def test_batches_of_one_source_lose_no_sample_and_mix_only_what_is_left():
         for place, names in enumerate(["abab", "aaab", "baa"])
     ]
     batches = list(rebatch(chunks, 3, same_source=True))
-    sources = ["".join(sorted(row["dataset"] for row in batch.records)) for batch in batches]
+    sources = ["".join(sorted(each.dataset for each in batch.samples)) for batch in batches]
     assert sources == ["aaa", "bbb", "aaa", "ab"]
     assert len({key for batch in batches for key in batch.keys}) == 11
 
@@ -65,7 +65,7 @@ def test_two_films_of_a_study_stay_apart_and_none_is_lost(studies):
     chunks = [made(names, study=chunk) for names, chunk in zip(keys, studies, strict=True)]
     batches = list(rebatch(chunks, 3, apart=True))
     for batch in batches:
-        assert len({row["study"] for row in batch.records}) == len(batch)
+        assert len({each.study for each in batch.samples}) == len(batch)
     kept = [key for batch in batches for key in batch.keys]
     assert sorted(kept) == sorted(chain(*keys))
 
