@@ -130,7 +130,8 @@ def fingerprint(
 ) -> str:
     """Return the digest of what decides a sample's bytes; it is known before an image is decoded.
 
-    `of_image` is the fingerprint of the image. What only data/scan may know is not in the digest: an id can also be found from a digest, by trying.
+    `of_image` is the fingerprint of the image. What only data/scan may know is not in the digest:
+    an id can also be found from a digest, by trying.
     """
     shown = dataclasses.replace(image, path="", sha256="", size=0, origin="")
     facts = dumps(

@@ -2,7 +2,8 @@
 
 Splitting over ranks and workers, shuffling and the pipeline are webdataset's; the shards are read
 by cxr_vlp.train.data.samples. What is drawn for a sample (views, window, text) follows from (seed,
-epoch, key) alone; the order within an epoch follows from (seed, epoch, number of workers, number of ranks).
+epoch, key) alone; the order within an epoch follows from (seed, epoch, number of workers, number of
+ranks).
 """
 
 from __future__ import annotations

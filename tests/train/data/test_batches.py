@@ -8,17 +8,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.config.recipe import Pictures
 from cxr_vlp.train.data.batches import Batch, Pair, apiece, collate, rebatch, to_input
 
 
 def made(keys: list[str], **fields: list[str]) -> Batch:
-    rows = [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
+    rows = [
+        Sample(**dict(zip(fields, values, strict=True)))
+        for values in zip(*fields.values(), strict=True)
+    ]
     grey, tokens = torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.zeros(1, 3)
     return collate(
         [
             Pair(grey, tokens, False, key, (key,), row)
-            for key, row in zip(keys, rows or [{}] * len(keys), strict=True)
+            for key, row in zip(keys, rows or [Sample()] * len(keys), strict=True)
         ]
     )
 
