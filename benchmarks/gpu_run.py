@@ -67,7 +67,7 @@ from torch.profiler import ProfilerActivity, profile  # noqa: E402
 from cxr_vlp.train.config.recipe import Recipe, load  # noqa: E402
 from cxr_vlp.train.data.batches import Batch  # noqa: E402
 from cxr_vlp.train.data.loader import Loading, training  # noqa: E402
-from cxr_vlp.train.data.samples import films  # noqa: E402
+from cxr_vlp.train.data.samples import stored_samples  # noqa: E402
 from cxr_vlp.train.data.shards import Shard, list_shards  # noqa: E402
 from cxr_vlp.train.engine.loop import Training  # noqa: E402
 from cxr_vlp.train.engine.metrics_writer import MetricsWriter  # noqa: E402
@@ -377,7 +377,7 @@ def _recipe(
     recipe = load(name, {"model": model, "run": run})
     # Twice over: studies and views make fewer pairs than there are samples.
     pairs = 2 * (steps + 2) * recipe.run.batch_size * recipe.run.accumulate
-    weights = _turns(setting.train, pairs * recipe.image.pictures)
+    weights = _turns(setting.train, pairs * recipe.image.count)
     return replace(recipe, data=replace(recipe.data, weights=weights))
 
 
@@ -441,10 +441,10 @@ def _bert(folder: Path, shards: Sequence[Shard]) -> str:
     folder.mkdir()
     words: set[str] = set()
     for shard in shards:
-        for film in films(shard):
-            told = [film.caption, *map(str, film.record.get("prompts", ()))]
-            told += [str(film.record.get(name) or "") for name in ("findings", "impression")]
-            words.update(*(text.lower().replace(".", " . ").split() for text in told))
+        for stored in stored_samples(shard):
+            sample = stored.sample
+            found = (stored.caption, *sample.prompts, sample.findings, sample.impression)
+            words.update(*(text.lower().replace(".", " . ").split() for text in found))
     known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(words)]
     (folder / "vocab.txt").write_text("\n".join(known[: BERT["vocab_size"]]), encoding="utf-8")
     (folder / "config.json").write_text(json.dumps(BERT), encoding="utf-8")

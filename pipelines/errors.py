@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cxr_vlp.pipelines import interrupts
+from cxr_vlp.pipelines.format import exit_codes
 
 KEPT = "nothing was published; finished parts are kept, and the same command continues from them"
 SIGNAL_DELAY = 0.2  # seconds in which a signal that ended a worker also reaches the run
@@ -32,25 +33,25 @@ class Stop(Exception):  # noqa: N818 - a locked output, for example, is not an e
 class ConfigError(Stop):
     """Wrong arguments or parameters, or a root that is not the collection. Exit 2."""
 
-    exit_code = 2
+    exit_code = exit_codes.CONFIG
 
 
 class DataError(Stop):
     """Too much bad data, or data that contradicts itself. Exit 65 (EX_DATAERR)."""
 
-    exit_code = 65
+    exit_code = exit_codes.DATA
 
 
 class StorageError(Stop):
     """A disk that is full, unreadable or read-only. Exit 74 (EX_IOERR)."""
 
-    exit_code = 74
+    exit_code = exit_codes.IO
 
 
 class LockedError(Stop):
     """Another run holds the lock on the output. Exit 75 (EX_TEMPFAIL)."""
 
-    exit_code = 75
+    exit_code = exit_codes.LOCKED
 
 
 class IngestError(Exception):
@@ -109,7 +110,7 @@ def run(main: Callable[[], int], kept: str = KEPT) -> int:
 
     `kept` says what remains of the work so far; it is printed if the user stops the command.
     """
-    code, message = 130, f"stopped: {kept}"
+    code, message = exit_codes.STOPPED, f"stopped: {kept}"
     with contextlib.suppress(KeyboardInterrupt), interrupts.handling(kept) as command:
         code, message = _outcome(main, command)
         if command.number:  # the signal counts, even if a worker that it ended caused an error
@@ -124,7 +125,7 @@ def _outcome(main: Callable[[], int], command: interrupts.RunningCommand) -> tup
     try:
         return main(), ""
     except KeyboardInterrupt:
-        return 130, f"stopped: {command.kept}"
+        return exit_codes.STOPPED, f"stopped: {command.kept}"
     except interrupts.StoppedError:
         return command.code, command.message
     except Exception as error:  # a traceback would quote what was read

@@ -27,7 +27,7 @@ from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
 from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Care
-from cxr_vlp.pipelines.format import accounting
+from cxr_vlp.pipelines.format import accounting, manifest
 from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_limit
 from cxr_vlp.pipelines.stages.shard_part import ShardBuilder, ShardPart
 from cxr_vlp.pipelines.stages.source_files import SourceFiles
@@ -60,14 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags, beam_flags = beam_runners.parse(_parser(), arguments)
     this = _read(flags, beam_flags)
-    cli.own_folder(flags.out, manifest_writer.NAME, flags.source)
+    cli.own_folder(flags.out, manifest.NAME, flags.source)
     if flags.dry_run:
         incremental = this.incremental(atomic_dir.staging(flags.out))
         dry_run.show(flags.source, dry_run.predict(incremental, this.names))
         return 0
     with (
         privacy.taking(Care.of_inventory(this.inventory), flags.out, flags.state),
-        atomic_dir.publishing(flags.out, manifest_writer.NAME, resume=True) as staging,
+        atomic_dir.publishing(flags.out, manifest.NAME, resume=True) as staging,
     ):
         incremental = this.incremental(staging)
         outcomes = _run(this, incremental, staging)
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             staging, results, this.inventory, this.texts, _earlier(flags), this.section
         )
         _check(header, this.inventory, flags)
-        atomic_dir.keep_only(staging, manifest_writer.files(results))
+        atomic_dir.keep_only(staging, manifest.files(result["line"] for result in results))
     incremental.finish(outcomes)
     _show(header, outcomes)
     cli.print_dvc_commit("shards", flags.source, flags.out)
@@ -90,7 +90,7 @@ def _check(
     dropped, written = header["dropped"], header["written"]
     lost = sum(number for key, number in dropped.items() if key.startswith("shards "))
     reject_limit.check("shards", inventory, written + lost, dropped, written)
-    before = reject_limit.number(jsonl.glimpse(flags.out / manifest_writer.NAME), "written")
+    before = reject_limit.number(jsonl.glimpse(flags.out / manifest.NAME), "written")
     reject_limit.shrunk(before, written, "samples", allowed=flags.shrink)
 
 
@@ -152,7 +152,7 @@ def _run(
 def _earlier(flags: argparse.Namespace) -> list[Mapping[str, Any]]:
     """Return the rows of the reject files of scan and texts."""
     folders = (flags.scan, flags.texts)
-    return [row for f in folders for row in jsonl.read_records(f / manifest_writer.REJECTS)]
+    return [row for f in folders for row in jsonl.read_records(f / manifest.REJECTS)]
 
 
 def _show(header: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> None:

@@ -5,7 +5,8 @@
 Checks digests, names, members, headers, JSON fields, sizes.json, counts; then over all sets: keys
 are unique, no patient and no image is in two splits. --deep also decodes every image, and finds
 equal images by their grey values; --rederive K makes K samples of each set again from the sources.
-Exit 0 if the sets are valid, 65 if not. Prints no key, no id and no text.
+Prints a remedy for every code it found (codes.py). Exit 0 if the sets are valid, 65 if not. Prints
+no key, no id and no text.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from cxr_vlp.pipelines import cli, config, errors, interrupts
+from cxr_vlp.pipelines import cli, codes, config, errors, interrupts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import addresses
-from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.format import exit_codes, manifest
 from cxr_vlp.pipelines.validate.rederive import Again
 from cxr_vlp.pipelines.validate.runner import check
 
@@ -30,18 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags = _parser().parse_args(arguments)
     settings = config.load(flags.params)  # reports mistakes even if the parameters are not needed
-    found = list(manifest_writer.sets(flags.shards))
+    found = list(manifest.sets(flags.shards))
     if not found:
-        raise ConfigError(
-            f"no {manifest_writer.NAME} in {flags.shards} or in the folders right below it"
-        )
+        raise ConfigError(f"no {manifest.NAME} in {flags.shards} or in the folders right below it")
     again = _again(flags, settings)
     result = check(found, deep=flags.deep, workers=flags.workers, again=again)
+    met = [breach["code"] for breach in result["breaches"]]
+    result["remedies"] = codes.remedies(met, table=codes.VERIFY)
     if flags.json:
         sys.stdout.write(json.dumps(result, indent=1, sort_keys=True) + "\n")
     else:
         _show(result, remade=flags.rederive > 0)
-    return 65 if result["breaches"] else 0
+    return exit_codes.DATA if result["breaches"] else exit_codes.OK
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,6 +108,8 @@ def _show(result: dict[str, Any], *, remade: bool) -> None:
         sys.stdout.write(f"{breach['code']}: {breach['where']}{times}\n")
     if len(result["breaches"]) > SHOWN:
         sys.stdout.write(f"... and {len(result['breaches']) - SHOWN:,} lines more: see --json\n")
+    for line in result["remedies"]:
+        sys.stdout.write(f"{line}\n")
     sys.stdout.write("valid\n" if not result["breaches"] else "NOT VALID\n")
 
 

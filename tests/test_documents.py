@@ -110,7 +110,10 @@ def command_lines() -> Iterator[tuple[str, str]]:
         if page == "CHANGELOG.md":  # tells of commands that were
             continue
         text = text_of(page)
-        plain = [line for _, body in FENCE.findall(text) for line in body.splitlines()]
+        bodies = [
+            body.replace("\\\n", " ") for _, body in FENCE.findall(text)
+        ]  # one command a line
+        plain = [line for body in bodies for line in body.splitlines()]
         inline = re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", FENCE.sub("", text))
         for line in [*plain, *inline]:
             found = re.search(r"(?:^|[|$`] ?)(cxr-vlp .*)", line.replace("\n", " "))

@@ -215,10 +215,14 @@ def test_the_examples_in_the_docstrings_give_what_they_show(built, monkeypatch):
 
 def test_open_shards_gives_every_sample_of_a_split_or_of_all(built):
     place = built / "data" / "shards"
-    by_split = [sample.key for split in ("train", "validate", "test")
-                for sample in cxr_vlp.open_shards(str(place), split)]  # fmt: skip
-    everything = [sample.key for sample in cxr_vlp.open_shards([place / "mimic"])]
+    by_split = [stored.key for split in ("train", "validate", "test")
+                for stored in cxr_vlp.open_shards(str(place), split)]  # fmt: skip
+    found = list(cxr_vlp.open_shards([place / "mimic"]))
+    everything = [stored.key for stored in found]
     assert everything == by_split
+    assert all(isinstance(stored, cxr_vlp.StoredSample) for stored in found)
+    assert [stored.sample.key for stored in found] == everything
+    assert {type(stored.sample) for stored in found} == {cxr_vlp.Sample}
     assert len(set(everything)) == len(everything) > 20
     with pytest.raises(ValueError, match="no split 'valid'; there are: train, validate, test"):
         cxr_vlp.open_shards(place, "valid")
@@ -239,7 +243,7 @@ def test_a_loader_gives_another_epoch_each_time_and_the_same_one_again(built):
     assert keys(batches) == first
     assert all(len(batch) == 4 for batch in first)
     held_out = keys(cxr_vlp.loader(place, "chexzero_tiny", split="validate", batch_size=4))
-    stored = [sample.key for sample in cxr_vlp.open_shards(place, "validate")]
+    stored = [each.key for each in cxr_vlp.open_shards(place, "validate")]
     assert [key for batch in held_out for key in batch] == stored
 
 

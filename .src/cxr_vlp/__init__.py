@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from cxr_vlp.nlp.annotate import Annotation, annotate, filter_report
     from cxr_vlp.nlp.findings.mentions import assertion
     from cxr_vlp.nlp.status import Filtered, FilterPolicy
+    from cxr_vlp.pipelines.format.sample import Sample
     from cxr_vlp.train.data.batches import Batch
-    from cxr_vlp.train.data.samples import Film as Sample
+    from cxr_vlp.train.data.samples import StoredSample
     from cxr_vlp.train.evaluation.metrics import Measured
     from cxr_vlp.train.objective import losses
 
@@ -44,7 +45,8 @@ _PLACES = {
     "Filtered": ("cxr_vlp.nlp.status", "Filtered"),
     "assertion": ("cxr_vlp.nlp.findings.mentions", "assertion"),
     "open_shards": ("cxr_vlp.api", "open_shards"),
-    "Sample": ("cxr_vlp.train.data.samples", "Film"),
+    "StoredSample": ("cxr_vlp.train.data.samples", "StoredSample"),
+    "Sample": ("cxr_vlp.pipelines.format.sample", "Sample"),
     "loader": ("cxr_vlp.api", "loader"),
     "Loader": ("cxr_vlp.api", "Loader"),
     "Batch": ("cxr_vlp.train.data.batches", "Batch"),
@@ -61,6 +63,7 @@ __all__ = [
     "Loader",
     "Measured",
     "Sample",
+    "StoredSample",
     "__version__",
     "annotate",
     "assertion",

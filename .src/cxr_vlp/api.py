@@ -18,38 +18,39 @@ if TYPE_CHECKING:
     from cxr_vlp.train.config.recipe import Recipe
     from cxr_vlp.train.data.batches import Batch
     from cxr_vlp.train.data.loader import Loading
-    from cxr_vlp.train.data.samples import Film as Sample
+    from cxr_vlp.train.data.samples import StoredSample
     from cxr_vlp.train.data.shards import Shard
     from cxr_vlp.train.evaluation.metrics import Measured
 
 Place = str | os.PathLike[str]
 
 
-def open_shards(paths: Place | Sequence[Place], split: str | None = None) -> Iterator[Sample]:
+def open_shards(paths: Place | Sequence[Place], split: str | None = None) -> Iterator[StoredSample]:
     """Return the samples of sets of shards, in the order in which they are stored.
 
     paths: a set (the folder that `cxr-vlp shards` wrote), a folder of sets, or several of either.
     split: "train", "validate" or "test"; None for all three, one after the other.
 
-    A sample has a `key`, the JSON `record`, the `caption` and the encoded image (JPEG or PNG
-    bytes; 8-bit grey). Samples are read one at a time. Raises ConfigError at once for a folder
-    without shards and for an unknown split, and DataError while reading, for a shard that is
-    damaged or was written by another version. Both are ValueErrors.
+    A StoredSample is one image: its `key`, the encoded `image` (JPEG or PNG bytes; 8-bit grey), the
+    `caption`, and `sample`, a Sample with the texts, labels, sentences and origin. They are read
+    one at a time. Raises ConfigError at once for a folder without shards and for an unknown split,
+    and DataError while reading, for a shard that is damaged or was written by another version. Both
+    are ValueErrors.
 
-    >>> sample = next(open_shards("data/shards", split="train"))
-    >>> sample.key.partition("-")[0], sample.record["view"]
-    ('mimic', 'frontal')
+    >>> stored = next(open_shards("data/shards", split="train"))
+    >>> stored.key.partition("-")[0], stored.sample.view, stored.image[:2]
+    ('mimic', 'frontal', b'\\xff\\xd8')
     """
-    from cxr_vlp.train.data.samples import films
+    from cxr_vlp.train.data.samples import stored_samples
 
-    return (sample for shard in _shards(paths, split) for sample in films(shard))
+    return (stored for shard in _shards(paths, split) for stored in stored_samples(shard))
 
 
 class Loader:
     """An iterable of batches, made by `loader`. Each pass over it is the next epoch.
 
     A Batch of B pairs has `images` (V, B, 1, S, S) uint8, `tokens` (T, B, L) int64, `normal` (B,)
-    bool, and `keys`, `texts` and `records` of the B pairs. V images and T texts of a pair are 1 or
+    bool, and `keys`, `texts` and `samples` of the B pairs. V images and T texts of a pair are 1 or
     2, as the recipe says; `images[0]` and `tokens[0]` alone are an ordinary batch.
     """
 
@@ -139,7 +140,7 @@ def auroc_table(
     """Return the AUROC of every label and their mean, with 95 % bootstrap intervals.
 
     scores: (N, L), higher for a finding that is more likely. labels: N mappings of label name to
-    1 (positive), 0 (negative) or -1 (uncertain), as `record["labels"]` of a sample; a label that
+    1 (positive), 0 (negative) or -1 (uncertain), as `all_labels` of a Sample; a label that
     is absent is not mentioned. names: the L labels of the columns.
     patients: N names; a patient's images are resampled together. Empty: each image by itself.
     uncertain: what -1 counts as: "exclude", "positive" or "negative". unmentioned: "exclude" or
@@ -181,7 +182,8 @@ def auroc_table(
 
 def _shards(paths: Place | Sequence[Place], split: str | None) -> tuple[Shard, ...]:
     """Return the shards of a split, or of all splits, below one or several folders."""
-    from cxr_vlp.train.data.shards import SPLITS, list_shards
+    from cxr_vlp.pipelines.format.sample import SPLITS
+    from cxr_vlp.train.data.shards import list_shards
     from cxr_vlp.train.errors import ConfigError
 
     if split is not None and split not in SPLITS:

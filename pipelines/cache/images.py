@@ -17,8 +17,8 @@ from typing import Any
 
 from cxr_vlp.pipelines.cache.entries import Entries, Entry
 from cxr_vlp.pipelines.cache.store import Store
+from cxr_vlp.pipelines.format import tar
 
-BLOCK = 512  # bytes; every size in a tar is rounded up to a multiple
 MemberRange = tuple[int, int]  # (first byte, length)
 
 
@@ -100,11 +100,6 @@ def _bytes(stream: Any, place: MemberRange) -> bytes:
 
 @lru_cache(maxsize=4)
 def _member_ranges(path: Path, mtime: int) -> dict[str, MemberRange]:  # noqa: ARG001 - part of the cache's key
-    """Return where the members of one of our own tars are (ustar: name at 0, size at 124)."""
-    ranges: dict[str, MemberRange] = {}
+    """Return where the members of one of our own tars are."""
     with path.open("rb") as stream:
-        while (header := stream.read(BLOCK)).strip(b"\0"):
-            size = int(header[124:135], 8)
-            ranges[header[:100].rstrip(b"\0").decode()] = (stream.tell(), size)
-            stream.seek(-(-size // BLOCK) * BLOCK, 1)
-    return ranges
+        return tar.places(stream)

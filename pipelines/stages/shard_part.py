@@ -22,6 +22,7 @@ from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import fingerprints
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.pipelines.format.tar import TarWriter
 from cxr_vlp.pipelines.imaging import encode
 from cxr_vlp.pipelines.imaging.geometry import placement_of_facts
@@ -30,7 +31,6 @@ from cxr_vlp.pipelines.records import (
     Image,
     Reject,
     Study,
-    key_hash,
     read_studies,
     reject,
 )
@@ -56,14 +56,14 @@ class SampleInput:
         cls, study: Study, image: Image, texts: Mapping[str, Any], shards: Shards
     ) -> SampleInput:
         """Return the input of a sample; its fingerprints are computed here and nowhere else."""
-        pixels = sample_members.picture_fingerprint(study, image, shards)
+        pixels = sample_members.image_fingerprint(study, image, shards)
         whole = sample_members.fingerprint(study, image, texts, shards, pixels)
         key = ids.of_image(study, image)
         return cls(study, image, texts, SampleDigests(key, image.sha256, pixels, whole))
 
     def members(self, encoded: Encoded, shards: Shards) -> list[tuple[str, bytes]]:
         """Return the (name, bytes) of the sample's three members."""
-        sample = sample_members.document(
+        sample = sample_members.sample(
             self.study, self.image, self.texts, encoded, shards, self.digests.image
         )
         key = sample_members.key_of(self.study, self.image)

@@ -25,12 +25,12 @@ from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.files import jsonl, paths
 from cxr_vlp.pipelines.format import fingerprints
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.pipelines.records import (
     Reject,
     ReportRef,
     Study,
     dumps,
-    key_hash,
     reject,
     study_from_json,
 )
@@ -117,7 +117,8 @@ class TextBuilder:
 
     def _fingerprint(self, inventory_sha256: str) -> str:
         rules = {key: dataclasses.asdict(rule) for key, rule in self.resources.rules.items()}
-        made_by = fingerprints.text(inventory_sha256, {}, self.texts, self.resources.digest, rules)
+        parameters = self.texts.text_parameters()
+        made_by = fingerprints.text(inventory_sha256, {}, parameters, self.resources.digest, rules)
         # which translations this part needs is not known before its reports are read
         translations = self.resources.translations
         return fingerprints.of([made_by, translations.digest]) if translations else made_by
@@ -148,7 +149,7 @@ class TextBuilder:
         sha256 = ids.digest(study, study.report.sha256) if study.report else ""
         abnormal, abnormal_from = self._abnormal(annotation, states, written)
         made_by = fingerprints.text(
-            sha256, states, self.texts, self.resources.digest, self._rule(study)
+            sha256, states, self.texts.text_parameters(), self.resources.digest, self._rule(study)
         )
         translations = self._translations(report)
         row: dict[str, Any] = {

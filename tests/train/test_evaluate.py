@@ -12,9 +12,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train import evaluate, fit
 from cxr_vlp.train.config.params import EvaluateParams
-from cxr_vlp.train.errors import key_hash
 from cxr_vlp.train.evaluation.results import ScoreTable, by_source
 from cxr_vlp.train.evaluation.scoring import ScoredImages
 from tests.train.conftest import FINDINGS, write_source
@@ -52,7 +52,7 @@ def test_numbers_are_those_of_sklearn_per_source_and_pooled():
         assert found[name]["auroc"]["Cardiomegaly"] == pytest.approx(expected)
         count = sum(truth) * (len(truth) - sum(truth))
         won, pairs = won + expected * count, pairs + count
-    # together: the pairs inside each source, as films of two collections are not comparable
+    # together: the pairs inside each source, as images of two collections are not comparable
     assert found["all"]["auroc"]["Cardiomegaly"] == pytest.approx(won / pairs)
     odd = [i for i in range(80) if i % 2]
     edema = roc_auc_score([made.rows[i]["Edema"] for i in odd], made.scores[odd, 1])

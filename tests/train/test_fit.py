@@ -142,8 +142,8 @@ def test_the_page_shows_the_batch_itself(source, tmp_path):
     batch = next(iter(training(job.train, Loading(job.recipe, 96, encoder.tokenize), 0, 6)))
     batch = replace(batch, texts=(("<b>&",) * 6, batch.texts[1]))
     page = batch_page.write(batch, "two", 96, tmp_path).read_text()
-    pictures = [base64.b64decode(part) for part in re.findall(r"base64,([^\"]+)", page)]
-    shown = [cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) for png in pictures]
+    pngs = [base64.b64decode(part) for part in re.findall(r"base64,([^\"]+)", page)]
+    shown = [cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) for png in pngs]
     expected = batch.images[:, :, 0].transpose(0, 1).flatten(0, 1).numpy()
     assert (np.stack(shown) == expected).all()
     assert page.count("&lt;b&gt;&amp;") == 6

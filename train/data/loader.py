@@ -23,7 +23,7 @@ from cxr_vlp.train.config.recipe import DataConfig, Recipe
 from cxr_vlp.train.data.batches import Batch, collate, rebatch
 from cxr_vlp.train.data.mixing import ShardPass, batches_per_epoch, resampled, shard_passes
 from cxr_vlp.train.data.pairs import PairBuilder, Tokenize
-from cxr_vlp.train.data.samples import Film, films, studies
+from cxr_vlp.train.data.samples import StoredSample, stored_samples, studies
 from cxr_vlp.train.data.seeding import generator
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.errors import DataError
@@ -95,23 +95,23 @@ def _resampled(
     return resampled(shards, data, generator(seed, epoch, f"{rank}/{worker}", "resample"))
 
 
-def _samples(passes: Iterable[ShardPass]) -> Iterator[Film]:
-    return (sample for each in passes for sample in films(each.shard, each.turn))
+def _samples(passes: Iterable[ShardPass]) -> Iterator[StoredSample]:
+    return (stored for each in passes for stored in stored_samples(each.shard, each.turn))
 
 
-def _singly(samples: Iterable[Film]) -> Iterator[tuple[Film, ...]]:
-    return ((sample,) for sample in samples)
+def _singly(flow: Iterable[StoredSample]) -> Iterator[tuple[StoredSample, ...]]:
+    return ((stored,) for stored in flow)
 
 
 def _units(
     passes: Iterable[ShardPass], recipe: Recipe, seed: int, epoch: int
-) -> Iterator[tuple[Film, ...]]:
+) -> Iterator[tuple[StoredSample, ...]]:
     """Yield what becomes a pair, still encoded: a sample, or a study's samples, of the views."""
     grouped = studies if recipe.data.unit == "study" else _singly
     views = recipe.image.views
     for each in passes:
-        found = films(each.shard, each.turn)
-        wanted = (sample for sample in found if not views or sample.record.get("view") in views)
+        found = stored_samples(each.shard, each.turn)
+        wanted = (stored for stored in found if not views or stored.sample.view in views)
         for unit in grouped(wanted):
             if each.shows(seed, epoch, unit[0].key):
                 yield unit

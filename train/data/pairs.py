@@ -12,21 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train.config.recipe import Recipe
 from cxr_vlp.train.data import images, texts
 from cxr_vlp.train.data.batches import Pair
 from cxr_vlp.train.data.normality import is_normal
-from cxr_vlp.train.data.samples import Film
+from cxr_vlp.train.data.samples import StoredSample
 from cxr_vlp.train.data.seeding import generator
-from cxr_vlp.train.errors import DataError, key_hash
+from cxr_vlp.train.errors import DataError
 
-# A record's text fields stay in the worker: to send them takes as long as to read the image.
-WORDS = frozenset(
-    [
-        *("caption", "findings", "impression", "abnormal", "prompt", "sections", "translations"),
-        *("prompts", "sentences", "statements", "provenance"),
-    ]
-)
 Tokenize = Callable[[str], Tensor]
 
 
@@ -45,7 +39,7 @@ class PairBuilder:
     epoch: int
     varied: bool
 
-    def __call__(self, samples: Sequence[Film]) -> Pair:
+    def __call__(self, samples: Sequence[StoredSample]) -> Pair:
         """Return the pair of one sample, or of one study's samples, under its first sample's key.
 
         Raises DataError for a sample without text or with an image that cannot be decoded.
@@ -54,51 +48,53 @@ class PairBuilder:
         first = chosen[0]
         count = self.recipe.text.count if self.varied else 1
         rngs = [self._rng(samples, "text", place) for place in range(count)]
-        found = texts.drawn(self.recipe.text, first.record, rngs, first.caption)
+        found = texts.drawn(self.recipe.text, first.sample, rngs, first.caption)
         if not all(found):
             raise DataError(f"{first.shard}: sample {key_hash(first.key)} has no text, no caption")
         return Pair(
             images=torch.stack(self._images(chosen, samples)),
             tokens=torch.stack([self.tokenize(text) for text in found]),
-            normal=is_normal(first.record, self.recipe.text.uncertain),
+            normal=is_normal(first.sample, self.recipe.text.uncertain),
             key=samples[0].key,
             texts=found,
-            record={k: v for k, v in first.record.items() if k not in WORDS},
+            sample=first.sample.without_texts(),
         )
 
-    def _chosen(self, samples: Sequence[Film]) -> list[Film]:
+    def _chosen(self, samples: Sequence[StoredSample]) -> list[StoredSample]:
         count = self.recipe.image.count if self.varied else 1
         if not self.varied or (count == len(samples) == 1):
             return [samples[0]]
         return views(samples, count, self._rng(samples, "view"))
 
-    def _images(self, chosen: Sequence[Film], samples: Sequence[Film]) -> list[Tensor]:
-        decoded = {sample.key: self._decoded(sample) for sample in chosen}
+    def _images(
+        self, chosen: Sequence[StoredSample], samples: Sequence[StoredSample]
+    ) -> list[Tensor]:
+        decoded = {stored.key: self._decoded(stored) for stored in chosen}
         return [
             images.prepare(
-                decoded[sample.key],
+                decoded[stored.key],
                 self.recipe.image,
                 self.size,
                 self._rng(samples, "window", place) if self.varied else None,
             )
-            for place, sample in enumerate(chosen)
+            for place, stored in enumerate(chosen)
         ]
 
-    def _decoded(self, sample: Film) -> Tensor:
-        image = images.decode(sample.picture, self.recipe.image, self.size)
+    def _decoded(self, stored: StoredSample) -> Tensor:
+        image = images.decode(stored.image, self.recipe.image, self.size)
         if image is None:
             raise DataError(
-                f"{sample.shard}: the image of sample {key_hash(sample.key)} cannot be decoded"
+                f"{stored.shard}: the image of sample {key_hash(stored.key)} cannot be decoded"
             )
         return image
 
-    def _rng(self, samples: Sequence[Film], purpose: str, place: int = 0) -> random.Random:
+    def _rng(self, samples: Sequence[StoredSample], purpose: str, place: int = 0) -> random.Random:
         first = samples[0]
         key = f"{first.key}/{first.turn}" if first.turn else first.key
         return generator(self.seed, self.epoch, key, f"{purpose} {place}" if place else purpose)
 
 
-def views(samples: Sequence[Film], count: int, rng: random.Random) -> list[Film]:
+def views(samples: Sequence[StoredSample], count: int, rng: random.Random) -> list[StoredSample]:
     """Return `count` samples, 1 or 2, of different views where there are two views.
 
     Samples of one view are drawn without replacement; a single sample is returned twice. Views
@@ -107,10 +103,10 @@ def views(samples: Sequence[Film], count: int, rng: random.Random) -> list[Film]
     first = rng.choice(samples)
     if count == 1:
         return [first]
-    rest = [sample for sample in samples if sample is not first]
-    others = [sample for sample in rest if _view(sample) != _view(first)]
+    rest = [stored for stored in samples if stored is not first]
+    others = [stored for stored in rest if _view(stored) != _view(first)]
     return [first, rng.choice(others or rest or [first])]
 
 
-def _view(sample: Film) -> str:
-    return str(sample.record.get("projection") or sample.record.get("view") or "")
+def _view(stored: StoredSample) -> str:
+    return stored.sample.projection or stored.sample.view

@@ -1,4 +1,4 @@
-"""Makes the text policies of a recipe: functions from a sample's record to a text.
+"""Makes the text policies of a recipe: functions from a sample to a text.
 
 A policy is a name, with a number where it needs one: `sentences(3)`, or `sentences(any)` for a
 random number; `a|b` draws one of two. A policy that finds no words returns "".
@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from cxr_vlp.nlp.prompts import report_prompts
-from cxr_vlp.train.data.normality import Record, filtered, is_normal, of_image
+from cxr_vlp.pipelines.format.sample import Sample
+from cxr_vlp.train.data.normality import filtered, is_normal, of_image
 from cxr_vlp.train.errors import ConfigError
 
-Policy = Callable[[Record, random.Random], str]
-Draws = Callable[[Record, random.Random], Sequence[str]]  # the texts from which a policy takes some
+Policy = Callable[[Sample, random.Random], str]
+Draws = Callable[[Sample, random.Random], Sequence[str]]  # the texts from which a policy takes some
 ANY = 0  # as a number of sentences: a random number
 
 
@@ -39,10 +40,10 @@ def parse(name: str, uncertain: str = "abnormal") -> Policy:
 
 
 def field_of(name: str) -> Policy:
-    """Return the policy that takes one of the record's text fields as it is."""
+    """Return the policy that takes one of the sample's text fields as it is."""
 
-    def policy(record: Record, _: random.Random) -> str:
-        return str(record.get(name) or "").strip()
+    def policy(sample: Sample, _: random.Random) -> str:
+        return str(getattr(sample, name)).strip()
 
     return policy
 
@@ -50,8 +51,8 @@ def field_of(name: str) -> Policy:
 def either(policies: Sequence[Policy]) -> Policy:
     """Return the policy that draws one of these for each sample and epoch: `impression|longest`."""
 
-    def policy(record: Record, rng: random.Random) -> str:
-        return rng.choice(policies)(record, rng)
+    def policy(sample: Sample, rng: random.Random) -> str:
+        return rng.choice(policies)(sample, rng)
 
     return policy
 
@@ -59,8 +60,8 @@ def either(policies: Sequence[Policy]) -> Policy:
 def some(source: Draws, k: int) -> Policy:
     """Return the policy that draws k of some texts without replacement and keeps their order."""
 
-    def policy(record: Record, rng: random.Random) -> str:
-        found = [text for text in source(record, rng) if text]
+    def policy(sample: Sample, rng: random.Random) -> str:
+        found = [text for text in source(sample, rng) if text]
         if not found:
             return ""
         count = min(k, len(found)) if k else rng.randint(1, len(found))
@@ -69,57 +70,57 @@ def some(source: Draws, k: int) -> Policy:
     return policy
 
 
-def report(record: Record, rng: random.Random) -> str:
+def report(sample: Sample, rng: random.Random) -> str:
     """Return findings and impression, joined."""
-    sections = (field_of(name)(record, rng) for name in ("findings", "impression"))
+    sections = (field_of(name)(sample, rng) for name in ("findings", "impression"))
     return " ".join(text for text in sections if text)
 
 
-def longest(record: Record, rng: random.Random) -> str:
+def longest(sample: Sample, rng: random.Random) -> str:
     """Return the longer of findings and impression: the fuller description of the image."""
-    return max((field_of(name)(record, rng) for name in ("impression", "findings")), key=len)
+    return max((field_of(name)(sample, rng) for name in ("impression", "findings")), key=len)
 
 
-def prompt(record: Record, rng: random.Random) -> str:
-    """Return one of the record's label prompts, else its single prompt."""
-    prompts = [text for text in record.get("prompts") or () if text]
-    return rng.choice(prompts) if prompts else str(record.get("prompt") or "")
+def prompt(sample: Sample, rng: random.Random) -> str:
+    """Return one of the sample's label prompts, else its single prompt."""
+    prompts = [text for text in sample.prompts if text]
+    return rng.choice(prompts) if prompts else sample.prompt
 
 
-def labels(record: Record, rng: random.Random) -> str:
+def labels(sample: Sample, rng: random.Random) -> str:
     """Return a new label prompt: other words in every epoch. It denies zeros only."""
-    return _prompt_of(record.get("labels") or {}, rng, negatives=3)
+    return _prompt_of(sample.all_labels, rng, negatives=3)
 
 
-def filtered_labels(record: Record, rng: random.Random) -> str:
+def filtered_labels(sample: Sample, rng: random.Random) -> str:
     """Return a new label prompt that denies nothing: the findings, or that there is none."""
-    row = record.get("labels") or {}
+    row = sample.all_labels
     said = {name: value for name, value in row.items() if value}
     return _prompt_of(said, rng, negatives=0)
 
 
-def sentences(record: Record, _: random.Random) -> list[str]:
+def sentences(sample: Sample, _: random.Random) -> list[str]:
     """Return the report's sentences, without those that say nothing of the image."""
-    return of_image(record)
+    return [sentence.text.strip() for sentence in of_image(sample)]
 
 
-def statements(record: Record, _: random.Random) -> Sequence[str]:
+def statements(sample: Sample, _: random.Random) -> Sequence[str]:
     """Return the findings of the report in standard form, present or absent."""
-    return record.get("statements") or ()
+    return sample.statements
 
 
-def prompt_sentences(record: Record, rng: random.Random) -> list[str]:
-    """Return the sentences of one of the record's label prompts."""
-    return re.split(r"(?<=\.)\s+", prompt(record, rng))
+def prompt_sentences(sample: Sample, rng: random.Random) -> list[str]:
+    """Return the sentences of one of the sample's label prompts."""
+    return re.split(r"(?<=\.)\s+", prompt(sample, rng))
 
 
 def _filters(uncertain: str) -> Mapping[str, Draws]:
-    def kept_statements(record: Record, rng: random.Random) -> list[str]:
-        normal = is_normal(record, uncertain)
-        return [text for text in statements(record, rng) if _denies(text) == normal]
+    def kept_statements(sample: Sample, rng: random.Random) -> list[str]:
+        normal = is_normal(sample, uncertain)
+        return [text for text in statements(sample, rng) if _denies(text) == normal]
 
     return {
-        "filtered": lambda record, _: filtered(record, uncertain),
+        "filtered": lambda sample, _: filtered(sample, uncertain),
         "filtered_statements": kept_statements,
     }
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
+from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.config.recipe import TextConfig
-from cxr_vlp.train.data.normality import Record
 from cxr_vlp.train.data.policies import Policy, parse
 
 
@@ -20,43 +20,43 @@ def policies(recipe: TextConfig) -> tuple[Policy, ...]:
 
 
 def drawn(
-    recipe: TextConfig, record: Record, rngs: Sequence[random.Random], caption: str
+    recipe: TextConfig, sample: Sample, rngs: Sequence[random.Random], caption: str
 ) -> tuple[str, ...]:
     """Return a text for each generator.
 
-    With a record's `translations` (section -> its back-translation), each section is replaced by
+    With a sample's `translations` (section -> its back-translation), each section is replaced by
     its translation with probability `recipe.translated`. Where two texts would be the same, the
     second uses the other wording if it can: CXR-CLIP's pair of a report with one section.
     """
     among = policies(recipe)
-    there = _translated(record) if recipe.translated else frozenset()
+    there = _translated(sample) if recipe.translated else frozenset()
     if not there:
-        return tuple(choose(among, record, rng, caption) for rng in rngs)
+        return tuple(choose(among, sample, rng, caption) for rng in rngs)
     found: list[str] = []
     for rng in rngs:
         swapped = {section for section in sorted(there) if rng.random() < recipe.translated}
         state = rng.getstate()
-        text = choose(among, _worded(record, swapped), rng, caption)
+        text = choose(among, _worded(sample, swapped), rng, caption)
         if text in found:
             rng.setstate(state)
-            text = choose(among, _worded(record, there - swapped), rng, caption)
+            text = choose(among, _worded(sample, there - swapped), rng, caption)
         found.append(text)
     return tuple(found)
 
 
-def choose(among: Sequence[Policy], record: Record, rng: random.Random, caption: str) -> str:
+def choose(among: Sequence[Policy], sample: Sample, rng: random.Random, caption: str) -> str:
     """Return the text of the first policy that finds one, else the caption."""
     for policy in among:
-        text = policy(record, rng)
+        text = policy(sample, rng)
         if text:
             return text
     return caption
 
 
-def _translated(record: Record) -> frozenset[str]:
-    return frozenset(name for name, text in (record.get("translations") or {}).items() if text)
+def _translated(sample: Sample) -> frozenset[str]:
+    return frozenset(name for name, text in sample.translations.items() if text)
 
 
-def _worded(record: Record, sections: Collection[str]) -> Record:
-    """Return the record with some sections replaced by their translation."""
-    return {**record, **{section: record["translations"][section] for section in sections}}
+def _worded(sample: Sample, sections: Collection[str]) -> Sample:
+    """Return the sample with some sections replaced by their translation."""
+    return sample.translated(sections)

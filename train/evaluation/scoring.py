@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train import cli
 from cxr_vlp.train.config.recipe import Recipe
 from cxr_vlp.train.config.sections import build
@@ -22,7 +23,7 @@ from cxr_vlp.train.data.batches import Batch, to_input
 from cxr_vlp.train.data.loader import Loading, in_order
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import Counts, shown, view
-from cxr_vlp.train.errors import ConfigError, key_hash
+from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.zeroshot import Score
 from cxr_vlp.train.model.build import DualEncoder, bare, load_weights
 from cxr_vlp.train.model.build import build as build_encoder
@@ -91,7 +92,7 @@ def scored(
         task = bar.add_task("evaluating", total=sum(shard.samples for shard in shards))
         for source, batch in _batches(shards, loading, limit):
             inputs = to_input(batch.images[0].to(device), loading.recipe.image)
-            wanted = [i for i, row in enumerate(batch.records) if shown(row, views)]
+            wanted = [i for i, sample in enumerate(batch.samples) if shown(sample, views)]
             batches.append((source, batch, wanted, score(inputs)[wanted].double().cpu()))
             bar.advance(task, len(batch))
     return _joined(batches, views)
@@ -116,17 +117,17 @@ def _joined(
         raise ConfigError(f"no image of the views {', '.join(views) or '(any)'} in these shards")
     seen: dict[str, Counter[str]] = {}
     for source, batch, *_ in batches:
-        seen.setdefault(source, Counter()).update(map(view, batch.records))
-    records = [batch.records[i] for _, batch, i in taken]
+        seen.setdefault(source, Counter()).update(map(view, batch.samples))
+    samples = [batch.samples[i] for _, batch, i in taken]
     sources = tuple(source for source, _, _ in taken)
     return ScoredImages(
         keys=tuple(key_hash(batch.keys[i]) for _, batch, i in taken),
         sources=sources,
         # A patient's id is unique only in its source.
         patients=tuple(
-            f"{source}/{row['patient']}" for source, row in zip(sources, records, strict=True)
+            f"{source}/{sample.patient}" for source, sample in zip(sources, samples, strict=True)
         ),
-        rows=tuple(dict(row.get("labels") or {}) for row in records),
+        rows=tuple(dict(sample.all_labels) for sample in samples),
         scores=torch.cat([scores for *_, scores in batches]),
         seen=seen,
     )

@@ -70,16 +70,16 @@ def samples(shards: Sequence[Shard]) -> int:
 
 def _pairs(batch: Batch) -> list[dict[str, Any]]:
     images, texts = batch.images.unbind(1), zip(*batch.texts, strict=True)
-    rows = zip(images, texts, batch.normal.tolist(), batch.records, strict=True)
+    rows = zip(images, texts, batch.normal.tolist(), batch.samples, strict=True)
     return [
         {
             "images": [_url(image[0]) for image in shown],
             "texts": drawn,
             "normal": normal,
-            "source": record.get("dataset", ""),
-            "view": record.get("projection") or record.get("view", ""),
+            "source": sample.dataset,
+            "view": sample.projection or sample.view,
         }
-        for shown, drawn, normal, record in rows
+        for shown, drawn, normal, sample in rows
     ]
 
 

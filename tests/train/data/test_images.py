@@ -41,18 +41,18 @@ def test_pad_keeps_the_whole_image_on_black(shape):
 
 
 def test_shortest_takes_the_middle():
-    picture = flat(40, 20, 0)
-    picture[:, 10:30] = 99
-    assert (prepare(picture, ImageConfig(fit="shortest"), 20, None) == 99).all()
+    image = flat(40, 20, 0)
+    image[:, 10:30] = 99
+    assert (prepare(image, ImageConfig(fit="shortest"), 20, None) == 99).all()
 
 
 def test_a_part_is_the_middle_in_evaluation_and_anywhere_in_training():
-    picture = flat(64, 64, 0)
-    picture[:, 8:56, 8:56] = 99
+    image = flat(64, 64, 0)
+    image[:, 8:56, 8:56] = 99
     recipe = ImageConfig(part=0.75)
-    assert (prepare(picture, recipe, 48, None) == 99).all()
+    assert (prepare(image, recipe, 48, None) == 99).all()
     rngs = [generator(0, 0, str(number), "window") for number in range(20)]
-    squares = [prepare(picture, recipe, 48, rng) for rng in rngs]
+    squares = [prepare(image, recipe, 48, rng) for rng in rngs]
     assert len({tuple((square == 99).float().mean((0, 1)).tolist()) for square in squares}) > 10
 
 
@@ -85,11 +85,11 @@ def test_drawing_a_rectangle_leaves_torchs_own_generator_as_it_was():
 
 
 def test_nothing_is_mirrored_unasked():
-    picture = flat(64, 64, 0)
-    picture[:, :, :32] = 255
+    image = flat(64, 64, 0)
+    image[:, :, :32] = 255
     recipe = ImageConfig(crop=0.2, shift=0.1)
     for number in range(50):
-        square = prepare(picture, recipe, 32, generator(0, 0, str(number), "window")).float()
+        square = prepare(image, recipe, 32, generator(0, 0, str(number), "window")).float()
         assert square[0, :, 8].mean() > 200
         assert square[0, :, 26].mean() < 50
 
@@ -125,11 +125,11 @@ def test_shrinking_does_not_alias():
 
 def test_a_cut_shows_the_same_as_opencvs_area_resize():
     noise = np.random.default_rng(0).integers(0, 255, (40, 30), dtype=np.uint8)
-    film = cv2.resize(noise, (300, 400), interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(noise, (300, 400), interpolation=cv2.INTER_CUBIC)
     padded = np.zeros((400, 400), np.uint8)
-    padded[:, 50:350] = film
+    padded[:, 50:350] = image
     expected = cv2.resize(padded, (128, 128), interpolation=cv2.INTER_AREA)
-    square = cut(torch.from_numpy(film)[None], full_square(400, 300, "pad"), 128)[0].numpy()
+    square = cut(torch.from_numpy(image)[None], full_square(400, 300, "pad"), 128)[0].numpy()
     inside = slice(18, 110)
     difference = np.abs(square[:, inside].astype(int) - expected[:, inside])
     assert difference.mean() < 3
@@ -139,9 +139,9 @@ def test_a_cut_shows_the_same_as_opencvs_area_resize():
 
 def test_colour_is_read_as_grey_and_rubbish_as_nothing():
     data = cv2.imencode(".png", np.full((5, 4, 3), 80, np.uint8))[1].tobytes()
-    picture = decode(data, ImageConfig(), 2)
-    assert picture is not None
-    assert picture.tolist() == [[[80] * 4] * 5]
+    image = decode(data, ImageConfig(), 2)
+    assert image is not None
+    assert image.tolist() == [[[80] * 4] * 5]
     assert decode(b"rubbish", ImageConfig(), 2) is None
     assert decode(b"\xff\xd8rubbish", ImageConfig(), 2) is None
 
@@ -158,7 +158,7 @@ def test_no_window_that_is_drawn_is_smaller_than_said(height, width, number, are
         assert min(window.width, window.height) >= smallest_side(height, width, each) - 1
 
 
-def film(side: int) -> np.ndarray:
+def coarse_image(side: int) -> np.ndarray:
     coarse = np.random.default_rng(0).integers(0, 255, (side // 8, side // 8), dtype=np.uint8)
     return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
 
@@ -176,14 +176,14 @@ def film(side: int) -> np.ndarray:
     ],
 )
 def test_a_jpeg_is_decoded_no_finer_than_its_windows_need(size, recipe, side):
-    data = cv2.imencode(".jpg", film(512))[1].tobytes()
-    picture = decode(data, recipe, size)
-    assert picture is not None
-    assert picture.shape == (1, side, side)
+    data = cv2.imencode(".jpg", coarse_image(512))[1].tobytes()
+    image = decode(data, recipe, size)
+    assert image is not None
+    assert image.shape == (1, side, side)
 
 
 def test_what_is_decoded_coarser_shows_the_same():
-    data = cv2.imencode(".jpg", film(512), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    data = cv2.imencode(".jpg", coarse_image(512), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     coarse = decode(data, ImageConfig(), 224)
     fine = torch.from_numpy(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE))[None]
     assert coarse is not None

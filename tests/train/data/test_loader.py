@@ -82,7 +82,7 @@ def studies(tmp_path_factory) -> tuple[Shard, ...]:
     return list_shards([folder.parent], "train")
 
 
-# what an epoch of the seven shards shows: 48 films of 24 studies
+# what an epoch of the seven shards shows: 48 images of 24 studies
 SHOWN = {"image": 48, "study": 24, "views": 24}
 
 
@@ -136,7 +136,7 @@ def test_a_study_is_one_pair_of_two_images_and_two_texts(studies):
     for batch in training(studies, loading(mode="study"), 0, 8):
         assert batch.images.shape == (2, 8, 1, 32, 32)
         assert batch.tokens.shape == (2, 8, 2)
-        assert len({row["study"] for row in batch.records}) == 8
+        assert len({each.study for each in batch.samples}) == 8
 
 
 def test_a_weight_shows_some_twice_and_each_time_otherwise(studies):
@@ -149,7 +149,7 @@ def test_a_weight_shows_some_twice_and_each_time_otherwise(studies):
 def test_images_of_a_study_stay_apart_where_the_recipe_says_so(studies):
     def doubled(mode: str) -> int:
         batches = training(studies, loading(mode=mode), 0, 12)
-        return sum(12 - len({row["study"] for row in batch.records}) for batch in batches)
+        return sum(12 - len({each.study for each in batch.samples}) for batch in batches)
 
     assert doubled("weights") == 0
     assert doubled("image") > 0
@@ -229,8 +229,8 @@ def drop(path: Path, name: str, replacement: bytes | None = None, extra: str = "
 FAULTS = {
     "no json": lambda path: drop(path, "odd-s0001.json"),
     "no text": lambda path: drop(path, "odd-s0001.txt"),
-    "no picture": lambda path: drop(path, "odd-s0001.jpg"),
-    "picture is none": lambda path: drop(path, "odd-s0001.jpg", b"no picture at all"),
+    "no image": lambda path: drop(path, "odd-s0001.jpg"),
+    "image is none": lambda path: drop(path, "odd-s0001.jpg", b"no image at all"),
     "cut inside a member": lambda path: path.write_bytes(path.read_bytes()[:9000]),
     "cut between members": lambda path: path.write_bytes(path.read_bytes()[: 512 * 3]),
     "a member that is none": lambda path: drop(path, "", extra="odd-s0003.npy"),
@@ -271,4 +271,4 @@ def test_png_is_read(tmp_path):
 
 def test_a_recipe_may_take_some_views_only(studies):
     batches = list(training(studies, loading(mode="views"), 0, 1))
-    assert {row["view"] for batch in batches for row in batch.records} == {"frontal"}
+    assert {each.view for batch in batches for each in batch.samples} == {"frontal"}

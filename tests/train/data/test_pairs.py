@@ -12,19 +12,21 @@ import torch
 
 from cxr_vlp.train.config.recipe import Recipe, load
 from cxr_vlp.train.data.pairs import PairBuilder, views
-from cxr_vlp.train.data.samples import Film
+from cxr_vlp.train.data.samples import StoredSample
 from cxr_vlp.train.errors import DataError
-from tests.train.conftest import draw, sample
+from tests.train.conftest import draw, read, sample
 
 
 def tokenize(text: str) -> torch.Tensor:
     return torch.tensor([len(text), 1])
 
 
-def film(number: int, projection: str = "AP", turn: int = 0, **changes: Any) -> Film:
-    picture = cv2.imencode(".png", draw((), number))[1].tobytes()
+def stored(number: int, projection: str = "AP", turn: int = 0, **changes: Any) -> StoredSample:
+    image = cv2.imencode(".png", draw((), number))[1].tobytes()
     record = sample("mock", 1, projection=projection, **changes)
-    return Film(f"mock-s1-{number}", picture, record, record["caption"], "mock.tar", turn)
+    return StoredSample(
+        f"mock-s1-{number}", image, read(record), record["caption"], "mock.tar", turn
+    )
 
 
 def recipe(images: int = 1, texts: int = 1, policy: str = "sentences(2)") -> Recipe:
@@ -44,7 +46,7 @@ def pairing(chosen: Recipe, epoch: int = 0, *, varied: bool = True) -> PairBuild
 @pytest.mark.parametrize("images", [1, 2])
 @pytest.mark.parametrize("texts", [1, 2])
 def test_a_recipe_decides_how_many_images_and_texts_a_pair_has(images, texts):
-    pair = pairing(recipe(images, texts))([film(0), film(1)])
+    pair = pairing(recipe(images, texts))([stored(0), stored(1)])
     assert pair.images.shape == (images, 1, 24, 24)
     assert pair.tokens.tolist() == [[len(text), 1] for text in pair.texts]
     assert len(pair.texts) == texts
@@ -53,7 +55,7 @@ def test_a_recipe_decides_how_many_images_and_texts_a_pair_has(images, texts):
 
 def test_evaluation_shows_the_first_image_whole_with_one_text():
     [one, two] = (
-        pairing(recipe(count, count), varied=False)([film(0), film(1)]) for count in (1, 2)
+        pairing(recipe(count, count), varied=False)([stored(0), stored(1)]) for count in (1, 2)
     )
     assert one.images.shape == (1, 1, 24, 24)
     assert torch.equal(one.images, two.images)
@@ -61,9 +63,9 @@ def test_evaluation_shows_the_first_image_whole_with_one_text():
 
 
 def test_one_image_gives_two_windows_of_its_own():
-    pair = pairing(recipe(images=2))([film(0)])
+    pair = pairing(recipe(images=2))([stored(0)])
     assert not torch.equal(pair.images[0], pair.images[1])
-    alone = pairing(recipe(images=1))([film(0)])
+    alone = pairing(recipe(images=1))([stored(0)])
     assert torch.equal(alone.images[0], pair.images[0])  # the second draw is the second's own
 
 
@@ -79,30 +81,30 @@ def test_one_image_gives_two_windows_of_its_own():
     ],
 )  # fmt: skip
 def test_two_images_are_of_two_views_where_there_are_two(projections, pairs):
-    films = [film(i, projection) for i, projection in enumerate(projections)]
-    found = [views(films, 2, random.Random(number)) for number in range(60)]
-    assert {tuple(each.record["projection"] for each in pair) for pair in found} == pairs
-    if len(films) > 1:
+    samples = [stored(i, projection) for i, projection in enumerate(projections)]
+    found = [views(samples, 2, random.Random(number)) for number in range(60)]
+    assert {tuple(each.sample.projection for each in pair) for pair in found} == pairs
+    if len(samples) > 1:
         assert all(first is not second for first, second in found)
 
 
 def test_every_image_of_a_study_gets_its_turn():
-    films = [film(i) for i in range(3)]
-    counts = Counter(views(films, 1, random.Random(number))[0].key for number in range(300))
-    assert all(70 < counts[each.key] < 130 for each in films)
+    samples = [stored(i) for i in range(3)]
+    counts = Counter(views(samples, 1, random.Random(number))[0].key for number in range(300))
+    assert all(70 < counts[each.key] < 130 for each in samples)
 
 
 def test_a_second_turn_in_an_epoch_and_another_epoch_draw_anew():
-    made = [pairing(recipe(), epoch)([film(0, turn=turn)]) for epoch, turn in
+    made = [pairing(recipe(), epoch)([stored(0, turn=turn)]) for epoch, turn in
             ((0, 0), (0, 1), (1, 0), (0, 0))]  # fmt: skip
-    pictures = [pair.images.numpy().tobytes() for pair in made]
-    assert len(set(pictures)) == 3
-    assert pictures[0] == pictures[3]
+    drawn = [pair.images.numpy().tobytes() for pair in made]
+    assert len(set(drawn)) == 3
+    assert drawn[0] == drawn[3]
 
 
 def test_rubbish_and_silence_are_refused_under_a_hash():
-    broken = Film("mock-s1-0", b"none", film(0).record, "x", "mock.tar")
-    silent = Film("mock-s1-0", film(0).picture, {}, "", "mock.tar")
+    broken = StoredSample("mock-s1-0", b"none", stored(0).sample, "x", "mock.tar")
+    silent = StoredSample("mock-s1-0", stored(0).image, read({}), "", "mock.tar")
     for each, message in ((broken, "cannot be decoded"), (silent, "no text")):
         with pytest.raises(DataError, match=message) as told:
             pairing(recipe())([each])

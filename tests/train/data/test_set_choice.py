@@ -233,7 +233,7 @@ def test_report_text_of_credentialed_sets_is_on_no_page_unless_asked_for(
         assert (f"abnormal {name}." in page) == there
         left = page.partition("Captions and report text of")[2].partition("are not shown")[0]
         assert (name.upper() in left) != there
-    assert page.count("<img") == 12, "pictures are shown either way"
+    assert page.count("<img") == 12, "images are shown either way"
 
 
 @pytest.mark.parametrize("value", ["yes please", 1, 0, 1.0, "True"])

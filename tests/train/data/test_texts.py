@@ -13,12 +13,13 @@ from cxr_vlp.train.data import texts
 from cxr_vlp.train.data.normality import filtered, is_normal
 from cxr_vlp.train.data.seeding import generator
 from cxr_vlp.train.errors import ConfigError
-from tests.train.conftest import sample
+from tests.train.conftest import read, sample
 
 
 def chosen(policies, record, key="k", epoch=0):
     rng = generator(0, epoch, key, "text")
-    [text] = texts.drawn(TextConfig(policies=tuple(policies)), record, [rng], "the caption.")
+    recipe = TextConfig(policies=tuple(policies))
+    [text] = texts.drawn(recipe, read(record), [rng], "the caption.")
     return text
 
 
@@ -31,7 +32,7 @@ MIXED = {
 }
 
 TUBE = {"text": "a tube.", "status": "nonfinding", "rule": "device.named"}
-FILM = {"text": "a lordotic film.", "status": "nonfinding", "rule": "talk.technique"}
+TECHNIQUE = {"text": "a lordotic film.", "status": "nonfinding", "rule": "talk.technique"}
 CLEAR = {"text": "clear.", "status": "normal", "rule": "structure.normal"}
 EDEMA = {"text": "edema.", "status": "abnormal", "rule": "finding.present"}
 
@@ -63,11 +64,11 @@ EDEMA = {"text": "edema.", "status": "abnormal", "rule": "finding.present"}
         (["filtered(9)"], {}, EVERY),
         (["filtered(9)"], MIXED, "sentence 1. sentence 3."),
         (["filtered(9)"], {"sentences": []}, "the caption."),
-        # a device is no finding, but it is in the picture
-        (["sentences(9)"], {"sentences": [TUBE, FILM, CLEAR]}, "a tube. clear."),
-        (["filtered(9)"], {"sentences": [TUBE, FILM, CLEAR]}, "clear."),
-        (["filtered(9)"], {"sentences": [TUBE, FILM]}, "a tube."),
-        (["filtered(9)"], {"sentences": [TUBE, FILM, CLEAR, EDEMA]}, "a tube. edema."),
+        # a device is no finding, but it is visible in the image
+        (["sentences(9)"], {"sentences": [TUBE, TECHNIQUE, CLEAR]}, "a tube. clear."),
+        (["filtered(9)"], {"sentences": [TUBE, TECHNIQUE, CLEAR]}, "clear."),
+        (["filtered(9)"], {"sentences": [TUBE, TECHNIQUE]}, "a tube."),
+        (["filtered(9)"], {"sentences": [TUBE, TECHNIQUE, CLEAR, EDEMA]}, "a tube. edema."),
         (["filtered_statements(9)"], MIXED | {"statements": STATEMENTS}, " ".join(STATEMENTS[1:])),
         (["filtered_statements(9)"], {"statements": STATEMENTS}, STATEMENTS[0]),
         (["filtered_statements(9)"], {"statements": STATEMENTS[1:]}, "the caption."),
@@ -82,7 +83,7 @@ def test_policy(policies, changes, expected):
 
 def test_sentences_are_few_in_order_and_about_the_image():
     drawn = {chosen(["sentences(2)"], RECORD, f"k{i}") for i in range(60)}
-    assert len(drawn) == 6  # two of the four that speak of the picture
+    assert len(drawn) == 6  # two of the four that describe the image
     for text in drawn:
         numbers = [int(part) for part in text.replace("sentence", "").replace(".", "").split()]
         assert numbers == sorted(numbers)
@@ -124,7 +125,8 @@ def test_what_is_not_sure_is_filtered_as_the_recipe_says():
     record = RECORD | MIXED
     for uncertain, expected in (("abnormal", "sentence 1. sentence 3."), ("normal", "sentence 1.")):
         recipe = TextConfig(policies=("filtered(9)",), uncertain=uncertain)
-        assert texts.drawn(recipe, record, [generator(0, 0, "k", "text")], "") == (expected,)
+        rng = generator(0, 0, "k", "text")
+        assert texts.drawn(recipe, read(record), [rng], "") == (expected,)
 
 
 def test_label_prompts_are_worded_anew_and_filtered_ones_deny_nothing():
@@ -150,7 +152,7 @@ CXRCLIP = ("findings|impression", "impression", "findings")
 def two(record, translated, key):
     recipe = TextConfig(policies=CXRCLIP, count=2, translated=translated)
     rngs = [generator(0, 0, key, "text"), generator(0, 0, key, "text 1")]
-    return texts.drawn(recipe, record, rngs, "caption")
+    return texts.drawn(recipe, read(record), rngs, "caption")
 
 
 def test_two_texts_are_two_draws_in_either_wording():
@@ -180,7 +182,7 @@ LABELS = {"Edema": 0, "Support Devices": 1, "No Finding": 1}
         ({"sentences": [{"status": "normal"}, {"status": "abnormal"}]}, "normal", False),
         ({"sentences": [{"status": "normal"}, {"status": "uncertain"}]}, "abnormal", False),
         ({"sentences": [{"status": "normal"}, {"status": "uncertain"}]}, "normal", True),
-        # a report that says nothing of the picture leaves it to the labels
+        # a report that says nothing of the image leaves it to the labels
         ({"sentences": [{"status": "nonfinding"}], "labels": LABELS}, "abnormal", True),
         ({"labels": LABELS}, "abnormal", True),
         ({"labels": LABELS | {"Edema": -1}}, "abnormal", False),
@@ -190,7 +192,7 @@ LABELS = {"Edema": 0, "Support Devices": 1, "No Finding": 1}
     ],
 )
 def test_a_pair_is_normal_by_its_report_else_by_its_labels(record, uncertain, expected):
-    assert is_normal(record, uncertain) is expected
+    assert is_normal(read(record), uncertain) is expected
 
 
 @pytest.mark.parametrize(
@@ -210,13 +212,14 @@ def test_a_filtered_report_is_what_the_engine_itself_keeps(extra):
         {"text": text, "status": status.status, "rule": status.rule}
         for text, status in ((text, classify(text)) for text in sentences)
     ]
-    assert filtered({"sentences": rows}) == list(
+    assert filtered(read({"sentences": rows})) == list(
         filter_report(said + extra + " Portable film.").kept
     )
 
 
 def test_of_a_mixed_sentence_the_abnormal_part_is_kept():
     mixed = {"text": "Hyperinflated but clear lungs.", "status": "abnormal"}
-    assert filtered({"sentences": [mixed | {"rule": "finding.present"}]}) == ["Hyperinflated."]
-    by_model = [mixed | {"rule": "model.present"}]  # the rules cannot judge its clauses
-    assert filtered({"sentences": by_model}) == [mixed["text"]]
+    by_rules = read({"sentences": [mixed | {"rule": "finding.present"}]})
+    assert filtered(by_rules) == ["Hyperinflated."]
+    by_model = read({"sentences": [mixed | {"rule": "model.present"}]})
+    assert filtered(by_model) == [mixed["text"]]  # the rules cannot judge its clauses

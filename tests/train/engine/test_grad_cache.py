@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.config import recipe
 from cxr_vlp.train.config.recipe import LossConfig, LossWeights, ModelConfig
 from cxr_vlp.train.data.batches import Batch
@@ -58,10 +59,10 @@ def test_chunks_have_the_gradient_of_the_whole_batch(name, chunk):
     whole = loss_of(method(shown, tokens))
     whole.backward()
     expected = gradients(method)
-    pictures, texts = shown.split(chunk, dim=1), tokens.split(chunk, dim=1)
+    parts, texts = shown.split(chunk, dim=1), tokens.split(chunk, dim=1)
     cached = two_passes(
-        lambda i: method(pictures[i], texts[i]),
-        len(pictures),
+        lambda i: method(parts[i], texts[i]),
+        len(parts),
         loss_of,
         torch.Tensor.backward,
         nullcontext,
@@ -98,5 +99,5 @@ def batch(encoder: build.DualEncoder, number: int) -> Batch:
         normal=torch.arange(8) % 3 == 0,
         keys=tuple(f"k{i}" for i in range(8)),
         texts=(tuple(texts[:8]), tuple(texts[8:])),
-        records=({},) * 8,
+        samples=(Sample(),) * 8,
     )

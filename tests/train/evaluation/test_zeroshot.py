@@ -34,18 +34,18 @@ def classify(encoder: DualEncoder) -> zeroshot.TextDirections:
     return zeroshot.text_directions(encoder, ("Edema", "Fracture"), "pair", torch.device("cpu"))
 
 
-def test_a_image_near_the_positive_text_scores_above_a_half(encoder):
-    pictures = torch.eye(len(WORDS))[:4]
-    scores = zeroshot.probabilities(pictures, classify(encoder))
+def test_an_image_near_the_positive_text_scores_above_a_half(encoder):
+    images = torch.eye(len(WORDS))[:4]
+    scores = zeroshot.probabilities(images, classify(encoder))
     assert (scores[0, 0] > 0.5, scores[1, 0] < 0.5) == (True, True)
     assert (scores[2, 1] > 0.5, scores[3, 1] < 0.5) == (True, True)
     assert scores[2, 0] == scores[0, 1] == 0.5
 
 
 def test_the_probability_is_the_softmax_over_the_pair(encoder):
-    pictures = nnf.normalize(torch.randn(6, len(WORDS), generator=torch.manual_seed(0)), dim=1)
-    pairs = torch.stack([pictures[:, 0], pictures[:, 1]], dim=1)
-    scores = zeroshot.probabilities(pictures, classify(encoder))
+    images = nnf.normalize(torch.randn(6, len(WORDS), generator=torch.manual_seed(0)), dim=1)
+    pairs = torch.stack([images[:, 0], images[:, 1]], dim=1)
+    scores = zeroshot.probabilities(images, classify(encoder))
     assert torch.allclose(scores[:, 0], pairs.softmax(dim=1)[:, 0])
 
 
@@ -75,12 +75,12 @@ def test_a_fusion_is_asked_both_prompts_both_ways(fused, monkeypatch):
     bank = {"Edema": (("edema", "any edema"), ("no edema",)), "Mass": (("mass",), ())}
     monkeypatch.setattr(zeroshot, "zero_shot", lambda label, name, own: bank[label])
     monkeypatch.setattr(zeroshot, "PROMPTS", 3)
-    pictures = torch.randn(2, 3, 96, 96, generator=torch.manual_seed(0))
-    found = zeroshot.scorer(fused, ("Edema", "Mass"), "pair", torch.device("cpu"))(pictures)
+    images = torch.randn(2, 3, 96, 96, generator=torch.manual_seed(0))
+    found = zeroshot.scorer(fused, ("Edema", "Mass"), "pair", torch.device("cpu"))(images)
 
     def logit(text: str) -> torch.Tensor:
         said = text_tokens(fused.model.text, fused.tokenize(text)[None])
-        to_text, to_image = fused.model.fusion(image_tokens(fused.model.visual, pictures), said)
+        to_text, to_image = fused.model.fusion(image_tokens(fused.model.visual, images), said)
         return (to_text[:, 0] + to_image[0]) / 2
 
     edema = (logit("edema") + logit("any edema")) / 2 - logit("no edema")
@@ -90,22 +90,22 @@ def test_a_fusion_is_asked_both_prompts_both_ways(fused, monkeypatch):
 
 
 def test_a_model_without_a_fusion_is_scored_by_its_cosines(encoder):
-    pictures = torch.eye(len(WORDS))[:4]
+    images = torch.eye(len(WORDS))[:4]
     encoder.model.encode_image = lambda images, normalize: images
     score = zeroshot.scorer(encoder, ("Edema", "Fracture"), "pair", torch.device("cpu"))
-    assert torch.equal(score(pictures), zeroshot.probabilities(pictures, classify(encoder)))
+    assert torch.equal(score(images), zeroshot.probabilities(images, classify(encoder)))
 
 
 def test_the_direct_question_has_nothing_against_it(encoder):
-    pictures = torch.eye(len(WORDS))[:4]
+    images = torch.eye(len(WORDS))[:4]
     encoder.model.encode_image = lambda images, normalize: images
     device = torch.device("cpu")
     made = zeroshot.text_directions(encoder, (zeroshot.DIRECT,), "pair", device)
     assert torch.equal(made.negative, torch.zeros_like(made.negative))
     alone = encoder.model.encode_text(encoder.tokenize("There is no finding")[None], normalize=True)
-    expected = (pictures @ alone.T).sigmoid()
+    expected = (images @ alone.T).sigmoid()
     score = zeroshot.scorer(encoder, ("Edema", zeroshot.DIRECT), "pair", device)
-    assert torch.allclose(score(pictures)[:, 1:], expected)
+    assert torch.allclose(score(images)[:, 1:], expected)
 
 
 def test_a_users_bank_takes_the_place_of_ours(encoder, monkeypatch):
