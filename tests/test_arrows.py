@@ -167,15 +167,15 @@ def test_synthetic_is_tied_to_little_and_little_to_it():
 
 def circles(graph: dict[str, set[str]]) -> list[str]:
     """Return the circles of imports, each once; a circle that is found is cut to find the next."""
-    graph = {module: set(others) for module, others in graph.items()}
+    cut = {module: sorted(others) for module, others in sorted(graph.items())}
     found = []
     while True:
         try:
-            TopologicalSorter(graph).prepare()
+            TopologicalSorter(cut).prepare()
         except CycleError as error:
             circle = error.args[1][::-1]
             found.append(" -> ".join(circle))
-            graph[circle[0]].discard(circle[1])
+            cut[circle[0]].remove(circle[1])
         else:
             return found
 
