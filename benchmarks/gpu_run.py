@@ -67,7 +67,7 @@ from torch.profiler import ProfilerActivity, profile  # noqa: E402
 from cxr_vlp.train.config.recipe import Recipe, load  # noqa: E402
 from cxr_vlp.train.data.batches import Batch  # noqa: E402
 from cxr_vlp.train.data.loader import Loading, training  # noqa: E402
-from cxr_vlp.train.data.samples import films  # noqa: E402
+from cxr_vlp.train.data.samples import stored_samples  # noqa: E402
 from cxr_vlp.train.data.shards import Shard, list_shards  # noqa: E402
 from cxr_vlp.train.engine.loop import Training  # noqa: E402
 from cxr_vlp.train.engine.metrics_writer import Curves  # noqa: E402
@@ -439,9 +439,9 @@ def _bert(folder: Path, shards: Sequence[Shard]) -> str:
     folder.mkdir()
     words: set[str] = set()
     for shard in shards:
-        for film in films(shard):
-            told = [film.caption, *map(str, film.record.get("prompts", ()))]
-            told += [str(film.record.get(name) or "") for name in ("findings", "impression")]
+        for film in stored_samples(shard):
+            told = [film.caption, *film.sample.prompts]
+            told += [film.sample.findings, film.sample.impression]
             words.update(*(text.lower().replace(".", " . ").split() for text in told))
     known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(words)]
     (folder / "vocab.txt").write_text("\n".join(known[: BERT["vocab_size"]]), encoding="utf-8")

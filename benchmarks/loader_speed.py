@@ -45,7 +45,7 @@ from torch.utils.data import DataLoader, Dataset  # noqa: E402
 from cxr_vlp.train.config.recipe import load  # noqa: E402
 from cxr_vlp.train.data import images  # noqa: E402
 from cxr_vlp.train.data.loader import Loading, training  # noqa: E402
-from cxr_vlp.train.data.members import members  # noqa: E402
+from cxr_vlp.train.data.samples import members  # noqa: E402
 from cxr_vlp.train.data.shards import list_shards  # noqa: E402
 from cxr_vlp.train.model.tokenizer import remembering  # noqa: E402
 
@@ -95,7 +95,7 @@ def readers(films: Films) -> list[rounds.Row]:
             return sum(len(archive.extractfile(member).read()) for member in archive)  # type: ignore[union-attr]
 
     candidates: dict[str, Callable[[Path], Any]] = {
-        "ours": lambda tar: sum(len(content) for _, content in members(tar)),
+        "ours": lambda tar: sum(len(member.data) for member in members(tar)),
         "tarfile": stdlib,
         "webdataset": lambda tar: sum(1 for _ in wds.WebDataset(str(tar), shardshuffle=False)),
     }

@@ -1,50 +1,58 @@
-"""Every code that a reject row or a note can carry: what it means and what to do about it.
+"""The registry of all codes: what each means and what to do about it.
 
-A remedy of "" says that nothing is to be done: the code only counts something.
+Reject rows and notes of the stages (SCAN, TEXTS, SHARDS), breaches and notes of `verify` (VERIFY),
+and the messages with which a run stops (STOPS) have a code. A remedy of "" says that there is
+nothing to do: the code only counts something.
+
+    python -m cxr_vlp.pipelines.codes       # the page of all codes, as Markdown
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 
 Entry = tuple[str, str]  # (meaning, remedy)
 
 SCAN: Mapping[str, Entry] = {
-    "age.bad_value": ("an age that is none", ""),
+    "age.bad_value": ("an age that is not a number of years", ""),
     "box.bad_value": ("a box without area, outside its image, or not of four numbers", ""),
     "csv.bomb": ("a .gz that unpacks to a hundred times its size", "unpack it yourself"),
     "csv.cell_too_long": ("a cell of more than a million characters", "mend the line"),
     "csv.conflict": ("rows of one study that contradict each other", "mend the table"),
-    "csv.duplicate_column": ("two columns of one name", "download the table again"),
+    "csv.duplicate_column": ("two columns with one name", "download the table again"),
     "csv.encoding": ("a line that is not UTF-8 text", "save the table as UTF-8"),
     "csv.gzip": ("a broken gzip file", "download it again"),
     "csv.header": ("a table without a column that is needed", "download the table again"),
     "csv.id": ("an id that is missing, rounded or of another form", "mend the line"),
-    "csv.image": ("an image's name that is none of the collection", "mend the line"),
+    "csv.image": ("an image name that is not of this collection", "mend the line"),
     "csv.no_row": ("a table of images that has a header and no row", "download it again"),
-    "csv.not_file": ("a table that is no plain file", "put the file itself there"),
-    "csv.number": ("a number that is none", ""),
+    "csv.not_file": ("a table that is not a plain file", "put the file itself there"),
+    "csv.number": ("a cell that should be a number and is not", ""),
     "csv.path": ("a path that names no image", "mend the line"),
     "csv.quote": ("a quote that is wrong or never ends", "mend the line"),
     "csv.ragged": ("a row with more or fewer fields than the header", "mend the line"),
-    "csv.repeated_row": ("a row that says again what another said", ""),
+    "csv.repeated_row": ("a row that repeats another", ""),
     "csv.row_too_long": ("a row of more than four million bytes", "mend the line"),
     "csv.unreadable": ("a table that cannot be read", "mend its permissions"),
-    "date.bad_value": ("a date that is none; the study's place in time is not known", ""),
-    "digests.line": ("a list of digests that is none", "download it again, or digests: read"),
+    "date.bad_value": ("a date that is not valid; the order of the study is unknown", ""),
+    "digests.line": (
+        "a list of digests that is not in the format of sha256sum",
+        "download it again, or set `digests: read`",
+    ),
     "folder.unreadable": ("a folder that may not be read", "mend its permissions"),
-    "id.normalised": ("an id that a spreadsheet had made a number of, read as it was", ""),
+    "id.normalised": ("an id that a spreadsheet had changed into a number, and was restored", ""),
     "image.duplicate_file": ("a second file of an image; one is used", ""),
     "image.missing": ("an image that is listed and not on disk", "finish the download"),
-    "image.not_file": ("a FIFO, socket or device in an image's place", "put the file there"),
+    "image.not_file": ("a FIFO, socket or device in place of an image", "put the file there"),
     "image.unlisted": ("an image on disk that no table lists", ""),
     "image.unreadable": (
         "an image file that cannot be read or decoded",
         "download it again, or mend its permissions",
     ),
-    "label.bad_value": ("a label that is neither 1, 0, -1 nor blank", "mend the table"),
+    "label.bad_value": ("a label that is not 1, 0, -1 or blank", "mend the table"),
     "label.missing": ("a study whose labels the tables do not give", ""),
-    "list.image": ("a line of a list that is no image's name", "mend the line"),
+    "list.image": ("a line of a list that is not the name of an image", "mend the line"),
     "path.encoding": ("a path that is not UTF-8", "rename the file or its folder"),
     "path.escape": (
         "a path or link that leads out of the root",
@@ -52,50 +60,56 @@ SCAN: Mapping[str, Entry] = {
     ),
     "path.loop": ("a link that leads to itself", "put the file there"),
     "split.conflict": ("a study in two splits of the official list", "mend the list"),
-    "split.two": ("a patient in two splits: a model would be tested on its training", "mend it"),
+    "split.two": (
+        "a patient in two splits: a model would be tested on its training data",
+        "mend the list of splits",
+    ),
     "split.unknown": ("a split that is not train, validate or test", "mend the list"),
     "split.unlisted": ("a study that the official list does not name", ""),
     "study.no_image": ("a report that has no image", ""),
-    "study.two_patients": ("a study under two patients", "mend the table or the tree"),
-    "view.unknown": ("an image whose view nothing tells; evaluations of frontals leave it out", ""),
+    "study.two_patients": ("a study of two patients", "mend the table or the tree"),
+    "view.unknown": (
+        "an image whose view is unknown; evaluations of frontal images leave it out",
+        "",
+    ),
 }
 
 TEXTS: Mapping[str, Entry] = {
-    "labels.contradict": ("labels that contradict each other; what is positive is said", ""),
-    "exceptions.unused": ("an exception for a study that is not there", ""),
+    "labels.contradict": ("labels that contradict each other; the positive ones are used", ""),
+    "exceptions.unused": ("an exception for a study that does not exist", ""),
     "report.archive": ("a .tgz of reports that is cut, or is a bomb", "download it again"),
-    "report.cp1252": ("a report that is not UTF-8, read as Windows-1252", ""),
+    "report.cp1252": ("a report that is not UTF-8 and was read as Windows-1252", ""),
     "report.cut_by_rule": ("a report cut by a rule of texts.exceptions", ""),
-    "report.empty": ("a report that holds no text", ""),
+    "report.empty": ("a report of no bytes, or of blanks", ""),
     "report.encrypted": ("a report that is encrypted in its archive", "unpack it yourself"),
     "report.lfs_pointer": ("a pointer of git-lfs", "fetch the file: git lfs pull"),
     "report.missing": ("a study without a report", ""),
-    "report.no_row": ("images that are listed, and whose report is not", "mend the table"),
-    "report.no_text": ("a report that says nothing", ""),
-    "report.not_file": ("a FIFO, socket or device in a report's place", "put the file there"),
+    "report.no_row": ("a study whose images are listed and whose report is not", "mend the table"),
+    "report.no_text": ("a report without any text", ""),
+    "report.not_file": ("a FIFO, socket or device in place of a report", "put the file there"),
     "report.not_text": ("RTF, a web page, a PDF, a pointer or binary data", "fetch the text"),
     "report.too_long": ("a report of more than a megabyte", ""),
     "report.unreadable": ("a report that cannot be read or unpacked", "download it again"),
-    "report.utf16": ("a report in UTF-16, read as such", ""),
-    "report.xml": ("a report that is not whole XML, or has a DTD", "download it again"),
+    "report.utf16": ("a report in UTF-16, which was read as such", ""),
+    "report.xml": ("a report that is not complete XML, or has a DTD", "download it again"),
     "report.zip": ("a zip of reports that is cut, or is a bomb", "download it again"),
     "text.none": ("a study with neither a report nor a label to make a text of", ""),
-    "translated": ("a section that translations.FIELDS has in other words", ""),
+    "translated": ("a section that has a translation", ""),
 }
 
 SHARDS: Mapping[str, Entry] = {
-    "decode.crash": ("a picture at which a decoder crashed", ""),
-    "decode.timeout": ("a picture that took too long to decode", "raise --patience"),
+    "decode.crash": ("an image at which a decoder crashed", ""),
+    "decode.timeout": ("an image that took too long to decode", "raise --patience"),
     "dicom.bad_dims": ("a DICOM file without rows or columns", ""),
     "dicom.bits": ("a DICOM file of neither 8 nor 16 bits", ""),
-    "dicom.aspect_ignored": ("a ratio of pixel sides that is absurd, and was not used", ""),
-    "dicom.bits_wrong": ("BitsStored or HighBit that lie; the values tell the depth", ""),
+    "dicom.aspect_ignored": ("an absurd ratio of pixel sides, which was not used", ""),
+    "dicom.bits_wrong": ("a wrong BitsStored or HighBit; the depth was taken from the values", ""),
     "dicom.body_part": (
-        "BodyPartExamined is no word for the chest",
+        "a BodyPartExamined that is no word for the chest",
         "kept by default, set `shards.body_part: reject` to leave it out",
     ),
     "dicom.colour": ("a palette that cannot be read", ""),
-    "dicom.damaged_frame": ("an image that is cut or rotten inside its file", "download it again"),
+    "dicom.damaged_frame": ("an image that is cut or damaged inside its file", "download it again"),
     "dicom.empty": ("a file of no bytes", "download it again"),
     "dicom.for_processing": (
         "detector values that were not made for display (FOR PROCESSING)",
@@ -103,66 +117,222 @@ SHARDS: Mapping[str, Entry] = {
     ),
     "dicom.frames": ("a DICOM file of several frames; the first is used", ""),
     "dicom.modality": (
-        "a modality that is no projection radiography",
+        "a modality that is not projection radiography",
         "OT, SC and such are kept by default, set `shards.modality: reject` to leave them out",
     ),
     "dicom.no_pixels": ("a DICOM file without pixels", "download it again"),
-    "dicom.not_dicom": ("a file that is no DICOM file", "download it again"),
-    "dicom.rescale_ignored": ("a rescale slope of 0 or no number; stored values are shown", ""),
+    "dicom.not_dicom": ("a file that is not a DICOM file", "download it again"),
+    "dicom.rescale_ignored": ("a rescale slope of 0 or not a number; it was not used", ""),
     "dicom.truncated": ("a DICOM file that is cut", "download it again"),
     "dicom.undecodable": ("pixels that no decoder reads", ""),
-    "dicom.unsupported_ts": ("a transfer syntax that nothing here decodes", ""),
+    "dicom.unsupported_ts": ("a transfer syntax that no decoder here reads", ""),
     "image.degenerate": ("an image of one value, or of a few pixels", ""),
-    "image.digest": ("a file that is not the published one", "download it again"),
+    "image.digest": ("a file that differs from the published one", "download it again"),
     "image.implausible": (
-        "an image that is no picture: black, white, a stencil, or lost rows",
+        "an image that shows no radiograph: black, white, a stencil, or lost rows",
         "look at the file; no window of it, nor the range of its values, shows a radiograph",
     ),
     "image.io": ("a file that could not be read", ""),
     "image.too_large": ("an image of more than shards.max_megapixels", "raise it"),
-    "image.unencodable": ("a picture that could not be written", ""),
-    "file.suffix": ("a file whose name ends otherwise than its content; the content decides", ""),
+    "image.unencodable": ("an image that could not be written", ""),
+    "file.suffix": ("a file whose content is not what its suffix says; the content is used", ""),
     "grey.stretched": ("an image without a usable window, shown by the range of its values", ""),
     "key.bad": ("ids that make a key that loaders would cut", "set `ids: salted` for this source"),
-    "lut.depth_wrong": ("a VOI LUT whose descriptor lies; its entries tell the depth", ""),
+    "lut.depth_wrong": ("a VOI LUT with a wrong descriptor; its entries give the depth", ""),
     "lut.implausible": ("a VOI LUT that shows no radiograph; the next rule was used", ""),
-    "orientation.mirrored": ("a frontal image that says it is mirrored", "see `shards.orient`"),
-    "orientation.rotated": ("a frontal image that says it is rotated", "see `shards.orient`"),
+    "orientation.mirrored": ("a frontal image whose header says mirrored", "see `shards.orient`"),
+    "orientation.rotated": ("a frontal image whose header says rotated", "see `shards.orient`"),
     "orientation.upside_down": (
-        "a frontal image that says it is upside down",
+        "a frontal image whose header says upside down",
         "see `shards.orient`",
     ),
-    "padding.implausible": ("a padding value that most of the image has, and was not used", ""),
-    "text.empty": ("a study that has none of the texts chosen", "name more in shards.caption"),
+    "padding.implausible": ("a padding value of most of the image, which was not used", ""),
+    "text.empty": ("a study that has none of the chosen texts", "name more in shards.caption"),
     "window.implausible": ("a window that shows no radiograph; the next rule was used", ""),
-    "picture.too_large": ("a stored picture that is too large", ""),
-    "picture.unreadable": ("a picture that cannot be read", "download it again"),
     "source.changed": ("a file that changed since scan", "run scan again"),
     "source.gone": ("a file that vanished since scan", "run scan again"),
 }
 
-ALL: Mapping[str, Entry] = {**SCAN, **TEXTS, **SHARDS}
+_COPY = "copy the set again, or build it again"
+_BUILD = "build the set again"
+_ALTERED = "something else than cxr-vlp shards wrote it: build the set again"
+_HOSTILE = "do not train on this set: build it again from the raw files"
+
+VERIFY: Mapping[str, Entry] = {
+    # the files beside the tars
+    "manifest.broken": ("a manifest that is cut, or has a value of the wrong type", _COPY),
+    "manifest.format": ("a manifest of another version of the format", _BUILD),
+    "manifest.parts": ("a manifest whose tars are not the parts that its header gives", _ALTERED),
+    "manifest.parameters": ("a manifest whose `shards` are not valid parameters", _ALTERED),
+    "manifest.digest": ("a manifest or rejects.jsonl that was changed afterwards", _COPY),
+    "features.differ": ("a features.json that is absent or not the one of the format", _COPY),
+    "sizes.differ": ("a sizes.json that is absent or differs from the manifest", _COPY),
+    "rejects.missing": ("a set without rejects.jsonl", _COPY),
+    "rejects.broken": ("a rejects.jsonl with a line that is no reject", _ALTERED),
+    "rejects.differ": ("a rejects.jsonl that does not add up to `dropped`", _ALTERED),
+    "rejects.raw_key": (
+        "a reject that is not named by a hash: it may show an id",
+        "do not share the set; build it again",
+    ),
+    "file.unlisted": ("a file that the manifest does not name", "move it out of the set"),
+    "flow.unbalanced": ("images listed that are neither written nor lost", _ALTERED),
+    "flow.studies": ("a number of studies that is not the sum over the tars", _ALTERED),
+    "flow.rejects": ("rejects of the tars that do not add up to `dropped`", _ALTERED),
+    "flow.notes": ("more notes of the tars than the header counts", _ALTERED),
+    "flow.empty": ("a part without samples that has bytes", _ALTERED),
+    # tars and their members
+    "shard.missing": ("a tar that the manifest names and that is not there", _COPY),
+    "shard.digest": ("a tar with other bytes than the manifest says", _COPY),
+    "shard.torn": ("a tar that is cut, or has no header where a member should begin", _COPY),
+    "shard.end": ("a tar without its end, or with bytes after it", _COPY),
+    "shard.order": ("samples that are not in the order of their keys", _ALTERED),
+    "shard.samples": ("a tar with another number of samples than the manifest says", _ALTERED),
+    "shard.studies": ("a tar with another number of studies than the manifest says", _ALTERED),
+    "shard.patients": ("a tar with another number of patients than the manifest says", _ALTERED),
+    "member.header": ("a member with a header that cxr-vlp shards does not write", _ALTERED),
+    "member.pipe": ("a member whose name webdataset would run as a command", _HOSTILE),
+    "member.path": ("a member whose name is a path", _HOSTILE),
+    "member.runnable": ("a member that loaders would unpickle or run", _HOSTILE),
+    "member.unknown": ("a member that is not jpg, png, json or txt", _ALTERED),
+    "sample.members": ("a sample that is not one image, one json and one txt", _ALTERED),
+    "sample.key": ("a key that loaders would cut", _ALTERED),
+    # the JSON and the caption of a sample
+    "json.broken": ("a JSON member that is not a JSON object", _COPY),
+    "json.form": ("a JSON member that is not in the one form of the format", _ALTERED),
+    "json.field": ("a field that is absent or of another type", _ALTERED),
+    "json.format": ("a sample of another version of the format than its set", _BUILD),
+    "json.unknown": ("a field that the format does not have", _ALTERED),
+    "json.empty": ("an empty caption, dataset, patient, study or image", _ALTERED),
+    "json.dataset": ("a sample of another collection", _ALTERED),
+    "json.key": ("a sample whose key is not dataset-study-image", _ALTERED),
+    "json.split": ("a sample of another split than its folder", _ALTERED),
+    "json.view": ("a view that is not frontal, lateral, other or unknown", _ALTERED),
+    "json.sex": ('a sex that is not F, M or ""', _ALTERED),
+    "json.age": ("an age below zero", _ALTERED),
+    "json.order": ("an order below zero", _ALTERED),
+    "json.labels": ("a label that is not 1, 0 or -1", _ALTERED),
+    "json.labels_other": ("further labels that are unsorted, repeated or not 1, 0, -1", _ALTERED),
+    "json.prompts": ("a prompt without text", _ALTERED),
+    "json.statements": ("a statement without text", _ALTERED),
+    "json.sections": ("a section of blanks", _ALTERED),
+    "json.sentences": ("an unknown status or assertion, or a mention outside its text", _ALTERED),
+    "json.translations": ("a translation of no section, or equal to it", _ALTERED),
+    "json.boxes": ("a box that is not on the image", _ALTERED),
+    "json.pixels": ("sizes that are not positive, or notes that are not sorted", _ALTERED),
+    "json.recipe": ("an image made by another recipe than the header says", _ALTERED),
+    "json.provenance": ("a digest that is not a SHA-256", _ALTERED),
+    "ids.raw": (
+        "an id that is not a hash, in a set of salted ids",
+        "do not share the set; build it again",
+    ),
+    "provenance.differs": ("an image made with other parameters than the header says", _BUILD),
+    "provenance.text_differs": ("texts made with other parameters than the header says", _BUILD),
+    "caption.differs": ("a txt member that is not the caption of the JSON", _ALTERED),
+    "caption.empty": ("a txt member without text", _ALTERED),
+    "caption.encoding": ("a txt member that is not UTF-8", _ALTERED),
+    "study.elsewhere": ("a study that belongs to another part", _ALTERED),
+    "study.scattered": ("a study whose images are not next to each other", _ALTERED),
+    # the images, with --deep
+    "image.unreadable": ("an image that cannot be decoded", _COPY),
+    "image.cut": ("an image that ends too early, or has bytes after its end", _COPY),
+    "image.size": ("an image of another size than its JSON says", _ALTERED),
+    "image.too_large": ("an image of more than `max_megapixels`", _HOSTILE),
+    "image.not_grey": ("an image that is not 8-bit grey", _ALTERED),
+    "image.metadata": ("an image with EXIF, a comment or text inside", _ALTERED),
+    "image.constant": ("an image of one grey value", _BUILD),
+    "image.implausible": ("an image that shows no radiograph", "look at the image and its source"),
+    "image.two_splits": (
+        "an image of a test split that another set trains on",
+        "do not train on one of the two sets and test on the other",
+    ),
+    "image.own_splits": (
+        "an image that the collection itself repeats in two splits, under two patients",
+        "",
+    ),
+    "image.twice": ("an image that occurs more than once in a split", ""),
+    # over all sets
+    "key.twice": ("a sample key that occurs more than once", "leave one of the sets out"),
+    "patient.two_splits": (
+        "a patient in two splits: a model would be tested on its training data",
+        "mend the list of splits and build the set again",
+    ),
+    # --rederive
+    "sample.differs": ("a sample that is made differently from its source today", _BUILD),
+    "sample.unlisted": ("a sample that scan or texts do not list", _BUILD),
+    "texts.differ": ("texts that are made differently from their report today", _BUILD),
+    "source.changed": ("a raw file or table that changed since scan", "run all stages again"),
+    "source.gone": ("a raw file that is not there to compare with", ""),
+    "fingerprints.other_code": (
+        "a set that other code made: fingerprints of its images are not checked",
+        "",
+    ),
+}
+
+STOPS: Mapping[str, Entry] = {
+    "flow.unbalanced": ("counts of a stage that do not add up", "please report it"),
+    "runner.lost": ("parts that did not come back from the workers", "run again"),
+    "worker.killed": (
+        "a worker process that died, most likely out of memory",
+        "run again, with fewer --workers",
+    ),
+}
+
+ALL: Mapping[str, Entry] = {**SCAN, **TEXTS, **SHARDS}  # what a reject row or a note may carry
+PAGE = (
+    ("Rejects and notes of `scan`", SCAN),
+    ("Rejects and notes of `texts`", TEXTS),
+    ("Rejects and notes of `shards`", SHARDS),
+    ("Breaches and notes of `verify`", VERIFY),
+    ("Codes with which a run stops", STOPS),
+)
 
 
-def of(code: str) -> Entry:
-    """Return (meaning, remedy) of a code, also of one that names a place or a column behind it.
+def name_of(code: str) -> str:
+    """Return a code without the place or column that may follow it."""
+    return code.split(" ")[0].split(":")[0]
 
-    ("", "") for a code that is not registered; a test looks for those.
+
+def of(code: str, table: Mapping[str, Entry] = ALL) -> Entry:
+    """Return (meaning, remedy) of a code, also of one with a place or a column behind it.
+
+    ("", "") for a code that is not in the table.
     """
-    name = code.split(" ")[0].split(":")[0]
-    return ALL.get(name) or ALL.get(name.split(".")[0]) or ("", "")
+    name = name_of(code)
+    return table.get(name) or table.get(name.split(".")[0]) or ("", "")
 
 
-def remedies(met: Iterable[str], views_from: str = "") -> list[str]:
-    """Return a line for each code that was met and after which something is to be done."""
-    lines = dict.fromkeys(advice(code, views_from) for code in met)
+def remedies(
+    met: Iterable[str], views_from: str = "", table: Mapping[str, Entry] = ALL
+) -> list[str]:
+    """Return a line for each code that was met and has a remedy, each once.
+
+    `views_from` names the file that gives the views of a collection.
+    """
+    lines = dict.fromkeys(advice(code, views_from, table) for code in met)
     return [line for line in lines if line]
 
 
-def advice(code: str, views_from: str) -> str:
-    """Return a line that explains a code, "" for one after which nothing is to be done."""
-    name = code.split(" ")[0].split(":")[0]
-    meaning, remedy = of(code)
+def advice(code: str, views_from: str, table: Mapping[str, Entry] = ALL) -> str:
+    """Return a line that explains a code, "" for one that has no remedy."""
+    name = name_of(code)
+    meaning, remedy = of(code, table)
     if name == "view.unknown" and views_from:
-        remedy = f"the view is told by {views_from}"
+        remedy = f"the view is given by {views_from}"
     return f"{name}: {meaning}; {remedy}" if remedy else ""
+
+
+def markdown() -> str:
+    """Return the page of all codes: a table for each stage, in the order of the stages."""
+    parts = ["# Codes\n"]
+    for title, table in PAGE:
+        rows = [
+            f"| `{code}` | {meaning} | {remedy or 'nothing to do'} |"
+            for code, (meaning, remedy) in table.items()
+        ]
+        parts.append("\n".join([f"## {title}\n", "| code | meaning | remedy |", "|---|---|---|"]))
+        parts[-1] += "\n" + "\n".join(rows) + "\n"
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

@@ -20,8 +20,8 @@ from cxr_vlp.nlp.config import plain_yaml, settings
 from cxr_vlp.nlp.config.plain_yaml import SettingsError
 from cxr_vlp.nlp.config.settings import STRICT, Several
 from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.format.schema import SECTIONS as REPORT_SECTIONS
-from cxr_vlp.pipelines.records import SPLITS
+from cxr_vlp.pipelines.format.sample import SECTIONS as REPORT_SECTIONS
+from cxr_vlp.pipelines.format.sample import SPLITS
 
 Section = TypeVar("Section")
 

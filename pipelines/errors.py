@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cxr_vlp.pipelines import interrupts
+from cxr_vlp.pipelines.format import exit_codes
 
 KEPT = "nothing was published, and what is finished is kept: the same command goes on from there"
 SETTLE = 0.2  # seconds in which a signal that ended a worker also reaches the run
@@ -32,25 +33,25 @@ class Stop(Exception):  # noqa: N818 - it is what the command does, and it is no
 class ConfigError(Stop):
     """Wrong arguments or parameters, or a root that is not such a collection. Exit 2."""
 
-    exit_code = 2
+    exit_code = exit_codes.CONFIG
 
 
 class DataError(Stop):
     """Too much bad data, or data that contradicts itself. Exit 65 (EX_DATAERR)."""
 
-    exit_code = 65
+    exit_code = exit_codes.DATA
 
 
 class StorageError(Stop):
     """A disk that is full, unreadable or read-only. Exit 74 (EX_IOERR)."""
 
-    exit_code = 74
+    exit_code = exit_codes.IO
 
 
 class LockedError(Stop):
     """Another run holds the lock on the output. Exit 75 (EX_TEMPFAIL)."""
 
-    exit_code = 75
+    exit_code = exit_codes.LOCKED
 
 
 class IngestError(Exception):
@@ -108,7 +109,7 @@ def run(main: Callable[[], int], kept: str = KEPT) -> int:
 
     `kept` says what stays of the work so far; a user who stops the command reads it.
     """
-    code, said = 130, f"stopped: {kept}"
+    code, said = exit_codes.STOPPED, f"stopped: {kept}"
     with contextlib.suppress(KeyboardInterrupt), interrupts.listening(kept) as heard:
         code, said = _ended(main, heard)
         if heard.number:  # whatever came of it: also an error of a worker that the signal ended
@@ -123,7 +124,7 @@ def _ended(main: Callable[[], int], heard: interrupts.Heard) -> tuple[int, str]:
     try:
         return main(), ""
     except KeyboardInterrupt:
-        return 130, f"stopped: {heard.kept}"
+        return exit_codes.STOPPED, f"stopped: {heard.kept}"
     except interrupts.StoppedError:
         return heard.code, heard.message
     except Exception as error:  # a traceback would quote what was being read

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from cxr_vlp.pipelines.records import SPLITS
+from cxr_vlp.pipelines.format.sample import SPLITS
 
 
 def name(source: str, split: str, number: int) -> str:

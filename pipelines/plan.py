@@ -21,7 +21,8 @@ from cxr_vlp.pipelines import cli, config, errors, interrupts, parts
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import ConfigError, IngestError
 from cxr_vlp.pipelines.files import jsonl, paths
-from cxr_vlp.pipelines.records import SPLITS, Image, study_from_json
+from cxr_vlp.pipelines.format.sample import SPLITS
+from cxr_vlp.pipelines.records import Image, study_from_json
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.stages.shard_part import picture_of
 from cxr_vlp.pipelines.stages.source_files import Originals

@@ -1,21 +1,21 @@
-"""What flows between the stages: Study, Image, ReportRef, Box, Reject, and their one JSON form.
+"""The records that the stages hand on: Study, Image, ReportRef, Box, Reject, and their JSON form.
 
-Frozen dataclasses inside, one compact sorted-key JSON line outside (`dumps`, `study_from_json`).
-A field that a source does not have is "", None or absent; it is never invented.
+In memory they are frozen dataclasses, in a file each is one line of compact JSON with sorted keys
+(`dumps`, `study_from_json`). A field that a source does not have is "", None or absent; it is never
+invented.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SPLITS = ("train", "validate", "test")
-VIEWS = ("frontal", "lateral", "other", "unknown")
+from cxr_vlp.pipelines.format.sample import key_hash
+
 _LEAVES = frozenset({str, int, float, bool, type(None)})  # what JSON holds as it is
 
 
@@ -32,7 +32,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One picture of a study: where its file is and what the collection says of its view."""
+    """One image of a study: where its file is and what the collection says of its view."""
 
     key: str  # unique inside the study, [a-z0-9_-]+
     path: str  # POSIX, relative to the root of the raw tree
@@ -68,11 +68,11 @@ class Study:
     labels_from: str = ""  # which of the source's label sets: "chexpert", "negbio", "mesh", ...
     sex: str = ""  # "F", "M" or ""
     age: int | None = None  # years
-    order: int | None = None  # place in the patient's history, from 0; None where nothing tells
+    order: int | None = None  # place in the patient's history, from 0; None where it is unknown
     when: str = ""  # sortable time of the study; used to find `order`, never written
     origin: str = ""  # the source's own study key, where `key` is a salted hash; stays in data/scan
-    origin_patient: str = ""  # likewise
-    secret: str = ""  # of a salted collection: what its digests are hidden with; likewise
+    origin_patient: str = ""  # the source's own patient id; stays in data/scan
+    secret: str = ""  # of a salted collection: the secret in its digests; stays in data/scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Something that was listed and cannot be used: which (hashed), why, where it was noticed."""
+    """Something that is listed and cannot be used: its hashed key, the reason, the stage."""
 
     key_hash: str
     code: str  # "dicom.truncated", "image.missing", ...
@@ -94,18 +94,8 @@ class Reject:
     images: int = 1  # how many listed images are lost with it; the flow table adds them up
 
 
-def sample_key(source: str, study: str, image: str) -> str:
-    """Return the key of a sample: {source}-{study}-{image}."""
-    return f"{source}-{study}-{image}"
-
-
-def key_hash(key: str) -> str:
-    """Return the 16 hex digits under which a key may appear in logs and reject files."""
-    return hashlib.sha256(key.encode()).hexdigest()[:16]
-
-
 def reject(key: str, code: str, step: str, images: int = 1) -> Reject:
-    """Return the Reject of `key`; the raw key goes no further than this call."""
+    """Return the Reject of `key`, in which only the hash of the key is."""
     return Reject(key_hash(key), code, step, images)
 
 

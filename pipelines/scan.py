@@ -149,7 +149,8 @@ def _header(
     if not (staging / "rejects.jsonl").exists():
         jsonl.write_lines(staging / "rejects.jsonl", ())
     lost = accounting.dropped(jsonl.read_records(staging / "rejects.jsonl"))
-    accounting.balance(counts.get("listed", 0), lost, images, "scan")
+    if fault := accounting.imbalance(counts.get("listed", 0), lost, images, "scan"):
+        raise DataError(fault)
     tables = [t for t in source.tables(tree) if t.path]
     return {
         **recorded,

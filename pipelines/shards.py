@@ -26,7 +26,7 @@ from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
 from cxr_vlp.pipelines.executor.pool import PATIENCE
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Care
-from cxr_vlp.pipelines.format import accounting
+from cxr_vlp.pipelines.format import accounting, manifest
 from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_limit
 from cxr_vlp.pipelines.stages.shard_part import ShardOfPart
 from cxr_vlp.pipelines.stages.source_files import Originals
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags, beam = beam_runners.checked(_parser(), arguments)
     job = _job(flags, beam)
-    cli.own_folder(flags.out, manifest_writer.NAME, flags.source)
+    cli.own_folder(flags.out, manifest.NAME, flags.source)
     if flags.dry_run:
         dry_run.show(
             flags.source, dry_run.look(job.reusing(atomic_dir.staging(flags.out)), job.names)
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with (
         privacy.taking(Care.of_inventory(job.inventory), flags.out, flags.state),
-        atomic_dir.publishing(flags.out, manifest_writer.NAME, resume=True) as staging,
+        atomic_dir.publishing(flags.out, manifest.NAME, resume=True) as staging,
     ):
         reusing = job.reusing(staging)
         outcomes = _run(job, reusing, staging)
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             staging, results, job.inventory, job.texts, _earlier(flags), job.section
         )
         _check(header, job, flags)
-        atomic_dir.keep_only(staging, manifest_writer.files(results))
+        atomic_dir.keep_only(staging, manifest.files(result["line"] for result in results))
     reusing.tidy(outcomes)
     _show(header, outcomes)
     cli.handed_over("shards", flags.source, flags.out)
@@ -87,7 +87,7 @@ def _check(header: Mapping[str, Any], job: Job, flags: argparse.Namespace) -> No
     dropped, written = header["dropped"], header["written"]
     lost = sum(number for key, number in dropped.items() if key.startswith("shards "))
     reject_limit.hold("shards", job.inventory, written + lost, dropped, written)
-    before = reject_limit.number(jsonl.glimpse(flags.out / manifest_writer.NAME), "written")
+    before = reject_limit.number(jsonl.glimpse(flags.out / manifest.NAME), "written")
     reject_limit.shrunk(before, written, "samples", allowed=flags.shrink)
 
 
@@ -145,7 +145,7 @@ def _run(job: Job, reusing: Reusing, staging: Path) -> list[dict[str, Any]]:
 def _earlier(flags: argparse.Namespace) -> list[Mapping[str, Any]]:
     """Return the rows of the reject files of scan and texts."""
     folders = (flags.scan, flags.texts)
-    return [row for f in folders for row in jsonl.read_records(f / manifest_writer.REJECTS)]
+    return [row for f in folders for row in jsonl.read_records(f / manifest.REJECTS)]
 
 
 def _show(header: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> None:

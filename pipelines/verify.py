@@ -1,11 +1,12 @@
-"""A finished set (or a folder of sets) in, every breach of the shard format out.
+"""Checks a finished set, or a folder of sets, against the shard format.
 
     cxr-vlp verify data/shards/mimic --deep
 
 Checks digests, names, members, headers, JSON fields, sizes.json, counts; then over all sets: keys
-unique, no patient and no picture in two splits. --deep decodes every picture as well, and finds
-equal pictures by their grey values; --rederive K makes K samples of each set again from source.
-Exit 0 when the contract holds, 65 when it does not. Prints no key, no id and no text.
+are unique, no patient and no image is in two splits. --deep also decodes every image, and finds
+equal images by their grey values; --rederive K makes K samples of each set again from the sources.
+Prints a remedy for every code it found (codes.py). Exit 0 if the sets are valid, 65 if not. Prints
+no key, no id and no text.
 """
 
 from __future__ import annotations
@@ -16,51 +17,52 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from cxr_vlp.pipelines import cli, config, errors, interrupts
+from cxr_vlp.pipelines import cli, codes, config, errors, interrupts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import addresses
-from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.format import exit_codes, manifest
 from cxr_vlp.pipelines.validate.rederive import Again
 from cxr_vlp.pipelines.validate.runner import check
 
-SHOWN = 20  # breaches in the table for people
+SHOWN = 20  # breaches in the printed table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags = _parser().parse_args(arguments)
-    settings = config.load(flags.params)  # a mistake in it is told, whether it is needed or not
-    found = list(manifest_writer.sets(flags.shards))
+    settings = config.load(flags.params)  # reports mistakes even if the parameters are not needed
+    found = list(manifest.sets(flags.shards))
     if not found:
-        raise ConfigError(
-            f"no {manifest_writer.NAME} in {flags.shards} or in the folders right below it"
-        )
+        raise ConfigError(f"no {manifest.NAME} in {flags.shards} or in the folders right below it")
     again = _again(flags, settings)
     result = check(found, deep=flags.deep, workers=flags.workers, again=again)
+    met = [breach["code"] for breach in result["breaches"]]
+    result["remedies"] = codes.remedies(met, table=codes.VERIFY)
     if flags.json:
         sys.stdout.write(json.dumps(result, indent=1, sort_keys=True) + "\n")
     else:
         _show(result, remade=flags.rederive > 0)
-    return 65 if result["breaches"] else 0
+    return exit_codes.DATA if result["breaches"] else exit_codes.OK
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("verify", "Check finished shards against the format.", source=False)
     parser.epilog = (
-        "Exit codes: 0 the contract holds, 65 it does not, 74 the disk does not give a file, "
+        "Exit codes: 0 the sets are valid, 65 they are not, 74 a file cannot be read, "
         "2 wrong arguments or parameters, 130 stopped."
     )
     parser.add_argument(
         "shards", type=addresses.path, metavar="DIR", help="a set, or a folder of sets"
     )
-    parser.add_argument("--deep", action="store_true", help="decode every picture too")
+    parser.add_argument("--deep", action="store_true", help="decode every image too")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
         "--rederive",
         type=int,
         default=0,
         metavar="K",
-        help="make K samples of every set again from source and compare; wants --scan and --texts",
+        help="make K samples of every set again from the sources and compare; needs --scan and "
+        "--texts",
     )
     for name, what in (("scan", "the inventory"), ("texts", "the texts")):
         parser.add_argument(
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "parameters)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="another seed chooses other samples"
+        "--seed", type=int, default=0, metavar="N", help="chooses the samples of --rederive"
     )
     return parser
 
@@ -86,8 +88,8 @@ def _again(flags: argparse.Namespace, settings: config.Params) -> Again | None:
     if flags.rederive < 1:
         return None
     if not (flags.scan and flags.texts):
-        raise ConfigError("--rederive wants --scan and --texts: what the shards were made of")
-    # with every folder named and no parameters, the sets may be from anywhere
+        raise ConfigError("--rederive needs --scan and --texts, from which the shards were made")
+    # if all folders are named and no parameters are, the sets may have other parameters
     compared = bool(settings.content) and (flags.params is not None or not flags.root)
     root = flags.root or ""
     return Again(flags.rederive, flags.seed, root, flags.scan, flags.texts, settings, compared)
@@ -106,7 +108,9 @@ def _show(result: dict[str, Any], *, remade: bool) -> None:
         sys.stdout.write(f"{breach['code']}: {breach['where']}{times}\n")
     if len(result["breaches"]) > SHOWN:
         sys.stdout.write(f"... and {len(result['breaches']) - SHOWN:,} lines more: see --json\n")
-    sys.stdout.write("the contract holds\n" if not result["breaches"] else "BROKEN\n")
+    for line in result["remedies"]:
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write("valid\n" if not result["breaches"] else "NOT VALID\n")
 
 
 def run() -> int:

@@ -21,8 +21,7 @@ from cxr_vlp.nlp.config.plain_yaml import SettingsError
 from cxr_vlp.pipelines import config
 from cxr_vlp.pipelines.config import Collection, Filter, Scan, Shards, Texts
 from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.format import schema
-from cxr_vlp.pipelines.records import VIEWS
+from cxr_vlp.pipelines.format.sample import SECTIONS, VIEWS
 from cxr_vlp.pipelines.sources import KINDS, reader
 from cxr_vlp.train.config import params as of_train
 from cxr_vlp.train.config import recipe
@@ -349,7 +348,7 @@ def test_lists_and_tuples_are_one():
 def test_the_names_in_the_classes_are_those_of_the_code_they_speak_of():
     from typing import get_args
 
-    assert set(get_args(config.SectionName)) == set(schema.SECTIONS)
+    assert set(get_args(config.SectionName)) == set(SECTIONS)
     assert set(get_args(settings.hints(Evaluate)["bank"])) == set(prompts.BANKS)
     assert set(get_args(recipe.View)) == set(VIEWS)
     assert set(KINDS) == set(yaml.safe_load((ROOT / "params.yaml").read_text())["sources"])

@@ -12,7 +12,7 @@ import pytest
 from stages import build, samples
 
 from cxr_vlp.pipelines import verify
-from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic
 from cxr_vlp.pipelines.synthetic.real_content import Content, find_pictures, read_reports
 
@@ -25,7 +25,7 @@ def content(shared: Path) -> Content:
 
 def checked(folder: Path) -> dict:
     assert verify.check([folder], deep=True)["breaches"] == []
-    header, _ = manifest_writer.read(folder)
+    header, _ = manifest.read(folder)
     return header
 
 

@@ -1,25 +1,14 @@
-"""Paths of this machine only: an address (`s3://...`) is refused, not made a folder `s3:`."""
+"""Refuses the address of another machine (`s3://...`) as a flag or as the value of a parameter."""
 
 from __future__ import annotations
 
-import argparse
-import re
-from pathlib import Path
-
+from cxr_vlp.pipelines.format import local_paths
 from cxr_vlp.train.errors import ConfigError
 
-ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
-REMEDY = "://... is an address, and only paths of this machine are used: mount it, or copy it"
-
-
-def path(text: str) -> Path:
-    """Return a path of the command line. Raises ArgumentTypeError for an address."""
-    if ADDRESS.match(text):
-        raise argparse.ArgumentTypeError(text.strip().partition(":")[0] + REMEDY)
-    return Path(text)
+path = local_paths.path  # the type of a flag that takes a path
 
 
 def check(text: str, name: str) -> None:
-    """Refuse an address as a parameter's value. Raises ConfigError."""
-    if ADDRESS.match(text):
-        raise ConfigError(f"{name}: {text.strip().partition(':')[0]}{REMEDY}")
+    """Refuse an address as the value of the parameter `name`. Raises ConfigError."""
+    if refused := local_paths.refusal(text):
+        raise ConfigError(f"{name}: {refused}")

@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cxr_vlp.pipelines.format import exit_codes
 from cxr_vlp.train.errors import ConfigError, DataError
-
-OK, CONFIG, DATA, IO, STOPPED = 0, 2, 65, 74, 130
 
 
 def guarded(work: Callable[[], None], stopped: str = "") -> int:
@@ -23,14 +22,14 @@ def guarded(work: Callable[[], None], stopped: str = "") -> int:
         work()
     except KeyboardInterrupt:
         sys.stderr.write(f"stopped{stopped and ': '}{stopped}\n")
-        return STOPPED
+        return exit_codes.STOPPED
     except ConfigError as error:
-        return _fail(error, CONFIG)
+        return _fail(error, exit_codes.CONFIG)
     except DataError as error:
-        return _fail(error, DATA)
+        return _fail(error, exit_codes.DATA)
     except OSError as error:
-        return _fail(error, IO)
-    return OK
+        return _fail(error, exit_codes.IO)
+    return exit_codes.OK
 
 
 def progress() -> Progress:

@@ -14,13 +14,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cxr_vlp.nlp.prompts import Bank, own_bank
+from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.train import addresses, cli, privacy
 from cxr_vlp.train.config import params
 from cxr_vlp.train.config.params import Evaluate
 from cxr_vlp.train.data import parameter_check, views
 from cxr_vlp.train.data.loader import Loading
 from cxr_vlp.train.data.set_choice import choose, collections
-from cxr_vlp.train.data.shards import SPLITS, list_shards
+from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.results import Scored, by_source, write
 from cxr_vlp.train.evaluation.scoring import load, scored

@@ -21,6 +21,7 @@ from typing import Any
 
 import jinja2
 
+from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.train import addresses, cli, privacy
 from cxr_vlp.train.config import params
 from cxr_vlp.train.data import parameter_check
@@ -118,8 +119,7 @@ def flow(headers: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[int]]]:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    with (folder / "manifest.jsonl").open(encoding="utf-8") as lines:
-        header, *tars = (json.loads(line) for line in lines)
+    header, tars = manifest.read(folder)
     written = [tar for tar in tars if tar["samples"]]
     return header | {"shards": len(written), "bytes": sum(tar["bytes"] for tar in written)}
 

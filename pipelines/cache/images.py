@@ -17,8 +17,8 @@ from typing import Any
 
 from cxr_vlp.pipelines.cache.entries import Receipt, Receipts
 from cxr_vlp.pipelines.cache.store import Stock
+from cxr_vlp.pipelines.format import tar
 
-BLOCK = 512  # bytes; what everything in a tar is rounded up to
 Place = tuple[int, int]  # (first byte, length)
 
 
@@ -97,11 +97,6 @@ def _bytes(stream: Any, place: Place) -> bytes:
 
 @lru_cache(maxsize=4)
 def _index(path: Path, mtime: int) -> dict[str, Place]:  # noqa: ARG001 - part of the cache's key
-    """Return where the members of one of our own tars lie (ustar: name at 0, size at 124)."""
-    places: dict[str, Place] = {}
+    """Return where the members of one of our own tars lie."""
     with path.open("rb") as stream:
-        while (header := stream.read(BLOCK)).strip(b"\0"):
-            size = int(header[124:135], 8)
-            places[header[:100].rstrip(b"\0").decode()] = (stream.tell(), size)
-            stream.seek(-(-size // BLOCK) * BLOCK, 1)
-    return places
+        return tar.places(stream)

@@ -1,12 +1,10 @@
-"""Counts in, the flow table out: how many images were listed, lost and why, written. It adds up."""
+"""The flow table: how many images were listed, lost (and why) and written."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-from cxr_vlp.pipelines.errors import DataError
 
 STEPS = ("scan", "texts", "shards")
 
@@ -19,17 +17,19 @@ def dropped(rejects: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (STEPS.index(item[0].split()[0]), item[0])))
 
 
-def balance(listed: int, lost: Mapping[str, int], left: int, where: str) -> None:
-    """Check that what came in is what was lost and what is left. Raises DataError.
+def imbalance(listed: int, lost: Mapping[str, int], left: int, where: str) -> str:
+    """Return how the counts contradict each other, "" where listed = lost + left.
 
-    A difference is a fault of ours, and publishing it would hide that something vanished.
+    A difference is a fault of this program. A set with one must not be published: it would hide
+    that images vanished.
     """
-    if listed != sum(lost.values()) + left:
-        gone = sum(lost.values())
-        raise DataError(f"flow.unbalanced after {where}: {listed} in, {gone} lost, {left} left")
+    gone = sum(lost.values())
+    if listed == gone + left:
+        return ""
+    return f"flow.unbalanced after {where}: {listed} listed, {gone} lost, {left} left"
 
 
 def rows(listed: int, lost: Mapping[str, int], written: int, name: str) -> list[tuple[str, int]]:
-    """Return the lines of the flow table, in, out by reason, left."""
+    """Return the lines of the flow table: listed, lost by reason, left (under `name`)."""
     reasons = [(f"- {reason}", number) for reason, number in lost.items()]
     return [("images listed", listed), *reasons, (name, written)]

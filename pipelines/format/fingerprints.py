@@ -1,6 +1,7 @@
-"""Digests and parameters in, fingerprints out: what decides whether something is made again.
+"""Fingerprints: the digests that decide whether an image, a text or a tar is made again.
 
-Nothing else may enter a fingerprint: no mtime, path root, host, time, worker count or comment.
+A fingerprint is made of source digests, parameters and versions. Nothing else may enter it: no
+mtime, path root, host, time, worker count or comment.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from cxr_vlp.pipelines.config import Shards, Texts
 from cxr_vlp.pipelines.format import versions
 
 
@@ -35,33 +35,42 @@ def text_toolchain() -> dict[str, str]:
     return {"spacy": importlib.metadata.version("spacy")}
 
 
-def image(source_sha256: str, shards: Shards) -> str:
-    """Return the fingerprint of an encoded image."""
-    return of([source_sha256, shards.image_parameters(), versions.PIXELS, pixel_toolchain()])
+def image(source_sha256: str, parameters: Mapping[str, Any]) -> str:
+    """Return the fingerprint of an encoded image; `parameters` are those that decide pixels."""
+    return image_of(source_sha256, [dict(parameters), versions.PIXELS, pixel_toolchain()])
+
+
+def image_of(source_sha256: str, made_by: Iterable[Any]) -> str:
+    """Return the fingerprint of an image made by [parameters, version, toolchain]."""
+    return of([source_sha256, *made_by])
 
 
 def text(
-    report_sha256: str, labels: Mapping[str, int], texts: Texts, wording: str, rule: Any = None
+    report_sha256: str,
+    labels: Mapping[str, int],
+    parameters: Mapping[str, Any],
+    wording: str,
+    rule: Any = None,
 ) -> str:
     """Return the fingerprint of a study's texts.
 
-    `wording` is the digest of the lexicon and what the user adds to it, `rule` the study's own line
-    of the user's section exceptions.
+    `parameters` are those that change a text, `wording` is the digest of the lexicon and of the
+    user's additions to it, `rule` the user's own exception for the sections of this study.
     """
-    made_by = [texts.text_parameters(), versions.TEXTS, wording, text_toolchain()]
+    made_by = [dict(parameters), versions.TEXTS, wording, text_toolchain()]
     return text_of(report_sha256, labels, made_by, rule)
 
 
 def text_of(
     report_sha256: str, labels: Mapping[str, int], made_by: Iterable[Any], rule: Any = None
 ) -> str:
-    """Return the fingerprint of texts made by [parameters, epoch, wording, toolchain]."""
+    """Return the fingerprint of texts made by [parameters, version, wording, toolchain]."""
     facts = [report_sha256, dict(labels), *made_by]
     return of([*facts, rule] if rule else facts)
 
 
 def translated(made_by: str, translations: Mapping[str, str]) -> str:
-    """Return the fingerprint of texts, some sections of which stand in other words as well."""
+    """Return the fingerprint of texts some sections of which have a translation."""
     return of([made_by, dict(translations)]) if translations else made_by
 
 

@@ -1,11 +1,22 @@
-"""The version of what each stage computes; DVC and the fingerprints watch these, not the code.
+"""The version of what each stage computes. DVC and the fingerprints watch these, not the code.
 
-Raise a number when a change of code changes the bytes that stage writes; a comment, a rename or
-a speed-up raises nothing. tests/pipelines/format/test_golden.py fails when bytes change and this
-does not.
+Raise a number when a change of code changes the bytes that the stage writes. A comment, a rename
+or a speed-up raises nothing. tests/pipelines/format/test_golden.py fails when bytes change and the
+number does not.
 """
 
-FORMAT = 2  # layout of tars, manifest and json members
+FORMAT = 2  # layout of tars, manifest and JSON members
 SCAN = 3  # readers, joins, inventory
 TEXTS = 3  # what is made of a report (the lexicon has a digest of its own)
 PIXELS = 3  # grey values, resizing, encoding
+
+
+def refusal(found: object) -> str:
+    """Return why a sample or manifest with this `format` number cannot be read, "" if it can."""
+    if type(found) is int and found == FORMAT:
+        return ""
+    if type(found) is int and found > FORMAT:
+        return (
+            "made by a later version: install that version, or build the set again (cxr-vlp shards)"
+        )
+    return "made by version 0.2 or earlier: build the set again (cxr-vlp shards)"

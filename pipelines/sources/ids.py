@@ -22,15 +22,8 @@ from pathlib import Path
 
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.records import (
-    Image,
-    Lost,
-    Reject,
-    Study,
-    key_hash,
-    sample_key,
-    study_from_json,
-)
+from cxr_vlp.pipelines.format.sample import key_hash, sample_key
+from cxr_vlp.pipelines.records import Image, Lost, Reject, Study, study_from_json
 
 PUBLIC_SALT = "cxr-vlp"  # the default of scan.salt; everybody knows it
 SHORTEST = 16  # characters of a salt that hides ids: a shorter one can be found by trying

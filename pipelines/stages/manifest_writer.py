@@ -1,21 +1,18 @@
-"""The results of all parts in, the files beside the tars out: sizes.json, rejects, manifest."""
+"""Writes the files of a set beside its tars: sizes.json, rejects, features and the manifest."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.config import Shards
+from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.format import accounting, fingerprints, schema, versions
-from cxr_vlp.pipelines.records import SPLITS
-
-NAME = "manifest.jsonl"
-REJECTS = "rejects.jsonl"
-SIZES = "sizes.json"
+from cxr_vlp.pipelines.format import accounting, fingerprints, manifest, schema, versions
+from cxr_vlp.pipelines.format.sample import SPLITS
 
 
 def write(
@@ -35,14 +32,29 @@ def write(
     rejects = [*earlier, *(row for result in results for row in result["rejects"])]
     lost = accounting.dropped(rejects)
     written = sum(line["samples"] for line in lines)
-    accounting.balance(inventory["listed"], lost, written, "shards")
+    if fault := accounting.imbalance(inventory["listed"], lost, written, "shards"):
+        raise DataError(fault)
     for split in SPLITS:
         sizes = {x["name"]: x["samples"] for x in lines if x["split"] == split and x["samples"]}
-        jsonl.write_json(out / split / SIZES, sizes)
+        jsonl.write_json(out / split / manifest.SIZES, sizes)
     order = sorted(rejects, key=lambda row: (row["step"], row["code"], row["key_hash"]))
-    jsonl.write_records(out / REJECTS, order)
-    jsonl.write_json(out / schema.FEATURES, schema.features(shards.format))
-    header = {
+    jsonl.write_records(out / manifest.REJECTS, order)
+    jsonl.write_json(out / manifest.FEATURES, schema.features(shards.format))
+    header = _header(inventory, texts, shards, lines, lost)
+    header["digest"] = manifest.digest(header, lines, out / manifest.REJECTS)
+    jsonl.write_records(out / manifest.NAME, [header, *lines])
+    return header
+
+
+def _header(
+    inventory: Mapping[str, Any],
+    texts: Mapping[str, Any],
+    shards: Shards,
+    lines: Sequence[Mapping[str, Any]],
+    lost: Mapping[str, int],
+) -> dict[str, Any]:
+    """Return the header of the manifest, without its digest."""
+    return {
         "format": versions.FORMAT,
         "pixels_epoch": versions.PIXELS,
         "texts_epoch": versions.TEXTS,
@@ -60,46 +72,15 @@ def write(
         "toolchain": fingerprints.pixel_toolchain() | fingerprints.text_toolchain(),
         "listed": inventory["listed"],
         "dropped": lost,
-        "written": written,
+        "written": sum(line["samples"] for line in lines),
         "studies": sum(line["studies"] for line in lines),
         "notes": _notes(inventory["notes"], lines),
     }
-    header["digest"] = digest(header, lines, out / REJECTS)
-    jsonl.write_records(out / NAME, [header, *lines])
-    return header
 
 
 def _notes(listed: Mapping[str, int], lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the notes of scan and those on the images, each with how often it was made."""
+    """Return how often each note was made, by scan and on the images."""
     total = Counter(listed)
     for line in lines:
         total.update(line["notes"])
     return dict(sorted(total.items()))
-
-
-def digest(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], rejects: Path) -> str:
-    """Return what header["digest"] must be; the tars are in it by the digests on their lines."""
-    facts = {name: value for name, value in header.items() if name != "digest"}
-    return fingerprints.of([facts, list(lines), jsonl.sha256(rejects)])
-
-
-def files(results: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Return the relative paths of all files of a set."""
-    lines = [result["line"] for result in results]
-    tars = {f"{line['split']}/{line['name']}" for line in lines if line["samples"]}
-    return tars | {f"{split}/{SIZES}" for split in SPLITS} | {NAME, REJECTS, schema.FEATURES}
-
-
-def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return (header, shard lines) of a finished set. Raises StopIteration for an empty file."""
-    rows = jsonl.read_records(folder / NAME)
-    return next(rows), list(rows)
-
-
-def sets(folder: Path) -> Iterator[Path]:
-    """Yield the sets in a folder: the folder itself, or those right below it."""
-    if (folder / NAME).is_file():
-        yield folder
-        return
-    found = (path.parent for path in sorted(folder.glob(f"*/{NAME}")))
-    yield from (path for path in found if not path.name.startswith("."))  # staging is no set

@@ -1,36 +1,40 @@
-"""An image of a study, its texts and its pixels in, the three members of a sample out.
-
-The fields are those of schema.py, all of them in every sample; one that the source does not have is
-"", empty or null, never invented.
-"""
+"""Makes a sample of an image of a study, its texts and its pixels, and the three members of it."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.format import fingerprints, schema, versions
+from cxr_vlp.pipelines.format import fingerprints
+from cxr_vlp.pipelines.format.sample import (
+    KEY,
+    LABELS,
+    LONGEST_KEY,
+    SECTIONS,
+    TRANSLATED,
+    Box,
+    OtherLabel,
+    Pixels,
+    Provenance,
+    Sample,
+    sentence_of,
+)
 from cxr_vlp.pipelines.imaging.encode import Encoded
 from cxr_vlp.pipelines.records import Image, Study, dumps
 from cxr_vlp.pipelines.sources import ids
-
-KEY = re.compile(r"[a-z0-9_-]+")
-LONGEST_KEY = 90  # USTAR names end at 100 characters, and ".json" comes behind
 
 
 def caption(texts: Mapping[str, Any], shards: Shards) -> str:
     """Return the caption: the first of `shards.caption` that has text.
 
-    Raises IngestError text.empty: a sample is rejected rather than given a filler.
+    Raises IngestError text.empty: a sample without text is rejected, no filler is made up.
     """
     for name in shards.caption:
         if texts[name]:
-            return texts[name]
+            return str(texts[name])
     raise IngestError("text.empty")
 
 
@@ -42,90 +46,92 @@ def key_of(study: Study, image: Image) -> str:
     return key
 
 
-def document(
-    study: Study, image: Image, texts: Mapping[str, Any], encoded: Encoded, shards: Shards
-) -> dict[str, Any]:
-    """Return the JSON member of a sample, as shown in the README."""
+def sample(
+    study: Study,
+    image: Image,
+    texts: Mapping[str, Any],
+    encoded: Encoded,
+    shards: Shards,
+    of_image: str,
+) -> Sample:
+    """Return the sample of an image.
+
+    `texts` is the study's row of stage `texts`, `of_image` the fingerprint of the image.
+    """
     labels, others = split_labels(texts["labels"])
-    said = texts.get("translations") or {}
-    return {
-        "format": versions.FORMAT,
-        "caption": caption(texts, shards),
-        "findings": texts["findings"],
-        "impression": texts["impression"],
-        "abnormal": texts["abnormal"],
-        "prompt": texts["prompt"],
-        "dataset": study.source,
-        "patient": study.patient,
-        "study": study.key,
-        "image": image.key,
-        "split": study.split,
-        "view": image.view,
-        "projection": image.projection,
-        "sex": study.sex,
-        "age": study.age,
-        "order": study.order,
-        "sections": {
-            name: texts["sections"].get(name, "") if name in shards.sections else ""
-            for name in schema.SECTIONS
-        },
-        "labels": labels,
-        "labels_other": others,
-        "labels_from": texts["labels_from"],
-        "sentences": texts["sentences"],
-        "prompts": texts["prompts"],
-        "statements": texts["statements"],
-        "translations": {name: said.get(name, "") for name in schema.TRANSLATED},
-        "boxes": boxes(image, encoded),
-        "pixels": {"notes": [], **encoded.facts},
-        "provenance": {
-            "image_sha256": ids.digest(study, image.sha256),
-            "report_sha256": texts["report_sha256"],
-            "image_fingerprint": picture_fingerprint(study, image, shards),
-            "text_fingerprint": texts["text_fingerprint"],
-        },
-    }
+    translations = texts.get("translations") or {}
+    chosen = {name: texts["sections"].get(name, "") for name in shards.sections}
+    return Sample(
+        caption=caption(texts, shards),
+        findings=texts["findings"],
+        impression=texts["impression"],
+        abnormal=texts["abnormal"],
+        prompt=texts["prompt"],
+        dataset=study.source,
+        patient=study.patient,
+        study=study.key,
+        image=image.key,
+        split=study.split,
+        view=image.view,
+        projection=image.projection,
+        sex=study.sex,
+        age=study.age,
+        order=study.order,
+        sections={name: chosen.get(name, "") for name in SECTIONS},
+        labels=labels,
+        labels_other=others,
+        labels_from=texts["labels_from"],
+        sentences=tuple(map(sentence_of, texts["sentences"])),
+        prompts=tuple(texts["prompts"]),
+        statements=tuple(texts["statements"]),
+        translations={name: translations.get(name, "") for name in TRANSLATED},
+        boxes=boxes(image, encoded),
+        pixels=Pixels(**{"notes": (), **encoded.facts}),
+        provenance=Provenance(
+            image_sha256=ids.digest(study, image.sha256),
+            report_sha256=texts["report_sha256"],
+            image_fingerprint=of_image,
+            text_fingerprint=texts["text_fingerprint"],
+        ),
+    )
 
 
-def split_labels(labels: Mapping[str, int]) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """Return (the labels that schema.LABELS names, the collection's further ones by name)."""
-    known = {name: value for name, value in labels.items() if name in schema.LABELS}
+def split_labels(labels: Mapping[str, int]) -> tuple[dict[str, int], tuple[OtherLabel, ...]]:
+    """Return (the labels that the format names, the collection's further ones by name)."""
+    known = {name: value for name, value in labels.items() if name in LABELS}
     others = sorted(set(labels) - set(known))
-    return known, [{"name": name, "value": labels[name]} for name in others]
+    return known, tuple(OtherLabel(name, labels[name]) for name in others)
 
 
-def boxes(image: Image, encoded: Encoded) -> list[dict[str, Any]]:
-    """Return the boxes in pixels of the stored picture, to a tenth of a pixel."""
+def boxes(image: Image, encoded: Encoded) -> tuple[Box, ...]:
+    """Return the boxes in pixels of the stored image, to a tenth of a pixel."""
     at, facts = encoded.placement, encoded.facts
     width, height = image.frame or (facts["source_width"], facts["source_height"])
-    # boxes may be given in another size than the file's (NIH's at 1024 for a 224 px copy)
+    # boxes may be given for another size than the file's (NIH's for 1024 px, beside a 224 px copy)
     fx, fy = facts["source_width"] / width, facts["source_height"] / height
     found = []
     for box in image.boxes:
         x, y, w, h = at.box(box.x * fx, box.y * fy, box.w * fx, box.h * fy)
-        sides = {"x": round(x, 1), "y": round(y, 1), "w": round(w, 1), "h": round(h, 1)}
-        found.append({"label": box.label, **sides})
-    return found
+        found.append(Box(box.label, round(x, 1), round(y, 1), round(w, 1), round(h, 1)))
+    return tuple(found)
 
 
-def members(
-    key: str, sample: Mapping[str, Any], picture: bytes, form: str
-) -> list[tuple[str, bytes]]:
-    """Return (name, bytes) of picture, JSON and caption, in that order; none is ever left out."""
-    text = json.dumps(
-        sample, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+def members(key: str, made: Sample, image: bytes, form: str) -> list[tuple[str, bytes]]:
+    """Return (name, bytes) of image, JSON and caption, in this order; there are always three."""
     return [
-        (f"{key}.{form}", picture),
-        (f"{key}.json", text.encode()),
-        (f"{key}.txt", str(sample["caption"]).encode()),
+        (f"{key}.{form}", image),
+        (f"{key}.json", made.to_json()),
+        (f"{key}.txt", made.caption.encode()),
     ]
 
 
-def fingerprint(study: Study, image: Image, texts: Mapping[str, Any], shards: Shards) -> str:
-    """Return what decides a sample's bytes; known before anything is decoded.
+def fingerprint(
+    study: Study, image: Image, texts: Mapping[str, Any], shards: Shards, of_image: str
+) -> str:
+    """Return the digest of what decides a sample's bytes; it is known before an image is decoded.
 
-    What only data/scan may know is not in it: from a digest, too, an id can be found by trying.
+    `of_image` is the fingerprint of the image. What only data/scan may know is not in the digest:
+    an id can also be found from a digest, by trying.
     """
     shown = dataclasses.replace(image, path="", sha256="", size=0, origin="")
     facts = dumps(
@@ -134,10 +140,9 @@ def fingerprint(study: Study, image: Image, texts: Mapping[str, Any], shards: Sh
         )
     )
     wording = [[*shards.caption], [*shards.sections]]
-    pixels = picture_fingerprint(study, image, shards)
-    return fingerprints.of([pixels, texts["text_fingerprint"], facts, wording])
+    return fingerprints.of([of_image, texts["text_fingerprint"], facts, wording])
 
 
-def picture_fingerprint(study: Study, image: Image, shards: Shards) -> str:
-    """Return the fingerprint under which a sample's picture is found again in earlier tars."""
-    return fingerprints.image(ids.digest(study, image.sha256), shards)
+def image_fingerprint(study: Study, image: Image, shards: Shards) -> str:
+    """Return the fingerprint under which a sample's image is found again in earlier tars."""
+    return fingerprints.image(ids.digest(study, image.sha256), shards.image_parameters())

@@ -22,10 +22,11 @@ from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.executor.worker import Desk
 from cxr_vlp.pipelines.files import jsonl, paths
 from cxr_vlp.pipelines.format import fingerprints
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.pipelines.format.tar import TarWriter
 from cxr_vlp.pipelines.imaging import encode
 from cxr_vlp.pipelines.imaging.geometry import of_facts
-from cxr_vlp.pipelines.records import Image, Reject, Study, key_hash, reject, study_from_json
+from cxr_vlp.pipelines.records import Image, Reject, Study, reject, study_from_json
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.stages import sample_members
 from cxr_vlp.pipelines.stages.source_files import Originals
@@ -129,8 +130,8 @@ class ShardOfPart:
         return line.get("rejects") == coded and len(rejects) + len(written) == len(receipt.samples)
 
     def _one_wanted(self, study: Study, image: Image, texts: Mapping[str, Any]) -> Wanted:
-        picture = sample_members.picture_fingerprint(study, image, self.shards)
-        whole = sample_members.fingerprint(study, image, texts, self.shards)
+        picture = sample_members.image_fingerprint(study, image, self.shards)
+        whole = sample_members.fingerprint(study, image, texts, self.shards, picture)
         key = ids.of_image(study, image)
         return Wanted(study, image, texts, Sample(key, image.sha256, picture, whole))
 
@@ -217,9 +218,11 @@ def members_of(
     shards: Shards,
 ) -> list[tuple[str, bytes]]:
     """Return the (name, bytes) of a sample's three members."""
-    sample = sample_members.document(study, image, texts, encoded, shards)
+    made = sample_members.sample(
+        study, image, texts, encoded, shards, sample_members.image_fingerprint(study, image, shards)
+    )
     return sample_members.members(
-        sample_members.key_of(study, image), sample, encoded.data, shards.format
+        sample_members.key_of(study, image), made, encoded.data, shards.format
     )
 
 

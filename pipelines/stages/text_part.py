@@ -26,7 +26,8 @@ from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.executor.worker import Desk
 from cxr_vlp.pipelines.files import jsonl, paths
 from cxr_vlp.pipelines.format import fingerprints
-from cxr_vlp.pipelines.records import Reject, ReportRef, Study, key_hash, reject, study_from_json
+from cxr_vlp.pipelines.format.sample import key_hash
+from cxr_vlp.pipelines.records import Reject, ReportRef, Study, reject, study_from_json
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.sources.base import Report, Source
 from cxr_vlp.pipelines.stages import text_stats
@@ -52,7 +53,9 @@ class TextsOfPart:
         """Return the digest of what decides the texts; the inventory holds the reports' digests."""
         rules = {key: dataclasses.asdict(rule) for key, rule in self.wording.rules.items()}
         studies = jsonl.sha256(Path(self.scan) / f"{part}.jsonl")
-        made_by = fingerprints.text(studies, {}, self.texts, self.wording.digest, rules)
+        made_by = fingerprints.text(
+            studies, {}, self.texts.text_parameters(), self.wording.digest, rules
+        )
         # which of them this part needs is not known before its reports are read
         said = self.wording.translations
         return fingerprints.of([made_by, said.digest]) if said else made_by
@@ -115,7 +118,11 @@ class TextsOfPart:
         sha256 = ids.digest(study, study.report.sha256) if study.report else ""
         abnormal, abnormal_from = self._abnormal(annotation, labels, written)
         made_by = fingerprints.text(
-            sha256, labels, self.texts, self.wording.digest, self._rule(study)
+            sha256,
+            labels,
+            self.texts.text_parameters(),
+            self.wording.digest,
+            self._rule(study),
         )
         translations = self._translations(report)
         row: dict[str, Any] = {

@@ -1,1 +1,1 @@
-"""Finished sets in, every breach of the shard format out: the work behind `verify`."""
+"""Checks finished sets against the shard format: the work of `verify`."""

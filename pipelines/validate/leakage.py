@@ -1,8 +1,8 @@
-"""16-byte digests and where they stand in, what stands twice and in which splits out.
+"""Finds keys, patients and images that are in two splits, or twice in one, by 16-byte digests.
 
-NIH, RSNA and SIIM-ACR are partly the same pictures under other names and patients, so a patient's
-id alone does not keep a test picture out of training. Only exact copies are found: a picture that
-somebody compressed again, or that another set stores at another size, has other pixels.
+NIH, RSNA and SIIM-ACR share images under other names and patients, so the patient's id alone does
+not keep a test image out of training. Only exact copies are found: an image that was compressed
+again, or that another set stores at another size, has other pixels.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ class Place:
 
 
 def digest(*words: str) -> bytes:
-    """Return the digest of some words, which may be names that are no UTF-8."""
+    """Return the digest of some words; they may be names that are not valid UTF-8."""
     joined = "\x1f".join(words).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(joined, digest_size=SIZE).digest()
 
 
 def each(digests: bytes | bytearray) -> Iterator[bytes]:
-    """Yield the digests that were joined."""
+    """Yield the single digests of joined ones."""
     return (bytes(digests[at : at + SIZE]) for at in range(0, len(digests), SIZE))
 
 
 class Ledger:
-    """Digests of one kind over all sets: 20 bytes each, whatever they are of."""
+    """The digests of one kind over all sets; each takes 20 bytes of memory."""
 
     def __init__(self) -> None:
         self._places: list[Place] = []
         self._digests: list[bytes] = []
 
     def add(self, place: Place, digests: bytes) -> None:
-        """Enter the digests, joined, of what stands in a place."""
+        """Add the digests, joined, of what is in a place."""
         self._places.append(place)
         self._digests.append(digests)
 
     def across(self) -> dict[str, int]:
-        """Return "nih/train and siim/test" -> how many digests stand in both, for two splits."""
+        """Return "nih/train and siim/test" -> number of digests in both, of two splits."""
         pairs = sorted(self._pairs().items())
         return {f"{one} and {other}": count for (one, other), count in pairs}
 
     def between(self, *, sets: bool) -> dict[str, int]:
-        """Return those of `across` that lie in two sets, or (False) in two splits of one set."""
+        """Return those of `across` in two sets, or (False) in two splits of one set."""
         pairs = sorted(self._pairs().items())
         return {f"{a} and {b}": count for (a, b), count in pairs if (a.set != b.set) == sets}
 
@@ -71,7 +71,7 @@ class Ledger:
         return found
 
     def within(self) -> dict[str, int]:
-        """Return "nih/train and siim/train" -> how many digests stand there more than once."""
+        """Return "nih/train and siim/train" -> number of digests that are there more than once."""
         found: Counter[str] = Counter()
         for places in self._repeated():
             by_split: dict[str, list[Place]] = {}
@@ -83,11 +83,11 @@ class Ledger:
         return dict(sorted(found.items()))
 
     def twice(self) -> int:
-        """Return how many digests stand more than once, wherever that is."""
+        """Return the number of digests that occur more than once, in any place."""
         return sum(1 for _ in self._repeated())
 
     def _repeated(self) -> Iterator[list[Place]]:
-        """Yield the places of every digest that stands more than once."""
+        """Yield the places of every digest that occurs more than once."""
         halves = np.frombuffer(b"".join(self._digests), "<u8").reshape(-1, 2)
         lengths = [len(digests) // SIZE for digests in self._digests]
         owners = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)

@@ -1,12 +1,11 @@
-"""What a set says of itself: manifest, sizes and rejects in, where they contradict each other out.
+"""Checks the files of a set beside its tars: manifest, sizes, rejects, features.
 
-Nothing in the manifest is believed before its types were looked at: verify opens the files it
-names, and a name may have been made up.
+The types of all values are checked before a value is used: `verify` opens the files that the
+manifest names, and a hostile manifest may name any file.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -17,45 +16,20 @@ from typing import Any
 from cxr_vlp.pipelines import config, parts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.format import accounting, fingerprints, schema
-from cxr_vlp.pipelines.format import versions as epochs
-from cxr_vlp.pipelines.records import SPLITS
-from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.format import accounting, fingerprints, kinds, manifest, schema, versions
+from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.pipelines.validate.sample import Expected
 
 Breach = tuple[str, str]  # (code, where): never a key, an id, a path below the set, or text
 
-HEADER = {
-    "credentialed": bool, "digest": str, "dropped": dict, "exceptions": int, "format": int,
-    "ids": str, "licence": str, "listed": int, "notes": dict, "parts": dict, "pixels_epoch": int,
-    "salt_sha256": str, "shards": dict, "source": str, "studies": int, "texts": dict,
-    "texts_epoch": int, "title": str, "toolchain": dict, "wording": str, "written": int,
-}  # fmt: skip
-LINE = {
-    "bytes": int, "fingerprint": str, "name": str, "notes": dict, "patients": int, "rejects": dict,
-    "samples": int, "sha256": str, "split": str, "studies": int,
-}  # fmt: skip
-REJECT = {"code": str, "images": int, "key_hash": str, "step": str}
-EARLIER = "made by version 0.2 or earlier: build the set again"
-LATER = "made by a later version than this one: verify it with that"
 KEY_HASH = re.compile(r"[0-9a-f]{16}")
 SOURCE = re.compile(r"[a-z0-9_-]+")
 
 
-class BrokenError(Exception):
-    """The manifest cannot be read as one; the arguments are the code of the breach and a remedy."""
-
-    def __init__(self, code: str, remedy: str = "") -> None:
-        super().__init__(code, remedy)
-        self.code, self.remedy = code, remedy
-
-    def __str__(self) -> str:
-        return self.code
-
-
 @dataclass(frozen=True)
 class Declared:
-    """A manifest whose types are right."""
+    """A manifest whose values have the right types."""
 
     folder: Path
     header: Mapping[str, Any]
@@ -69,9 +43,9 @@ class Declared:
 
     @property
     def same_code(self) -> bool:
-        """Whether code like ours made the pictures, so that their fingerprints can be checked."""
+        """Whether this version of the code made the images: their fingerprints can be checked."""
         known = self.header["toolchain"].keys()
-        same = self.header["pixels_epoch"] == epochs.PIXELS
+        same = self.header["pixels_epoch"] == versions.PIXELS
         return same and fingerprints.pixel_toolchain().keys() <= known
 
     def path(self, line: Mapping[str, Any]) -> Path:
@@ -80,7 +54,7 @@ class Declared:
 
     def expected(self, line: Mapping[str, Any]) -> Expected:
         """Return what every sample of a line's tar has to agree with."""
-        versions = self.header["toolchain"]
+        libraries = self.header["toolchain"]
         return Expected(
             source=self.header["source"],
             split=line["split"],
@@ -91,66 +65,64 @@ class Declared:
             largest=self.shards.max_megapixels * 1_000_000,
             image_parameters=self.shards.image_parameters(),
             pixels_epoch=self.header["pixels_epoch"],
-            toolchain={name: versions.get(name) for name in fingerprints.pixel_toolchain()},
+            toolchain={name: libraries.get(name) for name in fingerprints.pixel_toolchain()},
             salted=self.header["ids"] == "salted",
             same_code=self.same_code,
             texts_made_by=self._texts_made_by(),
         )
 
     def _texts_made_by(self) -> list[Any] | None:
-        """Return what decided the texts beside report and labels; None where it is not known."""
+        """Return what decided the texts beside report and labels; None where it is unknown."""
         header = self.header
         known = header["toolchain"].keys()
-        # a rule of the user's decides the texts of its study alone, and is not in the manifest
+        # a user's rule for one study decides the texts of that study, and is not in the manifest
         if header["exceptions"] or not fingerprints.text_toolchain().keys() <= known:
             return None
-        versions = {name: header["toolchain"][name] for name in fingerprints.text_toolchain()}
-        return [header["texts"], header["texts_epoch"], header["wording"], versions]
+        libraries = {name: header["toolchain"][name] for name in fingerprints.text_toolchain()}
+        return [header["texts"], header["texts_epoch"], header["wording"], libraries]
 
 
 def read(folder: Path) -> Declared:
-    """Read a set's manifest. Raises BrokenError, or OSError where the disk does not give it."""
-    try:
-        header, lines = manifest_writer.read(folder)
-    except (ValueError, StopIteration, RecursionError):
-        raise BrokenError("manifest.broken") from None
-    if _typed(header, {"format": int}) and header["format"] != epochs.FORMAT:
-        older = header["format"] < epochs.FORMAT
-        raise BrokenError("manifest.format", EARLIER if older else LATER)
-    if not _typed(header, HEADER) or not all(_typed(line, LINE) for line in lines):
-        raise BrokenError("manifest.broken")
+    """Read a set's manifest. Raises FormatError, or OSError where the disk fails."""
+    header, lines = manifest.read(folder)
+    if type(header.get("format")) is int and header["format"] != versions.FORMAT:
+        raise FormatError("manifest.format", versions.refusal(header["format"]))
+    if not manifest.typed(header, manifest.HEADER):
+        raise FormatError("manifest.broken", "a value is absent or has the wrong type")
+    if not all(manifest.typed(line, manifest.LINE) for line in lines):
+        raise FormatError("manifest.broken", "a value is absent or has the wrong type")
     if header["ids"] not in ("source", "salted"):
-        raise BrokenError("manifest.broken")
+        raise FormatError("manifest.broken", "a value is absent or has the wrong type")
     counts = header["parts"]
     if not SOURCE.fullmatch(header["source"]):  # it becomes part of a path
-        raise BrokenError("manifest.parts")
+        raise FormatError("manifest.parts", "")
     if set(counts) != set(SPLITS) or not all(type(n) is int and n > 0 for n in counts.values()):
-        raise BrokenError("manifest.parts")
-    # the number first: a made-up count of parts must not make us write their names
+        raise FormatError("manifest.parts", "")
+    # the number first: their names are not made up for a false and huge number of parts
     if len(lines) != sum(counts.values()) or [line["name"] for line in lines] != [
         f"{name}.tar" for name in parts.names(header["source"], counts)
     ]:
-        raise BrokenError("manifest.parts")
+        raise FormatError("manifest.parts", "")
     if any(line["split"] != _split(line["name"]) for line in lines):
-        raise BrokenError("manifest.parts")
+        raise FormatError("manifest.parts", "")
     try:
         shards = config.build(config.Shards, header["shards"], "shards")
     except ConfigError:
-        raise BrokenError("manifest.parameters") from None
+        raise FormatError("manifest.parameters", "") from None
     return Declared(folder, header, lines, shards)
 
 
 def breaches(declared: Declared) -> Iterator[Breach]:
-    """Yield what contradicts itself in the files beside the tars, and which files are too many."""
+    """Yield what is wrong with the files beside the tars, and which files should not be there."""
     header, lines, folder = declared.header, declared.lines, declared.folder
-    rejects = folder / manifest_writer.REJECTS
-    if not rejects.is_file() or manifest_writer.digest(header, lines, rejects) != header["digest"]:
-        yield "manifest.digest", manifest_writer.NAME
-    yield from ((code, manifest_writer.NAME) for code in _counts(header, lines))
-    yield from ((code, manifest_writer.REJECTS) for code in _rejects(rejects, header))
-    if not _same(folder / schema.FEATURES, schema.features(declared.shards.format)):
-        yield "features.differ", schema.FEATURES
-    beside = {manifest_writer.NAME, manifest_writer.REJECTS, schema.FEATURES}
+    rejects = folder / manifest.REJECTS
+    if not rejects.is_file() or manifest.digest(header, lines, rejects) != header["digest"]:
+        yield "manifest.digest", manifest.NAME
+    yield from ((code, manifest.NAME) for code in _counts(header, lines))
+    yield from ((code, manifest.REJECTS) for code in _rejects(rejects, header))
+    if not _same(folder / manifest.FEATURES, schema.features(declared.shards.format)):
+        yield "features.differ", manifest.FEATURES
+    beside = {manifest.NAME, manifest.REJECTS, manifest.FEATURES}
     yield from _unlisted(folder, "", {*SPLITS, *beside})
     for split in SPLITS:
         listed = {x["name"]: x["samples"] for x in declared.tars if x["split"] == split}
@@ -158,13 +130,8 @@ def breaches(declared: Declared) -> Iterator[Breach]:
 
 
 def _same(path: Path, value: Any) -> bool:
-    """Tell whether a JSON file holds a value, in the bytes that we would write."""
+    """Return whether a JSON file holds a value, in the bytes that this version writes."""
     return path.is_file() and path.read_bytes() == jsonl.json_bytes(value)
-
-
-def _typed(row: Any, kinds: Mapping[str, type]) -> bool:
-    """Tell whether a row is an object with these fields; True is no number here."""
-    return isinstance(row, dict) and all(type(row.get(name)) is kinds[name] for name in kinds)
 
 
 def _split(name: str) -> str:
@@ -202,8 +169,8 @@ def _rejects(path: Path, header: Mapping[str, Any]) -> Iterator[str]:
         return
     try:
         rows = list(jsonl.read_records(path))
-        if not all(_typed(row, REJECT) and row.keys() == REJECT.keys() for row in rows):
-            raise ValueError  # noqa: TRY301 - the same answer as for what is no JSON
+        if not all(kinds.holds(manifest.REJECT, row) for row in rows):
+            raise ValueError  # noqa: TRY301 - the same breach as for what is no JSON
         if accounting.dropped(rows) != header["dropped"]:
             yield "rejects.differ"
     except (ValueError, RecursionError):
@@ -222,10 +189,10 @@ def _unlisted(folder: Path, name: str, known: Set[str]) -> Iterator[Breach]:
 def _split_files(folder: Path, listed: Mapping[str, int]) -> Iterator[Breach]:
     missing = [name for name in sorted(listed) if not (folder / name).is_file()]
     yield from (("shard.missing", name) for name in missing)
-    yield from _unlisted(folder, folder.name, {*listed, manifest_writer.SIZES})
+    yield from _unlisted(folder, folder.name, {*listed, manifest.SIZES})
     try:
-        sizes = json.loads((folder / manifest_writer.SIZES).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, FileNotFoundError):
+        sizes = manifest.sizes(folder)
+    except (FormatError, FileNotFoundError):
         sizes = None
     if sizes != listed:
-        yield "sizes.differ", f"{folder.name}/{manifest_writer.SIZES}"
+        yield "sizes.differ", f"{folder.name}/{manifest.SIZES}"

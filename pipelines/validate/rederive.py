@@ -1,8 +1,8 @@
-"""A finished set and what it was made of in, the samples that come out otherwise today out.
+"""Makes some samples of a finished set again from the raw files and compares them byte by byte.
 
-The one check that does not rest on the set's own word: some samples, chosen by a seeded hash and
-spread over the shards, are made again from the raw files, images and reports, and compared byte by
-byte; so are the texts of their studies. The raw tables must be those that scan read.
+This is the only check that does not rest on what the set says of itself. The samples are chosen by
+a seeded hash and spread over the shards; the texts of their studies are made again and compared
+too. The raw tables must be those that scan read.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from cxr_vlp.pipelines import cli
 from cxr_vlp.pipelines.config import Params, Shards, Texts
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
 from cxr_vlp.pipelines.files import jsonl, paths
-from cxr_vlp.pipelines.format import fingerprints, versions
-from cxr_vlp.pipelines.format.untar import Member, TornError, Untar
+from cxr_vlp.pipelines.format import fingerprints, tar, versions
+from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.pipelines.format.sample import Sample
+from cxr_vlp.pipelines.format.tar import Member
 from cxr_vlp.pipelines.records import Image, Study, dumps, study_from_json
 from cxr_vlp.pipelines.sources import ids, reader
 from cxr_vlp.pipelines.sources.base import Source
@@ -37,7 +39,7 @@ GONE, CHANGED = "source.gone", "source.changed"
 
 @dataclass(frozen=True)
 class Origin:
-    """What one set was made of."""
+    """The folders and parameters that one set was made of."""
 
     root: paths.Root
     scan: Path
@@ -50,12 +52,12 @@ class Origin:
     def of(
         cls, declared: Declared, root: Path, scan: Path, texts: Path, section: Texts | None = None
     ) -> Origin:
-        """Find the set's own folders, where several sources lie side by side.
+        """Find the set's own folders, where those of several sources are side by side.
 
-        `section` holds the parameters of `texts`, the defaults without one.
+        `section` holds the parameters of `texts`; without it the defaults are taken.
 
-        Raises ConfigError where they are another set's, or where other code or other versions of
-        the libraries made the set: every sample would then differ, and rightly so.
+        Raises ConfigError where the folders belong to another set, or where other code or other
+        versions of the libraries made the set: every sample would then differ, as it should.
         """
         header, section = declared.header, section or Texts()
         source = str(header["source"])
@@ -99,7 +101,7 @@ def _same_texts(read: Mapping[str, Any], section: Texts, folder: Path) -> None:
 
 @functools.cache
 def _words(section: Texts) -> text_resources.Wording:
-    """Return what the texts are read with; loaded once a process, as it may be large."""
+    """Return the resources of the texts; loaded once a process, as they may be large."""
     return text_resources.load(section)
 
 
@@ -121,7 +123,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Again:
-    """What --rederive asks for; `root` "" stands for the parameters' own."""
+    """What --rederive asks for; `root` "" stands for the one in the parameters."""
 
     number: int
     seed: int
@@ -129,10 +131,10 @@ class Again:
     scan: Path
     texts: Path
     settings: Params
-    compared: bool = False  # whether the parameters are those of these very sets
+    compared: bool = False  # whether the parameters are those of these sets
 
     def origin(self, a_set: Declared) -> Origin:
-        """Return what a set was made of. Raises ConfigError where that is not what is given."""
+        """Return what a set was made of. Raises ConfigError where something else is given."""
         root = self.root or self.settings.collection(a_set.header["source"]).root
         section = self.settings.section("texts", Texts)
         return Origin.of(a_set, Path(root), self.scan, self.texts, section)
@@ -153,7 +155,7 @@ class Again:
         ]
 
     def _agrees(self, a_set: Declared, origin: Origin) -> None:
-        """Hold the set, and what it was made of, against the parameters. Raises ConfigError."""
+        """Compare the set, and what it was made of, with the parameters. Raises ConfigError."""
         listed = jsonl.read_header(origin.scan, "inventory.json", "scan")
         read = jsonl.read_header(origin.texts, "texts.json", "texts")
         parameter_check.inventory(listed, origin.scan, self.settings)
@@ -163,7 +165,7 @@ class Again:
 
 @dataclass
 class Outcomes:
-    """How the chosen samples of one tar fared."""
+    """The results for the chosen samples of one tar."""
 
     compared: int = 0
     breaches: list[tuple[str, str]] = field(default_factory=list)  # (code, where)
@@ -189,7 +191,7 @@ def _rank(*words: object) -> str:
 
 
 def again(task: Task) -> Outcomes:
-    """Make the chosen samples of a tar again and compare; a source that is gone is a note."""
+    """Make the chosen samples of a tar again and compare them; a missing source file is a note."""
     found = _members(task.tar, set(task.places))
     listed = _listed(task.origin, task.tar.stem, {members[0].name for members in found.values()})
     outcomes = Outcomes()
@@ -205,7 +207,7 @@ def again(task: Task) -> Outcomes:
 
 
 def tables(origin: Origin) -> list[str]:
-    """Return the names of the raw tables that are not, or no longer, those that scan read."""
+    """Return the names of the raw tables that differ from those that scan read."""
     there = {table.name: table.path for table in origin.source.tables(origin.root) if table.path}
     odd = {name for name in there if name not in origin.tables}
     top = paths.tree(origin.root).root
@@ -220,8 +222,8 @@ def _members(path: Path, places: Collection[int]) -> dict[int, list[Member]]:
     """Return the members of the samples at these places; fewer where the tar is torn."""
     found = {}
     with path.open("rb") as stream:
-        samples = groupby(Untar(stream, path.stat().st_size), key=lambda m: _key(m.name))
-        with contextlib.suppress(TornError):  # check_tar tells it
+        samples = groupby(tar.members(stream), key=lambda m: _key(m.name))
+        with contextlib.suppress(FormatError):  # check_tar reports it
             for place, (_, members) in enumerate(samples):
                 if place in places:
                     found[place] = list(members)
@@ -251,7 +253,7 @@ def _listed(origin: Origin, part: str, names: Collection[str]) -> Listed:
 
 
 def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
-    """Return the code of what is wrong with one sample, "" where nothing is."""
+    """Return the code of the breach of one sample, "" where there is none."""
     study, image, texts = listed.get(_key(members[0].name), (None, None, None))
     if study is None or image is None or texts is None:
         return "sample.unlisted"
@@ -260,7 +262,7 @@ def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
         path = paths.inside(origin.root, image.path)
         if not path.exists():
             return GONE
-        paths.plain(path, "image")  # a FIFO in its place would be waited for without end
+        paths.plain(path, "image")  # reading a FIFO in its place would never end
         if ids.digest(study, jsonl.sha256(path)) != _source_sha256(members):
             return CHANGED
         part = TextsOfPart(
@@ -276,7 +278,7 @@ def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
         _, made = sample_of(origin.root, study, image, texts, task.shards)
     except IngestError:
         return "sample.differs"
-    except DataError as error:  # a file is not the one in the inventory
+    except DataError as error:  # a file differs from the one in the inventory
         code = str(error).split(":")[0]
         if code not in (GONE, CHANGED):
             raise
@@ -292,8 +294,8 @@ def _row(part: TextsOfPart, study: Study) -> dict[str, Any]:
 
 
 def _source_sha256(members: Sequence[Member]) -> str:
-    """Return the digest of the file that the sample says it was made of, "" where it says none."""
+    """Return the digest of the file that a sample was made of, "" where the sample is broken."""
     try:
-        return str(json.loads(members[1].data)["provenance"]["image_sha256"])
-    except (ValueError, LookupError, TypeError, RecursionError):
+        return Sample.from_json(members[1].data).provenance.image_sha256
+    except (FormatError, IndexError):
         return ""

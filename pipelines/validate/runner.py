@@ -1,4 +1,4 @@
-"""Finished sets in, every breach and note over all of them out; the work behind `verify`."""
+"""Checks finished sets, each by itself and all against each other: the work of `verify`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.executor import tasks as spread
-from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.validate import leakage, rederive
 from cxr_vlp.pipelines.validate import manifest as declared
 from cxr_vlp.pipelines.validate.leakage import Ledger, Place
-from cxr_vlp.pipelines.validate.manifest import BrokenError, Declared
+from cxr_vlp.pipelines.validate.manifest import Declared
 from cxr_vlp.pipelines.validate.shard import Seen, check_tar
 
 
@@ -28,7 +29,7 @@ def check(
     """Return {"sets", "deep", "breaches", "notes"} of finished sets.
 
     A breach or note is {"code", "where", "count"}. Raises OSError where the disk does not give a
-    file, ConfigError where `again` names what a set was not made of.
+    file, ConfigError where a set was made of something else than `again` names.
     """
     findings = Findings()
     sets = list(_read(folders, findings))
@@ -47,7 +48,7 @@ def check(
         for split, _ in works:
             findings.enter(Place(row.name, split), next(results), row)
         rows.append(row.plain())
-    next(results, None)  # all are in: the bar goes, the workers end
+    next(results, None)  # the end of the results: the bar is removed, the workers end
     findings.compare()
     return {
         "sets": rows,
@@ -65,20 +66,20 @@ def _read(folders: Sequence[Path], findings: Findings) -> list[Declared]:
     for folder in folders:
         try:
             sets.append(declared.read(folder))
-        except BrokenError as error:
-            why = f" ({error.remedy})" if error.remedy else ""
-            findings.breach(error.code, f"{folder.name}: {manifest_writer.NAME}{why}")
+        except FormatError as error:
+            why = f" ({error})" if str(error) else ""
+            findings.breach(error.code, f"{folder.name}: {manifest.NAME}{why}")
     return sets
 
 
 def _work(
     a_set: Declared, deep: bool, again: rederive.Again | None
 ) -> list[tuple[str, Callable[[], Any]]]:
-    """Return (split, task) for every tar that is there, and for what is made again."""
+    """Return (split, task) for every tar that exists, and for every sample to be made again."""
     work: list[tuple[str, Callable[[], Any]]] = []
     for line in a_set.tars:
         path = a_set.path(line)
-        if path.is_file():  # a missing one is told by declared.breaches
+        if path.is_file():  # declared.breaches reports a missing one
             expected = a_set.expected(line)
             work.append((line["split"], partial(check_tar, path, line, expected, deep=deep)))
     remade = again.tasks(a_set) if again else ()
@@ -87,7 +88,7 @@ def _work(
 
 @dataclass
 class Row:
-    """What the table says of one set."""
+    """The row of one set in the table."""
 
     name: str
     shards: int
@@ -97,7 +98,7 @@ class Row:
     patients: set[bytes] = field(default_factory=set)
 
     def plain(self) -> dict[str, Any]:
-        """Return it as it is shown."""
+        """Return the row as it is printed."""
         return {
             "set": self.name,
             "shards": self.shards,
@@ -110,21 +111,21 @@ class Row:
 
 @dataclass
 class Findings:
-    """What is known so far: breaches, notes, and the ledgers over all sets."""
+    """The breaches and notes so far, and the ledgers over all sets."""
 
     breaches: list[dict[str, Any]] = field(default_factory=list)
     notes: Counter[tuple[str, str]] = field(default_factory=Counter)
     keys: Ledger = field(default_factory=Ledger)
     patients: Ledger = field(default_factory=Ledger)
     sources: Ledger = field(default_factory=Ledger)
-    pictures: Ledger = field(default_factory=Ledger)
+    images: Ledger = field(default_factory=Ledger)
 
     def breach(self, code: str, where: str, count: int = 1) -> None:
         """Add a breach."""
         self.breaches.append({"code": code, "where": where, "count": count})
 
     def enter(self, place: Place, result: Seen | rederive.Outcomes, row: Row) -> None:
-        """Take over what a task found."""
+        """Add what a task found."""
         if isinstance(result, Seen):
             self._enter_seen(place, result, row)
             return
@@ -139,7 +140,7 @@ class Findings:
         row.patients.update(leakage.each(seen.patients))
         for code, (where, count) in seen.breaches.items():
             self.breach(code, f"{place.set}: {where}", count)
-        for name in ("keys", "patients", "sources", "pictures"):
+        for name in ("keys", "patients", "sources", "images"):
             getattr(self, name).add(place, bytes(getattr(seen, name)))
 
     def compare(self) -> None:
@@ -148,11 +149,11 @@ class Findings:
             self.breach("key.twice", "over all shards", twice)
         for where, count in self.patients.across().items():
             self.breach("patient.two_splits", where, count)
-        for ledger, how in ((self.sources, "same file"), (self.pictures, "same grey values")):
+        for ledger, how in ((self.sources, "same file"), (self.images, "same grey values")):
             for where, count in ledger.between(sets=True).items():
-                self.breach("picture.two_splits", f"{where} ({how})", count)
-            # a collection's own repetition, under two patients: its users cannot mend it
+                self.breach("image.two_splits", f"{where} ({how})", count)
+            # a collection repeats an image under two patients: its users cannot mend that
             for where, count in ledger.between(sets=False).items():
-                self.notes["picture.own_splits", f"{where} ({how})"] += count
+                self.notes["image.own_splits", f"{where} ({how})"] += count
             for where, count in ledger.within().items():
-                self.notes["picture.twice", f"{where} ({how})"] += count
+                self.notes["image.twice", f"{where} ({how})"] += count

@@ -1,8 +1,8 @@
-"""A finished tar in, every breach of the shard format out. What README promises, as code.
+"""Checks a finished tar: its digest, its members, its samples, and its line of the manifest.
 
-A breach is counted under its code, with the place where it was first seen: the tar and the
-sample's number in it, never a key or text. What a sample's members promise is in fields.py and
-stored.py.
+A breach is counted under its code, with the place where it was first found: the tar and the number
+of the sample in it, never a key or a text. The fields of a sample are checked in sample.py, its
+image in image.py.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.pipelines.format.untar import Member, TornError, Untar
-from cxr_vlp.pipelines.stages.sample_members import KEY
+from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.pipelines.format.sample import KEY, Sample
+from cxr_vlp.pipelines.format.tar import DigestingReader, Member
 from cxr_vlp.pipelines.validate import image, leakage
 from cxr_vlp.pipelines.validate import sample as fields
 from cxr_vlp.pipelines.validate.sample import Expected
 
 KINDS = ("jpg", "png", "json", "txt")
-# what webdataset and torch unpickle or run when a member has this ending
+# endings of members that webdataset and torch unpickle or run
 RUNNABLE = ("pyd", "pkl", "pickle", "pth", "pt", "npy", "npz", "ten", "tb", "xdecode", "py")
+COUNTS = {"samples": "shard.samples", "studies": "shard.studies", "patients": "shard.patients"}
 
 
 @dataclass
 class Seen:
-    """What one tar was found to hold; digests are of 16 bytes each, joined."""
+    """What one tar holds; digests have 16 bytes each and are joined."""
 
     samples: int = 0
     size: int = 0  # bytes
     breaches: dict[str, tuple[str, int]] = field(default_factory=dict)  # code -> (where, how often)
     keys: bytearray = field(default_factory=bytearray)
     patients: bytearray = field(default_factory=bytearray)  # each once
-    sources: bytearray = field(default_factory=bytearray)  # of the files the pictures were made of
-    pictures: bytearray = field(
-        default_factory=bytearray
-    )  # of the pictures' grey values; with `deep` alone
+    sources: bytearray = field(default_factory=bytearray)  # of the files that images were made of
+    images: bytearray = field(default_factory=bytearray)  # of the grey values; with `deep` only
 
     def breach(self, code: str, where: str) -> None:
         """Count a breach."""
@@ -45,52 +45,51 @@ class Seen:
 
 
 def check_tar(path: Path, line: Mapping[str, Any], expected: Expected, *, deep: bool) -> Seen:
-    """Check one tar against the format and its manifest line; one sample is held at a time.
+    """Check one tar against the format and its manifest line; one sample is in memory at a time.
 
     Raises OSError where the disk does not give the file.
     """
     seen = Seen()
-    size = path.stat().st_size
     with path.open("rb") as stream:
-        tar = Untar(stream, size)
+        reader = DigestingReader(stream)
         try:
-            counts = _check_samples(tar, path.name, expected, seen, deep)
-        except TornError:
-            seen.breach("shard.torn", path.name)
+            counts = _check_samples(reader.members(), path.name, expected, seen, deep)
+        except FormatError as error:  # the rest cannot be taken apart into members
+            seen.breach(error.code, path.name)
             counts = {}
-        sha256, ended = tar.finish()
-    seen.size = tar.read
-    if (tar.read, sha256) != (line["bytes"], line["sha256"]):
+        sha256, ended = reader.finish()
+    seen.size = reader.size
+    if (reader.size, sha256) != (line["bytes"], line["sha256"]):
         seen.breach("shard.digest", path.name)
     if not ended:
         seen.breach("shard.end", path.name)
     for name, count in counts.items():
         if count != line[name]:
-            seen.breach(f"shard.{name}", path.name)
+            seen.breach(COUNTS[name], path.name)
     return seen
 
 
 def _check_samples(
-    tar: Untar, name: str, expected: Expected, seen: Seen, deep: bool
+    members: Iterator[Member], name: str, expected: Expected, seen: Seen, deep: bool
 ) -> dict[str, int]:
-    """Check the samples; return how many samples, studies and patients there are."""
+    """Check the samples; return the numbers of samples, studies and patients."""
     last = study = ""
     studies, patients = set(), set()
-    for number, (key, group) in enumerate(groupby(tar, key=_key)):
+    for number, (key, group) in enumerate(groupby(members, key=_key)):
         where = f"{name} sample {number}"
-        members = list(islice(group, 4))  # three, and the proof that there are more
-        for code in _check_members(key, members, expected):
+        of_sample = list(islice(group, 4))  # three, and a fourth to see that there are more
+        for code in _check_members(key, of_sample, expected):
             seen.breach(code, where)
         if key <= last:
             seen.breach("shard.order", where)
-        sample = _check_content(members, key, expected, seen, deep, where)
-        if sample and sample["study"] != study:
-            study = sample["study"]
+        sample = _check_content(of_sample, key, expected, seen, deep, where)
+        if sample and sample.study != study:
+            study = sample.study
             if study in studies:
                 seen.breach("study.scattered", where)
             studies.add(study)
         if sample:
-            patients.add(leakage.digest(sample["dataset"], sample["patient"]))
+            patients.add(leakage.digest(sample.dataset, sample.patient))
         last = key
         seen.keys += leakage.digest(key)
         seen.samples += 1
@@ -117,9 +116,9 @@ def _check_members(key: str, members: Sequence[Member], expected: Expected) -> I
 
 
 def _odd_name(name: str) -> str:
-    """Return the code of a name that no reader should meet, "" for one of ours."""
+    """Return the code of a name that no reader should meet, "" for a valid one."""
     if set(name) & {":", "|"}:
-        return "member.pipe"  # webdataset runs what stands behind "pipe:"
+        return "member.pipe"  # webdataset runs what follows "pipe:"
     if "/" in name or "\\" in name:
         return "member.path"
     words = name.lower().split(".")
@@ -130,28 +129,44 @@ def _odd_name(name: str) -> str:
 
 def _check_content(
     members: Sequence[Member], key: str, expected: Expected, seen: Seen, deep: bool, where: str
-) -> dict[str, Any]:
-    """Check what the three members hold; return the sample, {} where it cannot be relied on."""
+) -> Sample | None:
+    """Check what the three members hold; return the sample, None where it cannot be relied on."""
     if _endings(members) != (expected.form, "json", "txt"):
-        return {}
-    picture, document, text = (member.data for member in members)
-    sample, code = fields.parse(document)
-    codes = [code] if code else list(fields.breaches(sample, text, key, expected))
+        return None
+    stored, document, text = (member.data for member in members)
+    sample, codes = _check_document(document, text, key, expected)
     for code in (*codes, *_check_caption(text)):
         seen.breach(code, where)
-    if any(code.startswith("json.field") or not sample for code in codes):
-        return {}
+    if sample is None:
+        return None
     if "json.provenance" not in codes:
-        seen.sources += leakage.digest(sample["provenance"]["image_sha256"])
+        seen.sources += leakage.digest(sample.provenance.image_sha256)
     if deep:
-        odd = list(image.breaches(picture, expected.form, sample["pixels"], expected.largest))
-        if not {"picture.unreadable", "picture.too_large"} & set(odd):
-            code, digest = image.decode(picture, sample["pixels"])
-            odd += [code] if code else []
-            seen.pictures += digest
-        for code in odd:
+        for code in _check_image(stored, sample, expected, seen):
             seen.breach(code, where)
     return sample
+
+
+def _check_document(
+    document: bytes, text: bytes, key: str, expected: Expected
+) -> tuple[Sample | None, list[str]]:
+    row, code = fields.parse(document)
+    if code:
+        return None, [code]
+    sample, codes = fields.typed(row)
+    if sample is not None:
+        codes += fields.breaches(sample, text, key, expected)
+    return sample, codes
+
+
+def _check_image(stored: bytes, sample: Sample, expected: Expected, seen: Seen) -> list[str]:
+    """Return the codes of an image's breaches; one that is too large or broken is not decoded."""
+    codes = list(image.breaches(stored, expected.form, sample.pixels, expected.largest))
+    if {"image.unreadable", "image.too_large"} & set(codes):
+        return codes
+    code, digest = image.decode(stored, sample.pixels)
+    seen.images += digest
+    return [*codes, code] if code else codes
 
 
 def _check_caption(text: bytes) -> Iterator[str]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.format.tar import TarWriter
 from cxr_vlp.pipelines.records import dumps
-from cxr_vlp.pipelines.stages import manifest_writer
 from cxr_vlp.pipelines.validate import runner
 
 Members = list[tuple[str, bytes]]
@@ -54,12 +54,12 @@ def replace(folder: Path, path: Path, data: bytes) -> None:
 
 def restate(folder: Path, name: str = "", /, **values: Any) -> None:
     """Change a line of the manifest, or without a name its header; its digest agrees."""
-    header, lines = manifest_writer.read(folder)
+    header, lines = manifest.read(folder)
     lines = [line | values if line["name"] == name else line for line in lines]
     header = header if name else header | values
     if "digest" not in values:
-        header["digest"] = manifest_writer.digest(header, lines, folder / manifest_writer.REJECTS)
-    jsonl.write_records(folder / manifest_writer.NAME, [header, *lines])
+        header["digest"] = manifest.digest(header, lines, folder / manifest.REJECTS)
+    jsonl.write_records(folder / manifest.NAME, [header, *lines])
 
 
 def edit(sample: int = 0, **values: Any) -> Change:

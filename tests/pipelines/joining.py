@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cxr_vlp.pipelines.cache.file_index import Memory
 from cxr_vlp.pipelines.files.paths import Tree
-from cxr_vlp.pipelines.records import Reject, Study, key_hash
+from cxr_vlp.pipelines.format.sample import key_hash
+from cxr_vlp.pipelines.records import Reject, Study
 from cxr_vlp.pipelines.sources import base
 from cxr_vlp.pipelines.sources.ids import Ids
 from cxr_vlp.pipelines.sources.splits import PatientRule

@@ -18,8 +18,8 @@ from typing import Any
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.executor.worker import Desk
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.pipelines.imaging import dicom_header, dicom_pixels, encode
-from cxr_vlp.pipelines.records import key_hash
 
 Damage = Callable[[bytes, bytes, random.Random], bytes]
 

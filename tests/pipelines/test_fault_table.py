@@ -19,9 +19,9 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
+from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.imaging import codecs, dicom_header, dicom_pixels, encode
 from cxr_vlp.pipelines.sources import Mimic
-from cxr_vlp.pipelines.stages import manifest_writer
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError as TrainingConfigError
@@ -204,5 +204,5 @@ def test_a_command_or_an_address_is_no_folder_of_shards(tmp_path, monkeypatch, n
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TrainingConfigError, match="no such folder"):
         list_shards([Path(name)], "train")
-    assert not list(manifest_writer.sets(Path(name)))
+    assert not list(manifest.sets(Path(name)))
     assert not list(tmp_path.iterdir())

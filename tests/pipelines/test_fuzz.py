@@ -23,8 +23,8 @@ from cxr_vlp.pipelines.cache.entries import Receipt, Receipts
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
 from cxr_vlp.pipelines.files import csv_tables, jsonl
+from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.imaging import encode
-from cxr_vlp.pipelines.stages import manifest_writer
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
 from cxr_vlp.pipelines.validate import manifest as declared
 from cxr_vlp.pipelines.validate.manifest import BrokenError
@@ -219,12 +219,12 @@ def test_a_receipt_nested_without_end_is_none(tmp_path):
 @both(100)
 def test_the_manifest_reader(length, built, tmp_path):
     source = built / "shards" / "nih"
-    whole = (source / manifest_writer.NAME).read_bytes()
+    whole = (source / manifest.NAME).read_bytes()
 
     @length
     @given(st.integers(0, len(whole)), st.binary(max_size=9), st.integers(0, 9))
     def fuzz(at: int, data: bytes, lost: int) -> None:
-        (tmp_path / manifest_writer.NAME).write_bytes(whole[:at] + data + whole[at + lost :])
+        (tmp_path / manifest.NAME).write_bytes(whole[:at] + data + whole[at + lost :])
         found, said = tried(BrokenError, lambda: declared.read(tmp_path))
         assert found or said.startswith("manifest.")
 

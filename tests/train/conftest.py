@@ -20,6 +20,9 @@ import cv2
 import numpy as np
 import pytest
 
+from cxr_vlp.pipelines.format.sample import Sample
+from cxr_vlp.pipelines.format.versions import FORMAT
+
 FINDINGS = ("Cardiomegaly", "Pleural Effusion", "Pneumothorax")
 PLACES = {"Cardiomegaly": (20, 20), "Pleural Effusion": (44, 8), "Pneumothorax": (4, 40)}
 
@@ -40,7 +43,7 @@ def sample(source: str, number: int, **changes: Any) -> dict[str, Any]:
     impression = ", ".join(name.lower() for name in present) + "." if present else "clear lungs."
     labels = {name: int(name in present) for name in FINDINGS} | {"No Finding": int(not present)}
     record = {
-        "format": 2,
+        "format": FORMAT,
         "caption": impression,
         "findings": f"the film shows {impression}",
         "impression": impression,
@@ -60,6 +63,11 @@ def sample(source: str, number: int, **changes: Any) -> dict[str, Any]:
         ],
     }
     return record | changes
+
+
+def read(record: Mapping[str, Any]) -> Sample:
+    """Return a record, which may hold only some fields, as the loader reads it."""
+    return Sample.from_dict({"format": FORMAT} | record)
 
 
 def write_shard(path: Path, records: Mapping[str, dict[str, Any]], suffix: str = "jpg") -> None:

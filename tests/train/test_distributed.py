@@ -17,6 +17,7 @@ import torch
 import torch.multiprocessing as mp
 from accelerate import Accelerator
 
+from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.config import recipe
 from cxr_vlp.train.config.build import merge
 from cxr_vlp.train.data.batches import Batch
@@ -67,7 +68,7 @@ def batch(towers: build.Towers, number: int, mine: slice) -> Batch:
         normal=(torch.arange(SIZE) % 3 == 0)[mine],
         keys=("k",) * count,
         texts=(("t",) * count,) * 2,
-        records=({},) * count,
+        samples=(Sample(),) * count,
     )
 
 

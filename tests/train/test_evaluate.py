@@ -12,9 +12,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train import evaluate, fit
 from cxr_vlp.train.config.params import Evaluate
-from cxr_vlp.train.errors import key_hash
 from cxr_vlp.train.evaluation.results import Scored, by_source
 from cxr_vlp.train.evaluation.scoring import Images
 from tests.train.conftest import FINDINGS, write_source

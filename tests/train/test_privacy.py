@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.train import privacy
 
 
@@ -31,7 +32,7 @@ def test_files_are_as_private_as_the_sets_they_are_made_of(tmp_path, header, mod
     (tmp_path / "open").mkdir()
     (tmp_path / "mine").mkdir()
     if header is not None:
-        (tmp_path / "mine" / privacy.MANIFEST).write_text(json.dumps(header) + "\n")
+        (tmp_path / "mine" / manifest.NAME).write_text(json.dumps(header) + "\n")
     privacy.narrow([tmp_path / "open", tmp_path / "mine"])
     made = tmp_path / "page.html"
     made.write_text("")

@@ -6,13 +6,13 @@ channels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.config.recipe import Pictures
 
 
@@ -28,7 +28,7 @@ class Pair:
     normal: bool
     key: str
     texts: tuple[str, ...]
-    record: Mapping[str, Any]
+    sample: Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Batch:
     """B pairs of V pictures and T texts each; the recipe decides V and T, each 1 or 2.
 
     images (V, B, 1, S, S) uint8; tokens (T, B, L) int64; normal (B,) bool; B keys; T tuples of B
-    texts; B json records without what they say in words. `images[0]` and `tokens[0]` alone are an
+    texts; B samples without their texts. `images[0]` and `tokens[0]` alone are an
     ordinary batch.
     """
 
@@ -45,7 +45,7 @@ class Batch:
     normal: Tensor
     keys: tuple[str, ...]
     texts: tuple[tuple[str, ...], ...]
-    records: tuple[Mapping[str, Any], ...]
+    samples: tuple[Sample, ...]
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -60,7 +60,7 @@ def collate(pairs: Sequence[Pair]) -> Batch:
         normal=torch.tensor([pair.normal for pair in pairs]),
         keys=tuple(pair.key for pair in pairs),
         texts=tuple(zip(*(pair.texts for pair in pairs), strict=True)),
-        records=tuple(pair.record for pair in pairs),
+        samples=tuple(pair.sample for pair in pairs),
     )
 
 
@@ -68,7 +68,7 @@ def apiece(batch: Batch) -> list[Pair]:
     """Return the pairs of a batch; their tensors are views of the batch's."""
     images, tokens = batch.images.unbind(1), batch.tokens.unbind(1)
     texts = zip(*batch.texts, strict=True)
-    rest = (batch.normal.tolist(), batch.keys, texts, batch.records)
+    rest = (batch.normal.tolist(), batch.keys, texts, batch.samples)
     return [Pair(*parts) for parts in zip(images, tokens, *rest, strict=True)]
 
 
@@ -93,7 +93,7 @@ def rebatch(
             yield chunk  # as one worker's chunks mostly are: nothing to copy
             continue
         for pair in apiece(chunk):
-            source = str(pair.record.get("dataset", "")) if same_source else ""
+            source = pair.sample.dataset if same_source else ""
             waiting.setdefault(source, []).append(pair)
         for source in sorted(waiting):
             yield from _full(waiting[source], size, apart=apart)
@@ -126,12 +126,12 @@ def _take(waiting: list[Pair], size: int, *, apart: bool) -> list[Pair]:
     """Remove and return the first `size` of those waiting, each of another study if `apart`."""
     taken: list[Pair] = []
     passed: list[Pair] = []
-    seen: set[tuple[Any, Any]] = set()
+    seen: set[tuple[str, str]] = set()
     for place, pair in enumerate(waiting):
         if len(taken) == size:
             passed += waiting[place:]
             break
-        study = (pair.record.get("dataset"), pair.record.get("study"))
+        study = (pair.sample.dataset, pair.sample.study)
         (passed if apart and study in seen else taken).append(pair)
         seen.add(study)
     waiting[:] = passed

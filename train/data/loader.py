@@ -1,8 +1,9 @@
 """Shards come in, an epoch of batches goes out.
 
 Splitting over ranks and workers, shuffling and the pipeline are webdataset's; the shards are read
-by cxr_vlp.train.data.members. What is drawn for a sample (views, window, text) follows from (seed, epoch, key)
-alone; the order within an epoch follows from (seed, epoch, number of workers, number of ranks).
+by cxr_vlp.train.data.samples. What is drawn for a sample (views, window, text) follows from (seed,
+epoch, key) alone; the order within an epoch follows from (seed, epoch, number of workers, number of
+ranks).
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import webdataset as wds
 from torch.utils.data import DataLoader
 from webdataset.utils import pytorch_worker_info
 
+from cxr_vlp.train.config.recipe import Data, Recipe
 from cxr_vlp.train.data.batches import Batch, collate, rebatch
-from cxr_vlp.train.data.seeding import chance
-from cxr_vlp.train.errors import DataError
-from cxr_vlp.train.data.samples import Film, films, studies
 from cxr_vlp.train.data.mixing import Opening, batches_per_epoch, drawn, openings
 from cxr_vlp.train.data.pairs import Pairing, Tokenize
-from cxr_vlp.train.config.recipe import Data, Recipe
+from cxr_vlp.train.data.samples import StoredSample, stored_samples, studies
+from cxr_vlp.train.data.seeding import chance
 from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +94,23 @@ def _drawn(shards: Sequence[Shard], data: Data, seed: int, epoch: int) -> Iterat
     return drawn(shards, data, chance(seed, epoch, f"{rank}/{worker}", "resample"))
 
 
-def _films(flow: Iterable[Opening]) -> Iterator[Film]:
-    return (film for opening in flow for film in films(opening.shard, opening.turn))
+def _films(flow: Iterable[Opening]) -> Iterator[StoredSample]:
+    return (film for opening in flow for film in stored_samples(opening.shard, opening.turn))
 
 
-def _singly(flow: Iterable[Film]) -> Iterator[tuple[Film, ...]]:
+def _singly(flow: Iterable[StoredSample]) -> Iterator[tuple[StoredSample, ...]]:
     return ((film,) for film in flow)
 
 
 def _units(
     flow: Iterable[Opening], recipe: Recipe, seed: int, epoch: int
-) -> Iterator[tuple[Film, ...]]:
+) -> Iterator[tuple[StoredSample, ...]]:
     """Yield what becomes a pair, undecoded: a film, or a study's films; of the views wanted."""
     grouped = studies if recipe.data.unit == "study" else _singly
     views = recipe.image.views
     for opening in flow:
-        found = films(opening.shard, opening.turn)
-        wanted = (film for film in found if not views or film.record.get("view") in views)
+        found = stored_samples(opening.shard, opening.turn)
+        wanted = (film for film in found if not views or film.sample.view in views)
         for unit in grouped(wanted):
             if opening.shows(seed, epoch, unit[0].key):
                 yield unit

@@ -6,42 +6,39 @@ normal, abnormal, uncertain, or nothing of the picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from cxr_vlp.nlp.labels import NO_FINDING
+from cxr_vlp.pipelines.format.sample import Sample, Sentence
 
-Record = Mapping[str, Any]
 NOT_ABNORMAL = frozenset({NO_FINDING, "Support Devices"})
 
 
-def is_normal(record: Record, uncertain: str = "abnormal") -> bool:
+def is_normal(record: Sample, uncertain: str = "abnormal") -> bool:
     """Tell whether a sample asserts no abnormality.
 
     Where there is a report: none of its sentences is abnormal. Where there is none: its labels say
     No Finding, and no finding: labels that say nothing of No Finding are not normal, whatever they
     lack. `uncertain`: what counts for what is not sure, abnormal | normal.
     """
-    statuses = {row.get("status") for row in record.get("sentences") or ()} - {"nonfinding"}
+    statuses = {row.status for row in record.sentences} - {"nonfinding"}
     if statuses:
         return not statuses & _abnormal(uncertain)
-    labels = record.get("labels") or {}
+    labels = record.all_labels
     values = {1} if uncertain == "normal" else {1, -1}
     found = any(value in values for name, value in labels.items() if name not in NOT_ABNORMAL)
     return labels.get(NO_FINDING) == 1 and not found
 
 
-def of_picture(record: Record) -> list[Record]:
+def of_picture(record: Sample) -> list[Sentence]:
     """Return the rows of the sentences that say something of the picture.
 
     A tube or a pacemaker is no finding, but it can be seen; who was called, or how the film was
     taken, can not.
     """
-    rows = record.get("sentences") or ()
-    return [row for row in rows if row.get("status") != "nonfinding" or _names_device(row)]
+    rows = record.sentences
+    return [row for row in rows if row.status != "nonfinding" or _names_device(row)]
 
 
-def filtered(record: Record, uncertain: str = "abnormal") -> list[str]:
+def filtered(record: Sample, uncertain: str = "abnormal") -> list[str]:
     """Return the sentences of the picture that a filtered report keeps.
 
     In an abnormal report the abnormal ones and those that name a device, in a normal one the normal
@@ -50,11 +47,11 @@ def filtered(record: Record, uncertain: str = "abnormal") -> list[str]:
     """
     rows = of_picture(record)
     abnormal = _abnormal(uncertain)
-    if any(row.get("status") in abnormal for row in rows):
-        kept = [row for row in rows if row.get("status") in abnormal or _names_device(row)]
+    if any(row.status in abnormal for row in rows):
+        kept = [row for row in rows if row.status in abnormal or _names_device(row)]
     else:  # a tube is no text for every normal film
         kept = [row for row in rows if not _names_device(row)] or rows
-    return [str(row["text"]).strip() for row in kept]
+    return [row.text.strip() for row in kept]
 
 
 def _abnormal(uncertain: str) -> frozenset[str]:
@@ -62,6 +59,6 @@ def _abnormal(uncertain: str) -> frozenset[str]:
     return frozenset({"abnormal"} if uncertain == "normal" else {"abnormal", "uncertain"})
 
 
-def _names_device(row: Record) -> bool:
+def _names_device(row: Sentence) -> bool:
     # The engine's rules are named kind.rule (cxr_vlp.nlp.status_rules).
-    return row.get("status") == "nonfinding" and str(row.get("rule", "")).startswith("device.")
+    return row.status == "nonfinding" and row.rule.startswith("device.")

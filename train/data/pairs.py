@@ -12,21 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cxr_vlp.pipelines.format.sample import key_hash
+from cxr_vlp.train.config.recipe import Recipe
 from cxr_vlp.train.data import images, texts
 from cxr_vlp.train.data.batches import Pair
-from cxr_vlp.train.data.seeding import chance
-from cxr_vlp.train.errors import DataError, key_hash
-from cxr_vlp.train.data.samples import Film
 from cxr_vlp.train.data.normality import is_normal
-from cxr_vlp.train.config.recipe import Recipe
+from cxr_vlp.train.data.samples import StoredSample
+from cxr_vlp.train.data.seeding import chance
+from cxr_vlp.train.errors import DataError
 
-# What a record says in words stays with the worker: to send it costs as much as to read the film.
-WORDS = frozenset(
-    [
-        *("caption", "findings", "impression", "abnormal", "prompt", "sections", "translations"),
-        *("prompts", "sentences", "statements", "provenance"),
-    ]
-)
 Tokenize = Callable[[str], Tensor]
 
 
@@ -45,31 +39,33 @@ class Pairing:
     epoch: int
     varied: bool
 
-    def __call__(self, films: Sequence[Film]) -> Pair:
+    def __call__(self, films: Sequence[StoredSample]) -> Pair:
         """Return the pair of one sample's film or one study's films, under its first film's key."""
         shown = self._shown(films)
         first = shown[0]
         count = self.recipe.text.texts if self.varied else 1
         rngs = [self._rng(films, "text", place) for place in range(count)]
-        found = texts.drawn(self.recipe.text, first.record, rngs, first.caption)
+        found = texts.drawn(self.recipe.text, first.sample, rngs, first.caption)
         if not all(found):
             raise DataError(f"{first.shard}: sample {key_hash(first.key)} has no text, no caption")
         return Pair(
             images=torch.stack(self._pictures(shown, films)),
             tokens=torch.stack([self.tokenize(text) for text in found]),
-            normal=is_normal(first.record, self.recipe.text.uncertain),
+            normal=is_normal(first.sample, self.recipe.text.uncertain),
             key=films[0].key,
             texts=found,
-            record={k: v for k, v in first.record.items() if k not in WORDS},
+            sample=first.sample.without_texts(),
         )
 
-    def _shown(self, films: Sequence[Film]) -> list[Film]:
+    def _shown(self, films: Sequence[StoredSample]) -> list[StoredSample]:
         count = self.recipe.image.pictures if self.varied else 1
         if not self.varied or (count == len(films) == 1):
             return [films[0]]
         return views(films, count, self._rng(films, "view"))
 
-    def _pictures(self, shown: Sequence[Film], films: Sequence[Film]) -> list[Tensor]:
+    def _pictures(
+        self, shown: Sequence[StoredSample], films: Sequence[StoredSample]
+    ) -> list[Tensor]:
         decoded = {film.key: self._decoded(film) for film in shown}
         return [
             images.prepare(
@@ -81,19 +77,19 @@ class Pairing:
             for place, film in enumerate(shown)
         ]
 
-    def _decoded(self, film: Film) -> Tensor:
-        picture = images.decode(film.picture, self.recipe.image, self.size)
+    def _decoded(self, film: StoredSample) -> Tensor:
+        picture = images.decode(film.image, self.recipe.image, self.size)
         if picture is None:
             raise DataError(f"{film.shard}: {key_hash(film.key)} is no picture that can be read")
         return picture
 
-    def _rng(self, films: Sequence[Film], purpose: str, place: int = 0) -> random.Random:
+    def _rng(self, films: Sequence[StoredSample], purpose: str, place: int = 0) -> random.Random:
         first = films[0]
         key = f"{first.key}/{first.turn}" if first.turn else first.key
         return chance(self.seed, self.epoch, key, f"{purpose} {place}" if place else purpose)
 
 
-def views(films: Sequence[Film], count: int, rng: random.Random) -> list[Film]:
+def views(films: Sequence[StoredSample], count: int, rng: random.Random) -> list[StoredSample]:
     """Return `count` films, 1 or 2, of different views where there are two of them.
 
     Films of one view are drawn without replacement; a single film stands for both. Views are told
@@ -107,5 +103,5 @@ def views(films: Sequence[Film], count: int, rng: random.Random) -> list[Film]:
     return [first, rng.choice(others or rest or [first])]
 
 
-def _view(film: Film) -> str:
-    return str(film.record.get("projection") or film.record.get("view") or "")
+def _view(film: StoredSample) -> str:
+    return film.sample.projection or film.sample.view

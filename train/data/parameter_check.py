@@ -1,8 +1,8 @@
-"""Were the sets that a command found made with the parameters of its params file? Else it stops.
+"""Stops a command whose sets of shards were made with other parameters than its params file gives.
 
-The second line of defence behind DVC. A folder of sets (`--shards data/shards`) is what `dvc repro`
-keeps in step with params.yaml; a set that is named itself may come from anywhere, and is not
-compared.
+DVC normally prevents this; here it is checked again. `dvc repro` keeps a folder of sets
+(`--shards data/shards`) in step with params.yaml. A set that is named itself may come from anywhere
+and is not compared.
 """
 
 from __future__ import annotations
@@ -12,43 +12,39 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.train.config import params
 from cxr_vlp.train.data.set_choice import collections
-from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.data.shards import sets
-
-MANIFEST = "manifest.jsonl"
+from cxr_vlp.train.errors import ConfigError, DataError
 
 
 def check(folders: Sequence[Path], path: Path | None) -> None:
-    """Hold the sets below the folders against section `shards` of a params file.
+    """Compare the sets below the folders with section `shards` of a params file.
 
-    Compared is what the file says: what it leaves to the default is the other room's to know. Sets
-    whose source is not among `collections` are left alone. Raises ConfigError, which names the
-    dotted key, both values and the remedy, or says that `collections` is no list of names.
+    Only what the file gives is compared: the defaults are known to `pipelines` alone. Sets whose
+    source is not among `collections` are ignored. Raises ConfigError, which names the dotted key,
+    both values and the remedy, or says that `collections` is no list of names.
     """
     if path is None:
         return
     wanted, chosen = params.whole(path).get("shards") or {}, collections(path)
     for folder in folders:
         for found in sets([folder]):
-            if found == folder or not (found / MANIFEST).is_file():
+            if found == folder or not (found / manifest.NAME).is_file():
                 continue
-            header = _header(found / MANIFEST)
+            header = _header(found)
             if chosen is None or header.get("source") in chosen:
                 _same(header, wanted, found, path)
 
 
-def _header(path: Path) -> Mapping[str, Any]:
-    with path.open(encoding="utf-8") as lines:
-        line = lines.readline()
+def _header(folder: Path) -> Mapping[str, Any]:
     try:
-        header = json.loads(line)
-    except (ValueError, RecursionError):
-        header = None
-    if not isinstance(header, Mapping):
-        raise DataError(f"{path} is damaged: run `cxr-vlp shards` again")
-    return header
+        return manifest.header(folder)
+    except FormatError:
+        path = folder / manifest.NAME
+        raise DataError(f"{path} is damaged: run `cxr-vlp shards` again") from None
 
 
 def _same(header: Mapping[str, Any], wanted: Any, found: Path, path: Path) -> None:

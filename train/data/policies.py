@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from cxr_vlp.nlp.prompts import report_prompts
+from cxr_vlp.pipelines.format.sample import Sample
+from cxr_vlp.train.data.normality import filtered, is_normal, of_picture
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.data.normality import Record, filtered, is_normal, of_picture
 
-Policy = Callable[[Record, random.Random], str]
-Draws = Callable[[Record, random.Random], Sequence[str]]  # the texts of which a policy takes some
+Policy = Callable[[Sample, random.Random], str]
+Draws = Callable[[Sample, random.Random], Sequence[str]]  # the texts of which a policy takes some
 ANY = 0  # as a number of sentences: a drawn one
 
 
@@ -41,8 +42,8 @@ def parse(name: str, uncertain: str = "abnormal") -> Policy:
 def field_of(name: str) -> Policy:
     """Return the policy that takes one of the record's text fields as it is."""
 
-    def policy(record: Record, _: random.Random) -> str:
-        return str(record.get(name) or "").strip()
+    def policy(record: Sample, _: random.Random) -> str:
+        return str(getattr(record, name)).strip()
 
     return policy
 
@@ -50,7 +51,7 @@ def field_of(name: str) -> Policy:
 def either(policies: Sequence[Policy]) -> Policy:
     """Return the policy that draws one of these for each sample and epoch: `impression|longest`."""
 
-    def policy(record: Record, rng: random.Random) -> str:
+    def policy(record: Sample, rng: random.Random) -> str:
         return rng.choice(policies)(record, rng)
 
     return policy
@@ -59,7 +60,7 @@ def either(policies: Sequence[Policy]) -> Policy:
 def some(source: Draws, k: int) -> Policy:
     """Return the policy that draws k of some texts without replacement and keeps their order."""
 
-    def policy(record: Record, rng: random.Random) -> str:
+    def policy(record: Sample, rng: random.Random) -> str:
         found = [text for text in source(record, rng) if text]
         if not found:
             return ""
@@ -69,52 +70,52 @@ def some(source: Draws, k: int) -> Policy:
     return policy
 
 
-def report(record: Record, rng: random.Random) -> str:
+def report(record: Sample, rng: random.Random) -> str:
     """Return findings and impression, one behind the other."""
     sections = (field_of(name)(record, rng) for name in ("findings", "impression"))
     return " ".join(text for text in sections if text)
 
 
-def longest(record: Record, rng: random.Random) -> str:
+def longest(record: Sample, rng: random.Random) -> str:
     """Return the longer of findings and impression: the fuller account of the same picture."""
     return max((field_of(name)(record, rng) for name in ("impression", "findings")), key=len)
 
 
-def prompt(record: Record, rng: random.Random) -> str:
+def prompt(record: Sample, rng: random.Random) -> str:
     """Return one of the record's label prompts, else its single prompt."""
-    prompts = [text for text in record.get("prompts") or () if text]
-    return rng.choice(prompts) if prompts else str(record.get("prompt") or "")
+    prompts = [text for text in record.prompts if text]
+    return rng.choice(prompts) if prompts else record.prompt
 
 
-def labels(record: Record, rng: random.Random) -> str:
+def labels(record: Sample, rng: random.Random) -> str:
     """Return a label prompt made anew: in every epoch another wording. It denies zeros only."""
-    return _prompt_of(record.get("labels") or {}, rng, negatives=3)
+    return _prompt_of(record.all_labels, rng, negatives=3)
 
 
-def filtered_labels(record: Record, rng: random.Random) -> str:
+def filtered_labels(record: Sample, rng: random.Random) -> str:
     """Return a new label prompt that denies nothing: what is there, or that nothing is."""
-    row = record.get("labels") or {}
+    row = record.all_labels
     said = {name: value for name, value in row.items() if value}
     return _prompt_of(said, rng, negatives=0)
 
 
-def sentences(record: Record, _: random.Random) -> list[str]:
+def sentences(record: Sample, _: random.Random) -> list[str]:
     """Return the report's sentences, without those that say nothing of the picture."""
-    return [str(row["text"]).strip() for row in of_picture(record)]
+    return [row.text.strip() for row in of_picture(record)]
 
 
-def statements(record: Record, _: random.Random) -> Sequence[str]:
+def statements(record: Sample, _: random.Random) -> Sequence[str]:
     """Return the findings of the report re-said in standard form, present or absent."""
-    return record.get("statements") or ()
+    return record.statements
 
 
-def prompt_sentences(record: Record, rng: random.Random) -> list[str]:
+def prompt_sentences(record: Sample, rng: random.Random) -> list[str]:
     """Return the sentences of one of the record's label prompts."""
     return re.split(r"(?<=\.)\s+", prompt(record, rng))
 
 
 def _filters(uncertain: str) -> Mapping[str, Draws]:
-    def kept_statements(record: Record, rng: random.Random) -> list[str]:
+    def kept_statements(record: Sample, rng: random.Random) -> list[str]:
         normal = is_normal(record, uncertain)
         return [text for text in statements(record, rng) if _denies(text) == normal]
 

@@ -1,70 +1,98 @@
-"""A shard comes in, its samples go out: each a film with its record and caption, or an error.
+"""Reads the samples of a shard, each with its image still encoded.
 
-A sample is three members that stand together under one key: picture, json, txt.
+A sample is three members with one key that are next to each other: image, json, txt. Anything else
+raises DataError, which names the shard, a place in it or the hash of a key, never a key or a text.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from pathlib import Path
 
-from cxr_vlp.train.errors import DataError, key_hash
-from cxr_vlp.train.data.members import members
+from cxr_vlp.pipelines.format import tar
+from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.pipelines.format.sample import Sample, key_hash
 from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.errors import DataError
 
-PICTURES = ("jpg", "png")
-FORMAT = 2  # of the records; shards of another are refused rather than misread
-KINDS = frozenset((*PICTURES, "json", "txt"))
+IMAGES = ("jpg", "png")
+KINDS = frozenset((*IMAGES, "json", "txt"))
+JSON = frozenset(("json",))
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """One sample as it is stored: the picture still encoded, the record read.
+class StoredSample:
+    """One sample as it is stored: the image still encoded, the JSON member read.
 
-    `turn` counts how often its shard has been opened in this epoch: what is drawn for a film is
-    another each time.
+    `turn` counts how often its shard has been opened in this epoch, so that each time something
+    else is drawn for the sample.
     """
 
     key: str
-    picture: bytes
-    record: Mapping[str, Any]
+    image: bytes
+    sample: Sample
     caption: str
     shard: str
     turn: int = 0
 
 
-def films(shard: Shard, turn: int = 0) -> Iterator[Film]:
-    """Yield the films of a shard, in its order.
+def stored_samples(shard: Shard, turn: int = 0) -> Iterator[StoredSample]:
+    """Yield the samples of a shard, in its order.
 
-    Raises DataError for a sample that is not one picture, one json and one txt, and for a shard
-    that holds another number of samples than its sizes.json promises: one that was rewritten and
-    cut off looks like a shorter one, which only the count tells.
+    Raises DataError for a sample that is not one image, one json and one txt, and for a shard that
+    holds another number of samples than its sizes.json says: one that was written again and cut off
+    looks like a shorter one, which only the count shows.
     """
     seen = 0
-    for key, parts in _samples(shard):
-        yield _film(key, parts, str(shard.path), turn)
+    for key, parts in _groups(shard):
+        yield _stored(key, parts, str(shard.path), turn)
         seen += 1
     if seen != shard.samples:
         raise DataError(f"{shard.path}: {seen} samples where sizes.json promises {shard.samples}")
 
 
-def studies(flow: Iterable[Film]) -> Iterator[tuple[Film, ...]]:
-    """Yield the films of each study together; in a shard they are neighbours."""
+def facts(shard: Shard) -> Iterator[Sample]:
+    """Yield what the JSON members of a shard say apart from texts; the images are not read."""
+    for member in members(shard.path, JSON):
+        try:
+            yield Sample.from_json(member.data, texts=False)
+        except FormatError as error:
+            raise DataError(
+                f"{shard.path}: a sample: {error}; run cxr-vlp verify on the set"
+            ) from None
+
+
+def members(path: Path, kinds: Collection[str] = ()) -> Iterator[tar.Member]:
+    """Yield the members of a tar, those with the endings `kinds` or all.
+
+    Raises DataError for a tar that is cut, damaged or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            yield from tar.members_of_kind(file, kinds) if kinds else tar.members(file)
+    except FormatError as error:
+        raise DataError(f"{path}: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def studies(flow: Iterable[StoredSample]) -> Iterator[tuple[StoredSample, ...]]:
+    """Yield the samples of each study together; in a shard they are neighbours."""
     for _, group in groupby(flow, key=_study):
         yield tuple(group)
 
 
-def _study(film: Film) -> tuple[str, int, str]:
-    return film.shard, film.turn, film.record.get("study") or film.key
+def _study(stored: StoredSample) -> tuple[str, int, str]:
+    return stored.shard, stored.turn, stored.sample.study or stored.key
 
 
-def _samples(shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
+def _groups(shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield (key, the members by their ending) of every sample."""
     key, parts = "", dict[str, bytes]()
-    for name, content in members(shard.path):
-        # A key holds no dot: whatever cuts it at the first one finds the same samples.
+    for name, content, *_ in members(shard.path):
+        # A key holds no dot, so a name is cut at its first dot
         found, _, kind = name.partition(".")
         if kind not in KINDS:
             raise DataError(
@@ -82,30 +110,15 @@ def _samples(shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
         yield key, parts
 
 
-def _film(key: str, parts: Mapping[str, bytes], shard: str, turn: int) -> Film:
-    pictures = [parts[kind] for kind in PICTURES if kind in parts]
-    if len(pictures) != 1 or len(parts) != 3:
+def _stored(key: str, parts: Mapping[str, bytes], shard: str, turn: int) -> StoredSample:
+    images = [parts[kind] for kind in IMAGES if kind in parts]
+    if len(images) != 1 or len(parts) != 3:
         raise DataError(f"{shard}: sample {key_hash(key)} lacks a member")
     try:
-        record = dict(json.loads(parts["json"]))
+        sample = Sample.from_json(parts["json"])
         caption = parts["txt"].decode().strip()
-    except (ValueError, TypeError):
-        raise DataError(f"{shard}: sample {key_hash(key)} has no JSON or no text") from None
-    found = record.get("format")
-    if found != FORMAT:
-        made_by = "version 0.2 or earlier" if found is None else "another version"
-        raise DataError(
-            f"{shard}: made by {made_by}: build the set again (cxr-vlp shards)"
-        )
-    return Film(key, pictures[0], _joined(record), caption, shard, turn)
-
-
-def _joined(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the record with all its labels in one row, whatever label set names them.
-
-    Shards keep a collection's further names apart, for readers that want one row of columns.
-    """
-    others = record.pop("labels_other", None) or ()
-    if others:
-        record["labels"] = {**record["labels"], **{row["name"]: row["value"] for row in others}}
-    return record
+    except FormatError as error:
+        raise DataError(f"{shard}: sample {key_hash(key)}: {error}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{shard}: sample {key_hash(key)}: the txt member is not UTF-8") from None
+    return StoredSample(key, images[0], sample, caption, shard, turn)

@@ -1,7 +1,7 @@
-"""Folders of shards come in, the list of tars of one split with their sample counts goes out.
+"""Lists the tars of one split in folders of shards, with the number of samples in each.
 
-The layout is the contract's: FOLDER/{train,validate,test}/*.tar with a sizes.json beside the
-tars. The folder's name is the source's name.
+The layout is the format's: FOLDER/{train,validate,test}/*.tar with a sizes.json beside the tars.
+The name of the folder is the name of the source.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.train.errors import ConfigError
-
-SPLITS = ("train", "validate", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One tar: its path, how many samples its sizes.json promises, the source it belongs to."""
+    """One tar: its path, its number of samples by sizes.json, and its source."""
 
     path: Path
     samples: int
@@ -30,9 +31,9 @@ class Shard:
 def list_shards(folders: Sequence[Path], split: str) -> tuple[Shard, ...]:
     """Return the shards of a split over all folders, in the order of the folders, then by name.
 
-    A folder without that split adds nothing; a missing folder, a tar that sizes.json does not
-    count, or one that it counts and that is not there, is an error: samples would be lost without
-    a word.
+    A folder without that split adds nothing. Raises ConfigError for a missing folder, for a tar
+    that sizes.json does not count, and for one that it counts and that is not there: samples would
+    be lost silently.
     """
     shards = tuple(shard for folder in sets(folders) for shard in _of_folder(folder, split))
     names = Counter(shard.path.name for shard in shards)
@@ -43,20 +44,20 @@ def list_shards(folders: Sequence[Path], split: str) -> tuple[Shard, ...]:
 
 
 def sets(folders: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the sets among the folders: each itself, or those right below it, by name.
+    """Return the sets among the folders: each folder itself, or those right below it, by name.
 
-    So `--shards data/shards` means every set there is.
+    So `--shards data/shards` means every set in it.
     """
     return tuple(found for folder in folders for found in _sets(folder))
 
 
 def digest(shards: Sequence[Shard]) -> str:
-    """Return a sha256 that changes with the shards, and with their bytes where a manifest tells."""
+    """Return a sha256 that changes with the shards, and with their bytes if there is a manifest."""
     rows = [[s.path.name, s.samples, s.path.stat().st_size, s.source] for s in shards]
     text = hashlib.sha256(json.dumps(rows).encode())
     for folder in sorted({shard.path.parent.parent for shard in shards}):
-        manifest = folder / "manifest.jsonl"
-        text.update(manifest.read_bytes() if manifest.is_file() else b"")
+        path = folder / manifest.NAME
+        text.update(path.read_bytes() if path.is_file() else b"")
     return text.hexdigest()
 
 
@@ -73,13 +74,13 @@ def _sets(folder: Path) -> list[Path]:
 
 
 def is_set(folder: Path) -> bool:
-    """Tell whether a folder is a set itself: it holds a split."""
+    """Return whether a folder is a set itself: it holds a split."""
     return any((folder / split).is_dir() for split in SPLITS)
 
 
 def _of_folder(folder: Path, split: str) -> list[Shard]:
     tars = {path.name: path for path in sorted((folder / split).glob("*.tar"))}
-    sizes = _sizes(folder / split / "sizes.json") if tars else {}
+    sizes = _sizes(folder / split) if tars else {}
     odd = sorted(set(tars) ^ set(sizes))
     if odd:
         raise ConfigError(
@@ -89,11 +90,11 @@ def _of_folder(folder: Path, split: str) -> list[Shard]:
     return [Shard(path.resolve(), sizes[name], source) for name, path in tars.items()]
 
 
-def _sizes(path: Path) -> dict[str, int]:
+def _sizes(folder: Path) -> dict[str, int]:
+    path = folder / manifest.SIZES
     try:
-        sizes = json.loads(path.read_text(encoding="utf-8"))
+        return manifest.sizes(folder)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; the loader takes its lengths from it") from error
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}: not valid JSON") from error
-    return {str(name): int(count) for name, count in sizes.items()}
+    except FormatError as error:
+        raise ConfigError(f"{path}: {error}") from error

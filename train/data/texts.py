@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
-from cxr_vlp.train.data.normality import Record
-from cxr_vlp.train.data.policies import Policy, parse
+from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.config.recipe import Texts
+from cxr_vlp.train.data.policies import Policy, parse
 
 
 def policies(recipe: Texts) -> tuple[Policy, ...]:
@@ -20,7 +20,7 @@ def policies(recipe: Texts) -> tuple[Policy, ...]:
 
 
 def drawn(
-    recipe: Texts, record: Record, rngs: Sequence[random.Random], caption: str
+    recipe: Texts, record: Sample, rngs: Sequence[random.Random], caption: str
 ) -> tuple[str, ...]:
     """Return a text for each generator.
 
@@ -44,7 +44,7 @@ def drawn(
     return tuple(found)
 
 
-def choose(among: Sequence[Policy], record: Record, rng: random.Random, caption: str) -> str:
+def choose(among: Sequence[Policy], record: Sample, rng: random.Random, caption: str) -> str:
     """Return the text of the first policy that has one, else the caption."""
     for policy in among:
         text = policy(record, rng)
@@ -53,10 +53,10 @@ def choose(among: Sequence[Policy], record: Record, rng: random.Random, caption:
     return caption
 
 
-def _translated(record: Record) -> frozenset[str]:
-    return frozenset(name for name, text in (record.get("translations") or {}).items() if text)
+def _translated(record: Sample) -> frozenset[str]:
+    return frozenset(name for name, text in record.translations.items() if text)
 
 
-def _worded(record: Record, sections: Collection[str]) -> Record:
+def _worded(record: Sample, sections: Collection[str]) -> Sample:
     """Return the record with some sections in the words of their translation."""
-    return {**record, **{section: record["translations"][section] for section in sections}}
+    return record.translated(sections)

@@ -17,13 +17,14 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train.config.recipe import Recipe
 from cxr_vlp.train.data.batches import Batch, to_input
 from cxr_vlp.train.data.seeding import chance
 from cxr_vlp.train.distributed import gather
 from cxr_vlp.train.engine import optim
 from cxr_vlp.train.engine.grad_cache import two_passes
-from cxr_vlp.train.errors import DataError, key_hash
+from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.model.build import Towers, trim
 from cxr_vlp.train.objective.method import Features, Method, encode, is_fused, joined, seen
 from cxr_vlp.train.objective.terms import measured, total

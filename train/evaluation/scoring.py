@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train import cli
 from cxr_vlp.train.config.build import build
 from cxr_vlp.train.config.recipe import Recipe
@@ -21,7 +22,7 @@ from cxr_vlp.train.data.batches import Batch, to_input
 from cxr_vlp.train.data.loader import Loading, in_order
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import Counts, shown, view
-from cxr_vlp.train.errors import ConfigError, key_hash
+from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.zeroshot import Score
 from cxr_vlp.train.model import build as models
 
@@ -73,7 +74,7 @@ def scored(
         task = bar.add_task("evaluating", total=sum(shard.samples for shard in shards))
         for source, batch in _batches(shards, loading, limit):
             pictures = to_input(batch.images[0].to(device), loading.recipe.image)
-            wanted = [i for i, row in enumerate(batch.records) if shown(row, views)]
+            wanted = [i for i, row in enumerate(batch.samples) if shown(row, views)]
             held.append((source, batch, wanted, score(pictures)[wanted].double().cpu()))
             bar.advance(task, len(batch))
     return _gathered(held, views)
@@ -98,17 +99,17 @@ def _gathered(
         raise ConfigError(f"no image of the views {', '.join(views) or '(any)'} in these shards")
     seen: dict[str, Counter[str]] = {}
     for source, batch, *_ in held:
-        seen.setdefault(source, Counter()).update(map(view, batch.records))
-    records = [batch.records[i] for _, batch, i in taken]
+        seen.setdefault(source, Counter()).update(map(view, batch.samples))
+    samples = [batch.samples[i] for _, batch, i in taken]
     sources = tuple(source for source, _, _ in taken)
     return Images(
         keys=tuple(key_hash(batch.keys[i]) for _, batch, i in taken),
         sources=sources,
         # A patient's name is unique in its source alone.
         patients=tuple(
-            f"{source}/{row['patient']}" for source, row in zip(sources, records, strict=True)
+            f"{source}/{row.patient}" for source, row in zip(sources, samples, strict=True)
         ),
-        rows=tuple(dict(row.get("labels") or {}) for row in records),
+        rows=tuple(dict(row.all_labels) for row in samples),
         scores=torch.cat([scores for *_, scores in held]),
         seen=seen,
     )

@@ -70,16 +70,16 @@ def samples(shards: Sequence[Shard]) -> int:
 
 def _pairs(batch: Batch) -> list[dict[str, Any]]:
     films, texts = batch.images.unbind(1), zip(*batch.texts, strict=True)
-    rows = zip(films, texts, batch.normal.tolist(), batch.records, strict=True)
+    rows = zip(films, texts, batch.normal.tolist(), batch.samples, strict=True)
     return [
         {
             "pictures": [_url(film[0]) for film in shown],
             "texts": said,
             "normal": normal,
-            "source": record.get("dataset", ""),
-            "view": record.get("projection") or record.get("view", ""),
+            "source": sample.dataset,
+            "view": sample.projection or sample.view,
         }
-        for shown, said, normal, record in rows
+        for shown, said, normal, sample in rows
     ]
 
 

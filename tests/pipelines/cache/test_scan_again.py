@@ -15,7 +15,8 @@ from stages import build, params, run_scan, tree_bytes
 from cxr_vlp.pipelines.cache import checksums, file_index
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.stages import manifest_writer, scan_study
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.stages import scan_study
 
 OLD = 1_600_000_000  # a time stamp that is no longer fresh
 
@@ -143,12 +144,12 @@ def test_official_digests_are_believed_until_the_picture_is_read(tree, tmp_path,
     jpgs[0].write_bytes(sound[:-9])
     found = build(tree, "mimic", tmp_path / "x", sources=chosen)
     assert seen == []  # the look-alike lists all its JPGs
-    header, _ = manifest_writer.read(found)
+    header, _ = manifest.read(found)
     assert header["dropped"]["shards image.digest"] == 1
     # mended, and looked at again: the file is what the list says
     jpgs[0].write_bytes(sound)
     found = build(tree, "mimic", tmp_path / "x", sources=chosen)
-    assert "shards image.digest" not in manifest_writer.read(found)[0]["dropped"]
+    assert "shards image.digest" not in manifest.read(found)[0]["dropped"]
     assert plain.exists()
 
 

@@ -15,8 +15,8 @@ import pytest
 from layouts import WRITERS
 from stages import build, samples
 
-from cxr_vlp.pipelines.format import schema
-from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.format import manifest, schema
+from cxr_vlp.pipelines.format.sample import LABELS
 
 SOURCES = ("mimic", "chexpert", "nih", "openi")
 
@@ -31,7 +31,7 @@ def tars(folder: Path) -> list[str]:
 
 
 def written(folder: Path) -> int:
-    _, lines = manifest_writer.read(folder)
+    _, lines = manifest.read(folder)
     return sum(line["samples"] for line in lines if line["split"] == "train")
 
 
@@ -177,7 +177,7 @@ def test_features_are_those_of_every_set_and_name_every_field(sets, many):
     assert list(columns) == ["__key__", "__url__", "jpg", "json", "txt"]
     # readers drop in silence what the features do not name
     assert list(columns["json"]) == sorted(schema.FIELDS)
-    assert columns["json"]["labels"].keys() == set(schema.LABELS)
+    assert columns["json"]["labels"].keys() == set(LABELS)
 
 
 def test_one_shape_in_all_sets(sets, many):

@@ -77,22 +77,28 @@ def test_display_pictures(form, size, expected):
 
 
 def test_parameters_that_change_pixels_are_in_the_fingerprint_and_others_are_not():
-    base = fingerprints.image("0" * 64, Shards())
+    base = fingerprints.image("0" * 64, Shards().image_parameters())
     for change in ({"side": 256}, {"recipe": "minmax"}, {"quality": 90}, {"resize": "pad"},
                    {"filter": "lanczos"}, {"format": "png"}, {"enlarge": True},
                    {"orient": "turn"}):  # fmt: skip
-        assert fingerprints.image("0" * 64, Shards(**change)) != base
+        assert fingerprints.image("0" * 64, Shards(**change).image_parameters()) != base
     for change in ({"caption": ("prompt",)}, {"sections": ()}, {"max_megapixels": 9},
                    {"body_part": "reject"}, {"modality": "reject"},
                    {"for_processing": "reject"}):  # fmt: skip
-        assert fingerprints.image("0" * 64, Shards(**change)) == base
-    assert fingerprints.image("1" * 64, Shards()) != base
+        assert fingerprints.image("0" * 64, Shards(**change).image_parameters()) == base
+    assert fingerprints.image("1" * 64, Shards().image_parameters()) != base
 
 
 def test_the_lexicon_is_in_the_text_fingerprint():
     from cxr_vlp.pipelines.config import Texts
 
-    base = fingerprints.text("0" * 64, {"Edema": 1}, Texts(), lexicon.digest())
-    assert fingerprints.text("0" * 64, {"Edema": 1}, Texts(), "other") != base
-    assert fingerprints.text("0" * 64, {"Edema": 0}, Texts(), lexicon.digest()) != base
-    assert fingerprints.text("0" * 64, {"Edema": 1}, Texts(seed=1), lexicon.digest()) != base
+    base = fingerprints.text("0" * 64, {"Edema": 1}, Texts().text_parameters(), lexicon.digest())
+    assert fingerprints.text("0" * 64, {"Edema": 1}, Texts().text_parameters(), "other") != base
+    assert (
+        fingerprints.text("0" * 64, {"Edema": 0}, Texts().text_parameters(), lexicon.digest())
+        != base
+    )
+    assert (
+        fingerprints.text("0" * 64, {"Edema": 1}, Texts(seed=1).text_parameters(), lexicon.digest())
+        != base
+    )

@@ -15,8 +15,9 @@ from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.sample import Pixels
 from cxr_vlp.pipelines.imaging import encode, plausible
-from cxr_vlp.pipelines.stages import manifest_writer
 from cxr_vlp.pipelines.synthetic.layouts import mimic
 from cxr_vlp.pipelines.validate import image as stored
 
@@ -46,7 +47,7 @@ def tree(tmp_path_factory) -> Path:
 def test_notes_add_up_and_come_along_with_what_is_reused(tree, tmp_path, capsys):
     out = build(tree, "mimic", tmp_path)
     assert "note: dicom.body_part" in capsys.readouterr().out
-    header, lines = manifest_writer.read(out)
+    header, lines = manifest.read(out)
     told = Counter(note for _, sample in samples(out) for note in sample["pixels"]["notes"])
     assert told["dicom.body_part"] > 2
     assert header["notes"]["dicom.body_part"] == told["dicom.body_part"]
@@ -54,16 +55,16 @@ def test_notes_add_up_and_come_along_with_what_is_reused(tree, tmp_path, capsys)
     assert header["dropped"]["shards image.implausible"] == 1
     # another caption: every image is copied out of the earlier tars, with its notes
     again = build(tree, "mimic", tmp_path, shards={"caption": ["prompt", "impression"]})
-    assert manifest_writer.read(again)[0]["notes"] == header["notes"]
+    assert manifest.read(again)[0]["notes"] == header["notes"]
     assert verify.check([again], deep=True)["breaches"] == []
 
 
 def test_a_gate_is_one_of_the_parameters_that_build_anew(tree, tmp_path):
-    noted = manifest_writer.read(build(tree, "mimic", tmp_path))[0]["notes"]["dicom.body_part"]
+    noted = manifest.read(build(tree, "mimic", tmp_path))[0]["notes"]["dicom.body_part"]
     out = build(tree, "mimic", tmp_path, shards={"body_part": "reject"},
                 sources={"mimic": {"parts": {"train": 2, "validate": 1, "test": 1},
                                    "max_rejects": 1.0}})  # fmt: skip
-    header = manifest_writer.read(out)[0]
+    header = manifest.read(out)[0]
     assert header["dropped"]["shards dicom.body_part"] == noted
     assert "dicom.body_part" not in header["notes"]
 
@@ -127,8 +128,8 @@ GOOD = {
 def test_what_is_no_image_is_refused_by_the_maker_and_by_verify(levels):
     assert plausible.fault(levels)
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-    codes = ("picture.implausible", "picture.constant")
-    assert stored.decode(encoded, {"recipe": "voi"})[0] in codes
+    codes = ("image.implausible", "image.constant")
+    assert stored.decode(encoded, Pixels(recipe="voi"))[0] in codes
 
 
 @pytest.mark.parametrize("levels", GOOD.values(), ids=GOOD)
@@ -136,14 +137,14 @@ def test_what_is_no_image_is_refused_by_the_maker_and_by_verify(levels):
 def test_what_the_maker_lets_pass_passes_verify_too(levels, quality):
     assert plausible.fault(levels) == ""
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-    assert stored.decode(encoded, {"recipe": "voi"})[0] == ""
+    assert stored.decode(encoded, Pixels(recipe="voi"))[0] == ""
 
 
 def test_verify_wants_notes_that_add_up(tree, tmp_path):
     out = build(tree, "mimic", tmp_path)
-    header, lines = manifest_writer.read(out)
+    header, lines = manifest.read(out)
     header["notes"] = {}
-    header["digest"] = manifest_writer.digest(header, lines, out / manifest_writer.REJECTS)
-    jsonl.write_records(out / manifest_writer.NAME, [header, *lines])
+    header["digest"] = manifest.digest(header, lines, out / manifest.REJECTS)
+    jsonl.write_records(out / manifest.NAME, [header, *lines])
     codes = [breach["code"] for breach in verify.check([out], deep=False)["breaches"]]
     assert codes == ["flow.notes"]

@@ -25,9 +25,10 @@ from cxr_vlp.nlp.labels import canonical
 from cxr_vlp.pipelines.config import Params
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.records import Image, Lost, ReportRef, Study, key_hash
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.sample import key_hash
+from cxr_vlp.pipelines.records import Image, Lost, ReportRef, Study
 from cxr_vlp.pipelines.sources import ids
-from cxr_vlp.pipelines.stages import manifest_writer
 from cxr_vlp.pipelines.synthetic.layouts import mimic
 from cxr_vlp.pipelines.validate import runner
 from cxr_vlp.pipelines.validate.rederive import Again
@@ -214,8 +215,8 @@ def test_everything_but_the_ids_is_as_it_is_without_salt(salted, built):
 
 
 def test_the_manifest_tells_which_ids_a_set_has(salted, built):
-    assert manifest_writer.read(salted / "shards/mimic")[0]["ids"] == "salted"
-    assert manifest_writer.read(built / "shards/mimic")[0]["ids"] == "source"
+    assert manifest.read(salted / "shards/mimic")[0]["ids"] == "salted"
+    assert manifest.read(built / "shards/mimic")[0]["ids"] == "source"
 
 
 def test_a_users_exceptions_find_their_studies_under_salt(raw, tmp_path, monkeypatch):

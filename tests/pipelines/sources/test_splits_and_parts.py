@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cxr_vlp.pipelines import parts
 from cxr_vlp.pipelines.errors import DataError
-from cxr_vlp.pipelines.records import SPLITS, Image, Study
+from cxr_vlp.pipelines.format.sample import SPLITS
+from cxr_vlp.pipelines.records import Image, Study
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages.scan_study import place_patient
 

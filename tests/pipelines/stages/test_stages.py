@@ -15,7 +15,7 @@ from stages import build, params, run_scan, samples, tree_bytes
 from cxr_vlp.pipelines import scan, shards, texts, verify
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.synthetic.layouts import mimic
 
 SOURCES = ("mimic", "chexpert", "nih", "openi")
@@ -33,7 +33,7 @@ def test_the_contract_holds(built, source):
 
 
 def test_every_listed_image_is_written_or_rejected(built, source):
-    header, lines = manifest_writer.read(built / "shards" / source)
+    header, lines = manifest.read(built / "shards" / source)
     lost = sum(header["dropped"].values())
     assert header["listed"] == header["written"] + lost
     assert header["written"] == sum(line["samples"] for line in lines)
@@ -122,14 +122,14 @@ def test_damaged_files_are_coded_counted_and_the_rest_goes_on(faulty, tmp_path):
     truth = list(jsonl.read_records(faulty / "mimic.truth.jsonl"))
     assert any("fault" in json.dumps(row) for row in truth)
     folder = build(faulty / "mimic", "mimic", tmp_path)
-    header, _ = manifest_writer.read(folder)
+    header, _ = manifest.read(folder)
     codes = {reason.split()[1] for reason in header["dropped"]}
     # a missing DICOM is no loss here: its JPG twin takes its place
     assert {"dicom.no_pixels", "dicom.empty", "image.degenerate"} <= codes
     assert codes & {"dicom.truncated", "dicom.undecodable"}
     assert verify.check([folder], deep=True)["breaches"] == []
     folder = build(faulty / "chexpert", "chexpert", tmp_path)
-    header, _ = manifest_writer.read(folder)
+    header, _ = manifest.read(folder)
     codes = {reason.split()[1] for reason in header["dropped"]}
     assert codes == {"image.missing", "image.unreadable"}
 

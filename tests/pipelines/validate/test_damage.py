@@ -14,12 +14,12 @@ import pytest
 from breaking import flipped, restate, tar_of
 
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.validate import manifest as declared
-from cxr_vlp.pipelines.validate.manifest import BrokenError
 from cxr_vlp.pipelines.validate.shard import check_tar
 
-BESIDE = (manifest_writer.NAME, manifest_writer.REJECTS, "train/sizes.json", "validate/sizes.json")
+BESIDE = (manifest.NAME, manifest.REJECTS, "train/sizes.json", "validate/sizes.json")
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def good(built, tmp_path) -> Path:
     shutil.copytree(built / "shards" / "mimic", folder)
     header = dict(declared.read(folder).header)
     row = {"code": "image.missing", "images": 1, "key_hash": "0123456789abcdef", "step": "scan"}
-    kept = [*jsonl.read_records(folder / manifest_writer.REJECTS), row]
-    jsonl.write_records(folder / manifest_writer.REJECTS, kept)
+    kept = [*jsonl.read_records(folder / manifest.REJECTS), row]
+    jsonl.write_records(folder / manifest.REJECTS, kept)
     lost = dict(header["dropped"])
     lost["scan image.missing"] = lost.get("scan image.missing", 0) + 1
     restate(folder, listed=header["listed"] + 1, dropped=lost)
@@ -42,7 +42,7 @@ def seen(folder: Path) -> bool:
     """Tell whether the files beside the tars are found broken."""
     try:
         return any(declared.breaches(declared.read(folder)))
-    except BrokenError:
+    except FormatError:
         return True
 
 

@@ -1,4 +1,4 @@
-"""The same picture in two splits: over all sets, by file and by grey values, in small memory."""
+"""The same image in two splits: over all sets, by file and by grey values, in little memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from breaking import codes, edit, members, put, rewrite, tar_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxr_vlp.pipelines.format.sample import Pixels
 from cxr_vlp.pipelines.records import dumps
 from cxr_vlp.pipelines.validate import image, runner
 from cxr_vlp.pipelines.validate.leakage import Ledger, Place, digest, each
@@ -28,57 +29,57 @@ def sets(built, tmp_path) -> dict[str, Path]:
 
 def stolen(from_folder: Path, *names: str):
     """Return a change that gives the first sample what another set's first train sample holds."""
-    (_, picture), (_, document) = members(tar_of(from_folder))[:2]
+    (_, stored), (_, document) = members(tar_of(from_folder))[:2]
     theirs = json.loads(document)
 
     def change(before):
         own = json.loads(before[1][1]) | {"pixels": theirs["pixels"], "boxes": []}
         own["provenance"] = own["provenance"] | {n: theirs["provenance"][n] for n in names}
-        return put(0, picture)(put(1, dumps(own).encode())(before))
+        return put(0, stored)(put(1, dumps(own).encode())(before))
 
     return change
 
 
-def test_an_nih_picture_in_the_test_split_of_another_collection(sets):
+def test_an_nih_image_in_the_test_split_of_another_collection(sets):
     rewrite(sets["chexpert"], stolen(sets["nih"]), "test")
     assert codes(*sets.values()) == set()  # other file, other name: only the pixels tell
     assert codes(sets["chexpert"], deep=True) == set()
     found = runner.check(list(sets.values()), deep=True)["breaches"]
     assert found == [
         {
-            "code": "picture.two_splits",
+            "code": "image.two_splits",
             "where": "chexpert/test and nih/train (same grey values)",
             "count": 1,
         }
     ]
 
 
-def test_a_collection_that_repeats_a_picture_over_its_own_splits_is_a_note():
+def test_a_collection_that_repeats_an_image_over_its_own_splits_is_a_note():
     findings = runner.Findings()
     for place in (Place("nih", "train"), Place("nih", "test"), Place("rsna", "train")):
-        findings.pictures.add(place, digest("one picture"))
+        findings.images.add(place, digest("one image"))
     findings.compare()
     assert [breach["where"] for breach in findings.breaches] == [
         "nih/test and rsna/train (same grey values)"
     ]
-    assert findings.notes["picture.own_splits", "nih/test and nih/train (same grey values)"] == 1
+    assert findings.notes["image.own_splits", "nih/test and nih/train (same grey values)"] == 1
 
 
 def test_the_same_file_is_seen_without_decoding(sets):
     rewrite(sets["chexpert"], stolen(sets["nih"], "image_sha256", "image_fingerprint"), "test")
     found = runner.check(list(sets.values()), deep=False)["breaches"]
     assert [(b["code"], b["where"]) for b in found] == [
-        ("picture.two_splits", "chexpert/test and nih/train (same file)")
+        ("image.two_splits", "chexpert/test and nih/train (same file)")
     ]
 
 
-def test_the_same_picture_twice_in_one_split_is_a_note(sets):
+def test_the_same_image_twice_in_one_split_is_a_note(sets):
     rewrite(sets["chexpert"], stolen(sets["nih"]), "train")
     result = runner.check(list(sets.values()), deep=True)
     assert result["breaches"] == []
     assert result["notes"] == [
         {
-            "code": "picture.twice",
+            "code": "image.twice",
             "where": "chexpert/train and nih/train (same grey values)",
             "count": 1,
         }
@@ -116,10 +117,10 @@ def test_the_same_keys_in_two_sets(sets, tmp_path):
     assert found["breaches"][0]["count"] == found["sets"][0]["samples"]
 
 
-def test_the_same_grey_values_in_another_shape_are_another_picture():
+def test_the_same_grey_values_in_another_shape_are_another_image():
     values = np.linspace(0, 250, 5000).astype(np.uint8)  # plausible in either shape
     codes_and_digests = [
-        image.decode(cv2.imencode(".png", values.reshape(shape))[1].tobytes(), {})
+        image.decode(cv2.imencode(".png", values.reshape(shape))[1].tobytes(), Pixels())
         for shape in ((50, 100), (100, 50), (50, 100))
     ]
     assert [code for code, _ in codes_and_digests] == [""] * 3

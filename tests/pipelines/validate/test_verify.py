@@ -21,7 +21,7 @@ from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.executor import tasks as spread
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.stages import manifest_writer
+from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.validate import manifest as declared
 from cxr_vlp.pipelines.validate import runner
 
@@ -45,7 +45,7 @@ def first_line(**values) -> Callable[[Path], None]:
 
 def rejects(*rows: dict) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
-        jsonl.write_records(folder / manifest_writer.REJECTS, rows)
+        jsonl.write_records(folder / manifest.REJECTS, rows)
         restate(folder)
 
     return damage
@@ -113,18 +113,14 @@ DAMAGE = [
     pytest.param(rejects(ROW | {"text": "x"}), "rejects.broken", id="a-reject-that-says-more"),
     pytest.param(rejects(ROW | {"step": "fit"}), "rejects.broken", id="a-step-there-is-not"),
     pytest.param(
-        lambda f: (f / manifest_writer.REJECTS).write_text(""),
+        lambda f: (f / manifest.REJECTS).write_text(""),
         "rejects.differ",
         id="rejects-are-gone",
     ),
+    pytest.param(lambda f: (f / manifest.REJECTS).unlink(), "rejects.missing", id="no-rejects"),
+    pytest.param(lambda f: (f / manifest.NAME).write_text(""), "manifest.broken", id="empty"),
     pytest.param(
-        lambda f: (f / manifest_writer.REJECTS).unlink(), "rejects.missing", id="no-rejects"
-    ),
-    pytest.param(
-        lambda f: (f / manifest_writer.NAME).write_text(""), "manifest.broken", id="empty"
-    ),
-    pytest.param(
-        lambda f: (f / manifest_writer.NAME).write_text("[" * 10**5),
+        lambda f: (f / manifest.NAME).write_text("[" * 10**5),
         "manifest.broken",
         id="a-nested-bomb",
     ),
@@ -148,17 +144,17 @@ json_values = st.recursive(
 @settings(max_examples=80, deadline=None)
 @given(
     st.integers(0, 1),
-    st.sampled_from([*declared.HEADER, *declared.LINE]),
+    st.sampled_from([*manifest.HEADER.fields, *manifest.LINE.fields]),
     json_values,
 )
 def test_no_value_in_a_manifest_crashes_verify(tmp_path_factory, built, row, name, value):
     source = built / "shards" / "mimic"
     folder = tmp_path_factory.getbasetemp() / "odd"  # without tars: they are missing, all of them
     folder.mkdir(exist_ok=True)
-    rows = list(jsonl.read_records(source / manifest_writer.NAME))
+    rows = list(jsonl.read_records(source / manifest.NAME))
     rows[row][name] = value
-    (folder / manifest_writer.NAME).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    shutil.copy(source / manifest_writer.REJECTS, folder)
+    (folder / manifest.NAME).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shutil.copy(source / manifest.REJECTS, folder)
     assert codes(folder)
 
 
@@ -191,7 +187,10 @@ def test_the_command_answers_in_json_and_by_exit_code(good, capsys):
     found = json.loads(capsys.readouterr().out)["breaches"]
     assert "shard.digest" in {breach["code"] for breach in found}
     assert verify.main([str(good)]) == 65
-    assert "shard.digest: mimic: mimic-train-00000.tar\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "shard.digest: mimic: mimic-train-00000.tar\n" in said
+    remedy = "shard.digest: a tar with other bytes than the manifest says; copy the set again"
+    assert said.count(remedy) == 1
     with pytest.raises(ConfigError, match=r"no manifest\.jsonl"):
         verify.main([str(good / "train")])
 
@@ -239,9 +238,9 @@ def test_no_text_no_key_and_no_id_is_printed(good, capfd, flags):
 
 @pytest.mark.parametrize("at", [0, 1])
 def test_no_text_is_printed_where_the_manifest_is_broken(good, capfd, at):
-    lines = (good / manifest_writer.NAME).read_text().splitlines()
+    lines = (good / manifest.NAME).read_text().splitlines()
     lines[at] = lines[at].replace('"', f'"{CANARY}', 1)
-    (good / manifest_writer.NAME).write_text("\n".join(lines) + CANARY)
+    (good / manifest.NAME).write_text("\n".join(lines) + CANARY)
     assert verify.main([str(good)]) == 65
     assert CANARY not in "".join(capfd.readouterr())
 

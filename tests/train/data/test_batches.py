@@ -8,17 +8,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_vlp.train.data.batches import Batch, Pair, apiece, collate, rebatch, to_input
+from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.config.recipe import Pictures
+from cxr_vlp.train.data.batches import Batch, Pair, apiece, collate, rebatch, to_input
 
 
 def made(keys: list[str], **fields: list[str]) -> Batch:
-    rows = [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
+    rows = [
+        Sample(**dict(zip(fields, values, strict=True)))
+        for values in zip(*fields.values(), strict=True)
+    ]
     grey, tokens = torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.zeros(1, 3)
     return collate(
         [
             Pair(grey, tokens, False, key, (key,), row)
-            for key, row in zip(keys, rows or [{}] * len(keys), strict=True)
+            for key, row in zip(keys, rows or [Sample()] * len(keys), strict=True)
         ]
     )
 
@@ -53,7 +57,7 @@ def test_batches_of_one_source_lose_no_sample_and_mix_only_what_is_left():
         for place, names in enumerate(["abab", "aaab", "baa"])
     ]
     batches = list(rebatch(chunks, 3, same_source=True))
-    sources = ["".join(sorted(row["dataset"] for row in batch.records)) for batch in batches]
+    sources = ["".join(sorted(each.dataset for each in batch.samples)) for batch in batches]
     assert sources == ["aaa", "bbb", "aaa", "ab"]
     assert len({key for batch in batches for key in batch.keys}) == 11
 
@@ -65,7 +69,7 @@ def test_two_films_of_a_study_stay_apart_and_none_is_lost(studies):
     chunks = [made(names, study=chunk) for names, chunk in zip(keys, studies, strict=True)]
     batches = list(rebatch(chunks, 3, apart=True))
     for batch in batches:
-        assert len({row["study"] for row in batch.records}) == len(batch)
+        assert len({each.study for each in batch.samples}) == len(batch)
     kept = [key for batch in batches for key in batch.keys]
     assert sorted(kept) == sorted(chain(*keys))
 

@@ -15,13 +15,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.train.conftest import add, sample, write_shard
+from cxr_vlp.train.config.build import merge
+from cxr_vlp.train.config.recipe import load
 from cxr_vlp.train.data.batches import apiece
 from cxr_vlp.train.data.loader import Loading, in_order, training
-from cxr_vlp.train.errors import DataError
-from cxr_vlp.train.config.recipe import load
-from cxr_vlp.train.config.build import merge
 from cxr_vlp.train.data.shards import Shard, list_shards
+from cxr_vlp.train.errors import DataError
+from tests.train.conftest import add, sample, write_shard
 
 IMAGE = {
     "image": {"crop": 0.2, "shift": 0.1},
@@ -136,7 +136,7 @@ def test_a_study_is_one_pair_of_two_films_and_two_texts(studies):
     for batch in training(studies, loading(mode="study"), 0, 8):
         assert batch.images.shape == (2, 8, 1, 32, 32)
         assert batch.tokens.shape == (2, 8, 2)
-        assert len({row["study"] for row in batch.records}) == 8
+        assert len({each.study for each in batch.samples}) == 8
 
 
 def test_a_weight_shows_some_twice_and_each_time_otherwise(studies):
@@ -149,7 +149,7 @@ def test_a_weight_shows_some_twice_and_each_time_otherwise(studies):
 def test_films_of_a_study_stay_apart_where_the_recipe_says_so(studies):
     def doubled(mode: str) -> int:
         batches = training(studies, loading(mode=mode), 0, 12)
-        return sum(12 - len({row["study"] for row in batch.records}) for batch in batches)
+        return sum(12 - len({each.study for each in batch.samples}) for batch in batches)
 
     assert doubled("weights") == 0
     assert doubled("image") > 0
@@ -271,4 +271,4 @@ def test_png_is_read(tmp_path):
 
 def test_a_recipe_may_take_some_views_only(studies):
     batches = list(training(studies, loading(mode="views"), 0, 1))
-    assert {row["view"] for batch in batches for row in batch.records} == {"frontal"}
+    assert {each.view for batch in batches for each in batch.samples} == {"frontal"}

@@ -10,21 +10,23 @@ import cv2
 import pytest
 import torch
 
-from tests.train.conftest import draw, sample
-from cxr_vlp.train.errors import DataError
-from cxr_vlp.train.data.samples import Film
-from cxr_vlp.train.data.pairs import Pairing, views
 from cxr_vlp.train.config.recipe import Recipe, load
+from cxr_vlp.train.data.pairs import Pairing, views
+from cxr_vlp.train.data.samples import StoredSample
+from cxr_vlp.train.errors import DataError
+from tests.train.conftest import draw, read, sample
 
 
 def tokenize(text: str) -> torch.Tensor:
     return torch.tensor([len(text), 1])
 
 
-def film(number: int, projection: str = "AP", turn: int = 0, **changes: Any) -> Film:
+def film(number: int, projection: str = "AP", turn: int = 0, **changes: Any) -> StoredSample:
     picture = cv2.imencode(".png", draw((), number))[1].tobytes()
     record = sample("mock", 1, projection=projection, **changes)
-    return Film(f"mock-s1-{number}", picture, record, record["caption"], "mock.tar", turn)
+    return StoredSample(
+        f"mock-s1-{number}", picture, read(record), record["caption"], "mock.tar", turn
+    )
 
 
 def recipe(pictures: int = 1, texts: int = 1, policy: str = "sentences(2)") -> Recipe:
@@ -81,7 +83,7 @@ def test_one_film_gives_two_windows_of_its_own():
 def test_two_films_are_of_two_views_where_there_are_two(projections, pairs):
     films = [film(i, projection) for i, projection in enumerate(projections)]
     found = [views(films, 2, random.Random(number)) for number in range(60)]
-    assert {tuple(each.record["projection"] for each in pair) for pair in found} == pairs
+    assert {tuple(each.sample.projection for each in pair) for pair in found} == pairs
     if len(films) > 1:
         assert all(first is not second for first, second in found)
 
@@ -101,8 +103,8 @@ def test_a_second_turn_in_an_epoch_and_another_epoch_draw_anew():
 
 
 def test_rubbish_and_silence_are_refused_under_a_hash():
-    broken = Film("mock-s1-0", b"none", film(0).record, "x", "mock.tar")
-    silent = Film("mock-s1-0", film(0).picture, {}, "", "mock.tar")
+    broken = StoredSample("mock-s1-0", b"none", film(0).sample, "x", "mock.tar")
+    silent = StoredSample("mock-s1-0", film(0).image, read({}), "", "mock.tar")
     for each, message in ((broken, "no picture that can be read"), (silent, "no text")):
         with pytest.raises(DataError, match=message) as told:
             pairing(recipe())([each])

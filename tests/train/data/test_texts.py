@@ -7,17 +7,17 @@ import pytest
 from cxr_vlp.nlp.prompts import texts as wordings
 from cxr_vlp.nlp.sentences import split
 from cxr_vlp.nlp.status import classify, filter_report
-from tests.train.conftest import sample
+from cxr_vlp.train.config.recipe import Texts
 from cxr_vlp.train.data import texts
+from cxr_vlp.train.data.normality import filtered, is_normal
 from cxr_vlp.train.data.seeding import chance
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.data.normality import filtered, is_normal
-from cxr_vlp.train.config.recipe import Texts
+from tests.train.conftest import read, sample
 
 
 def chosen(policies, record, key="k", epoch=0):
     rng = chance(0, epoch, key, "text")
-    [text] = texts.drawn(Texts(policies=tuple(policies)), record, [rng], "the caption.")
+    [text] = texts.drawn(Texts(policies=tuple(policies)), read(record), [rng], "the caption.")
     return text
 
 
@@ -123,7 +123,7 @@ def test_what_is_not_sure_is_filtered_as_the_recipe_says():
     record = RECORD | MIXED
     for uncertain, expected in (("abnormal", "sentence 1. sentence 3."), ("normal", "sentence 1.")):
         recipe = Texts(policies=("filtered(9)",), uncertain=uncertain)
-        assert texts.drawn(recipe, record, [chance(0, 0, "k", "text")], "") == (expected,)
+        assert texts.drawn(recipe, read(record), [chance(0, 0, "k", "text")], "") == (expected,)
 
 
 def test_label_prompts_are_worded_anew_and_filtered_ones_deny_nothing():
@@ -149,7 +149,7 @@ CXRCLIP = ("findings|impression", "impression", "findings")
 def two(record, translated, key):
     recipe = Texts(policies=CXRCLIP, texts=2, translated=translated)
     rngs = [chance(0, 0, key, "text"), chance(0, 0, key, "text 1")]
-    return texts.drawn(recipe, record, rngs, "caption")
+    return texts.drawn(recipe, read(record), rngs, "caption")
 
 
 def test_two_texts_are_two_draws_in_either_wording():
@@ -189,7 +189,7 @@ LABELS = {"Edema": 0, "Support Devices": 1, "No Finding": 1}
     ],
 )
 def test_a_pair_is_normal_by_its_report_else_by_its_labels(record, uncertain, expected):
-    assert is_normal(record, uncertain) is expected
+    assert is_normal(read(record), uncertain) is expected
 
 
 @pytest.mark.parametrize("extra", ["", " Small left pleural effusion.", " Possible nodule."])
@@ -200,4 +200,4 @@ def test_a_filtered_report_is_what_the_engine_itself_keeps(extra):
         {"text": text, "status": status.status, "rule": status.rule}
         for text, status in ((text, classify(text)) for text in sentences)
     ]
-    assert filtered({"sentences": rows}) == list(filter_report(sentences).kept)
+    assert filtered(read({"sentences": rows})) == list(filter_report(sentences).kept)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.config import recipe
 from cxr_vlp.train.config.recipe_sections import Loss, Model, Weights
 from cxr_vlp.train.data.batches import Batch
@@ -98,5 +99,5 @@ def batch(towers: build.Towers, number: int) -> Batch:
         normal=torch.arange(8) % 3 == 0,
         keys=tuple(f"k{i}" for i in range(8)),
         texts=(tuple(texts[:8]), tuple(texts[8:])),
-        records=({},) * 8,
+        samples=(Sample(),) * 8,
     )

@@ -1,4 +1,4 @@
-"""Tars are read by our own small reader: it must agree with the others, and refuse the rest."""
+"""The loader's reading of shards: it agrees with webdataset and tarfile, and refuses the rest."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import webdataset as wds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.train.conftest import add, sample, write_shard
-from cxr_vlp.train.errors import DataError
-from cxr_vlp.train.data.samples import films, studies
-from cxr_vlp.train.data.members import members
+from cxr_vlp.train.data.samples import facts, members, stored_samples, studies
 from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.errors import DataError
+from tests.train.conftest import add, read, sample, write_shard
 
 
 def tar(path: Path, contents: dict[str, bytes], form: int = tarfile.USTAR_FORMAT) -> Path:
@@ -32,16 +31,17 @@ NAMES = st.text(string.ascii_letters + string.digits + "_-.", min_size=1, max_si
 @given(st.dictionaries(NAMES, st.binary(max_size=1500), max_size=6))
 def test_what_tarfile_writes_is_read_back_whole(tmp_path_factory, contents):
     path = tar(tmp_path_factory.mktemp("tars") / "some.tar", contents)
-    assert list(members(path)) == list(contents.items())
+    assert [member[:2] for member in members(path)] == list(contents.items())
 
 
 def test_a_long_name_in_two_fields_is_put_together(tmp_path):
     name = f"{'a' * 90}/{'b' * 80}.txt"
-    assert list(members(tar(tmp_path / "some.tar", {name: b"x"}))) == [(name, b"x")]
+    [member] = members(tar(tmp_path / "some.tar", {name: b"x"}))
+    assert member[:2] == (name, b"x")
 
 
 @pytest.mark.parametrize("picture", ["jpg", "png"])
-def test_films_are_the_samples_that_webdataset_reads(tmp_path, picture):
+def test_samples_are_those_that_webdataset_reads(tmp_path, picture):
     path = tmp_path / "odd.tar"
     write_shard(path, {f"odd-s{i:04d}": sample("odd", i) for i in range(5)}, picture)
     theirs = list(
@@ -50,9 +50,11 @@ def test_films_are_the_samples_that_webdataset_reads(tmp_path, picture):
         )
     )  # fmt: skip
     raw = [s[picture] for s in wds.WebDataset(str(path), shardshuffle=False, empty_check=False)]
-    ours = list(films(Shard(path, 5, "odd")))
-    assert [(film.key, film.record, film.caption) for film in ours] == theirs
-    assert [film.picture for film in ours] == raw
+    ours = list(stored_samples(Shard(path, 5, "odd")))
+    assert [(each.key, each.sample, each.caption) for each in ours] == [
+        (key, read(record), caption) for key, record, caption in theirs
+    ]
+    assert [each.image for each in ours] == raw
 
 
 def info(kind: bytes) -> tarfile.TarInfo:
@@ -113,34 +115,51 @@ WHOLE = {"k.jpg": b"p", "k.json": b'{"format":2}', "k.txt": b"t"}
         ({"k": b"x"}, "none of jpg"),
         ({"k.png": b"x"}, "lacks a member"),
         ({"k2.txt": b"x"}, "lacks a member"),
-        ({"k.json": b"{"}, "no JSON"),
-        ({"k.json": b"7"}, "no JSON"),
-        ({"k.txt": b"\xff"}, "no JSON or no text"),
+        ({"k.json": b"{"}, "is not a JSON object"),
+        ({"k.json": b"7"}, "is not a JSON object"),
+        ({"k.txt": b"\xff"}, "the txt member is not UTF-8"),
         ({"k.json": b"{}"}, "made by version 0.2 or earlier: build the set again"),
-        ({"k.json": b'{"format":3}'}, "made by another version: build the set again"),
+        ({"k.json": b'{"format":3}'}, "made by a later version: .*build the set again"),
+        ({"k.json": b'{"format":2,"sentences":5}'}, "a field of the sample has the wrong type"),
     ],
 )
 def test_a_sample_that_is_none_is_refused_under_its_hash(tmp_path, changes, message):
     path = tar(tmp_path / "odd.tar", WHOLE | changes)
     with pytest.raises(DataError, match=message) as told:
-        list(films(Shard(path, 1, "odd")))
+        list(stored_samples(Shard(path, 1, "odd")))
     assert "k." not in str(told.value).replace("tar: ", "")
 
 
-def test_the_films_of_a_study_come_together_and_those_of_two_turns_do_not(tmp_path):
+def test_the_samples_of_a_study_come_together_and_those_of_two_turns_do_not(tmp_path):
     path = tmp_path / "odd.tar"
     records = {f"odd-s{i:04d}": sample("odd", i, study=f"s{i // 2}") for i in range(5)}
     write_shard(path, records)
-    found = list(films(Shard(path, 5, "odd")))
-    assert [[film.key[-1] for film in group] for group in studies(found)] == [
+    found = list(stored_samples(Shard(path, 5, "odd")))
+    assert [[each.key[-1] for each in group] for group in studies(found)] == [
         ["0", "1"], ["2", "3"], ["4"],
     ]  # fmt: skip
-    again = films(Shard(path, 5, "odd"), turn=1)
+    again = stored_samples(Shard(path, 5, "odd"), turn=1)
     assert [len(group) for group in studies([found[4], *again])] == [1, 2, 2, 1]
 
 
 def test_labels_that_only_one_collection_has_stand_with_the_others(tmp_path):
     record = b'{"format":2,"labels":{"Edema":1},"labels_other":[{"name":"Scoliosis","value":1}]}'
     path = tar(tmp_path / "some.tar", WHOLE | {"k.json": record})
-    (film,) = films(Shard(path, 1, "some"))
-    assert film.record["labels"] == {"Edema": 1, "Scoliosis": 1}
+    (stored,) = stored_samples(Shard(path, 1, "some"))
+    assert stored.sample.all_labels == {"Edema": 1, "Scoliosis": 1}
+
+
+def test_the_facts_of_a_shard_are_its_samples_without_texts(tmp_path):
+    path = tmp_path / "odd.tar"
+    write_shard(path, {f"odd-s{i:04d}": sample("odd", i) for i in range(5)})
+    shard = Shard(path, 5, "odd")
+    found = list(facts(shard))
+    assert found == [each.sample.without_texts() for each in stored_samples(shard)]
+    assert {each.findings for each in found} == {""}
+    assert len({each.study for each in found}) == 5
+
+
+def test_a_sample_that_is_none_stops_the_facts_too(tmp_path):
+    path = tar(tmp_path / "odd.tar", WHOLE | {"k.json": b"{"})
+    with pytest.raises(DataError, match="run cxr-vlp verify on the set"):
+        list(facts(Shard(path, 1, "odd")))

@@ -1,0 +1,160 @@
+"""The files of a set beside its tars: manifest.jsonl, rejects.jsonl, sizes.json, features.json.
+
+The first line of manifest.jsonl is the header of the set, each further line describes the tar of
+one part. A set is a folder with such a manifest and the folders train, validate and test, in which
+sizes.json gives the number of samples of every tar.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cxr_vlp.pipelines.format import fingerprints
+from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.pipelines.format.kinds import (
+    COUNTS,
+    FLAG,
+    TEXT,
+    WHOLE,
+    Field,
+    Open,
+    Record,
+    Value,
+    holds,
+)
+from cxr_vlp.pipelines.format.sample import SPLITS
+
+NAME = "manifest.jsonl"
+REJECTS = "rejects.jsonl"
+SIZES = "sizes.json"
+FEATURES = "features.json"  # the sample's fields for Hugging Face datasets (schema.py)
+
+HEADER = Record(
+    {
+        "format": Field(WHOLE, "version of the format"),
+        "source": Field(TEXT, "the collection; begins the name of every tar"),
+        "title": Field(TEXT, "name of the collection, for people"),
+        "licence": Field(TEXT, "licence of the collection"),
+        "credentialed": Field(FLAG, "whether only credentialed users may see the collection"),
+        "ids": Field(
+            Value("string", one_of=("source", "salted")),
+            "whether ids are the collection's own or salted hashes",
+        ),
+        "salt_sha256": Field(TEXT, "digest of the salt of ids and splits"),
+        "parts": Field(COUNTS, "number of parts of every split"),
+        "texts": Field(Open(), "parameters of the texts"),
+        "texts_epoch": Field(WHOLE, "version of the code that made the texts"),
+        "wording": Field(TEXT, "digest of the lexicon and of the user's additions to it"),
+        "exceptions": Field(WHOLE, "number of the user's own rules for single studies"),
+        "shards": Field(Open(), "parameters of the images and captions"),
+        "pixels_epoch": Field(WHOLE, "version of the code that made the images"),
+        "toolchain": Field(Open(TEXT), "versions of the libraries that decide the bytes"),
+        "listed": Field(WHOLE, "images that the collection lists"),
+        "dropped": Field(COUNTS, 'images lost, by "step code"'),
+        "written": Field(WHOLE, "samples in the tars: listed less dropped"),
+        "studies": Field(WHOLE, "studies in the tars"),
+        "notes": Field(COUNTS, "how often each note was made"),
+        "digest": Field(TEXT, "digest of the header, the other lines and the rejects"),
+    },
+    name="header",
+    says="The first line of manifest.jsonl: the set as a whole.",
+)
+LINE = Record(
+    {
+        "name": Field(TEXT, "file name of the tar, in the folder of its split"),
+        "split": Field(Value("string", one_of=SPLITS), "train, validate or test"),
+        "fingerprint": Field(TEXT, "digest of all that decided the bytes of the tar"),
+        "sha256": Field(TEXT, 'digest of the tar, "" if the part has no sample and no tar'),
+        "bytes": Field(WHOLE, "size of the tar"),
+        "samples": Field(WHOLE, "samples in it"),
+        "studies": Field(WHOLE, "studies in it"),
+        "patients": Field(WHOLE, "patients in it"),
+        "rejects": Field(COUNTS, "images of the part that were lost, by code"),
+        "notes": Field(COUNTS, "notes on its images, by code"),
+    },
+    name="tar",
+    says="A further line of manifest.jsonl: a part of the set and its tar.",
+)
+REJECT = Record(
+    {
+        "code": Field(TEXT, "why (pipelines/codes.py)"),
+        "images": Field(WHOLE, "listed images that are lost with it"),
+        "key_hash": Field(TEXT, "hash of the key of the image or study"),
+        "step": Field(TEXT, "scan, texts or shards"),
+    }
+)
+
+
+def typed(row: Any, record: Record) -> bool:
+    """Return whether a row is an object with at least the fields of a record, each of its kind."""
+    return isinstance(row, dict) and all(
+        name in row and holds(field.kind, row[name]) for name, field in record.fields.items()
+    )
+
+
+def header(folder: Path) -> dict[str, Any]:
+    """Return the header of a set's manifest.
+
+    Raises FormatError where the first line is not a JSON object, FileNotFoundError where the folder
+    has no manifest.
+    """
+    with (folder / NAME).open("rb") as lines:
+        return _row(lines.readline())
+
+
+def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return (header, lines of the tars) of a set, with the errors of `header`."""
+    with (folder / NAME).open("rb") as lines:
+        first, *others = [_row(line) for line in lines] or [_row(b"")]
+    return first, others
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Return the number of samples of every tar in the folder of a split, from its sizes.json.
+
+    Raises FormatError where it is not such an object, FileNotFoundError where there is none.
+    """
+    try:
+        found = json.loads((folder / SIZES).read_bytes())
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(type(number) is int for number in found.values()):
+        raise FormatError("sizes.differ", "not valid JSON: an object of tar names and numbers")
+    return found
+
+
+def sets(folder: Path) -> Iterator[Path]:
+    """Yield the sets in a folder: the folder itself, or those right below it."""
+    if (folder / NAME).is_file():
+        yield folder
+        return
+    found = (path.parent for path in sorted(folder.glob(f"*/{NAME}")))
+    yield from (path for path in found if not path.name.startswith("."))  # staging is no set
+
+
+def files(lines: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the relative paths of all files of a set with these lines."""
+    tars = {f"{line['split']}/{line['name']}" for line in lines if line["samples"]}
+    return tars | {f"{split}/{SIZES}" for split in SPLITS} | {NAME, REJECTS, FEATURES}
+
+
+def digest(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], rejects: Path) -> str:
+    """Return what header["digest"] must be; the tars are in it by the digests on their lines."""
+    facts = {name: value for name, value in header.items() if name != "digest"}
+    with rejects.open("rb") as stream:
+        of_rejects = hashlib.file_digest(stream, "sha256").hexdigest()
+    return fingerprints.of([facts, list(lines), of_rejects])
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict):
+        raise FormatError("manifest.broken", f"a line of {NAME} is not a JSON object")
+    return row

@@ -1,0 +1,336 @@
+"""A sample as a type: what one image of a set comes with, read from and written to its JSON member.
+
+All samples of all sets have every field, so that typed readers (Hugging Face datasets, Arrow) take
+any mix of sets. A field that the collection does not have is "", empty or null; it is never
+invented. Only two things vary: `labels` has no key for a label that is not mentioned, and `age` and
+`order` may be null.
+
+These classes are the single source of the format: schema.py derives its table, features.json and
+schema.json from their types and descriptions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from cxr_vlp.pipelines.format import versions
+from cxr_vlp.pipelines.format.errors import FormatError
+
+Part = TypeVar("Part")
+
+SPLITS = ("train", "validate", "test")
+VIEWS = ("frontal", "lateral", "other", "unknown")
+STATUSES = ("normal", "abnormal", "uncertain", "nonfinding")
+ASSERTIONS = ("present", "absent", "uncertain")
+# the sections of a report beside findings and impression (nlp/lexicon/headings.yaml)
+SECTIONS = (
+    "indication", "history", "technique", "comparison", "examination", "recommendation",
+    "notification", "wet_read", "addendum", "preamble", "body", "end",
+)  # fmt: skip
+# the names of CheXpert-14, ChestX-ray14 and VinDr-CXR, each once (nlp/labels.py); a collection's
+# further labels are in `labels_other`
+LABELS = (
+    "Aortic Enlargement", "Atelectasis", "COPD", "Calcification", "Cardiomegaly",
+    "Clavicle Fracture", "Consolidation", "Edema", "Emphysema", "Enlarged Cardiomediastinum",
+    "Enlarged PA", "Fibrosis", "Fracture", "Hernia", "ILD", "Infiltration", "Lung Cavity",
+    "Lung Cyst", "Lung Lesion", "Lung Opacity", "Lung Tumor", "Mass", "Mediastinal Shift",
+    "No Finding", "Nodule", "Nodule/Mass", "Other Disease", "Other Lesion", "Pleural Effusion",
+    "Pleural Other", "Pleural Thickening", "Pneumonia", "Pneumothorax", "Rib Fracture",
+    "Support Devices", "Tuberculosis",
+)  # fmt: skip
+TRANSLATED = ("findings", "impression")  # the sections that may have a translation
+
+KEY = re.compile(r"[a-z0-9_-]+")
+LONGEST_KEY = 90  # a USTAR name has at most 100 bytes, and ".json" follows the key
+
+
+def sample_key(source: str, study: str, image: str) -> str:
+    """Return the key of a sample: {source}-{study}-{image}."""
+    return f"{source}-{study}-{image}"
+
+
+def key_hash(key: str) -> str:
+    """Return the 16 hex digits that stand for a key in logs, messages and reject files."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def _said(says: str, default: Any = "", **facts: Any) -> Any:
+    """Return a dataclass field with its description and what else the schema says of its value.
+
+    `facts`: `one_of` (the values there are), `keys` (of an object), `partly` (any of the keys).
+    """
+    metadata = {"says": says, **facts}
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+# Mention and Sentence are not frozen: a sample has a dozen of them, and the constructor of a frozen
+# class takes 3.5 times as long (25 of the 1300 microseconds in which the loader reads a sample).
+@dataclass(slots=True)
+class Mention:
+    """A finding or device that a sentence mentions."""
+
+    finding: str = _said("name of the finding")
+    label: str = _said('its label in the label sets, "" if it has none')
+    assertion: str = _said("present, absent or uncertain", one_of=ASSERTIONS)
+    start: int = _said("first character in the sentence", 0)
+    end: int = _said("the character after the last", 0)
+    anatomy: str = _said("where in the chest")
+    side: str = _said("left, right or bilateral")
+    severity: str = _said("small, moderate, severe, ...")
+    trigger: str = _said("the word that negates the finding or makes it uncertain")
+    implied: bool = _said("whether another word implies the finding", False)
+    device: bool = _said("whether it is a device", False)
+
+
+@dataclass(slots=True)
+class Sentence:
+    """A sentence of the report and what it says of the image."""
+
+    text: str = _said("the sentence")
+    section: str = _said("the section of the report")
+    index: int = _said("place in its section, from 0", 0)
+    status: str = _said("normal, abnormal, uncertain or nonfinding", one_of=STATUSES)
+    rule: str = _said("the rule that decided the status")
+    mentions: tuple[Mention, ...] = _said("the findings and devices it mentions", ())
+
+
+@dataclass(frozen=True, slots=True)
+class OtherLabel:
+    """A label that none of the three label sets names."""
+
+    name: str = _said("name of the label")
+    value: int = _said("1 positive, 0 negative, -1 uncertain", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The bounding box of a finding, in pixels of the stored image, from the top left corner."""
+
+    label: str = _said("name of the finding")
+    x: float = _said("left side", 0.0)
+    y: float = _said("upper side", 0.0)
+    w: float = _said("width", 0.0)
+    h: float = _said("height", 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """How the stored image was made."""
+
+    height: int = _said("of the stored image, in pixels", 0)
+    width: int = _said("of the stored image, in pixels", 0)
+    source_height: int = _said("of the collection's image, in pixels", 0)
+    source_width: int = _said("of the collection's image, in pixels", 0)
+    photometric: str = _said("PhotometricInterpretation, or the kind of the image file")
+    bits: int = _said("bits of a stored value of the collection's image", 0)
+    window: str = _said("how stored values became grey levels")
+    recipe: str = _said("`shards.recipe`")
+    turned: str = _said("how the image was turned, if it was")
+    aspect: float = _said("height by width of a pixel of the collection's image", 0.0)
+    notes: tuple[str, ...] = _said("codes of what was unusual, sorted", ())
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """SHA-256 digests of what the sample was made from and of all that decided it."""
+
+    image_sha256: str = _said("of the collection's image file")
+    report_sha256: str = _said('of the report, "" if there is none')
+    image_fingerprint: str = _said("of the file, the parameters and libraries of the image")
+    text_fingerprint: str = _said("of the report, labels, parameters and libraries of the texts")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of a study with its texts, labels and origin: the JSON member of a sample."""
+
+    format: int = _said("version of this table", versions.FORMAT)
+    caption: str = _said("the text of the .txt member; never empty")
+    findings: str = _said("the whole section")
+    impression: str = _said("the whole section")
+    abnormal: str = _said("the report without its normal sentences")
+    prompt: str = _said("the first of `prompts`")
+    dataset: str = _said("the collection; begins the key")
+    patient: str = _said("id of the patient")
+    study: str = _said("id of the study")
+    image: str = _said("id of the image in its study")
+    split: str = _said("train, validate or test", one_of=SPLITS)
+    view: str = _said("frontal, lateral, other or unknown", "unknown", one_of=VIEWS)
+    projection: str = _said("AP, PA, LL, ... as the collection gives it")
+    sex: str = _said("F or M", one_of=("", "F", "M"))
+    age: int | None = _said("years; null if unknown", None)
+    order: int | None = _said(
+        "place of the study in the patient's history, from 0; null if unknown", None
+    )
+    sections: Mapping[str, str] = _said(
+        "the report's other sections, of those that `shards.sections` names", dict, keys=SECTIONS
+    )
+    labels: Mapping[str, int] = _said(
+        "1 positive, 0 negative, -1 uncertain; not mentioned = no key; the names of CheXpert-14, "
+        "ChestX-ray14 and VinDr-CXR",
+        dict,
+        keys=LABELS,
+        partly=True,
+    )
+    labels_other: tuple[OtherLabel, ...] = _said("the collection's further labels, by name", ())
+    labels_from: str = _said("who gave the labels: chexpert, negbio, nih, mesh, report, ...")
+    sentences: tuple[Sentence, ...] = _said(
+        "status normal, abnormal, uncertain or nonfinding; each mention present, absent or "
+        "uncertain, with its place in the sentence",
+        (),
+    )
+    prompts: tuple[str, ...] = _said("label prompt texts", ())
+    statements: tuple[str, ...] = _said("each mention as a sentence in one standard form", ())
+    translations: Mapping[str, str] = _said(
+        "translations of sections (`texts.translations`)", dict, keys=TRANSLATED
+    )
+    boxes: tuple[Box, ...] = _said("in pixels of the stored image", ())
+    pixels: Pixels = _said(  # noqa: RUF009 - it returns a field, and the default is frozen
+        "how the stored image was made; `notes` name what was unusual", Pixels()
+    )
+    provenance: Provenance = _said(  # noqa: RUF009
+        "digests of the sources and of all that decided the sample", Provenance()
+    )
+
+    @classmethod
+    def from_json(cls, document: bytes, *, texts: bool = True) -> Sample:
+        """Return the sample in a JSON member; `texts=False` leaves out the fields of TEXTS.
+
+        Unknown keys are ignored and absent or null ones get their default, so that a reader takes
+        the sets of a later minor version. Raises FormatError for what is no JSON object, and for
+        another number in `format`.
+        """
+        try:
+            row = json.loads(document)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise FormatError("json.broken", "the JSON member is not a JSON object")
+        return cls.from_dict(row, texts=texts)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any], *, texts: bool = True) -> Sample:
+        """Return the sample of a JSON object, under the rules of `from_json`."""
+        refused = versions.refusal(row.get("format"))
+        if refused:
+            raise FormatError("json.format", refused)
+        known = _NAMES if texts else _FACTS
+        values = {name: v for name, v in row.items() if v is not None and name in known}
+        try:
+            for name in _NESTED & values.keys():
+                values[name] = _READERS[name](values[name])
+            return cls(**values)
+        except (TypeError, AttributeError, ValueError):
+            raise FormatError("json.field", "a field of the sample has the wrong type") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the sample as the JSON object of its member."""
+        plain: dict[str, Any] = json.loads(self.to_json())
+        return plain
+
+    def to_json(self) -> bytes:
+        """Return the bytes of the JSON member: sorted keys, no blanks, UTF-8 as it is."""
+        text = json.dumps(
+            self, default=_plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False,
+            allow_nan=False,
+        )  # fmt: skip
+        return text.encode()
+
+    @property
+    def key(self) -> str:
+        """The sample's key, under which its members stand in the tar."""
+        return sample_key(self.dataset, self.study, self.image)
+
+    @property
+    def all_labels(self) -> Mapping[str, int]:
+        """`labels` and `labels_other` together, by name."""
+        if not self.labels_other:
+            return self.labels
+        return {**self.labels, **{other.name: other.value for other in self.labels_other}}
+
+    def without_texts(self) -> Sample:
+        """Return the sample without the fields of TEXTS: what is left is quick to send."""
+        return Sample(**dict(zip(_FACT_NAMES, _fact_values(self), strict=True)))
+
+    def translated(self, sections: Iterable[str]) -> Sample:
+        """Return the sample with some of its sections replaced by their translations."""
+        values = dict(zip(_PART_NAMES[Sample], _all_values(self), strict=True))
+        values.update((name, self.translations[name]) for name in sections)
+        return Sample(**values)
+
+    def __reduce__(self) -> tuple[type[Sample], tuple[Any, ...]]:
+        # a dataclass with slots is pickled field by field in Python, ten times slower
+        return Sample, _all_values(self)
+
+
+# The fields of text and of origin. They stay with the worker that reads the sample: sending them to
+# the training process costs as much as reading the image.
+TEXTS = frozenset({
+    "caption", "findings", "impression", "abnormal", "prompt", "sections", "translations",
+    "prompts", "sentences", "statements", "boxes", "pixels", "provenance",
+})  # fmt: skip
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
+
+
+_PARTS = (Mention, Sentence, OtherLabel, Box, Pixels, Provenance, Sample)
+_PART_NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in _PARTS}
+_NAMES = frozenset(_PART_NAMES[Sample])
+_FACT_NAMES = tuple(name for name in _PART_NAMES[Sample] if name not in TEXTS)
+_FACTS = frozenset(_FACT_NAMES)
+_fact_values = attrgetter(*_FACT_NAMES)
+_all_values = attrgetter(*_PART_NAMES[Sample])
+
+
+def _plain(part: Any) -> dict[str, Any]:
+    """Return the fields of a part of a sample, for json.dumps."""
+    return {name: getattr(part, name) for name in _PART_NAMES[type(part)]}
+
+
+def part_of(kind: type[Part], row: Mapping[str, Any]) -> Part:
+    """Return a part of a sample from its JSON object; keys of later versions are ignored."""
+    try:
+        return kind(**row)
+    except TypeError:
+        known = _PART_NAMES[kind]
+        return kind(**{name: row[name] for name in known if name in row})
+
+
+def sentence_of(row: Mapping[str, Any]) -> Sentence:
+    """Return a sentence from its JSON object."""
+    mentions = [part_of(Mention, mention) for mention in row.get("mentions") or ()]
+    return part_of(Sentence, {**row, "mentions": tuple(mentions)})
+
+
+def _pixels(row: Mapping[str, Any]) -> Pixels:
+    return part_of(Pixels, {**row, "notes": tuple(row.get("notes") or ())})
+
+
+def _boxes(rows: Iterable[Mapping[str, Any]]) -> tuple[Box, ...]:
+    return tuple([part_of(Box, row) for row in rows])
+
+
+def _others(rows: Iterable[Mapping[str, Any]]) -> tuple[OtherLabel, ...]:
+    return tuple([part_of(OtherLabel, row) for row in rows])
+
+
+_READERS: Mapping[str, Any] = {
+    "sentences": lambda rows: tuple([sentence_of(row) for row in rows]),
+    "labels_other": _others,
+    "boxes": _boxes,
+    "pixels": _pixels,
+    "provenance": lambda row: part_of(Provenance, row),
+    "prompts": tuple,
+    "statements": tuple,
+}
+_NESTED = _READERS.keys()
