@@ -24,10 +24,10 @@ from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
 from cxr_vlp.pipelines.files import csv_tables, jsonl
 from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.imaging import encode
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
 from cxr_vlp.pipelines.validate import manifest as declared
-from cxr_vlp.pipelines.validate.manifest import BrokenError
 
 HELD = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
@@ -225,8 +225,10 @@ def test_the_manifest_reader(length, built, tmp_path):
     @given(st.integers(0, len(whole)), st.binary(max_size=9), st.integers(0, 9))
     def fuzz(at: int, data: bytes, lost: int) -> None:
         (tmp_path / manifest.NAME).write_bytes(whole[:at] + data + whole[at + lost :])
-        found, said = tried(BrokenError, lambda: declared.read(tmp_path))
-        assert found or said.startswith("manifest.")
+        try:
+            assert declared.read(tmp_path).tars
+        except FormatError as error:
+            assert error.code.startswith("manifest.")  # noqa: PT017 - it may be read, too
 
     fuzz()
 
