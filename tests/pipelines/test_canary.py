@@ -2,7 +2,7 @@
 
 Looked for in all that is printed, in the logs, and in every file of an output that is not made to
 hold texts (the parts of `texts`, the tars) or paths (the parts of `scan`). What verify prints is
-tested beside it (test_verify.py), what training's readers say in tests/train/data/test_members.py.
+tested beside it (test_verify.py), what training's readers say in tests/train/data/test_samples.py.
 """
 
 from __future__ import annotations
