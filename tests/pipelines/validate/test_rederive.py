@@ -215,7 +215,7 @@ def test_the_folders_of_one_source_are_taken_as_they_are(made):
 
 def test_the_command(made, capsys):
     folder = str(made / "shards")
-    with pytest.raises(ConfigError, match="wants --scan and --texts"):
+    with pytest.raises(ConfigError, match="needs --scan and --texts"):
         verify.main([folder, "--rederive", "2"])
     where = [f"--{name}={made / name}" for name in ("scan", "texts")]
     asked = [folder, "--json", "--rederive", "2", f"--root={made / 'raw'}", *where]
