@@ -7,6 +7,8 @@ of the output `faults`, because an exception of a remote worker arrives as one l
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,19 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.pipelines.executor import beam_runners
+# Beam logs on import that a Google package is absent, which is not needed here
+logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
 
-beam_runners.hide_import_message()
-
-# ruff: noqa: E402 - the message is hidden before the import
+# ruff: noqa: E402 - the filter must be set before the import
 import apache_beam as beam
+from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
 from cxr_vlp.pipelines import errors, interrupts, parts
 from cxr_vlp.pipelines.cache import file_index
 from cxr_vlp.pipelines.errors import ConfigError, DataError, Stop
-from cxr_vlp.pipelines.executor import pool
+from cxr_vlp.pipelines.executor import beam_runners, pool
 from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
 from cxr_vlp.pipelines.executor.pool import PartPool, Work
 from cxr_vlp.pipelines.executor.progress import COUNTS
@@ -54,6 +56,16 @@ def options(workers: int, chosen: BeamFlags) -> PipelineOptions:
     for name in SILENCED:
         logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.CRITICAL)
     return PipelineOptions([*flags, *chosen.flags])
+
+
+def known_flags() -> set[str]:
+    """Return the names of all flags that Beam has."""
+    # Beam's own parser: its subclasses need methods that argparse's parser does not have
+    parser = pipeline_options._BeamArgumentParser(add_help=False, allow_abbrev=False)
+    for kind in dict.fromkeys(PipelineOptions.__subclasses__()):
+        with contextlib.suppress(argparse.ArgumentError):  # two of them have the same flag
+            kind._add_argparse_args(parser)
+    return {name for action in parser._actions for name in action.option_strings}
 
 
 @dataclass(frozen=True)

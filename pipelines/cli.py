@@ -15,6 +15,8 @@ from rich.table import Table
 from cxr_vlp.pipelines import sources
 from cxr_vlp.pipelines.cache.store import under_dvc
 from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.executor import beam_runners
+from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
 from cxr_vlp.pipelines.files import addresses, jsonl
 
 
@@ -72,6 +74,20 @@ def parser(
         help="parameters (default: params.yaml if it exists)",
     )
     return made
+
+
+def parse_stage(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> tuple[argparse.Namespace, BeamFlags]:
+    """Return the parsed flags of a stage, and its flags for Beam. Raises ConfigError."""
+
+    def known_flags() -> set[str]:
+        # imported here because Beam takes a second to import, and few command lines need it
+        from cxr_vlp.pipelines import beam
+
+        return beam.known_flags()
+
+    return beam_runners.parse(parser, arguments, known_flags)
 
 
 def folders(parser: argparse.ArgumentParser, **about: str) -> None:

@@ -22,7 +22,6 @@ from typing import Any
 from cxr_vlp.pipelines import cli, codes, config, dry_run, errors, parts
 from cxr_vlp.pipelines.cache import file_index
 from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
-from cxr_vlp.pipelines.executor import beam_runners
 from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
 from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
@@ -58,7 +57,7 @@ class ShardsRun:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, beam_flags = beam_runners.parse(_parser(), arguments)
+    flags, beam_flags = cli.parse_stage(_parser(), arguments)
     this = _read(flags, beam_flags)
     cli.own_folder(flags.out, manifest.NAME, flags.source)
     if flags.dry_run:

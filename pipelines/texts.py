@@ -16,7 +16,6 @@ from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, errors, parts
 from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
-from cxr_vlp.pipelines.executor import beam_runners
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Care
 from cxr_vlp.pipelines.format import accounting, versions
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = cli.parser("texts", "Turn reports and labels into sentences, prompts, labels.")
     cli.folders(parser, scan="the inventory", out="the texts")
-    flags, beam_flags = beam_runners.parse(parser, arguments)
+    flags, beam_flags = cli.parse_stage(parser, arguments)
     settings = config.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("texts", config.Texts)

@@ -7,11 +7,9 @@ Runners that were never run with this program are refused, unless --untested-run
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
-import logging
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from cxr_vlp.pipelines.errors import ConfigError
@@ -46,12 +44,17 @@ IN_PROCESS = BeamFlags()
 
 
 def parse(
-    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    known_flags: Callable[[], Collection[str]],
 ) -> tuple[argparse.Namespace, BeamFlags]:
     """Return the parsed flags of a command line, and its flags for Beam.
 
-    Raises ConfigError for a flag that neither the command nor Beam has, and for a runner that was
-    never run with this program.
+    `known_flags` returns the names of Beam's flags; it is called only if the command does not have
+    one of the flags.
+
+    Raises ConfigError for a flag that neither has, and for a runner that was never run with this
+    program.
     """
     flags, rest = parser.parse_known_args(arguments)
     if not rest:
@@ -59,29 +62,6 @@ def parse(
     ours = [name for action in parser._actions for name in action.option_strings]
     values = _values(rest, known_flags(), ours)
     return flags, _chosen(rest, values, untested=flags.untested_runner)
-
-
-def known_flags() -> set[str]:
-    """Return the names of all flags that Beam has."""
-    # imported here because Beam takes a second to import, and few command lines need it
-    hide_import_message()
-    from apache_beam.options import pipeline_options
-
-    # Beam's own parser: its subclasses need methods that argparse's parser does not have
-    parser = pipeline_options._BeamArgumentParser(add_help=False, allow_abbrev=False)
-    for kind in dict.fromkeys(pipeline_options.PipelineOptions.__subclasses__()):
-        with contextlib.suppress(argparse.ArgumentError):  # two of them have the same flag
-            kind._add_argparse_args(parser)
-    return {name for action in parser._actions for name in action.option_strings}
-
-
-def hide_import_message() -> None:
-    """Hide what Beam logs when it is imported: that a Google package is absent, not needed here."""
-    logging.getLogger().addFilter(_is_needed)
-
-
-def _is_needed(record: logging.LogRecord) -> bool:
-    return "apitools" not in record.getMessage()
 
 
 def _values(rest: Sequence[str], beams: Collection[str], ours: Sequence[str]) -> dict[str, str]:

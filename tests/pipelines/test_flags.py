@@ -71,7 +71,7 @@ NEEDED = ("--scan", "a", "--texts", "b", "--out", "c")
 
 
 def parsed(*words: str):
-    return beam_runners.parse(shards._parser(), ["mimic", *NEEDED, *words])[1]
+    return cli.parse_stage(shards._parser(), ["mimic", *NEEDED, *words])[1]
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def test_a_patient_in_two_official_splits_stops_with_a_remedy(tmp_path):
     raw = lay(tree(tmp_path), {"valid.csv": "\n".join([HEAD, row(3, other)]) + "\n", other: "x"})
     said = stopped(raw, tmp_path)
     assert said.startswith("split.two")
-    assert "mend the list" in said
+    assert "correct the list" in said
     assert scan.HEADER
 
 

@@ -176,7 +176,7 @@ def test_wrong_arguments_name_the_fix(raw, tmp_path, arguments, message):
 
 def test_stages_refuse_another_collections_output(built, raw, tmp_path):
     common = ["nih", "--root", str(raw / "nih"), "--params", str(params(tmp_path))]
-    with pytest.raises(ConfigError, match="is of mimic, not of nih"):
+    with pytest.raises(ConfigError, match="holds mimic, not nih"):
         texts.main([*common, "--scan", str(built / "scan/mimic"), "--out", str(tmp_path / "o")])
     with pytest.raises(ConfigError, match=r"run `cxr-vlp scan` first"):
         texts.main([*common, "--scan", str(tmp_path), "--out", str(tmp_path / "o")])
