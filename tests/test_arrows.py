@@ -50,7 +50,8 @@ def test_beam_is_in_one_file():
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("cxr_vlp.nlp.annotate", ("torch", "apache_beam", "pandas")),
+        ("cxr_vlp.nlp.annotate", ("torch", "apache_beam", "pandas", "spacy", "scispacy")),
+        ("cxr_vlp.pipelines.texts", ("torch", "spacy", "scispacy")),
         ("cxr_vlp.pipelines.verify", ("torch", "apache_beam", "spacy")),
         ("cxr_vlp.pipelines.shards", ("torch",)),
         ("cxr_vlp.train.config.recipe", ("torch", "apache_beam")),
