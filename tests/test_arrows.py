@@ -199,7 +199,8 @@ def test_no_folder_holds_too_many_modules():
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("cxr_vlp.nlp.annotate", ("torch", "apache_beam", "pandas")),
+        ("cxr_vlp.nlp.annotate", ("torch", "apache_beam", "pandas", "spacy", "scispacy")),
+        ("cxr_vlp.pipelines.texts", ("torch", "spacy", "scispacy")),
         ("cxr_vlp.pipelines.format.schema", ("spacy", "numpy", "apache_beam", "pydantic")),
         (
             "cxr_vlp.pipelines.format.manifest",

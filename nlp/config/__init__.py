@@ -1,1 +1,1 @@
-"""What a configuration file may hold: strict settings, and YAML that every reader reads alike."""
+"""Reads configuration files: strict settings, and YAML that all readers understand alike."""

@@ -1,4 +1,4 @@
-"""Files of settings that people write: YAML is read, and what is ambiguous in it is refused.
+"""Reads YAML files of settings and refuses what is ambiguous in them.
 
 YAML has two versions, and the reader of this project (1.1) and that of DVC (1.2) take `no`, `5e-4`,
 `017` or `1_000` for different things. Such words are refused, as are keys that are there twice (the

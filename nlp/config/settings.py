@@ -1,6 +1,6 @@
-"""Sections of settings: every value that a file gives is checked, and a fault names its key.
+"""Checks every value of a section of settings; an error names the key and the remedy.
 
-`params.yaml` and the recipes pass through here, and all rooms may import this one. A section is a
+`params.yaml` and the recipes are checked here, and every package may import it. A section is a
 frozen pydantic dataclass whose annotations say what is allowed:
 
     @dataclass(frozen=True, config=STRICT)
