@@ -105,14 +105,12 @@ def codes() -> str:
     """Return a table for each stage of the registry: code, meaning, remedy."""
     from cxr_vlp.pipelines import codes as registry
 
-    titles = {
-        "SCAN": "Scan: tables, files and placement",
-        "TEXTS": "Texts: reports",
-        "SHARDS": "Shards: images",
-        "VERIFY": "Verify: breaches of the format, and notes",
-    }
-    tables = [(title, getattr(registry, name, {})) for name, title in titles.items()]
-    return "\n".join(line for title, held in tables if held for line in _table(title, held))
+    page = getattr(registry, "PAGE", None) or (
+        ("Rejects and notes of `scan`", registry.SCAN),
+        ("Rejects and notes of `texts`", registry.TEXTS),
+        ("Rejects and notes of `shards`", registry.SHARDS),
+    )
+    return "\n".join(line for title, held in page for line in _table(title, held))
 
 
 def _table(title: str, held: Mapping[str, tuple[str, str]]) -> Iterator[str]:

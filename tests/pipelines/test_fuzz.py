@@ -28,7 +28,6 @@ from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.imaging import encode
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
 from cxr_vlp.pipelines.validate import manifest as declared
-from cxr_vlp.pipelines.format.errors import FormatError
 
 HELD = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 

@@ -16,7 +16,6 @@ from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import manifest
-from cxr_vlp.pipelines.format.sample import Pixels
 from cxr_vlp.pipelines.imaging import encode, plausible
 from cxr_vlp.pipelines.synthetic.layouts import mimic
 from cxr_vlp.pipelines.validate.image import decode
