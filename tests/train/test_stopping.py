@@ -109,7 +109,7 @@ def test_ctrl_c_says_it_was_stopped_and_ends_with_130(recipe, source, whole):
     _, told = running.communicate()
     assert running.returncode == 130
     lines = told.strip().splitlines()
-    assert lines[-1].startswith("stopped: started again, the training goes on")
+    assert lines[-1].startswith("stopped: start the command again to resume")
     assert "Traceback" not in told
     assert run(recipe, source, "--resume") == 0
     assert contents(Path("models/m")) == whole

@@ -34,7 +34,7 @@ def classify(encoder: DualEncoder) -> zeroshot.TextDirections:
     return zeroshot.text_directions(encoder, ("Edema", "Fracture"), "pair", torch.device("cpu"))
 
 
-def test_a_image_near_the_positive_text_scores_above_a_half(encoder):
+def test_an_image_near_the_positive_text_scores_above_a_half(encoder):
     pictures = torch.eye(len(WORDS))[:4]
     scores = zeroshot.probabilities(pictures, classify(encoder))
     assert (scores[0, 0] > 0.5, scores[1, 0] < 0.5) == (True, True)
