@@ -219,7 +219,7 @@ def trained(setting: Setting, name: str, precision: str) -> dict[str, Any]:
     pairs = size * recipe.run.accumulate
     return {
         "batch": size, "chunk": recipe.run.chunk, "workers": flags.workers,
-        "text_columns": build.trim(batch.tokens, run.towers).shape[-1],
+        "text_columns": build.trim(batch.tokens, run.encoder).shape[-1],
         "steps": len(losses), "ready_s": ready - started, "first_step_s": times[0] - ready,
         "pairs_s": pairs * len(taken) / sum(taken) if taken else None,
         "step_ms": 1000 * statistics.median(taken) if taken else None,

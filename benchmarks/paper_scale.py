@@ -119,13 +119,13 @@ def grown(sizes: list[int], values: list[float], wanted: int) -> float:
 
 def step(recipe: Recipe, pairs: int, tokens: int) -> Cost:
     """Return the cost of one step of so many pairs."""
-    towers = build.build(recipe.model, seed=0)
-    method = Method(towers, recipe.loss)
-    context = towers.tokenize("no edema").shape[0]
-    shape = (method.views, pairs, 1, towers.size, towers.size)
+    encoder = build.build(recipe.model, seed=0)
+    method = Method(encoder, recipe.loss)
+    context = encoder.tokenize("no edema").shape[0]
+    shape = (method.views, pairs, 1, encoder.size, encoder.size)
     grey = torch.randint(0, 255, shape, dtype=torch.uint8)
     images = to_input(grey.flatten(0, 1), recipe.image).unflatten(0, shape[:2])
-    words = torch.randint(1, 20_000, (recipe.text.texts, pairs, tokens or context))
+    words = torch.randint(1, 20_000, (recipe.text.count, pairs, tokens or context))
     normal = torch.arange(pairs) % 2 == 0
     kept: dict[int, int] = {}
     own = {each.untyped_storage().data_ptr() for each in method.parameters()}

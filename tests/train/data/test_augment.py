@@ -47,7 +47,7 @@ def test_an_image_follows_from_its_generator_and_torchs_own_stays_as_it_was(numb
 
 
 def test_images_are_varied_each_its_own_way(image):
-    assert len({each.numpy().tobytes() for each in many(image, ALL)}) == 40
+    assert len({image.numpy().tobytes() for image in many(image, ALL)}) == 40
 
 
 def test_a_mirror_image_comes_as_often_as_asked(image):

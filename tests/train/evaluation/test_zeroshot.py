@@ -35,8 +35,8 @@ def classify(encoder: DualEncoder) -> zeroshot.TextDirections:
 
 
 def test_an_image_near_the_positive_text_scores_above_a_half(encoder):
-    images = torch.eye(len(WORDS))[:4]
-    scores = zeroshot.probabilities(images, classify(encoder))
+    pictures = torch.eye(len(WORDS))[:4]
+    scores = zeroshot.probabilities(pictures, classify(encoder))
     assert (scores[0, 0] > 0.5, scores[1, 0] < 0.5) == (True, True)
     assert (scores[2, 1] > 0.5, scores[3, 1] < 0.5) == (True, True)
     assert scores[2, 0] == scores[0, 1] == 0.5
