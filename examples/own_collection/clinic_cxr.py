@@ -25,13 +25,13 @@ from cxr_vlp.pipelines.sources import reading, views
 from cxr_vlp.pipelines.sources.base import (
     Assembled,
     OnDisk,
-    Read,
+    RawReport,
     Rows,
     Table,
-    fault_of,
-    files,
     keyed,
+    raise_fault,
     refused,
+    rows_of_files,
 )
 from cxr_vlp.pipelines.sources.splits import PatientRule
 
@@ -57,7 +57,7 @@ class Clinic:
         """Return the table of images, and the walk over the tree that finds the files."""
         path = paths.find(root, "images.csv")
         if not path:
-            raise ConfigError(f"this is no clinic tree: no images.csv; {paths.seen(root)}")
+            raise ConfigError(f"this is no clinic tree: no images.csv; {paths.summary(root)}")
         return Table("images", path, lists=True), Table("files")
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
@@ -65,7 +65,7 @@ class Clinic:
         if table.name == "files":
             image = (_IMAGE, lambda match: (match[1], {"image": match[2]}))
             report = (_REPORT, lambda match: (match[1], {"report": "1"}))
-            yield from files(root, image, report)
+            yield from rows_of_files(root, image, report)
             return
         path = paths.inside(root, table.path)
         lines = csv_tables.read(path, ("patient", "study", "image", "view"))
@@ -81,7 +81,7 @@ class Clinic:
         if not listed:
             return Assembled(None, 0, notes=+notes)
         try:
-            fault_of(listed.values())
+            raise_fault(listed.values())
             result = self._study(study, rows, listed, on_disk, rule)
         except IngestError as error:
             return refused(error.code, listed, on_disk, notes)
@@ -89,11 +89,11 @@ class Clinic:
         missing = on_disk.missing(listed)
         return Assembled(result if result.images else None, len(listed), missing, +notes)
 
-    def report(self, root: Root, ref: ReportRef) -> Read:
+    def report(self, root: Root, ref: ReportRef) -> RawReport:
         """Return the report's text, and the digest of the bytes that it was read from."""
         data = reading.of_file(paths.inside(root, ref.path))
         text, note = reading.text(data)
-        return Read(text, hashlib.sha256(data).hexdigest(), note)
+        return RawReport(text, hashlib.sha256(data).hexdigest(), note)
 
     def _wanted(self, row: Row) -> bool:
         return not self.frontal_only or views.of(row["view"])[0] == "frontal"
