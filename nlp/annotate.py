@@ -92,12 +92,7 @@ def annotate(
     raw, code = _sections_of(report, several, rule)
     named = {name: " ".join(text.split()) for name, text in raw.items()}
     findings, impression = _read_sections(raw)
-    known = spacy_backend.long_forms(" ".join(named.values()), model) if model else ()
-    read = [
-        _annotated(text, name, index, judge(text, model, known))
-        for name, section in (("findings", findings), ("impression", impression))
-        for index, text in enumerate(_split(section))
-    ]
+    read = _annotated_sentences(named, findings, impression, model)
     filtered = filter_sentences(read, policy)
     said = _statements(read)
     return Annotation(
@@ -205,6 +200,18 @@ def judge(text: str, model: str = "", known: spacy_backend.LongForms = ()) -> St
     """
     status = classify(text)
     return spacy_backend.second_look(text, status, model, known) if model else status
+
+
+def _annotated_sentences(
+    named: Mapping[str, str], findings: str, impression: str, model: str
+) -> list[AnnotatedSentence]:
+    """Return the sentences of both sections; a model learns its abbreviations from all sections."""
+    known = spacy_backend.long_forms(" ".join(named.values()), model) if model else ()
+    return [
+        _annotated(text, name, index, judge(text, model, known))
+        for name, section in (("findings", findings), ("impression", impression))
+        for index, text in enumerate(_split(section))
+    ]
 
 
 def _annotated(text: str, section: str, index: int, status: Status) -> AnnotatedSentence:

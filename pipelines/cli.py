@@ -17,7 +17,8 @@ from cxr_vlp.pipelines.cache.store import under_dvc
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.executor import beam_runners
 from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
-from cxr_vlp.pipelines.files import addresses, jsonl
+from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.format import local_paths
 
 
 def parser(
@@ -33,32 +34,9 @@ def parser(
         allow_abbrev=False,
     )
     if source:
-        made.add_argument("source", choices=sorted(sources.names()), help="which collection")
-        made.add_argument(
-            "--root",
-            type=address_free,
-            metavar="DIR",
-            help="the raw tree, as downloaded (default: sources.SOURCE.root of the parameters)",
-        )
-        made.add_argument(
-            "--state",
-            type=folder,
-            default=".cxr",
-            metavar="DIR",
-            help="the cache of earlier runs, so that a run rebuilds only what a change affects "
-            "(default: .cxr); it may be deleted at any time",
-        )
+        _add_source_flags(made)
     if source and stage:
-        made.add_argument(
-            "--shrink",
-            action="store_true",
-            help="allow a set to replace one with more than twice as many samples",
-        )
-        made.add_argument(
-            "--untested-runner",
-            action="store_true",
-            help="try a Beam runner that was never run with this program",
-        )
+        _add_stage_flags(made)
     # not a parameter and not in dvc.yaml, because the number of processes changes no byte
     made.add_argument(
         "--workers",
@@ -69,11 +47,42 @@ def parser(
     )
     made.add_argument(
         "--params",
-        type=addresses.path,
+        type=local_paths.path,
         metavar="FILE",
         help="parameters (default: params.yaml if it exists)",
     )
     return made
+
+
+def _add_source_flags(made: argparse.ArgumentParser) -> None:
+    made.add_argument("source", choices=sorted(sources.names()), help="which collection")
+    made.add_argument(
+        "--root",
+        type=address_free,
+        metavar="DIR",
+        help="the raw tree, as downloaded (default: sources.SOURCE.root of the parameters)",
+    )
+    made.add_argument(
+        "--state",
+        type=folder,
+        default=".cxr",
+        metavar="DIR",
+        help="the cache of earlier runs, so that a run rebuilds only what a change affects "
+        "(default: .cxr); it may be deleted at any time",
+    )
+
+
+def _add_stage_flags(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--shrink",
+        action="store_true",
+        help="allow a set to replace one with more than twice as many samples",
+    )
+    made.add_argument(
+        "--untested-runner",
+        action="store_true",
+        help="try a Beam runner that was never run with this program",
+    )
 
 
 def parse_stage(
@@ -120,12 +129,12 @@ def own_folder(out: Path, header: str, source: str) -> None:
 
 def folder(text: str) -> Path:
     """Return a folder of the command line as an absolute path; workers may run elsewhere."""
-    return addresses.path(text).absolute()
+    return local_paths.path(text).absolute()
 
 
 def address_free(text: str) -> str:
     """Return a path of the command line unchanged. Raises ArgumentTypeError for an address."""
-    addresses.path(text)
+    local_paths.path(text)
     return text
 
 

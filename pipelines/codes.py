@@ -12,9 +12,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
-Entry = tuple[str, str]  # (meaning, remedy)
+Explanation = tuple[str, str]  # (meaning, remedy)
 
-SCAN: Mapping[str, Entry] = {
+SCAN: Mapping[str, Explanation] = {
     "age.bad_value": ("an age that is not a number of years", ""),
     "box.bad_value": ("a box without area, outside its image, or not of four numbers", ""),
     "csv.bomb": ("a .gz that unpacks to a hundred times its size", "unpack it yourself"),
@@ -74,7 +74,7 @@ SCAN: Mapping[str, Entry] = {
     ),
 }
 
-TEXTS: Mapping[str, Entry] = {
+TEXTS: Mapping[str, Explanation] = {
     "labels.contradict": ("labels that contradict each other; the positive ones are used", ""),
     "exceptions.unused": ("an exception for a study that does not exist", ""),
     "report.archive": ("a .tgz of reports that is cut, or is a bomb", "download it again"),
@@ -97,7 +97,7 @@ TEXTS: Mapping[str, Entry] = {
     "translated": ("a section that has a translation", ""),
 }
 
-SHARDS: Mapping[str, Entry] = {
+SHARDS: Mapping[str, Explanation] = {
     "decode.crash": ("an image at which a decoder crashed", ""),
     "decode.timeout": ("an image that took too long to decode", "raise --image-timeout"),
     "dicom.bad_dims": ("a DICOM file without rows or columns", ""),
@@ -158,7 +158,7 @@ _BUILD = "build the set again"
 _ALTERED = "something else than cxr-vlp shards wrote it: build the set again"
 _HOSTILE = "do not train on this set: build it again from the raw files"
 
-VERIFY: Mapping[str, Entry] = {
+VERIFY: Mapping[str, Explanation] = {
     # the files beside the tars
     "manifest.broken": ("a manifest that is cut, or has a value of the wrong type", _COPY),
     "manifest.format": ("a manifest of another version of the format", _BUILD),
@@ -268,7 +268,7 @@ VERIFY: Mapping[str, Entry] = {
     ),
 }
 
-STOPS: Mapping[str, Entry] = {
+STOPS: Mapping[str, Explanation] = {
     "flow.unbalanced": ("counts of a stage that do not add up", "please report it"),
     "runner.lost": ("parts that did not come back from the workers", "run again"),
     "worker.killed": (
@@ -277,7 +277,11 @@ STOPS: Mapping[str, Entry] = {
     ),
 }
 
-ALL: Mapping[str, Entry] = {**SCAN, **TEXTS, **SHARDS}  # what a reject row or a note may carry
+ALL: Mapping[str, Explanation] = {
+    **SCAN,
+    **TEXTS,
+    **SHARDS,
+}  # what a reject row or a note may carry
 PAGE = (
     ("Rejects and notes of `scan`", SCAN),
     ("Rejects and notes of `texts`", TEXTS),
@@ -292,7 +296,7 @@ def name_of(code: str) -> str:
     return code.split(" ")[0].split(":")[0]
 
 
-def of(code: str, table: Mapping[str, Entry] = ALL) -> Entry:
+def of(code: str, table: Mapping[str, Explanation] = ALL) -> Explanation:
     """Return (meaning, remedy) of a code, also of one with a place or a column behind it.
 
     ("", "") for a code that is not in the table.
@@ -302,7 +306,7 @@ def of(code: str, table: Mapping[str, Entry] = ALL) -> Entry:
 
 
 def remedies(
-    met: Iterable[str], views_from: str = "", table: Mapping[str, Entry] = ALL
+    met: Iterable[str], views_from: str = "", table: Mapping[str, Explanation] = ALL
 ) -> list[str]:
     """Return a line for each code that was met and has a remedy, each once.
 
@@ -312,7 +316,7 @@ def remedies(
     return [line for line in lines if line]
 
 
-def advice(code: str, views_from: str, table: Mapping[str, Entry] = ALL) -> str:
+def advice(code: str, views_from: str, table: Mapping[str, Explanation] = ALL) -> str:
     """Return a line that explains a code, "" for one that has no remedy."""
     name = name_of(code)
     meaning, remedy = of(code, table)

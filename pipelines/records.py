@@ -1,4 +1,4 @@
-"""The records that the stages hand on: Study, Image, ReportRef, Box, Reject, and their JSON form.
+"""The records that the stages hand on: Study, Image, ReportRef, SourceBox, Reject, and their JSON form.
 
 In memory they are frozen dataclasses, in a file each is one line of compact JSON with sorted keys
 (`dumps`, `study_from_json`). A field that a source does not have is "", None or absent; it is never
@@ -21,7 +21,7 @@ _LEAVES = frozenset({str, int, float, bool, type(None)})  # what JSON holds as i
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class SourceBox:
     """A finding's bounding box, in pixels of the source image, origin at the top left."""
 
     label: str
@@ -40,7 +40,7 @@ class Image:
     sha256: str = ""  # of the file's bytes; "" until `scan` has read the file
     view: str = "unknown"  # frontal, lateral, other, unknown
     projection: str = ""  # AP, PA, LL, ... as the source gives it, upper case
-    boxes: tuple[Box, ...] = ()
+    boxes: tuple[SourceBox, ...] = ()
     frame: tuple[int, int] | None = None  # (width, height) the boxes are given in; None: the file's
     size: int = 0  # of the file, in bytes
     origin: str = ""  # the source's own key, where `key` is a salted hash; stays in data/scan
@@ -185,6 +185,6 @@ def read_studies(path: Path) -> Iterator[Study]:
 
 
 def _image(values: Mapping[str, Any]) -> Image:
-    boxes = tuple(Box(**box) for box in values.get("boxes", ()))
+    boxes = tuple(SourceBox(**box) for box in values.get("boxes", ()))
     frame = tuple(values["frame"]) if "frame" in values else None
     return Image(**{**values, "boxes": boxes, "frame": frame})

@@ -22,7 +22,7 @@ from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.executor import beam_runners
 from cxr_vlp.pipelines.executor.progress import COUNTS, showing
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy, synthetic_marker
-from cxr_vlp.pipelines.files.privacy import Care
+from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting
 from cxr_vlp.pipelines.sources import ids, reader
 from cxr_vlp.pipelines.sources.base import Source
@@ -46,11 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recorded = parameter_check.of_scan(source, collection, section, naming.salt)
     cli.own_folder(flags.out, HEADER, source.name)
     terms = _terms(source, root)
-    care = Care(source.name, terms["licence"], terms["credentialed"], naming.salted)
+    protection = Protection(source.name, terms["licence"], terms["credentialed"], naming.salted)
     tree = paths.RawTree(root, collection.links)
     COUNTS.clear()
     with (
-        privacy.taking(care, flags.out, flags.state, first=True),
+        privacy.protecting(protection, flags.out, flags.state, first=True),
         showing(f"scan {source.name}", COUNTS.of_scan),
     ):
         tree_state = TreeState.read(tree, recorded, flags.out / HEADER, flags.state)

@@ -25,7 +25,7 @@ from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
 from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
 from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
-from cxr_vlp.pipelines.files.privacy import Care
+from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting, manifest
 from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_limit
 from cxr_vlp.pipelines.stages.shard_part import ShardBuilder, ShardPart
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dry_run.show(flags.source, dry_run.predict(incremental, this.names))
         return 0
     with (
-        privacy.taking(Care.of_inventory(this.inventory), flags.out, flags.state),
+        privacy.protecting(Protection.of_inventory(this.inventory), flags.out, flags.state),
         atomic_dir.publishing(flags.out, manifest.NAME, resume=True) as staging,
     ):
         incremental = this.incremental(staging)

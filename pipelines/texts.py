@@ -9,15 +9,17 @@ the plot, and texts.json, the header.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, errors, parts
 from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
-from cxr_vlp.pipelines.files.privacy import Care
+from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting, versions
 from cxr_vlp.pipelines.sources import reader
 from cxr_vlp.pipelines.stages import parameter_check, reject_limit, text_resources, text_stats
@@ -32,6 +34,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = cli.parser("texts", "Turn reports and labels into sentences, prompts, labels.")
     cli.folders(parser, scan="the inventory", out="the texts")
     flags, beam_flags = cli.parse_stage(parser, arguments)
+    inventory, builder = _read(flags)
+    names = parts.names(flags.source, inventory["parts"])
+    with (
+        privacy.protecting(Protection.of_inventory(inventory), flags.out, flags.state),
+        atomic_dir.publishing(flags.out, HEADER, resume=True) as staging,
+    ):
+        # imported here because Beam takes a second to import, and workers do not need it
+        from cxr_vlp.pipelines import beam
+
+        settings_of_run = beam.RunSettings("texts", flags.workers, flags.state, beam_flags)
+        folders = StageFolders(staging, flags.out)
+        incremental = Incremental.of_stage(builder, "texts", flags.source, flags.state, folders)
+        outcomes = beam.run_parts(incremental, names, staging, settings_of_run)
+        rejects = _rejects([outcome["result"] for outcome in outcomes])
+        counts = _counts(outcomes, rejects, builder)
+        header = _header(counts, rejects, inventory, builder.texts, builder.resources)
+        header["inventory"] = parameter_check.of_inventory(
+            flags.scan, inventory, _digests(names, outcomes)
+        )
+        _check(counts, header, inventory)
+        before = reject_limit.number(jsonl.glimpse(flags.out / HEADER), "images")
+        reject_limit.shrunk(before, header["images"], "images", allowed=flags.shrink)
+        _write(staging, counts, rejects, header)
+        atomic_dir.keep_only(staging, {*(builder.file(name) for name in names), *OTHER_FILES})
+    incremental.finish(outcomes)
+    _show(flags.source, counts, header, Counter(outcome["how"] for outcome in outcomes))
+    cli.print_dvc_commit("texts", flags.source, flags.out)
+    return 0
+
+
+def _read(flags: argparse.Namespace) -> tuple[dict[str, Any], TextBuilder]:
+    """Return the header of the inventory, and the builder with the parameters and resources.
+
+    Raises ConfigError if the inventory or the output folder does not fit the parameters.
+    """
     settings = config.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("texts", config.Texts)
@@ -41,53 +78,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parameter_check.inventory(inventory, flags.scan, settings)
     cli.own_folder(flags.out, HEADER, flags.source)
     root = paths.root(flags.root or collection.root)
-    names = parts.names(flags.source, inventory["parts"])
     source = reader(flags.source, inventory["reader"])
-    care = Care.of_inventory(inventory)
-    with (
-        privacy.taking(care, flags.out, flags.state),
-        atomic_dir.publishing(flags.out, HEADER, resume=True) as staging,
-    ):
-        # imported here because Beam takes a second to import, and workers do not need it
-        from cxr_vlp.pipelines import beam
+    links = bool(inventory.get("links"))
+    return inventory, TextBuilder(
+        source, str(root), str(flags.scan), section, resources, links=links
+    )
 
-        builder = TextBuilder(
-            source,
-            str(root),
-            str(flags.scan),
-            section,
-            resources,
-            links=bool(inventory.get("links")),
-        )
-        settings_of_run = beam.RunSettings("texts", flags.workers, flags.state, beam_flags)
-        folders = StageFolders(staging, flags.out)
-        incremental = Incremental.of_stage(builder, "texts", flags.source, flags.state, folders)
-        outcomes = beam.run_parts(incremental, names, staging, settings_of_run)
-        results = [outcome["result"] for outcome in outcomes]
-        rejects = _rejects(results)
-        totals = _totals(results)
-        # exceptions for a study that is absent, or whose report comes in sections
-        unused = len(resources.rules) - totals["note:report.cut_by_rule"]
-        totals.update({"note:exceptions.unused": unused} if unused else {})
-        counts = text_stats.counts(totals, rejects)
-        header = _header(counts, rejects, inventory, section, resources)
-        header["inventory"] = parameter_check.of_inventory(
-            flags.scan, inventory, _digests(names, outcomes)
-        )
-        _check(counts, header, inventory)
-        before = reject_limit.number(jsonl.glimpse(flags.out / HEADER), "images")
-        reject_limit.shrunk(before, header["images"], "images", allowed=flags.shrink)
-        jsonl.write_records(staging / "rejects.jsonl", rejects)
-        jsonl.write_json(staging / "counts.json", counts)
-        jsonl.write_lines(
-            staging / "statuses.csv", text_stats.status_table(flags.source, counts["sentences"])
-        )
-        jsonl.write_json(staging / HEADER, header)
-        atomic_dir.keep_only(staging, {*(builder.file(name) for name in names), *OTHER_FILES})
-    incremental.finish(outcomes)
-    _show(flags.source, counts, header, Counter(outcome["how"] for outcome in outcomes))
-    cli.print_dvc_commit("texts", flags.source, flags.out)
-    return 0
+
+def _write(
+    staging: Path,
+    counts: Mapping[str, Any],
+    rejects: Sequence[Mapping[str, Any]],
+    header: Mapping[str, Any],
+) -> None:
+    """Write the files beside the texts: rejects, counts, the table of the plot, the header."""
+    table = text_stats.status_table(header["source"], counts["sentences"])
+    jsonl.write_records(staging / "rejects.jsonl", rejects)
+    jsonl.write_json(staging / "counts.json", counts)
+    jsonl.write_lines(staging / "statuses.csv", table)
+    jsonl.write_json(staging / HEADER, header)
 
 
 def _check(
@@ -109,11 +118,19 @@ def _rejects(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["key_hash"], row["code"]))
 
 
-def _totals(results: Sequence[dict[str, Any]]) -> Counter[str]:
+def _counts(
+    outcomes: Sequence[Mapping[str, Any]],
+    rejects: Sequence[Mapping[str, Any]],
+    builder: TextBuilder,
+) -> dict[str, Any]:
+    """Return the content of counts.json."""
     totals: Counter[str] = Counter()
-    for result in results:
-        totals.update(result["counts"])
-    return totals
+    for outcome in outcomes:
+        totals.update(outcome["result"]["counts"])
+    # exceptions for a study that is absent, or whose report comes in sections
+    unused = len(builder.resources.rules) - totals["note:report.cut_by_rule"]
+    totals.update({"note:exceptions.unused": unused} if unused else {})
+    return text_stats.counts(totals, rejects)
 
 
 def _header(

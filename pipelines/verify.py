@@ -19,9 +19,8 @@ from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, errors, interrupts
 from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.files import addresses
-from cxr_vlp.pipelines.format import exit_codes, manifest
-from cxr_vlp.pipelines.validate.rederive import Again
+from cxr_vlp.pipelines.format import exit_codes, local_paths, manifest
+from cxr_vlp.pipelines.validate.rederive import Rederivation
 from cxr_vlp.pipelines.validate.runner import check
 
 SHOWN = 20  # breaches in the printed table
@@ -34,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = list(manifest.sets(flags.shards))
     if not found:
         raise ConfigError(f"no {manifest.NAME} in {flags.shards} or in the folders right below it")
-    again = _again(flags, settings)
-    result = check(found, deep=flags.deep, workers=flags.workers, again=again)
+    rederivation = _rederivation(flags, settings)
+    result = check(found, deep=flags.deep, workers=flags.workers, rederivation=rederivation)
     met = [breach["code"] for breach in result["breaches"]]
     result["remedies"] = codes.remedies(met, table=codes.VERIFY)
     if flags.json:
@@ -52,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         "2 wrong arguments or parameters, 130 stopped."
     )
     parser.add_argument(
-        "shards", type=addresses.path, metavar="DIR", help="a set, or a folder of sets"
+        "shards", type=local_paths.path, metavar="DIR", help="a set, or a folder of sets"
     )
     parser.add_argument("--deep", action="store_true", help="decode every image too")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -67,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in (("scan", "the inventory"), ("texts", "the texts")):
         parser.add_argument(
             f"--{name}",
-            type=addresses.path,
+            type=local_paths.path,
             metavar="DIR",
             help=f"{what}, or a folder with every source's",
         )
@@ -84,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _again(flags: argparse.Namespace, settings: config.Params) -> Again | None:
+def _rederivation(flags: argparse.Namespace, settings: config.Params) -> Rederivation | None:
     if flags.rederive < 1:
         return None
     if not (flags.scan and flags.texts):
@@ -92,7 +91,9 @@ def _again(flags: argparse.Namespace, settings: config.Params) -> Again | None:
     # if all folders are named and no parameters are, the sets may have other parameters
     compared = bool(settings.content) and (flags.params is not None or not flags.root)
     root = flags.root or ""
-    return Again(flags.rederive, flags.seed, root, flags.scan, flags.texts, settings, compared)
+    return Rederivation(
+        flags.rederive, flags.seed, root, flags.scan, flags.texts, settings, compared
+    )
 
 
 def _show(result: dict[str, Any], *, remade: bool) -> None:

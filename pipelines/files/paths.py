@@ -17,7 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from cxr_vlp.pipelines.errors import ConfigError, IngestError
-from cxr_vlp.pipelines.files import addresses
+from cxr_vlp.pipelines.format import local_paths
 
 LINKS = "set `links: true` for this source to follow links that lead out of its root"
 
@@ -46,9 +46,15 @@ def tree(root: Root) -> RawTree:
     return root if isinstance(root, RawTree) else RawTree(root)
 
 
+def refuse_address(text: str | Path, name: str) -> None:
+    """Refuse an address as the value of the parameter `name`. Raises ConfigError."""
+    if refused := local_paths.refusal(str(text)):
+        raise ConfigError(f"{name}: {refused}")
+
+
 def root(text: str | Path) -> Path:
     """Return an existing raw root, resolved. Raises ConfigError with the remedy in the message."""
-    addresses.check(text, "the root")
+    refuse_address(text, "the root")
     path = Path(text).resolve()
     if not text or not path.is_dir():
         raise ConfigError(
@@ -236,7 +242,7 @@ def summary(root: Root) -> str:
     faults: Counter[str] = Counter()
     for relative in walk(where, lambda code: faults.update((code,))):
         kinds[_kind(where, relative)] += 1
-    out = kinds.pop(_OUT, 0) + sum(1 for _ in _ways_out(where))
+    out = kinds.pop(_OUT, 0) + sum(1 for _ in _links_out(where))
     nowhere, unread = kinds.pop(_NOWHERE, 0), faults["folder.unreadable"]
     counts = [*kinds.most_common(6), ("others", sum(n for _, n in kinds.most_common()[6:]))]
     counts += [("links that lead out of it", out), ("links that lead nowhere", nowhere)]
@@ -271,7 +277,7 @@ def _kind(where: RawTree, relative: str) -> str:
     return suffix if re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]{0,5}", suffix) else "without a suffix"
 
 
-def _ways_out(where: RawTree) -> Iterator[str]:
+def _links_out(where: RawTree) -> Iterator[str]:
     """Yield the folders that are links out of the root, which `walk` does not follow."""
 
     if where.links:

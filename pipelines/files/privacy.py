@@ -22,7 +22,7 @@ ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^@/]*@)?([^/?#]*)")
 
 
 @dataclass(frozen=True)
-class Care:
+class Protection:
     """Whether a run's files are private, and why."""
 
     source: str
@@ -31,8 +31,8 @@ class Care:
     salted: bool = False
 
     @classmethod
-    def of_inventory(cls, inventory: Mapping[str, Any]) -> Care:
-        """Return the care for the collection of an inventory, for the stages after `scan`."""
+    def of_inventory(cls, inventory: Mapping[str, Any]) -> Protection:
+        """Return the protection of an inventory's collection, for the stages after `scan`."""
         return cls(
             inventory["source"],
             inventory["licence"],
@@ -47,21 +47,23 @@ class Care:
 
 
 @contextlib.contextmanager
-def taking(care: Care, out: Path, state: Path, *, first: bool = False) -> Iterator[None]:
+def protecting(
+    protection: Protection, out: Path, state: Path, *, first: bool = False
+) -> Iterator[None]:
     """Make new files and folders private in the block, where necessary; warn of DVC remotes.
 
     The first stage creates DVC's cache where there is none, because DVC would create it open to
     all. It warns of an existing cache that others may read: its permissions belong to the user.
     """
-    if not care.private:
+    if not protection.private:
         yield
         return
     out.parent.mkdir(parents=True, exist_ok=True)  # shared with open collections: usual permissions
     before = os.umask(OTHERS)
     os.umask(before | OTHERS)
     try:
-        _narrow(state, care.source)
-        warn(care, out, first=first)
+        _narrow(state, protection.source)
+        warn(protection, out, first=first)
         yield
     finally:
         os.umask(before)
@@ -105,12 +107,16 @@ def current() -> int:
     return mask
 
 
-def warn(care: Care, out: Path, *, first: bool) -> None:
+def warn(protection: Protection, out: Path, *, first: bool) -> None:
     """Warn of every DVC remote that is not on this machine, and of a readable DVC cache."""
     project = next((p for p in (out, *out.parents) if (p / ".dvc").is_dir()), None)
     if project is None:
         return
-    why = f"credentialed ({care.licence})" if care.credentialed else "private (ids: salted)"
+    why = (
+        f"credentialed ({protection.licence})"
+        if protection.credentialed
+        else "private (ids: salted)"
+    )
     settings = _settings(project / ".dvc")
     cache = project / ".dvc" / settings.get("cache", "cache")  # an absolute one stands alone
     with contextlib.suppress(OSError):
@@ -118,12 +124,12 @@ def warn(care: Care, out: Path, *, first: bool) -> None:
             cache.mkdir(mode=0o700, exist_ok=True)
         if first and cache.stat().st_mode & OTHERS:
             sys.stderr.write(
-                f"warning: others may read DVC's cache ({cache}), and {care.source} is {why}: "
+                f"warning: others may read DVC's cache ({cache}), and {protection.source} is {why}: "
                 f"`chmod 700` it, and let DVC run under `umask 077`\n"
             )
     for name, where in remotes(project / ".dvc").items():
         sys.stderr.write(
-            f"warning: the DVC remote {name!r} is not on this machine ({where}), and {care.source} "
+            f"warning: the DVC remote {name!r} is not on this machine ({where}), and {protection.source} "
             f"is {why}: do not `dvc push` it there unless your agreement allows that\n"
         )
 

@@ -56,7 +56,6 @@ class Field:
 
 
 TEXT, WHOLE, NUMBER, FLAG = (Value(dtype) for dtype in ("string", "int64", "float64", "bool"))
-MAYBE = Value("int64", nullable=True)
 COUNTS = Open(WHOLE)
 
 

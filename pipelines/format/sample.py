@@ -60,7 +60,7 @@ def key_hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def _said(says: str, default: Any = "", **facts: Any) -> Any:
+def _field(says: str, default: Any = "", **facts: Any) -> Any:
     """Return a dataclass field with its description and what else the schema says of its value.
 
     `facts`: `one_of` (the values there are), `keys` (of an object), `partly` (any of the keys).
@@ -77,126 +77,126 @@ def _said(says: str, default: Any = "", **facts: Any) -> Any:
 class Mention:
     """A finding or device that a sentence mentions."""
 
-    finding: str = _said("name of the finding")
-    label: str = _said('its label in the label sets, "" if it has none')
-    assertion: str = _said("present, absent or uncertain", one_of=ASSERTIONS)
-    start: int = _said("first character in the sentence", 0)
-    end: int = _said("the character after the last", 0)
-    anatomy: str = _said("where in the chest")
-    side: str = _said("left, right or bilateral")
-    severity: str = _said("small, moderate, severe, ...")
-    trigger: str = _said("the word that negates the finding or makes it uncertain")
-    implied: bool = _said("whether another word implies the finding", False)
-    device: bool = _said("whether it is a device", False)
+    finding: str = _field("name of the finding")
+    label: str = _field('its label in the label sets, "" if it has none')
+    assertion: str = _field("present, absent or uncertain", one_of=ASSERTIONS)
+    start: int = _field("first character in the sentence", 0)
+    end: int = _field("the character after the last", 0)
+    anatomy: str = _field("where in the chest")
+    side: str = _field("left, right or bilateral")
+    severity: str = _field("small, moderate, severe, ...")
+    trigger: str = _field("the word that negates the finding or makes it uncertain")
+    implied: bool = _field("whether another word implies the finding", False)
+    device: bool = _field("whether it is a device", False)
 
 
 @dataclass(slots=True)
 class Sentence:
     """A sentence of the report and what it says of the image."""
 
-    text: str = _said("the sentence")
-    section: str = _said("the section of the report")
-    index: int = _said("place in its section, from 0", 0)
-    status: str = _said("normal, abnormal, uncertain or nonfinding", one_of=STATUSES)
-    rule: str = _said("the rule that decided the status")
-    mentions: tuple[Mention, ...] = _said("the findings and devices it mentions", ())
+    text: str = _field("the sentence")
+    section: str = _field("the section of the report")
+    index: int = _field("place in its section, from 0", 0)
+    status: str = _field("normal, abnormal, uncertain or nonfinding", one_of=STATUSES)
+    rule: str = _field("the rule that decided the status")
+    mentions: tuple[Mention, ...] = _field("the findings and devices it mentions", ())
 
 
 @dataclass(frozen=True, slots=True)
 class OtherLabel:
     """A label that none of the three label sets names."""
 
-    name: str = _said("name of the label")
-    value: int = _said("1 positive, 0 negative, -1 uncertain", 0)
+    name: str = _field("name of the label")
+    value: int = _field("1 positive, 0 negative, -1 uncertain", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
     """The bounding box of a finding, in pixels of the stored image, from the top left corner."""
 
-    label: str = _said("name of the finding")
-    x: float = _said("left side", 0.0)
-    y: float = _said("upper side", 0.0)
-    w: float = _said("width", 0.0)
-    h: float = _said("height", 0.0)
+    label: str = _field("name of the finding")
+    x: float = _field("left side", 0.0)
+    y: float = _field("upper side", 0.0)
+    w: float = _field("width", 0.0)
+    h: float = _field("height", 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
     """How the stored image was made."""
 
-    height: int = _said("of the stored image, in pixels", 0)
-    width: int = _said("of the stored image, in pixels", 0)
-    source_height: int = _said("of the collection's image, in pixels", 0)
-    source_width: int = _said("of the collection's image, in pixels", 0)
-    photometric: str = _said("PhotometricInterpretation, or the kind of the image file")
-    bits: int = _said("bits of a stored value of the collection's image", 0)
-    window: str = _said("how stored values became grey levels")
-    recipe: str = _said("`shards.recipe`")
-    turned: str = _said("how the image was turned, if it was")
-    aspect: float = _said("height by width of a pixel of the collection's image", 0.0)
-    notes: tuple[str, ...] = _said("codes of what was unusual, sorted", ())
+    height: int = _field("of the stored image, in pixels", 0)
+    width: int = _field("of the stored image, in pixels", 0)
+    source_height: int = _field("of the collection's image, in pixels", 0)
+    source_width: int = _field("of the collection's image, in pixels", 0)
+    photometric: str = _field("PhotometricInterpretation, or the kind of the image file")
+    bits: int = _field("bits of a stored value of the collection's image", 0)
+    window: str = _field("how stored values became grey levels")
+    recipe: str = _field("`shards.recipe`")
+    turned: str = _field("how the image was turned, if it was")
+    aspect: float = _field("height by width of a pixel of the collection's image", 0.0)
+    notes: tuple[str, ...] = _field("codes of what was unusual, sorted", ())
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """SHA-256 digests of what the sample was made from and of all that decided it."""
 
-    image_sha256: str = _said("of the collection's image file")
-    report_sha256: str = _said('of the report, "" if there is none')
-    image_fingerprint: str = _said("of the file, the parameters and libraries of the image")
-    text_fingerprint: str = _said("of the report, labels, parameters and libraries of the texts")
+    image_sha256: str = _field("of the collection's image file")
+    report_sha256: str = _field('of the report, "" if there is none')
+    image_fingerprint: str = _field("of the file, the parameters and libraries of the image")
+    text_fingerprint: str = _field("of the report, labels, parameters and libraries of the texts")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One image of a study with its texts, labels and origin: the JSON member of a sample."""
 
-    format: int = _said("version of this table", versions.FORMAT)
-    caption: str = _said("the text of the .txt member; never empty")
-    findings: str = _said("the whole section")
-    impression: str = _said("the whole section")
-    abnormal: str = _said("the report without its normal sentences")
-    prompt: str = _said("the first of `prompts`")
-    dataset: str = _said("the collection; begins the key")
-    patient: str = _said("id of the patient")
-    study: str = _said("id of the study")
-    image: str = _said("id of the image in its study")
-    split: str = _said("train, validate or test", one_of=SPLITS)
-    view: str = _said("frontal, lateral, other or unknown", "unknown", one_of=VIEWS)
-    projection: str = _said("AP, PA, LL, ... as the collection gives it")
-    sex: str = _said("F or M", one_of=("", "F", "M"))
-    age: int | None = _said("years; null if unknown", None)
-    order: int | None = _said(
+    format: int = _field("version of this table", versions.FORMAT)
+    caption: str = _field("the text of the .txt member; never empty")
+    findings: str = _field("the whole section")
+    impression: str = _field("the whole section")
+    abnormal: str = _field("the report without its normal sentences")
+    prompt: str = _field("the first of `prompts`")
+    dataset: str = _field("the collection; begins the key")
+    patient: str = _field("id of the patient")
+    study: str = _field("id of the study")
+    image: str = _field("id of the image in its study")
+    split: str = _field("train, validate or test", one_of=SPLITS)
+    view: str = _field("frontal, lateral, other or unknown", "unknown", one_of=VIEWS)
+    projection: str = _field("AP, PA, LL, ... as the collection gives it")
+    sex: str = _field("F or M", one_of=("", "F", "M"))
+    age: int | None = _field("years; null if unknown", None)
+    order: int | None = _field(
         "place of the study in the patient's history, from 0; null if unknown", None
     )
-    sections: Mapping[str, str] = _said(
+    sections: Mapping[str, str] = _field(
         "the report's other sections, of those that `shards.sections` names", dict, keys=SECTIONS
     )
-    labels: Mapping[str, int] = _said(
+    labels: Mapping[str, int] = _field(
         "1 positive, 0 negative, -1 uncertain; not mentioned = no key; the names of CheXpert-14, "
         "ChestX-ray14 and VinDr-CXR",
         dict,
         keys=LABELS,
         partly=True,
     )
-    labels_other: tuple[OtherLabel, ...] = _said("the collection's further labels, by name", ())
-    labels_from: str = _said("who gave the labels: chexpert, negbio, nih, mesh, report, ...")
-    sentences: tuple[Sentence, ...] = _said(
+    labels_other: tuple[OtherLabel, ...] = _field("the collection's further labels, by name", ())
+    labels_from: str = _field("who gave the labels: chexpert, negbio, nih, mesh, report, ...")
+    sentences: tuple[Sentence, ...] = _field(
         "status normal, abnormal, uncertain or nonfinding; each mention present, absent or "
         "uncertain, with its place in the sentence",
         (),
     )
-    prompts: tuple[str, ...] = _said("label prompt texts", ())
-    statements: tuple[str, ...] = _said("each mention as a sentence in one standard form", ())
-    translations: Mapping[str, str] = _said(
+    prompts: tuple[str, ...] = _field("label prompt texts", ())
+    statements: tuple[str, ...] = _field("each mention as a sentence in one standard form", ())
+    translations: Mapping[str, str] = _field(
         "translations of sections (`texts.translations`)", dict, keys=TRANSLATED
     )
-    boxes: tuple[Box, ...] = _said("in pixels of the stored image", ())
-    pixels: Pixels = _said(  # noqa: RUF009 - it returns a field, and the default is frozen
+    boxes: tuple[Box, ...] = _field("in pixels of the stored image", ())
+    pixels: Pixels = _field(  # noqa: RUF009 - it returns a field, and the default is frozen
         "how the stored image was made; `notes` name what was unusual", Pixels()
     )
-    provenance: Provenance = _said(  # noqa: RUF009
+    provenance: Provenance = _field(  # noqa: RUF009
         "digests of the sources and of all that decided the sample", Provenance()
     )
 

@@ -49,7 +49,7 @@ def record_of(kind: type) -> Record:
 
 
 def _kind_of(hint: Any, metadata: Mapping[str, Any]) -> Any:
-    """Return the kind of a field from its type and what `_said` noted of it."""
+    """Return the kind of a field from its type and what `_field` noted of it."""
     arguments = typing.get_args(hint)
     if hint in _VALUES:
         return dataclasses.replace(_VALUES[hint], one_of=tuple(metadata.get("one_of", ())))

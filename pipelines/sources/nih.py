@@ -22,7 +22,7 @@ from cxr_vlp.pipelines.errors import ConfigError, IngestError
 from cxr_vlp.pipelines.files import cells, csv_tables, paths
 from cxr_vlp.pipelines.files.csv_tables import Row
 from cxr_vlp.pipelines.files.paths import Root
-from cxr_vlp.pipelines.records import Box, Image, Study
+from cxr_vlp.pipelines.records import Image, SourceBox, Study
 from cxr_vlp.pipelines.sources import views
 from cxr_vlp.pipelines.sources.base import (
     Assembled,
@@ -219,7 +219,7 @@ def _labels(cell: str, notes: Counter[str]) -> dict[str, int]:
     return {name: int(name in found) for name in known if name in found or not strange}
 
 
-def _boxes(rows: Rows, notes: Counter[str]) -> tuple[Box, ...]:
+def _boxes(rows: Rows, notes: Counter[str]) -> tuple[SourceBox, ...]:
     """Return the boxes that lie in the image; an impossible box is noted and left out."""
     boxes = set()
     for row in rows.get("boxes", ()):
@@ -227,7 +227,7 @@ def _boxes(rows: Rows, notes: Counter[str]) -> tuple[Box, ...]:
         label = labels.canonical(cells.known(row["label"]).replace("Infiltrate", "Infiltration"))
         sides = [cells.number(row[side]) for side in "xywh"]
         if label and None not in sides and _in_frame(*sides):  # type: ignore[arg-type]
-            boxes.add(Box(label, *sides))  # type: ignore[arg-type]
+            boxes.add(SourceBox(label, *sides))  # type: ignore[arg-type]
         else:
             notes["box.bad_value"] += 1
     return tuple(sorted(boxes, key=lambda b: (b.label, b.x, b.y, b.w, b.h)))

@@ -16,7 +16,7 @@ from cxr_vlp.nlp.prompts import Bank
 from cxr_vlp.nlp.sections import CutRule
 from cxr_vlp.pipelines.config import Texts
 from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.files import addresses, jsonl
+from cxr_vlp.pipelines.files import jsonl, paths
 from cxr_vlp.pipelines.stages import translations
 from cxr_vlp.pipelines.stages.translations import Translations
 
@@ -63,7 +63,7 @@ def files(texts: Texts) -> dict[str, str]:
     Raises ConfigError if one cannot be read.
     """
     for name in ("model", "exceptions", "bank", "translations"):
-        addresses.check(getattr(texts, name), f"texts.{name}")
+        paths.refuse_address(getattr(texts, name), f"texts.{name}")
     try:
         return {
             "lexicon": lexicon.digest(),

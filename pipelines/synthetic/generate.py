@@ -20,7 +20,7 @@ from rich.table import Table
 
 from cxr_vlp.pipelines import errors
 from cxr_vlp.pipelines.executor.progress import State, showing
-from cxr_vlp.pipelines.files import addresses
+from cxr_vlp.pipelines.format import local_paths
 from cxr_vlp.pipelines.synthetic import ownership
 from cxr_vlp.pipelines.synthetic.cases.people import SOURCES
 from cxr_vlp.pipelines.synthetic.cases.real_content import (
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         "SOURCE.truth.jsonl beside each tree says what was put into it. The same seed gives the "
         "same bytes. Example: cxr-vlp synthetic --out data/synthetic --studies 100",
     )
-    parser.add_argument("--out", type=addresses.path, required=True, help="folder for the trees")
+    parser.add_argument("--out", type=local_paths.path, required=True, help="folder for the trees")
     parser.add_argument(
         "--studies", type=_positive, default=60, help="studies in each tree (default: 60)"
     )
@@ -185,7 +185,7 @@ def _sources(text: str) -> tuple[str, ...]:
 
 
 def _existing(text: str) -> Path:
-    path = addresses.path(text)
+    path = local_paths.path(text)
     if not path.exists():
         raise argparse.ArgumentTypeError(f"{path} does not exist")
     return path

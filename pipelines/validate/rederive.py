@@ -122,7 +122,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Again:
+class Rederivation:
     """What --rederive asks for; `root` "" stands for the one in the parameters."""
 
     number: int
@@ -190,7 +190,7 @@ def _rank(*words: object) -> str:
     return hashlib.sha256("\x1f".join(map(str, words)).encode()).hexdigest()
 
 
-def again(task: Task) -> Outcomes:
+def remake(task: Task) -> Outcomes:
     """Make the chosen samples of a tar again and compare them; a missing source file is a note."""
     found = _members(task.tar, set(task.places))
     listed = _listed(task.origin, task.tar.stem, {members[0].name for members in found.values()})

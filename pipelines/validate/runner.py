@@ -16,7 +16,7 @@ from cxr_vlp.pipelines.validate import leakage, rederive
 from cxr_vlp.pipelines.validate import manifest as declared
 from cxr_vlp.pipelines.validate.leakage import Ledger, Place
 from cxr_vlp.pipelines.validate.manifest import Declared
-from cxr_vlp.pipelines.validate.shard import Seen, check_tar
+from cxr_vlp.pipelines.validate.shard import CheckedTar, check_tar
 
 
 def check(
@@ -24,66 +24,66 @@ def check(
     *,
     deep: bool,
     workers: int = 1,
-    again: rederive.Again | None = None,
+    rederivation: rederive.Rederivation | None = None,
 ) -> dict[str, Any]:
     """Return {"sets", "deep", "breaches", "notes"} of finished sets.
 
     A breach or note is {"code", "where", "count"}. Raises OSError where the disk does not give a
-    file, ConfigError where a set was made of something else than `again` names.
+    file, ConfigError where a set was made of something else than `rederivation` names.
     """
-    findings = Findings()
-    sets = list(_read(folders, findings))
-    work = [_work(a_set, deep, again) for a_set in sets]
+    results = CheckResults()
+    sets = list(_read(folders, results))
+    work = [_work(a_set, deep, rederivation) for a_set in sets]
     tasks = [task for works in work for _, task in works]
-    results = pool.with_progress(tasks, workers, "verify")
+    done = pool.with_progress(tasks, workers, "verify")
     rows = []
     for a_set, works in zip(sets, work, strict=True):
         for code, where in declared.breaches(a_set):
-            findings.breach(code, f"{a_set.folder.name}: {where}")
-        for table in rederive.tables(again.origin(a_set)) if again else ():
-            findings.breach(rederive.CHANGED, f"{a_set.folder.name}: table {table}")
+            results.breach(code, f"{a_set.folder.name}: {where}")
+        for table in rederive.tables(rederivation.origin(a_set)) if rederivation else ():
+            results.breach(rederive.CHANGED, f"{a_set.folder.name}: table {table}")
         if not a_set.same_code:
-            findings.notes["fingerprints.other_code", a_set.folder.name] += 1
+            results.notes["fingerprints.other_code", a_set.folder.name] += 1
         row = Row(a_set.folder.name, len(a_set.tars))
         for split, _ in works:
-            findings.enter(Place(row.name, split), next(results), row)
+            results.enter(Place(row.name, split), next(done), row)
         rows.append(row.plain())
-    next(results, None)  # the end of the results: the bar is removed, the workers end
-    findings.compare()
+    next(done, None)  # the end of the done: the bar is removed, the workers end
+    results.compare()
     return {
         "sets": rows,
         "deep": deep,
-        "breaches": findings.breaches,
+        "breaches": results.breaches,
         "notes": [
             {"code": code, "where": where, "count": count}
-            for (code, where), count in sorted(findings.notes.items())
+            for (code, where), count in sorted(results.notes.items())
         ],
     }
 
 
-def _read(folders: Sequence[Path], findings: Findings) -> list[Declared]:
+def _read(folders: Sequence[Path], results: CheckResults) -> list[Declared]:
     sets = []
     for folder in folders:
         try:
             sets.append(declared.read(folder))
         except FormatError as error:
             why = f" ({error})" if str(error) else ""
-            findings.breach(error.code, f"{folder.name}: {manifest.NAME}{why}")
+            results.breach(error.code, f"{folder.name}: {manifest.NAME}{why}")
     return sets
 
 
 def _work(
-    a_set: Declared, deep: bool, again: rederive.Again | None
+    a_set: Declared, deep: bool, rederivation: rederive.Rederivation | None
 ) -> list[tuple[str, Callable[[], Any]]]:
-    """Return (split, task) for every tar that exists, and for every sample to be made again."""
+    """Return (split, task) for every tar that exists, and for every sample to be made rederivation."""
     work: list[tuple[str, Callable[[], Any]]] = []
     for line in a_set.tars:
         path = a_set.path(line)
         if path.is_file():  # declared.breaches reports a missing one
             expected = a_set.expected(line)
             work.append((line["split"], partial(check_tar, path, line, expected, deep=deep)))
-    remade = again.tasks(a_set) if again else ()
-    return [*work, *((task.split, partial(rederive.again, task)) for task in remade)]
+    remade = rederivation.tasks(a_set) if rederivation else ()
+    return [*work, *((task.split, partial(rederive.remake, task)) for task in remade)]
 
 
 @dataclass
@@ -110,7 +110,7 @@ class Row:
 
 
 @dataclass
-class Findings:
+class CheckResults:
     """The breaches and notes so far, and the ledgers over all sets."""
 
     breaches: list[dict[str, Any]] = field(default_factory=list)
@@ -124,9 +124,9 @@ class Findings:
         """Add a breach."""
         self.breaches.append({"code": code, "where": where, "count": count})
 
-    def enter(self, place: Place, result: Seen | rederive.Outcomes, row: Row) -> None:
+    def enter(self, place: Place, result: CheckedTar | rederive.Outcomes, row: Row) -> None:
         """Add what a task found."""
-        if isinstance(result, Seen):
+        if isinstance(result, CheckedTar):
             self._enter_seen(place, result, row)
             return
         row.rederived += result.compared
@@ -134,14 +134,14 @@ class Findings:
             self.breach(code, f"{place.set}: {where}")
         self.notes.update({(code, place.set): count for code, count in result.notes.items()})
 
-    def _enter_seen(self, place: Place, seen: Seen, row: Row) -> None:
-        row.samples += seen.samples
-        row.size += seen.size
-        row.patients.update(leakage.each(seen.patients))
-        for code, (where, count) in seen.breaches.items():
+    def _enter_seen(self, place: Place, checked: CheckedTar, row: Row) -> None:
+        row.samples += checked.samples
+        row.size += checked.size
+        row.patients.update(leakage.each(checked.patients))
+        for code, (where, count) in checked.breaches.items():
             self.breach(code, f"{place.set}: {where}", count)
         for name in ("keys", "patients", "sources", "images"):
-            getattr(self, name).add(place, bytes(getattr(seen, name)))
+            getattr(self, name).add(place, bytes(getattr(checked, name)))
 
     def compare(self) -> None:
         """Compare the sets with each other, and every set with itself."""

@@ -27,7 +27,7 @@ COUNTS = {"samples": "shard.samples", "studies": "shard.studies", "patients": "s
 
 
 @dataclass
-class Seen:
+class CheckedTar:
     """What one tar holds; digests have 16 bytes each and are joined."""
 
     samples: int = 0
@@ -44,33 +44,33 @@ class Seen:
         self.breaches[code] = (first, count + 1)
 
 
-def check_tar(path: Path, line: Mapping[str, Any], expected: Expected, *, deep: bool) -> Seen:
+def check_tar(path: Path, line: Mapping[str, Any], expected: Expected, *, deep: bool) -> CheckedTar:
     """Check one tar against the format and its manifest line; one sample is in memory at a time.
 
     Raises OSError where the disk does not give the file.
     """
-    seen = Seen()
+    checked = CheckedTar()
     with path.open("rb") as stream:
         reader = DigestingReader(stream)
         try:
-            counts = _check_samples(reader.members(), path.name, expected, seen, deep)
+            counts = _check_samples(reader.members(), path.name, expected, checked, deep)
         except FormatError as error:  # the rest cannot be taken apart into members
-            seen.breach(error.code, path.name)
+            checked.breach(error.code, path.name)
             counts = {}
         sha256, ended = reader.finish()
-    seen.size = reader.size
+    checked.size = reader.size
     if (reader.size, sha256) != (line["bytes"], line["sha256"]):
-        seen.breach("shard.digest", path.name)
+        checked.breach("shard.digest", path.name)
     if not ended:
-        seen.breach("shard.end", path.name)
+        checked.breach("shard.end", path.name)
     for name, count in counts.items():
         if count != line[name]:
-            seen.breach(COUNTS[name], path.name)
-    return seen
+            checked.breach(COUNTS[name], path.name)
+    return checked
 
 
 def _check_samples(
-    members: Iterator[Member], name: str, expected: Expected, seen: Seen, deep: bool
+    members: Iterator[Member], name: str, expected: Expected, checked: CheckedTar, deep: bool
 ) -> dict[str, int]:
     """Check the samples; return the numbers of samples, studies and patients."""
     last = study = ""
@@ -79,22 +79,22 @@ def _check_samples(
         where = f"{name} sample {number}"
         of_sample = list(islice(group, 4))  # three, and a fourth to see that there are more
         for code in _check_members(key, of_sample, expected):
-            seen.breach(code, where)
+            checked.breach(code, where)
         if key <= last:
-            seen.breach("shard.order", where)
-        sample = _check_content(of_sample, key, expected, seen, deep, where)
+            checked.breach("shard.order", where)
+        sample = _check_content(of_sample, key, expected, checked, deep, where)
         if sample and sample.study != study:
             study = sample.study
             if study in studies:
-                seen.breach("study.scattered", where)
+                checked.breach("study.scattered", where)
             studies.add(study)
         if sample:
             patients.add(leakage.digest(sample.dataset, sample.patient))
         last = key
-        seen.keys += leakage.digest(key)
-        seen.samples += 1
-    seen.patients += b"".join(sorted(patients))
-    return {"samples": seen.samples, "studies": len(studies), "patients": len(patients)}
+        checked.keys += leakage.digest(key)
+        checked.samples += 1
+    checked.patients += b"".join(sorted(patients))
+    return {"samples": checked.samples, "studies": len(studies), "patients": len(patients)}
 
 
 def _key(member: Member) -> str:
@@ -128,7 +128,12 @@ def _odd_name(name: str) -> str:
 
 
 def _check_content(
-    members: Sequence[Member], key: str, expected: Expected, seen: Seen, deep: bool, where: str
+    members: Sequence[Member],
+    key: str,
+    expected: Expected,
+    checked: CheckedTar,
+    deep: bool,
+    where: str,
 ) -> Sample | None:
     """Check what the three members hold; return the sample, None where it cannot be relied on."""
     if _endings(members) != (expected.form, "json", "txt"):
@@ -136,14 +141,14 @@ def _check_content(
     stored, document, text = (member.data for member in members)
     sample, codes = _check_document(document, text, key, expected)
     for code in (*codes, *_check_caption(text)):
-        seen.breach(code, where)
+        checked.breach(code, where)
     if sample is None:
         return None
     if "json.provenance" not in codes:
-        seen.sources += leakage.digest(sample.provenance.image_sha256)
+        checked.sources += leakage.digest(sample.provenance.image_sha256)
     if deep:
-        for code in _check_image(stored, sample, expected, seen):
-            seen.breach(code, where)
+        for code in _check_image(stored, sample, expected, checked):
+            checked.breach(code, where)
     return sample
 
 
@@ -159,13 +164,15 @@ def _check_document(
     return sample, codes
 
 
-def _check_image(stored: bytes, sample: Sample, expected: Expected, seen: Seen) -> list[str]:
+def _check_image(
+    stored: bytes, sample: Sample, expected: Expected, checked: CheckedTar
+) -> list[str]:
     """Return the codes of an image's breaches; one that is too large or broken is not decoded."""
     codes = list(image.breaches(stored, expected.form, sample.pixels, expected.largest))
     if {"image.unreadable", "image.too_large"} & set(codes):
         return codes
     code, digest = image.decode(stored, sample.pixels)
-    seen.images += digest
+    checked.images += digest
     return [*codes, code] if code else codes
 
 

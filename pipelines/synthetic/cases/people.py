@@ -50,7 +50,9 @@ def people_of(source: str, studies: int, seed: int, content: Content) -> tuple[P
     lives: list[list[Visit]] = [[(study, ()) for study in patient.studies] for patient in patients]
     groups = list(range(1, len(lives) + 1))
     if content.images:
-        lives, groups = _real_lives(source, [s for p in patients for s in p.studies], content)
+        lives, groups = _visits_of_real_images(
+            source, [s for p in patients for s in p.studies], content
+        )
     persons: list[Person] = []
     serial = first = 0
     for life, group in zip(lives, groups, strict=True):
@@ -70,7 +72,7 @@ def _report(source: str, serial: int, content: Content, studies: int) -> RealRep
     return content.reports[(SOURCES.index(source) * studies + serial) % len(content.reports)]
 
 
-def _real_lives(
+def _visits_of_real_images(
     source: str, studies: Sequence[Study], content: Content
 ) -> tuple[list[list[Visit]], list[int]]:
     """Return (visits of each person, first person with the same images), one image a visit.
@@ -84,12 +86,16 @@ def _real_lives(
     placed = 0
     while placed < len(studies):
         group = groups[(start + len(lives)) % len(groups)][: len(studies) - placed]
-        lives.append(_real_life(group, studies[placed : placed + len(group)], len(lives) + 1))
+        lives.append(
+            _visits_of_one_person(group, studies[placed : placed + len(group)], len(lives) + 1)
+        )
         placed += len(group)
     return lives, [i % len(groups) + 1 for i in range(len(lives))]
 
 
-def _real_life(images: Sequence[RealImage], studies: Sequence[Study], number: int) -> list[Visit]:
+def _visits_of_one_person(
+    images: Sequence[RealImage], studies: Sequence[Study], number: int
+) -> list[Visit]:
     sex, age = studies[0].sex, studies[0].age
     visits: list[Visit] = []
     for visit, (image, study) in enumerate(zip(images, studies, strict=True), start=1):

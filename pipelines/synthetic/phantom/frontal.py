@@ -51,7 +51,7 @@ def frontal(
     noise = noise_stream("lung", *key)
     organs = (canvas.fill(heart(body), soft=0.2), canvas.fill(*mediastinum(body), soft=0.2))
     air, lace = _airspaces(
-        scene, drawn, _hush(scene, noise), _vessels(scene, study, by_name, seed), organs
+        scene, drawn, _fine_texture(scene, noise), _vessels(scene, study, by_name, seed), organs
     )
     density = _tissue(scene, organs) - 0.50 * air - 0.10 * _airway(scene)
     density += 0.17 * lace + 0.115 * bones.rest
@@ -63,12 +63,12 @@ def frontal(
 
 
 def _airspaces(
-    scene: Scene, marks: list[Mark], hush: np.ndarray, vessels: np.ndarray, organs: Organs
+    scene: Scene, marks: list[Mark], texture: np.ndarray, vessels: np.ndarray, organs: Organs
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (air, vessels) after disease, with heart and great vessels in front."""
     canvas, body = scene.canvas, scene.body
     both = np.clip(scene.lungs[-1] + scene.lungs[1], 0, 1)
-    air = canvas.bulge(both, 4.2) * both * body.lucent * (1 - hush)
+    air = canvas.bulge(both, 4.2) * both * body.lucent * (1 - texture)
     air *= 0.90 + 0.10 * np.clip(1.2 - scene.y / 20, 0, 1)
     lace = vessels * both * np.clip(air * 1.6, 0, 1)
     clear = np.zeros_like(air)
@@ -99,7 +99,7 @@ def _added(scene: Scene, marks: list[Mark]) -> np.ndarray:
     return total
 
 
-def _hush(scene: Scene, noise: np.random.Generator) -> np.ndarray:
+def _fine_texture(scene: Scene, noise: np.random.Generator) -> np.ndarray:
     """Return the structure too fine to resolve: denser at the hila, grainy elsewhere."""
     body = scene.body
     out = (np.abs(scene.x - 0.7 * body.shift) - 3.4) / 3.6

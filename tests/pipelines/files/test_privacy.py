@@ -11,7 +11,7 @@ import pytest
 from stages import build, tree_bytes
 
 from cxr_vlp.pipelines.files import privacy
-from cxr_vlp.pipelines.files.privacy import Care
+from cxr_vlp.pipelines.files.privacy import Protection
 
 PARTS = {"train": 2, "validate": 1, "test": 1}
 
@@ -122,16 +122,16 @@ def test_a_remote_of_the_users_own_settings_is_seen(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("care", "words"),
+    ("protection", "words"),
     [
-        (Care("mimic", "PhysioNet 1.5", credentialed=True), "credentialed (PhysioNet 1.5)"),
-        (Care("own", salted=True), "private (ids: salted)"),
-        (Care("nih"), ""),
+        (Protection("mimic", "PhysioNet 1.5", credentialed=True), "credentialed (PhysioNet 1.5)"),
+        (Protection("own", salted=True), "private (ids: salted)"),
+        (Protection("nih"), ""),
     ],
 )
-def test_a_remote_is_told_of_before_the_work(tmp_path, capsys, care, words):
+def test_a_remote_is_told_of_before_the_work(tmp_path, capsys, protection, words):
     out = project(tmp_path / "p")
-    with privacy.taking(care, out, tmp_path / "state"):
+    with privacy.protecting(protection, out, tmp_path / "state"):
         said = capsys.readouterr().err
     assert said.count("warning: the DVC remote 'lab'") == bool(words)
     assert words in said

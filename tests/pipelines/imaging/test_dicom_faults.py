@@ -38,7 +38,7 @@ from pydicom.uid import (
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.imaging import encode, jpeg_lossless, jpeg_strip
-from cxr_vlp.pipelines.records import Box, Image
+from cxr_vlp.pipelines.records import Image, SourceBox
 from cxr_vlp.pipelines.stages.sample_members import boxes
 from cxr_vlp.pipelines.synthetic.cases.patients import Study
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files
@@ -360,7 +360,7 @@ def test_pixels_are_made_square_and_boxes_follow(values, elements, factors, resi
     square = right(resize=resize)
     assert np.abs(np.subtract(image.shape, square.shape)).max() <= 1
     assert encoded.facts["aspect"] == factors[0] / factors[1]
-    [found] = boxes(Image("0", "x.dcm", boxes=(Box("Mass", *box),)), encoded)
+    [found] = boxes(Image("0", "x.dcm", boxes=(SourceBox("Mass", *box),)), encoded)
     y, x = np.nonzero(image > 250)
     seen = (x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1)
     assert np.abs(np.array(seen) - [found[side] for side in "xywh"]).max() <= 2.5
@@ -386,7 +386,7 @@ def test_turned_to_the_standard_display_where_asked_and_boxes_with_it(move, lett
     moved = np.ascontiguousarray(move(marked))
     data = saved(dataset(moved, PatientOrientation=letters))
     y, x = np.nonzero(moved == 4095)
-    box = Box("Mass", int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1)
+    box = SourceBox("Mass", int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1)
     encoded = encode.encode(data, ".dcm", Shards(side=4000, format="png", orient="turn"))
     image = cv2.imdecode(np.frombuffer(encoded.data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(image, upright)

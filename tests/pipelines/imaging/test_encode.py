@@ -17,7 +17,7 @@ from sound import dicom
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.imaging import dicom_header, dicom_pixels, display_lut, encode
-from cxr_vlp.pipelines.records import Box, Image
+from cxr_vlp.pipelines.records import Image, SourceBox
 from cxr_vlp.pipelines.stages.sample_members import boxes
 
 
@@ -203,7 +203,7 @@ def test_boxes_follow_the_pixels(resize):
     values += ((x + 3 * y) // 30).astype(np.uint8)  # not two greys alone
     values[120:200, 60:150] = 220
     encoded = encode.encode(png(values), ".png", Shards(format="png", side=128, resize=resize))
-    image = Image("0", "x.png", boxes=(Box("Mass", 60, 120, 90, 80),))
+    image = Image("0", "x.png", boxes=(SourceBox("Mass", 60, 120, 90, 80),))
     [box] = boxes(image, encoded)
     y, x = np.nonzero(decoded(encoded.data) > 130)
     found = (x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1)
@@ -212,7 +212,7 @@ def test_boxes_follow_the_pixels(resize):
 
 def test_boxes_given_in_another_frame_are_scaled():
     encoded = encode.encode(png(xray(8, 224, 224)), ".png", Shards(side=112))
-    image = Image("0", "x.png", boxes=(Box("Mass", 512, 256, 128, 64),), frame=(1024, 1024))
+    image = Image("0", "x.png", boxes=(SourceBox("Mass", 512, 256, 128, 64),), frame=(1024, 1024))
     assert boxes(image, encoded) == [{"label": "Mass", "x": 56.0, "y": 28.0, "w": 14.0, "h": 7.0}]
 
 

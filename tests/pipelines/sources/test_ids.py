@@ -31,7 +31,7 @@ from cxr_vlp.pipelines.records import Image, Lost, ReportRef, Study
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.synthetic.layouts import mimic
 from cxr_vlp.pipelines.validate import runner
-from cxr_vlp.pipelines.validate.rederive import Again
+from cxr_vlp.pipelines.validate.rederive import Rederivation
 
 ROOT = Path(__file__).resolve().parents[3]
 SALT = "f1f2f3f4f5f6f7f8a1a2a3a4a5a6a7a8"
@@ -173,8 +173,8 @@ def test_rejects_cannot_be_told_by_trying(salted, raw):
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_salted_set_is_sound_and_comes_out_again(salted, raw, source):
     read = (salted / "scan", salted / "texts")
-    again = Again(10**6, 0, str(raw), *read, Params({}))
-    result = runner.check([salted / "shards" / source], deep=True, again=again)
+    again = Rederivation(10**6, 0, str(raw), *read, Params({}))
+    result = runner.check([salted / "shards" / source], deep=True, rederivation=again)
     assert result["breaches"] == []
     (row,) = result["sets"]
     assert row["rederived"] == row["samples"] > 10

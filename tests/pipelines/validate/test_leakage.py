@@ -55,7 +55,7 @@ def test_an_nih_image_in_the_test_split_of_another_collection(sets):
 
 
 def test_a_collection_that_repeats_an_image_over_its_own_splits_is_a_note():
-    findings = runner.Findings()
+    findings = runner.CheckResults()
     for place in (Place("nih", "train"), Place("nih", "test"), Place("rsna", "train")):
         findings.images.add(place, digest("one image"))
     findings.compare()

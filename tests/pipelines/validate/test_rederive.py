@@ -17,7 +17,7 @@ from cxr_vlp.pipelines.config import Params
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.validate import manifest, rederive, runner
-from cxr_vlp.pipelines.validate.rederive import Again, choose
+from cxr_vlp.pipelines.validate.rederive import Rederivation, choose
 
 ALL = 10**6
 
@@ -32,8 +32,8 @@ def made(built, raw, tmp_path) -> Path:
 
 
 def again(made: Path, number: int = ALL) -> dict:
-    asked = Again(number, 0, str(made / "raw"), made / "scan", made / "texts", Params({}))
-    return runner.check([made / "shards" / "chexpert"], deep=False, again=asked)
+    asked = Rederivation(number, 0, str(made / "raw"), made / "scan", made / "texts", Params({}))
+    return runner.check([made / "shards" / "chexpert"], deep=False, rederivation=asked)
 
 
 def found(made: Path) -> set[str]:
@@ -120,10 +120,10 @@ def test_a_label_changed_in_the_raw_table(made):
 
 
 def test_other_parameters_of_texts_than_the_set_was_made_with(made):
-    asked = Again(1, 0, str(made / "raw"), made / "scan", made / "texts",
+    asked = Rederivation(1, 0, str(made / "raw"), made / "scan", made / "texts",
                   Params({"texts": {"prompts": 2}}))  # fmt: skip
     with pytest.raises(ConfigError, match="was made with other texts than the section `texts`"):
-        runner.check([made / "shards" / "chexpert"], deep=False, again=asked)
+        runner.check([made / "shards" / "chexpert"], deep=False, rederivation=asked)
 
 
 @pytest.fixture
@@ -136,8 +136,8 @@ def reported(built, raw, tmp_path) -> Path:
 
 
 def reported_again(made: Path) -> dict:
-    asked = Again(ALL, 0, str(made / "raw"), made / "scan", made / "texts", Params({}))
-    return runner.check([made / "shards" / "mimic"], deep=False, again=asked)
+    asked = Rederivation(ALL, 0, str(made / "raw"), made / "scan", made / "texts", Params({}))
+    return runner.check([made / "shards" / "mimic"], deep=False, rederivation=asked)
 
 
 def test_texts_are_made_again_from_the_raw_reports(reported):
