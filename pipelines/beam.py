@@ -1,4 +1,4 @@
-"""The Beam pipelines: DoFns and PTransforms that call the functions of other modules.
+"""The Beam pipelines: DoFns and PTransforms around the functions of other modules.
 
 Records and paths go through Beam; image bytes never do (1 GB through a GroupByKey needs 2 to 7 GB
 of memory). An error that stops a stage (a damaged table, a full disk) leaves the pipeline as a row
@@ -89,7 +89,7 @@ def run(stage: beam.PTransform, workers: int, chosen: BeamFlags) -> None:
         with beam.Pipeline(options=options(workers, chosen)) as pipeline:
             pipeline | stage
     except Exception as error:  # Beam wraps the original exception
-        interrupts.check()  # a run that was stopped by a signal has no fault
+        interrupts.check()  # if a signal stopped the run, nothing is wrong
         stop = errors.unwrapped(error)
         if chosen.local:
             raise stop from None
@@ -128,7 +128,7 @@ class Write(beam.PTransform):
     path: str
 
     def expand(self, records: PCollection) -> PCollection:
-        """Return the path, once."""
+        """Return a collection with the path as its only element."""
         return (
             records
             | "Line" >> beam.Map(dumps)
@@ -154,7 +154,7 @@ def raise_faults(folder: Path) -> None:
 
 @dataclass
 class BuildInventory(beam.PTransform):
-    """Tables -> studies -> files read -> patients ordered -> one sorted file per part."""
+    """Builds an inventory: reads tables and files, joins studies, orders patients, writes parts."""
 
     source: Source
     root: str

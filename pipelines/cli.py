@@ -1,4 +1,4 @@
-"""Shared by the commands: flags, checks of folders, the table printed at the end."""
+"""Functions that the commands share: flags, checks of folders, the table printed at the end."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def own_folder(out: Path, header: str, source: str) -> None:
         return
     held = jsonl.glimpse(path)
     found = held.get("source") if isinstance(held, dict) else None
-    if not isinstance(found, str):  # not replaced, because its content is unknown
+    if not isinstance(found, str):  # not replaced, because nobody knows whose output it is
         raise ConfigError(f"{path} is damaged: remove {out}, or choose another --out")
     if found != source:
         raise ConfigError(f"{out} holds {found}: give every collection a folder of its own")

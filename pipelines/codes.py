@@ -2,7 +2,7 @@
 
 Reject rows and notes of the stages (SCAN, TEXTS, SHARDS), breaches and notes of `verify` (VERIFY),
 and the messages with which a run stops (STOPS) have a code. A remedy of "" says that there is
-nothing to do: the code only counts something.
+nothing to do: such a code is only counted.
 
     python -m cxr_vlp.pipelines.codes       # the page of all codes, as Markdown
 """
@@ -18,29 +18,29 @@ SCAN: Mapping[str, Explanation] = {
     "age.bad_value": ("an age that is not a number of years", ""),
     "box.bad_value": ("a box without area, outside its image, or not of four numbers", ""),
     "csv.bomb": ("a .gz that unpacks to a hundred times its size", "unpack it yourself"),
-    "csv.cell_too_long": ("a cell of more than a million characters", "mend the line"),
-    "csv.conflict": ("rows of one study that contradict each other", "mend the table"),
+    "csv.cell_too_long": ("a cell of more than a million characters", "correct the line"),
+    "csv.conflict": ("rows of one study that contradict each other", "correct the table"),
     "csv.duplicate_column": ("two columns with one name", "download the table again"),
     "csv.encoding": ("a line that is not UTF-8 text", "save the table as UTF-8"),
     "csv.gzip": ("a broken gzip file", "download it again"),
     "csv.header": ("a table without a column that is needed", "download the table again"),
-    "csv.id": ("an id that is missing, rounded or of another form", "mend the line"),
-    "csv.image": ("an image name that is not of this collection", "mend the line"),
+    "csv.id": ("an id that is missing, rounded or of another form", "correct the line"),
+    "csv.image": ("an image name that is not of this collection", "correct the line"),
     "csv.no_row": ("a table of images that has a header and no row", "download it again"),
     "csv.not_file": ("a table that is not a plain file", "put the file itself there"),
     "csv.number": ("a cell that should be a number and is not", ""),
-    "csv.path": ("a path that names no image", "mend the line"),
-    "csv.quote": ("a quote that is wrong or never ends", "mend the line"),
-    "csv.ragged": ("a row with more or fewer fields than the header", "mend the line"),
+    "csv.path": ("a path that names no image", "correct the line"),
+    "csv.quote": ("a quote that is wrong or never ends", "correct the line"),
+    "csv.ragged": ("a row with more or fewer fields than the header", "correct the line"),
     "csv.repeated_row": ("a row that repeats another", ""),
-    "csv.row_too_long": ("a row of more than four million bytes", "mend the line"),
-    "csv.unreadable": ("a table that cannot be read", "mend its permissions"),
+    "csv.row_too_long": ("a row of more than four million bytes", "correct the line"),
+    "csv.unreadable": ("a table that cannot be read", "correct its permissions"),
     "date.bad_value": ("a date that is not valid; the order of the study is unknown", ""),
     "digests.line": (
         "a list of digests that is not in the format of sha256sum",
         "download it again, or set `digests: read`",
     ),
-    "folder.unreadable": ("a folder that may not be read", "mend its permissions"),
+    "folder.unreadable": ("a folder that may not be read", "correct its permissions"),
     "id.normalised": ("an id that a spreadsheet had changed into a number, and was restored", ""),
     "image.duplicate_file": ("a second file of an image; one is used", ""),
     "image.missing": ("an image that is listed and not on disk", "finish the download"),
@@ -48,26 +48,26 @@ SCAN: Mapping[str, Explanation] = {
     "image.unlisted": ("an image on disk that no table lists", ""),
     "image.unreadable": (
         "an image file that cannot be read or decoded",
-        "download it again, or mend its permissions",
+        "download it again, or correct its permissions",
     ),
-    "label.bad_value": ("a label that is not 1, 0, -1 or blank", "mend the table"),
+    "label.bad_value": ("a label that is not 1, 0, -1 or blank", "correct the table"),
     "label.missing": ("a study whose labels the tables do not give", ""),
-    "list.image": ("a line of a list that is not the name of an image", "mend the line"),
+    "list.image": ("a line of a list that is not the name of an image", "correct the line"),
     "path.encoding": ("a path that is not UTF-8", "rename the file or its folder"),
     "path.escape": (
         "a path or link that leads out of the root",
         "set `links: true` for this source, if the link is meant",
     ),
     "path.loop": ("a link that leads to itself", "put the file there"),
-    "split.conflict": ("a study in two splits of the official list", "mend the list"),
+    "split.conflict": ("a study in two splits of the official list", "correct the list"),
     "split.two": (
         "a patient in two splits: a model would be tested on its training data",
-        "mend the list of splits",
+        "correct the list of splits",
     ),
-    "split.unknown": ("a split that is not train, validate or test", "mend the list"),
+    "split.unknown": ("a split that is not train, validate or test", "correct the list"),
     "split.unlisted": ("a study that the official list does not name", ""),
     "study.no_image": ("a report that has no image", ""),
-    "study.two_patients": ("a study of two patients", "mend the table or the tree"),
+    "study.two_patients": ("a study of two patients", "correct the table or the tree"),
     "view.unknown": (
         "an image whose view is unknown; evaluations of frontal images leave it out",
         "",
@@ -84,7 +84,10 @@ TEXTS: Mapping[str, Explanation] = {
     "report.encrypted": ("a report that is encrypted in its archive", "unpack it yourself"),
     "report.lfs_pointer": ("a pointer of git-lfs", "fetch the file: git lfs pull"),
     "report.missing": ("a study without a report", ""),
-    "report.no_row": ("a study whose images are listed and whose report is not", "mend the table"),
+    "report.no_row": (
+        "a study whose images are listed and whose report is not",
+        "correct the table",
+    ),
     "report.no_text": ("a report without any text", ""),
     "report.not_file": ("a FIFO, socket or device in place of a report", "put the file there"),
     "report.not_text": ("RTF, a web page, a PDF, a pointer or binary data", "fetch the text"),
@@ -93,7 +96,7 @@ TEXTS: Mapping[str, Explanation] = {
     "report.utf16": ("a report in UTF-16, which was read as such", ""),
     "report.xml": ("a report that is not complete XML, or has a DTD", "download it again"),
     "report.zip": ("a zip of reports that is cut, or is a bomb", "download it again"),
-    "text.none": ("a study with neither a report nor a label to make a text of", ""),
+    "text.none": ("a study without a report and without a label: no text can be made", ""),
     "translated": ("a section that has a translation", ""),
 }
 
@@ -129,13 +132,16 @@ SHARDS: Mapping[str, Explanation] = {
     "image.degenerate": ("an image of one value, or of a few pixels", ""),
     "image.digest": ("a file that differs from the published one", "download it again"),
     "image.implausible": (
-        "an image that shows no radiograph: black, white, a stencil, or lost rows",
+        "an image that shows no radiograph: black, white, a stencil, or rows missing",
         "look at the file; no window of it, nor the range of its values, shows a radiograph",
     ),
     "image.io": ("a file that could not be read", ""),
     "image.too_large": ("an image of more than shards.max_megapixels", "raise it"),
     "image.unencodable": ("an image that could not be written", ""),
-    "file.suffix": ("a file whose content is not what its suffix says; the content is used", ""),
+    "file.suffix": (
+        "a file whose suffix names another format than its content; the content counts",
+        "",
+    ),
     "grey.stretched": ("an image without a usable window, shown by the range of its values", ""),
     "key.bad": ("ids that make a key that loaders would cut", "set `ids: salted` for this source"),
     "lut.depth_wrong": ("a VOI LUT with a wrong descriptor; its entries give the depth", ""),
@@ -155,12 +161,12 @@ SHARDS: Mapping[str, Explanation] = {
 
 _COPY = "copy the set again, or build it again"
 _BUILD = "build the set again"
-_ALTERED = "something else than cxr-vlp shards wrote it: build the set again"
+_ALTERED = "another program than cxr-vlp shards wrote it: build the set again"
 _HOSTILE = "do not train on this set: build it again from the raw files"
 
 VERIFY: Mapping[str, Explanation] = {
     # the files beside the tars
-    "manifest.broken": ("a manifest that is cut, or has a value of the wrong type", _COPY),
+    "manifest.broken": ("a manifest that is truncated, or has a value of the wrong type", _COPY),
     "manifest.format": ("a manifest of another version of the format", _BUILD),
     "manifest.parts": ("a manifest whose tars are not the parts that its header gives", _ALTERED),
     "manifest.parameters": ("a manifest whose `shards` are not valid parameters", _ALTERED),
@@ -175,7 +181,7 @@ VERIFY: Mapping[str, Explanation] = {
         "do not share the set; build it again",
     ),
     "file.unlisted": ("a file that the manifest does not name", "move it out of the set"),
-    "flow.unbalanced": ("images listed that are neither written nor lost", _ALTERED),
+    "flow.unbalanced": ("listed images that are neither written nor counted as lost", _ALTERED),
     "flow.studies": ("a number of studies that is not the sum over the tars", _ALTERED),
     "flow.rejects": ("rejects of the tars that do not add up to `dropped`", _ALTERED),
     "flow.notes": ("more notes of the tars than the header counts", _ALTERED),
@@ -254,23 +260,23 @@ VERIFY: Mapping[str, Explanation] = {
     "key.twice": ("a sample key that occurs more than once", "leave one of the sets out"),
     "patient.two_splits": (
         "a patient in two splits: a model would be tested on its training data",
-        "mend the list of splits and build the set again",
+        "correct the list of splits and build the set again",
     ),
     # --rederive
-    "sample.differs": ("a sample that is made differently from its source today", _BUILD),
+    "sample.differs": ("a sample that the source file gives with other bytes now", _BUILD),
     "sample.unlisted": ("a sample that scan or texts do not list", _BUILD),
-    "texts.differ": ("texts that are made differently from their report today", _BUILD),
+    "texts.differ": ("texts that the report gives with other words now", _BUILD),
     "source.changed": ("a raw file or table that changed since scan", "run all stages again"),
     "source.gone": ("a raw file that is not there to compare with", ""),
     "fingerprints.other_code": (
-        "a set that other code made: fingerprints of its images are not checked",
+        "a set made by another version of the code: fingerprints of its images are not checked",
         "",
     ),
 }
 
 STOPS: Mapping[str, Explanation] = {
     "flow.unbalanced": ("counts of a stage that do not add up", "please report it"),
-    "runner.lost": ("parts that did not come back from the workers", "run again"),
+    "runner.lost": ("parts for which the workers gave no result", "run again"),
     "worker.killed": (
         "a worker process that died, most likely out of memory",
         "run again, with fewer --workers",
@@ -297,7 +303,7 @@ def name_of(code: str) -> str:
 
 
 def of(code: str, table: Mapping[str, Explanation] = ALL) -> Explanation:
-    """Return (meaning, remedy) of a code, also of one with a place or a column behind it.
+    """Return (meaning, remedy) of a code; a place or a column may follow the code.
 
     ("", "") for a code that is not in the table.
     """
@@ -308,7 +314,7 @@ def of(code: str, table: Mapping[str, Explanation] = ALL) -> Explanation:
 def remedies(
     met: Iterable[str], views_from: str = "", table: Mapping[str, Explanation] = ALL
 ) -> list[str]:
-    """Return a line for each code that was met and has a remedy, each once.
+    """Return one line for each code in `met` that has a remedy.
 
     `views_from` names the file that gives the views of a collection.
     """

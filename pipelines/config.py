@@ -1,8 +1,8 @@
 """Reads params.yaml and checks all of it. Each section becomes one frozen dataclass.
 
 params.yaml holds what changes the bytes of an output. Paths, the runner and the number of workers
-are flags of the commands: the same inputs and parameters give the same bytes. A section may hold
-what its class declares; nlp/config/settings checks the values and words the messages.
+are flags of the commands: the same inputs and parameters give the same bytes. The class of a
+section declares its keys; nlp/config/settings checks the values and writes the messages.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Parts = Annotated[
 
 @dataclass(frozen=True, config=STRICT)
 class Scan:
-    """Section `scan`: the salt of hidden ids, and the splits where no official list is."""
+    """Section `scan`: the salt of hidden ids, and the splits if there is no official list."""
 
     salt: Annotated[str, Field(min_length=1)] = "cxr-vlp"
     validate: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -73,8 +73,8 @@ class Filter:
     keep_devices: bool = True  # a line or tube is no finding, but the image shows it
     keep_uncertain: bool = True
     cut_mixed: bool = True  # of "hyperinflated but clear" keep the abnormal clause only
-    # used where a study's labels are abnormal and none of its sentences is: the first of these that
-    # has text; empty: nothing is used
+    # for a study with abnormal labels and no abnormal sentence: the first of these that has text is
+    # used; if this is empty, nothing is used
     fallback: Several[Literal["impression", "statements", "prompt"]] = ()
 
 
@@ -189,7 +189,7 @@ class Params:
         return build(kind, self.content.get(name), f"{self.path}: {name}")
 
     def collection(self, source: str) -> Collection:
-        """Return what `sources.SOURCE` says."""
+        """Return the section `sources.SOURCE`."""
         of_sources = self.content.get("sources") or {}
         values = of_sources.get(source)
         if isinstance(values, Mapping) and values.get("reader", {}) is None:
@@ -199,7 +199,7 @@ class Params:
     def check(self) -> None:
         """Check every section of the pipelines, and the names of all sections.
 
-        Raises ConfigError with file, key, what is wrong and what is allowed.
+        Raises ConfigError with file, key, the mistake and the allowed values.
         """
         kinds = sources.names()
         try:
@@ -230,7 +230,7 @@ Chosen = Annotated[Several[str], Field(min_length=1)]
 
 
 def load(path: Path | None) -> Params:
-    """Read and check `path`, by default ./params.yaml; without that file all defaults hold.
+    """Read and check `path`, by default ./params.yaml; without that file all are defaults.
 
     Raises ConfigError for a mistake in any section of the pipelines, whether it is used or not.
     """

@@ -1,6 +1,6 @@
-"""Predicts what a run of `shards` would do, and why; nothing is written.
+"""Predicts what a run of `shards` would build, and why; nothing is written.
 
-Cache entries hold the digests of every sample of the last tar, so the reason of a change is known:
+Cache entries have the digests of every sample of the last tar, so the reason of a change is known:
 the source file, the image parameters, or the text.
 """
 

@@ -64,7 +64,7 @@ class IngestError(Exception):
 
 BY_NAME = {c.__name__: c for c in (ConfigError, DataError, StorageError, LockedError)}
 
-WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # only writes fail so
+WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # errors of writes only
 
 
 def as_stop(error: OSError) -> StorageError:

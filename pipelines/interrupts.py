@@ -22,7 +22,7 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_PERIOD = 10.0  # seconds for an orderly end
 REPEAT_PERIOD = (
-    1.0  # seconds in which a second signal is the same request: `timeout` sends it twice
+    1.0  # seconds in which a second signal counts as the first one: `timeout` sends it twice
 )
 NOTHING_KEPT = "nothing was written"
 
@@ -101,7 +101,7 @@ def handling(kept: str) -> Iterator[RunningCommand]:
         for number, handler in handlers.items():
             if handler is not None:  # None: it was not installed by Python
                 signal.signal(number, handler)
-        if not command.number:  # else the thread waits until the process has ended
+        if not command.number:  # after a signal the thread waits until the process has ended
             command.over.set()
         _command = before
 

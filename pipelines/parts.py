@@ -1,4 +1,4 @@
-"""Names of parts, and the part of a study. A part is the unit of work, caching and retry.
+"""Gives parts their names and studies their part. A part is the unit of work, caching and retry.
 
 A study belongs to exactly one part: the hash of its key modulo the number of parts of its split.
 That number is fixed in params.yaml, so a study that is added or removed moves no other study.

@@ -2,9 +2,9 @@
 
     cxr-vlp plan mimic --scan data/scan/mimic
 
-A few images, chosen by the hash of their keys, are encoded as `shards` does it, and their size is
-extrapolated to the whole collection. The numbers are a proposal: they are fixed in params.yaml, and
-another number moves studies to other tars (images are copied, not decoded again).
+A few images, chosen by the hash of their keys, are encoded in the same way as in `shards`, and
+their size is extrapolated to the whole collection. The numbers are a proposal: they are fixed in
+params.yaml, and another number moves studies to other tars (images are copied, not decoded again).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def picked(images: Iterator[tuple[str, str, Image]], number: int) -> list[Image]
 
 def mean_bytes(root: paths.Root, images: Sequence[Image], shards: Shards) -> float:
     """Return a sample's mean size in bytes. Raises ConfigError if no image can be read."""
-    # official: an image that is not the published one is skipped, and does not stop the command
+    # official: an image that differs from the published one is skipped; the command goes on
     where = paths.tree(root)
     source_files, sizes = SourceFiles(str(where.root), official=True, links=where.links), []
     for image in images:

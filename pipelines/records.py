@@ -1,4 +1,4 @@
-"""The records that the stages hand on: Study, Image, ReportRef, SourceBox, Reject, and their JSON form.
+"""The records that the stages pass on, such as Study, Image and Reject, and their JSON form.
 
 In memory they are frozen dataclasses, in a file each is one line of compact JSON with sorted keys
 (`dumps`, `study_from_json`). A field that a source does not have is "", None or absent; it is never
@@ -17,7 +17,7 @@ from typing import Any
 
 from cxr_vlp.pipelines.format.sample import key_hash
 
-_LEAVES = frozenset({str, int, float, bool, type(None)})  # what JSON holds as it is
+_LEAVES = frozenset({str, int, float, bool, type(None)})  # types that JSON has
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Study:
     labels_from: str = ""  # which of the source's label sets: "chexpert", "negbio", "mesh", ...
     sex: str = ""  # "F", "M" or ""
     age: int | None = None  # years
-    order: int | None = None  # place in the patient's history, from 0; None where it is unknown
+    order: int | None = None  # place in the patient's history, from 0; None if it is unknown
     when: str = ""  # sortable time of the study; used to find `order`, never written
     origin: str = ""  # the source's own study key, where `key` is a salted hash; stays in data/scan
     origin_patient: str = ""  # the source's own patient id; stays in data/scan
@@ -78,7 +78,7 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """An image or a whole study that a reader lists and cannot use, under the source's own ids."""
+    """An image or a whole study that is listed and cannot be used, under the source's own ids."""
 
     code: str
     image: str = ""  # the image's key; "" for all images of the study
@@ -87,7 +87,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Something that is listed and cannot be used: its hashed key, the reason, the stage."""
+    """A listed image or study that cannot be used: its hashed key, the reason, the stage."""
 
     key_hash: str
     code: str  # "dicom.truncated", "image.missing", ...
@@ -97,7 +97,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the source image lies in the stored one: stored = scale * source + offset.
+    """The position of the source image in the stored image: stored = scale * source + offset.
 
     `scale_x` is along the stored image's rows. The source has `width` by `height` pixels; `turn`
     holds the steps that were applied to it before it was scaled: T transpose, X mirror left to
@@ -138,12 +138,12 @@ class Encoded:
 
 
 def reject(key: str, code: str, step: str, images: int = 1) -> Reject:
-    """Return the Reject of `key`, in which only the hash of the key is."""
+    """Return the Reject of `key`; it holds the hash of the key only."""
     return Reject(key_hash(key), code, step, images)
 
 
 def dumps(record: Any) -> str:
-    """Return the one JSON form of a record or mapping: compact, sorted keys, UTF-8 as it is.
+    """Return the one JSON form of a record or mapping: compact, sorted keys, UTF-8.
 
     Fields of a dataclass that are empty ("", None, (), {}) are left out.
     """
@@ -170,7 +170,7 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 
 def study_from_json(line: str) -> Study:
-    """Read back what `dumps` wrote of a Study."""
+    """Return the Study that `dumps` wrote."""
     row = json.loads(line)
     images = tuple(_image(values) for values in row["images"])
     report = ReportRef(**row["report"]) if "report" in row else None

@@ -2,9 +2,10 @@
 
     cxr-vlp scan mimic --root /data/physionet.org/files --out data/scan/mimic
 
-tables -> joined by study -> files read (digest, DICOM header) -> ordered by patient -> one file of
-studies per part, with rejects.jsonl and inventory.json. An unchanged tree is recognised by names,
-sizes and times alone; then nothing is read and nothing is written.
+It reads the tables, joins their rows by study, reads the files (digest, DICOM header), orders the
+studies of each patient, and writes one file of studies per part, rejects.jsonl and inventory.json.
+An unchanged tree is recognised by names, sizes and times alone; then nothing is read and nothing is
+written.
 """
 
 from __future__ import annotations

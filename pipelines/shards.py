@@ -5,8 +5,8 @@
 
 Every part becomes one tar. A tar with the same fingerprint is kept from an earlier run; else it is
 written from the images in earlier tars and, for the rest, from the sources. Then sizes, rejects and
-the manifest are written, and one rename publishes the whole set. --dry-run prints what would be
-done, and why.
+the manifest are written, and one rename publishes the whole set. --dry-run prints the tars
+that would be built, and why.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ShardsRun:
         return parts.names(self.flags.source, self.inventory["parts"])
 
     def incremental(self, staging: Path) -> Incremental[ShardPart]:
-        """Return the builder together with what earlier runs left."""
+        """Return the builder with the cache of earlier runs."""
         folders = StageFolders(staging, self.flags.out)
         source, state = self.flags.source, self.flags.state
         return Incremental.of_stage(self.builder, "shards", source, state, folders)

@@ -2,11 +2,11 @@
 
     cxr-vlp verify data/shards/mimic --deep
 
-Checks digests, names, members, headers, JSON fields, sizes.json, counts; then over all sets: keys
-are unique, no patient and no image is in two splits. --deep also decodes every image, and finds
-equal images by their grey values; --rederive K makes K samples of each set again from the sources.
-Prints a remedy for every code it found (codes.py). Exit 0 if the sets are valid, 65 if not. Prints
-no key, no id and no text.
+Checks digests, names, members, headers, JSON fields, sizes.json and counts. Over all sets it checks
+that keys are unique and that no patient and no image is in two splits. --deep also decodes every
+image, and finds equal images by their grey values; --rederive K makes K samples of each set again
+from the sources. It prints a remedy for every code that it found (codes.py), and no key, id or
+text. The exit code is 0 if the sets are valid, 65 if not.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What earlier runs made and read, so that a run rebuilds only what a change affects."""
+"""Stores the results of earlier runs, so that a run rebuilds only what a change affects."""

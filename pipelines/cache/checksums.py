@@ -1,4 +1,4 @@
-"""The digests that a collection publishes of its own files (PhysioNet's SHA256SUMS.txt).
+"""Reads the digests that a collection publishes of its files (PhysioNet's SHA256SUMS.txt).
 
 With `digests: official` a scan uses these digests and reads no image. `shards` compares every file
 with its digest when it reads the file, and rejects a file that differs.
@@ -25,7 +25,7 @@ LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 def load(root: Path, index: FileIndex) -> None:
     """Copy the digests of all lists below a root into the index.
 
-    Raises ConfigError if there is no list, DataError for a file that is not such a list.
+    Raises ConfigError if there is no list, DataError if a file is not such a list.
     """
     found = (path for level in range(DEPTH) for path in root.glob("*/" * level + NAME))
     lists = sorted(path for path in found if path.is_file())  # opening a FIFO would block

@@ -1,9 +1,10 @@
-"""Cache entries: what a stage made of a part, stored under the fingerprint of its inputs.
+"""Stores cache entries: the result of a stage for a part, under the fingerprint of its inputs.
 
-An entry holds the digests and size of the file that was made, and what the work returned, so a file
-that still exists somewhere is not made again. Entries are in the state folder (.cxr/), which is
-never tracked: without them everything is made again, with the same bytes. Each entry has a digest
-of its own (row_digest.py); an entry that does not match it is removed, and its part is made again.
+An entry holds the digests and size of the file that was made, and the return value of the work, so
+a file that still exists somewhere is not made again. Entries are in the state folder (.cxr/), which
+is never tracked: without them everything is made again, with the same bytes. Each entry has a
+digest of its own (row_digest.py); an entry that does not match it is removed, and its part is made
+again.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Entry:
     sha256: str
     md5: str  # under which DVC's cache stores the file
     bytes: int
-    lasting: bool  # False: something failed that may not fail again; only the samples are reused
-    result: Mapping[str, Any]  # what the work returned
+    lasting: bool  # False: a failure may not occur again; only the samples are reused
+    result: Mapping[str, Any]  # the return value of the work
     samples: tuple[SampleDigests, ...] = ()
     seconds: float = 0.0  # that the work took, for estimates
     decoded: int = 0  # images
@@ -76,7 +77,7 @@ class Entries:
             old.unlink(missing_ok=True)
 
     def mark_newest(self, entry: Entry) -> None:
-        """Make an entry the newest of its part, because its file is in use again."""
+        """Make an entry the newest of its part, because its file is used again."""
         (Path(self.folder) / entry.part / f"{entry.fingerprint}.json").touch()
 
     def of(self, part: str, fingerprint: str) -> Entry | None:

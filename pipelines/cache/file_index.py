@@ -1,9 +1,9 @@
-"""The file index: facts that earlier scans read of each file, so only changed files are read again.
+"""Stores the facts that scans read from each file, so that only changed files are read again.
 
 A file counts as unchanged if its size, time and inode are the same; a file that was damaged on its
-disk keeps all three, and the index cannot know. The index is in the state folder (.cxr/), is never
-tracked, and may be deleted at any time: then files are read again. So is a file whose row does not
-match the row's own digest (row_digest.py).
+disk keeps all three, and the index cannot detect that. The index is in the state folder (.cxr/), is
+never tracked, and may be deleted at any time: then files are read again. So is a file whose row
+does not match the row's own digest (row_digest.py).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class FileIndex:
             database.commit()
 
     def _has_official(self, digest: str) -> bool:
-        """Return whether the lists are stored. Checks every row, because a scan trusts them all."""
+        """Return whether the lists are stored. Checks every row, because a scan uses all rows."""
         known = self._read("SELECT * FROM lists WHERE lists = ?", (digest,))
         if known is None:
             return False

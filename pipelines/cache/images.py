@@ -1,7 +1,7 @@
-"""Encoded images in the tars of earlier runs, found by their fingerprint.
+"""Finds encoded images in the tars of earlier runs by their fingerprint.
 
 Copying an image from an old tar takes a thousandth of the time of decoding it, so a changed text
-or a changed neighbour causes no decoding. The store has just hashed the tar.
+or a change in another image of the part causes no decoding. The store has hashed the tar before.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class CachedImages:
     _searched_all: bool = False
 
     def prepare(self, images: Collection[str]) -> None:
-        """Look up, in entries alone, where images with these fingerprints may be."""
+        """Look up in the entries where images with these fingerprints may be."""
         self._known = {image[:16]: [] for image in images}
         self._add(self.entries.newest_first(self.part))
 
     def find(self, image: str) -> CachedImage | None:
-        """Return the image with this fingerprint; None if no intact tar holds it.
+        """Return the image with this fingerprint; None if no intact tar contains it.
 
         `image` must be one of those given to `prepare`.
         """
@@ -59,7 +59,7 @@ class CachedImages:
         return None
 
     def has(self, image: str) -> bool:
-        """Return whether an intact tar should hold the image, without reading the image."""
+        """Return whether an intact tar should contain the image, without reading the image."""
         return any(self.store.find(entry) for _, entry in self._candidates(image[:16]))
 
     def _candidates(self, image: str) -> list[tuple[str, Entry]]:
@@ -100,6 +100,6 @@ def _bytes(stream: Any, place: MemberRange) -> bytes:
 
 @lru_cache(maxsize=4)
 def _member_ranges(path: Path, mtime: int) -> dict[str, MemberRange]:  # noqa: ARG001 - part of the cache's key
-    """Return where the members of one of our own tars are."""
+    """Return the byte ranges of the members of a tar that this project wrote."""
     with path.open("rb") as stream:
         return tar.places(stream)

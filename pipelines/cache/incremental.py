@@ -1,7 +1,8 @@
-"""Runs a stage's work on a part only if its outcome cannot be reused.
+"""Runs the work of a stage on a part, unless an earlier outcome can be reused.
 
-In order of cost: the whole old file, if its fingerprint is the same; else a new file with images
-copied from earlier tars (images.py); else everything from the sources.
+It tries three ways, the cheapest first: keep the whole old file, if its fingerprint is the same;
+write a new file with images copied from earlier tars (images.py); build everything from the
+sources.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from cxr_vlp.pipelines.executor.worker import WorkerState
 
 @dataclass(frozen=True)
 class PartResult:
-    """What the work made of a part: the digests of its file, and its result."""
+    """The result of the work on a part, and the digests of its file."""
 
-    sha256: str  # "": there was nothing to write, and there is no file
+    sha256: str  # "" if the part has nothing to write; then there is no file
     md5: str
     bytes: int
     result: dict[str, Any]
     samples: tuple[SampleDigests, ...] = ()
-    lasting: bool = True  # False: something failed that may not fail again
+    lasting: bool = True  # False: a failure may not occur again
     decoded: int = 0  # images
     copied: int = 0  # images
 
 
 class PartInput(Protocol):
-    """Everything that a stage reads of a part from the stages before it, read once."""
+    """The input of a part from the stages before, read once."""
 
     @property
     def name(self) -> str:
@@ -59,7 +60,7 @@ class PartBuilder(Protocol[Input]):
         """Return the relative path of the part's output file."""
 
     def load(self, part: str) -> Input:
-        """Read the part's input; nothing costly is read."""
+        """Read the part's input; no image or report is read."""
 
     def build(
         self, part: Input, path: Path, cached: CachedImages, worker: WorkerState
@@ -80,7 +81,7 @@ class StageFolders:
 
 @dataclass(frozen=True)
 class Incremental(Generic[Input]):
-    """Runs a PartBuilder on parts and reuses what earlier runs made; the pool calls it."""
+    """Runs a PartBuilder on parts and reuses results of earlier runs; the pool calls it."""
 
     builder: PartBuilder[Input]
     out: str
@@ -97,7 +98,7 @@ class Incremental(Generic[Input]):
         state: Path,
         folders: StageFolders,
     ) -> Incremental[Input]:
-        """Return the builder together with what earlier runs of its stage left."""
+        """Return the builder with the cache of earlier runs of its stage."""
         entries = Entries.of_stage(state, stage)
         neighbours = tuple(entries.parts(source))
         cache = store.dvc_cache(folders.output.parent) if neighbours else ""

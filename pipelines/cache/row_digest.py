@@ -1,6 +1,6 @@
-"""Rows of the state folder, each with a digest of its fields; a damaged row is discarded.
+"""Stores rows of the state folder with a digest of their fields, and discards damaged rows.
 
-The digest finds a bit that changed on a disk, a row that was cut short, and a careless edit. It
+The digest finds a bit that changed on a disk, a row that was cut short, and an edit by hand. It
 does not protect against the owner of the files, who can compute it too. It cannot find a damaged
 *raw* file either: a file with the same size, time and inode counts as the file that was read. Only
 reading the file again would find that (`verify --rederive` does).
@@ -54,7 +54,7 @@ def digest(*fields: Any) -> str:
 
 def write(path: Path, values: Mapping[str, Any]) -> None:
     """Write a file of one row."""
-    plain = json.loads(dumps(values))  # as `read` will find it
+    plain = json.loads(dumps(values))  # the values that `read` will return
     jsonl.write_records(path, [{"version": VERSION, "row": plain, DIGEST: digest(plain)}])
 
 

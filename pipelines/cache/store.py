@@ -1,4 +1,4 @@
-"""The store: finds finished files of earlier runs and reuses them.
+"""Finds finished files of earlier runs and reuses them.
 
 Four places are searched: the staging folder of a killed run, the old output, the hard link in the
 state folder, and DVC's cache (by md5). The hard link, which needs no disk space, is for the case
@@ -124,7 +124,7 @@ def _link_count(path: Path) -> int:
 
 
 def dvc_cached(cache: Path, md5: str) -> Path:
-    """Return where DVC 3 keeps a file with this md5; nothing else here knows its cache's layout."""
+    """Return where DVC 3 keeps a file with this md5; only this function depends on the layout."""
     return cache / "files" / "md5" / md5[:2] / md5[2:]
 
 

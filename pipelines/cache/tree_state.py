@@ -1,7 +1,7 @@
-"""Tells whether a raw tree changed since the last scan, from names, sizes and times alone.
+"""Detects whether a raw tree changed since the last scan, by names, sizes and times only.
 
-The row it keeps (.cxr/) holds a digest of paths and times and is never tracked; the inventory that
-`scan` writes holds neither.
+The row that it stores in .cxr/ has a digest of paths and times and is never tracked; the inventory
+that `scan` writes has neither.
 """
 
 from __future__ import annotations

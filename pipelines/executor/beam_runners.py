@@ -36,7 +36,7 @@ class BeamFlags:
 
     @property
     def local(self) -> bool:
-        """Tell whether the pipeline runs in this process."""
+        """Return whether the pipeline runs in this process."""
         return self.runner == LOCAL
 
 
@@ -53,8 +53,8 @@ def parse(
     `known_flags` returns the names of Beam's flags; it is called only if the command does not have
     one of the flags.
 
-    Raises ConfigError for a flag that neither has, and for a runner that was never run with this
-    program.
+    Raises ConfigError for a flag that is unknown to both, and for a runner that was never run with
+    this program.
     """
     flags, rest = parser.parse_known_args(arguments)
     if not rest:
@@ -75,7 +75,7 @@ def _values(rest: Sequence[str], beams: Collection[str], ours: Sequence[str]) ->
                 raise ConfigError(f"unknown argument {_shortened(word)!r}: see --help")
             found[last] = word
             continue
-        # --dry_run is a flag of Beam, but a user who writes it means ours
+        # --dry_run is a flag of Beam, but a user who writes it means --dry-run of this command
         twin = name.replace("_", "-") in ours
         if name not in beams or twin:
             near = _nearest(name, ours, 0.8) or _nearest(name, beams, 0.7)

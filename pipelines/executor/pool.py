@@ -80,7 +80,7 @@ def in_order(calls: Sequence[Call], workers: int, preload: Sequence[str]) -> Ite
 
 @dataclass
 class Pool:
-    """One run of calls on worker processes. `blame`, if given, decides what to do after a death."""
+    """One run of calls on worker processes. `blame`, if any, decides what to do after a death."""
 
     calls: list[Call]
     workers: int
@@ -96,7 +96,7 @@ class Pool:
         Raises what a call raised, DataError if a worker died, StoppedError in a stopped run.
         """
         context = interrupts.start_server(list(self.preload))
-        # not concurrent.futures: its shutdown may wait for ever for a worker that was killed
+        # concurrent.futures is not used: its shutdown may wait forever for a worker that was killed
         with ProcessPool(self.workers, context=context, initializer=worker.set_up) as processes:
             try:
                 yield from self._results(processes)
@@ -134,12 +134,12 @@ class Pool:
         except BrokenProcessPool:
             raise self._killed("before it began") from None
         except TimeoutError as error:
-            if error.errno:  # it is the disk's, not the pool's
+            if error.errno:  # an error of the disk, not of the pool
                 raise
             raise self._killed(f"not finished in {self.timeout:.0f} seconds") from None
 
     def _again(self, number: int, death: ProcessExpired) -> Call:
-        """Return the call that takes the place of one whose worker died. Raises DataError."""
+        """Return the call that replaces the call of a dead worker. Raises DataError."""
         again = self.blame.again(number, death) if self.blame else None
         if again is None:
             code = death.exitcode
@@ -151,7 +151,7 @@ class Pool:
     ) -> None:
         """Raise DataError if no worker will ever run the remaining calls.
 
-        A worker that is killed as it takes a call loses the call, and the pool would wait for ever.
+        A worker that is killed as it takes a call loses the call, and the pool would wait forever.
         """
         now = time.monotonic()
         if progress or any(future.running() for future in pending):
@@ -192,7 +192,7 @@ class PartPool:
 
     def run_one(self, name: str, excluded: Mapping[str, str]) -> None:
         """Do one part, in a worker process; `excluded`: key hash -> code of images to reject."""
-        if self.umask is not None:  # the server that forked this worker may be older than it
+        if self.umask is not None:  # the server that forked this worker may have another umask
             os.umask(self.umask)
         state = WorkerState(self.record(name), excluded)
         try:
@@ -222,7 +222,9 @@ class ImageBlame:
     seen: dict[str, tuple[CurrentImage, float]] = field(
         default_factory=dict
     )  # part -> image, since
-    ended: set[str] = field(default_factory=set)  # parts whose worker was ended for being slow
+    ended: set[str] = field(
+        default_factory=set
+    )  # parts whose worker was killed because it was slow
 
     def again(self, number: int, death: ProcessExpired) -> Call | None:
         """Return the part's call without the image to blame; None if no image is to blame."""
@@ -241,7 +243,7 @@ class ImageBlame:
 
     def end_slow_workers(self, numbers: Iterable[int]) -> None:
         """Kill the workers that have been decoding one image for longer than the timeout."""
-        now = time.monotonic()  # unlike file times it stands still while the machine sleeps
+        now = time.monotonic()  # unlike file times, it does not advance while the machine sleeps
         for part in (self.names[number] for number in numbers):
             image = CurrentImage.read(self.pool.record(part))
             if image is None:
@@ -259,7 +261,7 @@ class ImageBlame:
 def read_results(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the results of parts, in the order of `names`.
 
-    Raises the Stop that a PartPool wrote, and DataError if a runner dropped parts silently.
+    Raises the Stop that a PartPool wrote, and DataError if parts have no result.
     """
     fault = folder / "FAULT"
     if fault.exists():

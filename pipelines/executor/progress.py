@@ -93,7 +93,7 @@ def showing(title: str, read: Callable[[], State]) -> Iterator[None]:
 
         def poll() -> None:
             while not over.wait(POLL_INTERVAL):
-                with contextlib.suppress(OSError):  # the run itself meets it and reports it
+                with contextlib.suppress(OSError):  # the run gets the same error and reports it
                     show(read())
 
         thread = threading.Thread(target=poll, daemon=True)
@@ -114,7 +114,7 @@ class LogLines:
     last: float = field(default_factory=time.monotonic)
 
     def __call__(self, state: State) -> None:
-        """Write a line if it is time for one."""
+        """Write a line if `LOG_INTERVAL` seconds have passed."""
         now = time.monotonic()
         text, left = self.rate.describe(state, now)
         if now - self.last < LOG_INTERVAL:

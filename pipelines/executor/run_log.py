@@ -1,7 +1,7 @@
 """Logs the parts of a run as they finish, and shows the progress of the run.
 
-Results arrive as files (PartPool in pool.py) from processes of any Beam runner, so the log is made
-by polling a folder.
+Results arrive as files (PartPool in pool.py) from processes of any Beam runner, so a
+folder is polled to write the log.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class RunLog:
         for name in sorted(set(paths) - self.logged):
             result = jsonl.read_json(paths[name])
             self._write(name, result)
-            self.logged.add(name)  # after its line is written: if that failed, it is tried again
+            self.logged.add(
+                name
+            )  # only after the line is written, so that a failed write is tried again
             self.images += result.get("decoded", 0) + result.get("copied", 0)
         return len(self.logged)
 

@@ -1,7 +1,8 @@
 """Records which image a worker is decoding, so that a crash can be attributed.
 
-Decoders are C code and read files from anywhere. A decoder may crash its process or never return;
-then the process cannot say which image it was. The record, a small file, can.
+Decoders are C code and read untrusted files. A decoder may crash its process or never return; then
+the process cannot report the image. So each worker writes the name of its image to a small file,
+the record, before it decodes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MEMORY_LIMIT = 4 << 30  # bytes a worker may allocate; above it an allocation fa
 
 @dataclass
 class WorkerState:
-    """What a worker knows of its part: the record file, and the images that it must not decode."""
+    """The state of a worker: the record file of its part, and images that it must not decode."""
 
     record: Path
     excluded: Mapping[str, str] = field(default_factory=dict)  # key hash -> code of its reject
@@ -71,7 +72,7 @@ class CurrentImage:
 
     @classmethod
     def read(cls, path: Path) -> CurrentImage | None:
-        """Return what a record says; None if no image is being decoded."""
+        """Return the content of a record; None if no image is being decoded."""
         try:
             worker, name = path.read_text(encoding="ascii").split()
             return cls(int(worker), name, path.stat().st_mtime_ns)

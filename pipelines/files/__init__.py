@@ -1,1 +1,1 @@
-"""Read and write files on this machine: paths, CSV tables, JSON lines, output folders."""
+"""Reads and writes files on this machine: paths, CSV tables, JSON lines, output folders."""

@@ -1,7 +1,7 @@
-"""Replace an output folder atomically: build the new one beside it, then rename.
+"""Replaces an output folder atomically: the new folder is built beside it and then renamed.
 
-A lock keeps a second run out. The files that a killed run left in the staging folder stay there for
-the next run to reuse; none of them is trusted before its digest is checked.
+A lock prevents a second run on the same output. The next run reuses the files that a killed run
+left in the staging folder, after it has checked their digests.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def publishing(output: Path, owner: str, *, resume: bool = False) -> Iterator[Pa
     """Yield a staging folder that becomes `output` when the block ends without an error.
 
     `owner` is the file that marks such an output. A folder that is not empty and lacks this file
-    belongs to somebody else: it is not replaced. With `resume` the staging folder keeps what an
+    was made by somebody else and is not replaced. With `resume` the staging folder keeps what an
     earlier run left in it, and the caller ends with `keep_only`.
     Raises ConfigError for such a folder, and for a mount point, which cannot be renamed;
-    LockedError where another run holds the output.
+    LockedError if another run holds the output.
     """
-    output = output.resolve()  # a link to a larger disk stays a link: its target is replaced
+    output = output.resolve()  # a link stays a link (to a larger disk, say): its target is replaced
     if output.is_mount():
         raise ConfigError(f"{output} is a mount point: give a folder below it as --out")
     with lock(output):
@@ -49,7 +49,7 @@ def publishing(output: Path, owner: str, *, resume: bool = False) -> Iterator[Pa
 
 
 def staging(output: Path) -> Path:
-    """Return where an output is built: beside it, because a rename cannot cross file systems."""
+    """Return the folder of the new output: beside it, as renames cannot cross file systems."""
     output = output.resolve()
     return output.with_name(f".{output.name}.staging")
 
@@ -83,7 +83,7 @@ def keep_only(folder: Path, files: Collection[str]) -> None:
 
 
 def _recover(output: Path) -> None:
-    """Put the old output back where a run was killed between two renames."""
+    """Restore the old output if a run was killed between two renames."""
     old = _aside(output)
     if old.exists() and not output.exists():
         old.rename(output)
@@ -108,7 +108,7 @@ def _aside(output: Path) -> Path:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange the names of two folders in one step; False where the system cannot.
+    """Exchange the names of two folders in one step; False if the system cannot.
 
     At every moment a reader finds either the old output or the new one (Linux renameat2).
     """

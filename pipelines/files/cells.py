@@ -1,8 +1,8 @@
-"""Read a cell of a table: a missing value, an id, a number, an age.
+"""Reads a cell of a table: a missing value, an id, a number, an age.
 
 Tables pass through pandas and spreadsheets before we read them: a missing value becomes the text
 `nan`, the id 50414267 becomes 50414267.0, 5.0414267E7 or 50,414,267, and leading zeros are lost. A
-cell with exactly one possible meaning is read; any other is refused, never guessed.
+cell with exactly one possible meaning is read; any other cell is refused.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def identifier(cell: str, width: int = 0, prefix: str = "", *, pad: bool = False
 
     `width` is the number of digits of the collection's ids (0: any), `prefix` a letter that may
     precede them, `pad` whether lost leading zeros are restored.
-    Raises IngestError csv.id where the cell is missing, is not an id, or may mean several: 5.04E+07
+    Raises IngestError csv.id if the cell is missing, is not an id, or may mean several: 5.04E+07
     was rounded, and many ids round to it.
     """
     if len(cell) == width and cell.isascii() and cell.isdigit():
@@ -67,7 +67,7 @@ def _whole(text: str) -> str:
 
 
 def number(cell: str) -> float | None:
-    """Return a finite number, None where the cell is missing or contains anything else."""
+    """Return a finite number, None if the cell is missing or contains anything else."""
     text = known(cell)
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     return value if math.isfinite(value) else None
@@ -89,7 +89,7 @@ def years(text: str) -> int | None:
 
 
 def plain(cell: str | None) -> str:
-    """Return a form in which cells with the same meaning are equal: 1.0 is 1, nan is ""."""
+    """Return a form that is equal for cells with the same meaning: 1.0 is 1, nan is ""."""
 
     text = known(cell)
     value = number(text)

@@ -1,9 +1,9 @@
-"""Read CSV tables row by row, as dicts of strings by column name, with a code for each bad row.
+"""Reads CSV tables row by row, as dicts of strings by column name, with a code for each bad row.
 
 pandas shifts the columns of a row that is one field too long, reads ids as floats and a report `NA`
 as a missing value. Here every cell stays text, and the header must have the columns that the reader
-needs. One bad row is no reason to lose a collection: it is yielded as a line with a code, and the
-caller counts it. A table that is broken as a whole stops the run. Messages give the file and the
+needs. One bad row does not stop a run: it is yielded as a line with a code, and the caller counts
+it. A table that is broken as a whole stops the run. Messages give the file and the
 line but never a cell.
 """
 
@@ -40,7 +40,7 @@ _REMEDY = {
     "csv.row_too_long": f"a row of more than {LINE:,} bytes",
 }
 
-csv.field_size_limit(CELL)  # of the process; Python's own limit is an eighth of it
+csv.field_size_limit(CELL)  # applies to the whole process; Python's default is an eighth of it
 
 
 class Line(NamedTuple):
@@ -61,16 +61,15 @@ def read(
 ) -> Iterator[Line]:
     """Yield the rows of a .csv or .csv.gz file (UTF-8, with or without BOM), bad ones with a code.
 
-    `required` columns must be present, `optional` ones are used if present; both are found in any
-    case. `columns` replaces the file's own header by position, for a header that cannot be parsed
-    (NIH's has commas inside brackets); the header must then begin with the words of `stated`, where
-    "" stands for any.
-    Skipped are rows whose cells are all empty, which spreadsheets append, and repetitions of the
-    header, which occur in files that were joined.
-    Codes: csv.ragged, csv.quote, csv.encoding, csv.cell_too_long, csv.row_too_long.
-    Raises DataError for a table that is broken as a whole: csv.header, csv.duplicate_column,
-    csv.encoding, csv.gzip, csv.bomb, csv.not_file; or the code of the first bad row, where no row
-    is good, or where more than a thousand rows are bad and they outnumber the good ones.
+    `required` columns must be present, `optional` ones are used if present; upper and lower case do
+    not matter. `columns` replaces the file's own header by position, for a header that cannot be
+    parsed (NIH's has commas inside brackets); the header must then begin with the words of
+    `stated`, where "" stands for any. Skipped are rows whose cells are all empty, which
+    spreadsheets append, and repetitions of the header, which occur in files that were joined.
+    Codes: csv.ragged, csv.quote, csv.encoding, csv.cell_too_long, csv.row_too_long. Raises
+    DataError for a table that is broken as a whole: csv.header, csv.duplicate_column, csv.encoding,
+    csv.gzip, csv.bomb, csv.not_file; or the code of the first bad row, where no row is good, or
+    where more than a thousand rows are bad and they outnumber the good ones.
     """
     with _opened(path) as stream:
         lines = _Lines(stream, path.name)
@@ -284,14 +283,14 @@ def listed(path: Path) -> Iterator[Line]:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a table by its content, not by its name: browsers unpack a .gz and keep the name."""
+    """Open a table, unpacked if its content is gzip: browsers unpack a .gz and keep its name."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DataError(f"csv.not_file: {path.name} is not a plain file")
         with path.open("rb") as stream:
             magic = stream.read(2)
     except PermissionError:
-        raise DataError(f"csv.unreadable: {path.name}: mend its permissions") from None
+        raise DataError(f"csv.unreadable: {path.name}: correct its permissions") from None
     except FileNotFoundError:
         raise DataError(f"csv.unreadable: {path.name} is no longer there") from None
     if magic in (b"\xff\xfe", b"\xfe\xff"):
@@ -327,7 +326,7 @@ def sole_row(rows: Iterable[Row], columns: Sequence[str]) -> tuple[Row | None, i
     """Return (the first of the rows, None without rows; how many rows repeat it).
 
     Rows repeat each other if they are equal in `columns`. Raises IngestError csv.conflict for rows
-    that contradict each other: no reader can know which of them is true.
+    that contradict each other: nobody can know which of them is true.
     """
 
     rows = list(rows)

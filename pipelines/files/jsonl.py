@@ -1,4 +1,4 @@
-"""Write files atomically (a reader sees the old file or the new one), and read JSON and JSON lines.
+"""Writes files atomically (a reader sees the old file or the new one), reads JSON and JSON lines.
 
 A file is written under a temporary name, synced to the disk and renamed. For whole folders see
 atomic_dir.py.
@@ -93,7 +93,7 @@ def read_header(folder: Path, name: str, made_by: str) -> dict[str, Any]:
 def glimpse(path: Path) -> Any:
     """Return the JSON of a .jsonl file's first line or of another whole file; None if it has none.
 
-    For files that may be damaged: a damaged header of an earlier run counts as no header.
+    For files that may be damaged: a damaged header counts as absent.
     """
     with contextlib.suppress(OSError, ValueError, RecursionError):
         text = path.read_text(encoding="utf-8")
@@ -102,7 +102,7 @@ def glimpse(path: Path) -> Any:
 
 
 class Md5(io.RawIOBase):
-    """A stream that passes bytes on and computes their MD5, by which DVC's cache names a file."""
+    """A stream that passes bytes on and computes their MD5, the name of a file in DVC's cache."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Find files below the root of a raw tree, and keep every path inside it.
+"""Finds files below the root of a raw tree, and refuses paths that lead out of it.
 
 Nothing outside the root is opened, unless the collection says `links: true`. This holds as long as
 the folders of the tree do not change during a run.
@@ -25,7 +25,7 @@ LINKS = "set `links: true` for this source to follow links that lead out of its 
 _BULK = re.compile(
     r"p\d+|s\d+|patient\d+|study\d+|\d+|images?(_\d+)?|images_normalized|ecgen-radiology|\..*", re.I
 )
-UPPER = 3  # levels of folders in which the tables of every downloaded collection lie
+UPPER = 3  # levels of folders in which the tables of every downloaded collection are
 _OUT, _NOWHERE = "link out", "link nowhere"
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
@@ -66,8 +66,8 @@ def root(text: str | Path) -> Path:
 def inside(root: Root, relative: str) -> Path:
     """Return the path of a file below the root.
 
-    Raises IngestError path.escape for an absolute path, `..`, NUL, or a link that leads out and
-    may not.
+    Raises IngestError path.escape for an absolute path, `..`, NUL, or a link that leads out
+    without permission.
     """
     where = tree(root)
     parts = PurePosixPath(relative)
@@ -108,9 +108,9 @@ Signature = tuple[int, int, int]  # size in bytes, time in nanoseconds, inode
 
 
 def signature(path: Path) -> Signature:
-    """Return what distinguishes a file from another one that replaces it.
+    """Return the facts that change if another file replaces a file.
 
-    Raises IngestError report.unreadable where there is no file.
+    Raises IngestError report.unreadable if there is no file.
     """
     try:
         stat = path.stat()
@@ -123,8 +123,8 @@ def walk(root: Root, fault: Callable[[str], object] = str) -> Iterator[str]:
     """Yield every file below the root as a POSIX relative path, sorted inside each folder.
 
     Folders that are links are followed if they stay inside the root (or links may lead out of it)
-    and were not visited yet. A folder that cannot be read, or leads out and may not, is skipped,
-    and `fault` is called with the code folder.unreadable or path.escape.
+    and were not visited yet. A folder that cannot be read, or leads out without permission, is
+    skipped, and `fault` is called with the code folder.unreadable or path.escape.
     """
     where = tree(root)
     seen: set[str] = set()
@@ -145,7 +145,7 @@ def walk(root: Root, fault: Callable[[str], object] = str) -> Iterator[str]:
 
 
 def state(root: Root, relative: str) -> os.stat_result:
-    """Return the state of a file that `walk` yielded; of a dangling link, the link's own."""
+    """Return the state of a file that `walk` yielded; of a dangling link, that of the link."""
     path = tree(root).root / relative
     try:
         return path.stat()
@@ -168,9 +168,9 @@ def readable(relative: str) -> bool:
 def find(root: Root, *patterns: str, depth: int = 5) -> str:
     """Return the one file that matches the first pattern with a match, up to `depth` folders down.
 
-    Case does not matter. "" where nothing matches. A file and its .gz copy count once. Raises
-    ConfigError where several releases lie side by side, because reading both would mix them, and
-    where the file is a link that leads out of the root and may not.
+    Case does not matter. "" if nothing matches. A file and its .gz copy count once. Raises
+    ConfigError if there are several releases, because reading both would mix them, and
+    if the file is a link that leads out of the root without permission.
     """
     where = tree(root)
     listing = list(_shallow(where, depth))
@@ -194,7 +194,7 @@ def find(root: Root, *patterns: str, depth: int = 5) -> str:
 def _checked(where: RawTree, relative: str) -> str:
     name = relative.rpartition("/")[2]
     if not readable(relative):
-        raise ConfigError(f"{name} lies in a folder whose name is not UTF-8: rename the folder")
+        raise ConfigError(f"{name} is in a folder whose name is not UTF-8: rename the folder")
     try:
         path = inside(where, relative)
     except IngestError:
@@ -217,7 +217,7 @@ def _shallow(where: RawTree, depth: int) -> Iterator[str]:
             seen.add(real)
             try:
                 entries = sorted(os.scandir(real), key=lambda entry: entry.name)
-            except OSError:  # the walk over the tree counts the folder
+            except OSError:  # `walk` reports the folder
                 continue
             for entry in entries:
                 relative = f"{folder}/{entry.name}" if folder else entry.name
@@ -236,7 +236,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def summary(root: Root) -> str:
-    """Describe what lies below a root, for a message: kinds of files and their number, no names."""
+    """Describe the content of a root for a message: kinds of files and their numbers, no names."""
     where = tree(root)
     kinds: Counter[str] = Counter()
     faults: Counter[str] = Counter()
@@ -252,8 +252,8 @@ def summary(root: Root) -> str:
     hints = (
         (any(kind.lower() in _ARCHIVES for kind in kinds), "unpack archives that hold images"),
         (out, LINKS),
-        (nowhere, "fetch what the links stand for (git annex get, datalad get)"),
-        (unread, "mend the permissions"),
+        (nowhere, "fetch the files of the links (git annex get, datalad get)"),
+        (unread, "correct the permissions"),
         (True, "point --root at the folder that holds both tables and images"),
     )
     return f"{said}. Remedy: {', or '.join(hint for there, hint in hints if there)}"

@@ -1,7 +1,7 @@
-"""Make the files of a run readable by its user alone, and warn before data leaves the machine.
+"""Makes the files of a run readable by its user only, and warns before data leaves the machine.
 
-This holds for collections whose users signed an agreement (credentialed), and where ids are hidden
-(`ids: salted`). Permissions of existing files are only narrowed, never widened.
+This applies to collections whose users signed an agreement (credentialed), and to collections with
+hidden ids (`ids: salted`). Permissions of existing files are only narrowed, never widened.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Protection:
 
     @property
     def private(self) -> bool:
-        """Whether the files are for their user alone."""
+        """Whether only the user who runs the command may read the files."""
         return self.credentialed or self.salted
 
 
@@ -50,9 +50,9 @@ class Protection:
 def protecting(
     protection: Protection, out: Path, state: Path, *, first: bool = False
 ) -> Iterator[None]:
-    """Make new files and folders private in the block, where necessary; warn of DVC remotes.
+    """Make files and folders that the block creates private if necessary; warn of DVC remotes.
 
-    The first stage creates DVC's cache where there is none, because DVC would create it open to
+    The first stage creates DVC's cache if there is none, because DVC would create it open to
     all. It warns of an existing cache that others may read: its permissions belong to the user.
     """
     if not protection.private:
@@ -77,7 +77,7 @@ def _narrow(state: Path, source: str) -> None:
 
 
 def narrow(path: Path) -> None:
-    """Take the bits of group and world from a file or folder of ours."""
+    """Remove the permissions of group and world from a file or folder that this project made."""
     with contextlib.suppress(OSError):
         mode = stat.S_IMODE(path.lstat().st_mode)
         # a file that its owner may not write is DVC's, which marks its cache by that mode
@@ -118,19 +118,22 @@ def warn(protection: Protection, out: Path, *, first: bool) -> None:
         else "private (ids: salted)"
     )
     settings = _settings(project / ".dvc")
-    cache = project / ".dvc" / settings.get("cache", "cache")  # an absolute one stands alone
+    cache = (
+        project / ".dvc" / settings.get("cache", "cache")
+    )  # an absolute path replaces the first part
     with contextlib.suppress(OSError):
         if first and "cache" not in settings:
             cache.mkdir(mode=0o700, exist_ok=True)
         if first and cache.stat().st_mode & OTHERS:
             sys.stderr.write(
-                f"warning: others may read DVC's cache ({cache}), and {protection.source} is {why}: "
-                f"`chmod 700` it, and let DVC run under `umask 077`\n"
+                f"warning: others may read DVC's cache ({cache}), and {protection.source} is "
+                f"{why}: `chmod 700` it, and let DVC run under `umask 077`\n"
             )
     for name, where in remotes(project / ".dvc").items():
         sys.stderr.write(
-            f"warning: the DVC remote {name!r} is not on this machine ({where}), and {protection.source} "
-            f"is {why}: do not `dvc push` it there unless your agreement allows that\n"
+            f"warning: the DVC remote {name!r} is not on this machine ({where}), and "
+            f"{protection.source} is {why}: do not `dvc push` it there unless your agreement "
+            "allows that\n"
         )
 
 

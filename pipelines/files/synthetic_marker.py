@@ -1,7 +1,7 @@
-"""Tells from the marker in a raw tree whether `cxr-vlp synthetic` made the tree.
+"""Reads the marker that shows whether `cxr-vlp synthetic` made a raw tree.
 
 The marker is TREE/.synthetic.json. It is written before anything else of a tree, and again when the
-tree is complete. A tree without it may be somebody's download, whatever its name and place.
+tree is complete. A tree without a marker may be a download, even in the folder of the demo.
 Versions 0.2 and 0.3 named the file `.lookalike.json`; it is still recognised.
 """
 
@@ -18,7 +18,7 @@ _WRITERS = (MADE_BY, "python -m pipelines.lookalike")
 
 
 def read(tree: Path) -> dict[str, Any] | None:
-    """Return a tree's marker; None where there is none, or one that this project did not write."""
+    """Return a tree's marker; None if there is none, or one that this project did not write."""
     for name in (NAME, OLD_NAME):
         try:
             found = json.loads((tree / name).read_text(encoding="utf-8"))
@@ -30,7 +30,7 @@ def read(tree: Path) -> dict[str, Any] | None:
 
 
 def wholly_synthetic(tree: Path) -> bool:
-    """Tell whether nothing in a tree is real: no image, report or file came from elsewhere."""
+    """Return whether nothing in a tree is real: no image, report or file came from elsewhere."""
     found = read(tree)
     if found is None or not found["files"] or found["drawing"].get("own", True):
         return False

@@ -1,4 +1,4 @@
-"""The flow table: how many images were listed, lost (and why) and written."""
+"""Counts how many images were listed, lost (and why) and written: the flow table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def dropped(rejects: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def imbalance(listed: int, lost: Mapping[str, int], left: int, where: str) -> str:
-    """Return how the counts contradict each other, "" where listed = lost + left.
+    """Return how the counts contradict each other, "" if listed = lost + left.
 
     A difference is a fault of this program. A set with one must not be published: it would hide
     that images vanished.

@@ -1,7 +1,7 @@
 """The exit codes of the commands, from sysexits.h where it has one.
 
-They are no part of the format: they are here because `pipelines` and `train` both give them and
-share only this room. `nlp` imports neither and has its own two (nlp/cli.py).
+They are not part of the format. They are here because `pipelines` and `train` both use them and
+share only this package. `nlp` imports neither and has its own two (nlp/cli.py).
 """
 
 OK = 0

@@ -1,4 +1,4 @@
-"""Fingerprints: the digests that decide whether an image, a text or a tar is made again.
+"""Computes the fingerprints that decide whether an image, a text or a tar is made again.
 
 A fingerprint is made of source digests, parameters and versions. Nothing else may enter it: no
 mtime, path root, host, time, worker count or comment.
@@ -65,7 +65,7 @@ def text_of(
 
 
 def translated(made_by: str, translations: Mapping[str, str]) -> str:
-    """Return the fingerprint of texts some sections of which have a translation."""
+    """Return the fingerprint of texts that have translations of some sections."""
     return of([made_by, dict(translations)]) if translations else made_by
 
 

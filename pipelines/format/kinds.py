@@ -1,4 +1,4 @@
-"""The kinds of values that a JSON object of the format has: what fits, and how JSON Schema says it.
+"""The kinds of values in the JSON objects of the format: their check and their JSON Schema.
 
 sample.py's classes and manifest.py's tables are made of these kinds.
 """
@@ -16,7 +16,7 @@ JSON_TYPES = {"string": "string", "int64": "integer", "float64": "number", "bool
 
 @dataclass(frozen=True)
 class Value:
-    """A string, number or flag; `dtype` is its name in Arrow, `one_of` the values there are."""
+    """A string, number or flag; `dtype` is its name in Arrow, `one_of` the allowed values."""
 
     dtype: str
     nullable: bool = False
@@ -42,7 +42,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Open:
-    """An object whose keys the format does not fix; `of` is the kind of its values, if one."""
+    """An object whose keys the format does not fix; `of` is the kind of its values, if known."""
 
     of: Value | None = None
 
@@ -60,7 +60,7 @@ COUNTS = Open(WHOLE)
 
 
 def holds(kind: Any, value: Any) -> bool:
-    """Return whether a value is of a kind; True is no number here, and 1 is no float."""
+    """Return whether a value is of a kind; here True is not a number, and 1 is not a float."""
     if isinstance(kind, Value):
         if value is None:
             return kind.nullable

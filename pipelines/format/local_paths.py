@@ -1,7 +1,7 @@
 """Refuses addresses of other machines (`s3://...`) where a path of this machine is needed.
 
-It is no part of the format: it is here because `pipelines` and `train` both need it and share only
-this room. Without it, an address would become a folder named `s3:`.
+This is not part of the format. It is here because `pipelines` and `train` both need it and share
+only this package. Without it, an address would become a folder named `s3:`.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def typed(row: Any, record: Record) -> bool:
 def header(folder: Path) -> dict[str, Any]:
     """Return the header of a set's manifest.
 
-    Raises FormatError where the first line is not a JSON object, FileNotFoundError where the folder
+    Raises FormatError if the first line is not a JSON object, FileNotFoundError if the folder
     has no manifest.
     """
     with (folder / NAME).open("rb") as lines:
@@ -116,7 +116,7 @@ def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def sizes(folder: Path) -> dict[str, int]:
     """Return the number of samples of every tar in the folder of a split, from its sizes.json.
 
-    Raises FormatError where it is not such an object, FileNotFoundError where there is none.
+    Raises FormatError if it is not such an object, FileNotFoundError if there is none.
     """
     try:
         found = json.loads((folder / SIZES).read_bytes())

@@ -1,4 +1,4 @@
-"""A sample as a type: what one image of a set comes with, read from and written to its JSON member.
+"""The type of a sample: one image with texts, labels and origin, and its JSON member.
 
 All samples of all sets have every field, so that typed readers (Hugging Face datasets, Arrow) take
 any mix of sets. A field that the collection does not have is "", empty or null; it is never
@@ -61,9 +61,9 @@ def key_hash(key: str) -> str:
 
 
 def _field(says: str, default: Any = "", **facts: Any) -> Any:
-    """Return a dataclass field with its description and what else the schema says of its value.
+    """Return a dataclass field with its description and further facts for the schema.
 
-    `facts`: `one_of` (the values there are), `keys` (of an object), `partly` (any of the keys).
+    `facts`: `one_of` (the allowed values), `keys` (of an object), `partly` (keys may be missing).
     """
     metadata = {"says": says, **facts}
     if isinstance(default, type):
@@ -204,9 +204,9 @@ class Sample:
     def from_json(cls, document: bytes, *, texts: bool = True) -> Sample:
         """Return the sample in a JSON member; `texts=False` leaves out the fields of TEXTS.
 
-        Unknown keys are ignored and absent or null ones get their default, so that a reader takes
-        the sets of a later minor version. Raises FormatError for what is no JSON object, and for
-        another number in `format`.
+        Unknown keys are ignored and absent or null ones get their default, so that a reader accepts
+        the sets of a later minor version. Raises FormatError for anything but a JSON object, and
+        for another number in `format`.
         """
         try:
             row = json.loads(document)
@@ -237,7 +237,7 @@ class Sample:
         return plain
 
     def to_json(self) -> bytes:
-        """Return the bytes of the JSON member: sorted keys, no blanks, UTF-8 as it is."""
+        """Return the bytes of the JSON member: sorted keys, no blanks, UTF-8."""
         text = json.dumps(
             self, default=_plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False,
             allow_nan=False,
@@ -246,7 +246,7 @@ class Sample:
 
     @property
     def key(self) -> str:
-        """The sample's key, under which its members stand in the tar."""
+        """The sample's key, with which the names of its members begin."""
         return sample_key(self.dataset, self.study, self.image)
 
     @property
@@ -257,7 +257,7 @@ class Sample:
         return {**self.labels, **{other.name: other.value for other in self.labels_other}}
 
     def without_texts(self) -> Sample:
-        """Return the sample without the fields of TEXTS: what is left is quick to send."""
+        """Return the sample without the fields of TEXTS; the rest is quick to send."""
         return Sample(**dict(zip(_FACT_NAMES, _fact_values(self), strict=True)))
 
     def translated(self, sections: Iterable[str]) -> Sample:

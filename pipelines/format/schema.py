@@ -1,7 +1,7 @@
 """The table of a sample's fields, derived from the classes of sample.py, and its other forms.
 
 `wrong` checks the JSON object of a sample, `features` is the table for Hugging Face datasets, and
-`json_schema` is it as JSON Schema, together with the lines of the manifest (manifest.py).
+`json_schema` is the table as JSON Schema, together with the lines of the manifest (manifest.py).
 
     python -m cxr_vlp.pipelines.format.schema          # the table as Markdown
     python -m cxr_vlp.pipelines.format.schema --json   # schema.json, as it is committed beside this
@@ -49,7 +49,7 @@ def record_of(kind: type) -> Record:
 
 
 def _kind_of(hint: Any, metadata: Mapping[str, Any]) -> Any:
-    """Return the kind of a field from its type and what `_field` noted of it."""
+    """Return the kind of a field from its type and the facts that `_field` stored."""
     arguments = typing.get_args(hint)
     if hint in _VALUES:
         return dataclasses.replace(_VALUES[hint], one_of=tuple(metadata.get("one_of", ())))
@@ -77,7 +77,8 @@ def wrong(sample: Mapping[str, Any]) -> Iterator[str]:
 def features(form: str) -> dict[str, Any]:
     """Return the columns of a set of jpg or png as `datasets.Features.from_dict` reads them.
 
-    All sets of a form have the same. A list is written [of], which every version of datasets reads.
+    All sets of one image format have the same columns. A list is written [of], which every version
+    of datasets reads.
     """
     return {
         "__key__": _feature(TEXT),

@@ -1,14 +1,14 @@
-"""The tars of a set: written so that their bytes depend on the members alone, and read strictly.
+"""Writes the tars of a set with bytes that depend only on the members, and reads tars strictly.
 
 Written: USTAR, no compression, mtime 0, owner 0, mode 0444. A float mtime would add a PAX header to
 every member and make reading 1.8 times slower; webdataset's ShardWriter writes the time of day and
-publishes unfinished files under their final name. The standard library takes longer to make a
-header than all else that a member needs, so tarfile makes one header, and only name, size and check
-sum are filled in.
+publishes unfinished files under their final name. Making a header with the standard library
+takes longer than all other work on a member, so tarfile makes one header, and only name, size and
+check sum are filled in.
 
 Read: plain files in USTAR, and an archive that ends with its end mark. Anything else raises
 FormatError with the code that `verify` reports. tarfile, on which webdataset's reader is built,
-understands twenty years of dialects, takes three to four times as long
+reads many old dialects, takes three to four times as long
 (benchmarks/loader_speed.py), and often reads a cut archive without an error.
 """
 
@@ -71,7 +71,7 @@ class TarWriter:
         self._size = 0
 
     def add(self, name: str, data: bytes) -> None:
-        """Append one member. Raises ValueError for a name or a size that USTAR has no room for."""
+        """Append one member. Raises ValueError for a name or a size that is too large for USTAR."""
         self._write(b"".join((header(name, len(data)), data, bytes(-len(data) % BLOCK))))
 
     def finish(self) -> tuple[str, int]:
@@ -144,12 +144,12 @@ class DigestingReader:
         return data
 
     def members(self) -> Iterator[Member]:
-        """Yield the members, as the function of this name does."""
+        """Yield the members, as the function `members` does."""
         yield from members(self)
         self._ended = self.size
 
     def finish(self) -> tuple[str, bool]:
-        """Read the rest; return (sha256 of the file, whether it ends as TarWriter ends it)."""
+        """Read the rest; return (sha256 of the file, whether it ends as a tar of TarWriter)."""
         clean = True
         while rest := self.read(_CHUNK):
             clean = clean and not rest.strip(b"\0")

@@ -1,8 +1,8 @@
-"""The version of what each stage computes. DVC and the fingerprints watch these, not the code.
+"""The version of the output of each stage. DVC and fingerprints depend on these, not on the code.
 
-Raise a number when a change of code changes the bytes that the stage writes. A comment, a rename
-or a speed-up raises nothing. tests/pipelines/format/test_golden.py fails when bytes change and the
-number does not.
+Raise a number when a change of code changes the bytes that the stage writes. Do not raise it for a
+comment, a rename or a speed-up. tests/pipelines/format/test_golden.py fails when bytes change and
+the number does not.
 """
 
 FORMAT = 2  # layout of tars, manifest and JSON members

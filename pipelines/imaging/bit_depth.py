@@ -1,4 +1,4 @@
-"""Find the true depth and sign of stored values where BitsStored, HighBit or the sign is wrong.
+"""Finds the true depth and sign of stored values where BitsStored, HighBit or the sign is wrong.
 
 Read under a wrong header, values wrap around: neighbours then differ by more than half of the
 range, all over the image. The reading with the fewest such jumps is the right one. The header's

@@ -1,12 +1,12 @@
-"""Decode one compressed DICOM frame to its stored values, with one fixed decoder for each syntax.
+"""Decodes one compressed DICOM frame to its stored values, with one fixed decoder for each syntax.
 
 imagecodecs decodes the JPEG families and run lengths; simplejpeg decodes 8-bit grey JPEGs, because
-it reports damage. OpenJPEG (in Pillow) and OpenJPH (in imagecodecs) can stop at a half or a
-quarter of a wavelet image's size, which costs a fraction. Lossy JPEG differs between decoders, and
-so would our bytes: no decoder is a fallback for another here.
+it reports damage. OpenJPEG (in Pillow) and OpenJPH (in imagecodecs) can stop at a half or a quarter
+of a wavelet image's size, which takes a fraction of the time. Lossy JPEG differs between decoders,
+and so would our bytes: so no decoder replaces another one.
 
 Before decoding, `frame_header` reads the size that a frame declares. A decoder allocates what the
-codestream says, whatever the DICOM header says: 1,314 bytes of JPEG 2000 can ask for gigabytes.
+codestream declares and ignores the DICOM header: 1,314 bytes of JPEG 2000 can ask for gigabytes.
 
 Damage that can be detected: a JPEG's entropy-coded data must end where its pixels do (libjpeg's
 warnings; jpeg_lossless.py), likewise JPEG-LS and run lengths, and the tile-parts of a JPEG 2000
@@ -60,7 +60,7 @@ class FrameHeader:
     precision: int = 0  # of a JPEG: bits of a value
     components: bytes = b""  # of a JPEG: the components' identifiers
     subsampled: bool = False  # of a JPEG: a component has fewer pixels than another
-    offset: int = 0  # of a JPEG: where its start of frame lies, in bytes
+    offset: int = 0  # of a JPEG: position of its start of frame, in bytes
     transform: int = -1  # what a JPEG's application segments say: 0 none, 1 YCbCr, -1 nothing
 
     @property
@@ -166,7 +166,7 @@ def reduced(
 ) -> np.ndarray | None:
     """Return the values at 1 / 2**times of `shape` (height, width), sides rounded up.
 
-    `bits` is BitsStored of the header. None where the syntax holds no smaller sizes, or where the
+    `bits` is BitsStored of the header. None if the syntax holds no smaller sizes, or if the
     frame has another size than `shape`, is signed, coloured or damaged: the full decoder then
     decides what it is.
     """
@@ -188,7 +188,7 @@ def reduced(
 def _is_plain(frame: bytes) -> bool:
     """Return whether a codestream is whole and unsigned: all tile-parts, then the end marker.
 
-    OpenJPEG and OpenJPH make an image from what is left of a truncated one (ISO 15444-1 A.4).
+    OpenJPEG and OpenJPH make an image from the rest of a truncated codestream (ISO 15444-1 A.4).
     """
     at = 2
     if not frame.startswith(_CODESTREAM) or frame[_PRECISION] >= 0x80:
@@ -246,7 +246,7 @@ def _captured_errors() -> Iterator[list[type]]:
 def _centred(values: np.ndarray, times: int) -> np.ndarray:
     """Move a low-pass band to the position of means of 2**times pixels.
 
-    Its samples lie on the first pixel of each block, not in the middle: the image would be shifted
+    Its samples are at the first pixel of each block, not in the middle: the image would be shifted
     up and left by (2**times - 1) / 2 pixels, as a comparison with full-size decoding shows.
     """
     part = (1 - 0.5**times) / 2
@@ -258,8 +258,8 @@ def _centred(values: np.ndarray, times: int) -> np.ndarray:
 def run_lengths(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray | None:
     """Return the (rows, columns) values of an RLE frame (PS3.5 annex G), 8 or 16 bits.
 
-    The frame has one sample a pixel. None where it is not divided into one segment for each byte of
-    a pixel, as the standard demands: pydicom's decoder then decides. Raises DamagedError where a
+    The frame has one sample a pixel. None if it is not divided into one segment for each byte of
+    a pixel, as the standard demands: pydicom's decoder then decides. Raises DamagedError if a
     segment unpacks to fewer or more bytes than the image has pixels.
     """
     planes, size = bits // 8, rows * columns

@@ -1,6 +1,6 @@
-"""Open a DICOM file: parse its bytes, and refuse what is not a radiograph.
+"""Opens a DICOM file: parses its bytes, and refuses a file that is not a radiograph.
 
-Whatever is wrong with a file becomes an IngestError with a code and nothing of the file in it.
+A bad file raises an IngestError with a code; the error contains nothing of the file.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ _PYDICOM = (
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """What happens to an image whose header says something odd: "note" or "reject"."""
+    """What happens to an image with an unusual header: "note" or "reject"."""
 
     body_part: str = "note"
     modality: str = "note"
     for_processing: str = "note"
 
 
-NOTED = Gates()  # everything odd is noted, nothing is rejected
+NOTED = Gates()  # everything unusual is noted, nothing is rejected
 
 
 def parse(data: bytes, *, pixels: bool = True) -> Dataset:
@@ -107,8 +107,8 @@ def parse(data: bytes, *, pixels: bool = True) -> Dataset:
 def parse_header(data: bytes) -> tuple[Dataset, int] | None:
     """Return (the data set up to its pixels, the position of PixelData in the file).
 
-    None where `parse` has to decide: for a deflated file, whose size only `parse` limits, and for
-    one that cannot be read, to which `parse` gives its code.
+    None for a deflated file, whose size only `parse` limits, and for a file that cannot be
+    read: `parse` raises its code.
     """
     if is_deflated(data):
         return None
@@ -124,8 +124,8 @@ def parse_header(data: bytes) -> tuple[Dataset, int] | None:
 def add_pixels(dataset: Dataset, data: bytes, at: int) -> bool:
     """Read PixelData at byte `at` of a compressed file into the data set of its header.
 
-    So the header is not parsed again. False where the pixels cannot be read like this, or the file
-    is of another syntax: `parse` then reads the whole file and decides.
+    The header is not parsed again. False if the pixels cannot be read in this way, or if the file
+    has another syntax: then use `parse`, which reads the whole file.
     """
     compressed = (*codecs.DECODERS, RLELossless)  # all of them explicit VR little endian
     if syntax_of(dataset) not in compressed or not data.startswith(PIXELS_WITH_VR, at):
@@ -178,7 +178,7 @@ def _headless(data: bytes, pixels: bool) -> Dataset:
 
 
 def check(dataset: Dataset, max_pixels: int, gates: Gates = NOTED) -> list[str]:
-    """Refuse what is not a radiograph that can be read, before decoding; return the notes.
+    """Refuse, before decoding, a file that is not a readable radiograph; return the notes.
 
     Raises IngestError: dicom.no_pixels, dicom.bad_dims, image.too_large, dicom.modality,
     dicom.body_part, dicom.for_processing, dicom.colour, dicom.bits, dicom.unsupported_ts.
@@ -189,13 +189,13 @@ def check(dataset: Dataset, max_pixels: int, gates: Gates = NOTED) -> list[str]:
 
 
 def pixel_bytes(dataset: Dataset) -> bytes:
-    """Return the value of PixelData, b"" where there is none."""
+    """Return the value of PixelData, b"" if there is none."""
     value = dicom_header.element(dataset, "PixelData")
     return value if isinstance(value, bytes) else b""
 
 
 def syntax_of(dataset: Dataset) -> str:
-    """Return the transfer syntax, "" where the file names none."""
+    """Return the transfer syntax, "" if the file names none."""
     return dicom_header.text(getattr(dataset, "file_meta", None) or Dataset(), "TransferSyntaxUID")
 
 

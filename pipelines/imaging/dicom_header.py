@@ -1,9 +1,9 @@
-"""Read a DICOM header into plain values: how its pixels are shown, and what `scan` records.
+"""Reads a DICOM header into plain values: how its pixels are shown, and what `scan` records.
 
 `image_header` returns the elements that decide how pixels are read and shown, `study_header` those
-that stand in for a collection's tables. pydicom converts an element when it is accessed, and may
-raise any error. So every element is accessed here, one at a time. Code that uses the result needs
-no error handling, and an error in our own code is not mistaken for a bad file.
+that replace missing tables of a collection. pydicom converts an element when it is accessed, and
+may raise any error. So every element is accessed here, one at a time. Code that uses the result
+needs no error handling, and an error in our own code is not mistaken for a bad file.
 """
 
 from __future__ import annotations
@@ -92,13 +92,13 @@ class ImageHeader:
 
     @property
     def has_lut(self) -> bool:
-        """Whether a table of the file decides the greys; such a table may be non-linear."""
+        """Whether a look-up table of the file sets the contrast; it may be non-linear."""
         return bool(self.modality_lut or self.voi_luts or self.palette)
 
 
 @dataclass(frozen=True, slots=True)
 class StudyHeader:
-    """What `scan` takes from a DICOM header where the collection's tables say nothing."""
+    """The elements that `scan` uses if the tables of the collection lack them."""
 
     view_position: str = ""  # (0018,5101)
     view_code: str = ""  # (0054,0220): its meaning, else its value, and its modifiers' meanings
@@ -210,7 +210,7 @@ def _raw(dataset: Dataset, keyword: str) -> Any:
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """Return an element as text, the first of several values; "" where there is none."""
+    """Return an element as text, the first of several values; "" if there is none."""
     value = element(dataset, keyword)
     if isinstance(value, _MANY):
         value = value[0] if len(value) else ""
@@ -291,7 +291,7 @@ def _whole(dataset: Dataset, keyword: str) -> int | None:
 
 
 def _overlaid(dataset: Dataset) -> bool:
-    """Return whether overlays lie in the unused bits of the pixels (retired; PS3.3 2004 C.9.2)."""
+    """Return whether overlays are in the unused bits of the pixels (retired; PS3.3 2004 C.9.2)."""
     try:
         planes = [tag for tag in dataset.keys() if tag.group & 0xFF00 == 0x6000]  # noqa: SIM118
     except Exception:
@@ -303,7 +303,7 @@ def _overlaid(dataset: Dataset) -> bool:
 def _aspect(dataset: Dataset) -> tuple[float, bool]:
     """Return (height of a pixel by its width, whether the header's value is impossible).
 
-    A spacing gives both in millimetres; PixelAspectRatio is used where there is no spacing.
+    A spacing gives both in millimetres; PixelAspectRatio is used if there is no spacing.
     """
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
                     "PixelAspectRatio"):  # fmt: skip
@@ -347,7 +347,7 @@ def _palette(dataset: Dataset) -> tuple[Lut, ...]:
 
 
 def _lut(item: Dataset, descriptor: str, data: str) -> Lut | None:
-    """Return a look-up table, None where its entries do not match its descriptor."""
+    """Return a look-up table, None if its entries do not match its descriptor."""
     stated = numbers(element(item, descriptor))
     if len(stated) != 3 or not all(math.isfinite(one) for one in stated):
         return None
@@ -358,9 +358,9 @@ def _lut(item: Dataset, descriptor: str, data: str) -> Lut | None:
 
 
 def _entries(item: Dataset, keyword: str, count: int) -> np.ndarray | None:
-    """Return the entries: of two bytes each, or of one where there are just that many; else None.
+    """Return the entries: of two bytes each, or of one if there are just that many; else None.
 
-    Entries of 8 bits lie two in a word (OW), the first in the low byte: in little endian the bytes
+    Two entries of 8 bits are in a word (OW), the first in the low byte: in little endian the bytes
     are in order.
     """
     value = _raw(item, keyword)

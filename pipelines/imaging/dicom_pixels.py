@@ -1,4 +1,4 @@
-"""Read the stored pixel values of a DICOM file, at full size or reduced, and find their padding.
+"""Reads the stored pixel values of a DICOM file, at full size or reduced, and finds their padding.
 
 The values of a plain uncompressed file are a view of its bytes; JPEG 2000 can stop at a half or a
 quarter of the size. pydicom decodes run lengths of colour images. The tests compare all of this
@@ -50,11 +50,11 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class DicomImage:
-    """A DICOM file that is open, is a radiograph by its header, and is not decoded yet."""
+    """An open DICOM file whose header is that of a radiograph; it is not decoded yet."""
 
     dataset: Dataset
     header: ImageHeader
-    notes: tuple[str, ...]  # codes of what is odd in the header
+    notes: tuple[str, ...]  # codes of what is unusual in the header
     view: np.ndarray | None  # the raw values, where they lie uncompressed in the file
 
     @property
@@ -77,9 +77,9 @@ class DicomImage:
         return self.stored().values
 
     def reduced(self, halvings: int) -> np.ndarray | None:
-        """Return the values at 1 / 2**halvings, sides rounded up; None where that saves nothing.
+        """Return the values at 1 / 2**halvings, sides rounded up; None if that saves nothing.
 
-        None also where something is odd: `stored` then finds out what.
+        None also for unusual values: then use `stored`, which reports the problem.
         """
         header, syntax = self.header, dicom_file.syntax_of(self.dataset)
         odd = header.signed or header.high != header.stored - 1 or header.samples != 1
@@ -96,10 +96,10 @@ class DicomImage:
 
 
 def opened(data: bytes, max_pixels: int, gates: Gates = NOTED) -> DicomImage:
-    """Return a file that is worth decoding.
+    """Open a file and check its header; nothing is decoded.
 
-    The header is parsed once, up to the pixels. Plain values are then used where they lie in the
-    file: pydicom would copy them twice on the way to an array.
+    The header is parsed once, up to the pixels. Uncompressed values are then read in place:
+    pydicom would copy them twice.
     Raises IngestError as dicom_file.parse and dicom_file.check do.
     """
     parsed = dicom_file.parse_header(data)
@@ -202,10 +202,10 @@ def _uncompressed(dataset: Dataset, header: ImageHeader) -> Decoded:
 
 
 def _is_likelier(other: np.ndarray, stated: np.ndarray) -> bool:
-    """Return whether the other order of colours is likelier than that of PlanarConfiguration.
+    """Return whether PlanarConfiguration (0028,0006) names the wrong order of colours.
 
-    (0028,0006). A radiograph in colour is grey, or nearly: in the right order its components are
-    alike, and its neighbours are no less alike than in the other order.
+    A radiograph in colour is grey or nearly grey: in the right order its components are alike, and
+    its neighbours are at least as alike as in the other order.
     """
     if min(stated.shape[:2]) < 2:
         return False
@@ -242,7 +242,7 @@ def _run_lengths(dataset: Dataset, header: ImageHeader) -> np.ndarray:
 
 
 def _first_frame(dataset: Dataset, header: ImageHeader) -> bytes:
-    """Return the first frame. Raises IngestError dicom.undecodable where there is no frame."""
+    """Return the first frame. Raises IngestError dicom.undecodable if there is no frame."""
     data = dicom_file.pixel_bytes(dataset)
     try:
         return next(generate_frames(data, number_of_frames=header.frames))
@@ -299,8 +299,8 @@ def _luma(array: np.ndarray, header: ImageHeader, frame: FrameHeader | None) -> 
 def _is_rgb(array: np.ndarray, header: ImageHeader, frame: FrameHeader | None) -> bool:
     """Return whether the components are red, green and blue, not luma and chroma.
 
-    Headers mix them up. A grey image shows it by itself: three components are alike, or two are
-    flat at the middle value. For a colour image, the codestream counts before the header.
+    Headers are often wrong. The components of a grey image show it: three are alike, or two are
+    flat at the middle value. For a colour image, the codestream is more reliable than the header.
     """
     few = array[::4, ::4, :3].astype(np.float32)
     middle = 128.0 if array.dtype.itemsize == 1 else 32768.0
@@ -323,7 +323,7 @@ def _is_rgb(array: np.ndarray, header: ImageHeader, frame: FrameHeader | None) -
 
 
 def padding_mask(values: np.ndarray, low: int, high: int) -> tuple[np.ndarray | None, bool]:
-    """Return (the mask of the padding, None where there is none; whether it is doubtful).
+    """Return (the mask of the padding, None if there is none; whether it is doubtful).
 
     Padding is not part of the image: it is left out of the histogram and shown black.
     PixelPaddingValue (0028,0120) names one value, with PixelPaddingRangeLimit (0028,0121) a range,

@@ -1,4 +1,4 @@
-"""Apply windows and look-up tables: map stored pixel values to 16-bit display grey.
+"""Applies windows and look-up tables: maps stored pixel values to 16-bit display grey.
 
 Modality LUT, VOI, inversion, min-max and histogram equalisation are all functions of one value. So
 each is applied once to every value that can occur (at most 65,536), and the image is looked up in
@@ -32,8 +32,8 @@ class DisplayLut:
     low: int
     grey: np.ndarray  # (n,) uint16
     window: str  # "voi", "voi_lut", "stored", "log", "percentile", ...: what set the contrast
-    bends: bool = False  # it is non-linear: means of pixels must not be looked up in it
-    otherwise: str = ""  # the note where it gives no plausible image
+    bends: bool = False  # the table is non-linear: means of pixels must not be looked up in it
+    otherwise: str = ""  # the note if it gives no plausible image
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return the image as uint16 display grey, the shape of `values`."""
@@ -48,7 +48,7 @@ class DisplayLut:
 class LutCandidates:
     """The candidate tables for an image with values `low` to `high`, by its header.
 
-    `notes` are codes of what the header says and cannot be.
+    `notes` are codes of impossible values in the header.
     """
 
     def __init__(self, low: int, high: int, header: ImageHeader, *, is_luma: bool = False) -> None:
@@ -57,7 +57,7 @@ class LutCandidates:
         self.linear = self._linear(np.arange(low, high + 1))
 
     def from_header(self) -> Iterator[DisplayLut]:
-        """Yield what the file itself asks for: its LUTs, its windows, or its values unchanged."""
+        """Yield the tables that the file specifies: its LUTs, its windows, or unchanged values."""
         if self.is_luma:
             yield self._stored()
             return
@@ -81,7 +81,7 @@ class LutCandidates:
 
         `counts` is the histogram from `low` to `high`.
 
-        voi         where nothing that the file asks for is plausible: percentile, then minmax
+        voi         if no table of the file is plausible: percentile, then minmax
         percentile  0.5 to 99.5 percent of the pixels, without padding
         minmax      darkest to brightest pixel
         mimic_jpg   minmax, invert, equalise: how MIMIC-CXR-JPG was made (no VOI; mimic-cxr#16)
@@ -113,8 +113,8 @@ class LutCandidates:
     def exposure(self, counts: np.ndarray) -> DisplayLut:
         """Return the table for a detector's exposures: by their logarithm, dense is bright.
 
-        Attenuation is exponential (PS3.3 C.8.11.3.1.2): a linear table would show the air beside
-        the patient, and everything else as black.
+        Attenuation is exponential (PS3.3 C.8.11.3.1.2): a linear table would show only the air
+        beside the patient, and everything else black.
         """
         falls = self.header.brightest < 0  # a low value is a high exposure
         values = (self.linear.max() - self.linear if falls else self.linear) + 0.0
@@ -229,7 +229,7 @@ def _looked_up(values: np.ndarray, lut: Lut) -> np.ndarray:
 
 
 def _windowed(linear: np.ndarray, centre: float, width: float, function: str) -> np.ndarray | None:
-    """Return the greys 0..1 under a window, None where the window is impossible."""
+    """Return the greys 0..1 under a window, None if the window is impossible."""
     if not (math.isfinite(centre) and math.isfinite(width) and width > 0):
         return None
     if function == "SIGMOID":  # PS3.3 C.11.2.1.3.1

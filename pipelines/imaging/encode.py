@@ -1,13 +1,13 @@
-"""Encode an image file as an 8-bit grey image: read, decode, window, resize, compress.
+"""Encodes an image file as an 8-bit grey image: reads, decodes, windows, resizes, compresses.
 
-    read      find out what the file is, and unpack a .gz
+    read      recognise the format, and unpack a .gz
     render    decode and choose the look-up table: grey with 8 or 16 bits (render.py)
     geometry  square pixels, standard orientation (geometry.py)
     resize    to the wanted size, in 8 bits (resize.py)
     compress  to JPEG or PNG
 
-Every choice is recorded in the field `pixels` of a sample, so that it can be traced how an image
-came to look as it does.
+Every choice is recorded in the field `pixels` of a sample, so that the making of an image can be
+traced.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SUFFIXES = {"dicom": (".dcm", ".dicom", ".dic", ""), "image": (".png", ".jpg", 
 def encode(data: bytes, suffix: str, parameters: ImageParameters) -> Encoded:
     """Return the stored form of one image file; `suffix` is its file name's, ".dcm", ".png".
 
-    The content tells what the file is; the suffix decides where the content does not.
+    The content decides the format; the suffix decides if the content is not known.
     Raises IngestError with a code: dicom.*, image.unreadable, image.too_large, image.degenerate,
     image.implausible.
     """
@@ -72,7 +72,7 @@ def encode(data: bytes, suffix: str, parameters: ImageParameters) -> Encoded:
 
 
 def refuse(facts: Mapping[str, Any], parameters: ImageParameters) -> None:
-    """Refuse an image that was encoded earlier where `encode` would refuse it now, by its facts.
+    """Refuse, by its facts, an image encoded earlier that `encode` would refuse now.
 
     Raises IngestError: image.too_large, dicom.body_part, dicom.modality, dicom.for_processing.
     """
@@ -103,7 +103,7 @@ def _gunzip(data: bytes, max_pixels: int) -> bytes:
 
 
 def _kind(data: bytes, suffix: str) -> str:
-    """Return "dicom" or "image": by the first bytes where they are known, else by the suffix."""
+    """Return "dicom" or "image": by the first bytes if they are known, else by the suffix."""
     if data[128:132] == b"DICM":
         return "dicom"
     if data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):

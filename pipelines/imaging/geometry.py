@@ -1,8 +1,8 @@
-"""Geometry: orientation, square pixels, and where the source image lies in the stored one.
+"""Computes orientation, square pixels, and the position of the source image in the stored one.
 
-The standard display of a frontal image has the patient's left at the right and the feet below.
-PatientOrientation (0020,0020) names the directions of a row and of a column: L\\F is the standard.
-A turn to it is written as its steps: T transpose, X mirror left to right, Y flip upside down.
+The standard display of a frontal image has the patient's left on the right and the feet at the
+bottom. PatientOrientation (0020,0020) names the directions of a row and of a column: L\\F is the
+standard. The steps of a turn are letters: T transpose, X mirror left to right, Y flip upside down.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def turn_steps(directions: Sequence[str]) -> str:
     """Return the steps that turn an image to the standard display.
 
     `directions` are the letters of PatientOrientation: where a row leads, where a column leads.
-    "" for an image that is oriented as the standard, or is not frontal.
+    "" for an image in the standard orientation, or one that is not frontal.
     """
     if len(directions) != 2:
         return ""
@@ -35,7 +35,7 @@ def turn_steps(directions: Sequence[str]) -> str:
 
 
 def orientation_note(steps: str) -> str:
-    """Return the note on an image that needs these steps, "" where it needs none."""
+    """Return the note on an image that needs these steps, "" if it needs none."""
     if not steps:
         return ""
     known = {"X": "orientation.mirrored", "Y": "orientation.upside_down"}
@@ -71,7 +71,7 @@ def scaled(width: int, height: int, parameters: ImageParameters) -> tuple[int, i
 def placement(
     width: int, height: int, parameters: ImageParameters, aspect: float = 1.0, turn: str = ""
 ) -> Placement:
-    """Return where a source image of this size, in pixels, lies in the stored image."""
+    """Return the position of a source image of this size, in pixels, in the stored image."""
     square, source = squared(width, height, aspect), (width, height)
     if "T" in turn:
         square, source = square[::-1], source[::-1]
@@ -84,6 +84,6 @@ def placement(
 
 
 def placement_of_facts(facts: Mapping[str, Any], parameters: ImageParameters) -> Placement:
-    """Return where a source image lies, by the `pixels` field of its sample."""
+    """Return the position of a source image, from the `pixels` field of its sample."""
     size = facts["source_width"], facts["source_height"]
     return placement(*size, parameters, facts["aspect"], facts["turned"])

@@ -1,10 +1,10 @@
-"""Decode a lossless JPEG frame (process 14) and check that it is whole: no bit unused or missing.
+"""Decodes a lossless JPEG frame (process 14) and checks that it is whole: no bit unused or missing.
 
-libjpeg makes an image from what is left and reports nothing that its callers pass on. A truncated
-frame ends in constant rows; in a frame with lost bytes every later pixel is displaced. So the
-frame is decoded with one row more than it has, and a few known bytes after its data. Those bytes
-must come out as the first pixels of that row, followed only by the decoder's own filling. Damage
-that leaves the number of pixels unchanged cannot be detected: a JPEG holds no checksum.
+libjpeg makes an image from the rest of a damaged frame, and its callers pass on no warning. A
+truncated frame ends in constant rows; in a frame with lost bytes every later pixel is displaced. So
+the frame is decoded with one row more than it has, and a few known bytes after its data. Those
+bytes must come out as the first pixels of that row, followed only by the decoder's own filling.
+Damage that leaves the number of pixels unchanged cannot be detected: a JPEG holds no checksum.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Decode = Callable[[bytes], np.ndarray]
 def decoded(frame: bytes, decode: Decode) -> np.ndarray:
     """Return the (height, width) values of a lossless frame of one component.
 
-    A frame with restart markers, or one to which the check does not apply, is decoded unchecked.
-    Raises DamagedError where the data do not end where the pixels do, and what `decode` raises.
+    A frame with restart markers, or one that the check does not support, is decoded unchecked.
+    Raises DamagedError if the data do not end where the pixels do, and what `decode` raises.
     """
     layout = _Layout.of(frame)
     if layout is None:
@@ -49,7 +49,7 @@ def decoded(frame: bytes, decode: Decode) -> np.ndarray:
         raise DamagedError
     whole = values[:-1]
     if layout.precision < 16 and int(cv2.norm(whole, cv2.NORM_INF)) >> layout.precision:
-        raise DamagedError  # a value that no pixel can have: the differences add up to too much
+        raise DamagedError  # the sum of the differences is a value that no pixel can have
     return whole
 
 
@@ -90,7 +90,7 @@ class _Layout:
         return None
 
     def read(self, tables: bytes, wanted: int) -> bool:
-        """Read the Huffman table (T.81 B.2.4.2) that the scan names; return whether it is there."""
+        """Read the Huffman table (T.81 B.2.4.2) that the scan names; return if it was found."""
         while len(tables) >= 17:
             counts, number = tables[1:17], tables[0]
             symbols, code, place = tables[17 : 17 + sum(counts)], 0, 0

@@ -1,11 +1,11 @@
-"""Decode JPEGs and report damage; strip a JPEG file of everything but its image.
+"""Decodes JPEGs and reports damage; removes everything but the image from a JPEG file.
 
-libjpeg makes an image from what is left of a damaged file, and only warns. simplejpeg passes the
+libjpeg makes an image from the rest of a damaged file, and only warns. simplejpeg passes the
 first warning on.
 
 A grey JPEG that is small enough already (CheXpert-small) is stored unchanged: re-encoding loses
 quality, and costs more than all other steps together. Everything that a decoder does not need is
-removed: names, dates and thumbnails hide in application segments, in comments, and after the end
+removed: names, dates and thumbnails can be in application segments, in comments, and after the end
 of the image.
 """
 
@@ -45,7 +45,7 @@ def decode_grey(data: bytes, height: int = 0, width: int = 0) -> np.ndarray:
 
 
 def check_codes(data: bytes, frame: int) -> None:
-    """Check that a 12-bit JPEG has all its codes; its start of frame lies at byte `frame`.
+    """Check that a 12-bit JPEG has all its codes; its start of frame is at byte `frame`.
 
     The 12-bit decoder passes no warning on. The codes are laid out as in 8 bits, so the 8-bit
     decoder can read them; its image is thrown away. Raises DamagedError.
@@ -82,7 +82,7 @@ def _decode(data: bytes, colours: str, height: int, width: int) -> np.ndarray:
 
 
 def _with_usual_scan(data: bytes) -> bytes:
-    """Return a sequential JPEG with the only values that the parameters of its scan can have.
+    """Return a sequential JPEG with the only valid values of the parameters of its scan.
 
     Some writers leave zeros there (T.81 B.2.3); libjpeg warns only of that, and goes on.
     """
@@ -92,10 +92,10 @@ def _with_usual_scan(data: bytes) -> bytes:
 
 
 def stripped(data: bytes, quality: int) -> bytes | None:
-    """Return the file with nothing but its image, bit for bit; None where it must be re-encoded.
+    """Return the file with nothing but its image, bit for bit; None if it must be re-encoded.
 
-    It must be re-encoded for colour, 12 bits, arithmetic coding, a damaged structure, and where it
-    is quantised more finely than at `quality`: who asks for less quality wants the smaller file.
+    It must be re-encoded for colour, 12 bits, arithmetic coding, a damaged structure, and if it is
+    quantised more finely than at `quality`: a user who asks for less quality wants a smaller file.
     """
     try:
         kept, tables = _segments(data)
@@ -109,7 +109,7 @@ def stripped(data: bytes, quality: int) -> bytes | None:
 def _segments(data: bytes) -> tuple[bytes, list[int]]:
     """Return (the segments that the image needs, the sum of each quantisation table).
 
-    Raises ValueError or IndexError where they are not those of one grey 8-bit image.
+    Raises ValueError or IndexError if they are not those of one grey 8-bit image.
     """
     if data[:2] != bytes((0xFF, _START)):
         raise ValueError("not a JPEG")

@@ -1,6 +1,6 @@
 """The parameters that decide how an image is decoded, windowed, resized and encoded.
 
-This is a protocol: any object with these attributes will do. The class of section `shards` of
+This is a protocol: any object with these attributes is accepted. The class of section `shards` of
 params.yaml has them, with their defaults; this package does not import it.
 """
 

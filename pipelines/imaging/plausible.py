@@ -1,8 +1,8 @@
-"""Check that an image is plausible: not black, white, a stencil, noise, or without its lower part.
+"""Checks that an image is plausible: not black, white, a stencil, noise or without its lower part.
 
 The same rule serves `shards`, which then tries the next window or rejects the image, and `verify`,
-which checks stored images. It reads the histogram and a few rows of the finished image and costs
-next to nothing.
+which checks stored images. It reads the histogram and a few rows of the finished image and takes
+almost no time.
 
 The limits leave a margin. They were set with 374 radiographs and 17 DICOM files (seven collections;
 laterals, scans of prints, collimated and weak images, at short sides of 224 and 512). Among these
@@ -65,7 +65,7 @@ STORED = Limits(
 
 
 def fault(image: np.ndarray, recipe: str = "voi", *, is_stored: bool = False) -> str:
-    """Return what is wrong with an 8-bit grey image, (height, width) uint8; "" for a plausible one.
+    """Return the fault of an 8-bit grey image, (height, width) uint8; "" for a plausible one.
 
     "clipped", "flat", "stencil", "noise" or "cut". Black edges do not count: they are collimation,
     or padding to a square. An equalising `recipe` turns black edges grey, so lost rows are not
@@ -82,7 +82,7 @@ def fault(image: np.ndarray, recipe: str = "voi", *, is_stored: bool = False) ->
 
 
 def fault_of_levels(levels: np.ndarray) -> str:
-    """Return what is wrong by the levels alone, (height, width) uint8, without black edges."""
+    """Return the fault of the levels, (height, width) uint8, which have no black edges."""
     visible = _within_edges(levels)
     if visible.size < LEAST_VISIBLE * levels.size:
         return "clipped"
@@ -95,7 +95,7 @@ def is_stencil(values: np.ndarray) -> bool:
 
 
 def fault_of_counts(counts: np.ndarray, limits: Limits = MAKING) -> str:
-    """Return what is wrong by the histogram of 256 levels alone."""
+    """Return the fault that the histogram of 256 levels shows."""
     shares = np.cumsum(counts) / max(1.0, float(counts.sum()))
     black, white = float(shares[ENDS]), float(1 - shares[254 - ENDS])
     if black + white > limits.ends or white > limits.white:
@@ -112,7 +112,7 @@ def fault_of_counts(counts: np.ndarray, limits: Limits = MAKING) -> str:
 def _within_edges(image: np.ndarray) -> np.ndarray:
     """Return the image without the rows and columns at its edges that are black throughout."""
     edges = (image[0], image[-1], image[:, 0], image[:, -1])
-    # the middle of an edge is mostly enough, and for a small JPEG cheaper than the whole edge
+    # the middle of an edge is usually enough, and faster for a small JPEG than the whole edge
     if all(edge[len(edge) // 2] > ENDS or int(edge.max()) > ENDS for edge in edges):
         return image
     rows = np.flatnonzero(image.max(axis=1) > ENDS)
@@ -145,7 +145,7 @@ def _cut(image: np.ndarray, limits: Limits) -> str:
     rows = max(2, int(limits.lost * image.shape[0]) + 1)
     last = image[-rows:]
     if int(cv2.absdiff(last[0], last[-1]).max()) > max(limits.alike, ENDS // 2):
-        return ""  # the rows differ, as they nearly always do
+        return ""  # the rows differ, the usual case
 
     if int(np.ptp(last)) <= limits.alike:
         return "cut" if _MIDDLE[0] < int(last[-1].mean()) < _MIDDLE[1] else ""

@@ -1,6 +1,6 @@
-"""Decode a PNG or JPEG file to grey values, at a half, a quarter or an eighth where that will do.
+"""Decodes a PNG or JPEG file to grey values, at a half, a quarter or an eighth if that is enough.
 
-libjpeg (by simplejpeg) stops at a smaller size and reports damage that other decoders paint over.
+libjpeg (by simplejpeg) stops at a smaller size and reports damage that other decoders hide.
 OpenCV reads PNGs, also those of 16 bits, which Pillow's convert("L") clips to white. Every other
 file is opened by Pillow, which reads the declared size before anything is decoded, and decoded by
 OpenCV.
@@ -40,13 +40,13 @@ class RasterImage:
     def values(self, halvings: int = 0) -> np.ndarray:
         """Return the grey values, colour as luma, at 1 / 2**halvings, sides rounded up.
 
-        (height, width) uint8 or uint16; at full size where the decoder cannot halve.
+        (height, width) uint8 or uint16; at full size if the decoder cannot halve.
         Raises IngestError image.unreadable.
         """
         if self.halvings:
             return _luma(self.data, self.size, halvings)
         flags = cv2.IMREAD_UNCHANGED if self.deep else cv2.IMREAD_GRAYSCALE
-        if self.data.startswith(_JPEG):  # OpenCV paints over what is lost
+        if self.data.startswith(_JPEG):  # OpenCV hides damage
             _check_jpeg(self.data)
         elif not self.deep:  # hardly any viewer applies a PNG's Exif, and `size` is as stored
             flags |= cv2.IMREAD_IGNORE_ORIENTATION

@@ -1,7 +1,7 @@
-"""Render an image file as display grey: decode it and choose the first plausible look-up table.
+"""Renders an image file as display grey: decodes it and chooses the first plausible look-up table.
 
-A window is applied to means of 2 x 2 stored values. What needs every pixel (percentiles,
-equalisation, the file's own LUTs, padding) gets every pixel.
+A window is applied to means of 2 x 2 stored values. Percentiles, equalisation, the LUTs of the file
+and padding use every pixel.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Rendered:
     photometric: str = ""
     aspect: float = 1.0  # height of a pixel by its width
     directions: tuple[str, ...] = ()  # where a row leads, where a column leads
-    stored: bytes | None = None  # the file's own bytes, where they can be stored unchanged
+    stored: bytes | None = None  # the file's own bytes, if they can be stored unchanged
 
 
 def dicom(data: bytes, parameters: ImageParameters, max_pixels: int) -> Rendered:
@@ -76,7 +76,7 @@ def dicom(data: bytes, parameters: ImageParameters, max_pixels: int) -> Rendered
 
 @dataclass
 class _DicomValues:
-    """The stored values of a DICOM image, whole or halved, and how they look under a table."""
+    """The stored values of a DICOM image, whole or halved, and their greys under a table."""
 
     image: DicomImage
     times: int  # halvings
@@ -133,7 +133,7 @@ class _DicomValues:
 
     @cached_property
     def padding(self) -> np.ndarray | None:
-        """The mask of the padding, None where there is none."""
+        """The mask of the padding, None if there is none."""
         stated = self.image.header.padding
         if stated is None or (self.stored_is_needed and self.stored.is_luma):
             return None
@@ -142,7 +142,7 @@ class _DicomValues:
         return mask
 
     def fault(self, lut: DisplayLut) -> str:
-        """Return what is wrong with the image under a table, by a sample of its pixels."""
+        """Return the fault of the image under a table, from a sample of its pixels."""
         whole = lut.bends or self.padding is not None
         values = self.stored.values if whole else self.halved
         levels = lut.apply(_sample(values)) >> 8
@@ -202,7 +202,7 @@ def _halved_under(lut: DisplayLut, values: np.ndarray, times: int) -> np.ndarray
 
 
 def _unchanged(image: RasterImage, parameters: ImageParameters) -> bytes | None:
-    """Return the JPEG to be stored unchanged, None where pixels or format have to change."""
+    """Return the JPEG to be stored unchanged, None if pixels or format have to change."""
     keeps = parameters.recipe == "voi" and parameters.format == "jpg" and image.halvings > 0
     same = resize.wanted(image.size, parameters) == image.size
     square = parameters.resize != "pad" or image.size == (parameters.side, parameters.side)
@@ -214,7 +214,7 @@ def _unchanged(image: RasterImage, parameters: ImageParameters) -> bytes | None:
 def _refuse_degenerate(
     size: resize.Size, values: np.ndarray, whole: Callable[[], np.ndarray]
 ) -> tuple[int, int]:
-    """Return (lowest, highest) of the values; refuse an image that is all one value, or tiny.
+    """Return (lowest, highest) of the values; refuse an image of one value, or a tiny one.
 
     `values` may be halved: the means of a fine grid are all equal, so that `whole` decides.
     Raises IngestError image.degenerate.

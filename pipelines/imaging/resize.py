@@ -1,10 +1,10 @@
-"""Resize an image of any size to the wanted size, in 8 bits.
+"""Resizes an image of any size to the wanted size, in 8 bits.
 
 A large image is reduced in two steps: halved exactly some times, then resized by area. Means of
 2 x 2 pixels cost a fraction of one large step. They also remove the finest grids, which an area
-filter of 3.4 pixels passes as stripes: so there is one halving from a factor of 3 on. A further
-halving leaves at least twice the wanted size: below that an area filter weighs neighbours
-unevenly, and the two steps together blur. Decoders that can stop at a half or a quarter of the
+filter of 3.4 pixels passes as stripes: so there is one halving from a factor of 3 on. Further
+halvings stop at twice the wanted size: below that an area filter weighs neighbours unevenly, and
+the two steps together blur. Decoders that can stop at a half or a quarter of the
 size (JPEG, JPEG 2000) do the first step themselves and never produce the full size.
 """
 
@@ -54,8 +54,8 @@ def resized(image: np.ndarray, times: int, source: Size, parameters: ImageParame
     """Return the (height, width) uint8 image at its wanted size.
 
     `image` is display grey that was halved `times` times: uint8, or uint16 from 0 black to 65,535
-    white. A halved image may end a little before or behind the source; it is scaled by the size of
-    the source all the same.
+    white. A halved image may end a little before or behind the source; it is still scaled by
+    the size of the source.
     """
     white = 255 if image.dtype == np.uint8 else 65535
     size = wanted(source, parameters)

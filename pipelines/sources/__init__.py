@@ -1,6 +1,6 @@
 """The registry of collections: the four readers of this project and those of installed packages.
 
-A reader is a class that does what `base.Source` describes. An installed package adds one with an
+A reader is a class that follows the protocol `base.Source`. An installed package adds one with an
 entry point; its name is the collection's name, in lower case letters and digits:
 
     [project.entry-points."cxr_vlp.sources"]
@@ -105,7 +105,7 @@ def _loaded(entry: EntryPoint) -> type:
 
 
 def _problem(name: str, found: Any) -> str:
-    """Return why an object is no reader of the collection `name`; "" where it is one."""
+    """Return why an object is no reader of the collection `name`; "" if it is one."""
     if not _NAME.fullmatch(name):
         return "has a name that is not lower case letters and digits"
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):

@@ -1,15 +1,15 @@
 """The contract of a collection reader (`Source`), and the steps that readers share.
 
-A reader knows the layout and the faults of one collection. It knows nothing of Beam, pixels or
+A reader knows the layout and the faults of one collection. It does not use Beam, pixels or
 shards, and opens no image. Write a class with the attributes and the four methods of `Source`. Make
 it a frozen dataclass (pydantic's, with `config=STRICT`, where its options should be checked): its
 fields are the options under `sources.NAME.reader` in params.yaml. It is pickled and sent to worker
 processes. The methods are called in this order:
 
-1. `tables(root)`: once in `scan`. It finds the listings below the root.
+1. `tables(root)`: once in `scan`. It returns the listings below the root.
 2. `rows(root, table)`: once for each listing, in parallel. It yields (study key, row).
 3. `assemble(study, rows, rule)`: once for each study key, with the rows of all listings.
-4. `report(root, ref)`: for each study with a report, once in `scan` for its digest (skipped where
+4. `report(root, ref)`: for each study with a report, once in `scan` for its digest (skipped if
    the file has not changed since an earlier scan) and once in `texts` for its text.
 
 A minimal reader, for a folder of images STUDY/IMAGE.png with one report STUDY/report.txt each:
@@ -89,7 +89,7 @@ NOBODY = ""  # the study key of rows that name no study
 SHOWN = 5  # how many unusable lines of a table are named in the notes
 
 Rows = Mapping[str, Sequence[Row]]
-Report = str | Mapping[str, str]  # raw text, or sections where the collection gives them apart
+Report = str | Mapping[str, str]  # raw text, or sections if the collection separates them
 
 
 class RawReport(NamedTuple):
@@ -109,17 +109,17 @@ class Table:
 
     name: str  # unique in the collection; `assemble` gets its rows under this name
     path: str = ""  # relative to the root; "" for the walk
-    lists: bool = False  # its rows name images: a row that names no study is a lost image
+    lists: bool = False  # its rows name images: then a row without a study is a lost image
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """A study joined from its rows, with what was lost and what was odd (`notes`).
+    """A study joined from its rows, with the lost images and with notes.
 
     Every image that is listed is in `study` or in `lost`: `scan` counts them against `listed`.
     """
 
-    study: Study | None  # None where no image of it can be used
+    study: Study | None  # None if no image of it can be used
     listed: int  # number of images that the collection lists for the study
     lost: tuple[Lost, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)  # code -> how often
@@ -128,17 +128,17 @@ class Assembled:
 class Source(Protocol):
     """One collection's reader. Implementations are frozen dataclasses of their options."""
 
-    name: str  # short, lower case letters and digits; every key and file name begins with it
+    name: str  # short, lower-case letters and digits; every key and file name begins with it
     title: str  # the collection's full name
     licence: str
     has_reports: bool  # False: no study has a report, so a missing one gets no note
     credentialed: bool  # its users signed an agreement; its data may not leave the machine
-    views_from: str  # which file of the collection tells the view of an image, for a message
+    views_from: str  # the file of the collection that gives the views, for a message
 
     def tables(self, root: Root) -> tuple[Table, ...]:
         """Return the listings below the root.
 
-        Raises ConfigError, with what was looked for, where the root is not such a collection.
+        Raises ConfigError, with the files that were searched, if the root is not such a collection.
         """
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
@@ -146,18 +146,17 @@ class Source(Protocol):
 
         A study key has the form [a-z0-9_-]+ and is unique in the collection; a row is a dict of
         strings. A row that cannot be used is yielded with its code as `fault` (see `keyed`).
-        Raises DataError where the listing is broken as a whole.
+        Raises DataError if the listing is broken as a whole.
         """
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Return the study that its rows describe, under the source's own ids (ids.py hides them).
 
-        `rows` maps the name of every table to the study's rows in it: perhaps none, and in no
-        particular order, on which the result must not depend. `rule` gives the split of a patient
+        `rows` maps the name of every table to the study's rows in it: the rows may be none and in
+        any order, and the result must not depend on the order. `rule` gives the split of a patient
         whom no official list places. A study whose rows contradict each other is refused with a
         code in `lost` or `notes`, and the run continues. Raises nothing: an exception ends the run
         as an internal error.
-
         """
 
     def report(self, root: Root, ref: ReportRef) -> RawReport:
@@ -230,7 +229,7 @@ _UNREADABLE = {"path": "", "fault": "path.encoding"}
 
 @dataclass(frozen=True)
 class OnDisk:
-    """The files of a study's images, by image key: the one to use, or why there is none."""
+    """The files of a study's images, by image key: the file to use, or a code if none is."""
 
     paths: Mapping[str, str]
     faults: Mapping[str, str]  # codes
@@ -274,7 +273,7 @@ def refused(
 ) -> Assembled:
     """Return the result for a study that cannot be used: its images on disk are lost with `code`.
 
-    So are the `faulty` ones, whose rows do not say which image they mean.
+    The `faulty` images, whose rows do not name an image, are lost too.
     """
     listed, faulty = set(listed), set(faulty)
     here = sorted(listed & (set(on_disk.paths) | faulty))
@@ -291,7 +290,7 @@ def raise_fault(rows: Iterable[Row]) -> None:
 
 
 def assembled(source: Source, study: str, rows: Rows, rule: PatientRule) -> Assembled:
-    """Return what the source assembles of a study; for NOBODY, each row as lost by itself."""
+    """Return the study that the source assembles; for NOBODY, each row is a lost image."""
     if study != NOBODY:
         return source.assemble(study, rows, rule)
     bad = sorted((row for table in rows.values() for row in table), key=_place)

@@ -1,8 +1,8 @@
-"""Read CheXpert v1.0 and v1.0-small: its tables and images, in one folder or in AIMI's batches.
+"""Reads CheXpert v1.0 and v1.0-small: its tables and images, in one folder or in AIMI's batches.
 
-`Path` in the tables begins with a root of its own (CheXpert-v1.0/..., CheXpert-v1.0-small/...), and
-a batch folder may leave out train/: images are found by patient, study and view, never by the path
-as it is written. The collection has labels and no reports.
+`Path` in the tables begins with another root (CheXpert-v1.0/..., CheXpert-v1.0-small/...), and
+a batch folder may leave out train/: images are found by patient, study and view, never by the whole
+path. The collection has labels and no reports.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Chexpert(LabelsOnly):
 
 
 def _table(root: Root, names: Sequence[str]) -> str:
-    """Return the first table that is present and has labels; one without only if none has any."""
+    """Return the first table that has labels, else the first one; "" if there is none."""
     found = [path for name in names if (path := paths.find(root, name, f"{name}.gz"))]
     if len(found) < 2:
         return found[0] if found else ""
@@ -162,7 +162,7 @@ def _in_folder(path: str, splits: list[str]) -> bool:
 
 
 def _study(match: re.Match[str]) -> str:
-    """Return the study's key, with the leading zeros that a copy may have lost."""
+    """Return the study's key, with leading zeros, which a copy may have lost."""
 
     return f"patient{match[1].zfill(5)}-study{int(match[2])}"
 
@@ -178,7 +178,7 @@ def _image_file(match: re.Match[str]) -> tuple[str, Row]:
 def _of_table(row: Row) -> tuple[str, Row]:
     """Return (study key, row) of a row, by its Path.
 
-    Raises IngestError csv.path where it names no study.
+    Raises IngestError csv.path if it names no study.
     """
     stated = cells.known(row["Path"])
     path = stated.replace("\\", "/")

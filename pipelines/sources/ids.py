@@ -1,11 +1,11 @@
-"""Give samples their ids: those of the publisher, or salted hashes of them.
+"""Gives samples their ids: those of the publisher, or salted hashes of them.
 
 The ids of a published collection were invented by its publisher, and researchers join other tables
 on them (MS-CXR, Chest ImaGenome, CheXlocalize): `ids: source` keeps them unchanged. The ids of a
 hospital's own collection identify people: with `ids: salted` the ids of patients, studies and
-images are hashed as soon as `scan` has joined a study. Then only data/scan has both; its ids.csv
-maps the hashes back. The digests of the hospital's files are hidden as well: somebody who knows a
-short report except for the name in its header could find the name by trying.
+images are hashed as soon as `scan` has joined a study. Only data/scan then has both forms; its
+ids.csv maps the hashes back. The digests of the hospital's files are hidden as well: somebody who
+knows a short report except for the name in its header could find the name by trying.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cxr_vlp.pipelines.format.sample import key_hash, sample_key
 from cxr_vlp.pipelines.records import Image, Lost, Reject, Study, study_from_json
 
 PUBLIC_SALT = "cxr-vlp"  # the default of scan.salt, which is no secret
-SHORTEST = 16  # characters of a secret salt: a shorter one can be found by trying
+SHORTEST = 16  # characters of a secret salt: a shorter one can be guessed
 MAP = "ids.csv"  # in data/scan of a salted collection: from samples back to the source's ids
 COLUMNS = ("key", "patient", "study", "image")
 HASHED = re.compile(r"[0-9a-f]{16}")  # a salted id
@@ -103,7 +103,7 @@ def of_image(study: Study, image: Image) -> str:
 
 
 def of_origin(study: Study) -> str:
-    """Return the source's own id of a study, as the user's files have it."""
+    """Return the source's own id of a study, as it is written in the user's files."""
     return study.origin or study.key
 
 
@@ -116,7 +116,6 @@ def digest(study: Study, sha256: str) -> str:
 
 def write_map(folder: Path, parts: Sequence[str]) -> None:
     """Write ids.csv, readable only by its owner: sample key -> the source's own ids.
-
 
     `parts` are the names of the inventory's files in `folder`.
     """

@@ -1,9 +1,9 @@
-"""Read MIMIC-CXR (DICOM and reports) and MIMIC-CXR-JPG: their tables, images and reports.
+"""Reads MIMIC-CXR (DICOM and reports) and MIMIC-CXR-JPG: their tables, images and reports.
 
-Either or both lie below one root. Layout: files/p10/p10000032/s50414267/<dicom_id>.dcm, with the
+One or both are below one root. Layout: files/p10/p10000032/s50414267/<dicom_id>.dcm, with the
 report NEXT TO the study's folder, files/p10/p10000032/s50414267.txt, or in mimic-cxr-reports.zip.
 The JPG release adds metadata, official split and label tables, and has no reports. A partial
-download is normal: the tables list 377,110 images, however many were downloaded.
+download is normal: the tables always list all 377,110 images.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _OPTIONAL = (*_STATED, *_PROCEDURE, "StudyDate", "StudyTime")
 class Mimic:
     """Reader of MIMIC-CXR.
 
-    `images` is the file to use where an image has both; `labels` is the labeler to use.
+    `images` is the file to use if an image has both; `labels` is the labeler to use.
     """
 
     images: Literal["dicom", "jpg"] = "dicom"
@@ -115,14 +115,14 @@ class Mimic:
             yield from keyed(table, lines, _of_table)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
-        """Join one study. Labels and splits are the study's and the patient's, never a view's."""
+        """Join one study. Labels belong to the study and splits to the patient, never to a view."""
         notes: Counter[str] = Counter()
         notes["id.normalised"] = sum(bool(row.get("odd")) for r in rows.values() for row in r)
         images = [row for row in rows.get("files", ()) if "image" in row]
         suffixes = _SUFFIXES[self.images]
         on_disk = OnDisk.of(images, lambda path: not path.lower().endswith(suffixes))
         present = [table for table in _LISTS if table in rows]
-        # where no table lists images, the images on disk are the list
+        # if no table lists images, the images on disk are the list
         listed = {row["image"] for table in present for row in rows[table]}
         listed = listed if present else set(on_disk.paths) | set(on_disk.faults)
         notes["image.unlisted"] += on_disk.unlisted(listed)
@@ -189,7 +189,7 @@ def _report_file(match: re.Match[str]) -> tuple[str, Row]:
 def _of_table(row: Row) -> tuple[str, Row]:
     """Return (study key, row) with the published form of ids that a spreadsheet may have changed.
 
-    Raises IngestError csv.id where the row names no study.
+    Raises IngestError csv.id if the row names no study.
     """
     study = cells.identifier(row["study_id"], 8, "s")
     try:
@@ -226,7 +226,7 @@ def _image(dicom: str, path: str, metadata: Row) -> Image:
 
 
 def _split(rows: Rows, listed: set[str], rule: PatientRule, subject: str) -> str | None:
-    """Return the official split; None where there is a list that does not name the study."""
+    """Return the official split; None if there is a list that does not name the study."""
     if "split" not in rows:
         return rule.split(subject)
     found = {

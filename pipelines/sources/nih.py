@@ -1,6 +1,6 @@
-"""Read NIH ChestX-ray14: its label table, boxes and split lists, and PNGs in any folders.
+"""Reads NIH ChestX-ray14: its label table, boxes and split lists, and PNGs in any folders.
 
-The PNGs lie in one folder (images/), in the folders of Kaggle (images_001/images/ ...), or in any
+The PNGs are in one folder (images/), in the folders of Kaggle (images_001/images/ ...), or in any
 other folders under the collection's file names. The header of the table holds commas inside
 brackets, so its columns are named here by position. `Follow-up #` is the place in the patient's
 history, not the number in the file's name (they agree in 78.5 % of the rows). The labels were mined
@@ -64,7 +64,7 @@ _LISTS = {
 
 @dataclass(frozen=True, config=STRICT)
 class Nih(LabelsOnly):
-    """Reader of ChestX-ray14. `lists`: which published split to use where its lists are present."""
+    """Reader of ChestX-ray14. `lists`: the published split to use, if its lists are present."""
 
     lists: Literal["official", "chexnet", "none"] = "official"
 
@@ -97,7 +97,7 @@ class Nih(LabelsOnly):
         return (Table("entry", entry, lists=True), *optional, *listed, Table("files"))
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
-        """Yield (image stem, row): every image is a study of its own."""
+        """Yield (image stem, row): every image is its own study."""
         if table.name == "files":
             yield from rows_of_files(root, (_IMAGE, lambda m: (f"{m[1]}_{m[2]}", {"image": "0"})))
             return
@@ -205,7 +205,7 @@ def _split(rows: Rows, rule: PatientRule, patient: str) -> str | None:
 def _labels(cell: str, notes: Counter[str]) -> dict[str, int]:
     """Return 1 or 0 for each of the 14 names and No Finding.
 
-    A label that is absent was looked for and not found: the labels are complete for every image.
+    An absent label means that the finding was not found: the labels are complete for every image.
     Names are separated by "|" and compared whole. A word that is no label may be any of the 14 in
     another spelling: then no label is set to 0.
     """

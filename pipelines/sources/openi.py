@@ -1,8 +1,8 @@
-"""Read Open-i (Indiana University chest X-rays): the XML archive or folder, or the Kaggle tables.
+"""Reads Open-i (Indiana University chest X-rays): the XML archive or folder, or the Kaggle tables.
 
 One image has three names (CXR1000_IM-0003-1001 in XML and PNG archive, 1000_IM-0003-1001.dcm.png at
 Kaggle, 1000_IM-0003-1001.dcm), and report 1 is CXR1_1_IM-... in the XML only. The collection does
-not identify patients: every report counts as a patient of its own. Reports are already divided into
+not identify patients: every report counts as its own patient. Reports are already divided into
 sections.
 """
 
@@ -92,7 +92,7 @@ class Openi:
         return (reports, *found, Table("files"))
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
-        """Yield (cxr<uid>, row). No row holds report text, only its digest and its place."""
+        """Yield (cxr<uid>, row). A row has the digest and the place of a report, never its text."""
         if table.name == "files":
             yield from rows_of_files(
                 root, (_IMAGE, lambda m: (f"cxr{int(m[1])}", {"image": m[2].lower()}))
@@ -247,7 +247,7 @@ def _kaggle(path: Path, signature: paths.Signature) -> Mapping[str, dict[str, st
 
 
 def _sections(row: Row) -> dict[str, str]:
-    """Return the sections of a row; `nan` is what pandas writes for a section that is missing."""
+    """Return the sections of a row; pandas writes `nan` for a missing section."""
     return {name: " ".join(cells.known(row[name]).split()) for name in SECTIONS}
 
 
@@ -285,7 +285,7 @@ def _xml_row(name: str, data: bytes | None, path: str) -> tuple[str, Row]:
 
 
 def _sole_caption(captions: str) -> str:
-    """Return the caption that all of a report's images share, "" where they differ."""
+    """Return the caption that all of a report's images share, "" if they differ."""
     found = set(captions.split(_SEPARATOR))
     return found.pop() if len(found) == 1 else ""
 

@@ -1,8 +1,8 @@
-"""Read reports from files, zip and tgz archives and XML, with limits on their size.
+"""Reads reports from files, zip and tgz archives and XML, with limits on their size.
 
 A report is a page of text. A file of more than a megabyte, a PDF, a login page or a pointer of
 git-annex is not a report, and gets a code. An archive of 1.5 MB can unpack to gigabytes: it is read
-one limited member at a time, and never kept in memory as a whole.
+one member at a time, with a limit for each, and is never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MEMBERS = 1_000_000  # members of an archive; MIMIC-CXR has 227,835 reports
 UNPACKED = 1 << 31  # bytes of all members of an archive together
 BLOCK = 1 << 22  # bytes that are read from a .tgz at once: a header can claim gigabytes
 
-# What the libraries raise on archives that are truncated, encrypted, corrupt or of another method.
+# Errors of the libraries for archives that are truncated, encrypted, corrupt or of another method.
 _ZIP = (
     zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError,
     struct.error, zlib.error, lzma.LZMAError, KeyError, OverflowError,
@@ -102,7 +102,7 @@ def _zip(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: AR
     except FileNotFoundError:
         raise DataError(f"report.zip: {path.name} is no longer there") from None
     except PermissionError:
-        raise DataError(f"report.zip: {path.name}: mend its permissions") from None
+        raise DataError(f"report.zip: {path.name}: correct its permissions") from None
     except _ZIP:
         raise DataError(
             f"report.zip: {path.name} is not a whole zip file; download it again"
@@ -145,7 +145,7 @@ def of_zip(path: Path, member: str) -> bytes:
 
 
 class _Bounded(io.RawIOBase):
-    """The unpacked bytes of a .tgz, limited at once (BLOCK) and in all (UNPACKED)."""
+    """The unpacked bytes of a .tgz, limited for one read (BLOCK) and in total (UNPACKED)."""
 
     def __init__(self, stream: gzip.GzipFile) -> None:
         self._stream = stream
@@ -191,7 +191,7 @@ def tgz_members(path: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, byt
                         raise tarfile.ReadError
                 yield member.name, data
     except (PermissionError, FileNotFoundError):
-        raise DataError(f"report.archive: {path.name}: mend its permissions") from None
+        raise DataError(f"report.archive: {path.name}: correct its permissions") from None
     except (*_TAR, IngestError):
         raise DataError(
             f"report.archive: {path.name} is not a whole .tgz of reports; download it again"

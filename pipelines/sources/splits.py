@@ -1,7 +1,7 @@
-"""Assign patients to the splits train, validate and test.
+"""Assigns patients to the splits train, validate and test.
 
-Splits are always by patient: by the official list where the collection has one, otherwise by a
-salted hash of the patient's id. A hash needs no stored list, and puts nobody into two splits.
+Splits are always by patient: by the official list if the collection has one, otherwise by a
+salted hash of the patient's id. A hash needs no stored list, and gives each patient one split.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PatientRule:
-    """How the patients of one collection are split; made from section `scan`."""
+    """The rule that splits the patients of one collection; made from section `scan`."""
 
     source: str
     salt: str

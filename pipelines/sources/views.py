@@ -1,10 +1,10 @@
-"""Find the view of an image in words: ViewPosition, a view code, or the text of a procedure.
+"""Finds the view of an image in words: ViewPosition, a view code, or the text of a procedure.
 
-The words are parsed, not looked up as a whole: AP ERECT, ap_erect and "erect (AP)" mean the same.
-Every word of a text must be known: "CHEST (PORTABLE AP)" is AP, "RIBS W/AP CHEST" is unknown. A
-text that names two projections ("PA AND LAT") is unknown too. An absent or unknown word is
-"unknown", never "frontal": a lateral image among frontal ones would mislead a model.
-The views are those of the MIMIC-CXR authors (generate-stats-from-paper.ipynb of MIT-LCP/mimic-cxr).
+The single words are looked up, not the whole text: AP ERECT, ap_erect and "erect (AP)" mean the
+same. Every word of a text must be known: "CHEST (PORTABLE AP)" is AP, "RIBS W/AP CHEST" is unknown.
+A text that names two projections ("PA AND LAT") is unknown too. An absent or unknown word is
+"unknown", never "frontal": a lateral image among frontal ones would mislead a model. The views are
+those of the MIMIC-CXR authors (generate-stats-from-paper.ipynb of MIT-LCP/mimic-cxr).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LATERAL = (
 )
 _LEFT_LATERAL = "LL LLAT LTLAT LEFTLATERAL SINISTROLATERAL"
 _RIGHT_LATERAL = "RL RLAT RTLAT RIGHTLATERAL DEXTROLATERAL"
-# Real projections that are neither: oblique, decubitus, lordotic, axial, cross-table.
+# Neither frontal nor lateral: oblique, decubitus, lordotic, axial, cross-table.
 _OBLIQUE = (
     "OBL OBLIQUE OBLIQUES OBLICUA OBLICUAS OBLICUO OBLIQUA OBLIQUO OBLIQ SCHRAG SCHRAEG SCHRAGE "
     "SCHRAEGE SCHRAGAUFNAHME LAO RAO LPO RPO LLO RLO OAD OAI OPD OPI"
@@ -188,10 +188,10 @@ def first(*texts: str) -> tuple[str, str]:
 
 
 def decide(stated: Sequence[str], procedures: Sequence[str]) -> tuple[str, str]:
-    """Return the view by what is stated of the image, else by the name of the procedure.
+    """Return the view that is stated for the image, else the view in the name of the procedure.
 
-    A procedure belongs to the whole study: it is used only where nothing is stated of the image. A
-    stated word that is not known leaves the view unknown.
+    A procedure belongs to the whole study: it is used only if nothing is stated for the image. If
+    a stated word is not known, the view stays unknown.
     """
 
     found = first(*stated)

@@ -25,8 +25,8 @@ def write(
 ) -> dict[str, Any]:
     """Write sizes, rejects, features and, last, the manifest; return its header.
 
-    `inventory` and `texts` are the headers of what the set was made of, `earlier` are the reject
-    rows of scan and texts. Raises DataError when the counts do not add up.
+    `inventory` and `texts` are the headers of the inventory and of the texts, `earlier` are the
+    reject rows of scan and texts. Raises DataError if the counts do not add up.
     """
     lines = [dict(result["line"]) for result in results]
     rejects = [*earlier, *(row for result in results for row in result["rejects"])]

@@ -66,7 +66,7 @@ def inventory(header: Header, folder: Path, settings: Params) -> None:
 
 
 def of_inventory(folder: Path, header: Header, read: Mapping[str, str] | None = None) -> str:
-    """Return the digest of all files of an inventory, which tells inventories apart.
+    """Return the digest of all files of an inventory, which identifies the inventory.
 
     `read`: part -> sha256 of its file, if all parts were read already; else the files are read.
     """
@@ -171,7 +171,7 @@ def _different(dotted: str, made: Any, now: Any) -> Iterator[tuple[str, Any, Any
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON holds it, such that 1 and true differ."""
+    """Return the JSON form of a value, in which 1 and true differ."""
     value = list(value) if isinstance(value, tuple) else value
     return type(value) is bool, value
 

@@ -1,4 +1,4 @@
-"""Makes a sample of an image of a study, its texts and its pixels, and the three members of it."""
+"""Makes a sample from an image, the texts of its study and its pixels, and the three members."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from cxr_vlp.pipelines.sources import ids
 def caption(texts: Mapping[str, Any], shards: Shards) -> str:
     """Return the caption: the first of `shards.caption` that has text.
 
-    Raises IngestError text.empty: a sample without text is rejected, no filler is made up.
+    Raises IngestError text.empty: a sample without text is rejected, no text is invented.
     """
     for name in shards.caption:
         if texts[name]:
@@ -129,8 +129,8 @@ def fingerprint(
 ) -> str:
     """Return the digest of what decides a sample's bytes; it is known before an image is decoded.
 
-    `image_digest` is the fingerprint of the image. What only data/scan may know is not in the
-    digest: an id can also be found from a digest, by trying.
+    `image_digest` is the fingerprint of the image. Ids that only data/scan may hold are not in
+    the digest: somebody who tries many ids could find an id from a digest.
     """
     shown = dataclasses.replace(image, path="", sha256="", size=0, origin="")
     facts = dumps(

@@ -49,7 +49,7 @@ class ScannedStudy:
 
 
 def read_files(study: Study, source: Source, reader: FileReader) -> ScannedStudy:
-    """Read every file of a study once: digests, and what only a DICOM header says.
+    """Read every file of a study once: digests, and the facts that only a DICOM header has.
 
     A file that did not change since an earlier scan is not opened. A report that cannot be read is
     noted and stays in the study without a digest; `texts` rejects it with its code.
@@ -86,7 +86,7 @@ def _read_image(image: Image, reader: FileReader) -> tuple[Image, dicom_header.S
     except OSError:
         raise IngestError("image.unreadable") from None
     header = _header(known["header"])
-    # the list's digest also replaces a digest that was read before
+    # an official digest also replaces a digest that an earlier scan computed
     digest = (reader.official and reader.index.official(image.path)) or known["sha256"]
     view, projection = image.view, image.projection
     if view == "unknown":

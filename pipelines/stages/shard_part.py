@@ -55,7 +55,7 @@ class SampleInput:
     def of(
         cls, study: Study, image: Image, texts: Mapping[str, Any], shards: Shards
     ) -> SampleInput:
-        """Return the input of a sample; its fingerprints are computed here and nowhere else."""
+        """Return the input of a sample; its fingerprints are computed only here."""
         pixels = sample_members.image_fingerprint(study, image, shards)
         whole = sample_members.fingerprint(study, image, texts, shards, pixels)
         key = ids.of_image(study, image)
@@ -173,7 +173,9 @@ class ShardBuilder:
         """Add one sample to the tar, or a reject to the contents."""
         try:
             sample_members.key_of(sample.study, sample.image)
-            sample_members.caption(sample.texts, self.shards)  # before the costly decoding
+            sample_members.caption(
+                sample.texts, self.shards
+            )  # before the image is decoded, which is slow
             encoded = self._encoded(sample, cached, worker, contents)
         except IngestError as error:
             contents.rejects.append(reject(sample.digests.key, error.code, "shards"))

@@ -1,4 +1,4 @@
-"""Reads the raw file of an image, and checks that it is the file that `scan` read."""
+"""Reads the raw file of an image and checks that it did not change since `scan`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SourceFiles:
     """
 
     root: str
-    official: bool = False  # the digests are the collection's own, and no file was read yet
+    official: bool = False  # the digests are the collection's own, and scan read no file
     file_index: str = ""  # path of the file index of scan; "": hash every file
     links: bool = False  # links may lead out of the root
 
@@ -32,7 +32,7 @@ class SourceFiles:
         Raises IngestError for a file that cannot be read, or that is not the published file, and
         DataError for a file that changed since `scan`: the inventory then describes another tree.
         """
-        # the message has no path, because its ids could be guessed; data/scan tells the image
+        # the message has no path, because its ids could be guessed; data/scan shows the image
         name = f"sha256 {image.sha256[:16]}..."
         path = paths.inside(paths.RawTree(Path(self.root), self.links), image.path)
         try:

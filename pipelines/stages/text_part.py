@@ -1,6 +1,6 @@
 """Makes the texts of one part: sections, sentences, labels, prompts and statements of each study.
 
-Report text is read here and nowhere else. It goes into data/texts and from there into the shards;
+Report text is read only here. It goes into data/texts and from there into the shards;
 never into a log, a count or an exception.
 """
 
@@ -119,7 +119,7 @@ class TextBuilder:
         rules = {key: dataclasses.asdict(rule) for key, rule in self.resources.rules.items()}
         parameters = self.texts.text_parameters()
         made_by = fingerprints.text(inventory_sha256, {}, parameters, self.resources.digest, rules)
-        # which translations this part needs is not known before its reports are read
+        # only the reports, which are not read yet, show which translations this part needs
         translations = self.resources.translations
         return fingerprints.of([made_by, translations.digest]) if translations else made_by
 
@@ -198,7 +198,7 @@ class TextBuilder:
     def _read(self, ref: ReportRef, study: Study) -> Report:
         """Return the report, which must be the one that `scan` read.
 
-        Raises IngestError report.* for a report that `scan` could not read either, and DataError
+        Raises IngestError report.* for a report that `scan` also could not read, and DataError
         for a report that changed or vanished since: the inventory then describes another tree.
         """
         name = key_hash(f"{study.source}-{study.key}")

@@ -25,18 +25,20 @@ KEYS = "texts.exceptions, texts.bank, texts.translations"
 
 @dataclass(frozen=True)
 class TextResources:
-    """What all studies share; `digest` is that of the lexicon, the prompt bank and the model.
+    """The resources of all studies; `digest` is that of the lexicon, the prompt bank and the model.
 
     The cut rules and the translations are not in the digest: each belongs to single studies, and is
     in the fingerprints of those studies only.
     """
 
     digest: str
-    files: Mapping[str, str] = field(default_factory=dict)  # `files`
+    files: Mapping[str, str] = field(default_factory=dict)  # digests, as `files` returns them
     bank: Bank | None = None
     rules: Mapping[str, CutRule] = field(default_factory=dict)
     translations: Translations | None = None
-    toolchain: Mapping[str, str] = field(default_factory=dict)  # what decides where a model is used
+    toolchain: Mapping[str, str] = field(
+        default_factory=dict
+    )  # versions of the libraries, if a model is used
 
 
 def load(texts: Texts) -> TextResources:
@@ -58,7 +60,7 @@ def load(texts: Texts) -> TextResources:
 
 
 def files(texts: Texts) -> dict[str, str]:
-    """Return the digests of the lexicon and of what `texts` names; "" for what it does not name.
+    """Return the digests of the lexicon and of the files in `texts`; "" for a file that is not set.
 
     Raises ConfigError if one cannot be read.
     """

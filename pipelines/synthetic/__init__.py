@@ -1,21 +1,21 @@
 """Makes small synthetic raw trees in the exact layouts of the collections.
 
-With them anybody can run the whole pipeline without access to a collection. A tree can have drawn
+They allow anybody to run the whole pipeline without access to a collection. A tree can have drawn
 images and invented reports, or the user's own. A reader cannot distinguish its layout from that of
-a download. The truth file beside it says what was put into it. Nobody in it exists.
+a download. The truth file beside it lists its content. The patients are invented.
 
 How a tree is made:
 
     generate   the command `cxr-vlp synthetic`: one tree for each collection
-    cases/     which patients and studies there are, and the findings of each study
+    cases/     invents patients, studies and the findings of each study
     phantom/   draws the image of a study
     reports/   writes the report of a study
     layouts/   writes images, reports and tables as the publisher does, and the truth file
     ownership  protects every folder that this command did not make
     seeding    random generators: the same seed gives the same bytes
-    demo       what `make demo` and `make clean` do besides
+    demo       the parts of `make demo` and `make clean` that are not `dvc`
 
-`cases` needs none of the other rooms; `phantom` and `reports` need `cases`; `layouts` needs these
-three. Of the rest of `pipelines` only error codes, paths, progress and the pool of workers are
-used.
+`cases` needs none of the other packages; `phantom` and `reports` need `cases`; `layouts` needs
+these three. Of the rest of `pipelines` only error codes, paths, progress and the pool of workers
+are used.
 """

@@ -1,8 +1,8 @@
 """Checks, records and cleans up a demo run: what `make demo` and `make clean` need besides `dvc`.
 
-    python -m cxr_vlp.pipelines.synthetic.demo check    stop where params.yaml reads other trees
-    python -m cxr_vlp.pipelines.synthetic.demo record   record the digests of what the demo made
-    python -m cxr_vlp.pipelines.synthetic.demo clean    remove what is still as the demo made it
+    python -m cxr_vlp.pipelines.synthetic.demo check    stop if params.yaml reads other trees python
+    -m cxr_vlp.pipelines.synthetic.demo record   record the digests of what the demo made python -m
+    cxr_vlp.pipelines.synthetic.demo clean    remove the outputs that did not change since the demo
 
 The current folder must be a checkout. Only two kinds of things are removed: synthetic trees with
 their marker, and outputs whose bytes are exactly those that the demo recorded. A model that
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def foreign(params: Mapping[str, Any]) -> str:
-    """Return the roots of the collections that are not synthetic trees, "" where all are."""
+    """Return the roots of the collections that are not synthetic trees, "" if all are."""
     roots = {name: str(params["sources"][name]["root"]) for name in params["collections"]}
     others = [f"{n} from {r}" for n, r in roots.items() if synthetic_marker.read(Path(r)) is None]
     return ", ".join(others)

@@ -1,7 +1,7 @@
-"""Decides whether a tree may be written again or removed: only one that `cxr-vlp synthetic` made.
+"""Allows a tree to be written again or removed only if `cxr-vlp synthetic` made it.
 
-The marker in a tree (`files.synthetic_marker`) says so. Here it is written, and checked before a
-tree is removed.
+The marker in a tree (`files.synthetic_marker`) shows that. This module writes the marker and
+checks it before a tree is removed.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from cxr_vlp.pipelines.files.synthetic_marker import MADE_BY, NAME, OLD_NAME, co
 
 
 class ForeignError(ValueError):
-    """A folder holds what this command did not make. The message names it and the remedy."""
+    """A folder has files that this command did not make. The message names it and the remedy."""
 
 
 def is_current(tree: Path, drawing: Mapping[str, Any]) -> bool:
-    """Tell whether a tree is complete, and made with the same settings by the same code."""
+    """Return whether a tree is complete, and made with the same settings by the same code."""
     found = read(tree)
     return found is not None and bool(found["files"]) and found["drawing"] == dict(drawing)
 
 
 def refuse_foreign(tree: Path) -> bool:
-    """Return whether a tree of ours exists.
+    """Return whether a tree that this command made exists.
 
-    Raises ForeignError where the place holds anything else: a folder without the marker, a link,
+    Raises ForeignError if the place holds anything else: a folder without the marker, a link,
     or more files than were written.
     """
     found = read(tree)
@@ -48,13 +48,13 @@ def refuse_foreign(tree: Path) -> bool:
 
 
 def clear(tree: Path) -> bool:
-    """Remove a tree of ours and its truth file; return whether there was one.
+    """Remove a tree that this command made and its truth file; return whether there was one.
 
     Raises ForeignError, and removes nothing, where there is anything else.
     """
     if not refuse_foreign(tree):
         return False
-    # the marker goes last: what is left by a kill is still known as ours
+    # the marker is removed last, so that the rest of a killed run is still recognised
     for path in tree.iterdir():
         if path.name not in (NAME, OLD_NAME):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

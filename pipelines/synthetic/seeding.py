@@ -1,8 +1,8 @@
 """Random generators that depend on a key alone.
 
-Every random choice of a synthetic tree is made with one of these, so a study is the same whatever
-the order, the number of workers or the number of studies around it. The words of a key ("film",
-"cohort") are part of the seed: changing one changes the bytes of every tree.
+Every random choice of a synthetic tree is made with one of these, so a study does not depend on the
+order, the number of workers or the number of other studies. The words of a key ("film", "cohort")
+are part of the seed: changing one changes the bytes of every tree.
 """
 
 from __future__ import annotations

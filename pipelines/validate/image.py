@@ -15,7 +15,10 @@ from cxr_vlp.pipelines.format.sample import Pixels
 from cxr_vlp.pipelines.imaging import plausible
 
 FORMS = {"jpg": "JPEG", "png": "PNG"}
-ENDS = {"jpg": b"\xff\xd9", "png": b"IEND\xaeB`\x82"}  # libjpeg fills the missing part with grey
+ENDS = {
+    "jpg": b"\xff\xd9",
+    "png": b"IEND\xaeB`\x82",
+}  # checked because libjpeg fills a missing part with grey
 # what Pillow reads of an image without metadata; EXIF, comments and text are a breach
 BARE = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "progressive", "progression"}
 

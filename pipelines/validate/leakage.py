@@ -1,4 +1,4 @@
-"""Finds keys, patients and images that are in two splits, or twice in one, by 16-byte digests.
+"""Finds keys, patients and images that are in two splits, or twice in one split, by digests.
 
 NIH, RSNA and SIIM-ACR share images under other names and patients, so the patient's id alone does
 not keep a test image out of training. Only exact copies are found: an image that was compressed
@@ -58,7 +58,7 @@ class Ledger:
         return {f"{one} and {other}": count for (one, other), count in pairs}
 
     def between(self, *, sets: bool) -> dict[str, int]:
-        """Return those of `across` in two sets, or (False) in two splits of one set."""
+        """Return the counts of `across` for two sets, or (sets=False) for two splits of one set."""
         pairs = sorted(self._pairs().items())
         return {f"{a} and {b}": count for (a, b), count in pairs if (a.set != b.set) == sets}
 
@@ -71,7 +71,7 @@ class Ledger:
         return found
 
     def within(self) -> dict[str, int]:
-        """Return "nih/train and siim/train" -> number of digests that are there more than once."""
+        """Return "nih/train and siim/train" -> number of digests that occur more than once."""
         found: Counter[str] = Counter()
         for places in self._repeated():
             by_split: dict[str, list[Place]] = {}

@@ -49,11 +49,11 @@ class Declared:
         return same and fingerprints.pixel_toolchain().keys() <= known
 
     def path(self, line: Mapping[str, Any]) -> Path:
-        """Return where a line's tar has to be."""
+        """Return the path of a line's tar."""
         return self.folder / str(line["split"]) / str(line["name"])
 
     def expected(self, line: Mapping[str, Any]) -> Expected:
-        """Return what every sample of a line's tar has to agree with."""
+        """Return the values that every sample of a line's tar must have."""
         libraries = self.header["toolchain"]
         return Expected(
             source=self.header["source"],
@@ -72,16 +72,16 @@ class Declared:
         )
 
     def _texts_made_by(self) -> list[Any] | None:
-        """Return what decided the texts beside report and labels; None where it is unknown."""
+        """Return the parameters and versions that decided the texts; None if it is unknown."""
         header = self.header
-        # a rule of the user's decides the texts of its study alone, and is not in the manifest
+        # a user's rule changes the texts of one study only, and the manifest does not have it
         if header["exceptions"]:
             return None
         return [header["texts"], header["texts_epoch"], header["wording"]]
 
 
 def read(folder: Path) -> Declared:
-    """Read a set's manifest. Raises FormatError, or OSError where the disk fails."""
+    """Read a set's manifest. Raises FormatError, or OSError if the disk fails."""
     header, lines = manifest.read(folder)
     if type(header.get("format")) is int and header["format"] != versions.FORMAT:
         raise FormatError("manifest.format", versions.refusal(header["format"]))
@@ -111,7 +111,7 @@ def read(folder: Path) -> Declared:
 
 
 def breaches(declared: Declared) -> Iterator[Breach]:
-    """Yield what is wrong with the files beside the tars, and which files should not be there."""
+    """Yield the breaches of the files beside the tars, and files that do not belong to the set."""
     header, lines, folder = declared.header, declared.lines, declared.folder
     rejects = folder / manifest.REJECTS
     if not rejects.is_file() or manifest.digest(header, lines, rejects) != header["digest"]:

@@ -1,6 +1,6 @@
 """Makes some samples of a finished set again from the raw files and compares them byte by byte.
 
-This is the only check that does not rest on what the set says of itself. The samples are chosen by
+This is the only check that does not rely on the set itself. The samples are chosen by
 a seeded hash and spread over the shards; the texts of their studies are made again and compared
 too. The raw tables must be those that scan read.
 """
@@ -52,11 +52,11 @@ class Origin:
     def of(
         cls, declared: Declared, root: Path, scan: Path, texts: Path, section: Texts | None = None
     ) -> Origin:
-        """Find the set's own folders, where those of several sources are side by side.
+        """Find the set's own folders, if the folder holds those of several sources.
 
         `section` holds the parameters of `texts`; without it the defaults are taken.
 
-        Raises ConfigError where the folders belong to another set, or where other code or other
+        Raises ConfigError if the folders belong to another set, or if other code or other
         versions of the libraries made the set: every sample would then differ, as it should.
         """
         header, section = declared.header, section or Texts()
@@ -84,7 +84,7 @@ class Origin:
 
 
 def _same_texts(read: Mapping[str, Any], section: Texts, folder: Path) -> None:
-    """Raise ConfigError where texts were made with other parameters or files than are given."""
+    """Raise ConfigError if texts were made with other parameters or files than are given."""
     given = {
         "epoch": versions.TEXTS,
         # as JSON has it: a list for a tuple
@@ -101,7 +101,7 @@ def _same_texts(read: Mapping[str, Any], section: Texts, folder: Path) -> None:
 
 @functools.cache
 def _words(section: Texts) -> text_resources.TextResources:
-    """Return what the texts are read with; loaded once a process, as it may be large."""
+    """Return the resources of the texts; loaded once per process, because they may be large."""
     return text_resources.load(section)
 
 
@@ -123,7 +123,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Rederivation:
-    """What --rederive asks for; `root` "" stands for the one in the parameters."""
+    """The arguments of --rederive; `root` "" means the root in the parameters."""
 
     number: int
     seed: int
@@ -134,13 +134,13 @@ class Rederivation:
     compared: bool = False  # whether the parameters are those of these sets
 
     def origin(self, a_set: Declared) -> Origin:
-        """Return what a set was made of. Raises ConfigError where something else is given."""
+        """Return the folders that a set was made of. Raises ConfigError for other folders."""
         root = self.root or self.settings.collection(a_set.header["source"]).root
         section = self.settings.section("texts", Texts)
         return Origin.of(a_set, Path(root), self.scan, self.texts, section)
 
     def tasks(self, a_set: Declared) -> list[Task]:
-        """Return the work on one set. Raises ConfigError where it was made of something else."""
+        """Return the work on one set. Raises ConfigError if it was made of others."""
         origin = self.origin(a_set)
         if self.compared:
             self._agrees(a_set, origin)
@@ -155,7 +155,7 @@ class Rederivation:
         ]
 
     def _agrees(self, a_set: Declared, origin: Origin) -> None:
-        """Compare the set, and what it was made of, with the parameters. Raises ConfigError."""
+        """Compare the set and its folders with the parameters. Raises ConfigError."""
         listed = jsonl.read_header(origin.scan, "inventory.json", "scan")
         read = jsonl.read_header(origin.texts, "texts.json", "texts")
         parameter_check.inventory(listed, origin.scan, self.settings)
@@ -238,7 +238,7 @@ Listed = Mapping[str, tuple[Study, Image, Mapping[str, Any] | None]]
 
 
 def _listed(origin: Origin, part: str, names: Collection[str]) -> Listed:
-    """Return what inventory and texts say of these samples, by key."""
+    """Return the rows of inventory and texts for these samples, by key."""
     wanted = {_key(name) for name in names}
     rows = jsonl.read_records(origin.texts / f"{part}.jsonl")
     texts = {row["key"]: row for row in rows}
@@ -252,7 +252,7 @@ def _listed(origin: Origin, part: str, names: Collection[str]) -> Listed:
 
 
 def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
-    """Return the code of the breach of one sample, "" where there is none."""
+    """Return the code of the breach of one sample, "" if there is none."""
     study, image, texts = listed.get(_key(members[0].name), (None, None, None))
     if study is None or image is None or texts is None:
         return "sample.unlisted"
@@ -261,7 +261,7 @@ def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
         path = paths.inside(origin.root, image.path)
         if not path.exists():
             return GONE
-        paths.plain(path, "image")  # a FIFO in its place would be waited for without end
+        paths.plain(path, "image")  # reading a FIFO in its place would never end
         data = path.read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
         if ids.digest(study, sha256) != _source_sha256(members):
@@ -297,7 +297,7 @@ def _row(part: TextBuilder, study: Study) -> dict[str, Any]:
 
 
 def _source_sha256(members: Sequence[Member]) -> str:
-    """Return the digest of the file that a sample was made of, "" where the sample is broken."""
+    """Return the digest of the file that a sample was made of, "" if the sample is broken."""
     try:
         return Sample.from_json(members[1].data).provenance.image_sha256
     except (FormatError, IndexError):

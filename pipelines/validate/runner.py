@@ -1,4 +1,4 @@
-"""Checks finished sets, each by itself and all against each other: the work of `verify`."""
+"""Checks finished sets, each set alone and all sets together: the work of `verify`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def check(
 ) -> dict[str, Any]:
     """Return {"sets", "deep", "breaches", "notes"} of finished sets.
 
-    A breach or note is {"code", "where", "count"}. Raises OSError where the disk does not give a
-    file, ConfigError where a set was made of something else than `rederivation` names.
+    A breach or note is {"code", "where", "count"}. Raises OSError if the disk does not give a
+    file, ConfigError if a set was made of other folders or parameters than `rederivation` names.
     """
     results = CheckResults()
     sets = list(_read(folders, results))
@@ -48,7 +48,7 @@ def check(
         for split, _ in works:
             results.enter(Place(row.name, split), next(done), row)
         rows.append(row.plain())
-    next(done, None)  # the end of the done: the bar is removed, the workers end
+    next(done, None)  # reaches the end: the progress bar is removed, the workers end
     results.compare()
     return {
         "sets": rows,
@@ -75,7 +75,7 @@ def _read(folders: Sequence[Path], results: CheckResults) -> list[Declared]:
 def _work(
     a_set: Declared, deep: bool, rederivation: rederive.Rederivation | None
 ) -> list[tuple[str, Callable[[], Any]]]:
-    """Return (split, task) for every tar that exists, and for every sample to be made rederivation."""
+    """Return (split, task) for every tar that exists, and for those with samples to make again."""
     work: list[tuple[str, Callable[[], Any]]] = []
     for line in a_set.tars:
         path = a_set.path(line)
@@ -125,7 +125,7 @@ class CheckResults:
         self.breaches.append({"code": code, "where": where, "count": count})
 
     def enter(self, place: Place, result: CheckedTar | rederive.Outcomes, row: Row) -> None:
-        """Add what a task found."""
+        """Add the result of a task."""
         if isinstance(result, CheckedTar):
             self._enter_seen(place, result, row)
             return
@@ -152,7 +152,7 @@ class CheckResults:
         for ledger, how in ((self.sources, "same file"), (self.images, "same grey values")):
             for where, count in ledger.between(sets=True).items():
                 self.breach("image.two_splits", f"{where} ({how})", count)
-            # a collection repeats an image under two patients: its users cannot mend that
+            # a collection repeats an image under two patients: its users cannot correct that
             for where, count in ledger.between(sets=False).items():
                 self.notes["image.own_splits", f"{where} ({how})"] += count
             for where, count in ledger.within().items():

@@ -1,7 +1,7 @@
-"""Checks the JSON member of a sample: every promise that the format makes of its fields.
+"""Checks the JSON member of a sample: every rule of the format for its fields.
 
-A code of a breach is made of words of this file and of field names: no content of a field can get
-into a report through it.
+A code of a breach consists of words in this file and of field names, so no content of a field
+gets into a report.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Expected:
-    """What the manifest says that every sample of a tar has in common."""
+    """The values that every sample of a tar has, by the manifest."""
 
     source: str
     split: str
@@ -49,19 +49,20 @@ class Expected:
     pixels_epoch: int
     toolchain: Mapping[str, str]
     salted: bool  # patients, studies and images are hashes
-    same_code: bool  # False: it is unknown how the fingerprints of images were made
-    texts_made_by: Sequence[Any] | None = None  # None: it is unknown, for those of texts
+    same_code: bool  # False: image fingerprints cannot be computed
+    texts_made_by: Sequence[Any] | None = None  # None: text fingerprints cannot be computed
 
     def image_fingerprint(self, source_sha256: str) -> str:
-        """Return what the fingerprint of an image made as the header says must be."""
+        """Return the fingerprint of an image that was made with the parameters of the header."""
         made_by = [dict(self.image_parameters), self.pixels_epoch, dict(self.toolchain)]
         return fingerprints.image_of(source_sha256, made_by)
 
 
 def parse(document: bytes) -> tuple[dict[str, Any], str]:
-    """Return (the JSON object, "") or ({}, code) where it is none or not in its one form.
+    """Return (the JSON object, "") or ({}, code) if it is not a JSON object in the canonical form.
 
-    In its one form every string can be written as UTF-8 again; escapes in JSON can hold others.
+    In the canonical form every string can be written as UTF-8 again; escapes in JSON can hold
+    others.
     """
     try:
         text = document.decode()
@@ -90,7 +91,7 @@ def typed(row: Mapping[str, Any]) -> tuple[Sample | None, list[str]]:
 
 
 def breaches(sample: Sample, text: bytes, key: str, expected: Expected) -> Iterator[str]:
-    """Yield a code for every promise that a sample breaks; `text` is its caption member."""
+    """Yield a code for every rule that a sample breaks; `text` is its caption member."""
     if sample.caption.encode() != text:
         yield "caption.differs"
     yield from _identity(sample, key, expected)
@@ -129,7 +130,7 @@ def _fingerprints(sample: Sample, expected: Expected) -> Iterator[str]:
 
 
 def _text_fingerprint(sample: Sample, made_by: Sequence[Any]) -> str:
-    """Return what the fingerprint of this sample's texts must be."""
+    """Return the fingerprint that the texts of this sample must have."""
     found = fingerprints.text_of(sample.provenance.report_sha256, sample.all_labels, made_by)
     translations = {name: text for name, text in sample.translations.items() if text}
     return fingerprints.translated(found, translations)

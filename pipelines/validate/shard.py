@@ -28,7 +28,7 @@ COUNTS = {"samples": "shard.samples", "studies": "shard.studies", "patients": "s
 
 @dataclass
 class CheckedTar:
-    """What one tar holds; digests have 16 bytes each and are joined."""
+    """The contents of one tar; digests have 16 bytes each and are joined."""
 
     samples: int = 0
     size: int = 0  # bytes
@@ -47,14 +47,14 @@ class CheckedTar:
 def check_tar(path: Path, line: Mapping[str, Any], expected: Expected, *, deep: bool) -> CheckedTar:
     """Check one tar against the format and its manifest line; one sample is in memory at a time.
 
-    Raises OSError where the disk does not give the file.
+    Raises OSError if the disk does not give the file.
     """
     checked = CheckedTar()
     with path.open("rb") as stream:
         reader = DigestingReader(stream)
         try:
             counts = _check_samples(reader.members(), path.name, expected, checked, deep)
-        except FormatError as error:  # the rest cannot be taken apart into members
+        except FormatError as error:  # the rest has no readable members
             checked.breach(error.code, path.name)
             counts = {}
         sha256, ended = reader.finish()
@@ -116,7 +116,7 @@ def _check_members(key: str, members: Sequence[Member], expected: Expected) -> I
 
 
 def _odd_name(name: str) -> str:
-    """Return the code of a name that no reader should meet, "" for a valid one."""
+    """Return the code of an unsafe or unknown member name, "" for a valid one."""
     if set(name) & {":", "|"}:
         return "member.pipe"  # webdataset runs what follows "pipe:"
     if "/" in name or "\\" in name:
@@ -135,7 +135,7 @@ def _check_content(
     deep: bool,
     where: str,
 ) -> Sample | None:
-    """Check what the three members hold; return the sample, None where it cannot be relied on."""
+    """Check the content of the three members; return the sample, None if its values are wrong."""
     if _endings(members) != (expected.form, "json", "txt"):
         return None
     stored, document, text = (member.data for member in members)

@@ -1,1 +1,1 @@
-"""Decides which patients and studies a tree holds, and what is true of each study."""
+"""Decides which patients and studies a tree has, and the findings of each study."""

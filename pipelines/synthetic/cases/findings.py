@@ -1,6 +1,6 @@
-"""Findings of a chest: their type, how a new one is sampled, how it changes until the next study.
+"""The type of a finding, the sampling of new findings, and their change until the next study.
 
-A finding carries all that both the image and the report need: side, severity, place in the lung,
+A finding has everything that the image and the report need: side, severity, place in the lung,
 size, certain or hedged, new or old.
 """
 
@@ -77,7 +77,7 @@ def sample(name: str, rng: Random) -> Finding:
 
 
 def persists(finding: Finding, rng: Random) -> bool:
-    """Return whether the next study still shows it. Fixed findings stay; devices may go."""
+    """Return whether the next study still shows it. Fixed findings stay; devices may be removed."""
     fixed = finding.name in _FIXED and finding.name != "Support Devices"
     return fixed or rng.random() < 0.62
 

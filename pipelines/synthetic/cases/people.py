@@ -1,4 +1,4 @@
-"""Lists the persons of a tree and their cases, and deals the persons to splits.
+"""Lists the persons of a tree and their cases, and assigns the persons to splits.
 
 A case is a study with what is needed to write it: its place in the tree, and real images and a real
 report where the user gave some. A person is complete, so any worker can write any person.
@@ -78,7 +78,7 @@ def _visits_of_real_images(
     """Return (visits of each person, first person with the same images), one image a visit.
 
     All images of one real person go to one invented person, else they could be in train and in
-    test. Findings, sex and age are the invented ones, whatever the image shows.
+    test. Findings, sex and age are invented and do not depend on the image.
     """
     groups = content.by_patient()
     start = SOURCES.index(source) * len(groups) // len(SOURCES)

@@ -1,7 +1,7 @@
 """Reads images and reports that the user has, to be written in the layouts of the collections.
 
 Images are a folder of PNG or JPEG files; reports are an Open-i archive (.tgz), a .csv or a folder
-of .txt. An image and a report that stand beside each other in a tree do not belong to one person:
+of .txt. An image and a report of one study in a tree do not belong to one person:
 the pairing is synthetic, and the truth file says so.
 """
 
@@ -30,7 +30,7 @@ _HEADING = re.compile(rf"^\s*({'|'.join(SECTIONS)})\s*:\s*", re.IGNORECASE | re.
 
 
 class ContentError(ValueError):
-    """A folder or file of real content cannot be used. The message says what can be."""
+    """A folder or file of real content cannot be used. The message names what can be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class RealImage:
 
 @dataclass(frozen=True, slots=True)
 class RealReport:
-    """A real report: its sections ("" where absent) and index terms where the archive has them."""
+    """A real report: its sections ("" if absent) and index terms where the archive has them."""
 
     sections: Mapping[str, str]
     major: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ def find_images(folder: Path) -> tuple[RealImage, ...]:
     """Return all PNG and JPEG files below `folder`, sorted by path.
 
     A data.csv in the folder or the one above it (columns image_id, projection, patient_id) gives
-    their views and patients. Raises ContentError where there is no image.
+    their views and patients. Raises ContentError if there is no image.
     """
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
     if not files:
@@ -96,7 +96,7 @@ def _image(path: Path, row: Mapping[str, str], place: int) -> RealImage:
 def load(image: RealImage, *, height: int) -> NDArray[np.float32]:
     """Return an image as grey float32 0..1 (rows, columns), shrunk to `height` rows where taller.
 
-    Raises ContentError where it cannot be decoded.
+    Raises ContentError if it cannot be decoded.
     """
     grey = cv2.imread(str(image.path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if grey is None:
@@ -112,7 +112,7 @@ def load(image: RealImage, *, height: int) -> NDArray[np.float32]:
 def read_reports(path: Path) -> tuple[RealReport, ...]:
     """Return the reports of an Open-i .tgz, a .csv or a folder of .txt, in a stable order.
 
-    A report without findings and impression is left out. Raises ContentError where nothing is left.
+    A report without findings and impression is left out. Raises ContentError if nothing is left.
     """
     try:
         found = _found(path)

@@ -23,7 +23,7 @@ _RAW = ExplicitVRLittleEndian
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Bits, photometric and codec of one file; `declared` is BitsStored where it says more."""
+    """Bits, photometric and codec of one file; `declared` is BitsStored if it is larger."""
 
     bits: int
     photometric: str
@@ -60,14 +60,14 @@ _MEANINGS = {"PA": "postero-anterior", "AP": "antero-posterior", "LATERAL": "lat
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """What the machine and the technician decide about one file."""
+    """The choices of the machine and the technician for one file."""
 
     storage: Storage
     windows: int  # how many (centre, width) pairs the header holds
     spacing: float  # mm
     spacing_tag: str
     modality: str
-    view: str  # ViewPosition; "" where the technician left it out
+    view: str  # ViewPosition; "" if the technician left it out
     view_meaning: str
     procedure: str
     orientation: str

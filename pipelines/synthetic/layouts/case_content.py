@@ -1,7 +1,7 @@
 """Gives the image and the report of a case: the user's own, or made from the findings.
 
-This is where the layouts, which only know files, meet `phantom` and `reports`, which only know a
-study.
+This module connects the layouts, which handle files, with `phantom` and `reports`, which handle
+a study.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def image_of(case: Case, place: int, *, height: int, seed: int) -> BoxedImage:
 
 
 def sections(case: Case, *, seed: int) -> Mapping[str, str]:
-    """Return findings, impression, indication, comparison as Open-i gives them, "" where empty."""
+    """Return findings, impression, indication, comparison as Open-i gives them, "" if empty."""
     if case.report:
         return case.report.sections
     return openi_sections(report(case.study, seed=seed))

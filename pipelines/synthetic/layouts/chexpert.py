@@ -54,7 +54,7 @@ def write(
     """Write the tree `out/chexpert` and `out/chexpert.truth.jsonl`.
 
     `small=True` writes CheXpert-v1.0-small (390 columns); `batches=True` spreads the images over
-    the folders of the large download, where the paths in the tables stay the same.
+    the folders of the large download; the paths in the tables stay the same.
     """
     # this collection has no reports, so real ones change nothing in it
     persons = people_of("chexpert", studies, seed, Content((content or Content()).images))
@@ -82,7 +82,7 @@ def _numbers(splits: Mapping[int, str]) -> dict[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class ChexpertTree:
-    """The layout, and what of the whole collection is needed to write one person."""
+    """The layout, and the facts of the whole collection that one person needs."""
 
     name: str
     seed: int

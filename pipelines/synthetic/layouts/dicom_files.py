@@ -1,4 +1,4 @@
-"""Writes DICOM files as the archive of an X-ray department holds them.
+"""Writes DICOM files as they are in the archive of an X-ray department.
 
 A file is made from an image (float32 0..1, bright is dense), a `Header` and a storage form (bits,
 photometric interpretation, transfer syntax). Any conforming reader gets the stored values back
@@ -55,7 +55,7 @@ class Header:
     spacing: float = 0.0  # mm
     spacing_tag: str = ""  # "PixelSpacing" or "ImagerPixelSpacing"
     windows: tuple[tuple[float, float], ...] = ()  # (centre, width) in stored values
-    declared_bits: int = 0  # BitsStored where it is more than the pixels use; 0: what they use
+    declared_bits: int = 0  # BitsStored if it is more than the pixels use; 0: as many as they use
 
 
 def uid_of(*parts: str) -> UID:

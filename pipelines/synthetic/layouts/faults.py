@@ -34,7 +34,7 @@ class FaultError(ValueError):
 def break_mimic(root: Path, truth: Sequence[Line], seed: int) -> None:
     """Damage a MIMIC tree: each kind once, each in a study of its own.
 
-    Only training studies with a report file are damaged. Raises FaultError where there are too few.
+    Only training studies with a report file are damaged. Raises FaultError if there are too few.
     """
     rng = stream("faults", seed)
     free = [line for line in truth if line["split"] == "train" and line["images"]]
@@ -57,7 +57,7 @@ def break_mimic(root: Path, truth: Sequence[Line], seed: int) -> None:
 def break_images(root: Path, truth: Sequence[Line], seed: int) -> None:
     """Damage three images of a tree of JPEG or PNG files: one truncated, one empty, one missing.
 
-    Raises FaultError where there are too few studies.
+    Raises FaultError if there are too few studies.
     """
     rng = stream("faults", seed)
     free = [line for line in truth if line["split"] in ("train", "") and line["images"]]

@@ -87,7 +87,7 @@ def _bare(studies: int, seed: int) -> tuple[frozenset[int], frozenset[int]]:
 
 @dataclass(frozen=True, slots=True)
 class MimicTree:
-    """The layout, and what of the whole collection is needed to write one person."""
+    """The layout, and the facts of the whole collection that one person needs."""
 
     seed: int
     height: int

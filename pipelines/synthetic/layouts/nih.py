@@ -93,7 +93,7 @@ def write(
 
 @dataclass(frozen=True, slots=True)
 class NihTree:
-    """The layout, and what of the whole collection is needed to write one person."""
+    """The layout, and the facts of the whole collection that one person needs."""
 
     seed: int
     height: int
@@ -186,7 +186,7 @@ _SIZES = ((2500, 2048, 0.168), (2048, 2500, 0.171), (2992, 2991, 0.143), (3056, 
 
 
 def nih_labels(study: Study) -> list[str]:
-    """Return the study's ChestX-ray14 labels, sorted; `["No Finding"]` where there is none.
+    """Return the study's ChestX-ray14 labels, sorted; `["No Finding"]` if there is none.
 
     The set has no label for fractures, devices or a wide mediastinum, and two labels for lesions.
     """

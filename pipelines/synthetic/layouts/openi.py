@@ -1,7 +1,7 @@
 """Writes Open-i (Indiana University) as its own archives or as Kaggle's copy unpack.
 
 The tree holds the reports as XML (or as two tables) and PNG images. The set does not name the
-patient of a report, so each report counts as a patient of its own. There is no split.
+patient of a report, so each report counts as its own patient. There is no split.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes the lines of the truth file that stands beside each tree: what was put into it.
+"""Makes the lines of the truth file beside each tree, which lists the content of the tree.
 
 The pipelines never read this file. Tests do, to check that the output agrees with the input.
 """

@@ -1,4 +1,4 @@
-"""The measures of one person's chest, and the outlines of organs that follow from them.
+"""Computes the measures of one person's chest, and from them the outlines of organs.
 
 Lengths are in centimetres in the frame of `canvas`: x grows to the right of the image, which is the
 patient's left in a frontal view, and y grows downwards from the apex of the lungs. `side` is -1 for
@@ -23,7 +23,7 @@ SIGN: Mapping[str, int] = {"right": -1, "left": 1}
 
 @dataclass(frozen=True, slots=True)
 class Chest:
-    """The measures of one chest in one image, in cm where nothing else is said."""
+    """The measures of one chest in one image, in cm if nothing else is said."""
 
     half: float  # inner half width
     long: float  # from apex to diaphragm, before disease moved it
@@ -36,7 +36,7 @@ class Chest:
     shift: float  # of the mediastinum, to the patient's left
     turn: float  # rotation about the long axis: -1..1
     fat: float  # thickness of the chest wall
-    lucent: float  # how much air a unit of lung holds
+    lucent: float  # air in a unit of lung
     breast: float  # 0 in men
     portable: bool  # AP: lying or sitting, less air, scapulae over the lungs
     age: int
@@ -54,7 +54,7 @@ class Chest:
 def chest(study: Study, view: str, seed: int) -> Chest:
     """Return the measures of a chest.
 
-    Some belong to the person and are the same in all studies, some to the day, some to disease.
+    Some are the same in all studies of a person; some depend on the study, some on disease.
     """
     own = stream("person", seed, study.source, study.patient)
     day = stream("day", seed, study.source, study.patient, study.number, view)
@@ -142,7 +142,7 @@ def diaphragm(body: Chest, side: int) -> Points:
 
 
 def lung(body: Chest, side: int) -> Points:
-    """Return the outline of one lung; the heart lies over it and is taken out of its air."""
+    """Return the outline of one lung; the heart is in front of it and replaces its air."""
     top = body.dome(side)
     back = curve([(1.6, top + 0.3 * body.recess), (1.7, body.hilum), (0.2 * body.half, 1.3)])
     back[:, 0] = back[:, 0] * side + 0.6 * body.shift
@@ -182,7 +182,7 @@ def mediastinum(body: Chest) -> tuple[Points, ...]:
 
 
 def inside(body: Chest, side: int, u: float, v: float) -> tuple[float, float]:
-    """Return the point of a lung at (u, v) of `Finding.box`; u leaves out what the heart covers."""
+    """Return the point of a lung at (u, v) of `Finding.box`; u excludes what the heart covers."""
     edge = wall(body, side) * (side, 1)
     y = 0.6 + v * (body.dome(side) - 0.6)
     lateral = float(np.interp(y, edge[12:, 1], edge[12:, 0]))

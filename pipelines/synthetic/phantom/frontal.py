@@ -1,8 +1,8 @@
 """Draws the frontal view of a chest: its organs, vessels and bones, and the marks of its findings.
 
-The result is a map of density: how much a ray is weakened on its way, in display units. 0 is open
+The result is a map of density: the attenuation of a ray, in display units. 0 is open
 air, about 0.3 aerated lung, 0.75 soft tissue, 1 and more bone and metal over the heart. Vessels and
-bones are here and not in modules of their own, because nothing but this view draws them.
+bones are here and not in modules of their own, because only this view draws them.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _airspaces(
 
 
 def _added(scene: Scene, marks: list[Mark]) -> np.ndarray:
-    """Return the density that marks add. All of it but metal is hidden by an effusion."""
+    """Return the density that marks add. An effusion hides all of it except metal."""
     total, dry = np.zeros_like(scene.x), np.ones_like(scene.x)
     for m in marks:
         if m.label == "Pleural Effusion" and m.fill is not None:
@@ -100,7 +100,7 @@ def _added(scene: Scene, marks: list[Mark]) -> np.ndarray:
 
 
 def _fine_texture(scene: Scene, noise: np.random.Generator) -> np.ndarray:
-    """Return the structure too fine to resolve: denser at the hila, grainy elsewhere."""
+    """Return structure that is too fine to be resolved: denser at the hila, grainy elsewhere."""
     body = scene.body
     out = (np.abs(scene.x - 0.7 * body.shift) - 3.4) / 3.6
     down = (scene.y - body.hilum - 1.8) / 5.0

@@ -1,7 +1,7 @@
-"""Draws disease and devices in the frontal view: one painter for each finding.
+"""Draws disease and devices in the frontal view: one function for each finding.
 
 The density of a finding rises with its grade. A finding that the report hedges is drawn at about
-two thirds of a mild one. The tips of devices lie where a radiologist wants them: the endotracheal
+two thirds of a mild one. The tips of devices are at the correct places: the endotracheal
 tube above the carina, the central line in the superior vena cava, the feeding tube below the
 diaphragm.
 """
@@ -22,7 +22,7 @@ BEHIND_HEART = 0.05
 
 
 def mark(finding: Finding, scene: Scene) -> Mark | None:
-    """Return the mark of `finding`; None where the anatomy already shows it (a large heart)."""
+    """Return the mark of `finding`; None if the anatomy already shows it (a large heart)."""
     painter = _PAINTERS.get(finding.name)
     return painter(finding, scene) if painter else None
 

@@ -189,7 +189,7 @@ def _bones(scene: Scene) -> np.ndarray:
 
 
 def _mark(finding: Finding, scene: Scene) -> Mark | None:
-    """Return the mark of `finding`; None where it is not visible from the side."""
+    """Return the mark of `finding`; None if it is not visible from the side."""
     painter = _PAINTERS.get(finding.name)
     return painter(finding, scene) if painter else None
 

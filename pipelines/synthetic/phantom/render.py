@@ -1,9 +1,9 @@
 """Draws one chest X-ray: from a study and a view to the pixels and the boxes of its findings.
 
 `frontal` or `lateral` gives a map of density; here it becomes an image: placed on the detector,
-exposed (scatter, noise, tone), labelled with its lead letter, collimated. These images let anybody
-run the whole pipeline without a data use agreement. They are drawings: a model that is trained on
-them has learned these drawings, not patients.
+exposed (scatter, noise, tone), labelled with its lead letter, collimated. These images allow
+anybody to run the whole pipeline without a data use agreement. They are drawings: a model that is
+trained on them has learned these drawings, not patients.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def draw(study: Study, view: str, *, height: int = 512, seed: int) -> BoxedImage
 
 
 def _canvas(body: Chest, rng: Random, height: int, side_on: bool) -> Canvas:
-    """Return the canvas: the size of the image, and where and how straight the patient stands."""
+    """Return the canvas: the size of the image, and the position and tilt of the patient."""
     width = round(height * (rng.uniform(0.83, 0.98) if side_on else rng.uniform(0.86, 1.2)))
     tall = body.long + body.recess + 7.0
     px = min(height / tall, width / (2 * body.half + 3.6)) * rng.uniform(0.93, 1.0)

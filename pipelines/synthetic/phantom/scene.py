@@ -1,8 +1,8 @@
-"""Types that both views share: the scene a finding is drawn into, and the mark it leaves.
+"""Types that both views share: the scene of a finding, and the mark that the finding makes.
 
-A painter is a function from a finding and a scene to a mark. A mark says what the finding does to
-the air in the lungs (replaced, or freed of vessels) and what density it adds. `frontal` and
-`lateral` combine the marks of a study to one map of density.
+For each finding a function makes a mark from the finding and a scene. A mark describes how the
+finding changes the air in the lungs (replaced, or without vessels) and the density that it adds.
+`frontal` and `lateral` combine the marks of a study to one map of density.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Boxes = tuple[tuple[str, float, float, float, float], ...]  # (label, x, y, w, h
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """What a finding is drawn into: lungs as masks by side, pixel coordinates in cm, and rng."""
+    """The surroundings of a finding: lungs as masks by side, pixel coordinates in cm, and rng."""
 
     canvas: Canvas
     body: Chest
@@ -35,7 +35,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mark:
-    """What one finding does to the image. Each array is (height, width) or None."""
+    """The change of the image by one finding. Each array is (height, width) or None."""
 
     label: str
     fill: np.ndarray | None = None  # share of the air that is replaced by fluid or tissue

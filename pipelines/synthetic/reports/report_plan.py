@@ -1,4 +1,4 @@
-"""Plans what a report says, before any wording: findings stated, findings denied, sections.
+"""Plans the content of a report: findings stated, findings denied, sections.
 
 The plan depends on the study alone and not on the seed of the wording, so the labels of a study are
 known without its text and agree with it.
@@ -44,7 +44,7 @@ class Plan:
 
 
 def plan(study: Study) -> Plan:
-    """Return what the report of `study` says, independent of its wording."""
+    """Return the content of the report of `study`, independent of its wording."""
     rng = stream("plan", study.source, study.patient, study.number, study.age)
     stated = {f.name for f in study.findings} | {f.name for f in study.resolved}
     if "Pneumonia" in stated:
@@ -64,7 +64,7 @@ def plan(study: Study) -> Plan:
 def labels(study: Study) -> dict[str, int]:
     """Return the CheXpert labels a labeler would read from the report of `study`.
 
-    1 stated, 0 denied, -1 hedged, no key where it is not mentioned. "No Finding" is 1 where nothing
+    1 stated, 0 denied, -1 hedged, no key where it is not mentioned. "No Finding" is 1 if nothing
     but a device is stated or hedged.
     """
     said = plan(study)

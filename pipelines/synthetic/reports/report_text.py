@@ -40,7 +40,7 @@ class Report:
 def mimic_text(report: Report, seed: int) -> str:
     """Return the report as MIMIC-CXR writes it: each line has one blank before it.
 
-    A line has at most 79 characters. An addendum and a wet read may stand above the report. Neither
+    A line has at most 79 characters. An addendum and a wet read may be above the report. Neither
     states a finding that the sentences do not state.
     """
     rng = stream("layout", seed, *(text for text, _, _ in report.sentences))
@@ -72,7 +72,7 @@ def real_mimic_text(sections: Mapping[str, str]) -> str:
 
 
 def openi_sections(report: Report) -> dict[str, str]:
-    """Return the four sections of an Open-i report, each on one line, "" where it is empty."""
+    """Return the four sections of an Open-i report, each on one line, "" if it is empty."""
     named = {heading.lower() or "findings": " ".join(b.split()) for heading, b in report.sections}
     return {n: named.get(n, "") for n in ("findings", "impression", "indication", "comparison")}
 

@@ -61,12 +61,12 @@ def report(study: Study, *, seed: int) -> Report:
 def _written(
     study: Study, said: Plan, rng: Random, mask: str
 ) -> tuple[list[Sentence], list[Sentence]]:
-    """Return the sentences of (findings, impression) in the order in which they stand."""
+    """Return the sentences of (findings, impression) in their order in the report."""
     described = _described(study, said, rng, mask)
     if said.shape in ("findings", "body"):
         return described, []
     if said.shape == "impression":
-        # The only section must deny all that is denied and name every finding.
+        # A single section must contain every denial and every finding.
         named = _concluded(study, said, rng, mask, named=1.0)
         return [], named + _denials(study, said.denied, rng)
     return described, _concluded(study, said, rng, mask, named=_NAMED_IN_IMPRESSION)
@@ -123,7 +123,7 @@ def _worst_first(findings: list[Finding]) -> list[Finding]:
 
 
 def _opening(study: Study, rng: Random, mask: str) -> list[Sentence]:
-    """Return how a report may begin: comparison, views, quality of the image."""
+    """Return opening sentences: comparison, views, quality of the image."""
     lines = []
     if study.prior and rng.random() < 0.3:
         lines.append(words.fixed(rng, "nonfinding", "prose", "compared", mask=mask))

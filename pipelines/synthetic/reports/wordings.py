@@ -1,7 +1,7 @@
 """Words one sentence: of a finding, of denied findings or of a device, with its status.
 
 The wordings are data (`phrases.yaml`). They do not use the lexicon of `cxr_vlp.nlp`: sentences made
-from that lexicon would only prove that the engine agrees with itself.
+from that lexicon would only test the engine against itself.
 """
 
 from __future__ import annotations
