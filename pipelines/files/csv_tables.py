@@ -64,7 +64,7 @@ def read(
     `required` columns must be present, `optional` ones are used if present; upper and lower case do
     not matter. `columns` replaces the file's own header by position, for a header that cannot be
     parsed (NIH's has commas inside brackets); the header must then begin with the words of
-    `stated`, where "" stands for any. Skipped are rows whose cells are all empty, which
+    `stated`, where "" means any. Skipped are rows whose cells are all empty, which
     spreadsheets append, and repetitions of the header, which occur in files that were joined.
     Codes: csv.ragged, csv.quote, csv.encoding, csv.cell_too_long, csv.row_too_long. Raises
     DataError for a table that is broken as a whole: csv.header, csv.duplicate_column, csv.encoding,

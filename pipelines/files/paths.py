@@ -38,7 +38,7 @@ class RawTree:
     links: bool = False
 
 
-Root = Path | RawTree  # a Path stands for a tree whose links may not lead out
+Root = Path | RawTree  # a Path means a tree whose links may not lead out
 
 
 def tree(root: Root) -> RawTree:

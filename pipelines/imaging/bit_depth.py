@@ -60,7 +60,7 @@ def _highest(raw: np.ndarray, header: ImageHeader) -> int:
 
 
 def _shift(raw: np.ndarray, top: int, header: ImageHeader) -> tuple[int, int, bool]:
-    """Return (how many bits the values lie above the lowest, the top then, if the header is wrong).
+    """Return (by how many bits the values are shifted up, the top then, if the header is wrong).
 
     HighBit (0028,0102) may say so, rightly or wrongly; in some files nothing says so.
     """

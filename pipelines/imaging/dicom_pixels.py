@@ -35,7 +35,7 @@ _HALF_CHROMA = ("YBR_FULL_422", "YBR_PARTIAL_422")
 # the largest difference of components in the right order, as a share of that in the other order
 _ALIKE_THEN = 0.25
 _ALIKE = 8.0  # grey levels; the largest difference of the components of a grey image
-MOST_PADDING = 0.65  # share of the image; a value with more is not padding, whatever a header says
+MOST_PADDING = 0.65  # share of the image; a value with more is not padding, despite the header
 _INSIDE = 0.01  # share of pixels with the value that touch no edge; above it the value is in use
 
 
@@ -55,7 +55,7 @@ class DicomImage:
     dataset: Dataset
     header: ImageHeader
     notes: tuple[str, ...]  # codes of what is unusual in the header
-    view: np.ndarray | None  # the raw values, where they lie uncompressed in the file
+    view: np.ndarray | None  # the raw values, if they are uncompressed in the file
 
     @property
     def size(self) -> tuple[int, int]:

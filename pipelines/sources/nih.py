@@ -220,7 +220,7 @@ def _labels(cell: str, notes: Counter[str]) -> dict[str, int]:
 
 
 def _boxes(rows: Rows, notes: Counter[str]) -> tuple[SourceBox, ...]:
-    """Return the boxes that lie in the image; an impossible box is noted and left out."""
+    """Return the boxes inside the image; an impossible box is noted and left out."""
     boxes = set()
     for row in rows.get("boxes", ()):
         # "Infiltrate" here is "Infiltration" in the label table
@@ -234,7 +234,7 @@ def _boxes(rows: Rows, notes: Counter[str]) -> tuple[SourceBox, ...]:
 
 
 def _in_frame(x: float, y: float, w: float, h: float) -> bool:
-    """Return whether a box has an area and lies in the frame, to half a pixel of rounding."""
+    """Return whether a box has an area and is inside the frame, to half a pixel of rounding."""
 
     width, height = (side + 0.5 for side in BOX_FRAME)
     return w > 0 and h > 0 and x >= -0.5 and y >= -0.5 and x + w <= width and y + h <= height

@@ -1,8 +1,8 @@
-"""A word hidden in reports, names, cells and tags, and raw ids: no failure tells any of them.
+"""No failure prints report text or ids: a word is hidden in reports, names, cells and tags.
 
-Looked for in all that is printed, in the logs, and in every file of an output that is not made to
-hold texts (the parts of `texts`, the tars) or paths (the parts of `scan`). What verify prints is
-tested beside it (test_verify.py), what training's readers say in tests/train/data/test_samples.py.
+The tests search the printed output, the logs, and every output file except those with texts (parts
+of `texts`, tars) or paths (parts of `scan`). test_verify.py tests the output of verify, and
+tests/train/data/test_samples.py the messages of the training readers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STAGES = ("scan", "texts", "shards")
 
 @pytest.fixture(scope="module")
 def sown(tmp_path_factory) -> Path:
-    """A synthetic MIMIC tree with the word wherever a person may have written something."""
+    """A synthetic MIMIC tree with the word in every place that people fill in."""
     folder = tmp_path_factory.mktemp("sown")
     mimic.write(folder, studies=8, seed=3, height=96)
     tree = folder / SOURCE
@@ -50,7 +50,7 @@ def sown(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def hidden(sown) -> re.Pattern[str]:
-    """What must not show: the word, and the ids of patients, studies and images."""
+    """The pattern that must not occur: the word, and the ids of patients, studies and images."""
     found = {CANARY}
     for path in sown.rglob("*.dcm"):
         found |= {path.stem, path.parent.name[1:], path.parent.parent.name[1:]}
@@ -129,7 +129,7 @@ def changed(tree: Path) -> None:
 
 
 def nothing(_: Path) -> None:
-    """Damage nothing: the run itself goes wrong."""
+    """Damage nothing: the run itself fails."""
 
 
 CASES = [
@@ -157,7 +157,7 @@ CASES = [
     (nothing, "texts", 74, {"file_limit": 900}),
     (nothing, "shards", 74, {"file_limit": 900}),
 ]  # fmt: skip
-# those that also run in the default suite; each is a path of its own to the outside
+# those that also run in the default suite; each tests another way into an output
 FEW = (
     "scan-ragged-", "scan-dicoms-", "texts-reports-", "shards-changed-", "scan-nothing-read_files",
     "texts-nothing-annotate", "shards-nothing-document", "shards-nothing-write",
@@ -182,8 +182,8 @@ def before(sown, launcher, tmp_path_factory) -> dict[str, Path]:
     return made
 
 
-def told(place: Path) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of every file that must not tell."""
+def searched_files(place: Path) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of every file that must not contain it."""
     for path in sorted(place.rglob("*")):
         name = path.relative_to(place)
         state = name.parts[0] == ".cxr" and name.parts[1:2] != ("logs",)
@@ -196,7 +196,7 @@ def told(place: Path) -> Iterator[tuple[str, str]]:
     pytest.param(case, id=named(case), marks=() if named(case) in FEW else pytest.mark.slow)
     for case in CASES
 ])  # fmt: skip
-def test_no_failure_tells(sown, hidden, before, launcher, tmp_path, case):
+def test_no_failure_prints_text_or_ids(sown, hidden, before, launcher, tmp_path, case):
     damage, stage, code, options = case
     tree, place = tmp_path / "raw" / SOURCE, tmp_path / "x"
     shutil.copytree(sown, tree)
@@ -205,12 +205,14 @@ def test_no_failure_tells(sown, hidden, before, launcher, tmp_path, case):
     scene = Scene(place, stage, tree, {}, {})
     run = launcher.run(stage, scene.arguments(place), inline=bool(options), **options)
     said = run.said + launcher.said.read_text()
-    found = hidden.findall(said) + [name for name, text in told(place) if hidden.search(text)]
+    found = hidden.findall(said) + [
+        name for name, text in searched_files(place) if hidden.search(text)
+    ]
     assert (run.code, found) == (code, []), said
     assert run.code == 0 or said.count("error: ") >= 1
 
 
-def test_a_locked_output_does_not_tell(sown, hidden, before, launcher, tmp_path):
+def test_a_locked_output_prints_no_text_or_ids(sown, hidden, before, launcher, tmp_path):
     place = tmp_path / "x"
     shutil.copytree(before["shards"], place)
     scene = Scene(place, "shards", sown, {}, {})
@@ -236,8 +238,8 @@ except IngestError as error:
 """
 
 
-def test_numbers_that_are_words_do_not_tell(tmp_path):
-    """pydicom's warnings quote them; in a process of its own, for pytest collects warnings."""
+def test_words_in_place_of_numbers_are_not_printed(tmp_path):
+    """pydicom's warnings quote them; in a separate process, because pytest collects warnings."""
     word = f"{CANARY} ".encode()
     odd = b"".join(
         tag + kind + len(word).to_bytes(2, "little") + word

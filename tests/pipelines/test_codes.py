@@ -1,4 +1,4 @@
-"""Every code that the rooms give is in the registry, and the registry has no other."""
+"""Every code in the source code is in the registry, and the registry has no other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARAMETERS = {"texts.translations"}
 # a code as a whole, or before a column or a message
 CODE = re.compile(rf"(?:note:)?((?:{'|'.join(sorted(GROUPS))})\.[a-z][a-z0-9_]*)(?=$|[: ])")
 FILE = re.compile(r"\.(py|yaml|csv|json|jsonl|gz|md|txt|tar)$")
-# codes that are put together: template -> what is put in
+# composed codes: template -> values
 MADE_OF_PARTS = {
     "{}.not_file": ("image", "report"),
     "dicom.{}": ("for_processing", "body_part", "modality"),
@@ -73,12 +73,12 @@ def test_every_code_is_registered(code):
 
 
 @pytest.mark.parametrize("code", sorted(REGISTERED))
-def test_every_registered_code_is_given_somewhere(code):
-    assert code in CODES, f"nothing gives {code}: take it out of pipelines/codes.py"
+def test_every_registered_code_is_used(code):
+    assert code in CODES, f"nothing uses {code}: remove it from pipelines/codes.py"
 
 
 @pytest.mark.parametrize("title", TABLES)
-def test_every_line_says_something_and_no_remedy_is_half_said(title):
+def test_every_code_has_a_meaning_and_no_remedy_is_incomplete(title):
     for code, (meaning, remedy) in TABLES[title].items():
         assert len(meaning.split()) > 2, code
         assert meaning[0] != " "
@@ -99,7 +99,7 @@ def test_a_code_that_names_a_place_is_the_same_code():
     assert codes.of("nothing.of_the_kind") == ("", "")
 
 
-def test_remedies_come_once_and_from_the_table_that_is_asked():
+def test_remedies_are_listed_once_and_come_from_the_given_table():
     met = ["json.field:age", "json.field:sex", "image.twice"]
     assert len(codes.remedies(met, table=codes.VERIFY)) == 1
     assert codes.remedies(["image.cut"]) == []

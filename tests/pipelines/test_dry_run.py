@@ -53,7 +53,7 @@ def test_before_the_first_build_everything_is_new(raw, tmp_path, capsys):
     ],
     ids=["nothing", "a-text-parameter", "an-image-parameter"],
 )
-def test_it_predicts_what_changed_parameters_cost_and_why(
+def test_dry_run_predicts_the_effect_of_changed_parameters(
     base, tmp_path, capsys, sections, tars, reason, decodes
 ):
     shutil.copytree(base, tmp_path / "x")
@@ -66,7 +66,7 @@ def test_it_predicts_what_changed_parameters_cost_and_why(
         assert said[reason] == images
 
 
-def test_it_says_which_sources_changed(base, tmp_path, capsys):
+def test_dry_run_names_changed_sources(base, tmp_path, capsys):
     shutil.copytree(base, tmp_path / "x")
     image = sorted((tmp_path / "x/raw").rglob("*.dcm"))[0]
     image.write_bytes(image.read_bytes() + b"\0\0")
@@ -95,7 +95,7 @@ def test_a_damaged_tar_is_reported(base, tmp_path, capsys):
     ],
     ids=["a-large-one", "the-edge-of-a-tar"],
 )
-def test_plan_fills_tars_and_leaves_none_out(counts, each, expected):
+def test_plan_fills_tars_and_gives_every_split_a_part(counts, each, expected):
     found = plan.proposed(counts, each, 150e6)
     assert tuple(found[split] for split in ("train", "validate", "test")) == expected
 

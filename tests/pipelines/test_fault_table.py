@@ -1,7 +1,7 @@
-"""What bad input becomes, row by row of the table that README's promises rest on.
+"""The outcome of each kind of bad input that the documents promise.
 
-Most rows are held where the code in question is tested: HELD says where, and that it is still
-there. The rows that no other room holds are below.
+Most kinds are tested beside the code that handles them: TESTED names file and test, and a test here
+checks that it exists. The other kinds are tested below.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from cxr_vlp.train.errors import ConfigError as TrainingConfigError
 
 TESTS = Path(__file__).resolve().parents[1]
 
-HELD = {
+TESTED = {
     "truncated, no pixels, Rows 0, too large, wrong modality, palette": (
         "pipelines/imaging/test_dicom_header.py", "test_faults_have_codes"),
     "a video syntax": (
         "pipelines/imaging/test_dicom_header.py", "test_a_video_syntax_is_refused_by_name"),
     "a headless file": (
         "pipelines/imaging/test_dicom_header.py",
-        "test_a_headless_file_is_read_when_it_has_rows_and_pixels"),
+        "test_a_headless_file_is_read_if_it_has_rows_and_pixels"),
     "a codestream larger than its header": (
         "pipelines/imaging/test_bombs.py", "test_a_bomb_is_refused_before_it_is_decoded"),
     "native crash, hang": (
         "pipelines/executor/test_pool.py",
         "test_an_image_that_kills_its_worker_is_excluded_and_the_rest_is_done"),
-    "odd windows, empty VOI LUT": ("pipelines/imaging/test_encode.py", "test_windows_of_the_wild"),
+    "odd windows, empty VOI LUT": ("pipelines/imaging/test_encode.py", "test_unusual_windows"),
     "several frames, colour": (
         "pipelines/imaging/test_dicom_header.py",
         "test_colour_becomes_luma_and_only_the_first_frame_counts"),
@@ -51,15 +51,16 @@ HELD = {
         "pipelines/imaging/test_encode.py",
         "test_twelve_bits_in_a_sixteen_bit_png_are_neither_black_nor_white"),
     "odd CSV files": (
-        "pipelines/files/test_csv_tables.py", "test_what_is_odd_stops_with_a_code_and_no_content"),
+        "pipelines/files/test_csv_tables.py",
+        "test_a_broken_table_stops_with_a_code_and_without_its_content"),
     "an odd label": (
-        "pipelines/sources/test_mimic.py", "test_a_label_that_is_none_is_counted_not_guessed"),
+        "pipelines/sources/test_mimic.py", "test_an_invalid_label_is_counted_and_not_guessed"),
     "a row twice, the same": (
         "pipelines/sources/test_chexpert.py", "test_missing_unlisted_and_repeated"),
     "a row twice, contradicting": (
-        "pipelines/sources/test_mimic.py", "test_a_contradiction_loses_its_study_and_no_other"),
+        "pipelines/sources/test_mimic.py", "test_a_contradiction_rejects_only_its_study"),
     "listed and missing": (
-        "pipelines/sources/test_mimic.py", "test_a_partial_download_is_normal_life"),
+        "pipelines/sources/test_mimic.py", "test_a_partial_download_is_accepted"),
     "there and unlisted": (
         "pipelines/sources/test_mimic.py", "test_a_file_that_no_table_lists_is_noted_and_left_out"),
     "more missing than allowed": (
@@ -74,7 +75,8 @@ HELD = {
     "kill -9": (
         "pipelines/files/test_kill.py", "test_a_run_killed_before_every_one_of_its_changes"),
     "two runs at once": (
-        "pipelines/files/test_disk.py", "test_a_second_run_is_told_who_holds_the_output"),
+        "pipelines/files/test_disk.py",
+        "test_a_second_run_names_the_process_that_locks_the_output"),
     "a file that changes": (
         "pipelines/stages/test_stages.py", "test_an_image_that_changed_since_scan_stops"),
     "a checkpoint from elsewhere": ("train/test_fit.py", "pickle.UnpicklingError"),
@@ -85,9 +87,9 @@ HELD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("row", HELD)
-def test_a_row_is_held_where_it_is_said_to_be(row):
-    file, name = HELD[row]
+@pytest.mark.parametrize("row", TESTED)
+def test_the_named_test_exists(row):
+    file, name = TESTED[row]
     assert name in (TESTS / file).read_text(encoding="utf-8")
 
 
@@ -139,13 +141,13 @@ def dimensions(**values: Any) -> Callable[[Any], None]:
         pytest.param(dimensions(Columns=0), "dicom.bad_dims", id="columns-zero"),
     ],
 )
-def test_odd_films_have_codes(change, code):
+def test_unusual_images_have_codes(change, code):
     with pytest.raises(IngestError) as error:
         encode.encode(dicom(change), ".dcm", Shards())
     assert error.value.code == code
 
 
-def test_a_secondary_capture_is_noted_and_a_reject_where_that_is_asked_for():
+def test_a_secondary_capture_is_noted_or_rejected_by_parameter():
     data = dicom(captured)
     assert encode.encode(data, ".dcm", Shards()).facts["notes"] == ["dicom.modality"]
     with pytest.raises(IngestError, match=r"dicom\.modality"):
@@ -161,7 +163,7 @@ def test_an_unknown_transfer_syntax_has_a_code():
 
 
 @pytest.mark.parametrize("stored", [1, 8, 16])
-def test_bits_stored_that_lie_give_a_picture_all_the_same(stored):
+def test_a_wrong_bits_stored_still_gives_an_image(stored):
     data = dicom(dimensions(BitsStored=stored, HighBit=stored - 1))
     encoded = encode.encode(data, ".dcm", Shards(side=64))
     assert encoded.facts["bits"] == stored
@@ -174,7 +176,7 @@ class PanicError(BaseException):
 @pytest.mark.parametrize(
     ("raised", "left"), [(PanicError, IngestError), (KeyboardInterrupt, KeyboardInterrupt)]
 )
-def test_a_panic_is_a_code_and_an_interrupt_stays_one(monkeypatch, raised, left):
+def test_a_panic_gives_a_code_and_an_interrupt_stays_an_interrupt(monkeypatch, raised, left):
     def panic(_: bytes) -> np.ndarray:
         raise raised
 
@@ -200,7 +202,7 @@ def test_a_link_out_of_the_raw_tree_is_a_reject(tmp_path):
 @pytest.mark.parametrize(
     "name", ["pipe:touch run", "pipe:touch run|/train", "http://127.0.0.1:9/x"]
 )
-def test_a_command_or_an_address_is_no_folder_of_shards(tmp_path, monkeypatch, name):
+def test_commands_and_addresses_are_not_accepted_as_folders_of_shards(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TrainingConfigError, match="no such folder"):
         list_shards([Path(name)], "train")

@@ -34,7 +34,7 @@ FLAGS = [(module, flag) for module, flags in PATHS.items() for flag in flags]
 
 
 @pytest.mark.parametrize(("module", "flag"), FLAGS)
-def test_an_address_makes_no_folder(module, flag, tmp_path, monkeypatch, capsys):
+def test_an_address_does_not_create_a_folder(module, flag, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     main = importlib.import_module(module).main
     first = ["mimic"] if module.rpartition(".")[2] in ("scan", "texts", "shards", "plan") else []
@@ -62,7 +62,7 @@ def test_an_address_as_the_root_in_the_parameters_is_refused(tmp_path):
         scan.main(["mimic", "--params", str(file), "--out", str(tmp_path / "o")])
 
 
-def test_a_folder_with_a_colon_in_its_name_is_no_address(raw, tmp_path):
+def test_a_folder_with_a_colon_in_its_name_is_accepted(raw, tmp_path):
     out = build(raw / "nih", "nih", tmp_path / "a:b" / "s3:")
     assert out.is_dir()
 
@@ -91,12 +91,12 @@ def parsed(*words: str):
         (["--sdk_location=x", "more"], "unknown argument 'more'"),
     ],
 )
-def test_a_typo_does_not_vanish_in_beam(words, said):
+def test_a_misspelt_flag_is_refused(words, said):
     with pytest.raises(ConfigError, match=said):
         parsed(*words)
 
 
-def test_flags_of_beam_go_on_to_it():
+def test_flags_of_beam_are_passed_on():
     assert parsed() == beam_runners.IN_PROCESS
     found = parsed("--job_name", "x", "--experiments=a", "--experiments=b")
     assert found.flags == ("--job_name", "x", "--experiments=a", "--experiments=b",
@@ -123,7 +123,7 @@ def test_the_local_runner_has_several_names(name):
         (["--direct_running_mode=multi_processing"], "hangs when a worker is killed"),
     ],
 )
-def test_runners_that_were_not_run_are_refused_or_warned_of(words, said, capsys):
+def test_untested_runners_are_refused_or_give_a_warning(words, said, capsys):
     with pytest.raises(ConfigError, match=said + ".* --untested-runner"):
         parsed(*words)
     assert parsed(*words, "--untested-runner").flags
@@ -148,7 +148,7 @@ def test_the_portable_runner_gives_the_same_bytes(built, raw, tmp_path):
     assert tree_bytes(tmp_path / "texts/nih") == tree_bytes(built / "texts/nih")
 
 
-def test_a_runner_that_fails_is_no_full_disk(raw, tmp_path):
+def test_a_failed_runner_is_not_reported_as_a_disk_error(raw, tmp_path):
     command = [sys.executable, "-m", "cxr_vlp.pipelines.scan", "nih", "--root", str(raw / "nih")]
     command += ["--out", str(tmp_path / "o"), "--state", str(tmp_path / "s"), "--untested-runner"]
     command += ["--runner=FlinkRunner", "--flink_job_server_jar=/nowhere.jar"]
@@ -157,7 +157,7 @@ def test_a_runner_that_fails_is_no_full_disk(raw, tmp_path):
     assert "error: --runner FlinkRunner failed" in done.stderr
 
 
-def test_parts_that_a_runner_dropped_are_missed(tmp_path):
+def test_parts_that_a_runner_dropped_are_detected(tmp_path):
     (tmp_path / "one.json").write_text("{}")
     with pytest.raises(DataError, match=r"runner\.lost: 1 of 2 parts"):
         pool.read_results(tmp_path, ["one", "two"])
@@ -166,16 +166,14 @@ def test_parts_that_a_runner_dropped_are_missed(tmp_path):
 
 @pytest.mark.parametrize("name", ["inventory.json", "manifest.jsonl"])
 @pytest.mark.parametrize("held", [b"", b'{"a"', b"[]", b"{}", b'"x"', b"\xff", b'{"source": 1}'])
-def test_an_output_whose_header_is_damaged_is_neither_replaced_nor_our_own_error(
-    tmp_path, name, held
-):
+def test_an_output_with_a_damaged_header_is_refused_with_the_remedy(tmp_path, name, held):
     (tmp_path / name).write_bytes(held)
     with pytest.raises(ConfigError, match=f"{name} is damaged: remove .*, or choose another --out"):
         cli.own_folder(tmp_path, name, "mimic")
 
 
 @pytest.mark.parametrize("held", ["{}", '{"parts": {}}', "[]", "{"])
-def test_a_header_that_does_not_say_whose_it_is_names_the_stage_to_run(tmp_path, held):
+def test_a_header_without_a_source_names_the_stage_to_run(tmp_path, held):
     (tmp_path / "inventory.json").write_text(held)
     with pytest.raises(ConfigError, match=r"is damaged: run `cxr-vlp scan` again"):
         jsonl.read_header(tmp_path, "inventory.json", "scan")

@@ -1,7 +1,7 @@
-"""Anything at all, given to what reads files from elsewhere: coded errors come out, nothing else.
+"""Random and damaged bytes for every reader of files: only errors with a code are raised.
 
-Short here, long under `-m slow`. What could end the process itself goes through a crew instead
-(test_corpus.py).
+The tests are short by default and long under `-m slow`. Files that may crash the process are
+decoded in worker processes (test_corpus.py).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HELD = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 def profile(examples: int) -> settings:
-    # the same examples at every run: a default run is no lottery
+    # the same examples in every run, so that a default run is reproducible
     return settings(
         max_examples=examples, deadline=None, derandomize=True, database=None,
         suppress_health_check=HELD,
@@ -47,7 +47,7 @@ def both(examples: int) -> Callable:
 
 
 def tried(kind: type[Exception], function: Callable[[], Any]) -> tuple[Any, str]:
-    """Return (what the function returns, ""), or (None, what its one kind of error says)."""
+    """Return (result, ""), or (None, the message of the expected error)."""
     try:
         return function(), ""
     except kind as error:
@@ -55,7 +55,7 @@ def tried(kind: type[Exception], function: Callable[[], Any]) -> tuple[Any, str]
 
 
 def seeds() -> list[tuple[str, bytes]]:
-    """Return (suffix, bytes) of sound files, small ones."""
+    """Return (suffix, bytes) of small valid files."""
     y, x = np.mgrid[0:80, 0:70]
     values = np.rint(2000 + 1500 * np.sin(x / 9) * np.cos(y / 7)).astype(np.uint16)
     header = writing.Header("19999001", "59999001", "0", date="21800101", view="PA")
@@ -74,7 +74,7 @@ SEEDS = seeds()
 
 @st.composite
 def files(draw: st.DrawFn) -> tuple[str, bytes]:
-    """Draw (suffix, bytes): anything, or a sound file with something else in some places."""
+    """Draw (suffix, bytes): random bytes, or a valid file with changes in some places."""
     suffix, data = draw(st.sampled_from(SEEDS))
     if draw(st.booleans()):
         changed = bytearray(data)
@@ -164,8 +164,8 @@ LONG = ["(", "no ", "FINDINGS: ", "1. ", "and/or ", "no evidence of ", "\n", "a"
 
 
 @pytest.mark.parametrize("piece", LONG)
-def test_a_long_report_of_one_piece_comes_to_an_end(piece):
-    """What backtracks would take years."""
+def test_a_long_repetitive_report_is_annotated_in_time(piece):
+    """With backtracking it would take years."""
     sections.split(f"FINDINGS: {piece * 20_000} IMPRESSION: clear.")
     annotate.annotate(f"FINDINGS: {piece * 300} IMPRESSION: clear.")
 
@@ -208,7 +208,7 @@ def test_the_entry_reader(length, tmp_path):
     fuzz()
 
 
-def test_an_entry_nested_without_end_is_none(tmp_path):
+def test_a_deeply_nested_entry_is_ignored(tmp_path):
     entries = Entries.of_stage(tmp_path, "shards")
     path = Path(entries.folder) / "x" / "f.json"
     path.parent.mkdir(parents=True)

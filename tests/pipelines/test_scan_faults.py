@@ -1,4 +1,4 @@
-"""`scan` on trees as people have them: faults are counted, and what is not found is explained."""
+"""`scan` on trees with faults: they are counted, and messages explain missing files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def stopped(raw: Path, out: Path, kind: type[Exception] = DataError, **values) -
     return str(error.value)
 
 
-def test_each_fault_is_a_code_and_all_else_is_kept(tmp_path):
+def test_each_fault_gives_a_code_and_all_other_rows_are_kept(tmp_path):
     raw = tree(tmp_path, {
         2: row(2) + "\n" + row(2).replace("1.0,1.0", "0.0,1.0", 1),
         3: row(3, "train/patient00003/study1/"),
@@ -78,7 +78,7 @@ def test_each_fault_is_a_code_and_all_else_is_kept(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
-def test_names_in_latin_1_or_with_line_ends_are_codes(tmp_path):
+def test_names_in_latin_1_or_with_line_ends_give_codes(tmp_path):
     raw = tree(tmp_path)
     folder = raw / path_of(3)
     shutil.rmtree(folder.parent.parent)
@@ -110,7 +110,7 @@ def test_links_out_of_the_root_need_the_option_and_the_message_names_it(tmp_path
         assert "links: true" in said
 
 
-def test_one_folder_of_many_that_leads_out_is_named_too(tmp_path, capsys):
+def test_a_single_folder_that_leads_out_is_reported(tmp_path, capsys):
     raw = tree(tmp_path)
     (tmp_path / "store").mkdir()
     for n in (1, 2, 3):
@@ -143,7 +143,7 @@ def test_links_are_followed_through_all_stages(tmp_path):
         ({"train": ".txt"}, ["1 .txt", "point --root"]),
     ],
 )
-def test_where_no_image_is_found_what_was_seen_is_said(tmp_path, change, words):
+def test_without_usable_images_the_message_lists_the_files_found(tmp_path, change, words):
     raw = tree(tmp_path)
     shutil.rmtree(raw / "train")
     for name, suffix in change.items():
@@ -153,29 +153,29 @@ def test_where_no_image_is_found_what_was_seen_is_said(tmp_path, change, words):
         assert word in said
 
 
-def test_where_every_row_is_refused_the_remedy_is_the_tables(tmp_path):
+def test_if_every_row_is_refused_the_remedy_names_the_table(tmp_path):
     twice = {n: row(n) + "\n" + row(n).replace("1.0,1.0", "0.0,1.0", 1) for n in STUDIES}
     said = stopped(tree(tmp_path, twice), tmp_path)
     assert "no image of 30 listed can be used (30 scan csv.conflict)" in said
-    assert "mend the table" in said
+    assert "correct the table" in said
     assert "--root" not in said
 
 
-def test_a_root_without_a_table_says_what_was_seen(tmp_path):
+def test_without_a_table_the_message_lists_the_files_found(tmp_path):
     raw = lay(tmp_path / "raw", {path_of(n).upper(): "x" for n in range(19)})
     said = stopped(raw, tmp_path, ConfigError)
     assert "below the root there are 19 .JPG" in said
 
 
-def test_codes_that_were_met_are_explained(tmp_path, capsys):
+def test_codes_are_explained_after_a_scan(tmp_path, capsys):
     scanned(
         tree(tmp_path, {4: row(4) + ",9", 5: row(5).replace("Frontal,AP", "nan,nan")}), tmp_path
     )
     said = capsys.readouterr().out
-    assert "csv.ragged: a row with more or fewer fields than the header; mend the line" in said
+    assert "csv.ragged: a row with more or fewer fields than the header; correct the line" in said
 
 
-def test_images_of_unknown_view_are_counted_with_the_file_that_would_tell(tmp_path, capsys):
+def test_images_of_unknown_view_are_counted_and_the_file_with_views_is_named(tmp_path, capsys):
     page = '<eCitation><uId id="CXR7"/><parentImage id="CXR7_IM-0003-1001"/></eCitation>'
     raw = lay(tmp_path / "raw", {
         "ecgen-radiology/7.xml": page, "png/CXR7_IM-0003-1001.png": b"1"})  # fmt: skip
@@ -186,7 +186,7 @@ def test_images_of_unknown_view_are_counted_with_the_file_that_would_tell(tmp_pa
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
-def test_a_folder_that_may_not_be_read_is_a_code(tmp_path):
+def test_an_unreadable_folder_gives_a_code(tmp_path):
     raw = tree(tmp_path)
     folder = raw / "train/patient00003"
     folder.chmod(0)
@@ -223,7 +223,7 @@ def test_a_patient_in_two_official_splits_stops_with_a_remedy(tmp_path):
     assert scan.HEADER
 
 
-def test_a_bug_of_ours_in_reading_a_header_is_no_empty_header(monkeypatch):
+def test_a_bug_in_reading_a_header_is_raised(monkeypatch):
     assert scan_study._peek(b"no DICOM file") == dicom_header.StudyHeader()
 
     def broken(dataset):

@@ -47,7 +47,7 @@ def _effusion(finding: Finding, scene: Scene) -> Mark:
 
 
 def _pneumothorax(finding: Finding, scene: Scene) -> Mark:
-    """Air outside the lung: its edge stands off the wall, most at the apex; the rest is denser."""
+    """Air outside the lung: its edge is off the wall, most at the apex; the rest is denser."""
     body, side = scene.body, SIGN[finding.side]
     keep = (0.76, 0.58, 0.34)[finding.grade] + (0.06 if finding.assertion == "uncertain" else 0)
     edge = lung(body, side)

@@ -159,7 +159,7 @@ def test_a_rebuild_costs_what_changed(bases, tmp_path, change, source, again, de
     )
 
 
-def test_an_image_that_comes_is_the_only_one_decoded(bases, tmp_path):
+def test_only_a_new_image_is_decoded(bases, tmp_path):
     shutil.copytree(bases["nih"], tmp_path / "x")
     tree = tmp_path / "x/raw/nih"
     image = sorted((tree / "images").glob("*.png"))[0]
@@ -195,7 +195,7 @@ def test_a_damaged_tar_is_not_reused(bases, tmp_path):
     assert tar.read_bytes() == sound
 
 
-def test_without_the_state_everything_is_made_again_and_the_same(bases, tmp_path):
+def test_without_the_state_everything_is_built_again_with_the_same_bytes(bases, tmp_path):
     shutil.copytree(bases["nih"], tmp_path / "x")
     shutil.rmtree(tmp_path / "x/.cxr")
     before = tree_bytes(tmp_path / "x/shards/nih")
@@ -209,7 +209,7 @@ def test_finished_parts_of_a_killed_run_are_reused(bases, tmp_path):
     before = tree_bytes(tmp_path / "x/shards/nih")
     out = tmp_path / "x/shards/nih"
     staging = out.with_name(".nih.staging")
-    out.rename(staging)  # all tars are there, the publishing is not
+    out.rename(staging)  # all tars are complete and not published
     (staging / "manifest.jsonl").unlink()
     (staging / "train" / ".nih-train-00000.tar.99.tmp").write_bytes(b"half")
     (staging / "train" / "nih-train-00777.tar").write_bytes(b"of another number of parts")
@@ -311,7 +311,7 @@ def test_a_file_system_without_hard_links_is_no_error(raw, tmp_path, monkeypatch
     assert not list((tmp_path / "second").glob("*"))
 
 
-def test_under_dvc_no_hard_link_keeps_a_file_alive(raw, tmp_path, monkeypatch):
+def test_under_dvc_no_hard_link_is_made(raw, tmp_path, monkeypatch):
     """DVC moves the output into its cache, and puts its own copy in the output's place."""
     build(raw / "nih", "nih", tmp_path)
     assert hard_links(tmp_path)

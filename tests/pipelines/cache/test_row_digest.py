@@ -1,4 +1,4 @@
-"""Rows of the state folder that were changed: they are reported, discarded and made again."""
+"""Changed rows of the state folder are reported, discarded and made again."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_digest_changed_in_the_file_index_is_discarded(base, place, capsys):
     assert "state:" not in again(base, place, capsys)  # it was read again, and is right now
 
 
-def test_shards_discards_such_a_row_too(base, place, capsys):
+def test_shards_also_discards_a_changed_row_of_the_file_index(base, place, capsys):
     """It does not hash a file that is unchanged by the file index."""
     with base_of(place) as rows:
         rows.execute("UPDATE files SET size = size + 1, facts = replace(facts, 'true', 'false')")
@@ -201,7 +201,7 @@ def test_an_entry_with_a_flipped_bit_is_discarded(tmp_path_factory, data):
     shutil.rmtree(folder)
 
 
-def test_an_unreadable_file_is_no_row(tmp_path):
+def test_an_unreadable_row_file_gives_no_row(tmp_path):
     assert row_digest.read(tmp_path / "absent") is None
     jsonl.write_lines(tmp_path / "x", ["[" * 100_000])
     assert row_digest.read(tmp_path / "x") is None

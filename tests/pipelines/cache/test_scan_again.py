@@ -106,7 +106,7 @@ def test_threads_that_start_together_share_one_file_index(tmp_path, monkeypatch)
     assert len({id(one) for one in found}) == 1
 
 
-def test_a_file_index_locked_by_another_process_stays_as_it_is(tmp_path, monkeypatch):
+def test_a_file_index_locked_by_another_process_is_not_changed(tmp_path, monkeypatch):
     monkeypatch.setattr(file_index, "LOCK_TIMEOUT", 0.01)
     path = tmp_path / "m.sqlite"
     image = tmp_path / "image"
@@ -148,14 +148,14 @@ def test_official_digests_are_used_until_the_image_is_read(tree, tmp_path, monke
     assert seen == []  # the synthetic tree lists all its JPGs
     header, _ = manifest.read(found)
     assert header["dropped"]["shards image.digest"] == 1
-    # mended, and looked at again: the file is what the list says
+    # repaired, and scanned again: the file has the digest of the list
     jpgs[0].write_bytes(sound)
     found = build(tree, "mimic", tmp_path / "x", sources=chosen)
     assert "shards image.digest" not in manifest.read(found)[0]["dropped"]
     assert plain.exists()
 
 
-def test_official_digests_need_a_list(raw, tmp_path):
+def test_official_digests_without_a_list_are_refused(raw, tmp_path):
     sources = {"nih": {"parts": {"train": 2, "validate": 1, "test": 1}, "digests": "official"}}
     arguments = ["--root", str(raw / "nih"), "--params", str(params(tmp_path, sources=sources))]
     with pytest.raises(ConfigError, match=r"no SHA256SUMS\.txt .* set digests: read"):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: every command prints that it was stopped, and leaves no process behind.
+"""Ctrl-C and SIGTERM: every command prints that it was stopped, and no process is left.
 
 Real commands run in their own sessions and are slowed down at every file they open. They get real
 signals: sent to the whole group, as a terminal does, or to the command alone, as `kill` and DVC do.
@@ -114,7 +114,7 @@ class Started:
         return self.process.returncode, said
 
 
-def held(code: int, said: str, number: int) -> None:
+def check_stopped(code: int, said: str, number: int) -> None:
     """Check the exit code and the output of a stopped command."""
     lines = [line for line in said.splitlines() if line.strip() and ": making " not in line]
     assert code == 128 + number, said
@@ -141,32 +141,34 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "number", "whole_group"), CASES)
-def test_a_command_that_is_stopped_says_so(done, raw, tmp_path, name, number, whole_group):
+def test_a_stopped_command_prints_that_it_was_stopped(
+    done, raw, tmp_path, name, number, whole_group
+):
     started = Started(name, command(name, done, raw, tmp_path), tmp_path)
     wanted = 3 if name == "verify" else 12
     started.until(lambda: started.opens() > wanted)
-    held(*started.stop(number, whole_group), number)
+    check_stopped(*started.stop(number, whole_group), number)
     assert not (tmp_path / "out/inventory.json").exists()
 
 
-def test_a_command_stopped_while_it_is_imported_says_so(done, raw, tmp_path):
+def test_a_command_stopped_during_import_prints_that_it_was_stopped(done, raw, tmp_path):
     for moment in (0.1, 0.5):
         folder = tmp_path / str(moment)
         started = Started("shards", command("shards", done, raw, folder), folder)
         maps = Path(f"/proc/{started.process.pid}/maps")
         started.until(lambda: "numpy" in maps.read_text())  # noqa: B023 - called before it changes
         time.sleep(moment)
-        held(*started.stop(signal.SIGINT, True), signal.SIGINT)
+        check_stopped(*started.stop(signal.SIGINT, True), signal.SIGINT)
 
 
 @pytest.mark.parametrize("name", [
     "shards", *(pytest.param(name, marks=pytest.mark.slow) for name in ("scan", "texts"))
 ])  # fmt: skip
-def test_what_a_stopped_run_did_is_kept_and_the_next_run_ends_it(done, raw, tmp_path, name):
+def test_the_next_run_completes_a_stopped_run(done, raw, tmp_path, name):
     arguments = command(name, done, raw, tmp_path)
     started = Started(name, arguments, tmp_path)
     started.until(lambda: started.opens() > 12)
-    held(*started.stop(signal.SIGINT, True), signal.SIGINT)
+    check_stopped(*started.stop(signal.SIGINT, True), signal.SIGINT)
     again = subprocess.run(
         [sys.executable, "-m", "cxr_vlp.cli", name, *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -177,7 +179,7 @@ def test_what_a_stopped_run_did_is_kept_and_the_next_run_ends_it(done, raw, tmp_
     assert beside == {".out.lock"}
 
 
-def test_a_run_that_was_started_to_ignore_the_signal_ignores_it(done, raw, tmp_path):
+def test_a_signal_that_is_ignored_at_the_start_stays_ignored(done, raw, tmp_path):
     """As by `nohup`, or `&` in a script: Ctrl-C at the terminal does not stop such a run."""
     started = Started("plan", command("plan", done, raw, tmp_path), tmp_path, ignoring=True)
     started.until(lambda: started.opens() > 0)

@@ -54,7 +54,7 @@ def on_a_terminal(command: list[str], folder: Path) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="replace"))
 
 
-def test_scan_shows_a_progress_that_moves(raw, tmp_path):
+def test_the_progress_of_a_scan_advances(raw, tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -74,7 +74,7 @@ def test_scan_shows_a_progress_that_moves(raw, tmp_path):
     assert re.search(r"images read, \d+ a (second|minute)", shown)
 
 
-def test_scan_counts_what_it_reads(raw, tmp_path):
+def test_scan_counts_the_files_it_reads(raw, tmp_path):
     progress.COUNTS.clear()
     build(raw / "nih", "nih", tmp_path)
     assert progress.COUNTS.of_scan() == State(14, 14, "images read")
@@ -92,7 +92,7 @@ def test_a_scan_shows_its_current_step():
     assert counts.of_scan() == State(5, 20, "images read")
 
 
-def test_rate_and_time_left_are_those_of_the_present_step():
+def test_rate_and_time_left_are_those_of_the_current_step():
     rate = Rate()
     rate.describe(State(1000, 0, "rows"), 0.0)
     assert rate.describe(State(3000, 0, "rows"), 10.0) == ("3,000 rows, 200 a second", 0.0)
@@ -102,7 +102,7 @@ def test_rate_and_time_left_are_those_of_the_present_step():
     assert left == pytest.approx(86)
 
 
-def test_a_log_gets_a_line_at_times(raw, tmp_path, monkeypatch, capsys):
+def test_a_log_gets_progress_lines(raw, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "LOG_INTERVAL", 0.0)
     monkeypatch.setattr(progress, "POLL_INTERVAL", 0.02)
     build(raw / "mimic", "mimic", tmp_path)
@@ -114,8 +114,8 @@ def test_a_log_gets_a_line_at_times(raw, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_log_that_cannot_be_written_does_not_disturb_the_run(tmp_path, monkeypatch, capsys):
-    """The disk of the state folder is full: the run itself raises, and prints no traceback."""
+def test_a_log_that_cannot_be_written_leaves_the_error_to_the_run(tmp_path, monkeypatch, capsys):
+    """The disk of the state folder is full: the run raises that, and prints no traceback."""
     monkeypatch.setattr(progress, "POLL_INTERVAL", 0.01)
     (tmp_path / "log").mkdir()
     (tmp_path / "one.json").write_text("{}")

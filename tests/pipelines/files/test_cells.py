@@ -1,4 +1,4 @@
-"""Changes to ids and numbers by pandas and spreadsheets are undone where the value is certain."""
+"""Changes to ids and numbers by pandas and spreadsheets are undone if the value is certain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MISSING = ["", " ", "nan", "NaN", "None", "NA", "null", "<NA>", "NULL", "N/A", "
 
 
 @pytest.mark.parametrize("cell", MISSING)
-def test_a_missing_value_is_missing_however_it_is_written(cell):
+def test_every_spelling_of_a_missing_value_is_recognised(cell):
     assert cells.known(cell) == ""
     assert cells.plain(cell) == ""
     assert cells.number(cell) is None
@@ -27,7 +27,7 @@ def test_a_text_that_begins_like_a_missing_value_is_text(cell):
 
 
 @given(st.integers(10_000_000, 99_999_999))
-def test_an_id_survives_what_is_done_to_it(number):
+def test_an_id_is_restored_from_every_spreadsheet_form(number):
     text = str(number)
     power = f"{text[0]}.{text[1:].rstrip('0') or '0'}"
     for cell in (
@@ -42,12 +42,12 @@ def test_an_id_survives_what_is_done_to_it(number):
     ["5.04E+07", "5.0e+07", "5041426", "504142670", "50414267.5", "50,41,4267", "5041426x",
      "-50414267", "1E99", "٥٠٤١٤٢٦٧", "50414267 50414268", "p50414267", "0x3012345"],
 )  # fmt: skip
-def test_an_id_that_was_rounded_or_is_none_is_refused(cell):
+def test_a_rounded_or_invalid_id_is_refused(cell):
     with pytest.raises(IngestError, match=r"csv\.id"):
         cells.identifier(cell, 8, "s")
 
 
-def test_zeros_lost_in_front_come_back_where_the_width_is_known():
+def test_lost_leading_zeros_are_restored_if_the_width_is_known():
     assert cells.identifier("3", 8, pad=True) == "00000003"
     assert cells.identifier("3.0", 8, pad=True) == "00000003"
     assert cells.identifier("1.0E7", 8) == "10000000"

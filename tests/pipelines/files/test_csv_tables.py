@@ -34,7 +34,7 @@ def read(folder: Path, content: bytes, name: str = "t.csv", **options) -> list[d
         pytest.param((GOOD + "\n").encode(), "t.csv", id="blank-last-line"),
     ],
 )
-def test_cells_stay_the_text_they_are(tmp_path, content, name):
+def test_cells_stay_text(tmp_path, content, name):
     rows = read(tmp_path, content, name)
     assert [row["text"] for row in rows] == ["NA", "None"]  # pandas makes NaN of both
 
@@ -52,7 +52,7 @@ def test_cells_stay_the_text_they_are(tmp_path, content, name):
         pytest.param("study_id,text\n1,SECRETé\n".encode("latin-1"), "csv.encoding", id="latin-1"),
     ],
 )
-def test_what_is_odd_stops_with_a_code_and_no_content(tmp_path, content, code):
+def test_a_broken_table_stops_with_a_code_and_without_its_content(tmp_path, content, code):
     with pytest.raises(DataError, match=code) as error:
         read(tmp_path, content)
     assert "SECRET" not in str(error.value)
@@ -93,12 +93,12 @@ def test_a_cell_of_200_kilobytes_is_read(tmp_path):
     assert read(tmp_path, HEAD + b"1," + b"a" * 200_000 + b"\n")[0]["text"] == "a" * 200_000
 
 
-def test_a_table_of_which_most_rows_are_bad_stops_early(tmp_path):
+def test_a_table_with_mostly_bad_rows_stops_early(tmp_path):
     with pytest.raises(DataError, match=r"csv\.ragged: t\.csv, line 3"):
         codes(tmp_path, HEAD + b"1,a\n" + b"SECRET,,\n" * 5000)
 
 
-def test_one_bad_row_of_two_does_not_stop(tmp_path):
+def test_one_bad_row_of_two_does_not_stop_the_reader(tmp_path):
     assert codes(tmp_path, HEAD + b"1,a\n2\n") == [(2, ""), (3, "csv.ragged")]
 
 
@@ -113,7 +113,7 @@ def test_rows_over_several_lines_keep_their_first_lines_number(tmp_path):
      (GOOD.replace("\n", "\r").encode(), "t.csv")],
     ids=["gzip-without-its-suffix", "unpacked-by-the-browser", "carriage-returns-alone"],
 )  # fmt: skip
-def test_a_table_is_opened_by_what_it_holds(tmp_path, content, name):
+def test_the_content_decides_whether_a_table_is_compressed(tmp_path, content, name):
     assert [row["text"] for row in read(tmp_path, content, name)] == ["NA", "None"]
 
 
@@ -125,12 +125,12 @@ def test_a_table_is_opened_by_what_it_holds(tmp_path, content, name):
      (b"\0" * 5000, "csv.encoding")],
     ids=["utf-16", "zip", "utf-16-without-mark", "gzip-junk", "gzip-cut", "login-page", "zeros"],
 )  # fmt: skip
-def test_what_is_no_table_stops_with_a_code(tmp_path, content, code):
+def test_a_file_that_is_not_a_table_stops_with_a_code(tmp_path, content, code):
     with pytest.raises(DataError, match=code):
         codes(tmp_path, content, "t.csv.gz")
 
 
-def test_a_pipe_in_a_tables_place_is_not_waited_for(tmp_path):
+def test_a_fifo_in_place_of_a_table_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "t.csv")
     with pytest.raises(DataError, match=r"csv\.not_file"):
         list(csv_tables.read(tmp_path / "t.csv", ("a",)))
@@ -161,7 +161,7 @@ def test_columns_by_position_take_trailing_commas(tmp_path):
         read(tmp_path, b"ID[a,b],\n1,x,z\n", columns=columns)
 
 
-def test_rows_that_repeat_are_one_and_rows_that_contradict_are_refused():
+def test_repeated_rows_count_once_and_contradicting_rows_are_refused():
     row = {"a": "1", "b": "2"}
     assert csv_tables.sole_row([row, dict(row)], ("a", "b")) == (row, 1)
     assert csv_tables.sole_row([row, {"a": "1.0", "b": " 2"}], ("a", "b")) == (row, 1)
@@ -171,7 +171,7 @@ def test_rows_that_repeat_are_one_and_rows_that_contradict_are_refused():
 
 
 @given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), max_size=8))
-def test_any_text_comes_back_or_stops(tmp_path_factory, cells):
+def test_any_text_is_read_back_or_stops_the_reader(tmp_path_factory, cells):
     import csv
 
     path = tmp_path_factory.mktemp("csv") / "t.csv"
@@ -198,12 +198,12 @@ def test_any_text_comes_back_or_stops(tmp_path_factory, cells):
         pytest.param("".join(f",{x}\n" for x in GOOD.splitlines()), id="index-without-a-name"),
     ],
 )
-def test_what_a_spreadsheet_adds_is_no_row_and_loses_none(tmp_path, content):
+def test_blank_rows_and_columns_of_a_spreadsheet_are_skipped(tmp_path, content):
     rows = read(tmp_path, content.encode())
     assert {row["text"] for row in rows} == {"NA", "None"}
 
 
-def test_columns_are_found_whatever_their_capitals(tmp_path):
+def test_columns_are_found_in_upper_and_lower_case(tmp_path):
     rows = read(tmp_path, GOOD.replace("study_id,text", "STUDY_ID,Text,VIEW").replace("NA", "NA,PA")
                 .replace("None", "None,AP").encode(), optional=("View",))  # fmt: skip
     assert [row["View"] for row in rows] == ["PA", "AP"]
@@ -212,7 +212,7 @@ def test_columns_are_found_whatever_their_capitals(tmp_path):
 
 
 @pytest.mark.parametrize(("mark", "word"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
-def test_a_table_with_another_separator_says_which(tmp_path, mark, word):
+def test_the_message_names_another_separator(tmp_path, mark, word):
     with pytest.raises(DataError, match=rf"csv\.header: .*separated by {word}"):
         read(tmp_path, GOOD.replace(",", mark).encode())
 
@@ -221,7 +221,7 @@ def test_a_table_with_another_separator_says_which(tmp_path, mark, word):
     ("header", "stops"),
     [("ID,Word,x", False), ("id, WORD,y", False), ("Word,ID,x", True), (",ID,Word", True)],
 )
-def test_columns_by_position_stand_where_the_published_table_has_them(tmp_path, header, stops):
+def test_columns_by_position_must_be_in_the_published_order(tmp_path, header, stops):
     path = tmp_path / "t.csv"
     path.write_text(f"{header}\n1,2,3\n")
     lines = csv_tables.read(path, "abc", "abc", stated=("ID", "Word"))

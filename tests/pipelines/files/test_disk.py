@@ -1,6 +1,6 @@
 """Full, read-only or separate disks, and an output that another run is writing.
 
-Real file systems, mounted for one launcher alone (`unshare -rm`): nothing of them is left behind.
+They use real file systems that only one launcher sees (`unshare -rm`); nothing of them is left.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FOLDERS = ("disk", "writable", "readonly", "layers", "lower", "joined")
 
 @pytest.fixture(scope="module")
 def mounted(tmp_path_factory, scenes) -> Iterator[tuple[Launcher, Path]]:
-    """A launcher, and the folder of what is mounted for it; see MOUNTS."""
+    """A launcher, and the folder with its mounts; see MOUNTS."""
     folder = tmp_path_factory.mktemp("mounted")
     for name in FOLDERS:
         (folder / name).mkdir()
@@ -124,7 +124,7 @@ def test_a_full_disk_below_the_state(mounted, scenes, tmp_path, name):
 
 
 @pytest.mark.parametrize("stage", some("texts", seldom=["scan", "shards"]))
-def test_a_file_larger_than_is_allowed(launcher, scenes, tmp_path, stage):
+def test_a_file_above_the_size_limit_of_the_process(launcher, scenes, tmp_path, stage):
     scene = scenes[f"{stage}-again"]
     place = scene.copy(tmp_path / "x")
     run = launcher.run(stage, scene.arguments(place), inline=True, file_limit=900)
@@ -183,7 +183,7 @@ def test_an_output_that_is_a_mount_point_is_refused_before_the_work(mounted, sce
     assert "is a mount point: give a folder below it" in run.said
 
 
-def test_an_output_that_is_a_link_stays_one(launcher, scenes, tmp_path):
+def test_an_output_that_is_a_link_stays_a_link(launcher, scenes, tmp_path):
     scene = scenes["shards-again"]
     place = scene.copy(tmp_path / "x")
     disk = tmp_path / "large" / "set"
@@ -196,7 +196,7 @@ def test_an_output_that_is_a_link_stays_one(launcher, scenes, tmp_path):
 
 
 @pytest.mark.parametrize("stage", some("shards", seldom=["scan", "texts"]))
-def test_a_second_run_is_told_who_holds_the_output(launcher, scenes, tmp_path, stage):
+def test_a_second_run_names_the_process_that_locks_the_output(launcher, scenes, tmp_path, stage):
     scene: Scene = scenes[f"{stage}-again"]
     place = scene.copy(tmp_path / "x")
     first = launcher.start(

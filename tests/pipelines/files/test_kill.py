@@ -24,11 +24,11 @@ from stages import tree_bytes
 from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.executor import pool
 
-LEAST = 100  # points a slow test has to have
+LEAST = 100  # points, at least, of a slow test
 
 
 def check(scene: Scene, place: Path, launcher: Launcher, *, inline: bool) -> bool:
-    """Check what is promised after a run was ended; return whether it had published."""
+    """Check the output after a killed run; return whether it had published."""
     found = tree_bytes(scene.out(place))
     assert found in (scene.old, scene.new), "a mixed set"
     again = launcher.run(scene.stage, scene.arguments(place), inline=inline)
@@ -75,9 +75,9 @@ def test_a_run_killed_before_one_of_its_changes(scenes, launcher, tmp_path, name
 def test_a_run_killed_before_every_one_of_its_changes(scenes, launcher, tmp_path, stage, kind):
     scene = scenes[f"{stage}-{kind}"]
     number = changes(scene, tmp_path / "x", launcher)
-    told = [killed_before(scene, tmp_path / "x", launcher, n + 1) for n in range(number)]
-    killed = sum(run.code == -signal.SIGKILL for run, _ in told)
-    published = sum(new for _, new in told)
+    runs = [killed_before(scene, tmp_path / "x", launcher, n + 1) for n in range(number)]
+    killed = sum(run.code == -signal.SIGKILL for run, _ in runs)
+    published = sum(new for _, new in runs)
     print(f"\n{stage} {kind}: {killed} points, {published} of them after the publishing")
     assert killed > number - 5  # another thread's log line may come at another place
     assert 0 < published < number / 2
@@ -112,7 +112,7 @@ def killed_at(scene: Scene, place: Path, launcher: Launcher, moment: float) -> t
     return run.code, check(scene, place, launcher, inline=False)
 
 
-def test_a_run_with_workers_killed_in_its_middle(scenes, launcher, tmp_path):
+def test_a_run_with_workers_killed_halfway(scenes, launcher, tmp_path):
     scene = scenes["shards-again"]
     taken = seconds(scene, tmp_path / "x", launcher)
     ends = [killed_at(scene, tmp_path / "x", launcher, taken / part) for part in (2, 3)]
@@ -198,8 +198,8 @@ class NoWorkers:
 
 
 @pytest.mark.parametrize("active", [True, False])
-def test_a_part_that_died_with_its_worker_ends_the_run(monkeypatch, active):
-    """As it was seen: the part was taken out of the queue, and its taker killed before it said."""
+def test_a_part_lost_with_its_worker_ends_the_run(monkeypatch, active):
+    """Observed: a worker was killed between taking a part from the queue and reporting it."""
     monkeypatch.setattr(pool, "IDLE_TIMEOUT", 1.0)
     calls = pool.Pool([str, str], 2, (), "run again")
     with pytest.raises(DataError, match=r"worker\.killed"):

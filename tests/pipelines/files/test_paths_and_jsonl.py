@@ -31,7 +31,7 @@ def test_paths_that_leave_the_root_are_refused(tmp_path, relative):
 
 
 @pytest.mark.parametrize("relative", ["a/image", "in/a/image", "link", "gone/image", "x" * 300])
-def test_paths_that_stay_inside_are_given_whether_a_file_is_there_or_not(tmp_path, relative):
+def test_paths_inside_the_root_are_returned_even_without_a_file(tmp_path, relative):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "image").write_text("x")
     (tmp_path / "in").symlink_to(tmp_path)
@@ -49,7 +49,7 @@ def test_walk_is_sorted_follows_links_inside_and_ends_in_a_loop(tmp_path):
 
 
 def lead_out(tmp_path: Path) -> Path:
-    """A root with a file and a folder that are links out of it, and what they lead to."""
+    """A root with a file and a folder that are links out of it, and their targets."""
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "1.png").write_text("x")
     root = tmp_path / "root"
@@ -59,7 +59,7 @@ def lead_out(tmp_path: Path) -> Path:
     return root
 
 
-def test_links_that_lead_out_are_followed_where_the_collection_says_so(tmp_path):
+def test_links_out_of_the_root_are_followed_only_with_the_option(tmp_path):
     root = lead_out(tmp_path)
     tree = paths.RawTree(root, links=True)
     assert list(paths.walk(root)) == ["one.png"]
@@ -72,7 +72,7 @@ def test_links_that_lead_out_are_followed_where_the_collection_says_so(tmp_path)
             paths.inside(tree, relative)
 
 
-def test_links_in_a_loop_end_in_a_code(tmp_path):
+def test_links_in_a_loop_give_a_code(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert list(paths.walk(tmp_path)) == ["a", "b"]
@@ -88,7 +88,7 @@ def test_a_vanished_file_and_a_link_to_nowhere_have_a_state(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "folder"])
-def test_what_is_no_plain_file_is_not_opened(tmp_path, kind):
+def test_only_plain_files_are_opened(tmp_path, kind):
     path = tmp_path / "x"
     if kind == "fifo":
         os.mkfifo(path)
@@ -101,7 +101,7 @@ def test_what_is_no_plain_file_is_not_opened(tmp_path, kind):
         paths.plain(path, "image")
 
 
-def test_what_was_seen_is_said_with_the_remedy_and_without_names(tmp_path):
+def test_the_summary_of_a_root_has_counts_and_remedies_but_no_names(tmp_path):
     root = lead_out(tmp_path)
     (root / "nowhere").symlink_to(tmp_path / "annex")
     for name in ("SECRET1.JPG", "SECRET2.JPG", "a.zip", "t.csv.gz", "12345"):
@@ -143,7 +143,7 @@ def test_two_releases_side_by_side_are_refused(tmp_path):
     assert paths.find(tmp_path / "2.0.0", "train.csv") == "train.csv"
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     jsonl.write_json(path, {"old": 1})
     with pytest.raises(RuntimeError), jsonl.replacing(path) as stream:
@@ -158,7 +158,7 @@ def publish(out: Path, text: str) -> None:
         (staging / "header").write_text(text)
 
 
-def test_a_set_is_replaced_whole_or_not_at_all(tmp_path):
+def test_a_set_is_replaced_completely_or_not_at_all(tmp_path):
     out = tmp_path / "set"
     publish(out, "one")
     (out / "stale").write_text("")
@@ -177,7 +177,7 @@ def test_a_folder_of_somebody_else_is_not_replaced(tmp_path):
     assert (tmp_path / "mine.txt").exists()
 
 
-def test_a_second_run_is_told_who_holds_the_output(tmp_path):
+def test_a_second_run_names_the_process_that_locks_the_output(tmp_path):
     out = tmp_path / "set"
     code = "import sys; from pathlib import Path; from cxr_vlp.pipelines.files import atomic_dir\n"
     code += "with atomic_dir.lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
@@ -202,12 +202,12 @@ def test_a_read_only_place_is_an_os_error(tmp_path):
         publish(tmp_path / "set", "x")
 
 
-def test_a_storage_error_names_the_place_without_ids():
+def test_a_storage_error_names_the_path_without_ids():
     error = OSError(28, "No space left on device", "/raw/files/p10/p10000032/s50414267.txt")
     assert str(as_stop(error)) == "No space left on device (/raw/files/p10/p.../s....txt)"
 
 
-def test_a_copy_onto_a_full_disk_names_the_disk_that_is_full():
+def test_a_failed_copy_names_the_full_disk():
     """shutil.copyfile gives both names, the one it reads first."""
     full = OSError(28, "No space left on device", "/stock/a.tar", None, "/small/a.tar")
     assert str(as_stop(full)) == "No space left on device (/small/a.tar)"

@@ -1,4 +1,4 @@
-"""Files of credentialed and salted collections are for their user alone; remotes are reported."""
+"""Only their user may read files of credentialed and salted collections; remotes are reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PARTS = {"train": 2, "validate": 1, "test": 1}
 
 @pytest.fixture(autouse=True)
 def usual(monkeypatch, tmp_path) -> Iterator[None]:
-    """The umask most people have, and no settings of this machine's own."""
+    """The usual umask, and none of the DVC settings of this machine."""
     for name in ("GLOBAL", "SYSTEM"):
         monkeypatch.setenv(f"DVC_{name}_CONFIG_DIR", str(tmp_path / name))
     before = os.umask(0o022)
@@ -42,12 +42,14 @@ def test_files_of_a_credentialed_collection_are_private(built, raw, tmp_path, wo
     build(raw / "mimic", "mimic", tmp_path, workers=workers)
     for folder in ("scan/mimic", "texts/mimic", "shards/mimic", ".cxr"):
         assert open_to_others(tmp_path / folder) == []
-    assert stat.S_IMODE((tmp_path / "shards").stat().st_mode) == 0o755  # others' sets lie there
+    assert (
+        stat.S_IMODE((tmp_path / "shards").stat().st_mode) == 0o755
+    )  # sets of other collections are there too
     assert tree_bytes(tmp_path / "shards/mimic") == tree_bytes(built / "shards/mimic")
     assert privacy.current() == 0o022
 
 
-def test_files_of_an_open_collection_are_as_usual(raw, tmp_path):
+def test_files_of_an_open_collection_have_the_usual_permissions(raw, tmp_path):
     build(raw / "nih", "nih", tmp_path)
     found = modes(tmp_path)
     assert {found["shards/nih"], found[".cxr"]} == {0o755}
@@ -61,7 +63,7 @@ def test_files_of_a_collection_whose_ids_are_hidden_are_private(raw, tmp_path):
         assert open_to_others(tmp_path / folder) == []
 
 
-def test_what_an_earlier_release_left_open_is_shut(raw, tmp_path):
+def test_files_that_an_earlier_release_left_open_become_private(raw, tmp_path):
     build(raw / "mimic", "mimic", tmp_path)
     for path in tmp_path.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -72,7 +74,7 @@ def test_what_an_earlier_release_left_open_is_shut(raw, tmp_path):
     assert not [name for name in left if name.endswith((".sqlite", ".log"))]
 
 
-def test_a_set_that_was_shut_is_not_opened(raw, tmp_path):
+def test_a_private_set_stays_private(raw, tmp_path):
     out = build(raw / "nih", "nih", tmp_path)
     out.chmod(0o700)
     build(raw / "nih", "nih", tmp_path, shards={"quality": 94})
@@ -106,7 +108,7 @@ def project(folder: Path, name: str = "config") -> Path:
 
 
 @pytest.mark.parametrize("name", ["config", "config.local"])
-def test_remotes_that_are_elsewhere_are_named(tmp_path, name):
+def test_remotes_on_other_machines_are_named(tmp_path, name):
     out = project(tmp_path, name)
     assert privacy.remotes(tmp_path / ".dvc") == {
         "lab": "s3://bucket.example", "below": "s3://bucket.example",
@@ -114,7 +116,7 @@ def test_remotes_that_are_elsewhere_are_named(tmp_path, name):
     assert out
 
 
-def test_a_remote_of_the_users_own_settings_is_seen(tmp_path):
+def test_a_remote_in_the_users_global_settings_is_found(tmp_path):
     (tmp_path / "GLOBAL").mkdir()
     (tmp_path / "GLOBAL/config").write_text("['remote \"g\"']\nurl = ssh://me@host:22/x\n")
     (tmp_path / ".dvc").mkdir()
@@ -129,7 +131,7 @@ def test_a_remote_of_the_users_own_settings_is_seen(tmp_path):
         (Protection("nih"), ""),
     ],
 )
-def test_a_remote_is_told_of_before_the_work(tmp_path, capsys, protection, words):
+def test_a_remote_is_reported_before_the_run(tmp_path, capsys, protection, words):
     out = project(tmp_path / "p")
     with privacy.protecting(protection, out, tmp_path / "state"):
         said = capsys.readouterr().err
@@ -138,7 +140,7 @@ def test_a_remote_is_told_of_before_the_work(tmp_path, capsys, protection, words
     assert "secret" not in said
 
 
-def test_a_build_tells_of_remotes_and_of_an_open_cache(raw, tmp_path, capsys):
+def test_a_build_warns_of_remotes_and_of_an_open_cache(raw, tmp_path, capsys):
     project(tmp_path)
     (tmp_path / ".dvc/cache").mkdir(mode=0o755)
     build(raw / "mimic", "mimic", tmp_path)
@@ -150,8 +152,8 @@ def test_a_build_tells_of_remotes_and_of_an_open_cache(raw, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("source", "closed"), [("mimic", True), ("nih", False)])
-def test_a_cache_that_dvc_would_make_open_is_made_closed_before(raw, tmp_path, source, closed):
-    """In a fresh project DVC makes its cache, 0755, after the first stage was warned of nothing."""
+def test_the_dvc_cache_is_created_private_before_dvc_creates_it(raw, tmp_path, source, closed):
+    """In a new project DVC creates its cache with mode 0755 after the first stage."""
     project(tmp_path)
     build(raw / source, source, tmp_path)
     cache = tmp_path / ".dvc/cache"
@@ -159,14 +161,14 @@ def test_a_cache_that_dvc_would_make_open_is_made_closed_before(raw, tmp_path, s
     assert not closed or cache.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_cache_that_is_elsewhere_is_not_made(raw, tmp_path):
+def test_a_cache_outside_the_project_is_not_created(raw, tmp_path):
     project(tmp_path)
     (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = /nowhere/of/ours\n")
     build(raw / "mimic", "mimic", tmp_path)
     assert not (tmp_path / ".dvc/cache").exists()
 
 
-def test_settings_that_cannot_be_read_stop_nothing(tmp_path):
+def test_unreadable_dvc_settings_do_not_stop_a_run(tmp_path):
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_bytes(b"\xff\xfe[[[")
     assert privacy.remotes(tmp_path / ".dvc") == {}

@@ -1,4 +1,4 @@
-"""The shards open, unchanged, in the readers that others train with."""
+"""Other training libraries read the shards unchanged."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_plain_tarfile(sets):
             assert [name.rsplit(".", 1)[1] for name in names] == ["jpg", "json", "txt"] * (
                 len(names) // 3
             )
-            picture = PIL.Image.open(tar.extractfile(names[0]))
-            assert (picture.mode, min(picture.size)) == ("L", 128)
+            image = PIL.Image.open(tar.extractfile(names[0]))
+            assert (image.mode, min(image.size)) == ("L", 128)
 
 
 def test_webdataset(sets):
@@ -52,8 +52,8 @@ def test_webdataset(sets):
     data = wds.WebDataset(tars(sets / "mimic"), shardshuffle=False, empty_check=False)
     seen = list(data.decode("pil").to_tuple("__key__", "jpg", "txt", "json"))
     assert len(seen) == written(sets / "mimic")
-    for key, picture, text, document in seen:
-        assert picture.size == (document["pixels"]["width"], document["pixels"]["height"])
+    for key, image, text, document in seen:
+        assert image.size == (document["pixels"]["width"], document["pixels"]["height"])
         assert text == document["caption"]
         assert key == f"mimic-{document['study']}-{document['image']}"
 
@@ -74,10 +74,10 @@ def arguments(train_data: str, **changes) -> argparse.Namespace:
 
 @pytest.fixture
 def open_clip_batches(monkeypatch):
-    """open_clip's loader as it is with the webdataset it pins for training (0.2.86).
+    """The loader of open_clip with the webdataset release that it pins for training (0.2.86).
 
-    Newer releases hand an end-of-shard mark to open_clip's own grouping, which trips over it on any
-    shard whatever; without the mark it reads as it was written to.
+    Newer releases pass an end-of-shard mark to the grouping of open_clip, which fails on it with
+    every shard. This fixture removes the mark.
     """
     from open_clip_train import data
 
@@ -105,7 +105,7 @@ def test_open_clips_own_training_loader_counts_by_sizes_json(sets, open_clip_bat
     assert tokens.shape == (4, 77)
 
 
-def test_open_clip_joins_collections_when_told_how_many(sets, open_clip_batches):
+def test_open_clip_joins_collections_if_the_number_is_given(sets, open_clip_batches):
     # its own count looks for every name in the first folder's sizes.json only
     urls = "::".join(t for name in ("mimic", "nih") for t in tars(sets / name))
     count = written(sets / "mimic") + written(sets / "nih")
@@ -170,17 +170,17 @@ def test_hugging_face_datasets(sets, many, tmp_path, which, streaming):
     assert_the_same(rows, wanted)
 
 
-def test_features_are_those_of_every_set_and_name_every_field(sets, many):
+def test_all_sets_have_the_same_features_with_every_field(sets, many):
     found = {(sets / name / "features.json").read_bytes() for name in SOURCES}
     assert found == {(many / "features.json").read_bytes()}
     columns = features(many)
     assert list(columns) == ["__key__", "__url__", "jpg", "json", "txt"]
-    # readers drop in silence what the features do not name
+    # readers silently drop fields that the features do not name
     assert list(columns["json"]) == sorted(schema.FIELDS)
     assert columns["json"]["labels"].keys() == set(LABELS)
 
 
-def test_one_shape_in_all_sets(sets, many):
+def test_samples_of_all_sets_have_the_same_types(sets, many):
     shapes: dict[str, set] = {}
     for sample in stored([many, *(sets / name for name in SOURCES)]).values():
         assert list(schema.wrong(sample)) == []

@@ -1,8 +1,8 @@
-"""Bytes must not change without an epoch: nobody pays 57 core-hours for a comment.
+"""Bytes must not change without a new version number: rebuilding MIMIC-CXR takes 57 core-hours.
 
-When a test here fails and the change of bytes is meant, raise the epoch it names in
-pipelines/format/versions.py and put the new digest here. A new version of a codec changes
-pictures too: it is in the fingerprint by itself, so then only the digest moves.
+If a test here fails and the change of bytes is intended, raise the version that it names in
+pipelines/format/versions.py and put the new digest here. A new release of a codec changes images
+too. The release is part of the fingerprint, so then only the digest here changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cxr_vlp.pipelines.imaging import encode
 from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
 
 
-def film() -> np.ndarray:
+def image() -> np.ndarray:
     y, x = np.mgrid[0:603, 0:481]  # large enough to be halved, and odd
     return ((np.sin(x / 38) * np.cos(y / 62) + 1) * 1900).astype(np.uint16)
 
@@ -29,13 +29,13 @@ def film() -> np.ndarray:
 def dicom(photometric: str, syntax: UID = writing.SYNTAXES[0]) -> bytes:
     header = writing.Header("19999001", "59999001", "0", windows=((1800.0, 2500.0),))
     return writing.file_bytes(
-        film(), bits=12, photometric=photometric, syntax=syntax, header=header
+        image(), bits=12, photometric=photometric, syntax=syntax, header=header
     )
 
 
-def picture(form: str) -> bytes:
+def encoded_image(form: str) -> bytes:
     options = [cv2.IMWRITE_JPEG_QUALITY, 90]
-    return cv2.imencode(form, (film() >> 4).astype(np.uint8), options)[1].tobytes()
+    return cv2.imencode(form, (image() >> 4).astype(np.uint8), options)[1].tobytes()
 
 
 PIXELS = {
@@ -56,7 +56,7 @@ def test_pixels(recipe, form):
     assert (versions.PIXELS, found) == (3, PIXELS[recipe, form])
 
 
-def test_a_wavelet_film():
+def test_a_wavelet_image():
     data = dicom("MONOCHROME2", JPEG2000Lossless)
     found = digest(data, ".dcm", Shards(side=128, format="png"))
     assert (versions.PIXELS, found) == (3, "fd1653a57e48be65")
@@ -70,13 +70,13 @@ def test_a_wavelet_film():
         pytest.param(".jpg", 604, "ea086335a7d0eac2", id="jpg-as-it-came"),
     ],
 )
-def test_display_pictures(form, size, expected):
+def test_png_and_jpeg_images(form, size, expected):
     resize = "pad" if size == 128 else "longest"
-    found = digest(picture(form), form, Shards(resize=resize, side=size))
+    found = digest(encoded_image(form), form, Shards(resize=resize, side=size))
     assert (versions.PIXELS, found) == (3, expected)
 
 
-def test_parameters_that_change_pixels_are_in_the_fingerprint_and_others_are_not():
+def test_only_parameters_that_change_pixels_are_in_the_fingerprint():
     base = fingerprints.image("0" * 64, Shards().image_parameters())
     for change in ({"side": 256}, {"recipe": "minmax"}, {"quality": 90}, {"resize": "pad"},
                    {"filter": "lanczos"}, {"format": "png"}, {"enlarge": True},

@@ -37,14 +37,14 @@ from cxr_vlp.pipelines.format.sample import (
 from cxr_vlp.pipelines.stages.sample_members import split_labels
 
 
-def test_a_mention_has_the_fields_of_the_engines():
+def test_a_mention_has_the_fields_of_nlp():
     ours, theirs = (dataclasses.fields(kind) for kind in (Mention, mentions.Mention))
     assert [each.name for each in ours] == [each.name for each in theirs]
 
 
-def test_sections_are_all_that_a_report_is_cut_into():
+def test_sections_are_those_of_nlp():
     cut = {*lexicon.load("headings"), "preamble", "body"} - {"findings", "impression", "summary"}
-    assert set(SECTIONS) == cut  # a summary is read as an impression, or as the end
+    assert set(SECTIONS) == cut  # a summary is read as an impression, or as the end of a section
     with pytest.raises(
         ConfigError,
         match=r"shards\.sections\[0\]: expected one of indication.*did you mean indication",
@@ -59,7 +59,7 @@ def test_label_names_are_those_of_the_three_sets():
 
 
 @given(st.dictionaries(st.sampled_from([*LABELS, "Scoliosis", "Ä"]), st.integers(-1, 1)))
-def test_no_label_is_lost_between_the_two_fields(row):
+def test_every_label_is_in_one_of_the_two_fields(row):
     known, others = split_labels(row)
     whole = Sample(labels=known, labels_other=others)
     assert whole.all_labels == row
@@ -70,7 +70,7 @@ def test_no_label_is_lost_between_the_two_fields(row):
 
 
 def empty(kind):
-    """Return the least value of a kind."""
+    """Return the smallest value of a kind."""
     if isinstance(kind, kinds.Value):
         return kinds.TYPES[kind.dtype]()
     if isinstance(kind, kinds.Items):
@@ -87,7 +87,7 @@ ODD = st.recursive(
 
 @settings(deadline=None)  # the first one imports Arrow
 @given(st.sampled_from(sorted(schema.FIELDS)), ODD)
-def test_what_fits_the_table_is_what_arrow_takes_as_it_is(name, value):
+def test_the_table_and_arrow_accept_the_same_values(name, value):
     import pyarrow
 
     whole = {name: empty(field.kind) for name, field in schema.FIELDS.items()}
@@ -112,7 +112,7 @@ def test_every_field_is_in_the_table_and_has_a_description():
     assert all(field.says for record in records for field in record.fields.values())
 
 
-def test_what_may_be_translated_and_asserted_is_what_nlp_translates_and_asserts():
+def test_translated_sections_and_assertions_are_those_of_nlp():
     assert TRANSLATED == translations.FIELDS
     assert set(ASSERTIONS) == {scope.PRESENT, scope.ABSENT, scope.UNCERTAIN}
 
@@ -183,12 +183,12 @@ def test_real_samples_and_manifests_follow_the_committed_schema(built):
     assert list(faults(whole, sample)) == []  # the schema itself describes a sample
     broken = sample | {"view": "PA", "age": "old", "boxes": [{}]}
     del broken["caption"]
-    told = " ".join(faults(whole, broken))
-    assert all(f"/{name}" in told for name in ("view", "age", "boxes/0/label", "caption"))
+    found_faults = " ".join(faults(whole, broken))
+    assert all(f"/{name}" in found_faults for name in ("view", "age", "boxes/0/label", "caption"))
 
 
 def test_the_jsonschema_library_agrees(built):
-    library = pytest.importorskip("jsonschema", reason="the second reading of schema.json is its")
+    library = pytest.importorskip("jsonschema", reason="it is the second validator of schema.json")
     whole = json.loads(COMMITTED.read_text())
     library.Draft202012Validator.check_schema(whole)
     for name, value in lines(built):
@@ -202,7 +202,7 @@ def test_real_samples_come_back_from_their_type_byte_for_byte(built):
             assert Sample.from_json(document).to_json() == document
 
 
-def test_a_reader_takes_further_keys_and_refuses_another_format(built):
+def test_a_reader_ignores_unknown_keys_and_refuses_another_format(built):
     document = next(documents(built / "shards" / "mimic"))
     row = json.loads(document)
     row["sentences"] = [sentence | {"more": 1} for sentence in row["sentences"]]
@@ -214,14 +214,14 @@ def test_a_reader_takes_further_keys_and_refuses_another_format(built):
         (1, "made by version 0.2"),
         (None, "0.2"),
     ):
-        with pytest.raises(FormatError, match=f"{message}.*build the set again") as told:
+        with pytest.raises(FormatError, match=f"{message}.*build the set again") as caught:
             Sample.from_dict(row | {"format": number})
-        assert told.value.code == "json.format"
+        assert caught.value.code == "json.format"
     with pytest.raises(FormatError, match="wrong type"):
         Sample.from_dict(row | {"sentences": 5})
 
 
-def test_a_sample_is_sent_to_another_process_as_it_is(built):
+def test_a_sample_is_pickled_without_loss(built):
     for document in documents(built / "shards" / "mimic"):
         whole = Sample.from_json(document)
         assert pickle.loads(pickle.dumps(whole)) == whole
@@ -229,7 +229,7 @@ def test_a_sample_is_sent_to_another_process_as_it_is(built):
         assert "findings" not in str(whole.without_texts().sentences)
 
 
-def test_the_room_needs_the_standard_library_alone():
+def test_the_format_needs_only_the_standard_library():
     heavy = ("spacy", "numpy", "apache_beam", "pydantic", "yaml", "cxr_vlp.nlp")
     for path in sorted(COMMITTED.parent.glob("*.py")):
         module = f"cxr_vlp.pipelines.format.{path.stem}"
@@ -240,7 +240,7 @@ def test_the_room_needs_the_standard_library_alone():
         assert done.stdout.strip() == "[]", module
 
 
-def test_a_set_of_version_0_2_is_told_from_a_broken_one(built, tmp_path, capsys):
+def test_a_set_of_version_0_2_is_not_reported_as_broken(built, tmp_path, capsys):
     folder = tmp_path / "mimic"
     shutil.copytree(built / "shards" / "mimic", folder)
     restate(folder, format=1)

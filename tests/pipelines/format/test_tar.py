@@ -72,6 +72,6 @@ def test_headers_of_any_size_are_tarfiles(size):
         pytest.param("a", 8**11, "at most 8589934591 bytes", id="8-gib"),
     ],
 )
-def test_what_has_no_room_is_refused(name, size, fault):
+def test_names_and_sizes_too_large_for_ustar_are_refused(name, size, fault):
     with pytest.raises(ValueError, match=fault):
         tars.header(name, size)

@@ -148,10 +148,10 @@ def test_bombs_take_no_memory(tmp_path):
     results.mkdir()
     names = [f"part-{number}" for number in range(len(paths))]
     PartPool(Decoding(paths, parts=len(paths)), str(results), 1, image_timeout=60).run(names)
-    told = total(pool.read_results(results, names))
-    print("\n", told)
-    assert set(told["outcomes"]) <= set(CODES)
-    assert told["memory"] < 1024
+    totals = total(pool.read_results(results, names))
+    print("\n", totals)
+    assert set(totals["outcomes"]) <= set(CODES)
+    assert totals["memory"] < 1024
 
 
 @pytest.mark.slow
@@ -159,12 +159,12 @@ def test_bombs_take_no_memory(tmp_path):
 @pytest.mark.parametrize(
     "syntax", dicom_files.SYNTAXES, ids=lambda uid: uid.name.split(",")[0][:30]
 )
-def test_the_largest_image_that_is_taken_fits(tmp_path, syntax):
+def test_the_largest_accepted_image_fits_in_memory(tmp_path, syntax):
     side = int((Shards().max_megapixels * 1e6) ** 0.5)
     large = cv2.resize(xray(1000, 1000), (side, side), interpolation=cv2.INTER_NEAREST)
     (tmp_path / "large.dcm").write_bytes(dicom(syntax, values=large))
     PartPool(Decoding((str(tmp_path / "large.dcm"),)), str(tmp_path), 1).run(["part-0"])
-    told = total(pool.read_results(tmp_path, ["part-0"]))
-    print("\n", told)
-    assert told["outcomes"] == {"image": 1}
-    assert told["memory"] < 1024
+    totals = total(pool.read_results(tmp_path, ["part-0"]))
+    print("\n", totals)
+    assert totals["outcomes"] == {"image": 1}
+    assert totals["memory"] < 1024

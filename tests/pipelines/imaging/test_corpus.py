@@ -55,24 +55,24 @@ def _is_data(path: Path) -> bool:
 def run(folder: Path, work: Decoding, parts: int) -> dict[str, Any]:
     names = [f"part-{number}" for number in range(parts)]
     PartPool(work, str(folder), 2, image_timeout=PATIENCE).run(names)
-    told = total(pool.read_results(folder, names))
-    print("\n", told)
-    assert not [name for name in told["outcomes"] if name.startswith("uncoded")], told
-    assert told["memory"] < 1024, told
-    return told
+    totals = total(pool.read_results(folder, names))
+    print("\n", totals)
+    assert not [name for name in totals["outcomes"] if name.startswith("uncoded")], totals
+    assert totals["memory"] < 1024, totals
+    return totals
 
 
 def test_a_sample_of_mutants(written_files, tmp_path):
-    told = run(tmp_path, Decoding(tuple(written_files), mutants=75), 2)
-    assert sum(told["outcomes"].values()) == 150
-    assert 10 < told["outcomes"]["image"] < 140
+    totals = run(tmp_path, Decoding(tuple(written_files), mutants=75), 2)
+    assert sum(totals["outcomes"].values()) == 150
+    assert 10 < totals["outcomes"]["image"] < 140
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_thousands_of_mutants_of_files_of_our_own(written_files, tmp_path):
-    told = run(tmp_path, Decoding(tuple(written_files), mutants=500), 20)
-    assert sum(told["outcomes"].values()) == 10_000
+    totals = run(tmp_path, Decoding(tuple(written_files), mutants=500), 20)
+    assert sum(totals["outcomes"].values()) == 10_000
 
 
 @pytest.mark.slow
@@ -80,20 +80,20 @@ def test_thousands_of_mutants_of_files_of_our_own(written_files, tmp_path):
 def test_thousands_of_mutants_of_real_files(shared, tmp_path):
     real = [*(shared / "data").rglob("*"), *map(Path, installed())]
     small = sorted(str(p) for p in real if _is_data(p) and p.stat().st_size < LARGEST)
-    told = run(tmp_path, Decoding(tuple(small), mutants=500), 20)
-    assert sum(told["outcomes"].values()) == 10_000
+    totals = run(tmp_path, Decoding(tuple(small), mutants=500), 20)
+    assert sum(totals["outcomes"].values()) == 10_000
 
 
 def test_every_installed_test_file(tmp_path):
     files = installed()
-    told = run(tmp_path, Decoding(tuple(files), parts=4), 4)
-    assert sum(told["outcomes"].values()) == len(files) > 100
+    totals = run(tmp_path, Decoding(tuple(files), parts=4), 4)
+    assert sum(totals["outcomes"].values()) == len(files) > 100
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_every_shared_file(shared, tmp_path):
     files = sorted(str(p) for p in (shared / "data").rglob("*") if p.is_file())
-    told = run(tmp_path, Decoding(tuple(files), parts=4), 4)
-    assert sum(told["outcomes"].values()) == len(files)
-    assert told["outcomes"]["image"] > 100
+    totals = run(tmp_path, Decoding(tuple(files), parts=4), 4)
+    assert sum(totals["outcomes"].values()) == len(files)
+    assert totals["outcomes"]["image"] > 100

@@ -1,7 +1,7 @@
 """Wrong headers and damaged frames: each file gives the intended image, or a code.
 
-Every case is one image written with something wrong in its file, beside the same image written
-rightly; nobody who looks at what is stored could tell them apart, but for a counted note.
+Every case writes one image twice, once with a fault in its file and once correctly. The stored
+images must be equal; only a note may differ.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ def palette() -> Dataset:
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 @pytest.mark.parametrize("name", SAME)
-def test_what_is_wrong_in_the_header_does_not_show(name, syntax):
+def test_a_wrong_header_gives_the_same_image(name, syntax):
     made, notes = SAME[name]
     image, facts = shown(saved(palette() if made is None else made, syntax))
     assert near(image, right())
@@ -261,7 +261,7 @@ STRETCHED = {
 
 @pytest.mark.parametrize("window", STRETCHED.values(), ids=STRETCHED)
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_a_window_that_shows_nothing_gives_way_to_the_range(window, photometric):
+def test_an_implausible_window_is_replaced_by_the_range(window, photometric):
     made = dataset(PhotometricInterpretation=photometric, **window)
     plain = dataset(PhotometricInterpretation=photometric, **NO_WINDOW)
     (image, facts), (wanted, without) = shown(saved(made)), shown(saved(plain))
@@ -276,7 +276,7 @@ def test_a_narrow_window_that_shows_the_lungs_is_used():
     assert np.mean((image == 0) | (image == 255)) > 0.4
 
 
-def test_8_bits_are_the_png_of_the_same_image():
+def test_a_dicom_file_of_8_bits_equals_the_png_of_the_same_image():
     for values in (eight(), eight()[:-1, :-1] if eight().size % 2 == 0 else eight()):
         data = cv2.imencode(".png", values)[1].tobytes()
         levels, twin = (
@@ -306,7 +306,7 @@ PADDED = {
 
 @pytest.mark.parametrize("windowed", [True, False])
 @pytest.mark.parametrize(("values", "elements"), PADDED.values(), ids=PADDED)
-def test_padding_is_black_and_sets_no_contrast(values, elements, windowed):
+def test_padding_is_black_and_does_not_change_the_contrast(values, elements, windowed):
     dtype = np.int16 if values.min() < 0 else np.uint16
     made = dataset(values.astype(dtype), **elements)
     if not windowed:
@@ -319,7 +319,7 @@ def test_padding_is_black_and_sets_no_contrast(values, elements, windowed):
 
 
 def test_a_small_padded_image_has_no_bright_line_beside_the_padding():
-    """Means of padding and anatomy together are neither of them."""
+    """Means of padding and anatomy would be a bright line."""
     values, elements = PADDED["in-monochrome1"]
     large = np.kron(values, np.ones((3, 3), int)).astype(np.uint16)
     image, _ = shown(saved(dataset(large, **elements)))
@@ -327,7 +327,7 @@ def test_a_small_padded_image_has_no_bright_line_beside_the_padding():
     assert (image.astype(int) - wanted).max() < 40
 
 
-def test_the_value_of_the_padding_within_the_anatomy_stays_what_it_is():
+def test_anatomy_with_the_padding_value_is_not_masked():
     values = xray().copy()
     values[150, 50:130:7] = 4000  # bright spots, and a header that calls their value padding
     image, facts = shown(saved(dataset(values, PixelPaddingValue=4000)), side=4000)
@@ -379,7 +379,7 @@ TURNS = {  # what was done to the image, and where its rows and columns lead the
 
 
 @pytest.mark.parametrize(("move", "letters"), TURNS.values(), ids=TURNS)
-def test_turned_to_the_standard_display_where_asked_and_boxes_with_it(move, letters):
+def test_images_and_boxes_are_turned_to_the_standard_display_if_asked(move, letters):
     marked = xray().copy()
     marked[40:70, 60:80] = 4095
     upright = shown(saved(dataset(marked)), side=4000)[0]
@@ -397,7 +397,7 @@ def test_turned_to_the_standard_display_where_asked_and_boxes_with_it(move, lett
     assert bool(noted[1]["notes"]) == (letters != ["L", "F"])
 
 
-def test_for_processing_is_shown_by_its_exposures_and_never_in_silence():
+def test_for_processing_is_rendered_by_exposure_and_noted():
     exposure = 60_000 * np.exp(-(xray() - 600.0) / 700)
     made = dataset(exposure.astype(np.uint16), Modality="DX", BitsStored=16, HighBit=15,
                    PresentationIntentType="FOR PROCESSING", PixelIntensityRelationship="LIN",
@@ -412,7 +412,7 @@ def test_for_processing_is_shown_by_its_exposures_and_never_in_silence():
     ("name", "value", "found"),
     [("body_part", "BodyPartExamined", "HAND"), ("modality", "Modality", "OT")],
 )
-def test_gates_are_an_option(name, value, found):
+def test_unusual_headers_are_rejected_only_with_the_option(name, value, found):
     data = saved(dataset(**{value: found}))
     assert code(data, **{name: "reject"}) == f"dicom.{name}"
 
@@ -489,13 +489,13 @@ FRAMES: dict[str, tuple[str, Callable[[], bytes], dict[str, Any]]] = {
 @pytest.mark.parametrize(("syntax", "frame", "elements"), FRAMES.values(), ids=FRAMES)
 @pytest.mark.parametrize("kept", [0.1, 0.6, 0.95])
 @pytest.mark.parametrize("ended", [True, False])
-def test_a_cut_frame_in_a_whole_file_is_damaged(syntax, frame, elements, kept, ended):
+def test_a_truncated_frame_in_a_complete_file_is_damaged(syntax, frame, elements, kept, ended):
     whole = frame()
     image, _ = shown(framed(whole, syntax, **elements))
     assert near(image, right(), 1.5)
     cut = whole[: int(len(whole) * kept)] + (b"\xff\xd9" if ended else b"")
     if syntax == JPEGExtended12Bit and ended and kept > 0.9:
-        pytest.skip("fewer rows are lost than can be told from an edge of one grey")
+        pytest.skip("too few rows are lost to be distinguished from an edge of one grey")
     assert code(framed(cut, syntax, **elements)) in ("dicom.damaged_frame", "image.implausible")
 
 
@@ -509,7 +509,7 @@ def test_zeros_inside_a_frame_are_damage(name, at):
     assert code(framed(rotten, syntax, **elements)) == "dicom.damaged_frame"
 
 
-def test_short_and_rotten_run_lengths_and_raw_pixels():
+def test_short_and_corrupt_run_lengths_and_raw_pixels():
     made = dataset()
     made.compress(RLELossless, xray(), encoding_plugin="pydicom")
     whole = next(pydicom.encaps.generate_frames(made.PixelData, number_of_frames=1))
@@ -524,8 +524,8 @@ def test_short_and_rotten_run_lengths_and_raw_pixels():
 @pytest.mark.parametrize("predictor", range(1, 8))
 @pytest.mark.parametrize("bits", [12, 16])
 @pytest.mark.parametrize("edge", [None, 0, 2048])
-def test_every_whole_lossless_frame_is_whole(predictor, bits, edge):
-    """Also a frame whose last rows are constant, as if a decoder had filled them in."""
+def test_no_complete_lossless_frame_is_reported_as_damaged(predictor, bits, edge):
+    """Even a frame with constant last rows, as a decoder would fill them in."""
     values = xray().copy()
     if edge is not None:
         values[-40:] = edge
@@ -536,7 +536,7 @@ def test_every_whole_lossless_frame_is_whole(predictor, bits, edge):
 
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
-def test_lost_data_of_a_lossless_frame_are_told(seed):
+def test_lost_data_in_a_lossless_frame_are_detected(seed):
     chance = np.random.default_rng(seed)
     frame = FRAMES["lossless"][1]()
     start, size = int(chance.integers(500, len(frame) - 900)), int(chance.integers(100, 800))
@@ -546,7 +546,7 @@ def test_lost_data_of_a_lossless_frame_are_told(seed):
 
 @pytest.mark.parametrize("form", ["png", "jpg", "turned-jpg", "rgb-jpg"])
 @pytest.mark.parametrize("damage", ["cut", "zeros"])
-def test_files_that_are_no_dicom_are_held_to_the_same(form, damage):
+def test_damaged_png_and_jpeg_files_have_codes(form, damage):
     tags = PIL.Image.Exif()
     tags[0x0112] = 6
     whole = {
@@ -565,7 +565,7 @@ def test_files_that_are_no_dicom_are_held_to_the_same(form, damage):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".dcm", ".DCM", ".dicom", ""])
 @pytest.mark.parametrize("kind", ["dicom", "png", "jpg"])
-def test_the_content_says_what_a_file_is(kind, suffix):
+def test_the_content_decides_the_format_of_a_file(kind, suffix):
     data = {
         "dicom": lambda: saved(dataset()), "jpg": lambda: jpeg(eight()),
         "png": lambda: cv2.imencode(".png", eight())[1].tobytes(),
@@ -576,8 +576,8 @@ def test_the_content_says_what_a_file_is(kind, suffix):
     assert facts["notes"] == ([] if honest else ["file.suffix"])
 
 
-def test_an_error_of_ours_is_not_taken_for_a_bad_file(monkeypatch):
-    """A TypeError in our code once became `dicom.undecodable`, on every image."""
+def test_a_bug_is_not_reported_as_a_bad_file(monkeypatch):
+    """Once a TypeError in our code became `dicom.undecodable` for every image."""
 
     def broken(*_: Any) -> None:
         raise TypeError("a bug")

@@ -70,7 +70,7 @@ PLAIN = {
     "explicit": dataset(),
     "more-bits-than-used": dataset(BitsStored=14, HighBit=13),
     "8-bits-odd-length": dataset(**AS_EIGHT, PixelData=EIGHT.tobytes() + b"\0"),
-    "one-frame-told": dataset(NumberOfFrames=1),
+    "one-frame-stated": dataset(NumberOfFrames=1),
     "more-than-rows-say": dataset(Rows=96),
 }
 ODD = {
@@ -94,7 +94,7 @@ def test_plain_values_are_a_view_of_the_file(made, syntax):
 
 
 @pytest.mark.parametrize("made", ODD.values(), ids=ODD)
-def test_odd_ones_are_what_pydicom_makes_of_them(made):
+def test_odd_files_have_the_values_that_pydicom_reads(made):
     data = saved(made, ExplicitVRLittleEndian)
     image = dicom_pixels.opened(data, LIMIT)
     assert image.view is None
@@ -126,7 +126,7 @@ def test_the_header_is_parsed_once(monkeypatch, syntax):
 
 
 @pytest.mark.parametrize("cut", [10, 200, 1000])
-def test_a_truncated_compressed_file_gets_the_code_of_a_whole_reading(cut):
+def test_a_truncated_compressed_file_gets_the_code_of_a_full_read(cut):
     frame = codestream(JPEG2000Lossless, 12)
     made = dataset(Rows=194, Columns=166, PixelData=encapsulate([frame]))
     made["PixelData"].VR = "OB"
@@ -188,7 +188,7 @@ def test_other_orders_of_bytes_give_the_same_values(syntax):
     assert np.array_equal(image.values(), values())
 
 
-def test_an_element_before_the_pixels_is_not_taken_for_them():
+def test_an_element_before_the_pixels_is_not_read_as_pixels():
     made = dataset()
     made.add_new(0x7FE00001, "OV", b"\0" * 8)  # Extended Offset Table, where none belongs
     image = dicom_pixels.opened(saved(made, ExplicitVRLittleEndian), LIMIT)
@@ -233,7 +233,7 @@ def test_odd_run_lengths_are_left_to_pydicom(spoil):
         pytest.param(lambda f: f + f[-500:], id="more-than-there-are"),
     ],
 )
-def test_run_lengths_that_do_not_come_out_even_are_damaged(spoil):
+def test_run_lengths_of_the_wrong_total_are_damaged(spoil):
     made = dataset()
     made.compress(RLELossless, values(), encoding_plugin="pydicom")
     frame = next(generate_frames(made.PixelData, number_of_frames=1))
@@ -261,7 +261,7 @@ def wavelet(syntax: str, frame: bytes | None = None, **changes) -> dicom_pixels.
 
 @pytest.mark.parametrize("bits", [10, 12, 15, 16])
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_half_of_a_wavelet_image_is_near_the_means(times, bits):
+def test_a_halved_wavelet_image_is_near_the_means(times, bits):
     frame, image = codestream(JPEG2000Lossless, bits), values(bits, 194, 166)
     small = codecs.reduced(frame, JPEG2000Lossless, image.shape, bits, times)
     means = cv2.resize(image, small.shape[::-1], interpolation=cv2.INTER_AREA)
@@ -302,13 +302,13 @@ def test_more_bits_than_the_header_says_are_left_to_the_full_decoder():
         pytest.param(lambda f: b"", id="empty"),
     ],
 )
-def test_a_spoilt_codestream_is_left_to_the_full_decoder(syntax, spoil):
+def test_a_damaged_codestream_is_left_to_the_full_decoder(syntax, spoil):
     frame = spoil(codestream(syntax, 12))
     assert codecs.reduced(frame, syntax, (194, 166), 12, 1) is None
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, HTJ2KLossless])
-def test_a_size_that_the_header_does_not_tell_is_left_to_the_full_decoder(syntax):
+def test_a_codestream_of_another_size_is_left_to_the_full_decoder(syntax):
     assert wavelet(syntax).reduced(1) is not None
     image = wavelet(syntax, frame=codecs_frame_of_another_size(syntax))
     assert image.reduced(1) is None
@@ -323,7 +323,7 @@ def codecs_frame_of_another_size(syntax: str) -> bytes:
     return bytes(imagecodecs.jpeg2k_encode(small, codecformat="j2k", reversible=True))
 
 
-def test_images_without_smaller_sizes_in_them_say_so():
+def test_images_without_smaller_sizes_return_none():
     assert wavelet(JPEG2000Lossless).reduced(0) is None
     assert wavelet(JPEG2000Lossless, PixelRepresentation=1).reduced(1) is None
     assert dicom_pixels.opened(saved(dataset(), ExplicitVRLittleEndian), LIMIT).reduced(1) is None

@@ -103,7 +103,7 @@ def test_monochrome1_is_inverted_after_the_window(recipe):
                      id="broken-voi-lut"),
     ],
 )  # fmt: skip
-def test_windows_of_the_wild(window, used, note):
+def test_unusual_windows(window, used, note):
     facts = encode.encode(dicom(**window), ".dcm", Shards(side=64)).facts
     assert facts["window"] == used
     assert facts["notes"] == [note] * bool(note)
@@ -129,7 +129,7 @@ def test_padding_does_not_set_the_contrast():
     assert np.ptp(with_tag.apply(body)) > 1.1 * np.ptp(without.apply(body))
 
 
-def test_mimic_jpg_is_opencvs_equalisation():
+def test_mimic_jpg_equals_the_equalisation_of_opencv():
     values = xray()
     ours = first_table(values, "mimic_jpg", tags()).apply(values)
     stretched = np.rint((values - values.min()) / np.ptp(values) * 255).astype(np.uint8)

@@ -43,22 +43,24 @@ def tree(tmp_path_factory) -> Path:
     return raw / "mimic"
 
 
-def test_notes_add_up_and_come_along_with_what_is_reused(tree, tmp_path, capsys):
+def test_notes_add_up_and_are_kept_for_reused_images(tree, tmp_path, capsys):
     out = build(tree, "mimic", tmp_path)
     assert "note: dicom.body_part" in capsys.readouterr().out
     header, lines = manifest.read(out)
-    told = Counter(note for _, sample in samples(out) for note in sample["pixels"]["notes"])
-    assert told["dicom.body_part"] > 2
-    assert header["notes"]["dicom.body_part"] == told["dicom.body_part"]
-    assert sum(line["notes"].get("dicom.body_part", 0) for line in lines) == told["dicom.body_part"]
+    found = Counter(note for _, sample in samples(out) for note in sample["pixels"]["notes"])
+    assert found["dicom.body_part"] > 2
+    assert header["notes"]["dicom.body_part"] == found["dicom.body_part"]
+    assert (
+        sum(line["notes"].get("dicom.body_part", 0) for line in lines) == found["dicom.body_part"]
+    )
     assert header["dropped"]["shards image.implausible"] == 1
-    # another caption: every image is copied out of the earlier tars, with its notes
+    # another caption: every image is copied from the earlier tars, with its notes
     again = build(tree, "mimic", tmp_path, shards={"caption": ["prompt", "impression"]})
     assert manifest.read(again)[0]["notes"] == header["notes"]
     assert verify.check([again], deep=True)["breaches"] == []
 
 
-def test_a_gate_is_one_of_the_parameters_that_build_anew(tree, tmp_path):
+def test_with_reject_the_noted_images_are_rejected(tree, tmp_path):
     noted = manifest.read(build(tree, "mimic", tmp_path))[0]["notes"]["dicom.body_part"]
     out = build(tree, "mimic", tmp_path, shards={"body_part": "reject"},
                 sources={"mimic": {"parts": {"train": 2, "validate": 1, "test": 1},
@@ -69,7 +71,7 @@ def test_a_gate_is_one_of_the_parameters_that_build_anew(tree, tmp_path):
 
 
 def test_a_lower_limit_holds_for_images_that_are_reused():
-    """They were copied from the earlier tars without regard to the new limit."""
+    """Once they were copied from the earlier tars, and the new limit was not checked."""
     facts = {"source_height": 2000, "source_width": 1000, "notes": ["dicom.modality"]}
     encode.refuse(facts, Shards(max_megapixels=2))
     for shards, code in (
@@ -124,7 +126,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("levels", BAD.values(), ids=BAD)
-def test_what_is_no_image_is_refused_by_the_maker_and_by_verify(levels):
+def test_an_implausible_image_is_refused_by_shards_and_by_verify(levels):
     assert plausible.fault(levels)
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     codes = ("image.implausible", "image.constant")
@@ -133,13 +135,13 @@ def test_what_is_no_image_is_refused_by_the_maker_and_by_verify(levels):
 
 @pytest.mark.parametrize("levels", GOOD.values(), ids=GOOD)
 @pytest.mark.parametrize("quality", [100, 95, 50, 10])
-def test_what_the_maker_lets_pass_passes_verify_too(levels, quality):
+def test_an_image_that_shards_accepts_is_accepted_by_verify(levels, quality):
     assert plausible.fault(levels) == ""
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
     assert decode(encoded, {"recipe": "voi"})[0] == ""
 
 
-def test_verify_wants_notes_that_add_up(tree, tmp_path):
+def test_verify_reports_notes_that_do_not_add_up(tree, tmp_path):
     out = build(tree, "mimic", tmp_path)
     header, lines = manifest.read(out)
     header["notes"] = {}

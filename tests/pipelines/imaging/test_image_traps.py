@@ -1,4 +1,4 @@
-"""More wrong headers and damaged files, each from a fault that was once stored unnoticed."""
+"""More wrong headers and damaged files; each was once stored without a note or a code."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_signed_bytes_are_read():
 
 
 @pytest.mark.parametrize("windowed", [True, False])
-def test_bytes_in_the_other_order_are_turned_round(windowed):
+def test_bytes_in_the_other_order_are_swapped(windowed):
     elements = {} if windowed else NO_WINDOW
     image, facts = shown(saved(dataset(xray().byteswap(), **elements)))
     assert near(image, shown(saved(dataset(**elements)))[0])
@@ -72,7 +72,7 @@ COLOUR = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}
 @pytest.mark.parametrize("planar", [0, 1])
 @pytest.mark.parametrize("by_planes", [True, False])
 @pytest.mark.parametrize("tint", [1.0, 0.5])
-def test_the_order_of_colours_is_found_where_the_header_tells_the_other(planar, by_planes, tint):
+def test_a_wrong_planar_configuration_is_detected(planar, by_planes, tint):
     """Only a grey image shows the order; a tinted one is read as its header says."""
     colours = np.dstack([eight(), eight(), (eight() * tint).astype(np.uint8)])
     if tint < 1 and planar != by_planes:
@@ -103,12 +103,12 @@ def test_chroma_of_two_pixels_by_its_older_name():
 
 
 @pytest.mark.parametrize("slope", ["1e-13", "1e-320"])
-def test_a_slope_however_small_takes_no_contrast(slope):
+def test_a_tiny_rescale_slope_does_not_change_the_contrast(slope):
     made = dataset(RescaleSlope=slope, RescaleIntercept="0", **NO_WINDOW)
     assert near(shown(saved(made))[0], shown(saved(dataset(**NO_WINDOW)))[0])
 
 
-def test_rows_and_columns_exchanged_are_no_image():
+def test_exchanged_rows_and_columns_are_refused():
     """Every row is then smooth, but in the wrong place."""
     wide = np.ascontiguousarray(xray()[:, : xray().shape[1] * 6 // 8])
     height, width = wide.shape
@@ -145,7 +145,7 @@ def test_a_png_is_not_turned_by_its_exif(resize):
 
 
 @pytest.mark.parametrize("form", ["png", "jpg"])
-def test_what_lies_behind_a_whole_file_does_no_harm(form):
+def test_bytes_after_the_end_of_a_file_are_ignored(form):
     data = cv2.imencode(f".{form}", eight())[1].tobytes()
     behind = bytes(4096) + (b"notes" * 300 if form == "png" else b"")
     assert np.array_equal(shown(data + behind, f".{form}")[0], shown(data, f".{form}")[0])
@@ -162,7 +162,7 @@ def test_signed_values_keep_their_reading_where_the_image_has_hard_edges(shared)
 
 @pytest.mark.parametrize("at", [0.3, 0.5, 0.8, 0.97])
 @pytest.mark.parametrize("damage", ["lost", "zeros", "cut"])
-def test_damage_in_a_jpeg_of_12_bits_is_told(at, damage):
+def test_damage_in_a_jpeg_of_12_bits_is_detected(at, damage):
     """Its decoder reports nothing: the pixels after the gap were displaced, and stored."""
     syntax, frame, elements = FRAMES["extended"]
     whole = frame()
@@ -184,17 +184,17 @@ def test_zeros_for_the_parameters_of_a_scan_are_no_damage():
 
 
 @pytest.mark.parametrize("form", ["png", "jpg"])
-def test_a_weak_image_is_stretched_whatever_its_file_is(form):
-    """The PNG of 8 bits was refused where the DICOM of the same values was kept."""
+def test_a_weak_image_is_stretched_in_every_format(form):
+    """The PNG of 8 bits was once refused, and the DICOM file with the same values was kept."""
     weak = (100 + (eight() >> 4)).astype(np.uint8)
     data = cv2.imencode(f".{form}", weak, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
     image, facts = shown(data, f".{form}")
-    twin, told = shown(saved(dataset(weak)))
+    twin, twin_facts = shown(saved(dataset(weak)))
     assert np.abs(image.astype(int) - twin).mean() < 6
-    assert facts["notes"] == told["notes"] == ["grey.stretched"]
+    assert facts["notes"] == twin_facts["notes"] == ["grey.stretched"]
 
 
-def test_a_collimated_image_is_kept_whatever_its_file_is():
+def test_a_collimated_image_is_kept_in_every_format():
     values = np.zeros((xray().shape[0] * 4, xray().shape[1] * 4), np.uint16)
     values[400 : 400 + xray().shape[0], 300 : 300 + xray().shape[1]] = xray()
     _, facts = shown(saved(dataset(values)), side=4000)
@@ -216,8 +216,8 @@ def test_a_png_of_one_bit_is_no_image_at_any_size(threshold, factor):
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_marks_in_a_bit_above_the_values_are_taken_off(axis):
-    """In whole rows no neighbour in the row jumped."""
+def test_marks_in_a_bit_above_the_values_are_removed(axis):
+    """Marks in whole rows differ only from the row above and below."""
     marked = np.where(np.indices(xray().shape)[axis] % 97 < 2, xray() | 0x8000, xray())
     image, facts = shown(saved(dataset(marked.astype(np.uint16))))
     assert near(image, right())

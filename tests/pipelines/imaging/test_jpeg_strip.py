@@ -51,7 +51,7 @@ WITH_NAMES = {
 
 
 @pytest.mark.parametrize("data", WITH_NAMES.values(), ids=WITH_NAMES)
-def test_nothing_beside_the_image_is_stored(data):
+def test_only_the_image_is_stored(data):
     assert CANARY in data
     encoded = encode.encode(data, ".jpg", Shards())
     assert CANARY not in encoded.data
@@ -74,7 +74,7 @@ def test_the_image_is_the_source_bit_for_bit(options):
     assert not np.array_equal(decoded(again.tobytes()), decoded(data))  # encoding anew would lose
 
 
-def test_the_facts_are_those_of_any_display_image():
+def test_a_jpeg_stored_unchanged_has_the_usual_facts():
     facts = encode.encode(jpeg(), ".jpg", Shards()).facts
     assert facts == {
         "height": 130, "width": 100, "source_height": 130, "source_width": 100,
@@ -96,13 +96,13 @@ def test_the_facts_are_those_of_any_display_image():
         pytest.param(jpeg(np.stack([levels()] * 3, 2)), Shards(), id="colour"),
     ],
 )
-def test_what_has_to_change_is_encoded_anew(data, shards):
+def test_an_image_that_must_change_is_encoded_again(data, shards):
     stored = encode.encode(data, ".jpg", shards).data
     assert stored != jpeg_strip.stripped(data, 100)
     assert decoded(stored).ndim == 2
 
 
-def test_an_upright_image_only():
+def test_only_an_upright_jpeg_is_stored_unchanged():
     """OpenCV applies the Exif orientation; stripping would remove the tag."""
     tags = PIL.Image.Exif()
     tags[0x0112] = 6
@@ -122,7 +122,7 @@ def test_an_upright_image_only():
         pytest.param(jpeg()[:-2] + jpeg()[2:], id="two-images-in-one"),
     ],
 )
-def test_odd_structure_is_not_passed_on(data):
+def test_a_jpeg_of_unusual_structure_is_not_stored_unchanged(data):
     assert jpeg_strip.stripped(data, 100) is None
 
 

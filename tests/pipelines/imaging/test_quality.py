@@ -1,7 +1,7 @@
 """The fast ways to make a small image are compared with the exact way, for every kind of file.
 
 Exact: pydicom's functions (Pillow for files that are no DICOM) on every pixel, then Lanczos from
-the full size. Near enough: a mean difference of at most one grey level, 99 of 100 pixels within 3.
+the full size. Near means a mean difference of at most one grey level, 99 of 100 pixels within 3.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def assert_near(small: np.ndarray, reference: np.ndarray, most: int = 3) -> None
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 @pytest.mark.parametrize("size", [224, 320, 448])  # a fifth, a third and less than half
-def test_every_kind_is_near_the_exact_way(kind, size):
+def test_every_kind_of_file_is_near_the_exact_result(kind, size):
     small = ours(file(kind), kind, side=size)
     assert_near(small, lanczos(exact(file(kind), kind), small.shape))
 
@@ -137,7 +137,8 @@ def test_every_kind_is_near_the_exact_way(kind, size):
 def test_thumbnails_are_near_one_large_step(kind, size):
     """At a tenth of the size the filters themselves differ by more than steps do: area by area.
 
-    The drawn letters are one pixel sharp, as no detector's are, and at this size a share of it all.
+    The drawn letters are one pixel sharp, as no detector's are, and at this size a large share of
+    the image.
     """
     small = ours(file(kind), kind, side=size)
     assert_near(small, area(exact(file(kind), kind), small.shape), most=5)
@@ -146,7 +147,9 @@ def test_thumbnails_are_near_one_large_step(kind, size):
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("recipe", ["voi", "minmax", "percentile"])
 @pytest.mark.parametrize("resize", ["shortest", "longest"])
-def test_recipes_of_an_odd_lateral_image_are_near_the_exact_way(photometric, recipe, resize):
+def test_recipes_on_a_lateral_image_of_odd_size_are_near_the_exact_result(
+    photometric, recipe, resize
+):
     kind = dicom_files.SYNTAXES[0]
     data = file(kind, "LATERAL", photometric, odd=True)
     small = ours(data, kind, recipe=recipe, side=224, resize=resize)
@@ -154,10 +157,10 @@ def test_recipes_of_an_odd_lateral_image_are_near_the_exact_way(photometric, rec
 
 
 @pytest.mark.parametrize("window", [(1500, 1200), (2000, 2500), (2600, 800)], ids=str)
-def test_narrow_windows_are_near_the_exact_way(window):
-    """Means of pixels that the window cuts off count as they are: that must not show.
+def test_narrow_windows_are_near_the_exact_result(window):
+    """Means include pixels outside the window; the image must not show that.
 
-    Area by area, for a narrow window widens what is between the filters too.
+    Compared area by area, because a narrow window also enlarges the differences of the filters.
     """
     data = stored(xray(), dicom_files.SYNTAXES[0], window=window)
     small = ours(data, dicom_files.SYNTAXES[0], side=256)
@@ -165,14 +168,14 @@ def test_narrow_windows_are_near_the_exact_way(window):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
-def test_lanczos_is_the_exact_way(kind):
+def test_lanczos_equals_the_exact_result(kind):
     small = ours(file(kind), kind, side=224, filter="lanczos")
     difference = np.abs(small - lanczos(exact(file(kind), kind), small.shape))
     assert difference.mean() <= 0.1
     assert np.percentile(difference, 99) <= 1
 
 
-def test_real_images_are_near_the_exact_way(shared):
+def test_real_images_are_near_the_exact_result(shared):
     """A Philips CR, 15 bits, MONOCHROME1: uncompressed, JPEG 2000 lossless and lossy, JPEG-LS; NIH
     and Open-i as they are published."""
     for twin in ("RG1_UNCR", "RG1_J2KR", "RG1_J2KI", "RG1_JLSN"):
@@ -202,7 +205,7 @@ def test_a_fine_grid_on_an_image_leaves_no_stripes(kind, size):
 
 
 def test_the_usual_filter_fails_the_grid(monkeypatch):
-    """INTER_LINEAR, which CXR-CLIP's resizing comes down to: the test above can fail."""
+    """With INTER_LINEAR, as in CXR-CLIP, the test above fails: it can fail."""
     resize = cv2.resize
 
     def linear(image, size, **_):
@@ -217,9 +220,9 @@ def test_the_usual_filter_fails_the_grid(monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 @pytest.mark.parametrize("size", [100, 150, 290])
-def test_nothing_moves_by_a_twentieth_of_a_pixel(monkeypatch, kind, size):
+def test_no_structure_is_shifted_by_a_twentieth_of_a_pixel(monkeypatch, kind, size):
     """Means of 2 x 2, a band of wavelets and a JPEG's small sizes all cover a little more or less
-    than an odd image, or lie off its middle; where things are must not depend on it."""
+    than an odd image, or are shifted; positions in the image must not depend on that."""
     for name in ("fault", "fault_of_counts"):  # two spots on grey are no radiograph
         monkeypatch.setattr(f"cxr_vlp.pipelines.imaging.plausible.{name}", lambda *_: "")
     height, width = 1003, 901
@@ -236,7 +239,7 @@ def test_nothing_moves_by_a_twentieth_of_a_pixel(monkeypatch, kind, size):
 
 
 def test_a_bright_pixel_among_a_million_sets_the_range_of_minmax():
-    """What all pixels decide together is not computed from means of them."""
+    """The range of minmax is computed from every pixel, not from means."""
     values = dicom_files.stored_values(xray() * 0.5, bits=12, photometric="MONOCHROME2")
     values[700, 500] = 4095
     header = dicom_files.Header("19999001", "59999001", "0")
@@ -249,7 +252,7 @@ def test_a_bright_pixel_among_a_million_sets_the_range_of_minmax():
 
 
 @pytest.mark.parametrize("recipe", ["mimic_jpg", "chexpert_jpg"])
-def test_equalising_sees_every_pixel(recipe):
+def test_equalisation_uses_every_pixel(recipe):
     """Equalised first and then resized, as in those collections; a noisy image shows it."""
     kind = dicom_files.SYNTAXES[0]
     noise = np.random.default_rng(1).normal(0, 0.03, xray().shape)

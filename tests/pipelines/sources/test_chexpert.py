@@ -45,7 +45,7 @@ FRONTAL, LATERAL = "view1_frontal.jpg", "view2_lateral.jpg"
     ],
     ids=["v1.0", "small", "batches", "batch-without-train-folder"],
 )  # fmt: skip
-def test_images_are_found_whatever_root_the_paths_carry(tmp_path, stated, train, valid):
+def test_images_are_found_under_any_root_in_the_paths(tmp_path, stated, train, valid):
     tables = str(Path(valid).parent)
     lay(tmp_path, {
         f"{tables}/train.csv": table(
@@ -122,7 +122,7 @@ GOOD = {
     ],
     ids=["two-views", "one-view-twice", "one-view-twice-and-blank"],
 )
-def test_rows_that_contradict_each_other_lose_their_study_and_no_other(tmp_path, first, second):
+def test_contradicting_rows_reject_only_their_study(tmp_path, first, second):
     rows = (first, second, row(f"train/{P2}/{FRONTAL}", Edema="1"))
     joined = scanned(lay(tmp_path, GOOD | {"train.csv": table(*rows)}))
     assert set(joined.codes()) == {"csv.conflict"}
@@ -130,7 +130,7 @@ def test_rows_that_contradict_each_other_lose_their_study_and_no_other(tmp_path,
 
 
 @pytest.mark.parametrize("value", ["1", "1.0", " 1.0 "])
-def test_rows_that_say_the_same_in_other_words_are_one_statement(tmp_path, value):
+def test_rows_with_the_same_values_in_other_spellings_agree(tmp_path, value):
     rows = (row(f"train/{P1}/{FRONTAL}", Edema="1.0", Fracture="nan"),
             row(f"train/{P1}/{LATERAL}", view="Lateral,nan", Edema=value))  # fmt: skip
     study = scanned(lay(tmp_path, GOOD | {"train.csv": table(*rows)})).studies[
@@ -150,7 +150,7 @@ def test_rows_that_say_the_same_in_other_words_are_one_statement(tmp_path, value
     ],
     ids=["study-without-view", "study-alone", "no-study", "nan"],
 )
-def test_a_path_without_a_view_loses_what_it_names(tmp_path, path, codes, kept):
+def test_a_path_without_a_view_rejects_the_study_that_it_names(tmp_path, path, codes, kept):
     joined = scanned(lay(tmp_path, GOOD | {
         "train.csv": GOOD["train.csv"] + row(path) + "\n"}))  # fmt: skip
     assert joined.codes() == codes
@@ -164,7 +164,7 @@ def test_a_path_without_a_view_loses_what_it_names(tmp_path, path, codes, kept):
      f"train/patient1/study1/{FRONTAL}", f"train/{P1}/view1_frontal.png"],
     ids=["backslashes", "blanks", "capitals", "lost-zeros", "png"],
 )  # fmt: skip
-def test_a_path_that_has_one_right_reading_is_read(tmp_path, path):
+def test_a_path_in_another_spelling_is_read(tmp_path, path):
     lay(tmp_path, {"train.csv": table(row(path)), f"train/{P1}/{FRONTAL}": b"1"})
     assert list(scanned(tmp_path).studies) == ["patient00001-study1"]
 
@@ -180,7 +180,7 @@ def test_images_are_found_in_another_form_or_folder(tmp_path, file):
     assert scanned(tmp_path).codes() == {}
 
 
-def test_a_test_table_without_labels_stops_nothing(tmp_path):
+def test_a_test_table_without_labels_is_accepted(tmp_path):
     lay(tmp_path, GOOD | {
         "test.csv": f"Path\nCheXpert-v1.0/test/patient70000/study1/{FRONTAL}\n",
         f"test/patient70000/study1/{FRONTAL}": b"5",
@@ -201,14 +201,14 @@ def test_of_two_test_tables_the_one_with_labels_is_read(tmp_path):
     assert len(scanned(tmp_path).studies["patient70000-study1"].labels) == 14
 
 
-def test_a_study_in_two_splits_tables_is_refused(tmp_path):
+def test_a_study_in_the_tables_of_two_splits_is_refused(tmp_path):
     lay(tmp_path, GOOD | {"valid.csv": table(row(f"valid/{P1}/{FRONTAL}"))})
     joined = scanned(tmp_path)
     assert joined.codes() == {"split.conflict": 1}
     assert list(joined.studies) == ["patient64541-study1"]
 
 
-def test_a_ragged_row_in_the_middle_is_named_by_its_line_and_lost_alone(tmp_path):
+def test_only_a_ragged_row_is_lost_and_its_line_is_named(tmp_path):
     lines = GOOD["train.csv"].splitlines()
     lay(tmp_path, GOOD | {"train.csv": "\n".join([*lines[:2], lines[1] + ",9", *lines[2:]]) + "\n"})
     joined = scanned(tmp_path)
@@ -217,12 +217,12 @@ def test_a_ragged_row_in_the_middle_is_named_by_its_line_and_lost_alone(tmp_path
     assert len(joined.studies) == 2
 
 
-def test_another_folder_is_no_chexpert(tmp_path):
+def test_another_folder_is_not_accepted_as_chexpert(tmp_path):
     with pytest.raises(ConfigError, match="no CheXpert tree"):
         Chexpert().tables(tmp_path)
 
 
-def test_a_table_of_nothing_but_a_header_stops(tmp_path):
+def test_a_table_with_only_a_header_stops(tmp_path):
     lay(tmp_path, {"train.csv": HEAD + "\n", "valid.csv": table(row(f"valid/{P2}/{FRONTAL}")),
                    f"train/{P1}/{FRONTAL}": b"1", f"valid/{P2}/{FRONTAL}": b"2"})  # fmt: skip
     with pytest.raises(DataError, match=r"csv\.no_row: train\.csv"):

@@ -1,4 +1,4 @@
-"""Ids are the source's own, for joins, or salted and then nowhere outside data/scan."""
+"""Ids are those of the source, for joins, or salted; source ids are then only in data/scan."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_openis_images_join_by_name(built, raw):
 
 @pytest.fixture(scope="module")
 def salted(raw, tmp_path_factory) -> Path:
-    """Scan, texts and shards of every collection, none of whose ids may show."""
+    """Scan, texts and shards of every collection, made with salted ids."""
     out = tmp_path_factory.mktemp("salted")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXR_SALT", SALT)
@@ -140,12 +140,12 @@ def guesses(out: Path) -> Iterator[str]:
 
 
 def outside(out: Path) -> Iterator[Path]:
-    """Yield every file that a salted collection may show: all but data/scan and the state."""
+    """Yield every file of a salted collection that may be shared: not data/scan, not the state."""
     for name in ("texts", "shards", ".cxr/logs"):
         yield from (path for path in (out / name).rglob("*") if path.is_file())
 
 
-def test_no_id_and_nothing_that_gives_one_away_is_outside_data_scan(salted, raw):
+def test_no_id_or_guessable_digest_of_one_is_outside_data_scan(salted, raw):
     wanted = {text.encode() for text in (*raw_ids(raw), *guesses(salted), SALT)}
     assert len(wanted) > 300
     files = list(outside(salted))
@@ -160,7 +160,7 @@ def test_the_same_search_finds_the_ids_of_a_set_that_is_not_salted(built, raw):
     assert sum(text.encode() in data for text in raw_ids(raw)) > 50
 
 
-def test_rejects_cannot_be_told_by_trying(salted, raw):
+def test_key_hashes_of_rejects_cannot_be_guessed(salted, raw):
     shown = {row["key_hash"] for s in SOURCES
              for row in jsonl.read_records(salted / "scan" / s / "rejects.jsonl")}  # fmt: skip
     assert shown.isdisjoint(guesses(salted))
@@ -171,7 +171,7 @@ def test_rejects_cannot_be_told_by_trying(salted, raw):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_salted_set_is_sound_and_comes_out_again(salted, raw, source):
+def test_a_salted_set_is_valid_and_can_be_rederived(salted, raw, source):
     read = (salted / "scan", salted / "texts")
     again = Rederivation(10**6, 0, str(raw), *read, Params({}))
     result = runner.check([salted / "shards" / source], deep=True, rederivation=again)
@@ -181,7 +181,7 @@ def test_a_salted_set_is_sound_and_comes_out_again(salted, raw, source):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_ids_csv_leads_back(salted, built, source):
+def test_ids_csv_maps_hashes_to_source_ids(salted, built, source):
     path = salted / "scan" / source / "ids.csv"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     back = {row["key"]: row for row in csv.DictReader(path.open())}
@@ -196,7 +196,7 @@ def test_ids_csv_leads_back(salted, built, source):
     assert not (built / "scan" / source / "ids.csv").exists()
 
 
-def test_everything_but_the_ids_is_as_it_is_without_salt(salted, built):
+def test_a_salted_set_differs_only_in_its_ids(salted, built):
     def content(folder: Path) -> list[str]:
         hidden = {
             "patient",
@@ -214,7 +214,7 @@ def test_everything_but_the_ids_is_as_it_is_without_salt(salted, built):
     assert content(salted / "shards/mimic") == content(built / "shards/mimic")
 
 
-def test_the_manifest_tells_which_ids_a_set_has(salted, built):
+def test_the_manifest_records_the_kind_of_ids(salted, built):
     assert manifest.read(salted / "shards/mimic")[0]["ids"] == "salted"
     assert manifest.read(built / "shards/mimic")[0]["ids"] == "source"
 
@@ -231,7 +231,7 @@ def test_a_users_exceptions_find_their_studies_under_salt(raw, tmp_path, monkeyp
     assert "exceptions.unused" not in notes
 
 
-def test_a_digest_of_a_short_report_is_no_key_to_its_head(tmp_path):
+def test_the_digest_of_a_short_report_cannot_be_guessed(tmp_path):
     report = ReportRef("r.txt", "", "a" * 64)
     study = Study("mimic", "s1", "p1", "train", (Image("i", "i.png"),), report)
     one, two = (ids.Ids("mimic", salt * 32, salted=True).study(study) for salt in "ab")
@@ -244,7 +244,7 @@ def test_a_digest_of_a_short_report_is_no_key_to_its_head(tmp_path):
 
 
 @pytest.mark.parametrize("salt", ["cxr-vlp", "short", " "])
-def test_a_salt_that_hides_nothing_is_refused_with_the_remedy(raw, tmp_path, salt):
+def test_a_public_or_short_salt_is_refused_with_the_remedy(raw, tmp_path, salt):
     chosen = salting("nih") | {"scan": {"salt": salt}}
     common = ["--root", str(raw / "nih"), "--params", str(params(tmp_path, **chosen))]
     with pytest.raises(ConfigError, match=r"secrets\.token_hex"):
@@ -259,7 +259,7 @@ def test_a_salt_of_an_unset_variable_is_refused(raw, tmp_path, monkeypatch):
         run_scan("nih", common, tmp_path)
 
 
-def test_scan_sees_that_the_variable_holds_another_salt(raw, tmp_path, monkeypatch):
+def test_scan_detects_another_salt_in_the_variable(raw, tmp_path, monkeypatch):
     common = ["--root", str(raw / "nih"), "--params", str(params(tmp_path, **salting("nih")))]
     path = tmp_path / "scan/nih/ids.csv"
     kept = []
@@ -313,11 +313,11 @@ def test_under_dvc_neither_lock_nor_cache_nor_remote_holds_an_id(tmp_path):
         assert [text for text in wanted if text.encode() in data] == [], path
 
 
-def test_the_writers_are_all_here():
+def test_every_synthetic_writer_is_tested():
     assert set(SOURCES) == set(WRITERS)
 
 
-def test_verify_does_not_believe_a_set_that_says_salted_and_shows_ids(built, tmp_path):
+def test_verify_reports_source_ids_in_a_salted_set(built, tmp_path):
     shutil.copytree(built / "shards/mimic", tmp_path / "mimic")
     restate(tmp_path / "mimic", ids="salted")
     assert codes(tmp_path / "mimic") == {"ids.raw"}

@@ -69,7 +69,7 @@ def scanned(tree: Path, **options) -> Joined:
     return joined
 
 
-def test_the_whole_of_a_study(tree):
+def test_all_fields_of_a_study(tree):
     study = scanned(tree).studies["s59999001"]
     assert (study.key, study.split, study.labels_from) == ("s59999001", "test", "chexpert")
     assert [(i.key, i.view, i.projection) for i in study.images] == [
@@ -82,7 +82,7 @@ def test_the_whole_of_a_study(tree):
     assert study.patient == "19999001"
 
 
-def test_times_have_lost_their_leading_zeros(tree):
+def test_times_without_leading_zeros_are_ordered_correctly(tree):
     studies = scanned(tree).studies
     # as text "93012" > "113012"; as times half past nine comes first
     assert studies["s59999001"].when < studies["s59999002"].when
@@ -108,7 +108,7 @@ def test_labels_of_one_study_never_reach_another(tree):
     assert studies["s59999002"].labels == {"Fracture": 1}
 
 
-def test_a_partial_download_is_normal_life(tree):
+def test_a_partial_download_is_accepted(tree):
     (tree / JPG / STUDY / f"{A}.jpg").unlink()
     (tree / JPG / OTHER / f"{C}.jpg").unlink()
     joined = scanned(tree)
@@ -124,7 +124,7 @@ def test_a_file_that_no_table_lists_is_noted_and_left_out(tree):
     assert len(joined.studies["s59999001"].images) == 2
 
 
-def test_without_tables_the_tree_is_its_own_list(tmp_path):
+def test_without_tables_the_images_on_disk_are_the_list(tmp_path):
     lay(tmp_path, {f"{STUDY}/{A}.dcm": b"junk", f"{STUDY}.txt": "x"})
     joined = scanned(tmp_path)
     assert joined.listed == 1
@@ -132,13 +132,13 @@ def test_without_tables_the_tree_is_its_own_list(tmp_path):
 
 
 @pytest.mark.parametrize(("prefer", "suffix"), [("dicom", ".dcm"), ("jpg", ".jpg")])
-def test_where_both_forms_are_there_the_option_decides(tree, prefer, suffix):
+def test_the_option_chooses_between_dicom_and_jpg(tree, prefer, suffix):
     lay(tree, {f"{CXR}/{STUDY}/{A}.dcm": b"junk"})
     first = scanned(tree, images=prefer).studies["s59999001"].images[0]
     assert first.path.endswith(suffix)
 
 
-def test_a_dicom_header_tells_the_view_where_no_table_does(tmp_path):
+def test_a_dicom_header_gives_the_view_if_no_table_does(tmp_path):
     header = dicom_files.Header(
         "19999001", "59999001", "0", date="21800101", time="080000", view="LL"
     )
@@ -155,7 +155,7 @@ def test_a_dicom_header_tells_the_view_where_no_table_does(tmp_path):
     assert study.when == "21800101080000"
 
 
-def test_reports_may_lie_in_the_zip(tree):
+def test_reports_in_a_zip_are_found(tree):
     (tree / CXR / f"{STUDY}.txt").unlink()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -166,7 +166,7 @@ def test_reports_may_lie_in_the_zip(tree):
     assert Mimic().report(tree, report) == (" FINAL REPORT\n", report.sha256, "")
 
 
-def test_images_whose_ids_begin_alike_stay_two(tree):
+def test_images_with_the_same_start_of_their_ids_are_kept_apart(tree):
     twin = f"{A[:8]}-99999999-00000000-00000000-00000000"
     lay(tree, {f"{JPG}/{STUDY}/{twin}.jpg": b"t"})
     path = tree / JPG / "mimic-cxr-2.0.0-metadata.csv.gz"
@@ -209,7 +209,7 @@ def test_a_study_that_the_split_list_does_not_name_is_rejected(tree):
             "csv.id", id="no-dicom-id"),
     ],
 )  # fmt: skip
-def test_a_contradiction_loses_its_study_and_no_other(tree, change, code):
+def test_a_contradiction_rejects_only_its_study(tree, change, code):
     lay(tree, {f"{JPG}/mimic-cxr-2.0.0-split.csv.gz": split(
         (A, "59999001", "test"), (B, "59999001", "test"), (C, "59999002", "train"))})  # fmt: skip
     if "split" in next(iter(change)):
@@ -219,13 +219,13 @@ def test_a_contradiction_loses_its_study_and_no_other(tree, change, code):
     assert list(joined.studies) == ["s59999002"]
 
 
-def test_a_zip_of_reports_that_is_none_stops(tree):
+def test_a_broken_zip_of_reports_stops(tree):
     lay(tree, {f"{CXR}/mimic-cxr-reports.zip": b"PK\x03\x04 cut"})
     with pytest.raises(DataError, match=r"report\.zip"):
         join(Mimic(), tree)
 
 
-def test_a_label_that_is_none_is_counted_not_guessed(tree):
+def test_an_invalid_label_is_counted_and_not_guessed(tree):
     lay(
         tree,
         {f"{JPG}/mimic-cxr-2.0.0-chexpert.csv.gz": labels("59999001", Edema="2", Fracture="0")},
@@ -235,7 +235,7 @@ def test_a_label_that_is_none_is_counted_not_guessed(tree):
     assert joined.notes["label.bad_value:Edema"] == 1
 
 
-def test_another_folder_is_no_mimic(tmp_path):
+def test_another_folder_is_not_accepted_as_mimic(tmp_path):
     with pytest.raises(ConfigError, match="no MIMIC-CXR tree"):
         Mimic().tables(tmp_path)
 
@@ -254,7 +254,7 @@ def csv_of(*rows: str, head: str = "dicom_id,subject_id,study_id,ViewPosition") 
         ("SeriesDescription", "nan", "unknown"),
     ],
 )
-def test_the_procedure_tells_a_view_where_nothing_else_does(tree, column, word, view):
+def test_the_procedure_gives_the_view_if_nothing_else_does(tree, column, word, view):
     lay(tree, {f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": csv_of(
         f"{A},19999001,59999001,,{word}", f"{B},19999001,59999001,nan,{word}",
         f"{C},19999001,59999002,LL,{word}",
@@ -319,7 +319,7 @@ def code(value: str, meaning: str, modifier: str = ""):
     ids=["series", "protocol", "procedure", "two-projections", "nothing", "code-value",
          "code-meaning", "code-with-modifier"],
 )  # fmt: skip
-def test_the_headers_procedures_and_codes_tell_a_view(tmp_path, change, view):
+def test_procedures_and_codes_of_the_header_give_the_view(tmp_path, change, view):
     assert header_of(tmp_path, change) == view
 
 
@@ -327,7 +327,7 @@ def test_the_headers_procedures_and_codes_tell_a_view(tmp_path, change, view):
     "study", ["59999001.0", "5.9999001E7", "59,999,001", " 59999001 ", "s59999001", "S59999001"]
 )
 @pytest.mark.parametrize("subject", ["19999001", "19999001.0", "p19999001"])
-def test_ids_that_became_numbers_do_not_double_the_listing(tree, study, subject):
+def test_ids_changed_into_numbers_are_not_listed_twice(tree, study, subject):
     quoted = f'"{study}"'
     lay(tree, {
         f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": csv_of(
@@ -343,7 +343,7 @@ def test_ids_that_became_numbers_do_not_double_the_listing(tree, study, subject)
     assert joined.studies["s59999001"].labels["Edema"] == 1
 
 
-def test_an_id_that_was_rounded_is_lost_alone_and_counted(tree):
+def test_only_the_row_of_a_rounded_id_is_lost_and_counted(tree):
     lay(tree, {f"{JPG}/mimic-cxr-2.0.0-metadata.csv.gz": csv_of(
         f"{A},19999001,5.999E+07,PA", f"{C},19999001,59999002,PA")})  # fmt: skip
     joined = scanned(tree)
@@ -360,14 +360,14 @@ def test_nan_in_labels_is_no_label_and_no_bad_value(tree):
 
 
 @pytest.mark.parametrize("suffix", [".DCM", ".Dicom", ".dcm.gz", ".JPG", ".PNG", ".jpeg", ".JPEG"])
-def test_suffixes_in_any_case(tmp_path, suffix):
+def test_suffixes_in_upper_and_lower_case_are_found(tmp_path, suffix):
     lay(tmp_path, {f"{STUDY}/{A}{suffix}": b"x", f"{STUDY}.TXT": "FINDINGS: Clear lungs."})
     study = scanned(tmp_path).studies["s59999001"]
     assert study.report.path == f"{STUDY}.TXT"
 
 
 @pytest.mark.parametrize("root", ["p19", ".", "../x/files"])
-def test_a_root_that_is_a_folder_too_deep_or_too_high_is_read(tmp_path, root):
+def test_a_root_one_folder_too_deep_or_too_high_is_read(tmp_path, root):
     lay(tmp_path / "x", {f"{STUDY}/{A}.jpg": b"x"})
     folder = {".": tmp_path, "../x/files": tmp_path / "x/files"}.get(root)
     assert list(scanned(folder or tmp_path / "x/files" / root).studies) == ["s59999001"]

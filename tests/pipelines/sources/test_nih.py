@@ -60,7 +60,7 @@ def test_ages_of_the_first_release(tmp_path, age, years):
     assert scanned(tmp_path).studies["00000003_000"].age == years
 
 
-def test_label_names_are_whole_words(tmp_path):
+def test_label_names_are_compared_as_whole_words(tmp_path):
     row = ONE.replace("Mass|Nodule", "Pleural_Thickening|Effusion")
     lay(tmp_path, {"Data_Entry_2017.csv": entry(row), "images/00000003_000.png": b"1"})
     labels = scanned(tmp_path).studies["00000003_000"].labels
@@ -69,7 +69,7 @@ def test_label_names_are_whole_words(tmp_path):
     }  # fmt: skip
 
 
-def test_the_official_lists_and_the_patients_that_train_val_leaves_open(tmp_path):
+def test_official_lists_and_the_split_of_train_val_by_patient(tmp_path):
     lay(tmp_path, {
         "Data_Entry_2017_v2020.csv": entry(ONE, "00000004_000.png,Mass,0,4,50,M,PA"),
         "images/00000003_000.png": b"1", "images/00000004_000.png": b"2",
@@ -80,7 +80,7 @@ def test_the_official_lists_and_the_patients_that_train_val_leaves_open(tmp_path
     assert studies["00000004_000"].split == "test"
 
 
-def test_one_list_without_its_twin_stops(tmp_path):
+def test_one_split_list_without_the_other_stops(tmp_path):
     lay(tmp_path, {"Data_Entry_2017.csv": entry(ONE), "test_list.txt": ""})
     with pytest.raises(ConfigError, match=r"train_val_list\.txt is missing"):
         Nih().tables(tmp_path)
@@ -94,7 +94,7 @@ def test_an_image_in_two_lists_is_refused(tmp_path):
     assert scanned(tmp_path).codes() == {"split.conflict": 1}
 
 
-def test_boxes_have_the_label_tables_spelling_and_a_frame(tmp_path):
+def test_boxes_have_the_spelling_of_the_label_table_and_a_frame(tmp_path):
     lay(tmp_path, {
         "Data_Entry_2017.csv": entry(ONE), "images/00000003_000.png": b"1",
         "BBox_List_2017.csv": BOXES + "00000003_000.png,Infiltrate,225.08,547.0,86.7,79.1,,,\n",
@@ -109,7 +109,7 @@ def test_boxes_have_the_label_tables_spelling_and_a_frame(tmp_path):
     ["nan,1,2,3", "1,2,inf,3", "1,2,0,3", "1,2,3,-4", "1020,2,30,3", "-9,2,30,30", "1,2,x,3",
      "1,,2,3", "1e5,1,2,3"],
 )  # fmt: skip
-def test_a_box_that_is_none_never_reaches_the_inventory(tmp_path, box):
+def test_an_impossible_box_is_not_in_the_inventory(tmp_path, box):
     good = "00000003_000.png,Mass,0,0,1024,1024,,,\n"
     lay(tmp_path, {
         "Data_Entry_2017.csv": entry(ONE), "images/00000003_000.png": b"1",
@@ -134,7 +134,7 @@ def test_a_box_that_is_none_never_reaches_the_inventory(tmp_path, box):
         ("00000003_000.png,Mass,7,3x,81,F,PA", {"csv.id": 1}),
     ],
 )
-def test_ids_that_have_one_right_reading_are_read(tmp_path, cells, codes):
+def test_ids_in_other_spellings_are_read(tmp_path, cells, codes):
     lay(tmp_path, {"Data_Entry_2017.csv": entry(cells, TWO), "images/00000003_000.png": b"1",
                    "images/00000003_001.png": b"1"})  # fmt: skip
     joined = scanned(tmp_path)
@@ -142,7 +142,7 @@ def test_ids_that_have_one_right_reading_are_read(tmp_path, cells, codes):
     assert {study.patient for study in joined.studies.values()} == {"3"}
 
 
-def test_a_row_twice_with_other_values_loses_its_image_alone(tmp_path):
+def test_contradicting_rows_reject_only_their_image(tmp_path):
     lay(tmp_path, {
         "Data_Entry_2017.csv": entry(ONE, ONE.replace("Mass", "Hernia"), TWO),
         "images/00000003_000.png": b"1", "images/00000003_001.png": b"1"})  # fmt: skip
@@ -151,7 +151,7 @@ def test_a_row_twice_with_other_values_loses_its_image_alone(tmp_path):
     assert list(joined.studies) == ["00000003_001"]
 
 
-def test_labels_that_are_missing_deny_nothing(tmp_path):
+def test_missing_labels_are_not_negative_labels(tmp_path):
     row = ONE.replace("Mass|Nodule", "nan")
     lay(tmp_path, {"Data_Entry_2017.csv": entry(row), "images/00000003_000.png": b"1"})
     joined = scanned(tmp_path)
@@ -159,7 +159,7 @@ def test_labels_that_are_missing_deny_nothing(tmp_path):
     assert joined.notes["label.missing"] == 1
 
 
-def test_bad_ages_numbers_names_and_views_lose_what_they_say_and_no_more(tmp_path):
+def test_bad_ages_numbers_names_and_views_lose_only_their_value(tmp_path):
     lay(tmp_path, {
         "Data_Entry_2017.csv": entry(
             "00000003_000.png,Mass,seven,3,old,nan,nan", "portrait.png,Mass,1,3,50,F,PA", TWO),
@@ -178,7 +178,7 @@ def test_bad_ages_numbers_names_and_views_lose_what_they_say_and_no_more(tmp_pat
 
 
 @pytest.mark.parametrize("file", ["images-224/00000003_000.jpg", "images/00000003_000.PNG"])
-def test_images_are_found_in_another_form(tmp_path, file):
+def test_images_are_found_in_another_format(tmp_path, file):
     lay(tmp_path, {"Data_Entry_2017.csv": entry(ONE), file: b"1"})
     assert scanned(tmp_path).codes() == {}
 
@@ -192,7 +192,7 @@ def test_missing_unlisted_and_unknown_labels(tmp_path):
     assert joined.notes == {"image.unlisted": 1, "label.bad_value:Finding Labels": 1}
 
 
-def test_a_misspelt_label_may_be_any_so_that_nothing_is_denied(tmp_path):
+def test_with_a_misspelt_label_no_label_is_negative(tmp_path):
     row = ONE.replace("Mass|Nodule", "Mass|Pleural Thickning")
     lay(tmp_path, {"Data_Entry_2017.csv": entry(row, TWO), "images/00000003_000.png": b"1",
                    "images/00000003_001.png": b"2"})  # fmt: skip
@@ -217,7 +217,7 @@ def test_a_table_whose_columns_were_moved_stops(tmp_path, change):
         scanned(tmp_path)
 
 
-def test_semicolons_are_named(tmp_path):
+def test_the_message_names_a_table_with_semicolons(tmp_path):
     lay(tmp_path, {"Data_Entry_2017.csv": entry(ONE, TWO).replace(",", ";")})
     with pytest.raises(DataError, match="separated by semicolons"):
         scanned(tmp_path)

@@ -60,7 +60,7 @@ KAGGLE = "uid,MeSH,Problems,image,indication,comparison,findings,impression\n"
     ],
     ids=["archive-and-png", "folder-and-dicom", "kaggle"],
 )  # fmt: skip
-def test_the_forms_say_the_same(tmp_path, files):
+def test_all_three_forms_give_the_same_studies(tmp_path, files):
     study = scanned(lay(tmp_path, files)).studies["cxr7"]
     assert [image.key for image in study.images] == ["im-0003-1001", "im-0003-2001"]
     report, digest, _ = Openi().report(tmp_path, study.report)
@@ -72,7 +72,7 @@ def test_the_forms_say_the_same(tmp_path, files):
     assert views == (["frontal", "lateral"] if "indiana_reports.csv" in files else ["unknown"] * 2)
 
 
-def test_report_1_is_spelled_otherwise_in_the_xml(tmp_path):
+def test_report_1_has_another_spelling_in_the_xml(tmp_path):
     lay(tmp_path, {"ecgen-radiology/1.xml": xml(1, ("CXR1_1_IM-0001-3001",)),
                    "NLMCXR_dcm/1/1_IM-0001-3001.dcm": b"1"})  # fmt: skip
     joined = scanned(tmp_path)
@@ -123,7 +123,7 @@ EIGHT = xml(8, ("CXR8_IM-0004-1001",))
     ids=["cut", "no-uid", "empty", "nul", "html", "entities", "unknown-entity", "uid-nan"],
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["folder", "archive"])
-def test_one_bad_xml_loses_its_study_and_no_other(tmp_path, bad, form):
+def test_a_bad_xml_rejects_only_its_study(tmp_path, bad, form):
     members = {"ecgen-radiology/7.xml": bad, "ecgen-radiology/8.xml": EIGHT}
     reports = members if form == "folder" else {"NLMCXR_reports.tgz": tgz(members)}
     images = {"png/CXR7_IM-0003-1001.png": b"1", "png/CXR8_IM-0004-1001.png": b"2"}
@@ -132,7 +132,7 @@ def test_one_bad_xml_loses_its_study_and_no_other(tmp_path, bad, form):
     assert list(joined.studies) == ["cxr8"]
 
 
-def test_an_xml_of_more_than_a_megabyte_is_no_report(tmp_path):
+def test_an_xml_of_more_than_a_megabyte_is_refused(tmp_path):
     long = TWO.replace("Clear lungs.", "x" * (1 << 20))
     for place, files in enumerate(({"ecgen-radiology/7.xml": long},
                                    {"NLMCXR_reports.tgz": tgz({"e/7.xml": long})})):  # fmt: skip
@@ -156,7 +156,7 @@ def test_uids_that_became_numbers(tmp_path, uid):
     assert Openi().report(tmp_path, study.report)[0] == {"findings": "Clear lungs."}
 
 
-def test_nan_is_no_section_and_none_with_a_full_stop_is_text(tmp_path):
+def test_nan_is_a_missing_section_and_none_with_a_full_stop_is_text(tmp_path):
     joined = scanned(lay(tmp_path, kaggle("7,nan,nan,,nan,None.,Clear lungs.,nan\n")))
     study = joined.studies["cxr7"]
     assert Openi().report(tmp_path, study.report)[0] == {
@@ -176,11 +176,11 @@ def test_nan_is_no_section_and_none_with_a_full_stop_is_text(tmp_path):
     ],
     ids=["twice-with-other-words", "ragged", "no-report"],
 )
-def test_what_is_wrong_with_a_row_of_kaggles_loses_its_images_by_code(tmp_path, reports, codes):
+def test_a_bad_row_of_kaggles_tables_rejects_its_images_with_a_code(tmp_path, reports, codes):
     assert scanned(lay(tmp_path, kaggle(reports))).codes() == codes
 
 
-def test_an_image_with_another_name_in_the_list_is_lost_alone(tmp_path):
+def test_only_an_image_with_an_unknown_name_is_lost(tmp_path):
     projections = PROJECTIONS + "7,portrait.png,Lateral\n"
     files = kaggle("7,normal,normal,,,,Clear lungs.,\n", projections)
     joined = scanned(lay(tmp_path, files))
@@ -197,7 +197,7 @@ def test_an_image_with_another_name_in_the_list_is_lost_alone(tmp_path):
     ],
     ids=["one-image", "two-projections", "two-images"],
 )
-def test_a_caption_tells_the_view_of_a_reports_only_image(tmp_path, caption, names, view):
+def test_a_caption_gives_the_view_of_a_single_image(tmp_path, caption, names, view):
     text = xml(7, names).replace("/>", f"><caption>{caption}</caption></parentImage>")
     for name in ("COMPARISON", f"CXR{7}"):
         text = text.replace(f'"{name}"><caption>{caption}</caption></parentImage>', f'"{name}"/>')
@@ -207,7 +207,7 @@ def test_a_caption_tells_the_view_of_a_reports_only_image(tmp_path, caption, nam
     assert joined.notes["view.unknown"] == (view == "unknown")
 
 
-def test_another_folder_is_no_openi(tmp_path):
+def test_another_folder_is_not_accepted_as_openi(tmp_path):
     with pytest.raises(ConfigError, match="no Open-i tree"):
         Openi().tables(tmp_path)
 

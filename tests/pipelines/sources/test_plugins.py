@@ -139,9 +139,9 @@ def test_a_broken_package_is_named_with_the_remedy(install, name):
     for module, text in MODULES.items():
         (site / f"{module}.py").write_text(text)
     said = rf"{name!r}: {value} of the package broken-cxr 1\.0 {problem}.*"
-    with pytest.raises(ConfigError, match=said + "; .*pip uninstall broken-cxr") as told:
+    with pytest.raises(ConfigError, match=said + "; .*pip uninstall broken-cxr") as caught:
         sources.reader(name, {})
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     assert name in sources.names()
 
 
@@ -156,7 +156,7 @@ def test_a_broken_package_stops_no_other_collection(install, tmp_path):
         config.load(path)
 
 
-def test_a_name_that_two_readers_have_belongs_to_none(install):
+def test_a_name_registered_twice_is_refused(install):
     install("other-nih", nih="clinic_cxr:Clinic")
     said = (
         r"'nih' is registered by the package other-nih 1\.0, and cxr-vlp has a reader of that "
@@ -171,7 +171,7 @@ def test_a_name_that_two_readers_have_belongs_to_none(install):
     assert sources.kind("mimic").name == "mimic"
 
 
-def test_a_command_for_a_broken_package_ends_in_one_line(clinic):
+def test_a_command_for_a_broken_package_prints_one_line(clinic):
     (clinic / "site" / "clinic_cxr.py").write_text("import no_such_module")
     done = run(clinic, "scan", "clinic", "--root", "raw", "--out", "o")
     assert done.returncode == 2

@@ -23,7 +23,7 @@ def study(key: str, when: str = "", split: str = "train") -> Study:
     return Study("mimic", key, "p", split, (Image("a", "a.png"),), when=when)
 
 
-def test_the_fractions_are_those_asked_for():
+def test_splits_have_the_requested_fractions():
     found = Counter(RULE.split(str(i)) for i in range(20_000))
     assert [round(found[s] / 20_000, 2) for s in SPLITS] == [0.7, 0.1, 0.2]
 
@@ -34,7 +34,7 @@ def test_without_held_out_there_is_no_test_and_the_proportion_stays():
     assert found["validate"] / 20_000 == pytest.approx(0.1 / 0.8, abs=0.01)
 
 
-def test_salt_and_source_change_who_is_in_which_split():
+def test_salt_and_source_change_the_splits():
     others = [PatientRule("mimic", "other", 0.1, 0.2), PatientRule("nih", "salt", 0.1, 0.2)]
     patients = [str(number) for number in range(200)]
     ours = [RULE.split(patient) for patient in patients]
@@ -48,14 +48,14 @@ def test_a_part_is_of_its_split_and_in_range(split, key):
     assert name in parts.names("mimic", COUNTS)
 
 
-def test_a_study_that_comes_moves_no_other():
+def test_a_new_study_moves_no_other_study():
     before = {key: parts.of("mimic", "train", key, COUNTS) for key in map(str, range(50))}
     after = {key: parts.of("mimic", "train", key, COUNTS) for key in map(str, range(51))}
     assert before == {key: after[key] for key in before}
 
 
 @given(st.permutations(["2180", "2181", "2182"]))
-def test_order_is_the_time_not_the_id(times):
+def test_the_order_follows_the_time_and_not_the_id(times):
     placed = list(place_patient([study(f"s{i}", when) for i, when in enumerate(times)]))
     assert [times[int(s.key[1:])] for s in placed] == sorted(times)
     assert [s.order for s in placed] == [0, 1, 2]

@@ -55,7 +55,7 @@ def test_an_oblique_or_a_decubitus_is_no_lateral_and_no_frontal(word):
 
 
 @pytest.mark.parametrize("word", UNKNOWN)
-def test_what_is_absent_unknown_or_of_two_projections_decides_nothing(word):
+def test_absent_unknown_or_ambiguous_words_give_unknown(word):
     assert views.of(word) == ("unknown", "")
 
 
@@ -70,7 +70,7 @@ BETWEEN = st.sampled_from([" ", "_", "-", ", ", " / ", " (", "."])
 
 
 @given(NAMED, st.lists(BESIDE, max_size=3), st.data(), CASES, BETWEEN)
-def test_case_order_and_separator_say_nothing(named, beside, data, case, between):
+def test_case_order_and_separator_do_not_matter(named, beside, data, case, between):
     word, view = named
     if view == "other" and word == "DECUB":
         beside = [b for b in beside if b != "SUPINE"]  # on the back: then it may be a frontal
@@ -89,7 +89,7 @@ def test_any_text_has_a_view(text):
     assert views.of(text)[0] in ("frontal", "lateral", "other", "unknown")
 
 
-def test_the_first_word_that_is_known_counts():
+def test_the_first_text_with_a_known_view_counts():
     assert views.first("", "lateral", "PA") == ("lateral", "LATERAL")
     assert views.first("", "?") == ("unknown", "")
 
@@ -105,5 +105,5 @@ def test_the_first_word_that_is_known_counts():
         (["", ""], ["CHEST (PA AND LAT)", "CHEST"], "unknown"),
     ],
 )
-def test_a_procedure_is_asked_only_where_nothing_is_stated_of_the_image(stated, procedures, view):
+def test_a_procedure_is_used_only_if_nothing_is_stated_of_the_image(stated, procedures, view):
     assert views.decide(stated, procedures)[0] == view

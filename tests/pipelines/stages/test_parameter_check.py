@@ -86,7 +86,7 @@ OF_THE_SCAN = [
 
 @pytest.mark.parametrize(("path", "value", "message"), OF_THE_SCAN)
 @pytest.mark.parametrize("stage", [run_texts, run_shards, run_verify])
-def test_an_inventory_of_other_parameters(here, stage, path, value, message):
+def test_an_inventory_made_with_other_parameters_is_refused(here, stage, path, value, message):
     change(here, path, value)
     with pytest.raises(ConfigError, match=message) as caught:
         stage(here)
@@ -116,7 +116,7 @@ def test_a_salt_that_is_only_known_to_the_scan_is_not_compared(here):
     ],
 )
 @pytest.mark.parametrize("stage", [run_shards, run_verify])
-def test_texts_of_other_parameters(here, stage, path, value, message):
+def test_texts_made_with_other_parameters_are_refused(here, stage, path, value, message):
     change(here, path, value)
     with pytest.raises(ConfigError, match=message) as caught:
         stage(here)
@@ -124,7 +124,7 @@ def test_texts_of_other_parameters(here, stage, path, value, message):
 
 
 @pytest.mark.parametrize("key", ["bank", "exceptions", "translations"])
-def test_texts_without_the_users_file_or_with_another_content_of_it(here, key):
+def test_texts_made_without_the_users_file_or_with_other_content_are_refused(here, key):
     file = here / "own"
     change(here, f"texts.{key}", str(file))
     with pytest.raises(ConfigError, match="no file at"):
@@ -134,7 +134,7 @@ def test_texts_without_the_users_file_or_with_another_content_of_it(here, key):
         run_shards(here)
 
 
-def test_exceptions_that_changed_since(here):
+def test_texts_made_with_other_exceptions_are_refused(here):
     file = here / "own.yaml"
     change(here, "texts.exceptions", str(file))
     file.write_text("s1: {section: findings}\n")
@@ -145,7 +145,7 @@ def test_exceptions_that_changed_since(here):
         run_shards(here)
 
 
-def test_texts_of_another_inventory(here):
+def test_texts_made_from_another_inventory_are_refused(here):
     # the tree lost a study between the two: the texts on disk are of the older inventory
     (here / "raw").unlink()
     from layouts import WRITERS
@@ -162,7 +162,7 @@ def test_texts_of_another_inventory(here):
 @pytest.mark.parametrize(
     ("path", "value"), [("side", 64), ("enlarge", True), ("sections", ["history"])]
 )
-def test_a_set_of_other_parameters_is_not_made_again_from_source(here, path, value):
+def test_a_set_made_with_other_parameters_is_not_rederived(here, path, value):
     change(here, f"shards.{path}", value)
     with pytest.raises(ConfigError, match=f"shards.{path} is .*made with .*cxr-vlp shards"):
         run_verify(here)
@@ -173,7 +173,7 @@ def test_a_set_of_other_parameters_is_not_made_again_from_source(here, path, val
     [(run_texts, "scan/nih/inventory.json"), (run_shards, "texts/nih/texts.json")],
 )
 @pytest.mark.parametrize("value", [1, None])
-def test_what_other_code_made(here, stage, name, value):
+def test_output_of_another_code_version_is_refused(here, stage, name, value):
     path = here / name
     header = json.loads(path.read_text()) | {"epoch": value}
     path.write_text(json.dumps(header))
@@ -190,7 +190,7 @@ def test_an_inventory_that_does_not_record_a_parameter(here):
         run_texts(here)
 
 
-def test_another_file_of_parameters_for_all_stages_is_consistent(raw, tmp_path):
+def test_all_stages_accept_another_parameter_file(raw, tmp_path):
     other = {
         "scan": {"validate": 0.2}, "shards": {"side": 64, "sections": ["history"]},
         "texts": {"prompts": 2, "filter": {"fallback": ["prompt"]}},
@@ -204,8 +204,8 @@ def test_another_file_of_parameters_for_all_stages_is_consistent(raw, tmp_path):
     assert header["shards"]["side"] == 64
 
 
-def test_without_parameters_the_flags_alone_say_what_is_made_again(here, monkeypatch):
-    # as before: sets from elsewhere, every folder named, and the project's own params.yaml around
+def test_without_params_the_flags_decide_what_is_rederived(here, monkeypatch):
+    # every folder is named, so the params.yaml of the project is not used
     monkeypatch.chdir(here)
     change(here, "shards.side", 64)
     where = [f"--{name}={here / name}" for name in ("scan", "texts")]
@@ -213,6 +213,6 @@ def test_without_parameters_the_flags_alone_say_what_is_made_again(here, monkeyp
     assert verify.main(asked) == 0
 
 
-def test_the_inventory_records_the_epoch_it_is_compared_with(here):
+def test_the_inventory_records_the_code_version(here):
     header = json.loads((here / "scan" / SOURCE / "inventory.json").read_text())
     assert header["epoch"] == versions.SCAN

@@ -37,7 +37,7 @@ def rot(paths: list[Path]) -> None:
         path.write_bytes(b"no image")
 
 
-def test_every_image_unusable_stops_and_the_good_set_stays(tree, tmp_path):
+def test_a_run_without_usable_images_stops_and_keeps_the_old_set(tree, tmp_path):
     out = build(tree, "nih", tmp_path)
     before = tree_bytes(out)
     rot(images(tree))
@@ -46,7 +46,7 @@ def test_every_image_unusable_stops_and_the_good_set_stays(tree, tmp_path):
     assert tree_bytes(out) == before
 
 
-def test_a_stage_stops_just_above_its_ceiling_and_not_at_it(tree, tmp_path):
+def test_a_stage_stops_above_its_reject_limit_but_not_at_it(tree, tmp_path):
     listed = images(tree)
     rot(listed[:3])
     assert len(listed) == 14
@@ -56,7 +56,7 @@ def test_a_stage_stops_just_above_its_ceiling_and_not_at_it(tree, tmp_path):
     assert jsonl.glimpse(out / "manifest.jsonl")["written"] == 11
 
 
-def test_scan_has_the_same_ceiling(raw, tmp_path):
+def test_scan_has_the_same_reject_limit(raw, tmp_path):
     shutil.copytree(raw / "mimic", tmp_path / "raw")
     (tmp_path / "secret").write_bytes(b"elsewhere")
     for path in sorted((tmp_path / "raw").rglob("*.jpg")) + sorted(
@@ -68,7 +68,7 @@ def test_scan_has_the_same_ceiling(raw, tmp_path):
         build(tmp_path / "raw", "mimic", tmp_path / "x")
 
 
-def test_a_partial_download_is_no_reject(tree, tmp_path):
+def test_a_partial_download_does_not_count_towards_the_limit(tree, tmp_path):
     for path in images(tree)[:10]:
         path.unlink()
     out = build(tree, "nih", tmp_path / "x", sources=sources(max_rejects=0.0))
@@ -78,7 +78,7 @@ def test_a_partial_download_is_no_reject(tree, tmp_path):
         build(tree, "nih", tmp_path / "y")
 
 
-def test_a_disk_that_is_not_mounted_empties_no_set(tree, tmp_path):
+def test_an_unmounted_disk_does_not_empty_a_set(tree, tmp_path):
     build(tree, "nih", tmp_path)
     before = tree_bytes(tmp_path / "scan/nih")
     for path in images(tree)[:8]:
@@ -90,7 +90,7 @@ def test_a_disk_that_is_not_mounted_empties_no_set(tree, tmp_path):
     state = ["--state", str(tmp_path / ".cxr"), "--shrink"]
     assert scan.main([*common, *state, "--out", str(tmp_path / "scan/nih")]) == 0
     read = ["--scan", str(tmp_path / "scan/nih")]
-    # and so for every stage: each has a set of its own to lose
+    # the same for every stage
     for stage, more in ((texts, []), (shards, ["--texts", str(tmp_path / "texts/nih")])):
         name = stage.__name__.rpartition(".")[2]
         arguments = [*common, *read, *more, "--out", str(tmp_path / name / "nih")]
@@ -99,7 +99,7 @@ def test_a_disk_that_is_not_mounted_empties_no_set(tree, tmp_path):
         assert stage.main([*arguments, *state]) == 0
 
 
-def test_labels_do_not_stand_in_for_reports_that_are_all_unreadable(raw, tmp_path):
+def test_texts_stops_if_every_report_is_unreadable(raw, tmp_path):
     shutil.copytree(raw / "mimic", tmp_path / "raw")
     for path in (tmp_path / "raw").rglob("s5*.txt"):
         path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
@@ -111,7 +111,7 @@ def test_labels_do_not_stand_in_for_reports_that_are_all_unreadable(raw, tmp_pat
 @given(
     st.integers(0, 500), st.integers(0, 500), st.integers(0, 500), st.floats(0, 1), st.booleans()
 )
-def test_the_ceiling_is_a_share_of_what_is_at_hand(absent, bad, left, ceiling, skip):
+def test_the_reject_limit_is_a_share_of_the_available_images(absent, bad, left, ceiling, skip):
     lost = {"scan image.missing": absent, "scan image.unreadable": bad, "texts text.none": 99}
     inventory = {
         "missing": "skip" if skip else "fail", "max_rejects": ceiling, "source": "x",

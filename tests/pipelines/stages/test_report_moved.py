@@ -42,7 +42,7 @@ def led_out(path: Path) -> None:
 
 
 def swapped(path: Path) -> None:
-    """Put another patient's report in its place, as old and as long as nobody notices."""
+    """Put another patient's report in its place, with the same time and length."""
     stat = path.stat()
     other = max(p for p in path.parents[3].rglob("s5*.txt") if p != path)
     path.write_bytes(other.read_bytes())
@@ -91,7 +91,7 @@ def report_of(folder: Path) -> Path:
         (Path.unlink, "source.gone"),
     ],
 )
-def test_texts_stops_at_a_report_that_moved_since_scan(scanned, change, code):
+def test_texts_stops_at_a_report_that_changed_since_scan(scanned, change, code):
     path = report_of(scanned)
     change(path)
     with pytest.raises(DataError, match=rf"^{code}: .*run scan again") as caught:
@@ -100,7 +100,7 @@ def test_texts_stops_at_a_report_that_moved_since_scan(scanned, change, code):
     assert not (scanned / "texts").exists() or not any((scanned / "texts/mimic").glob("*.jsonl"))
 
 
-def test_after_another_scan_it_goes_on_with_the_new_report(scanned):
+def test_after_another_scan_texts_uses_the_new_report(scanned):
     path = report_of(scanned)
     edited(path)
     run_scan("mimic", common(scanned), scanned)
@@ -110,21 +110,21 @@ def test_after_another_scan_it_goes_on_with_the_new_report(scanned):
     assert "pneumothorax" in row["abnormal"] + row["impression"] + row["findings"]
 
 
-def test_a_report_that_scan_could_not_read_and_now_can_be(tmp_path):
+def test_texts_stops_if_a_report_unreadable_in_scan_is_readable_now(tmp_path):
     part = TextBuilder(Mimic(), str(tmp_path.resolve()), "", Texts(), text_resources.load(Texts()))
     study = Study("mimic", "s1", "p1", "train", (), ReportRef("r.txt"), {"Edema": 1})
-    assert part.study(study, Counter())["findings"] == ""  # it goes by its labels
+    assert part.study(study, Counter())["findings"] == ""  # the texts are made from the labels
     (tmp_path / "r.txt").write_text("FINDINGS: Clear lungs.")
     with pytest.raises(DataError, match=r"^source\.changed"):
         part.study(study, Counter())
 
 
-def test_an_unmoved_tree_gives_the_same_texts(scanned, built):
+def test_an_unchanged_tree_gives_the_same_texts(scanned, built):
     assert tree_bytes(run_texts(scanned)) == tree_bytes(built / "texts" / "mimic")
 
 
 def test_the_digest_is_of_the_bytes_that_were_parsed(tmp_path, monkeypatch):
-    """A report that changes under the reading gives the text and the digest of one moment."""
+    """A report that changes while it is read gives text and digest of the same bytes."""
     path = tmp_path / "r.txt"
     path.write_text("FINDINGS: Clear lungs.")
     whole = Path.read_bytes
@@ -181,11 +181,11 @@ def test_an_archive_that_was_replaced_is_read_again(
     assert found[0][1] != found[1][1]
 
 
-def test_the_inventory_has_the_digest_of_what_the_reader_reads(raw, built):
+def test_the_inventory_has_the_digest_of_the_bytes_that_are_read(raw, built):
     part = TextBuilder(Openi(), str(raw / "openi"), "", Texts(), text_resources.load(Texts()))
     studies: list[Study] = []
     for path in (built / "scan/openi").glob("openi-*.jsonl"):
         studies += map(study_from_json, path.read_text().splitlines())
     assert len(studies) > 5
     for study in studies:
-        part.study(study, Counter())  # stops where it is another
+        part.study(study, Counter())  # stops if the digest differs

@@ -44,7 +44,7 @@ NO_TEXT = {
 
 
 @pytest.mark.parametrize("name", NO_TEXT)
-def test_what_is_no_text_is_no_report(tmp_path, name):
+def test_a_file_that_is_not_text_is_not_used_as_a_report(tmp_path, name):
     lay(tmp_path, {f"{STUDY}/{DICOM}.jpg": b"x", f"{STUDY}.txt": NO_TEXT[name]})
     joined = join(Mimic(), tmp_path)
     assert joined.notes["report.not_text"] == 1
@@ -53,7 +53,7 @@ def test_what_is_no_text_is_no_report(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["rtf", "html", "pdf", "nul", "annex"])
-def test_text_that_is_no_report_is_told_by_the_language_room_too(name):
+def test_nlp_also_recognises_text_that_is_not_a_report(name):
     text = NO_TEXT[name].decode()
     assert sections.reason(text) == "report.not_text"
     assert annotate.annotate({"findings": text}).code == "report.not_text"
@@ -74,7 +74,7 @@ def test_reports_with_odd_characters_are_text(text):
      (REPORT.encode("utf-16"), "report.utf16"), (b"\xef\xbb\xbf" + REPORT.encode(), "")],
     ids=["windows", "utf-16", "mark"],
 )  # fmt: skip
-def test_text_in_another_code_is_read_with_a_note(tmp_path, data, note):
+def test_text_in_another_encoding_is_read_with_a_note(tmp_path, data, note):
     lay(tmp_path, {f"{STUDY}/{DICOM}.jpg": b"x", f"{STUDY}.txt": data})
     joined = join(Mimic(), tmp_path)
     assert "FINDINGS" in Mimic().report(tmp_path, joined.studies["s59999001"].report).report
@@ -84,7 +84,7 @@ def test_text_in_another_code_is_read_with_a_note(tmp_path, data, note):
 @pytest.mark.parametrize(
     ("size", "code"), [(reading.LONGEST, ""), (reading.LONGEST + 1, "report.too_long")]
 )
-def test_a_report_has_a_longest_length(tmp_path, size, code):
+def test_a_report_above_the_maximum_length_is_refused(tmp_path, size, code):
     data = b"a" * size
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -99,7 +99,7 @@ def test_a_report_has_a_longest_length(tmp_path, size, code):
             assert read() == data
 
 
-def test_a_pipe_in_a_reports_place_is_not_waited_for(tmp_path):
+def test_a_fifo_in_place_of_a_report_does_not_block(tmp_path):
     lay(tmp_path, {f"{STUDY}/{DICOM}.jpg": b"x"})
     os.mkfifo(tmp_path / f"{STUDY}.txt")
     assert join(Mimic(), tmp_path).notes["report.not_file"] == 1
@@ -141,7 +141,7 @@ def damaged(kind: str) -> bytes:
      ("method", "report.unreadable"), ("size", "report.too_long"), ("short", "report.unreadable"),
      ("offset", "report.unreadable")],
 )  # fmt: skip
-def test_one_bad_member_of_an_archive_loses_its_report_and_no_other(tmp_path, kind, code):
+def test_a_bad_member_of_an_archive_loses_only_its_report(tmp_path, kind, code):
     images = {f"{STUDY}/{DICOM}.jpg": b"x", f"{STUDY[:-1]}2/{DICOM}.jpg": b"x"}
     lay(tmp_path, {**images, "mimic-cxr-reports.zip": damaged(kind)})
     joined = join(Mimic(), tmp_path)
@@ -151,13 +151,13 @@ def test_one_bad_member_of_an_archive_loses_its_report_and_no_other(tmp_path, ki
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 cut", b"PK\x05\x06" + b"\xff" * 18, b"<html>"])
-def test_an_archive_that_is_none_stops_with_a_code(tmp_path, data):
+def test_a_broken_archive_stops_with_a_code(tmp_path, data):
     lay(tmp_path, {f"{STUDY}/{DICOM}.jpg": b"x", "mimic-cxr-reports.zip": data})
     with pytest.raises(DataError, match=r"report\.zip"):
         join(Mimic(), tmp_path)
 
 
-def test_what_else_an_archive_holds_is_left_alone(tmp_path):
+def test_other_members_of_an_archive_are_ignored(tmp_path):
     inner = bytes(zipped({f"{STUDY}.txt": REPORT}))
     members = {f"{STUDY}.txt": REPORT, "inner.zip": inner, "../up.txt": "x", "a/": ""}
     lay(tmp_path, {f"{STUDY}/{DICOM}.jpg": b"x", "mimic-cxr-reports.zip": bytes(zipped(members))})
@@ -203,7 +203,7 @@ def tgz(folder: Path, sizes: dict[str, int]) -> None:
 
 
 class Blanks(io.RawIOBase):
-    """So many blanks, of which no more than asked for are held."""
+    """A stream of blanks that are made when they are read."""
 
     def __init__(self, size: int) -> None:
         self.left = size
@@ -295,7 +295,7 @@ def test_a_bomb_of_a_few_megabytes_takes_no_memory(tmp_path, make, source, expec
     assert all(word in said for word in expected), said
 
 
-def test_the_spool_gives_what_the_archive_holds(tmp_path):
+def test_the_spool_returns_the_members_of_the_archive(tmp_path):
     tgz(tmp_path, {"ecgen-radiology/7.xml": 12, "other/9.txt": 5})
     spool = reading.Spool.of(tmp_path / "NLMCXR_reports.tgz", openi._XML, (0, 0, 0))
     assert spool.read("ecgen-radiology/7.xml") == b" " * 12

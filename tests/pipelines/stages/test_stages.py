@@ -1,4 +1,4 @@
-"""The commands on whole trees: their output, and how they end."""
+"""The commands on whole trees: output and exit codes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def source(request) -> str:
     return request.param
 
 
-def test_the_contract_holds(built, source):
+def test_verify_finds_nothing_in_a_new_set(built, source):
     result = verify.check([built / "shards" / source], deep=True)
     assert result["breaches"] == []
     assert result["sets"][0]["samples"] > 10
@@ -50,7 +50,7 @@ def test_splits_are_the_official_ones(built, raw, name):
     found = {s["study"].removeprefix("s"): s["split"] for _, s in samples(built / "shards" / name)}
     assert found
     assert set(found) <= set(official)
-    if name == "nih":  # its lists leave train and validate to us
+    if name == "nih":  # its lists do not separate train and validate
         found = {study: split.replace("validate", "train") for study, split in found.items()}
     assert found == {study: official[study] for study in found}
 
@@ -70,14 +70,14 @@ def test_collections_without_reports_get_label_prompts(built):
             assert len(sample["prompts"]) == 4
 
 
-def test_two_workers_write_the_bytes_of_one(built, raw, tmp_path):
+def test_two_workers_write_the_same_bytes_as_one(built, raw, tmp_path):
     again = build(raw / "mimic", "mimic", tmp_path, workers=2)
     assert tree_bytes(again) == tree_bytes(built / "shards" / "mimic")
     assert tree_bytes(tmp_path / "scan" / "mimic") == tree_bytes(built / "scan" / "mimic")
     assert tree_bytes(tmp_path / "texts" / "mimic") == tree_bytes(built / "texts" / "mimic")
 
 
-def test_neither_environment_nor_place_changes_a_byte(built, raw, tmp_path):
+def test_environment_and_folder_change_no_byte(built, raw, tmp_path):
     moved = tmp_path / "elsewhere" / "mimic"
     shutil.copytree(raw / "mimic", moved)
     environment = {**os.environ, "TZ": "Pacific/Apia", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
@@ -101,7 +101,7 @@ def test_scan_of_an_unchanged_tree_writes_nothing(raw, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["content", "parameters", "output"])
-def test_scan_sees_what_moved(raw, tmp_path, change):
+def test_scan_detects_changes_of_the_tree(raw, tmp_path, change):
     tree = tmp_path / "nih"
     shutil.copytree(raw / "nih", tree)
     common = ["--root", str(tree), "--params", str(params(tmp_path))]
@@ -118,7 +118,7 @@ def test_scan_sees_what_moved(raw, tmp_path, change):
     assert (tree_bytes(out) == before) == (change == "output")
 
 
-def test_damaged_files_are_coded_counted_and_the_rest_goes_on(faulty, tmp_path):
+def test_damaged_files_get_codes_and_the_other_files_are_used(faulty, tmp_path):
     truth = list(jsonl.read_records(faulty / "mimic.truth.jsonl"))
     assert any("fault" in json.dumps(row) for row in truth)
     folder = build(faulty / "mimic", "mimic", tmp_path)
@@ -151,7 +151,7 @@ def test_an_image_that_changed_since_scan_stops(raw, tmp_path):
     image = next(tree.glob("images/*.png"))
     image.write_bytes(image.read_bytes() + b"\0")
     common = ["nih", "--root", str(tree), "--params", str(params(tmp_path))]
-    common += ["--state", str(tmp_path / "other")]  # which knows no tar of an earlier run
+    common += ["--state", str(tmp_path / "other")]  # which has no tar of an earlier run
     read = ["--scan", str(tmp_path / "scan/nih"), "--texts", str(tmp_path / "texts/nih")]
     with pytest.raises(DataError, match=r"source\.changed"):
         shards.main([*common, *read, "--out", str(tmp_path / "shards" / "nih")])
@@ -167,7 +167,7 @@ def test_an_image_that_changed_since_scan_stops(raw, tmp_path):
     ],
     ids=["another-collection", "no-such-folder", "no-root"],
 )
-def test_wrong_arguments_name_the_fix(raw, tmp_path, arguments, message):
+def test_messages_for_wrong_arguments_name_the_remedy(raw, tmp_path, arguments, message):
     words = [a.format(raw=raw, tmp=tmp_path) for a in arguments]
     words += ["--params", str(params(tmp_path)), "--out", str(tmp_path / "o")]
     with pytest.raises(ConfigError, match=message):

@@ -79,7 +79,7 @@ def print_of(settings: Texts) -> str:
          "is there. A line ends in the SVC. Small effusion."),
     ],
 )  # fmt: skip
-def test_the_filters_policy_is_a_parameter(chosen, wanted):
+def test_the_policy_of_the_filter_is_a_parameter(chosen, wanted):
     found = row(build(Texts, {"filter": chosen}, "texts"))
     assert (found["abnormal"], found["abnormal_from"]) == (wanted, "filter")
 
@@ -88,14 +88,14 @@ def test_a_report_without_abnormal_sentences_has_none_unless_a_fallback_is_chose
     chain = Texts(filter=Filter(fallback=("impression", "statements", "prompt")))
     sick, well = {"Pneumonia": 1}, {"No Finding": 1, "Edema": 0, "Support Devices": 1}
     assert row(Texts(), QUIET, sick)["abnormal"] == ""
-    assert row(chain, QUIET, well)["abnormal"] == ""  # nobody calls it abnormal
+    assert row(chain, QUIET, well)["abnormal"] == ""  # neither labels nor report are abnormal
     found = row(chain, QUIET, sick)
     assert (found["abnormal"], found["abnormal_from"]) == ("No edema.", "impression")
     found = row(replace(chain, filter=Filter(fallback=("prompt",))), QUIET, sick)
     assert found["abnormal"] == found["prompt"] != ""
 
 
-def test_a_users_bank_makes_the_prompts_and_counts_by_content(tmp_path):
+def test_a_users_bank_makes_the_prompts_and_its_content_is_hashed(tmp_path):
     file = tmp_path / "bank.yaml"
     file.write_text(yaml.safe_dump(BANK))
     settings = Texts(bank=str(file), negatives=0)
@@ -108,7 +108,7 @@ def test_a_users_bank_makes_the_prompts_and_counts_by_content(tmp_path):
     assert print_of(replace(settings, bank=str(moved))) != print_of(settings)
 
 
-def test_a_users_exceptions_cut_the_study_they_name_and_touch_no_other(tmp_path):
+def test_a_users_exceptions_change_only_the_study_that_they_name(tmp_path):
     file = tmp_path / "exceptions.yaml"
     start = REPORT.index("A line")
     file.write_text(f"s1: {{section: impression, start: {start}, end: {start + 23}}}\n")
@@ -128,7 +128,7 @@ def model(folder: Path, word: str) -> str:
     return str(folder)
 
 
-def test_a_model_extends_the_lexicon_and_counts_by_content(tmp_path):
+def test_a_model_extends_the_lexicon_and_its_content_is_hashed(tmp_path):
     report = "FINDINGS: There is a blorb.\n"
     assert row(Texts(), report)["abnormal"] == ""
     settings = Texts(model=model(tmp_path / "a", "blorb"))
@@ -139,7 +139,7 @@ def test_a_model_extends_the_lexicon_and_counts_by_content(tmp_path):
     assert len({print_of(s) for s in (settings, other, Texts())}) == 3
 
 
-def test_spacy_decides_nothing_and_counts_nowhere_without_a_model(tmp_path, monkeypatch):
+def test_without_a_model_spacy_has_no_effect(tmp_path, monkeypatch):
     plain, chosen = Texts(), Texts(model=model(tmp_path / "a", "blorb"))
     before = print_of(plain), print_of(chosen)
     assert text_resources.load(plain).toolchain == {}
@@ -174,7 +174,7 @@ def bank(**change: Any) -> str:
         ("bank", "}", "not YAML"),
     ],
 )
-def test_a_file_that_cannot_be_used_stops_the_run_with_the_fix(tmp_path, key, content, said):
+def test_an_unusable_file_stops_the_run_with_the_remedy(tmp_path, key, content, said):
     file = tmp_path / "own.yaml"
     if content is not None:
         file.write_text(content)
@@ -182,7 +182,7 @@ def test_a_file_that_cannot_be_used_stops_the_run_with_the_fix(tmp_path, key, co
         text_resources.load(Texts(**{key: str(file)}))
 
 
-def test_a_model_that_is_not_installed_stops_the_run_with_the_fix():
+def test_a_model_that_is_not_installed_stops_the_run_with_the_remedy():
     with pytest.raises(ConfigError, match=r"leave texts\.model empty"):
         text_resources.load(Texts(model="en_no_such_model"))
 
@@ -217,7 +217,7 @@ def test_rejects_are_counted_by_code():
     assert counts["rejects"] == {"text.none": 2}
 
 
-def test_the_stage_takes_the_users_files_and_its_header_no_path(raw, built, tmp_path):
+def test_the_stage_uses_the_users_files_and_its_header_has_no_path(raw, built, tmp_path):
     file = tmp_path / "bank.yaml"
     file.write_text(bank())
     chosen = str(params(tmp_path, texts={"bank": str(file)}))
@@ -240,7 +240,7 @@ def test_shards_hold_the_filters_text(built):
 
 
 def test_golden_texts():
-    """The bytes of a study's texts. When they change, and the lexicon did not, raise TEXTS."""
+    """The bytes of the texts of a study. If they change and the lexicon did not, raise TEXTS."""
     found = row(Texts(), labels={"Pleural Effusion": 1, "Edema": -1, "Pneumonia": 0})
     found.pop("text_fingerprint")
     assert (versions.TEXTS, fingerprints.of(found)[:16]) == (3, "6f6769c639bfd6f2")
@@ -262,7 +262,7 @@ def test_a_mention_at_the_start_of_its_sentence_has_a_start():
     ]
 
 
-def test_labels_that_contradict_themselves_are_counted_and_their_positive_is_said():
+def test_contradicting_labels_are_counted_and_the_positive_label_is_used():
     part = TextBuilder(OneReport(REPORT), "", "", Texts(), text_resources.load(Texts()))  # type: ignore[arg-type]
     counts: Counter[str] = Counter()
     found = part.study(study({"Pneumonia": 1, "Lung Opacity": 0}), counts)
@@ -273,7 +273,7 @@ def test_labels_that_contradict_themselves_are_counted_and_their_positive_is_sai
 
 
 @pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c"])
-def test_a_character_that_ends_a_line_elsewhere_ends_no_record(tmp_path, odd):
+def test_unicode_line_separators_do_not_end_a_record(tmp_path, odd):
     """A folder may be named with one, and JSON holds those above ASCII as they are."""
     report = ReportRef(f"a{odd}b/r.txt", sha256="0" * 64)
     one = replace(study(), report=report, images=(Image("0", f"a{odd}b/0.dcm", "0" * 64),))

@@ -1,4 +1,4 @@
-"""Reports in other words: from the user's file into texts, shards and what a model is shown.
+"""Translations of reports: from the user's file into texts, shards and training samples.
 
 Contents: `Shout` (a translator that needs no model), `translated` (the texts and shards of a
 synthetic Open-i with and without a file of translations; made once).
@@ -75,14 +75,14 @@ def test_a_row_has_the_translations_of_its_own_texts(tmp_path, said, expected):
     assert found == plain
 
 
-def test_of_two_lines_for_a_text_the_later_counts_and_one_without_an_end_does_too(tmp_path):
+def test_the_later_of_two_lines_counts_even_without_a_line_end(tmp_path):
     settings = file(tmp_path, {})
     path = Path(settings.translations)
     path.write_bytes(lines.line(IMPRESSION, "Old.") + lines.line(IMPRESSION, "New.").rstrip())
     assert row(settings)["translations"] == {"impression": "New."}
 
 
-def test_a_study_is_made_again_for_its_own_translations_alone(tmp_path):
+def test_only_its_own_translations_change_a_study(tmp_path):
     prints = []
     for said in ({IMPRESSION: "A."}, {IMPRESSION: "A.", "Another text.": "B."}, {IMPRESSION: "C."}):
         prints.append(row(file(tmp_path, said))["text_fingerprint"])
@@ -95,7 +95,7 @@ def test_a_study_is_made_again_for_its_own_translations_alone(tmp_path):
     st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=30),
     st.lists(st.text(max_size=9), max_size=5),
 )
-def test_every_text_finds_its_own_line_and_no_other(tmp_path_factory, said, others):
+def test_every_text_finds_only_its_own_line(tmp_path_factory, said, others):
     folder = tmp_path_factory.getbasetemp()
     settings = file(folder, said)
     found = pickle.loads(pickle.dumps(translations.load(settings.translations)))  # to a worker
@@ -104,7 +104,7 @@ def test_every_text_finds_its_own_line_and_no_other(tmp_path_factory, said, othe
         assert found.of(text) == ("" if other == text else other)
 
 
-def test_texts_whose_digests_begin_alike_are_told_apart(tmp_path, monkeypatch):
+def test_texts_with_the_same_start_of_their_digests_are_distinguished(tmp_path, monkeypatch):
     real = lines.digest
     monkeypatch.setattr(lines, "digest", lambda text: "0" * 16 + real(text)[16:])
     said = {f"text {n}": f"other {n}" for n in range(5)}
@@ -130,7 +130,7 @@ GOOD = lines.line("a", "b")
     ],
     ids=["gone", "torn", "blank", "no-digest", "no-text", "surrogate", "bomb", "another-file"],
 )
-def test_a_file_that_cannot_be_used_stops_the_run_with_its_line(tmp_path, content, said):
+def test_an_unusable_translation_file_stops_the_run_with_the_line_number(tmp_path, content, said):
     path = tmp_path / "own.jsonl"
     if content is not None:
         path.write_bytes(content)
@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_used_stops_the_run_with_its_line(tmp_path, conten
 
 
 @pytest.mark.parametrize("change", ["rewritten", "gone"])
-def test_a_file_that_changes_under_a_run_stops_it_and_one_that_grows_does_not(tmp_path, change):
+def test_a_translation_file_may_grow_during_a_run_but_not_change(tmp_path, change):
     path = Path(file(tmp_path, {"a": "b"}).translations)
     found = translations.load(str(path))
     path.write_bytes(path.read_bytes() + lines.line("c", "d"))
@@ -158,8 +158,8 @@ SAMPLE = {"findings": "F.", "impression": ""}
     [
         ({"findings": "f."}, ""),
         ({}, ""),
-        ({"findings": "F."}, "json.translations"),  # not in other words
-        ({"impression": "i."}, "json.translations"),  # of a section it has not
+        ({"findings": "F."}, "json.translations"),  # equal to its section
+        ({"impression": "i."}, "json.translations"),  # of a section that is absent
         ({"findings": " "}, "json.translations"),
         ({"abnormal": "a."}, "json.field:translations"),
         ({"findings": 1}, "json.field:translations"),
@@ -167,7 +167,7 @@ SAMPLE = {"findings": "F.", "impression": ""}
         (None, "json.field:translations"),
     ],
 )
-def test_the_contract_knows_translations(built, value, code):
+def test_verify_checks_translations(built, value, code):
     folder = built / "shards" / SOURCE
     a_set = manifest.read(folder)
     (_, (name, data), (_, text), *_) = members(tar_of(folder))
@@ -178,12 +178,12 @@ def test_the_contract_knows_translations(built, value, code):
     made, found = fields.typed(sample)
     if made:
         found += fields.breaches(made, text, key, a_set.expected(a_set.tars[0]))
-    # the sample's texts are not those its fingerprint was made of
+    # the fingerprint does not match the changed texts
     assert set(found) - {"provenance.text_differs"} == ({code} if code else set())
 
 
 class Shout:
-    """Translates by shouting; there and back is still a shout."""
+    """A translator that returns upper case in both directions."""
 
     def fits(self, text: str) -> bool:
         return len(text) < 60
@@ -194,7 +194,7 @@ class Shout:
 
 @dataclass(frozen=True)
 class Translated:
-    """Where the stages wrote, without translations and with them."""
+    """The output folders of the stages, without and with translations."""
 
     plain: Path
     out: Path
@@ -203,7 +203,7 @@ class Translated:
 
 @pytest.fixture(scope="module")
 def translated(raw, built, tmp_path_factory) -> Translated:
-    """The road that a user takes: texts, cxr_vlp.train.translate, texts and shards again."""
+    """The steps of a user: texts, cxr_vlp.train.translate, texts and shards again."""
     out = tmp_path_factory.mktemp("translated")
     said = out / "translations.jsonl"
     stages.build(raw / SOURCE, SOURCE, out)
@@ -220,7 +220,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [row for path in paths for row in jsonl.read_records(path)]
 
 
-def test_texts_and_shards_gain_the_translations_and_nothing_else(translated):
+def test_texts_and_shards_change_only_by_the_translations(translated):
     before, after = rows(translated.plain), rows(translated.out)
     known = dict(map(lines.parse, translated.file.read_bytes().splitlines()))
     for old, new in zip(before, after, strict=True):
@@ -241,7 +241,7 @@ def test_texts_and_shards_gain_the_translations_and_nothing_else(translated):
     assert codes(translated.out / "shards" / SOURCE, deep=True) == set()
 
 
-def test_they_are_counted_and_not_a_word_of_them_is_told(translated):
+def test_translations_are_counted_and_not_printed(translated):
     counts = jsonl.read_json(translated.out / "texts" / SOURCE / "counts.json")
     said = [name for r in rows(translated.out) for name in r.get("translations", ())]
     found = Counter(f"translated.{name}" for name in said)
@@ -253,7 +253,7 @@ def test_they_are_counted_and_not_a_word_of_them_is_told(translated):
     assert not any(key.startswith("translated") for key in plain["notes"])
 
 
-def test_a_new_line_rewrites_the_shard_of_its_own_study_alone(translated, raw, tmp_path):
+def test_a_new_translation_rewrites_only_the_shard_of_its_study(translated, raw, tmp_path):
     kept = translated.file.read_bytes().splitlines(keepends=True)
     times = Counter(r[n] for r in rows(translated.plain) for n in lines.FIELDS)
     text = next(t for t, n in sorted(times.items()) if n == 1)
@@ -273,7 +273,7 @@ def tokenize(text: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("recipe", ["cxrclip_tiny", "cxrclip"])
-def test_a_recipe_that_wants_them_shows_either_wording(translated, recipe):
+def test_a_recipe_with_translations_uses_both_wordings(translated, recipe):
     shards = list_shards([translated.out / "shards" / SOURCE], "train")
     chosen = load(recipe, {"run": {"shuffle": 8}, "text": {"policies": ["impression|findings"]}})
     assert chosen.text.translated == 0.5

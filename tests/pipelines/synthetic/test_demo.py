@@ -36,7 +36,7 @@ def listing(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
 
 
-def test_a_folder_that_it_did_not_make_is_refused_and_stays(capsys):
+def test_a_folder_of_somebody_else_is_refused_and_kept(capsys):
     own = Path("raw/nih/images/00000001_000.png")
     own.parent.mkdir(parents=True)
     own.write_bytes(b"a real one")
@@ -45,7 +45,7 @@ def test_a_folder_that_it_did_not_make_is_refused_and_stays(capsys):
     assert listing(Path("raw")) == {"nih/images/00000001_000.png": b"a real one"}
 
 
-def test_a_link_to_a_real_tree_is_refused_and_what_it_points_at_stays(tmp_path, capsys):
+def test_a_link_to_a_real_tree_is_refused_and_the_tree_is_kept(tmp_path, capsys):
     assert make_trees("elsewhere") == 0
     before = listing(Path("elsewhere"))
     Path("raw").mkdir()
@@ -55,7 +55,7 @@ def test_a_link_to_a_real_tree_is_refused_and_what_it_points_at_stays(tmp_path, 
     assert listing(Path("elsewhere")) == before
 
 
-def test_one_tree_that_is_not_ours_keeps_the_others_too(capsys):
+def test_one_foreign_tree_stops_the_command_before_any_change(capsys):
     assert make_trees("raw", "--sources", "nih,openi") == 0
     before = listing(Path("raw/nih"))
     shutil.rmtree("raw/openi")
@@ -107,10 +107,10 @@ def test_ctrl_c_is_one_line_and_130(workers):
         assert running.poll() is None
         time.sleep(0.01)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal sends it: to every process
-    _, told = running.communicate()
+    _, printed = running.communicate()
     assert running.returncode == 130
-    assert told.strip().splitlines()[-1].startswith("stopped")
-    assert "Traceback" not in told
+    assert printed.strip().splitlines()[-1].startswith("stopped")
+    assert "Traceback" not in printed
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def files(*tops: str) -> set[str]:
 
 
 @pytest.mark.usefixtures("checkout")
-def test_make_demo_and_clean_leave_all_that_is_not_the_demos():
+def test_make_demo_and_clean_keep_all_other_files():
     own = {
         "data/raw/mimic/files/p10/image.dcm", "data/raw/nih/images/00000001_000.png",
         "data/shards/mimic/manifest.jsonl", "models/mine/model.safetensors",
@@ -169,12 +169,12 @@ def test_make_demo_and_clean_leave_all_that_is_not_the_demos():
     assert files("data", "models", "reports", ".cxr") == own
     assert not Path("data/synthetic").exists()
     assert "removed models/chexzero_tiny" in cleaned.stdout
-    for told in ("models/mine", "data/raw", "data/shards/mimic", "reports/evaluate/mine"):
-        assert f"kept    {told}\n" in cleaned.stdout
+    for path in ("models/mine", "data/raw", "data/shards/mimic", "reports/evaluate/mine"):
+        assert f"kept    {path}\n" in cleaned.stdout
 
 
 @pytest.mark.usefixtures("checkout")
-def test_a_model_trained_by_hand_where_the_demos_was_is_kept():
+def test_a_model_trained_by_hand_in_place_of_the_demos_is_kept():
     assert make("demo").returncode == 0
     Path("models/chexzero_tiny/file").write_text("trained for a week")
     cleaned = make("clean")
@@ -214,7 +214,7 @@ def test_params_point_at_trees_of_the_demos_own_folder():
         assert params["sources"][name]["root"] == f"{demo.TREES}/{name}"
 
 
-def test_a_marker_of_another_writer_is_not_ours(tmp_path):
+def test_a_marker_of_another_writer_is_not_accepted(tmp_path):
     (tmp_path / synthetic_marker.NAME).write_text(json.dumps({"files": 0}))
     assert synthetic_marker.read(tmp_path) is None
     (tmp_path / synthetic_marker.NAME).write_text("[")
@@ -241,7 +241,7 @@ def test_a_tree_of_an_older_version_is_recognised_and_made_again(capsys):
     assert not Path("raw/nih/.lookalike.json").exists()
 
 
-def test_a_tree_of_an_older_version_is_cleaned_but_not_with_a_file_of_somebody():
+def test_a_tree_of_an_older_version_is_removed_unless_a_file_was_added():
     assert make_trees("data/synthetic", "--sources", "nih,openi") == 0
     for name in ("nih", "openi"):
         as_older_versions_wrote(demo.TREES / name)
@@ -273,7 +273,7 @@ def test_a_synthetic_tree_has_no_terms_until_a_real_file_is_in_it(tmp_path):
 
 
 def test_the_views_of_every_collection_of_the_demo_are_known(capsys):
-    """Else `evaluate.views: [frontal]` stops the demo: Open-i's own files name no view."""
+    """Without views `evaluate.views: [frontal]` stops the demo: files of Open-i name no view."""
     assert make_trees("data/synthetic", "--studies", "12", "--sources", "openi") == 0
     Path("params.yaml").write_text(
         "collections: [openi]\n"

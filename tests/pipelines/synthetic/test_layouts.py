@@ -1,4 +1,4 @@
-"""The synthetic trees: what is true of all of them, and the command that writes them."""
+"""All synthetic trees, and the command that writes them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_boxes_lie_in_their_image(out: Path, source: str):
                 assert -0.1 <= box["y"] <= box["y"] + box["h"] <= high + 0.2
 
 
-def test_sentences_of_the_truth_stand_in_the_mimic_reports(out: Path):
+def test_sentences_of_the_truth_are_in_the_mimic_reports(out: Path):
     texts = {p.stem[1:]: " ".join(p.read_text().split()) for p in (out / "mimic").rglob("s5*.txt")}
     lines = truth(out, "mimic")
     assert sum(len(line["sentences"]) for line in lines) > 100
@@ -120,7 +120,7 @@ def test_command_refuses_an_empty_folder(tmp_path: Path, capsys):
     assert "no .png or .jpg" in capsys.readouterr().err
 
 
-def test_command_says_when_the_disk_refuses(tmp_path: Path, capsys):
+def test_command_reports_a_disk_error(tmp_path: Path, capsys):
     (tmp_path / "file").write_text("")
     argv = ["--out", str(tmp_path / "file"), "--studies", "2", "--height", "32"]
     assert main(argv) == 74

@@ -29,7 +29,7 @@ def test_mimic_record_list_is_what_is_on_disk(out: Path):
         assert row["path"] == f"files/p19/p{subject}/s{study}/{image}.dcm"
 
 
-def test_mimic_reports_stand_beside_their_study_folder(out: Path):
+def test_mimic_reports_are_beside_their_study_folder(out: Path):
     root = out / "mimic" / CXR
     listed = {row["path"] for row in table(root / "cxr-study-list.csv.gz")}
     assert listed == {p.relative_to(root).as_posix() for p in root.rglob("s5*.txt")}

@@ -48,7 +48,7 @@ def test_openi_has_the_known_irregularities(out: Path):
     assert "IMPRESSION" not in filled(11)
 
 
-def test_openi_truth_leaves_out_what_the_report_does(out: Path):
+def test_openi_truth_has_only_sentences_of_the_report(out: Path):
     lines = {line["study"]: line for line in truth(out, "openi")}
     assert all(s["section"] != "findings" for s in lines["CXR4"]["sentences"])
     assert lines["CXR9"]["sentences"] == []

@@ -71,7 +71,7 @@ def test_a_later_study_has_a_prior_and_the_same_person(source: str) -> None:
             assert gone <= {f.name for f in before.findings} - {f.name for f in after.findings}
 
 
-def test_what_is_doubted_is_mild_and_new() -> None:
+def test_uncertain_findings_are_mild_and_new() -> None:
     found = [f for s in studies_of("mimic", 400) for f in s.findings]
     doubted = [f for f in found if f.assertion == "uncertain"]
     assert len(doubted) > 0.05 * len(found)

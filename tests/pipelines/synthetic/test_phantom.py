@@ -108,7 +108,7 @@ def test_severe_changes_more_than_mild(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["effusion", "consolidation", "opacity", "mass", "thickening"])
-def test_what_is_hedged_is_drawn_fainter(name: str) -> None:
+def test_uncertain_findings_are_drawn_fainter(name: str) -> None:
     sure = replace(FRONTAL[name], severity="mild")
     doubted = replace(sure, assertion="uncertain")
     assert np.abs(change(doubted)).sum() < 0.95 * np.abs(change(sure)).sum()

@@ -196,7 +196,9 @@ def owner(dataset: pydicom.Dataset, pixels: dict[bytes, str]) -> str:
 
 
 @pytest.mark.parametrize("module", [mimic, chexpert, nih, openi], ids=lambda m: m.__name__[20:])
-def test_real_content_is_called_a_synthetic_pairing(tmp_path: Path, content: Content, module):
+def test_the_truth_marks_real_content_as_a_synthetic_pairing(
+    tmp_path: Path, content: Content, module
+):
     source = module.__name__.rsplit(".", 1)[1]
     module.write(tmp_path, studies=6, height=40, content=content)
     lines = truth(tmp_path, source)

@@ -65,7 +65,7 @@ def test_labels_are_those_the_sentences_state(source: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["mimic", "openi"])
-def test_what_is_not_labelled_is_not_mentioned(source: str) -> None:
+def test_findings_without_a_label_are_not_mentioned(source: str) -> None:
     for study in studies_of(source):
         text = " ".join(t.lower() for t, _, _ in report_of(study, seed=4).sentences)
         silent = set(CHEXPERT_LABELS) - set(labels(study)) - {"No Finding", "Support Devices"}
@@ -110,7 +110,7 @@ def test_labels_of_a_finding(finding: Finding, expected: dict[str, int]) -> None
     assert expected.items() <= labels(study_of(finding)).items()
 
 
-def test_a_finding_that_is_gone_is_denied() -> None:
+def test_a_resolved_finding_is_denied() -> None:
     gone = (Finding("Pneumothorax", "left", zone="upper"),)
     study = Study(5, 2, "F", 50, ("AP",), (), prior=True, resolved=gone, source="mimic")
     assert labels(study)["Pneumothorax"] == 0
@@ -144,7 +144,7 @@ def test_wordings_name_side_place_and_grade(finding: Finding, pattern: str) -> N
 
 
 @pytest.mark.parametrize("name", ["Edema", "Pleural Effusion", "Atelectasis", "Fracture"])
-def test_hedges_are_uncertain_and_carry_a_cue(name: str) -> None:
+def test_hedged_sentences_are_uncertain_and_have_a_cue(name: str) -> None:
     finding = Finding(name, "left", "mild", "ribs", number=5, assertion="uncertain")
     cue = r"possible|may be|cannot be excluded|not excluded|probable|questionable"
     said = [t for t, s in wordings(study_of(finding)) if s == "uncertain"]
@@ -165,7 +165,7 @@ def test_most_impressions_name_every_finding() -> None:
     assert named / total > 0.85
 
 
-def test_wordings_are_many() -> None:
+def test_reports_have_many_wordings() -> None:
     finding = Finding("Pleural Effusion", "left", "moderate", "lower")
     texts = {text for text, _ in wordings(study_of(finding), range(200)) if "left" in text}
     assert len(texts) >= 10

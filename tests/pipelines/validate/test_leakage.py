@@ -28,7 +28,7 @@ def sets(built, tmp_path) -> dict[str, Path]:
 
 
 def stolen(from_folder: Path, *names: str):
-    """Return a change that gives the first sample what another set's first train sample holds."""
+    """Return a change that gives the first sample members of another set's first train sample."""
     (_, stored), (_, document) = members(tar_of(from_folder))[:2]
     theirs = json.loads(document)
 
@@ -42,7 +42,7 @@ def stolen(from_folder: Path, *names: str):
 
 def test_an_nih_image_in_the_test_split_of_another_collection(sets):
     rewrite(sets["chexpert"], stolen(sets["nih"]), "test")
-    assert codes(*sets.values()) == set()  # other file, other name: only the pixels tell
+    assert codes(*sets.values()) == set()  # other file, other name: only the pixels show it
     assert codes(sets["chexpert"], deep=True) == set()
     found = runner.check(list(sets.values()), deep=True)["breaches"]
     assert found == [
@@ -65,7 +65,7 @@ def test_a_collection_that_repeats_an_image_over_its_own_splits_is_a_note():
     assert findings.notes["image.own_splits", "nih/test and nih/train (same grey values)"] == 1
 
 
-def test_the_same_file_is_seen_without_decoding(sets):
+def test_the_same_file_in_two_splits_is_found_without_decoding(sets):
     rewrite(sets["chexpert"], stolen(sets["nih"], "image_sha256", "image_fingerprint"), "test")
     found = runner.check(list(sets.values()), deep=False)["breaches"]
     assert [(b["code"], b["where"]) for b in found] == [
@@ -104,7 +104,7 @@ def test_a_patient_in_two_sets_of_one_collection(sets, tmp_path):
     }
 
 
-def test_the_same_number_for_patients_of_two_collections_is_nothing(sets):
+def test_equal_patient_ids_of_two_collections_are_accepted(sets):
     patient = json.loads(members(tar_of(sets["nih"]))[1][1])["patient"]
     rewrite(sets["chexpert"], edit(patient=patient), "test")
     assert "patient.two_splits" not in codes(*sets.values())
@@ -133,7 +133,7 @@ entries = st.lists(st.tuples(places, st.lists(st.integers(0, 6), max_size=8)), m
 
 
 @given(entries)
-def test_the_ledger_counts_as_a_dictionary_would(entered):
+def test_the_ledger_counts_like_a_dictionary(entered):
     ledger, stands = Ledger(), defaultdict(list)
     for place, things in entered:
         ledger.add(place, b"".join(digest(str(thing)) for thing in things))
@@ -150,7 +150,7 @@ def test_the_ledger_counts_as_a_dictionary_would(entered):
     assert sum(ledger.within().values()) == within
 
 
-def test_digests_with_zeros_at_their_ends_are_told_apart():
+def test_digests_that_end_with_zeros_are_distinguished():
     ledger = Ledger()
     ledger.add(Place("a", "train"), bytes(16) + b"\1" + bytes(15) + bytes(15) + b"\1")
     assert ledger.twice() == 0

@@ -1,4 +1,4 @@
-"""Samples made again from their source: what the set's own digests cannot tell."""
+"""Samples made again from their source: changes that the digests of the set cannot show."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ def source_of(made: Path, sample: int = 0) -> Path:
     return next(path for path in files if jsonl.sha256(path) == digest)
 
 
-def test_every_sample_of_a_good_set_comes_out_as_it_was(made):
+def test_every_sample_of_a_valid_set_is_rederived_identically(made):
     result = again(made)
     assert result["breaches"] == result["notes"] == []
     (row,) = result["sets"]
     assert row["rederived"] == row["samples"] > 10
 
 
-def test_only_as_many_as_were_asked_for(made):
+def test_only_the_requested_number_of_samples_is_rederived(made):
     assert again(made, 3)["sets"][0]["rederived"] == 3
 
 
-def test_a_source_picture_that_changed(made):
+def test_a_changed_source_image_is_a_breach(made):
     path = source_of(made)
     path.write_bytes(path.read_bytes() + b"\n")
     assert found(made) == {"source.changed"}
 
 
-def test_a_source_picture_that_is_gone_is_a_note(made):
+def test_a_missing_source_image_is_a_note(made):
     before = again(made)["sets"][0]["rederived"]
     source_of(made).unlink()
     result = again(made)
@@ -74,7 +74,7 @@ def test_a_source_picture_that_is_gone_is_a_note(made):
     assert result["sets"][0]["rederived"] == before - 1
 
 
-def test_a_fifo_in_the_place_of_a_source_picture_or_table_is_not_waited_for(made):
+def test_a_fifo_in_place_of_a_source_image_or_table_does_not_block(made):
     path = source_of(made)
     path.unlink()
     os.mkfifo(path)
@@ -85,41 +85,41 @@ def test_a_fifo_in_the_place_of_a_source_picture_or_table_is_not_waited_for(made
     assert found(made) == {"sample.differs", "source.changed"}
 
 
-def test_a_picture_put_in_by_somebody_else(made):
-    """Digests, counts and fields agree; only the source tells."""
+def test_a_replaced_image_is_a_breach(made):
+    """Digests, counts and fields agree; only the source shows the change."""
     folder = made / "shards" / "chexpert"
     rewrite(folder, lambda m: [(m[0][0], m[0][1][:-2] + b"\x00\xff\xd9"), *m[1:]])
     assert runner.check([folder], deep=False)["breaches"] == []
     assert found(made) == {"sample.differs"}
 
 
-def test_a_label_put_in_by_somebody_else(made):
+def test_a_replaced_label_is_a_breach(made):
     rewrite(made / "shards" / "chexpert", edit(labels={"Fracture": 1}))
     assert found(made) == {"provenance.text_differs", "sample.differs"}
 
 
-def test_texts_that_are_not_those_of_the_shards(made):
+def test_texts_that_differ_from_the_shards_are_a_breach(made):
     for path in (made / "texts" / "chexpert").glob("*-train-*.jsonl"):
         rows = [row | {"statements": ["Other."]} for row in jsonl.read_records(path)]
         jsonl.write_records(path, rows)
     assert found(made) == {"texts.differ"}
 
 
-def test_a_label_changed_in_the_inventory(made):
+def test_a_label_changed_in_the_inventory_is_a_breach(made):
     for path in (made / "scan" / "chexpert").glob("*-train-*.jsonl"):
         rows = [r | {"labels": {"Fracture": 1}} for r in jsonl.read_records(path)]
         jsonl.write_records(path, rows)
     assert found(made) == {"texts.differ"}
 
 
-def test_a_label_changed_in_the_raw_table(made):
+def test_a_label_changed_in_the_raw_table_is_a_breach(made):
     path = next((made / "raw").rglob("train.csv"))
     path.write_text(path.read_text().replace("1.0", "0.0"))
     (breach,) = again(made)["breaches"]
     assert (breach["code"], breach["where"]) == ("source.changed", "chexpert: table train")
 
 
-def test_other_parameters_of_texts_than_the_set_was_made_with(made):
+def test_other_parameters_of_texts_are_refused(made):
     asked = Rederivation(1, 0, str(made / "raw"), made / "scan", made / "texts",
                   Params({"texts": {"prompts": 2}}))  # fmt: skip
     with pytest.raises(ConfigError, match="was made with other texts than the section `texts`"):
@@ -128,7 +128,7 @@ def test_other_parameters_of_texts_than_the_set_was_made_with(made):
 
 @pytest.fixture
 def reported(built, raw, tmp_path) -> Path:
-    """What `made` is, of a collection with reports."""
+    """The same as `made`, for a collection with reports."""
     for name in ("scan", "texts", "shards"):
         shutil.copytree(built / name / "mimic", tmp_path / name / "mimic")
     shutil.copytree(raw / "mimic", tmp_path / "raw" / "mimic")
@@ -149,7 +149,7 @@ def test_texts_are_made_again_from_the_raw_reports(reported):
     assert {b["code"] for b in reported_again(reported)["breaches"]} == {"source.changed"}
 
 
-def test_a_report_that_is_gone_is_a_note(reported):
+def test_a_missing_report_is_a_note(reported):
     for path in (reported / "raw").rglob("s5*.txt"):
         path.unlink()
     result = reported_again(reported)
@@ -157,8 +157,8 @@ def test_a_report_that_is_gone_is_a_note(reported):
     assert {note["code"] for note in result["notes"]} == {"source.gone"}
 
 
-def test_a_text_edited_in_texts_and_shards_alike(reported):
-    """Everything that the set says of itself agrees; only the raw report tells."""
+def test_a_text_edited_in_both_texts_and_shards_is_a_breach(reported):
+    """All digests of the set agree; only the raw report shows the change."""
     folder = reported / "shards" / "mimic"
     first = json.loads(members(tar_of(folder))[1][1])
     said = [row for row in first["sentences"] if row["status"] != "nonfinding"][:1]
@@ -175,13 +175,13 @@ def test_a_text_edited_in_texts_and_shards_alike(reported):
     assert "texts.differ" in {b["code"] for b in reported_again(reported)["breaches"]}
 
 
-def test_a_sample_that_the_inventory_does_not_list(made):
+def test_a_sample_that_the_inventory_does_not_list_is_a_breach(made):
     for path in (made / "scan" / "chexpert").glob("*-train-*.jsonl"):
         path.write_text("")
     assert found(made) == {"sample.unlisted"}
 
 
-def test_a_decoder_that_works_otherwise_today(made, monkeypatch):
+def test_other_output_of_a_decoder_is_a_breach(made, monkeypatch):
     whole = rederive.sample_of
 
     def other(*arguments):
@@ -200,13 +200,13 @@ def test_a_decoder_that_works_otherwise_today(made, monkeypatch):
         pytest.param({"toolchain": {"numpy": "0"}}, "other versions of", id="other-libraries"),
     ],
 )
-def test_sets_that_would_rightly_differ_are_not_compared(made, change, message):
+def test_sets_of_another_salt_code_or_library_version_are_refused(made, change, message):
     restate(made / "shards" / "chexpert", **change)
     with pytest.raises(ConfigError, match=message):
         again(made)
 
 
-def test_the_folders_of_one_source_are_taken_as_they_are(made):
+def test_folders_of_a_single_source_are_accepted(made):
     a_set = manifest.read(made / "shards" / "chexpert")
     own = [made / name / "chexpert" for name in ("raw", "scan", "texts")]
     several = [made / name for name in ("raw", "scan", "texts")]
@@ -238,7 +238,9 @@ def test_the_choice_is_spread_over_the_shards(some, number, seed):
         places = chosen.get(line["name"], [])
         assert places == sorted(set(places))
         assert set(places) <= set(range(line["samples"]))
-        if counts[line["name"]] < line["samples"]:  # it had more to give: nobody gave two more
+        if (
+            counts[line["name"]] < line["samples"]
+        ):  # more samples are left here, so no other tar gave two more
             assert max(counts.values()) <= counts[line["name"]] + 1
 
 

@@ -1,4 +1,4 @@
-"""One tar's promises: each case breaks a good tar in one way, and the manifest agrees with it."""
+"""The checks of one tar: each case breaks a valid tar in one way, and the manifest agrees."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def expected(built) -> fields.Expected:
     return a_set.expected(a_set.tars[0])
 
 
-def test_the_good_set_is_good(good):
+def test_a_valid_set_has_no_breach(good):
     assert codes(good, deep=True) == set()
 
 
@@ -61,7 +61,7 @@ BOX = {"label": "Edema", "x": 1.0, "y": 1.0, "w": 5.0, "h": 5.0}
 
 
 def inside(field: str, **values):
-    """Return a change of keys inside one of the sample's objects; None takes a key out."""
+    """Return a change of keys inside one of the sample's objects; None removes a key."""
 
     def change(before):
         whole = json.loads(before[1][1])[field] | values
@@ -166,7 +166,7 @@ def other(name: str, value: int = 1) -> dict:
             "json.field:sentences",
             id="a-side-that-is-null",
         ),
-        pytest.param(edit(boxes=[BOX | {"x": 9999.0}]), "json.boxes", id="a-box-off-the-picture"),
+        pytest.param(edit(boxes=[BOX | {"x": 9999.0}]), "json.boxes", id="a-box-off-the-image"),
         pytest.param(edit(boxes=[BOX | {"w": 0.0}]), "json.boxes", id="a-box-without-width"),
         pytest.param(edit(boxes=[BOX | {"y": "1"}]), "json.field:boxes", id="a-box-in-words"),
         pytest.param(edit(boxes=[BOX | {"y": 1}]), "json.field:boxes", id="a-whole-number"),
@@ -192,43 +192,43 @@ def test_a_tar_that_breaks_the_contract(good, change, code):
         pytest.param(inside("provenance", report_sha256="0" * 64), id="another-report"),
     ],
 )
-def test_texts_that_their_fingerprint_does_not_cover(good, change):
+def test_changed_texts_do_not_match_their_fingerprint(good, change):
     rewrite(good, change)
     assert "provenance.text_differs" in codes(good)
 
 
-def test_well_formed_sentences_and_boxes_are_no_breach(good):
+def test_valid_sentences_and_boxes_are_no_breach(good):
     rewrite(good, edit(sentences=sentence(mentions=[{}]), boxes=[BOX]))
     assert codes(good) == set()
 
 
-def test_a_picture_made_with_other_parameters_than_the_header_tells(good, sample):
+def test_an_image_made_with_other_parameters_than_the_header_is_a_breach(good, sample):
     origin = sample["provenance"]
     rewrite(good, edit(provenance=origin | {"image_fingerprint": origin["text_fingerprint"]}))
     assert codes(good) == {"provenance.differs"}
 
 
-def test_header_parameters_that_the_pictures_were_not_made_with(good):
+def test_header_parameters_that_do_not_match_the_images_are_a_breach(good):
     header = manifest.read(good).header
     restate(good, shards=header["shards"] | {"quality": 7})
     assert codes(good) == {"provenance.differs"}
 
 
-def test_texts_of_a_users_own_cut_rules_have_fingerprints_that_cannot_be_checked(good):
+def test_texts_made_with_a_users_rules_are_not_checked_by_fingerprint(good):
     restate(good, exceptions=1)
     rewrite(good, edit(labels={"Hernia": 1}))
     assert codes(good) == set()
 
 
 @pytest.mark.parametrize("change", [{"pixels_epoch": 0}, {"toolchain": {}}])
-def test_pictures_of_other_code_have_fingerprints_that_cannot_be_checked(good, change):
+def test_images_of_another_code_version_are_not_checked_by_fingerprint(good, change):
     restate(good, **change)
     result = runner.check([good], deep=True)
     assert result["breaches"] == []
     assert result["notes"] == [{"code": "fingerprints.other_code", "where": "mimic", "count": 1}]
 
 
-def test_the_images_of_a_study_that_do_not_stand_together(good):
+def test_a_study_with_scattered_images_is_a_breach(good):
     before = members(tar_of(good))
     studies = [json.loads(data)["study"] for name, data in before if name.endswith(".json")]
     assert studies[-2] != studies[0]
@@ -237,7 +237,7 @@ def test_the_images_of_a_study_that_do_not_stand_together(good):
 
 
 @pytest.mark.parametrize("name", ["samples", "studies", "patients"])
-def test_a_count_on_the_line_that_the_tar_does_not_hold(good, name):
+def test_a_wrong_count_in_the_manifest_is_a_breach(good, name):
     line = manifest.read(good).tars[0]
     restate(good, line["name"], **{name: line[name] + 1})
     assert f"shard.{name}" in codes(good)
@@ -247,50 +247,50 @@ def jpg(values: np.ndarray, *options: int) -> bytes:
     return cv2.imencode(".jpg", values, options)[1].tobytes()
 
 
-def film(height: int, width: int) -> np.ndarray:
+def drawn_image(height: int, width: int) -> np.ndarray:
     return np.add.outer(np.arange(height), np.arange(width)).astype(np.uint8)
 
 
-def commented(picture: bytes) -> bytes:
-    return picture[:2] + b"\xff\xfe\x00\x06Name" + picture[2:]
+def commented(image: bytes) -> bytes:
+    return image[:2] + b"\xff\xfe\x00\x06Name" + image[2:]
 
 
 @pytest.mark.parametrize(
     ("make", "code"),
     [
-        pytest.param(lambda p, h, w: b"not a picture", "image.unreadable", id="no-picture"),
+        pytest.param(lambda p, h, w: b"not an image", "image.unreadable", id="no-image"),
         pytest.param(lambda p, h, w: b"", "image.unreadable", id="empty"),
         pytest.param(lambda p, h, w: p[: len(p) // 2], "image.cut", id="half-of-it"),
         pytest.param(lambda p, h, w: p + b"behind the end", "image.cut", id="more-behind-it"),
-        pytest.param(lambda p, h, w: jpg(film(h, w + 1)), "image.size", id="another-size"),
+        pytest.param(lambda p, h, w: jpg(drawn_image(h, w + 1)), "image.size", id="another-size"),
         pytest.param(
-            lambda p, h, w: jpg(np.dstack([film(h, w)] * 3)), "image.not_grey", id="colour"
+            lambda p, h, w: jpg(np.dstack([drawn_image(h, w)] * 3)), "image.not_grey", id="colour"
         ),
         pytest.param(
             lambda p, h, w: jpg(np.full((h, w), 9, np.uint8)), "image.constant", id="one-grey"
         ),
         pytest.param(lambda p, h, w: commented(p), "image.metadata", id="a-comment-inside"),
         pytest.param(
-            lambda p, h, w: cv2.imencode(".png", film(h, w))[1].tobytes(),
+            lambda p, h, w: cv2.imencode(".png", drawn_image(h, w))[1].tobytes(),
             "image.unreadable",
             id="a-png-under-another-name",
         ),
     ],
 )
-def test_deep_looks_at_the_pictures(good, sample, make, code):
-    picture = members(tar_of(good))[0][1]
+def test_deep_checks_the_images(good, sample, make, code):
+    image = members(tar_of(good))[0][1]
     facts = sample["pixels"]
-    rewrite(good, put(0, make(picture, facts["height"], facts["width"])))
+    rewrite(good, put(0, make(image, facts["height"], facts["width"])))
     assert codes(good) == set()
     assert code in codes(good, deep=True)
 
 
 @pytest.mark.parametrize("side", [10_000, 65_500])
 def test_a_bomb_is_not_decoded(good, monkeypatch, side):
-    picture = bytearray(members(tar_of(good))[0][1])
-    start = picture.index(b"\xff\xc0")  # height and width stand five bytes behind the marker
-    picture[start + 5 : start + 9] = side.to_bytes(2, "big") * 2
-    rewrite(good, put(0, bytes(picture)))
+    image = bytearray(members(tar_of(good))[0][1])
+    start = image.index(b"\xff\xc0")  # height and width are five bytes after the marker
+    image[start + 5 : start + 9] = side.to_bytes(2, "big") * 2
+    rewrite(good, put(0, bytes(image)))
     decoded = []
     monkeypatch.setattr(cv2, "imdecode", lambda data, how: decoded.append(len(data)))
     check = manifest.read(good)
@@ -300,7 +300,7 @@ def test_a_bomb_is_not_decoded(good, monkeypatch, side):
 
 
 def rewritten(path: Path, form: int, **values) -> bytes:
-    """Return the same members as another writer would put them."""
+    """Return a tar with the same members by another writer."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
         for name, data in members(path):
@@ -326,7 +326,7 @@ def rewritten(path: Path, form: int, **values) -> bytes:
         pytest.param(tarfile.GNU_FORMAT, {}, id="gnu"),
     ],
 )
-def test_headers_of_other_writers(good, form, values):
+def test_tar_headers_of_other_writers_are_a_breach(good, form, values):
     path = tar_of(good)
     replace(good, path, rewritten(path, form, **values))
     assert "member.header" in codes(good)
@@ -344,7 +344,7 @@ def test_headers_of_other_writers(good, form, values):
         pytest.param(lambda data: b"", "shard.end", id="empty"),
     ],
 )
-def test_frames_that_tarfile_forgives(good, change, code):
+def test_damaged_tars_that_tarfile_accepts_are_a_breach(good, change, code):
     path = tar_of(good)
     replace(good, path, change(path.read_bytes()))
     assert code in codes(good)
@@ -355,7 +355,7 @@ listing = st.lists(st.tuples(names, st.binary(max_size=1500)), max_size=6)
 
 
 @given(listing)
-def test_what_our_writer_writes_is_read_back_as_plain(content):
+def test_tars_of_our_writer_are_read_as_plain(content):
     stream = io.BytesIO()
     writer = TarWriter(stream)
     for name, data in content:
@@ -368,11 +368,11 @@ def test_what_our_writer_writes_is_read_back_as_plain(content):
 
 
 @given(st.binary(max_size=3000))
-def test_anything_is_read_or_torn(data):
+def test_any_bytes_are_read_or_reported_as_torn(data):
     tar = DigestingReader(io.BytesIO(data))
     with contextlib.suppress(FormatError):
         list(tar.members())
-    assert tar.finish()[1] is False  # nothing hypothesis can think of is a tar of ours
+    assert tar.finish()[1] is False  # random bytes are never a tar of our writer
 
 
 json_values = st.recursive(

@@ -1,4 +1,4 @@
-"""verify finds every way to break a set; it says so without a key, an id or a text."""
+"""verify finds every way to break a set, and prints no key, id or text."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def rejects(*rows: dict) -> Callable[[Path], None]:
 
 
 def moved(folder: Path) -> None:
-    """Let every name in the manifest lead out of the set, all of them alike."""
+    """Let every name in the manifest lead out of the set."""
     for line in declared.read(folder).lines:
         restate(folder, line["name"], name=f"../{line['name']}")
     restate(folder, source="../mimic")
@@ -149,7 +149,7 @@ json_values = st.recursive(
 )
 def test_no_value_in_a_manifest_crashes_verify(tmp_path_factory, built, row, name, value):
     source = built / "shards" / "mimic"
-    folder = tmp_path_factory.getbasetemp() / "odd"  # without tars: they are missing, all of them
+    folder = tmp_path_factory.getbasetemp() / "odd"  # without tars: all of them are missing
     folder.mkdir(exist_ok=True)
     rows = list(jsonl.read_records(source / manifest.NAME))
     rows[row][name] = value
@@ -165,7 +165,7 @@ def test_any_number_of_workers_finds_the_same(built):
     assert one["breaches"] == []
 
 
-def test_the_table_counts_what_the_tars_hold(built):
+def test_the_table_counts_the_content_of_the_tars(built):
     (row,) = runner.check([built / "shards" / "nih"], deep=False)["sets"]
     tars = sorted((built / "shards" / "nih").glob("*/*.tar"))
     samples = [sample for _, sample in stages.samples(built / "shards" / "nih")]
@@ -179,7 +179,7 @@ def test_the_table_counts_what_the_tars_hold(built):
     }
 
 
-def test_the_command_answers_in_json_and_by_exit_code(good, capsys):
+def test_the_command_prints_json_and_sets_the_exit_code(good, capsys):
     assert verify.main([str(good.parent), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["breaches"] == []
     flip(good)
@@ -195,9 +195,9 @@ def test_the_command_answers_in_json_and_by_exit_code(good, capsys):
         verify.main([str(good / "train")])
 
 
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="wants Linux's /proc")
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc of Linux")
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_disk_that_does_not_give_a_file_is_no_breach(good, workers):
+def test_a_disk_error_is_not_reported_as_a_breach(good, workers):
     path = tar_of(good)
     path.unlink()
     path.symlink_to("/proc/self/mem")  # opens, and fails to be read: EIO
@@ -212,7 +212,7 @@ CANARY = "zxcanary"
 
 
 def spread_canary(good: Path) -> None:
-    """Put a word where report text, ids and names stand, so that every check trips over it."""
+    """Put a word in place of report text, ids and names, so that every check meets it."""
     texts = dict.fromkeys(("caption", "findings", "patient", "study", "image", "view"), CANARY)
     odd = {"labels": {CANARY: CANARY}, CANARY: CANARY, "sentences": [{"text": CANARY}]}
     rewrite(good, edit(0, **texts, **odd))
@@ -237,7 +237,7 @@ def test_no_text_no_key_and_no_id_is_printed(good, capfd, flags):
 
 
 @pytest.mark.parametrize("at", [0, 1])
-def test_no_text_is_printed_where_the_manifest_is_broken(good, capfd, at):
+def test_no_text_is_printed_if_the_manifest_is_broken(good, capfd, at):
     lines = (good / manifest.NAME).read_text().splitlines()
     lines[at] = lines[at].replace('"', f'"{CANARY}', 1)
     (good / manifest.NAME).write_text("\n".join(lines) + CANARY)
@@ -246,7 +246,7 @@ def test_no_text_is_printed_where_the_manifest_is_broken(good, capfd, at):
 
 
 def late(number: int) -> functools.partial:
-    """Return a task that gives its number, the sooner the higher it is."""
+    """Return a task that prints its number; higher numbers finish earlier."""
     script = f"sleep 0.{3 - number}; echo {number}"
     return functools.partial(subprocess.check_output, ["sh", "-c", script], text=True)
 
