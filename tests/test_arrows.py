@@ -39,8 +39,8 @@ ORDER = (
     ("executor",),
     ("cache",),
     ("stages",),
-    ("cli",),
     ("beam",),
+    ("cli",),
     ("dry_run", "validate"),
     ("scan", "texts", "shards", "plan", "verify"),
 )
