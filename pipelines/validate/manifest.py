@@ -74,7 +74,7 @@ class Declared:
     def _texts_made_by(self) -> list[Any] | None:
         """Return what decided the texts beside report and labels; None where it is unknown."""
         header = self.header
-        # a rule of the user's decides the texts of its study alone, and is not in the manifest
+        # a user's rule for one study decides the texts of that study, and is not in the manifest
         if header["exceptions"]:
             return None
         return [header["texts"], header["texts_epoch"], header["wording"]]

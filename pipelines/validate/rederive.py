@@ -101,7 +101,7 @@ def _same_texts(read: Mapping[str, Any], section: Texts, folder: Path) -> None:
 
 @functools.cache
 def _words(section: Texts) -> text_resources.TextResources:
-    """Return what the texts are read with; loaded once a process, as it may be large."""
+    """Return the resources of the texts; loaded once a process, as they may be large."""
     return text_resources.load(section)
 
 
@@ -261,7 +261,7 @@ def _compare(members: Sequence[Member], listed: Listed, task: Task) -> str:
         path = paths.inside(origin.root, image.path)
         if not path.exists():
             return GONE
-        paths.plain(path, "image")  # a FIFO in its place would be waited for without end
+        paths.plain(path, "image")  # reading a FIFO in its place would never end
         data = path.read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
         if ids.digest(study, sha256) != _source_sha256(members):

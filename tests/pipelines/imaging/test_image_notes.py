@@ -16,6 +16,7 @@ from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.sample import Pixels
 from cxr_vlp.pipelines.imaging import encode, plausible
 from cxr_vlp.pipelines.synthetic.layouts import mimic
 from cxr_vlp.pipelines.validate.image import decode
@@ -128,7 +129,7 @@ def test_what_is_no_image_is_refused_by_the_maker_and_by_verify(levels):
     assert plausible.fault(levels)
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     codes = ("image.implausible", "image.constant")
-    assert decode(encoded, {"recipe": "voi"})[0] in codes
+    assert decode(encoded, Pixels(recipe="voi"))[0] in codes
 
 
 @pytest.mark.parametrize("levels", GOOD.values(), ids=GOOD)
@@ -136,7 +137,7 @@ def test_what_is_no_image_is_refused_by_the_maker_and_by_verify(levels):
 def test_what_the_maker_lets_pass_passes_verify_too(levels, quality):
     assert plausible.fault(levels) == ""
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-    assert decode(encoded, {"recipe": "voi"})[0] == ""
+    assert decode(encoded, Pixels(recipe="voi"))[0] == ""
 
 
 def test_verify_wants_notes_that_add_up(tree, tmp_path):
