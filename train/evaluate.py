@@ -101,7 +101,7 @@ def _summary(results: dict[str, dict[str, Any]], section: EvaluateParams) -> Non
         (
             name,
             str(result["images"]),
-            views.told(result["left_out"]),
+            views.listed(result["left_out"]),
             digits(result["macro_auroc"]),
             f"{digits(result['macro_low'])} to {digits(result['macro_high'])}",
             ", ".join(result["unmeasured"]) or "none",

@@ -148,7 +148,7 @@ def _evaluation(folder: Path) -> dict[str, Any]:
 
 def _template() -> jinja2.Template:
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "pages" / "templates")
-    # Report text may hold any character: everything is escaped except our own charts.
+    # Report text may hold any character, so everything is escaped except our own charts.
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
     )
