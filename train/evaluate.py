@@ -124,8 +124,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         "evaluate",
         "Measure a trained model on held-out shards: the zero-shot AUROC of each label.",
-        "cxr-vlp evaluate --model models/chexzero_tiny --shards data/shards "
-        "--out reports/evaluate/chexzero_tiny",
         "Never evaluate on data that the model, or its pretrained weights, were trained on.",
     )
     cli.path_flag(parser, "--model", "the folder that cxr-vlp fit wrote")

@@ -219,7 +219,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         "fit",
         "Train an image tower and a text tower on shards, as a recipe says.",
-        "cxr-vlp fit chexzero_tiny --shards data/shards --out models/chexzero_tiny",
         f"recipes: {', '.join(recipe.names())}\n"
         "Several GPUs: torchrun --nproc-per-node N -m cxr_vlp.train.fit ...\n"
         "A stopped run resumes from its last checkpoint when it is started again.",

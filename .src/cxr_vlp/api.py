@@ -103,9 +103,10 @@ def loader(
     workers: processes that read and decode; 0: this process. The order of an epoch depends on it.
 
     `cxr_vlp.train.data.batches.to_input(batch.images[0], batches.recipe.image)` gives
-    (B, 3, S, S) float32, normalised. Under torch.distributed each rank gets its own part. Raises ConfigError for an
-    unknown recipe, key or value, for an unknown split and for one without shards; the iteration
-    raises DataError for a damaged shard. Both are ValueErrors.
+    (B, 3, S, S) float32, normalised. Under torch.distributed each rank gets its own part.
+
+    Raises ConfigError for an unknown recipe, key, value or split, and for a split without shards;
+    the iteration raises DataError for a damaged shard. Both are ValueErrors.
 
     >>> batches = loader("data/shards", "chexzero_tiny", batch_size=4, seed=1)
     >>> for batch in batches:
