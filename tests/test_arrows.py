@@ -1,7 +1,6 @@
-"""Which room may import which: the table below is the drawing, and the code must follow it.
+"""Which folder may import which: the tables below say it, and the code must follow them.
 
-Imports inside functions count. So no circle is left, and a reader who knows the order of the rooms
-knows where to look.
+Imports inside functions count too. There must be no circle of imports.
 """
 
 from __future__ import annotations
@@ -115,7 +114,7 @@ def test_the_three_folders(room):
 
 
 @pytest.mark.parametrize("room", OTHERS)
-def test_packages_that_a_folder_does_without(room):
+def test_packages_that_a_folder_does_not_import(room):
     for module in (m for m in FILES if inside(m, room)):
         packages = {name.split(".")[0] for name in IMPORTED[module]}
         assert not packages & (OTHERS[room] - ({"apache_beam"} if module in BEAM else set())), (
