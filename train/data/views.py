@@ -1,7 +1,7 @@
 """Counts the images of shards by view, and those that a choice of views leaves out.
 
 A collection that was read without its list of views holds only images of view `unknown`: it would
-vanish silently from an evaluation of frontal images. So what is left out is counted, and a
+be left out of an evaluation of frontal images with no message. So what is left out is counted, and a
 collection of which nothing is left stops the command.
 """
 
