@@ -26,14 +26,14 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else \
 	  f"cxr-vlp needs Python 3.11 or 3.12, and this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing the locked packages into $(VENV) (about 5 minutes, 7 GB, most of it torch)"
+	@echo "installing the locked packages into $(VENV) (about 5 minutes, 8 GB, most of it torch)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 setup: $(READY)  ## install everything into .venv
 
-demo: $(READY)  ## run the whole pipeline on synthetic data, from raw trees to the report (about 6 minutes)
+demo: $(READY)  ## run the whole pipeline on synthetic data, from raw trees to the report (about 5 minutes)
 	@cxr-vlp synthetic --out data/synthetic --studies $(STUDIES) --seed $(SEED) \
 	  --workers $(WORKERS)
 	@python -m cxr_vlp.pipelines.synthetic.demo check

@@ -53,7 +53,7 @@ cv2.setNumThreads(1)
 
 @dataclass(frozen=True)
 class Tree:
-    """A raw tree whose images are files of one kind, with its inventory and texts."""
+    """A raw tree whose images are files of one kind, with its scan and texts."""
 
     source: str
     raw: Path

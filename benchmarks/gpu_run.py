@@ -101,7 +101,7 @@ class Enough(Exception):  # noqa: N818 - no error: a training that has run for l
 def main() -> int:
     """Run all parts, print their tables, write everything as JSON after each part."""
     flags = _parser().parse_args()
-    logging.getLogger().setLevel(logging.ERROR)  # open_clip tells that weights are random
+    logging.getLogger().setLevel(logging.ERROR)  # open_clip warns that weights are random
     found: Found = {"train": [], "loader": [], "resume": [], "devices": []}
     end = time.monotonic() + flags.budget if flags.budget else float("inf")
     with tempfile.TemporaryDirectory(dir=flags.scratch) as name:
@@ -242,7 +242,7 @@ def loaded(setting: Setting, name: str, folder: Path, workers: int) -> dict[str,
     loading = Loading(recipe, towers.size, towers.tokenize, workers=workers)
     batches = training(shards, loading, 0, recipe.run.batch_size)
     first = time.perf_counter()
-    for _ in islice(batches, 4 * workers):  # what each worker has ready before it is asked
+    for _ in islice(batches, 4 * workers):  # what each worker has prepared before the measurement
         pass
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < setting.flags.loader_seconds:
@@ -260,7 +260,7 @@ def resumed(runner: Runner, name: str, precision: str) -> dict[str, Any]:
     before = runner.run(cut, name, precision)
     if "error" in before:
         return before
-    after = runner.run(gone_on, name, precision)
+    after = runner.run(continued, name, precision)
     if "error" in after:
         return after
     whole, first = before["whole"], before["cut"]
@@ -282,8 +282,8 @@ def cut(setting: Setting, name: str, precision: str) -> dict[str, Any]:
     return {"whole": whole, "cut": first, "best": best}
 
 
-def gone_on(setting: Setting, name: str, precision: str) -> dict[str, Any]:
-    """Go on from the checkpoint of the run that was cut."""
+def continued(setting: Setting, name: str, precision: str) -> dict[str, Any]:
+    """Continue from the checkpoint of the run that was stopped."""
     losses, best = _resumable(setting, name, precision, "cut", stop=0)
     return {"losses": losses, "best": best}
 

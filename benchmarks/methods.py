@@ -37,7 +37,7 @@ TINY = (
 )  # fmt: skip
 ABLATIONS = tuple(str(path) for path in sorted(Path(__file__).parent.glob("ablations/*.yaml")))
 BANKS = ("frames", "pair")
-TOLD = ("direct", "pair", "one_minus_max")
+NO_FINDING_BY = ("direct", "pair", "one_minus_max")
 
 
 def run(recipe: str, seed: int, shards: Path, out: Path) -> dict[str, dict[str, Any]]:
@@ -53,7 +53,7 @@ def run(recipe: str, seed: int, shards: Path, out: Path) -> dict[str, dict[str, 
 
 
 def train(recipe: str, seed: int, shards: Path, out: Path) -> Path:
-    """Return the folder of a trained model; a run that was cut short goes on."""
+    """Return the folder of a trained model; a run that was stopped is resumed."""
     if not (out / "recipe.json").is_file():
         params = ("--params", str(ROOT / "params.yaml"), "--seed", str(seed))
         command("cxr_vlp.train.fit", recipe, "--shards", str(shards), "--out", str(out), *params)
@@ -83,7 +83,7 @@ def command(module: str, *arguments: str) -> None:
 def summary(recipe: str, runs: Sequence[dict[str, dict[str, Any]]]) -> dict[str, Any]:
     """Return a recipe's means and spreads over its seeds."""
     columns = {f"macro, {bank}": [one[bank]["macro_auroc"] for one in runs] for bank in BANKS}
-    columns |= {name: [one["frames"]["no_finding"][name] for one in runs] for name in TOLD}
+    columns |= {name: [one["frames"]["no_finding"][name] for one in runs] for name in NO_FINDING_BY}
     return {"recipe": Path(recipe).stem, "seeds": len(runs)} | {
         name: {"mean": mean(values), "spread": (max(values) - min(values)) / 2, "values": values}
         for name, values in columns.items()

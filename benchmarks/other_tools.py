@@ -109,8 +109,10 @@ def img2dataset() -> tuple[str, Way]:
 
 
 def _installed_resizer() -> Callable[[io.BytesIO], tuple[bytes, ...]] | None:
-    """Return its resizer by itself: the package around it wants a downloader's dependencies."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for news
+    """Return its resizer alone: the whole package needs the dependencies of a downloader."""
+    os.environ.setdefault(
+        "NO_ALBUMENTATIONS_UPDATE", "1"
+    )  # it would look for updates on the network
     found = importlib.util.find_spec("img2dataset")
     if found is None or not found.submodule_search_locations:
         return None

@@ -247,7 +247,7 @@ def negation() -> Iterable[str]:
 
 
 def f1(rows: Sequence[dict[str, str]], denies: Callable[[str, int, int], bool]) -> float:
-    """Return the F1 of `denies` over sentences whose span stands in brackets."""
+    """Return the F1 of `denies` over sentences whose span is in brackets."""
     hit = said = wanted = 0
     for row in rows:
         found = re.search(r"\[(.*?)\]", row["sentence"])

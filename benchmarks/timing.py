@@ -65,7 +65,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the ratio lies within its bounds; None where there are none."""
+        """Whether the ratio is within its bounds; None where there are none."""
         if self.least is None and self.most is None:
             return None
         return (self.least or 0) <= self.ratio <= (self.most or float("inf"))
@@ -83,8 +83,9 @@ def race(
 ) -> dict[str, list[float]]:
     """Return the seconds each candidate took, one figure for each (round, input).
 
-    A round is every candidate on every input. Rounds go on until `seconds` of wall time are over,
-    but not fewer than `least` or more than `most`. With `warm`, each runs once unmeasured before.
+    A round is every candidate on every input. There are rounds until `seconds` of wall time are
+    over, at least `least` and at most `most`. With `warm`, each candidate runs once before, not
+    measured.
     """
     names = list(candidates)
     if warm:

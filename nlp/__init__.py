@@ -1,5 +1,5 @@
 """Reads radiology reports: sections, sentences, statuses, mentions, labels, statements, prompts.
 
-It knows no file layout of any collection, and imports neither Beam nor torch. README.md in this
-folder explains the engine.
+It depends on no collection's layout, and imports neither Beam nor torch. README.md in this folder
+explains the engine.
 """

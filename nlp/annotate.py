@@ -27,7 +27,7 @@ NOTHING = Filtered()
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedSentence:
-    """A sentence of a report: its section, its number in it, its status and mentions."""
+    """A sentence of a report: its section, its place in it (from 0), its status and mentions."""
 
     text: str
     section: str
@@ -40,7 +40,12 @@ class AnnotatedSentence:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """All that the engine says of a report."""
+    """What the engine found in a report.
+
+    `sections` holds every section under its name; `findings` and `impression` are those that were
+    read. `labels`: label -> 1 (positive), 0 (negative) or -1 (uncertain); a label that is not
+    mentioned has no key.
+    """
 
     sections: dict[str, str] = field(default_factory=dict)
     findings: str = ""
@@ -48,9 +53,7 @@ class Annotation:
     abnormal: str = ""  # findings and impression as the filter leaves them; "" in a normal report
     sentences: tuple[AnnotatedSentence, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
-    normal: bool = (
-        False  # the whole report, by the convention asked for (cxr_vlp.nlp.report_status)
-    )
+    normal: bool = False  # the whole report, by the given convention (cxr_vlp.nlp.report_status)
     statements: tuple[str, ...] = ()
     statement_sentences: tuple[int, ...] = ()  # which of `sentences` each statement comes from
     filtered: Filtered = NOTHING
@@ -76,7 +79,7 @@ def annotate(
     convention: what a normal report is, indexed or findings (report_status.is_normal).
     rule: how to cut a raw report whose headings mislead (sections.CutRule).
 
-    A text that is no report gives an annotation without sentences, with the reason in `code`.
+    A text that is not a report gives an annotation without sentences, with the reason in `code`.
     Raises ValueError for an unknown `several` or `convention`, or a model that is not installed.
 
     >>> found = annotate("FINDINGS: Hyperinflated but clear lungs. IMPRESSION: Possible nodule.")

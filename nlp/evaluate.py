@@ -27,7 +27,7 @@ from cxr_vlp.nlp.status import STATUSES, classify
 from cxr_vlp.nlp.uncertainty import POSITIVE
 
 _KEYS = ("filename", "id", "key")
-_NORMAL = "normal"  # the column, and the name it is counted under: No Finding is another thing
+_NORMAL = "normal"  # the column, and the name it is counted under; No Finding is a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def read(path: Path) -> Iterable[Case]:
     elif path.suffix == ".json":
         yield from (_of_trap(trap) for trap in json.loads(path.read_text(encoding="utf-8")))
     elif path.suffix == ".jsonl":
-        with path.open(encoding="utf-8") as lines:  # report text may hold U+2028, and no line ends
+        with path.open(encoding="utf-8") as lines:  # splitlines() would split at U+2028 too
             for study in map(json.loads, lines):
                 rows = study.get("sentences", ())
                 yield from (_of_sentence(r["status"], r["text"]) for r in rows)
@@ -215,7 +215,7 @@ def _annotated(
     reports: Sequence[Path], wanted: Mapping[str, Any], convention: str
 ) -> Iterable[tuple[str, Annotation]]:
     for path in reports:
-        with path.open(encoding="utf-8") as lines:  # report text may hold U+2028, and no line ends
+        with path.open(encoding="utf-8") as lines:  # splitlines() would split at U+2028 too
             for row in map(json.loads, lines):
                 key = str(row.get("id", row.get("key", "")))
                 if key in wanted:

@@ -1,4 +1,4 @@
-"""Knows which labels imply or overlap one another, so that no text says one and denies the other.
+"""Says which labels imply or overlap, so that no text states one label and denies the other.
 
 The table is lexicon/relations.yaml. It limits what a text may deny; it never adds a label.
 """

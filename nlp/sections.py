@@ -198,7 +198,7 @@ def _mid_heads(text: str) -> Iterable[_Head]:
 
 @functools.lru_cache(maxsize=4096)
 def heading(words: str) -> str:
-    """Return the section that a heading names ("" = no heading); one slip of the pen is allowed."""
+    """Return the section that a heading names ("" = no heading); one misspelling is allowed."""
     key = " ".join(re.sub(r"\(.*?\)", " ", words).lower().replace("\t", " ").split()).strip(" .,-")
     table = _table()
     if key in table:
@@ -265,7 +265,7 @@ def _pick(parts: list[str], policy: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CutRule:
-    """How the report of one study is cut, whatever its headings say."""
+    """How the report of one study is cut; it overrides the report's headings."""
 
     section: str = "findings"
     start: int = -1  # -1 = the sections as found, only the last one renamed
@@ -279,7 +279,7 @@ def load_rules(path: Path) -> Mapping[str, CutRule]:
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML") from error
     if not isinstance(rows, Mapping):
-        raise ValueError(f"{path}: expected a line a study")  # noqa: TRY004 - the file is wrong
+        raise ValueError(f"{path}: expected one line for each study")  # noqa: TRY004 - the file is wrong
     return {
         str(study): _rule(row, f"{path}: entry {number}")
         for number, (study, row) in enumerate(rows.items(), start=1)
@@ -290,7 +290,7 @@ def _rule(row: Any, where: str) -> CutRule:
     try:
         rule = CutRule(**row)
     except TypeError:
-        raise ValueError(f"{where}: wants section, start, end only") from None
+        raise ValueError(f"{where}: only section, start and end are allowed") from None
     if not all(isinstance(n, int) for n in (rule.start, rule.end)) or not (
         rule.start == rule.end == -1 or 0 <= rule.start <= rule.end
     ):

@@ -38,7 +38,7 @@ def split(text: str) -> tuple[Sentence, ...]:
     """Return the sentences of `text` in order; list numbers and bullets belong to none.
 
     A line end is a sentence end only after a blank line, before a list marker, or where the next
-    word would still have fitted into the line (then nobody wrapped it).
+    word would still have fitted into the line (so the line was not wrapped).
     """
     ends = sorted({*_punctuation_ends(text), *_line_ends(text), *_marker_ends(text), len(text)})
     sentences, start = [], 0

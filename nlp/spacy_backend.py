@@ -1,4 +1,4 @@
-"""Asks an installed spaCy or scispaCy pipeline about sentences that the rules cannot decide.
+"""Uses an installed spaCy or scispaCy pipeline for sentences that the rules cannot decide.
 
 The engine needs no model, and without one neither spaCy nor scispaCy is imported or decides
 anything. A pipeline named by `texts.model` or `cxr-vlp annotate --model` helps in two ways, both
@@ -39,7 +39,7 @@ _PACKAGES = ("spacy", "scispacy")
 _UNUSED = ("parser", "lemmatizer", "attribute_ruler", "abbreviation_detector",
            "hyponym_detector", "scispacy_linker")  # fmt: skip
 
-LongForms = tuple[tuple[str, str], ...]  # (abbreviation, what it stands for), sorted
+LongForms = tuple[tuple[str, str], ...]  # (abbreviation, long form), sorted
 
 
 class ModelError(ValueError):
@@ -66,7 +66,7 @@ def load(name: str) -> Any:
             f"spaCy model {name!r} is not installed: install it from its publisher's own release "
             "page, or leave texts.model empty"
         ) from error
-    except ValueError as error:  # a component that nobody registered, a file that is broken
+    except ValueError as error:  # a component that is not registered, or a damaged file
         raise ModelError(
             f"spaCy model {name!r} cannot be loaded: install the packages that its components come "
             "from, or leave texts.model empty"

@@ -1,6 +1,6 @@
 """Decides whether a sentence is normal, abnormal, uncertain or no finding, and filters by it.
 
-Three steps, each a part of this page:
+Three steps, each a part of this module:
 
     classify           one sentence -> its status, and the rule that decided
     abnormal_part      a mixed sentence -> the part of it that is abnormal
@@ -121,7 +121,7 @@ def _unknown(analysis: Analysis) -> tuple[str, str]:
     """Decide a sentence on a structure whose predicate is unknown or masked.
 
     A bare name ("Left knee.") is a heading. A sentence that only denies ("no acute thoracic XXXX")
-    is normal. Anything else may be an abnormality, and to lose one is the costly error.
+    is normal. Anything else may be an abnormality, and losing one is the costly error.
     """
     scopes = analysis.scopes
     covered = {i for t in analysis.terms for i in range(t.start, t.end)}

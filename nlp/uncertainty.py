@@ -1,4 +1,4 @@
-"""Decides what an uncertain label or sentence counts as. All of the project asks here.
+"""Decides what an uncertain label or sentence counts as, for all rooms.
 
 A policy is one of
 

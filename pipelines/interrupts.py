@@ -24,6 +24,8 @@ GRACE_PERIOD = 10.0  # seconds for an orderly end
 REPEAT_PERIOD = (
     1.0  # seconds in which a second signal counts as the first one: `timeout` sends it twice
 )
+# imported in the server of workers only; see there
+LATE_WORKER = "cxr_vlp.pipelines.executor.late_worker"
 NOTHING_KEPT = "nothing was written"
 
 
@@ -135,12 +137,13 @@ def sigint_blocked() -> Iterator[None]:
 def start_server(preload: list[str]) -> multiprocessing.context.ForkServerContext:
     """Return the context of a server that forks workers; Ctrl-C does not reach the server.
 
-    A fork of a process that runs Beam's threads may deadlock; the server has no threads.
+    A fork of a process that runs Beam's threads may deadlock; the server has no threads. `preload`
+    names the modules that the server imports once, for all workers.
     """
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(preload)
+    context.set_forkserver_preload([*preload, LATE_WORKER])
     with sigint_blocked():
         forkserver.ensure_running()
     return context

@@ -14,15 +14,15 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 
 # No test asserts a time: left to itself Hypothesis fails an example of more than 200 ms, and one
 # that is drawn slowly, which on a busy machine is any.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+settings.register_profile("cxr_vlp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("cxr_vlp")
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real pictures, reports and gold labels; tests that want it skip without it."""
+    """The folder of real images, reports and gold labels; tests that need it skip without it."""
     folder = Path(os.environ.get("CXR_SHARED", ROOT.parent / "shared"))
     if not (folder / "data").is_dir():
         pytest.skip("no shared data: set CXR_SHARED to the folder that holds data/ and gold/")

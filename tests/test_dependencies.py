@@ -58,7 +58,7 @@ def imported(folder: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("folder", "allowed"),
     [
-        ("nlp", declared(PROJECT["dependencies"]) | {"scispacy"}),
+        ("nlp", declared(PROJECT["dependencies"]) | declared(EXTRAS["scispacy"])),
         ("pipelines", declared(PROJECT["dependencies"])),
         ("train", declared(PROJECT["dependencies"]) | declared(EXTRAS["train"])),
     ],

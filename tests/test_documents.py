@@ -1,4 +1,4 @@
-"""The documents are true: commands parse, links lead somewhere, examples print what they show.
+"""The documents are true: commands parse, links resolve, examples print what they show.
 
 The figures of README are those that `python docs/figures.py` draws. The sample of the figure and
 the shards that README's examples read come from one small synthetic collection, made once.
@@ -40,7 +40,7 @@ PAGES = tuple(
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-WORDS = {"RECIPE", "NAME", "SOURCE", "DIR", "FILE", "..."}  # stand for something in a command line
+WORDS = {"RECIPE", "NAME", "SOURCE", "DIR", "FILE", "..."}  # placeholders in a command line
 
 
 def text_of(page: str) -> str:
@@ -66,7 +66,7 @@ FIGURES = load(ROOT / "docs" / "figures.py")
 # ---- README
 
 
-def test_the_rooms_have_a_readme_and_readme_leads_there():
+def test_readme_links_to_the_readme_of_each_room():
     links = set(LINK.findall(text_of("README.md")))
     assert {f"{room}/README.md" for room in ROOMS} <= {link.split("#")[0] for link in links}
 
@@ -93,7 +93,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(("page", "target"), list(links()))
-def test_links_lead_to_a_file_and_to_a_heading(page, target):
+def test_links_resolve_to_a_file_and_a_heading(page, target):
     path, _, anchor = target.partition("#")
     found = (ROOT / page).parent / path if path else ROOT / page
     assert found.exists(), f"{page}: {target} leads nowhere"
@@ -107,7 +107,7 @@ def test_links_lead_to_a_file_and_to_a_heading(page, target):
 def command_lines() -> Iterator[tuple[str, str]]:
     """Yield (page, line) of each `cxr-vlp ...` of a page, in a block of code or in the text."""
     for page in PAGES:
-        if page == "CHANGELOG.md":  # tells of commands that were
+        if page == "CHANGELOG.md":  # names commands of earlier versions
             continue
         text = text_of(page)
         bodies = [

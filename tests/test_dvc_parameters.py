@@ -1,4 +1,4 @@
-"""Every parameter of every stage is changed under the real DVC: its stage runs; set back: a hit.
+"""Every parameter of every stage is changed under DVC: its stage runs; restored, it does not.
 
 The project's own dvc.yaml and params.yaml, with commands that only write the outputs and their name
 into a log. The parameters are those that the classes declare, so a new one is covered by itself.
@@ -33,8 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 UNWATCHED = {
     "train.recipe": "the model that the page shows: it is in the command of `report`",
 }
-# What the inventory does not record, and why.
-UNRECORDED = {"root": "where a tree lies decides no byte; the tree itself is looked through"}
+# Parameters that the scan does not record, and why.
+UNRECORDED = {"root": "the place of a tree decides no byte; the tree itself is scanned"}
 
 
 def leaves(kind: type, at: str = "") -> Iterator[tuple[str, Any]]:
@@ -169,7 +169,7 @@ class Project:
         return self.log.read_text().split()
 
     def hashes(self, target: str, contents: Iterable[Mapping[str, Any]]) -> list[str]:
-        """Return what the run-cache knows a stage by, with each of these parameters."""
+        """Return the run-cache keys of a stage with each of these parameters."""
         from dvc.repo import Repo
         from dvc.stage.cache import _get_stage_hash
 
@@ -231,11 +231,11 @@ def in_minutes() -> list[Any]:
 
 
 @pytest.mark.parametrize(("stage", "path", "hint"), in_minutes())
-def test_a_changed_parameter_runs_its_stage_and_set_back_it_is_a_hit(project, stage, path, hint):
+def test_a_changed_parameter_runs_its_stage_and_a_restored_one_does_not(project, stage, path, hint):
     runs_and_comes_back(project, stage, path, hint)
 
 
-def test_the_run_cache_knows_a_training_by_every_value_of_its_recipe(project):
+def test_every_value_of_a_recipe_is_in_the_run_cache_key_of_its_training(project):
     # what the slow ones of the test above do by running: each change gives a hash of its own
     stage = "train@chexzero_tiny"
     changed = {
@@ -253,7 +253,7 @@ def test_the_run_cache_knows_a_training_by_every_value_of_its_recipe(project):
     assert after == before
 
 
-def test_what_is_called_size_would_not_be_seen(project):
+def test_dvc_ignores_a_parameter_named_size(project):
     # why no parameter may be called that; if DVC mends it, the rule may go
     changed = [put(project.content, f"shards.{name}", 80) for name in DROPPED_BY_DVC]
     changed.append(put(project.content, "train.overrides.data.weights.size", 80))
@@ -265,7 +265,7 @@ def test_what_is_called_size_would_not_be_seen(project):
         assert set(hashes) <= known
 
 
-def test_no_parameter_bears_a_name_that_dvc_drops():
+def test_no_parameter_has_a_name_that_dvc_drops():
     from dvc_data.hashfile.meta import Meta
 
     assert set(DROPPED_BY_DVC) == {Meta.PARAM_SIZE, Meta.PARAM_NFILES}
@@ -279,14 +279,14 @@ def test_no_parameter_bears_a_name_that_dvc_drops():
 def test_a_parameter_of_such_a_name_is_refused_at_any_depth(tmp_path, name, place):
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(put({}, f"{place}.{name}", 1)))
-    with pytest.raises(Exception, match=name) as told:
+    with pytest.raises(Exception, match=name) as caught:
         of_train.load(path)
         config.load(path)
-    assert type(told.value).__name__ == "ConfigError"
+    assert type(caught.value).__name__ == "ConfigError"
 
 
 @pytest.mark.parametrize("source", BUILT_IN)
-def test_every_parameter_of_a_scan_is_in_what_its_quick_look_compares(source):
+def test_every_parameter_of_a_scan_is_compared_by_its_check_for_changes(source):
     # DVC runs a scan every time: what is not in here would change nothing
     def recorded(content: Mapping[str, Any]) -> dict[str, Any]:
         made = config.Params(content)
@@ -305,7 +305,7 @@ def test_every_parameter_of_a_scan_is_in_what_its_quick_look_compares(source):
     assert same == [f"{at}.{name}" for name in UNRECORDED]
 
 
-def test_what_no_stage_watches_is_what_is_said_here():
+def test_the_parameters_that_no_stage_depends_on_are_listed_here():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     watched = {
         name.replace("${item.source}", source)

@@ -49,6 +49,7 @@ def test_every_command_imports_and_its_help_ends_in_its_example(name, capsys):
         said = capsys.readouterr().out
         assert said.startswith(f"usage: cxr-vlp {name}")
         assert said.endswith(f"\nexample:\n  {command.example}\n")
+        assert said.count("example:") == 1
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

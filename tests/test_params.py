@@ -30,7 +30,7 @@ from cxr_vlp.train.errors import ConfigError as TrainError
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# (what stands in the file, a part of the message)
+# (the content of the file, a part of the message)
 PIPELINES = [
     ('shards: {enlarge: "no"}', 'shards.enlarge: expected true or false, found "no"'),
     ("shards: {enlarge: 0}", "shards.enlarge: expected true or false, found 0"),
@@ -51,7 +51,7 @@ PIPELINES = [
     ("shards: {format: jpeg}", 'one of jpg, png, found "jpeg" (did you mean jpg?)'),
     ("shards: {sections: indication}", "shards.sections: expected a list"),
     ("shards: {sections: [indcation]}", "shards.sections[0]: expected one of indication"),
-    ("shards: {sections: [history, history]}", 'shards.sections: "history" is there twice'),
+    ("shards: {sections: [history, history]}", 'shards.sections: "history" is repeated'),
     ("shards: {caption: []}", "shards.caption: expected a list"),
     ("shards: {caption: {prompt: 1}}", "found keys and values"),
     ("shards: {size: 80}", "shards: unknown key 'size' (did you mean side?)"),
@@ -85,7 +85,7 @@ PIPELINES = [
     ("collections: mimic", 'collections: expected a list (a text each), not empty, found "mimic"'),
     ("collections: []", "collections: expected a list (a text each), not empty"),
     ("collections:", "collections: expected a list"),
-    ("collections: [nih, nih]", 'collections: "nih" is there twice'),
+    ("collections: [nih, nih]", 'collections: "nih" is repeated'),
     ("collections: [chexprt]", "unknown collection 'chexprt' (did you mean chexpert?)"),
     ("texts: {prompts: 0}", "texts.prompts: expected a whole number from 1"),
     ("texts: {seed: -1}", "texts.seed: expected a whole number from 0"),
@@ -124,10 +124,10 @@ TRAIN = [
     ("evaluate: {views: [fronal]}", "(did you mean frontal?)"),
     ("evaluate: {bank: frame}", "(did you mean frames?)"),
     ("evaluate: {min_positives: 0}", "evaluate.min_positives: expected a whole number from 1"),
-    ("evaluate: {labels: [Edema, Edema]}", 'evaluate.labels: "Edema" is there twice'),
+    ("evaluate: {labels: [Edema, Edema]}", 'evaluate.labels: "Edema" is repeated'),
     ("evalute: {}", "unknown section 'evalute' (did you mean evaluate?)"),
 ]
-# What YAML 1.1 (our reader) and 1.2 (DVC's) take for different things, and what is there twice.
+# Values that YAML 1.1 (our reader) and 1.2 (DVC's) read differently, and repeated keys.
 YAML = [
     ("shards: {enlarge: no}", "shards.enlarge: `no` is true or false to some readers only"),
     ("texts: {model: on}", "texts.model: `on` is true or false to some readers only"),
@@ -141,9 +141,9 @@ YAML = [
     ("texts: {seed: 1_000}", "texts.seed: `1_000` is another number"),
     ("texts: {seed: 1:30}", "texts.seed: `1:30` is another number"),
     ("evaluate: {labels: [2001-01-01]}", "evaluate.labels[0]: `2001-01-01` is a date"),
-    ("shards: {side: 80, side: 224}", "shards: the key 'side' is there twice"),
-    ("shards: {side: 80}\nshards: {side: 80}", "the key 'shards' is there twice"),
-    ("sources: {mimic: {}, mimic: {}}", "sources: the key 'mimic' is there twice"),
+    ("shards: {side: 80, side: 224}", "shards: the key 'side' is repeated"),
+    ("shards: {side: 80}\nshards: {side: 80}", "the key 'shards' is repeated"),
+    ("sources: {mimic: {}, mimic: {}}", "sources: the key 'mimic' is repeated"),
     ("shards: {no: 1}", "shards: the key `no` is no text"),
     ("5: {}", "the key `5` is no text"),
     ("? [a]\n: 1", "the key a list is no text"),
@@ -187,7 +187,7 @@ def test_training_refuses_it(said, text, message):
 
 
 @pytest.mark.parametrize(("text", "message"), YAML)
-def test_both_rooms_refuse_what_yaml_makes_of_it(said, text, message):
+def test_both_rooms_refuse_ambiguous_yaml(said, text, message):
     found = said(text)
     assert message in found["pipelines"]
     assert message in found["train"]
@@ -241,13 +241,13 @@ def test_a_salt_is_never_echoed(said, text):
             assert secret not in message.replace(str(Path.cwd()), "")
 
 
-def test_every_fault_is_told_at_once(said):
+def test_all_faults_are_reported_at_once(said):
     found = said('shards: {enlarge: "no", qualty: 9, side: 1}')["pipelines"]
     assert len(found.splitlines()) == 3
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"shards: {a: \x00}", b"[" * 5000])
-def test_what_is_no_text_is_no_crash(tmp_path, data):
+def test_a_file_that_is_not_text_is_reported(tmp_path, data):
     path = tmp_path / "params.yaml"
     path.write_bytes(data)
     with pytest.raises(ConfigError, match=r"params\.yaml"):
@@ -275,9 +275,9 @@ def test_every_command_of_the_pipelines_reads_the_whole_file(tmp_path, command, 
     module = importlib.import_module(f"cxr_vlp.pipelines.{command}")
     for text in ("surces: {}", "texts: {filter: {drop_normal: 'no'}}", "scan: {test: 2}"):
         path.write_text(text)
-        with pytest.raises(ConfigError, match=text.split(":")[0]) as told:
+        with pytest.raises(ConfigError, match=text.split(":")[0]) as caught:
             module.main([*more, "--params", str(path)])
-        assert told.value.exit_code == 2
+        assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -306,19 +306,19 @@ def test_every_command_of_training_reads_the_whole_file(tmp_path, command, more,
         ("optim: {lr: '1'}", "recipe x: optim.lr: expected a number"),
         ("optim: {lr: 1e-4}", "write 1.0e-4"),
         ("run: {precision: no}", "`no` is true or false to some readers only"),
-        ("run: {steps: 1, steps: 2}", "the key 'steps' is there twice"),
+        ("run: {steps: 1, steps: 2}", "the key 'steps' is repeated"),
         ("run: {batch_size: 8, chunk: 9}", "chunk: 9 is above batch_size: 8"),
         ("data: {weights: {size: 1}}", "data.weights.size: DVC leaves"),
         ("model: {fusion: {width: 10, heads: 4}}", "no multiple of heads"),
         ("image: {std: 0}", "image.std: expected a number above 0"),
     ],
 )
-def test_a_recipe_is_held_to_its_classes(tmp_path, text, message):
+def test_a_recipe_is_checked_against_its_classes(tmp_path, text, message):
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    with pytest.raises(TrainError) as told:
+    with pytest.raises(TrainError) as caught:
         recipe.load(path)
-    assert message in str(told.value)
+    assert message in str(caught.value)
 
 
 def test_an_empty_section_of_overrides_does_not_wipe_the_recipes():
@@ -346,7 +346,7 @@ def test_lists_and_tuples_are_one():
     assert hash(Shards(caption=["prompt"])) == hash(Shards(caption=("prompt",)))
 
 
-def test_the_names_in_the_classes_are_those_of_the_code_they_speak_of():
+def test_the_allowed_values_are_those_of_the_code():
     from typing import get_args
 
     assert set(get_args(config.SectionName)) == set(SECTIONS)
@@ -359,7 +359,7 @@ words = st.text("abno01579.eE+-_:xyfalsetru ", min_size=1, max_size=8)
 
 
 @given(words)
-def test_a_plain_word_means_the_same_to_us_and_to_dvc_or_is_refused(tmp_path_factory, word):
+def test_a_value_that_dvc_reads_differently_is_refused(tmp_path_factory, word):
     ruamel = pytest.importorskip("dvc.utils.serialize")
     text = f"a: {word}\n"
     path = tmp_path_factory.getbasetemp() / "word.yaml"

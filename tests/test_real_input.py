@@ -1,6 +1,6 @@
-"""The road on real pictures and reports: laid into the collections' layouts, and as they are.
+"""The pipeline on real images and reports: in the synthetic layouts, and as they are.
 
-Read from the shared folder, written to a temporary one, thrown away.
+They are read from the shared folder; all output goes to a temporary folder.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic
 
 @pytest.fixture(scope="module")
 def content(shared: Path) -> Content:
-    pictures = find_images(shared / "data" / "hannover_covid19" / "png")
-    return Content(pictures, read_reports(shared / "data" / "openi" / "NLMCXR_reports.tgz"))
+    images = find_images(shared / "data" / "hannover_covid19" / "png")
+    return Content(images, read_reports(shared / "data" / "openi" / "NLMCXR_reports.tgz"))
 
 
 def checked(folder: Path) -> dict:
@@ -31,7 +31,7 @@ def checked(folder: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def sets(shared: Path, content: Content, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards of real pictures: two laid-out collections, NIH and Open-i as they are."""
+    """Shards of real images: two synthetic layouts; NIH and Open-i as they are."""
     out = tmp_path_factory.mktemp("real")
     for writer in (mimic, chexpert):
         writer.write(out / "raw", studies=24, seed=0, height=320, content=content)
@@ -45,14 +45,14 @@ def sets(shared: Path, content: Content, tmp_path_factory: pytest.TempPathFactor
     return out / "shards"
 
 
-def test_every_picture_of_the_laid_out_collections_is_used(sets):
+def test_every_image_of_the_synthetic_layouts_is_used(sets):
     for name in ("mimic", "chexpert"):
         header = checked(sets / name)
         assert set(header["dropped"]) <= {"texts report.missing"}
         assert header["written"] >= header["listed"] - 2
 
 
-def test_the_real_nih_pictures_at_three_sizes_and_in_colour(sets):
+def test_real_nih_images_at_three_sizes_and_in_colour(sets):
     header = checked(sets / "nih")
     assert header["listed"] == 112_120
     assert header["written"] == 104
@@ -61,7 +61,7 @@ def test_the_real_nih_pictures_at_three_sizes_and_in_colour(sets):
     assert sizes == {224, 512, 1024}
 
 
-def test_the_real_openi_archive_with_its_pictures(sets):
+def test_the_real_openi_archive_with_its_images(sets):
     header = checked(sets / "openi")
     assert (header["listed"], header["written"]) == (7_470, 4)
     for _, sample in samples(sets / "openi"):
@@ -69,14 +69,14 @@ def test_the_real_openi_archive_with_its_pictures(sets):
         assert sample["sentences"]
 
 
-def test_real_reports_in_mimic_layout_are_read_as_they_were(sets):
+def test_real_reports_in_mimic_layout_keep_their_text(sets):
     texts = [sample for _, sample in samples(sets / "mimic")]
     assert sum(bool(s["findings"] or s["impression"]) for s in texts) >= len(texts) - 4
     assert all("XXXX" not in s["findings"] for s in texts)
 
 
 @pytest.mark.slow
-def test_a_model_trains_on_real_pictures_and_is_scored(sets, tmp_path):
+def test_a_model_trains_on_real_images_and_is_scored(sets, tmp_path):
     from cxr_vlp.train import evaluate, fit
 
     folders = [str(sets / name) for name in ("mimic", "chexpert", "nih")]

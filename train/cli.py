@@ -25,13 +25,16 @@ CODES = (
 )
 
 
-def parser(name: str, about: str, example: str, more: str = "") -> argparse.ArgumentParser:
-    """Return the parser of a command; its help ends with an example and the exit codes."""
+def parser(name: str, about: str, more: str = "") -> argparse.ArgumentParser:
+    """Return the parser of a command; its help ends with `more` and the exit codes.
+
+    `cxr-vlp NAME --help` adds an example (cxr_vlp.cli).
+    """
     notes = [textwrap.fill(line, 79) for line in (*more.splitlines(), CODES)]
     return argparse.ArgumentParser(
         prog=f"cxr-vlp {name}",
         description=about,
-        epilog="\n".join((f"example:\n  {example}\n", *notes)),
+        epilog="\n".join(notes),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

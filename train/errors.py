@@ -1,9 +1,9 @@
-"""The two errors of this room, which end a command with a message and an exit code.
+"""The two errors of this package, which end a command with a message and an exit code.
 
-`ConfigError` is what the caller can mend (a recipe, an argument, a missing folder) and ends a
-command with 2. `DataError` is a shard that breaks the format, or a loss that is no number, and ends
-it with 65. Neither holds a report, a name or an id: a sample is named by the hash of its key
-(`key_hash` in cxr_vlp.pipelines.format.sample).
+`ConfigError` is a fault that the user can correct (a recipe, an argument, a missing folder); the
+exit code is 2. `DataError` is a shard that breaks the format, or a loss that is not finite; the
+exit code is 65. Neither message holds a report, a name or an id: a sample is named by the hash of
+its key (`key_hash` in cxr_vlp.pipelines.format.sample).
 """
 
 from __future__ import annotations

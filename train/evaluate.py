@@ -101,7 +101,7 @@ def _summary(results: dict[str, dict[str, Any]], section: EvaluateParams) -> Non
         (
             name,
             str(result["images"]),
-            views.told(result["left_out"]),
+            views.listed(result["left_out"]),
             digits(result["macro_auroc"]),
             f"{digits(result['macro_low'])} to {digits(result['macro_high'])}",
             ", ".join(result["unmeasured"]) or "none",
@@ -124,8 +124,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         "evaluate",
         "Measure a trained model on held-out shards: the zero-shot AUROC of each label.",
-        "cxr-vlp evaluate --model models/chexzero_tiny --shards data/shards "
-        "--out reports/evaluate/chexzero_tiny",
         "Never evaluate on data that the model, or its pretrained weights, were trained on.",
     )
     cli.path_flag(parser, "--model", "the folder that cxr-vlp fit wrote")

@@ -207,7 +207,7 @@ def _summary(job: TrainingJob, progress: checkpoints.Progress, before: int, left
         ("recipe", job.recipe.name),
         ("steps", f"{progress.step} ({before} in earlier runs)" if before else str(progress.step)),
         ("samples", f"{samples(job.train)} train, {samples(job.validate)} validate"),
-        *((f"left out of {name}", views.told(counts)) for name, counts in left.items()),
+        *((f"left out of {name}", views.listed(counts)) for name, counts in left.items()),
         ("loss", f"{losses[0]:.3f} -> {losses[-1]:.3f}" if losses else "-"),
         ("best validation loss", f"{progress.best:.3f} at step {progress.best_step}"),
         ("model", str(job.out / MODEL)),
@@ -219,7 +219,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         "fit",
         "Train an image tower and a text tower on shards, as a recipe says.",
-        "cxr-vlp fit chexzero_tiny --shards data/shards --out models/chexzero_tiny",
         f"recipes: {', '.join(recipe.names())}\n"
         "Several GPUs: torchrun --nproc-per-node N -m cxr_vlp.train.fit ...\n"
         "A stopped run resumes from its last checkpoint when it is started again.",

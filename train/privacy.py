@@ -1,7 +1,7 @@
-"""Files made of private sets are readable by the user alone, as the sets themselves are.
+"""Makes files that are derived from private sets readable by the user alone.
 
-A page shows images, and checkpoints and scores come from patients. What is made of a credentialed
-collection, or of one whose ids are salted, gets the file mode that `pipelines` gives to the set.
+A page shows images; checkpoints and scores come from patients. Sets of a credentialed collection,
+and sets with salted ids, are private: `pipelines` gave them this file mode too.
 """
 
 from __future__ import annotations

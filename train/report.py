@@ -46,8 +46,6 @@ def _parser() -> argparse.ArgumentParser:
         "Write the HTML page about the shards, a model and its evaluation: one file, without\n"
         "scripts and without links to the internet. It shows images and report text: it is as\n"
         "confidential as the collections.",
-        "cxr-vlp report --shards data/shards --model models/chexzero_tiny "
-        "--evaluation reports/evaluate/chexzero_tiny --out reports/index.html",
     )
     cli.shards_flag(parser)
     cli.path_flag(parser, "--model", "the folder that cxr-vlp fit wrote")
@@ -148,7 +146,7 @@ def _evaluation(folder: Path) -> dict[str, Any]:
 
 def _template() -> jinja2.Template:
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "pages" / "templates")
-    # Report text may hold any character: everything is escaped except our own charts.
+    # Report text may hold any character, so everything is escaped except our own charts.
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
     )

@@ -35,7 +35,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         "resolve",
         "Write a recipe with all its values to one file: its bases merged, no comments.",
-        "cxr-vlp resolve chexzero --out chexzero.yaml",
         f"recipes: {', '.join(recipe.names())}",
     )
     parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a path to a .yaml")

@@ -46,8 +46,6 @@ def _parser() -> argparse.ArgumentParser:
         "Translate report texts to another language and back, with one model for each direction\n"
         "in a local folder. Recipes with text.translated then draw from both wordings. The file\n"
         "is as confidential as the reports.",
-        "cxr-vlp translate --texts data/texts/mimic --there opus-mt-en-it --back opus-mt-it-en "
-        "--out nlp/lexicon/own/translations.jsonl",
     )
     parser.add_argument(
         "--texts", type=addresses.path, nargs="+", required=True, metavar="DIR",

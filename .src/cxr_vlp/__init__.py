@@ -1,8 +1,9 @@
 """Chest X-ray collections to WebDataset shards, and vision-language models trained on them.
 
 The names in `__all__` are the public interface. Each is imported on first use, so
-`import cxr_vlp` needs neither torch nor numpy. The functions on text need the core packages only;
-`loader` and `losses` need the extra `train` (`pip install cxr-vlp[train]`).
+`import cxr_vlp` needs neither torch nor numpy. `annotate`, `filter_report`, `assertion`,
+`open_shards` and `auroc_table` need the core packages only; `loader`, `Batch` and `losses` need the
+extra `train` (`pip install "cxr-vlp[train]"`).
 
 >>> import cxr_vlp
 >>> report = "FINDINGS: The lungs are clear. There may be a small left pleural effusion."

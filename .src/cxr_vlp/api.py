@@ -49,6 +49,8 @@ def open_shards(paths: Place | Sequence[Place], split: str | None = None) -> Ite
 class Loader:
     """An iterable of batches, made by `loader`. Each pass over it is the next epoch.
 
+    `epoch` is the number of the next pass, from 0; set it to resume a training.
+
     A Batch of B pairs has `images` (V, B, 1, S, S) uint8, `tokens` (T, B, L) int64, `normal` (B,)
     bool, and `keys`, `texts` and `samples` of the B pairs. V images and T texts of a pair are 1 or
     2, as the recipe says; `images[0]` and `tokens[0]` alone are an ordinary batch.
@@ -59,7 +61,7 @@ class Loader:
     ) -> None:
         self._shards, self._loading = tuple(shards), loading
         self._batch_size, self._varied = batch_size, varied
-        self.epoch = 0  # of the next pass; set it to resume a training
+        self.epoch = 0
 
     @property
     def recipe(self) -> Recipe:
@@ -87,21 +89,24 @@ def loader(
     seed: int = 0,
     workers: int = 0,
 ) -> Loader:
-    """Return batches of images and texts for a training loop in torch.
+    """Return an iterable of batches of images and texts for a training loop in torch.
 
     shards: a set, a folder of sets, or several of either. Its split "train" is shuffled and varied
     (views, crops, texts) by the seed and the epoch; full batches only. Of another split every
     sample comes once, in order and unvaried, and the last batch may be smaller.
     recipe: the name of a recipe (`train/recipes`), the path of a .yaml file, or a mapping of
     changes to the recipe `base`, such as {"text": {"policies": ["impression"]}}.
-    batch_size: pairs in a batch; 0: as the recipe says.
+    batch_size: pairs in a batch of this process; 0: as the recipe says.
     size: side of the square images in pixels; 0: as the recipe's image tower takes them.
     tokenize: a function from a text to (L,) int64; None: the tokenizer of the recipe's text tower.
-    workers: processes that read and decode; the order of an epoch depends on their number.
+    seed: of the order of the samples and of every random draw.
+    workers: processes that read and decode; 0: this process. The order of an epoch depends on it.
 
-    `train.data.batches.to_input(batch.images[0], recipe.image)` gives (B, 3, S, S) float32,
-    normalised. Under torch.distributed each rank gets its own part. Raises ConfigError for an
-    unknown recipe, key or value, and for a split without shards.
+    `cxr_vlp.train.data.batches.to_input(batch.images[0], batches.recipe.image)` gives
+    (B, 3, S, S) float32, normalised. Under torch.distributed each rank gets its own part.
+
+    Raises ConfigError for an unknown recipe, key, value or split, and for a split without shards;
+    the iteration raises DataError for a damaged shard. Both are ValueErrors.
 
     >>> batches = loader("data/shards", "chexzero_tiny", batch_size=4, seed=1)
     >>> for batch in batches:
@@ -147,6 +152,10 @@ def auroc_table(
     "negative". min_positives: a label with fewer positives or negatives is not measured: its
     AUROC is None, and it is listed in `unmeasured`.
 
+    resamples: bootstrap resamples for an interval; 0: no intervals, `low` and `high` are None.
+
+    Returns a Measured: `labels` has an Auroc (label, auroc, low, high, positives, negatives) for
+    each name; `macro`, `low` and `high` are of the mean over `macro_of`. AUROCs are from 0 to 1.
     The label "No Finding" is measured, and is not part of the mean. Raises ValueError for lengths
     that do not fit, scores that are not finite, and unknown policies.
 
@@ -157,8 +166,8 @@ def auroc_table(
     """
     import numpy as np
 
+    from cxr_vlp.nlp.labels import NO_FINDING
     from cxr_vlp.train.evaluation import metrics
-    from cxr_vlp.train.evaluation.results import NO_FINDING
 
     array = np.asarray(scores, np.float64)
     groups = list(patients) or [str(place) for place in range(len(labels))]

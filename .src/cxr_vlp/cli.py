@@ -151,7 +151,7 @@ def _unknown(name: str) -> str:
 def _example_after_help(name: str, words: Sequence[str]) -> Iterator[None]:
     """Write the command's example below its own --help, which ends in a SystemExit of 0.
 
-    The examples stand in COMMANDS only: no command's module may import this one.
+    The examples are in COMMANDS only: no command's module may import this one.
     """
     try:
         yield

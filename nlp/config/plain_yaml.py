@@ -1,8 +1,8 @@
-"""Reads YAML files of settings and refuses what is ambiguous in them.
+"""Reads YAML files of settings and refuses values that are ambiguous.
 
-YAML has two versions, and the reader of this project (1.1) and that of DVC (1.2) take `no`, `5e-4`,
-`017` or `1_000` for different things. Such words are refused, as are keys that are there twice (the
-last one would count): a value means the same to everybody, or nothing.
+YAML has two versions. This project reads 1.1 and DVC reads 1.2, and the two read `no`, `5e-4`,
+`017` or `1_000` differently. Such values are refused. So are repeated keys, of which only the last
+would be used.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ DROPPED_BY_DVC = ("size", "nfiles")
 
 
 class SettingsError(ValueError):
-    """A file of settings that cannot be used; a line a fault, each with the key and the remedy."""
+    """A file of settings that cannot be used; one line for each fault, with key and remedy."""
 
 
 def read(path: Path, secret: Collection[str] = ()) -> dict[str, Any]:
     """Return the mapping in a YAML file, {} for an empty one.
 
     Values below the keys in `secret` are never in a message. Raises SettingsError, which names the
-    file, for what is no YAML, a key that is there twice or is no text, and a value that two readers
-    of YAML take for different things.
+    file, for a file that is not YAML, a repeated key, a key that is not a text, and a value that
+    the two versions of YAML read differently.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def _faults(node: yaml.Node, at: str, secret: Collection[str], seen: set[int]) -
                 yield f"{line}the key {word} is no text to YAML: quote it"
                 continue
             if key.value in keys:
-                yield f"{line}the key {key.value!r} is there twice: keep one"
+                yield f"{line}the key {key.value!r} is repeated: keep one"
             keys.add(key.value)
             inner = at if merges else f"{at}.{key.value}".removeprefix(".")
             yield from _faults(value, inner, secret, seen)
@@ -111,7 +111,7 @@ _NUMBER = re.compile(r"([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eE]([-+]?)([0-
 
 
 def _ambiguous(node: yaml.ScalarNode) -> str:
-    """Return what is wrong with a value without quotes that can be read in two ways, "" if nothing.
+    """Return what is wrong with an unquoted value that can be read in two ways, "" if nothing.
 
     `1e-05` becomes a number here, as a program would write it (`dvc exp run -S` does).
     """
@@ -146,7 +146,7 @@ def hashed(values: Any, where: str) -> None:
     if names:
         raise SettingsError(
             f"{where}: {names[0]}: DVC leaves keys of this name out of what it hashes, so that a "
-            "change would rebuild nothing: name it otherwise"
+            "change would rebuild nothing: choose another name"
         )
 
 

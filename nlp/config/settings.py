@@ -1,7 +1,7 @@
 """Checks every value of a section of settings; an error names the key and the remedy.
 
-`params.yaml` and the recipes are checked here, and every package may import it. A section is a
-frozen pydantic dataclass whose annotations say what is allowed:
+It checks `params.yaml` and the recipes; all rooms import it. A section is a frozen pydantic
+dataclass whose annotations say what is allowed:
 
     @dataclass(frozen=True, config=STRICT)
     class Shards:
@@ -36,7 +36,8 @@ from pydantic.fields import FieldInfo
 from cxr_vlp.nlp.config.plain_yaml import SHOWN, SettingsError
 
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
-RENAMED = {"size": "side"}  # what a file of version 0.2 says
+# old name -> today's: of version 0.2 (shards.size) and 0.3 (image.pictures, text.texts of a recipe)
+RENAMED = {"size": "side", "pictures": "count", "texts": "count"}
 
 T = TypeVar("T")
 
@@ -48,18 +49,18 @@ def _listed(value: Any) -> Any:
 def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     for place, value in enumerate(values):
         if value in values[:place]:
-            raise ValueError(f"{_shown(value)} is there twice")
+            raise ValueError(f"{_shown(value)} is repeated")
     return values
 
 
-# A list of different values; as many as given, or none.
+# A list of any length whose values differ.
 Several = Annotated[tuple[T, ...], BeforeValidator(_listed), AfterValidator(_distinct)]
 # Two numbers.
 Pair = Annotated[tuple[T, T], BeforeValidator(_listed)]
 
 
 def build(kind: type[T], values: Any, where: str, *, secret: bool = False) -> T:
-    """Return the section `kind` made of what a file says; nothing said gives its defaults.
+    """Return the section `kind` with the values of a file; missing values are the defaults.
 
     `where` opens every message: "params.yaml: shards". Raises SettingsError with a line for every
     unknown key (and the nearest known one) and every value that is not allowed.
@@ -72,9 +73,9 @@ def build(kind: type[T], values: Any, where: str, *, secret: bool = False) -> T:
 
 
 def check(kind: type, values: Any, where: str) -> None:
-    """Hold every key and value against a section, as `build`, without what they mean together.
+    """Check every key and value of a part of a section, as `build` does, without building it.
 
-    For a part of a section that is merged into another before it is whole.
+    Whether the values fit together is not checked: the part is merged into another one first.
     """
     faults: list[str] = []
     _fields(kind, values, where, faults, secret=False, whole=False)
@@ -83,7 +84,7 @@ def check(kind: type, values: Any, where: str) -> None:
 
 
 def value(hint: Any, found: Any, where: str) -> Any:
-    """Return a value that stands alone, checked against a type. Raises SettingsError."""
+    """Return a single value, checked against a type. Raises SettingsError."""
     faults: list[str] = []
     made = _leaf(hint, found, where, faults, secret=False)
     if faults:
@@ -99,7 +100,7 @@ def known(names: Iterable[str], among: Collection[str], where: str, what: str = 
 
 
 def _at(where: str, name: str) -> str:
-    """Return where a key stands; "recipe x:" is a whole file, "params.yaml: shards" a section."""
+    """Return the place of a key; "recipe x:" is a whole file, "params.yaml: shards" a section."""
     return f"{where} {name}" if where.endswith(":") else f"{where}.{name}"
 
 
@@ -120,8 +121,8 @@ def nearest(name: str, among: Collection[str]) -> str:
 
 def hints(kind: type) -> dict[str, Any]:
     """Return the fields of a section and what their annotations allow, in order."""
-    told = typing.get_type_hints(kind, include_extras=True)
-    return {each.name: told[each.name] for each in dataclasses.fields(kind) if each.init}
+    found = typing.get_type_hints(kind, include_extras=True)
+    return {each.name: found[each.name] for each in dataclasses.fields(kind) if each.init}
 
 
 def _section(kind: type, values: Any, where: str, faults: list[str], *, secret: bool) -> Any:
@@ -215,7 +216,7 @@ def _inner(hint: Any, place: tuple[int | str, ...]) -> Any:
 
 
 def expected(hint: Any) -> str:
-    """Return in words what a type allows: "a whole number from 1 to 100"."""
+    """Return what a type allows, in words: "a whole number from 1 to 100"."""
     if get_origin(hint) is Annotated:
         bare, *extras = get_args(hint)
         return expected(bare) + _limits(extras)

@@ -2,7 +2,7 @@
 
 The method is that of NegEx and ConText, applied to clauses: a cue applies forwards or backwards
 until its clause ends (`boundaries` says where). Phrases that only look like a negation ("no change
-in") are cues of their own, and win because they are longer. This module knows no finding, so it
+in") are cues of their own, and win because they are longer. No list of findings is used here, so it
 works for any clinical English.
 """
 
@@ -30,7 +30,7 @@ _LINKS = lexicon.words("grammar", "links")
 _CLAUSE_STARTS = lexicon.words("grammar", "clause_starts")
 _VERSUS = lexicon.words("grammar", "versus")
 _DENIES_INSIDE = lexicon.words("grammar", "denies_inside")
-_BACK_REACH = 40  # tokens; nobody writes "is not seen" further from what is not seen
+_BACK_REACH = 40  # tokens; "is not seen" is never further from its subject
 _BACK_CUES = 4
 
 
@@ -116,7 +116,7 @@ def _last(ends: tuple[int, ...], start: int) -> int:
 def _inside(scopes: Scopes, start: int, end: int) -> Verdict | None:
     """Return the verdict on a span that is part of a cue itself.
 
-    "not increased" denies the increase, whatever it says of the effusion; "borderline" hedges.
+    "not increased" denies the increase, but not the effusion; "borderline" hedges.
     """
     for cue in scopes.cues:
         if not cue.start <= start < cue.end:

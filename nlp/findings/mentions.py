@@ -1,6 +1,6 @@
 """Finds the mentions of a sentence: findings and devices, each present, absent or uncertain.
 
-`mentions` knows the findings of the lexicon. `assertion` judges any span of any clinical English.
+`mentions` finds the findings of the lexicon. `assertion` judges any span of any clinical English.
 `analyze` returns all that the engine understood of a sentence; `cxr_vlp.nlp.status` uses it.
 """
 
@@ -71,9 +71,9 @@ class Analysis:
 def assertion(sentence: str, start: int, end: int) -> Assertion | None:
     """Return what the words around it say of sentence[start:end]; None for a span without a word.
 
-    Any span of any clinical English will do: the lexicon's findings play no part. A span of marks,
-    blanks or de-identification masks only has no word. Raises ValueError for a span that is not
-    inside the sentence.
+    The span may be any words of clinical English: the lexicon's findings are not used. `start` and
+    `end` count characters, and `end` is after the last. A span of marks, blanks or masks alone has
+    no word. Raises ValueError for a span that is not inside the sentence.
 
     >>> assertion("No fever, but cough persists.", 3, 8)
     'absent'

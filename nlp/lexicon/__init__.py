@@ -1,4 +1,4 @@
-"""Reads the lexicon: the word lists in YAML by which the engine knows the language of reports.
+"""Reads the lexicon: the word lists in YAML that the engine uses.
 
 Every scalar is read as a string, because YAML would turn the word "no" into False. README.md of
 `cxr_vlp.nlp` says what each file holds and how to add a word.
@@ -38,8 +38,8 @@ def words(name: str, group: str) -> frozenset[str]:
 def pattern(name: str, group: str) -> str:
     """Return a regular expression for any phrase of one list of `{name}.yaml`, without groups.
 
-    A star in a phrase stands for any letters. No edge is set: the caller says what may stand
-    before and after.
+    A star in a phrase matches any letters. The pattern has no word boundaries: the caller adds
+    them.
     """
     phrases = sorted(load(name)[group], key=lambda phrase: (-len(phrase), phrase))
     return "|".join(re.escape(phrase).replace(r"\*", r"\w*") for phrase in phrases)

@@ -1,6 +1,6 @@
 """Finds the phrases of a table among the tokens of a sentence.
 
-The table is a trie over plain words. "~" in a phrase stands for up to four filler words, so that
+The table is a trie over plain words. "~" in a phrase matches up to four filler words, so that
 "no ~ change in" finds "no change in" and "no significant interval change in".
 """
 

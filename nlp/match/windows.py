@@ -36,7 +36,7 @@ def _edge(text: str, least: int, most: int) -> int:
 
 
 def around(text: str, start: int, end: int) -> tuple[str, int]:
-    """Return the part of `text` that can bear on text[start:end], and where it begins."""
+    """Return the part of `text` that can affect text[start:end], and where it begins."""
     if len(text) <= 2 * WIDTH:
         return text, 0
     first, last = max(0, start - WIDTH), min(len(text), end + WIDTH)

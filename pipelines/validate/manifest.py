@@ -77,7 +77,11 @@ class Declared:
         # a user's rule changes the texts of one study only, and the manifest does not have it
         if header["exceptions"]:
             return None
-        return [header["texts"], header["texts_epoch"], header["wording"]]
+        made_by = [header["texts"], header["texts_epoch"], header["wording"]]
+        libraries = header["toolchain"]
+        if "spacy" in libraries and "model" not in libraries:  # a set of version 0.3
+            made_by.append({"spacy": libraries["spacy"]})
+        return made_by
 
 
 def read(folder: Path) -> Declared:

@@ -127,7 +127,7 @@ def test_command_for_people(
     assert "Possible pneumonia." in shown
 
 
-def test_an_unreadable_line_is_told_by_number_not_by_text(
+def test_an_unreadable_line_is_named_by_its_number_not_its_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, 'secret text\n{"id": 2, "sentence": "Edema."}\n') == 65

@@ -72,7 +72,7 @@ def test_mentions(sentence: str, wanted: dict[str, str]) -> None:
     assert states(sentence) == wanted
 
 
-def test_what_a_mention_tells() -> None:
+def test_the_fields_of_a_mention() -> None:
     (mention,) = mentions("There is a small left pleural effusion.")
     assert (mention.label, mention.side, mention.severity) == ("Pleural Effusion", "left", "small")
     (mention,) = mentions("No right pneumothorax.")

@@ -1,4 +1,4 @@
-"""Gold: the measured targets, on the labelled sets that lie beside the project."""
+"""Gold: the measured targets, on the labelled sets in the shared folder."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def test_labels_and_normal_reports(shared: Path, tmp_path: Path) -> None:
     assert indexed["reports"] == 3080
     assert indexed["labels_f1"] >= 0.86
     assert indexed["normal_report_f1"] >= 0.94
-    assert "Hernia f1" not in indexed, "nobody has it: the column is void"
+    assert "Hernia f1" not in indexed, "no report has it: the column is empty"
     findings = evaluate.measure_reports(table, [given], "findings")
     assert findings["normal_report_f1"] < indexed["normal_report_f1"]

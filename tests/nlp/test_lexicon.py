@@ -35,7 +35,7 @@ def test_every_file_says_where_it_comes_from(path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 160
 
 
-def test_findings_have_one_home_each_and_known_labels() -> None:
+def test_each_finding_is_listed_once_with_known_labels() -> None:
     rows = [row for group in lexicon.load("findings").values() for row in group]
     assert repeated([t for row in rows for t in row["terms"]]) <= TWO_AT_ONCE
     assert not repeated([row["name"] for row in rows])
@@ -54,7 +54,7 @@ def test_structures_and_qualities_name_findings_that_exist() -> None:
 
 
 @pytest.mark.parametrize("path", lexicon.files(), ids=lambda path: path.stem)
-def test_every_group_has_a_line_that_says_what_it_is(path: Path) -> None:
+def test_every_group_has_a_comment(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     heads = [i for i, line in enumerate(lines) if re.match(r"[a-z_]+:", line)]
     assert [lines[i] for i in heads if not lines[i - 1].startswith("#")] == []
@@ -66,7 +66,7 @@ SIDES = ("_after", "_before", "_list", "_next", "_suffix")
 
 
 def said_by(category: str) -> str:
-    """Return what a category says, whichever way it reaches: absent, present, uncertain, ..."""
+    """Return what a category says, in either direction: absent, present, uncertain, ..."""
     return next(
         (category.removesuffix(side) for side in SIDES if category.endswith(side)), category
     )

@@ -1,4 +1,4 @@
-"""No prompt text denies what nobody looked at, and none contradicts itself or its labels.
+"""No prompt text denies a label that was not looked for, or contradicts itself or its labels.
 
 A text is read twice: by the wordings that it was made of, and by the engine as a report.
 """
@@ -35,7 +35,7 @@ CONTRADICT = [
     ("Pleural Effusion", "Pleural Other"), ("Emphysema", "COPD"), ("ILD", "Fibrosis"),
     ("Fibrosis", "ILD"), ("Aortic Enlargement", "Enlarged Cardiomediastinum"),
 ]  # fmt: skip
-APART = [  # and what may well stand together
+APART = [  # and labels that do not exclude each other
     ("Lung Opacity", "Pneumonia"), ("Pneumonia", "Pleural Effusion"), ("Nodule", "Mass"),
     ("Fracture", "Rib Fracture"), ("Edema", "Pneumothorax"), ("Pleural Other", "Pleural Effusion"),
     ("Edema", "Atelectasis"), ("Lung Opacity", "Edema"),
@@ -71,7 +71,7 @@ mixed = st.dictionaries(st.sampled_from(EVERY), st.sampled_from([1, 0, -1]), max
 
 @settings(deadline=None, max_examples=300)
 @given(st.one_of(rows_of, mixed), st.integers(0, 99), st.integers(0, 14))
-def test_no_text_denies_or_contradicts_what_its_labels_do_not(row, seed, negatives):
+def test_a_text_denies_only_what_its_labels_deny(row, seed, negatives):
     findings = {n: s for n, s in row.items() if s and n not in (NO_FINDING, DEVICES)}
     for text in report_prompts(row, k=2, seed=seed, epoch=0, key="a", negatives=negatives):
         found = said(text)
@@ -92,7 +92,7 @@ def test_no_text_denies_or_contradicts_what_its_labels_do_not(row, seed, negativ
 
 @settings(deadline=None, max_examples=60)
 @given(st.one_of(rows_of, mixed), st.integers(0, 99))
-def test_the_engine_reads_no_text_against_its_labels(row, seed):
+def test_the_engine_finds_no_contradiction_between_text_and_labels(row, seed):
     for text in report_prompts(row, k=1, seed=seed, epoch=0, key="a"):
         read = from_mentions(m for s in split(text) for m in classify(s.text).mentions)
         for name, state in row.items():
@@ -105,7 +105,7 @@ def test_the_engine_reads_no_text_against_its_labels(row, seed):
 
 
 @pytest.mark.parametrize(("says", "denies"), CONTRADICT)
-def test_what_a_reader_takes_for_a_contradiction_is_not_said(says, denies):
+def test_labels_that_imply_each_other_are_not_denied(says, denies):
     for state in (1, -1):
         for text in report_prompts(
             {says: state, denies: 0, "Hernia": 0}, k=20, seed=0, epoch=0, key=""
@@ -114,19 +114,19 @@ def test_what_a_reader_takes_for_a_contradiction_is_not_said(says, denies):
 
 
 @pytest.mark.parametrize(("says", "denies"), APART)
-def test_what_can_stand_together_is_said(says, denies):
+def test_labels_that_do_not_overlap_are_denied(says, denies):
     (text,) = report_prompts({says: 1, denies: 0}, k=1, seed=0, epoch=0, key="")
     assert said(text) == {says: 1, denies: 0}
 
 
-def test_one_positive_and_blanks_denies_nothing():
+def test_a_label_without_a_key_is_not_denied():
     for label in EVERY:
         for state in (1, -1):
             for text in report_prompts({label: state}, k=5, seed=0, epoch=0, key="x"):
                 assert said(text) == {label: state}
 
 
-def test_a_complete_collection_denies_by_its_own_zeros():
+def test_explicit_zeros_are_denied():
     row = {name: int(name == "Hernia") for name in CHESTXRAY14} | {NO_FINDING: 0}
     for text in report_prompts(row, k=10, seed=0, epoch=0, key="x"):
         found = said(text)
@@ -135,7 +135,7 @@ def test_a_complete_collection_denies_by_its_own_zeros():
 
 
 @pytest.mark.parametrize("row", [{}, {"Other Disease": 0}, {"Other Lesion": 0, "Other Disease": 0}])
-def test_what_says_nothing_gives_no_text(row):
+def test_a_row_without_labels_gives_no_text(row):
     assert report_prompts(row, k=3, seed=0, epoch=0, key="x") == ()
 
 
@@ -143,18 +143,18 @@ def test_zeros_without_a_number_of_negatives_give_no_filler():
     assert report_prompts({"Edema": 0}, k=3, seed=0, epoch=0, key="x", negatives=0) == ()
 
 
-def test_devices_alone_are_no_normal_chest():
+def test_a_row_of_devices_alone_is_not_called_normal():
     for text in report_prompts({DEVICES: 1}, k=20, seed=0, epoch=0, key="x"):
         assert said(text) == {DEVICES: 1}
 
 
 @pytest.mark.parametrize("state", [1, -1, 0])
-def test_no_finding_alone_is_said_as_it_is(state):
+def test_no_finding_alone_becomes_a_text(state):
     for text in report_prompts({NO_FINDING: state, DEVICES: 1}, k=20, seed=0, epoch=0, key="x"):
         assert said(text) == {NO_FINDING: state, DEVICES: 1}
 
 
-def test_a_row_that_contradicts_itself_is_told_and_its_positive_wins():
+def test_in_a_contradictory_row_the_positive_label_wins():
     assert contradicts_itself({"Pneumonia": 1, "Lung Opacity": 0})
     assert contradicts_itself({NO_FINDING: 1, "Edema": 1})
     assert not contradicts_itself({"Pneumonia": 0, "Lung Opacity": 1})
@@ -173,7 +173,7 @@ def test_the_table_names_labels_that_exist():
         assert all(set(row) - {name} <= undeniable_beside(name) for name in row)
 
 
-def test_what_is_held_by_what_is_held_is_held():
+def test_implication_is_transitive():
     for label in EVERY:
         for name in lexicon.load("relations")["implies"].get(label, ()):
             above = set(lexicon.load("relations")["implies"].get(name, ()))

@@ -20,7 +20,7 @@ MEANS = {"positive": "abnormal", "negative": "normal", "uncertain": "uncertain"}
 
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("polarity", MEANS)
-def test_the_engine_reads_every_prompt_as_it_is_meant(label: str, polarity: str) -> None:
+def test_the_engine_reads_every_prompt_with_its_polarity(label: str, polarity: str) -> None:
     prompts_of = texts(label, polarity)
     assert len(set(prompts_of)) == len(prompts_of) >= 8
     for text in prompts_of:

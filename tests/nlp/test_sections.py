@@ -1,4 +1,4 @@
-"""Sections: the layouts of MIMIC-CXR and CheXpert Plus, and what people really type."""
+"""Sections: the layouts of MIMIC-CXR and CheXpert Plus, and common typing errors."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_policy_of_several_impressions(policy: str, wanted: str) -> None:
 
 
 @given(st.text(max_size=150) | st.text("AIMPRESON:FIDG \n_x.", max_size=120))
-def test_spans_point_at_the_text_they_claim(text: str) -> None:
+def test_spans_match_their_text(text: str) -> None:
     for section in split(text):
         assert " ".join(text[section.start : section.end].split()) == section.text
         assert section.text

@@ -61,7 +61,7 @@ def test_shared_traps(shared: Path) -> None:
 
 
 @given(st.text(alphabet=st.characters(), max_size=200) | st.text("ab. \n1)XT-_,:;?", max_size=80))
-def test_spans_point_at_the_text_they_claim(text: str) -> None:
+def test_spans_match_their_text(text: str) -> None:
     last = 0
     for sentence in split(text):
         assert " ".join(text[sentence.start : sentence.end].split()) == sentence.text

@@ -24,7 +24,7 @@ pytest.importorskip("scispacy.abbreviation")
 
 
 def saved(folder: Path, label: str = "ENTITY", **meta: str) -> str:
-    """Save a pipeline that knows the word "blorb" and detects abbreviations; return its path."""
+    """Save a pipeline that finds the word "blorb" and detects abbreviations; return its path."""
     pipeline = spacy.blank("en", meta=meta)
     ruler: Any = pipeline.add_pipe("entity_ruler")
     ruler.add_patterns([{"label": label, "pattern": "blorb"}])
@@ -48,7 +48,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("Thank you.", "nonfinding", "nothing.known"),
     ],
 )
-def test_a_model_is_asked_where_the_rules_are_unsure(
+def test_a_model_is_used_where_the_rules_are_unsure(
     model: str, sentence: str, status: str, rule: str
 ) -> None:
     (found,) = annotate({"findings": sentence}, model=model).sentences
@@ -96,12 +96,12 @@ def test_an_abbreviation_counts_in_its_own_report_only(model: str) -> None:
     assert found.rule != "model.abbreviation"
 
 
-def test_a_sentence_that_the_rules_decide_is_never_asked_about(model: str) -> None:
+def test_a_model_is_not_used_where_the_rules_decide(model: str) -> None:
     known = classify("No edema.")
     assert spacy_backend.second_look("No edema.", known, model) is known
 
 
-def test_the_toolchain_names_all_that_decides_and_no_path(tmp_path: Path) -> None:
+def test_the_toolchain_has_versions_and_no_path(tmp_path: Path) -> None:
     name = saved(tmp_path / "m", name="sci_mine", version="1.2.3")
     assert spacy_backend.toolchain("") == {}
     assert spacy_backend.toolchain(name) == {

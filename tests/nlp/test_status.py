@@ -53,7 +53,7 @@ def test_subtype_of_a_nonfinding(sentence: str, subtype: str) -> None:
     assert (status.status, status.subtype) == ("nonfinding", subtype)
 
 
-def test_the_rule_and_the_mixed_mark_are_told() -> None:
+def test_a_status_has_its_rule_and_its_mixed_flag() -> None:
     assert classify("Mild edema.").rule == "finding.present"
     assert classify("No edema.").rule == "finding.denied"
     assert classify("Cardiomegaly without edema.").mixed

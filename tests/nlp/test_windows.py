@@ -1,4 +1,4 @@
-"""Windows: text far longer than a sentence is read in bounded pieces, and nothing of it is lost."""
+"""Windows: a text far longer than a sentence is read in windows, and nothing is left out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG = ["no effusion. ", "effusion not seen, ", "mild edema; no mass ", "heart i
 
 @pytest.mark.parametrize("words", [*LONG, "(", "-", "é", " "])
 @pytest.mark.parametrize("times", [1, 40, 1500])
-def test_pieces_are_bounded_and_leave_nothing_out(words: str, times: int) -> None:
+def test_windows_are_bounded_and_complete(words: str, times: int) -> None:
     text = words * times
     cut = windows.split(text)
     assert "".join(text[a:b] for a, b in cut) == text
@@ -27,14 +27,14 @@ def test_pieces_are_bounded_and_leave_nothing_out(words: str, times: int) -> Non
 
 
 @given(st.text(alphabet="ab ,.\n", max_size=4000))
-def test_pieces_of_any_text(text: str) -> None:
+def test_windows_of_any_text(text: str) -> None:
     cut = windows.split(text)
     assert "".join(text[a:b] for a, b in cut) == text
     assert all(0 < b - a <= windows.WIDTH for a, b in cut if text)
 
 
-def test_a_runaway_text_is_never_handed_on_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not linear works on one window at most, whatever comes in."""
+def test_a_very_long_text_is_processed_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that is not linear in time gets one window at most, for any text."""
     sizes = []
     found = scope.find
 
@@ -60,9 +60,7 @@ def test_a_runaway_text_is_never_handed_on_whole(monkeypatch: pytest.MonkeyPatch
      ("mild edema; ", "pulmonary edema", "present"),
      ("possible pneumonia, ", "pneumonia", "uncertain")],
 )  # fmt: skip
-def test_every_mention_of_a_long_text_is_found_where_it_stands(
-    words: str, finding: str, state: str
-) -> None:
+def test_every_mention_of_a_long_text_has_its_place(words: str, finding: str, state: str) -> None:
     text = words * 700
     found = mentions(text)
     assert len(found) == 700

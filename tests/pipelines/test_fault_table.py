@@ -83,7 +83,7 @@ TESTED = {
     "pickles, commands, dotted keys in a tar": (
         "pipelines/validate/test_shard.py", "test_a_tar_that_breaks_the_contract"),
     "the same for the loader": (
-        "train/data/test_samples.py", "test_a_sample_that_is_none_is_refused_under_its_hash"),
+        "train/data/test_samples.py", "test_an_invalid_sample_is_refused_and_named_by_its_hash"),
 }  # fmt: skip
 
 

@@ -90,7 +90,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def test_alone_nothing_is_gathered():
+def test_one_process_gathers_nothing():
     features = torch.randn(3, 2)
     assert world() == (0, 1)
     assert gather(features) is features
@@ -110,7 +110,7 @@ def test_two_processes_train_as_one_does(tmp_path):
 
 
 @pytest.mark.slow
-def test_torchrun_trains_and_goes_on(tmp_path):
+def test_torchrun_trains_and_resumes(tmp_path):
     source = write_source(tmp_path, "mock", {"train": (12, 12), "validate": (6, 6)})
     (tmp_path / "small.yaml").write_text(
         "base: mococlip_tiny\nmodel: {name: cxr-tiny-vit}\nloss: {queue: 20}\n"

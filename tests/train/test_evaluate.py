@@ -62,7 +62,7 @@ def test_numbers_are_those_of_sklearn_per_source_and_pooled():
     )
 
 
-def test_a_source_is_not_asked_for_what_it_never_names():
+def test_a_source_is_not_measured_on_labels_that_it_never_names():
     found = by_source(scored(), EvaluateParams(resamples=0))
     assert "Edema" not in found["a"]["auroc"]
     assert "Edema" in found["b"]["auroc"]
@@ -109,7 +109,9 @@ def read(path: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_scorer_that_knows_gives_one_and_the_files_agree(model, source, tmp_path, monkeypatch):
+def test_a_perfect_scorer_has_an_auroc_of_1_and_the_files_agree(
+    model, source, tmp_path, monkeypatch
+):
     other = write_source(tmp_path, "other", {"train": (2,), "test": (10,)})
 
     whole = evaluate.scored
@@ -139,7 +141,7 @@ def test_a_scorer_that_knows_gives_one_and_the_files_agree(model, source, tmp_pa
     assert not any("mock-s" in value for line in lines for value in line.values())
 
 
-def test_twice_the_same_bytes_and_an_untrained_model_is_no_oracle(model, source):
+def test_two_evaluations_give_the_same_bytes_and_an_untrained_model_scores_low(model, source):
     assert run(model, "one", source) == run(model, "two", source, more=("--workers", "1")) == 0
     for name in ("metrics.json", "auroc.csv", "scores.csv"):
         assert Path("one", name).read_bytes() == Path("two", name).read_bytes()

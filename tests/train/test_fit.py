@@ -1,4 +1,4 @@
-"""The command: what it writes, how an interrupted run goes on, exit codes."""
+"""The command: what it writes, how an interrupted run resumes, exit codes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def finished(source, tiny_recipe, tmp_path_factory) -> Path:
     return out
 
 
-def test_what_a_training_leaves(finished):
+def test_the_files_of_a_training(finished):
     names = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
     assert names == {
         "model.safetensors", "recipe.json", "metrics/metrics.json",
@@ -65,8 +65,8 @@ def test_the_model_is_the_best_by_validation(finished):
     values = [line.split("\t") for line in rows(finished, "val_loss")[1:]]
     steps = {int(row[0]): float(row[1]) for row in values}
     assert set(steps) == {2, 4, 6}
-    told = json.loads((finished / "metrics/metrics.json").read_text())
-    assert told["val_loss"] == steps[6]
+    metrics = json.loads((finished / "metrics/metrics.json").read_text())
+    assert metrics["val_loss"] == steps[6]
     loaded, encoder = load(finished)
     assert loaded.name == "trial"
     written = load_file(finished / "model.safetensors")
@@ -74,7 +74,7 @@ def test_the_model_is_the_best_by_validation(finished):
 
 
 @pytest.mark.parametrize("step", [3, 4, 5])
-def test_an_interrupted_run_goes_on_to_the_same_bytes(
+def test_an_interrupted_run_resumes_to_the_same_bytes(
     finished, source, tiny_recipe, tmp_path, monkeypatch, capsys, step
 ):
     whole = Steps.step
@@ -109,25 +109,25 @@ def test_accumulated_steps_see_as_many_batches(source, tiny_recipe, tmp_path, mo
     assert sizes == [[8, 8, 8]] * 2
 
 
-def test_a_loss_that_is_no_number_stops_with_hashes_only(
+def test_a_loss_that_is_not_finite_stops_with_hashes_only(
     source, tiny_recipe, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setitem(TERMS, "clip", lambda seen, loss: seen.images.sum() * float("nan"))
     assert run(tiny_recipe, source, tmp_path / "out") == 65
-    told = capsys.readouterr().err
-    hashes = told.split("hashes: ")[1].split()
+    printed = capsys.readouterr().err
+    hashes = printed.split("hashes: ")[1].split()
     assert len(hashes) == 8
     assert all(len(each) == 16 for each in hashes)
-    assert "mock-s" not in told
+    assert "mock-s" not in printed
 
 
 def test_a_dry_run_trains_nothing_and_shows_text_on_its_page_only(
     source, tiny_recipe, tmp_path, capsys
 ):
     assert run(tiny_recipe, source, tmp_path / "out", "--dry-run") == 0
-    told = capsys.readouterr().out
-    assert "(1, 8, 1, 96, 96)" in told
-    assert "cardiomegaly" not in told
+    printed = capsys.readouterr().out
+    assert "(1, 8, 1, 96, 96)" in printed
+    assert "cardiomegaly" not in printed
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["batch.html"]
 
 
@@ -201,9 +201,9 @@ def test_bad_configuration_ends_with_2(source, tmp_path, capsys, arguments, mess
     (tmp_path / "odd_loss.yaml").write_text("base: chexzero_tiny\nloss: clap\n")
     filled = [str(source) if each == "SOURCE" else each for each in arguments]
     assert fit.main([*filled, "--out", "out"]) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("error:") == 1
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("error:") == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["chexzero"], ["x", "--shards", "y", "--limit", "-1"]])

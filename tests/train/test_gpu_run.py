@@ -41,7 +41,7 @@ def test_a_recipe_that_cannot_run_is_a_row_with_its_error_and_the_others_are_mea
 
 
 @pytest.mark.slow
-def test_a_part_that_outlasts_its_patience_leaves_no_process_behind(source, tmp_path):
+def test_a_part_that_times_out_leaves_no_process_behind(source, tmp_path):
     # They would hold the pipe, and `run` would never come back from reading it.
     flags = ("--recipes", "--loaders", source, "--loader-workers", "2", "--patience", "12")
     done, found = run(source, tmp_path / "found.json", *flags, "--loader-seconds", "1000")

@@ -51,12 +51,12 @@ def started(recipe: Path, source: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE)
 
 
-def receipts() -> list[Path]:
+def records() -> list[Path]:
     return sorted(Path(".cxr/checkpoints").glob("*/*.json"))
 
 
 def until_a_checkpoint(running: subprocess.Popen[str]) -> None:
-    while not receipts():
+    while not records():
         assert running.poll() is None, "it ended before its first checkpoint"
         time.sleep(0.01)
 
@@ -72,12 +72,12 @@ def whole(recipe, source, tmp_path_factory) -> dict[str, bytes]:
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(tmp_path_factory.mktemp("whole"))
         assert run(recipe, source) == 0
-        assert receipts() == [], "a finished training keeps checkpoints"
+        assert records() == [], "a finished training keeps checkpoints"
         return contents(Path("models/m"))
 
 
 @pytest.mark.parametrize("earlier", [True, False])
-def test_killed_and_its_output_deleted_it_goes_on_to_the_same_bytes(
+def test_a_run_that_was_killed_and_lost_its_output_resumes_to_the_same_bytes(
     recipe, source, whole, capfd, earlier
 ):
     """As under DVC, which deletes an output before it runs the stage that makes it."""
@@ -98,7 +98,7 @@ def test_killed_and_its_output_deleted_it_goes_on_to_the_same_bytes(
     assert run(recipe, source) == 0
     assert "in earlier runs" in capfd.readouterr().out
     assert contents(Path("models/m")) == whole
-    assert receipts() == []
+    assert records() == []
     assert sorted(path.name for path in Path("models").iterdir()) == [".m.lock", "m"]
 
 
@@ -106,16 +106,16 @@ def test_ctrl_c_says_it_was_stopped_and_ends_with_130(recipe, source, whole):
     running = started(recipe, source)
     until_a_checkpoint(running)
     running.send_signal(signal.SIGINT)
-    _, told = running.communicate()
+    _, printed = running.communicate()
     assert running.returncode == 130
-    lines = told.strip().splitlines()
+    lines = printed.strip().splitlines()
     assert lines[-1].startswith("stopped: start the command again to resume")
-    assert "Traceback" not in told
+    assert "Traceback" not in printed
     assert run(recipe, source, "--resume") == 0
     assert contents(Path("models/m")) == whole
 
 
-def test_ctrl_c_while_the_libraries_are_read_is_told_too(recipe, source):
+def test_ctrl_c_during_imports_is_reported(recipe, source):
     """Torch takes seconds to import, and no line of the command runs before that."""
     code = (
         "import os, signal, sys\n"
@@ -134,16 +134,16 @@ def test_ctrl_c_while_the_libraries_are_read_is_told_too(recipe, source):
         assert (done.returncode, done.stderr) == (130, "stopped\n"), command
 
 
-def test_another_training_into_the_same_output_starts_for_itself(recipe, source, whole, capfd):
+def test_another_training_into_the_same_output_starts_from_step_0(recipe, source, whole, capfd):
     running = started(recipe, source)
     until_a_checkpoint(running)
     running.kill()
     running.communicate()
     assert run(recipe, source, "--seed", "1", "--limit", "2") == 0
-    told = capfd.readouterr()
-    assert "in earlier runs" not in told.out
-    assert "checkpoints of 1 other unfinished trainings" in told.err
-    assert len(receipts()) == 1, "the other's checkpoint is its own"
+    printed = capfd.readouterr()
+    assert "in earlier runs" not in printed.out
+    assert "checkpoints of 1 other unfinished trainings" in printed.err
+    assert len(records()) == 1, "the other's checkpoint is its own"
     assert run(recipe, source) == 0
     assert contents(Path("models/m")) == whole
 
@@ -178,7 +178,7 @@ def test_killed_before_it_is_published_a_model_is_published_as_it_was(
 
 
 @pytest.mark.parametrize("kind", ["*[0-9].safetensors", "best-*.safetensors", "*.state", "*.json"])
-def test_a_checkpoint_with_one_changed_byte_is_not_believed(
+def test_a_checkpoint_with_one_changed_byte_is_not_used(
     recipe, source, whole, monkeypatch, capsys, kind
 ):
     left_behind(recipe, source, monkeypatch)
@@ -188,12 +188,12 @@ def test_a_checkpoint_with_one_changed_byte_is_not_believed(
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
     assert run(recipe, source) == 0
-    told = capsys.readouterr()
-    assert "damaged and is not used" in told.err
+    printed = capsys.readouterr()
+    assert "damaged and is not used" in printed.err
     assert contents(Path("models/m")) == whole
 
 
-def test_a_checkpoint_that_names_another_run_is_not_believed(tmp_path):
+def test_a_checkpoint_of_another_run_is_not_used(tmp_path):
     checkpoints.save_best(tmp_path, 1, {})
     checkpoints.save(tmp_path, "x", checkpoints.Progress(1, best_step=1), {}, None)
     assert checkpoints.load(tmp_path, "y") is None
@@ -233,15 +233,15 @@ def test_a_run_killed_between_two_renames_gets_its_old_model_back(tmp_path):
         assert (tmp_path / "m/recipe.json").read_text() == "old"
 
 
-def test_two_runs_are_not_on_one_training(recipe, source, capsys, monkeypatch):
+def test_a_second_run_of_the_same_training_is_refused(recipe, source, capsys, monkeypatch):
     left_behind(recipe, source, monkeypatch)
-    (run_folder,) = {path.parent for path in receipts()}
+    (run_folder,) = {path.parent for path in records()}
     lock = run_folder.with_name(f"{run_folder.name}.lock")
     with lock.open("ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         assert run(recipe, source) == 2
     assert "another run does the same training" in capsys.readouterr().err
-    assert receipts(), "the other run's checkpoint"
+    assert records(), "the other run's checkpoint"
 
 
 def test_a_stopped_translation_says_what_is_kept(monkeypatch, capsys, tmp_path):
@@ -254,7 +254,7 @@ def test_a_stopped_translation_says_what_is_kept(monkeypatch, capsys, tmp_path):
     assert "the finished translations are kept" in capsys.readouterr().err
 
 
-def test_the_recipe_tells_what_its_views_left_out(recipe, source):
+def test_recipe_json_holds_what_the_views_left_out(recipe, source):
     path = Path("frontal.yaml")
     path.write_text(f"base: [{recipe}]\nimage: {{views: [frontal]}}\n")
     assert run(path, source, "--limit", "1") == 0

@@ -1,6 +1,6 @@
-"""Back-translation: the cache by wording, runs that are killed, files that are somebody else's.
+"""Back-translation: the cache by wording, runs that are killed, files of other programs.
 
-Contents: `speak` and `Shout` (translation by shouting), `stage` (a folder of the texts stage),
+Contents: `upper` and `Shout` (translation to capitals), `stage` (a folder of the texts stage),
 `run` and `command` (runs over a file and over a folder).
 """
 
@@ -25,7 +25,7 @@ ROWS = (
 TEXTS = ["The lungs are clear.", "No edema.", "A small nodule."]
 
 
-def speak(texts: Sequence[str]) -> list[str]:
+def upper(texts: Sequence[str]) -> list[str]:
     return [text.upper() for text in texts]
 
 
@@ -38,7 +38,7 @@ def stage(folder: Path, rows: Sequence[dict] = ROWS, source: str = "mock") -> Pa
     return folder
 
 
-def run(out: Path, texts: Sequence[str], at_once: int = 2, by: translate.Translate = speak) -> int:
+def run(out: Path, texts: Sequence[str], at_once: int = 2, by: translate.Translate = upper) -> int:
     """Translate the texts that the file lacks; return their number."""
     with translate.cache(out) as (stream, known):
         missing = [t for t in texts if bytes.fromhex(translations.digest(t)) not in known]
@@ -67,9 +67,9 @@ def test_only_the_rows_of_the_texts_stage_are_read(tmp_path):
     folder = stage(tmp_path / "elsewhere", source="mimic")
     assert [p.name for p in translate.files([folder])] == ["mimic-train-00000.jsonl"]
     (folder / "mimic-train-00000.jsonl").write_text('{"findings": "a"}\n["edema"]\n')
-    with pytest.raises(DataError, match="line 2 is damaged") as told:
+    with pytest.raises(DataError, match="line 2 is damaged") as caught:
         list(translate.untranslated(translate.files([folder]), ("findings",), ()))
-    assert "edema" not in str(told.value)
+    assert "edema" not in str(caught.value)
 
 
 def test_a_second_run_translates_nothing_and_a_third_what_is_new(tmp_path):
@@ -87,7 +87,7 @@ def test_a_second_run_translates_nothing_and_a_third_what_is_new(tmp_path):
 
 @pytest.mark.parametrize("after", range(4))
 @pytest.mark.parametrize("torn", [0, 1, 30, 90], ids=lambda n: f"{n}-bytes-of-the-next-line")
-def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path, after, torn):
+def test_a_killed_translation_resumes_to_the_same_bytes(tmp_path, after, torn):
     texts = [f"Text {n}." for n in range(7)]
     run(tmp_path / "whole", texts)
     whole = (tmp_path / "whole").read_bytes()
@@ -96,7 +96,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path, after, torn):
 
     def listening(some: Sequence[str]) -> list[str]:
         asked.append(list(some))
-        return speak(some)
+        return upper(some)
 
     (tmp_path / "killed").write_bytes(b"".join(kept[: 2 * after]) + kept[2 * after][:torn])
     run(tmp_path / "killed", texts, by=listening)
@@ -108,7 +108,7 @@ def test_a_model_that_fails_leaves_what_was_done(tmp_path):
     def failing(some: Sequence[str]) -> list[str]:
         if "c" in some:
             raise MemoryError
-        return speak(some)
+        return upper(some)
 
     with pytest.raises(MemoryError):
         run(tmp_path / "out", ["a", "b", "c"], by=failing)
@@ -134,9 +134,9 @@ GOOD = translations.line("a", "b")
 )
 def test_a_file_that_is_no_cache_is_left_as_it_is(tmp_path, content):
     (tmp_path / "out").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"line [12] is no translation") as told:
+    with pytest.raises(ConfigError, match=r"line [12] is no translation") as caught:
         run(tmp_path / "out", TEXTS)
-    assert "edema" not in str(told.value)
+    assert "edema" not in str(caught.value)
     assert (tmp_path / "out").read_bytes() == content
 
 
@@ -158,7 +158,7 @@ class Shout:
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         self.asked += len(texts)
-        return speak(texts)
+        return upper(texts)
 
 
 def command(folder: Path, *more: str) -> int:
@@ -167,7 +167,7 @@ def command(folder: Path, *more: str) -> int:
     return translate.main(["--texts", str(texts), *models, "--out", str(folder / "out"), *more])
 
 
-def test_a_model_that_is_not_there_stops_the_run_with_the_fix(tmp_path, capsys):
+def test_a_missing_model_stops_the_run_with_the_remedy(tmp_path, capsys):
     assert command(tmp_path) == 2
     assert "error: " in (said := capsys.readouterr().err)
     assert "huggingface-cli download" in said
@@ -176,9 +176,9 @@ def test_a_model_that_is_not_there_stops_the_run_with_the_fix(tmp_path, capsys):
 
 @pytest.mark.parametrize("flags", [["--batch", "0"], ["--limit", "-1"], ["--fields", "labels"]])
 def test_flags_that_make_no_sense_are_refused(tmp_path, flags, capsys):
-    with pytest.raises(SystemExit) as told:
+    with pytest.raises(SystemExit) as caught:
         command(tmp_path, *flags)
-    assert told.value.code == 2
+    assert caught.value.code == 2
     assert "usage" in capsys.readouterr().err
 
 
@@ -189,6 +189,6 @@ def test_the_command_joins_texts_models_and_file(tmp_path, capsys, monkeypatch):
         assert command(tmp_path, *flags) == 0
         assert model.asked == asked  # there and back
     rows = [json.loads(line) for line in (tmp_path / "out").read_bytes().splitlines()]
-    assert [row["text"] for row in rows] == speak(TEXTS)
+    assert [row["text"] for row in rows] == upper(TEXTS)
     said = capsys.readouterr()
-    assert not any(text in said.out + said.err for text in (*TEXTS, *speak(TEXTS)))
+    assert not any(text in said.out + said.err for text in (*TEXTS, *upper(TEXTS)))

@@ -1,7 +1,7 @@
-"""The translators: how long texts are cut, and what a model of the transformers package is asked.
+"""The translators: how long texts are cut, and the arguments of a transformers model.
 
-Contents: `Upside` (a translator that says every word backwards, so that there and back is the text
-again), `Letters` and `Flip` (stand-ins for a tokenizer and a model), and the fixture `models` (two
+Contents: `Backwards` (a translator that reverses every word, so that two translations give the text
+back), `Letters` and `Flip` (stand-ins for a tokenizer and a model), and the fixture `models` (two
 tiny random models of transformers, where that is installed).
 """
 
@@ -22,7 +22,7 @@ from cxr_vlp.train.errors import ConfigError
 
 
 @dataclass
-class Upside:
+class Backwards:
     """Reverses every word; records its calls."""
 
     takes: int = 10**6  # characters
@@ -54,8 +54,8 @@ HALVES = ["The heart is", "of", "normal size."]
     [(1000, [REPORT]), (45, SENTENCES), (12, HALVES)],
     ids=["whole", "by-the-sentence", "by-halves-of-a-sentence"],
 )
-def test_a_long_text_is_cut_where_its_meaning_is_not(takes, expected):
-    model = Upside(takes=takes)
+def test_a_long_text_is_cut_between_sentences(takes, expected):
+    model = Backwards(takes=takes)
     assert list(translator.pieces(REPORT, model.fits))[: len(expected)] == expected
     across = translator.translate([REPORT, "No edema."], model, batch=2)
     assert translator.translate(across, model, batch=2)[1] == "No edema."
@@ -65,7 +65,7 @@ def test_a_long_text_is_cut_where_its_meaning_is_not(takes, expected):
     st.lists(st.text("ab. \n-1", max_size=60), max_size=6), st.integers(1, 20), st.integers(1, 3)
 )
 def test_every_piece_fits_or_is_one_word_and_no_word_is_lost(texts, takes, batch):
-    model = Upside(takes=takes)
+    model = Backwards(takes=takes)
     found = translator.translate(texts, model, batch)
     assert len(found) == len(texts)
     assert all(len(some) <= batch for some in model.asked)
@@ -75,7 +75,7 @@ def test_every_piece_fits_or_is_one_word_and_no_word_is_lost(texts, takes, batch
 
 
 def test_what_texts_share_is_translated_once():
-    model = Upside(takes=20)
+    model = Backwards(takes=20)
     translator.translate(["One sentence. No edema.", "Other words. No edema."], model, batch=9)
     assert [sorted(some) for some in model.asked] == [
         ["No edema.", "One sentence.", "Other words."]
@@ -106,17 +106,17 @@ class Flip:
 
     device = "cpu"
 
-    def generate(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **told: object):
+    def generate(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **options: object):
         assert torch.equal(attention_mask, (input_ids > 0).long())
-        self.told = told
+        self.options = options
         return input_ids.flip(1)
 
 
-def test_a_model_is_asked_for_the_likeliest_words_within_its_length():
+def test_a_model_searches_for_the_likeliest_words_within_its_limit():
     model = Flip()
     seq2seq = translator.Seq2Seq(model, Letters(), longest=16)
     assert seq2seq(["edema", "no"]) == ["amede", "on"]
-    assert model.told == {"max_length": 16, "num_beams": 5, "do_sample": False}
+    assert model.options == {"max_length": 16, "num_beams": 5, "do_sample": False}
     assert seq2seq(["x" * 400]) == ["x" * 16]
     assert [seq2seq.fits("x" * n) for n in (11, 12)] == [True, False]  # room for the translation
 
@@ -125,18 +125,18 @@ def test_a_model_is_asked_for_the_likeliest_words_within_its_length():
     ("positions", "tokenizer", "expected"),
     [(512, 512, 512), (128, 10**30, 128), (None, 77, 77), (None, 10**30, 512), (1024, 900, 512)],
 )
-def test_a_model_takes_what_it_and_its_tokenizer_take(positions, tokenizer, expected):
+def test_the_limit_is_the_smaller_of_model_and_tokenizer(positions, tokenizer, expected):
     config = SimpleNamespace(**({"max_position_embeddings": positions} if positions else {}))
     found = translator.longest(config, SimpleNamespace(model_max_length=tokenizer))
     assert found == expected
 
 
-def test_a_model_that_is_not_there_comes_with_the_fix(tmp_path):
+def test_the_error_for_a_missing_model_has_the_remedy(tmp_path):
     with pytest.raises(ConfigError, match=r"huggingface-cli download Helsinki-NLP/opus-mt-en-it"):
         translator.load(tmp_path / "none")
 
 
-def test_without_transformers_there_is_word_of_what_to_install(tmp_path, monkeypatch):
+def test_without_transformers_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(translator, "find_spec", lambda _: None)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ConfigError, match="pip install transformers sentencepiece"):
@@ -178,7 +178,7 @@ def models(tmp_path_factory) -> tuple[Path, Path]:
     return made[0], made[1]
 
 
-def test_models_on_disk_translate_and_do_so_again_alike(models):
+def test_models_on_disk_give_the_same_translations_twice(models):
     found = []
     for _ in range(2):
         there, back = map(translator.load, models)
@@ -196,7 +196,7 @@ def test_a_model_on_disk_takes_no_more_than_its_positions(models):
     assert all(translator.translate([REPORT, "No edema.", "edema." * 30], there, batch=2))
 
 
-def test_a_damaged_model_comes_with_the_fix(models, tmp_path):
+def test_the_error_for_a_damaged_model_has_the_remedy(models, tmp_path):
     for path in models[0].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"torn")

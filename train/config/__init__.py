@@ -1,1 +1,1 @@
-"""What a recipe and the train sections of params.yaml may hold, and how they are read."""
+"""Defines, reads and checks recipes and the train sections of params.yaml."""

@@ -3,7 +3,7 @@
 There are two kinds of epoch. A finite epoch reads each shard as often as its source's weight says,
 and shows each sample exactly so often. A resampled epoch draws shards with replacement, by weight
 and size: some samples are not shown and some twice, but every rank and worker has as much to read
-as any other, whatever the number of shards.
+as any other, for any number of shards.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from cxr_vlp.pipelines.format.sample import Sample, Sentence
 def is_normal(sample: Sample, uncertain: str = "abnormal") -> bool:
     """Return whether a sample asserts no abnormality.
 
-    With a report: none of its sentences is abnormal. Without one: its labels say No Finding, and no
-    finding. Labels without No Finding are not normal, whatever else they lack. `uncertain`: what an
+    With a report: none of its sentences is abnormal. Without one: No Finding is positive and no
+    finding is. A sample whose labels do not name No Finding is not normal. `uncertain`: what an
     uncertain sentence or label counts as, abnormal or normal.
     """
     statuses = {uncertainty.status(each.status, uncertain) for each in sample.sentences}

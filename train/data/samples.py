@@ -26,6 +26,8 @@ JSON = frozenset(("json",))
 class StoredSample:
     """One sample as it is stored: the image still encoded, the JSON member read.
 
+    `key` is dataset-study-image; `image` the bytes of the JPEG or PNG; `caption` the text member;
+    `shard` the path of the tar.
     `turn` counts how often its shard has been opened in this epoch, so that each time something
     else is drawn for the sample.
     """

@@ -1,8 +1,8 @@
 """Counts the images of shards by view, and those that a choice of views leaves out.
 
 A collection that was read without its list of views holds only images of view `unknown`: it would
-vanish silently from an evaluation of frontal images. So what is left out is counted, and a
-collection of which nothing is left stops the command.
+be left out of an evaluation of frontal images with no message. So what is left out is counted, and
+a collection of which nothing is left stops the command.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def left_out(found: Counts, wanted: Collection[str]) -> dict[str, dict[str, int]
     }
 
 
-def told(left: Mapping[str, int]) -> str:
+def listed(left: Mapping[str, int]) -> str:
     """Return counts by view as one text, "none" if there are none."""
     return ", ".join(f"{name} {number}" for name, number in sorted(left.items())) or "none"
 
@@ -78,6 +78,6 @@ def require(found: Counts, wanted: Sequence[str], key: str) -> None:
             )
             raise ConfigError(
                 f"{source}: no image of the views {', '.join(wanted)} ({key}) among its {total}; "
-                f"they are: {told(seen)}.{hint if seen.get(UNKNOWN) else ''} Else name those views "
-                f"in {key} ([] takes every image), or leave {source} out"
+                f"they are: {listed(seen)}.{hint if seen.get(UNKNOWN) else ''} Else name those "
+                f"views in {key} ([] takes every image), or leave {source} out"
             )

@@ -74,8 +74,8 @@ def save(place: Path, run: str, progress: Progress, weights: Weights, rest: Any)
     }
     _replace(place / f"{stem}.state", lambda path: torch.save(state, path))
     names = (f"{stem}.safetensors", f"{stem}.state", best(place, progress.best_step).name)
-    receipt = {"run": run, "sha256": {name: _sha256(place / name) for name in names}}
-    text = json.dumps(receipt, indent=2) + "\n"
+    record = {"run": run, "sha256": {name: _sha256(place / name) for name in names}}
+    text = json.dumps(record, indent=2) + "\n"
     _replace(place / f"{stem}.json", lambda path: path.write_text(text, encoding="utf-8"))
     for old in place.iterdir():
         if old.name not in (*names, f"{stem}.json") and not old.is_dir():
@@ -98,15 +98,15 @@ def load(place: Path, run: str) -> Checkpoint | None:
     A checkpoint of another run is not used, nor one with a file that is missing or does not match
     its digest: the training then starts over.
     """
-    for receipt in sorted(place.glob("*.json"), reverse=True):
-        if _is_whole(receipt, run):
+    for record in sorted(place.glob("*.json"), reverse=True):
+        if _is_whole(record, run):
             # weights_only: tensors and plain values; a state file cannot run code.
-            state = torch.load(receipt.with_suffix(".state"), map_location="cpu", weights_only=True)
+            state = torch.load(record.with_suffix(".state"), map_location="cpu", weights_only=True)
             rows = tuple((int(step), str(n), float(value)) for step, n, value in state["rows"])
             at = (state[name] for name in ("best", "best_step", "epoch", "batch"))
             progress = Progress(state["step"], rows, *at)
             return Checkpoint(
-                progress, load_file(receipt.with_suffix(".safetensors")), state["rest"]
+                progress, load_file(record.with_suffix(".safetensors")), state["rest"]
             )
     return None
 
@@ -131,15 +131,15 @@ def save_weights(weights: Weights, path: Path) -> None:
     _replace(path, lambda target: save_file(plain, target))
 
 
-def _is_whole(receipt: Path, run: str) -> bool:
+def _is_whole(record: Path, run: str) -> bool:
     try:
-        written = json.loads(receipt.read_text(encoding="utf-8"))
+        written = json.loads(record.read_text(encoding="utf-8"))
         digests = dict(written["sha256"])
-        names = {receipt.with_suffix(kind).name for kind in (".safetensors", ".state")}
+        names = {record.with_suffix(kind).name for kind in (".safetensors", ".state")}
         return (
             written["run"] == run
             and names < set(digests)
-            and all(_sha256(receipt.with_name(n)) == digest for n, digest in digests.items())
+            and all(_sha256(record.with_name(n)) == digest for n, digest in digests.items())
         )
     except (ValueError, KeyError, TypeError, FileNotFoundError):  # not what `save` writes
         return False

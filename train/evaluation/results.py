@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from cxr_vlp.nlp.labels import NO_FINDING
 from cxr_vlp.train.config.params import EvaluateParams
 from cxr_vlp.train.evaluation import metrics
 from cxr_vlp.train.evaluation.metrics import Bootstrap, Floats, Measured, Targets
 
-NO_FINDING = "No Finding"
 POOLED = "all"
 
 
@@ -93,9 +93,9 @@ def _measures(
     scored: ScoreTable, truth: Targets, mine: np.ndarray, section: EvaluateParams
 ) -> dict[str, Any]:
     """Return one entry of metrics.json; its `rows` are the rows of auroc.csv."""
-    asked = [i for i, name in enumerate(scored.names) if section.labels or _any(truth[mine, i])]
-    names = [scored.names[i] for i in asked]
-    scores, answers = scored.scores[mine][:, asked], truth[mine][:, asked]
+    used = [i for i, name in enumerate(scored.names) if section.labels or _any(truth[mine, i])]
+    names = [scored.names[i] for i in used]
+    scores, answers = scored.scores[mine][:, used], truth[mine][:, used]
     owners = scored.patients if section.resample_by == "patient" else scored.keys
     groups = [owner for owner, own in zip(owners, mine, strict=True) if own]
     findings = [name for name in names if name != NO_FINDING]

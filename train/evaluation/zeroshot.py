@@ -59,8 +59,8 @@ def scorer(
     """Return the function from images (B, 3, S, S) to probabilities (B, L) of the labels.
 
     The labels' texts come from the prompt bank `bank`, of the user's file `own` where given. The
-    label `DIRECT` is No Finding with the bank `direct`, whatever the bank. Raises ConfigError for
-    an unknown bank.
+    label `DIRECT` is No Finding with the bank `direct`, for any `bank`. Raises ConfigError for an
+    unknown bank.
     """
     model: Any = encoder.model
     if is_fused(model):
@@ -142,9 +142,9 @@ def fusion_probabilities(model: Any, images: Tensor, prompts: FusionPrompts) -> 
 
 
 def _pairs(labels: Sequence[str], bank: str, own: Bank | None) -> list[tuple[Texts, Texts]]:
-    asked = [(NO_FINDING, "direct") if label == DIRECT else (label, bank) for label in labels]
+    chosen = [(NO_FINDING, "direct") if label == DIRECT else (label, bank) for label in labels]
     try:
-        return [zero_shot(label, each, own) for label, each in asked]
+        return [zero_shot(label, each, own) for label, each in chosen]
     except ValueError as error:
         raise ConfigError(f"bank: {error}") from error
 

@@ -1,7 +1,7 @@
 """Builds the dual encoder (image tower, text tower, tokenizer) of a recipe with open_clip.
 
-Our own configurations are in `train/model/configs/*.json`; open_clip knows them by their file's
-name. Every name of open_clip works too, with one of its weight tags or with a checkpoint on disk.
+Our own configurations are in `train/model/configs/*.json`; their names are the names of the
+files. Every name of open_clip works too, with one of its weight tags or with a checkpoint on disk.
 Image towers of timm and text towers of Hugging Face are named in such a configuration, or, for the
 text, in the recipe.
 """

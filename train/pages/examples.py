@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import base64
 import json
-import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxr_vlp.train.data.samples import IMAGES, members
 from cxr_vlp.train.data.seeding import generator
 
 CANDIDATES = 400  # samples of a set among which the examples are chosen
-IMAGES = ("jpg", "png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +84,10 @@ def _candidates(folder: Path) -> Iterator[Example]:
 
 def _examples(path: Path) -> Iterator[Example]:
     image = ""
-    with tarfile.open(path, "r:") as tar:
-        for member in tar:
-            form = member.name.rpartition(".")[2]
-            data = tar.extractfile(member)
-            if data is None:
-                continue
-            if form in IMAGES:
-                kind = "jpeg" if form == "jpg" else form
-                text = base64.b64encode(data.read()).decode()
-                image = f"data:image/{kind};base64,{text}"
-            elif form == "json":
-                yield Example(json.load(data), image)
+    for name, data, *_ in members(path):
+        form = name.rpartition(".")[2]
+        if form in IMAGES:
+            kind = "jpeg" if form == "jpg" else form
+            image = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+        elif form == "json":
+            yield Example(json.loads(data), image)

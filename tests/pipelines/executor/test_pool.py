@@ -81,6 +81,38 @@ def test_workers_do_not_outlive_a_killed_run(tmp_path):
     _until(lambda: not _alive(worker))
 
 
+LATE = """
+import _multiprocessing, os, sys
+from cxr_vlp.pipelines import interrupts
+
+if __name__ == "__main__":
+    context = interrupts.start_server([])
+    lock = context.Lock()
+    _multiprocessing.sem_unlink(lock._semlock.name)
+    late = context.Process(target=print, args=(lock if sys.argv[1] == "late" else 1,))
+    if sys.argv[1] == "broken":
+        late = context.Process(target=divmod, args=(1, 0))
+    late.start()
+    late.join()
+    os._exit(0)  # at its end Python would unlink the semaphore once more
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("late", ""), ("broken", "ZeroDivisionError"), ("well", "")]
+)
+def test_a_worker_that_starts_after_its_pool_was_closed_prints_no_traceback(tmp_path, kind, said):
+    script = tmp_path / "late.py"
+    script.write_text(LATE)
+    path = str(Path(__file__).parents[3] / ".src")
+    done = subprocess.run(
+        [sys.executable, str(script), kind], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert said in done.stderr
+    assert said or "Traceback" not in done.stderr
+
+
 def _until(true, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not true():

@@ -363,7 +363,7 @@ def test_pixels_are_made_square_and_boxes_follow(values, elements, factors, resi
     [found] = boxes(Image("0", "x.dcm", boxes=(SourceBox("Mass", *box),)), encoded)
     y, x = np.nonzero(image > 250)
     seen = (x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1)
-    assert np.abs(np.array(seen) - [found[side] for side in "xywh"]).max() <= 2.5
+    assert np.abs(np.array(seen) - [getattr(found, side) for side in "xywh"]).max() <= 2.5
 
 
 TURNS = {  # what was done to the image, and where its rows and columns lead then
@@ -391,7 +391,7 @@ def test_images_and_boxes_are_turned_to_the_standard_display_if_asked(move, lett
     image = cv2.imdecode(np.frombuffer(encoded.data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(image, upright)
     [found] = boxes(Image("0", "x.dcm", boxes=(box,)), encoded)
-    assert [found[side] for side in "xywh"] == [60, 40, 20, 30]
+    assert [getattr(found, side) for side in "xywh"] == [60, 40, 20, 30]
     noted = shown(data, side=4000)
     assert np.array_equal(noted[0], np.ascontiguousarray(move(upright)))
     assert bool(noted[1]["notes"]) == (letters != ["L", "F"])

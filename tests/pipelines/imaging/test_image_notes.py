@@ -16,6 +16,7 @@ from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.sample import Pixels
 from cxr_vlp.pipelines.imaging import encode, plausible
 from cxr_vlp.pipelines.synthetic.layouts import mimic
 from cxr_vlp.pipelines.validate.image import decode
@@ -130,7 +131,7 @@ def test_an_implausible_image_is_refused_by_shards_and_by_verify(levels):
     assert plausible.fault(levels)
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     codes = ("image.implausible", "image.constant")
-    assert decode(encoded, {"recipe": "voi"})[0] in codes
+    assert decode(encoded, Pixels(recipe="voi"))[0] in codes
 
 
 @pytest.mark.parametrize("levels", GOOD.values(), ids=GOOD)
@@ -138,7 +139,7 @@ def test_an_implausible_image_is_refused_by_shards_and_by_verify(levels):
 def test_an_image_that_shards_accepts_is_accepted_by_verify(levels, quality):
     assert plausible.fault(levels) == ""
     encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-    assert decode(encoded, {"recipe": "voi"})[0] == ""
+    assert decode(encoded, Pixels(recipe="voi"))[0] == ""
 
 
 def test_verify_reports_notes_that_do_not_add_up(tree, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -261,3 +262,15 @@ def test_a_worker_that_dies_ends_the_run_with_a_message():
     tasks = [functools.partial(os._exit, 1), late(3)]
     with pytest.raises(DataError, match=r"^worker\.killed"):
         list(pool.with_progress(tasks, 2, "test"))
+
+
+def test_the_texts_of_a_set_of_version_0_3_depended_on_spacy(built):
+    found = declared.read(built / "shards" / "mimic")
+    libraries = found.header["toolchain"]
+
+    def made_by(**more: str) -> list:
+        header = found.header | {"toolchain": libraries | more}
+        return dataclasses.replace(found, header=header)._texts_made_by()
+
+    assert made_by(spacy="3.8.7") == [*made_by(), {"spacy": "3.8.7"}]
+    assert made_by(spacy="3.8.7", model="en_core_sci_sm 0.5.4") == made_by()  # in the wording

@@ -27,7 +27,7 @@ def test_every_recipe_loads_under_its_own_name_and_survives_json(name):
     assert again == loaded
 
 
-def test_a_recipe_takes_what_it_does_not_say_from_its_bases(tmp_path):
+def test_a_recipe_inherits_from_its_bases(tmp_path):
     write(
         tmp_path,
         a="loss: {cap: 0.5}\noptim: {lr: 1, momentum: 0.5}\nrun: {epochs: 7}\n",
@@ -39,12 +39,12 @@ def test_a_recipe_takes_what_it_does_not_say_from_its_bases(tmp_path):
     assert (loaded.optim.lr, loaded.optim.momentum) == (2.0, 0.5)
 
 
-def test_overrides_stand_above_the_recipe():
+def test_overrides_replace_values_of_the_recipe():
     loaded = recipe.load("chexzero", {"optim": {"lr": 3e-4}, "run": {"batch_size": 16}})
     assert (loaded.optim.lr, loaded.run.batch_size, loaded.optim.name) == (3e-4, 16, "sgd")
 
 
-def test_chexzero_is_the_paper():
+def test_chexzero_has_the_values_of_the_paper():
     loaded = recipe.load("chexzero")
     assert (loaded.optim.name, loaded.optim.lr, loaded.optim.momentum) == ("sgd", 1e-4, 0.9)
     assert loaded.image.mean == pytest.approx(101.48761 / 255, abs=1e-5)
@@ -72,6 +72,8 @@ def test_chexzero_is_the_paper():
             {"image": {"count": 3}},
             r"image\.count: expected a whole number from 1 to 2, found 3",
         ),
+        ({"image": {"pictures": 2}}, r"image: unknown key 'pictures' \(did you mean count\?\)"),
+        ({"text": {"texts": 2}}, r"text: unknown key 'texts' \(did you mean count\?\)"),
         ({"image": {"area": [0.9, 0.5]}}, r"image\.area: 0\.9 is above 0\.5"),
         (
             {"image": {"augment": {"flip": 2}}},
@@ -101,7 +103,7 @@ def test_of_several_bases_the_later_one_counts_and_each_file_is_named_once(tmp_p
         d="base: [b, c]\nrun: {batch_size: 9}\n",
     )
     loaded = recipe.load(tmp_path / "d.yaml")
-    # c's own base stands above b: it is merged as a whole
+    # c is merged as a whole with its base, after b
     assert (loaded.optim.lr, loaded.run.epochs, loaded.run.batch_size) == (1.0, 3, 9)
     assert [path.stem for path in recipe.files(tmp_path / "d.yaml")] == ["a", "b", "c", "d"]
 
@@ -145,12 +147,12 @@ def test_a_wrong_params_file_is_named(tmp_path, text, message):
 
 
 @pytest.mark.parametrize("name", recipe.names())
-def test_a_flat_recipe_is_the_recipe(name, tmp_path):
+def test_a_resolved_recipe_equals_the_recipe(name, tmp_path):
     assert resolve.main([name, "--out", str(tmp_path / "flat" / "any.yaml")]) == 0
     assert recipe.load(tmp_path / "flat" / "any.yaml") == recipe.load(name)
 
 
-def test_a_flat_recipe_changes_with_a_base_and_with_no_comment(tmp_path):
+def test_a_resolved_recipe_changes_with_a_base_but_not_with_a_comment(tmp_path):
     def written() -> bytes:
         assert resolve.main([str(tmp_path / "b.yaml"), "--out", str(tmp_path / "flat.yaml")]) == 0
         return (tmp_path / "flat.yaml").read_bytes()
@@ -163,6 +165,6 @@ def test_a_flat_recipe_changes_with_a_base_and_with_no_comment(tmp_path):
     assert written() != before
 
 
-def test_a_flat_recipe_of_nothing_ends_with_2(tmp_path, capsys):
+def test_resolving_an_unknown_recipe_ends_with_2(tmp_path, capsys):
     assert resolve.main(["chexone", "--out", str(tmp_path / "x.yaml")]) == 2
     assert "no recipe 'chexone'" in capsys.readouterr().err

@@ -73,7 +73,7 @@ def test_the_warp_is_torchvisions(image, angle, translate, scale):
     assert (ours - theirs)[inside].abs().max() <= 12  # a 32nd of a pixel between far levels
 
 
-def test_light_stays_within_its_factors(image):
+def test_brightness_and_contrast_stay_within_their_factors(image):
     means = [float(each.float().mean()) for each in many(image // 2, AugmentConfig(brightness=0.2))]
     start = float((image // 2).float().mean())
     assert 0.79 * start < min(means) < 0.9 * start

@@ -74,7 +74,7 @@ def test_two_images_of_a_study_stay_apart_and_none_is_lost(studies):
     assert sorted(kept) == sorted(chain(*keys))
 
 
-def test_a_batch_comes_apart_into_the_pairs_it_was_made_of():
+def test_split_pairs_undoes_collate():
     pairs = [
         Pair(torch.full((2, 1, 2, 2), i), torch.full((2, 3), i), bool(i % 2), f"k{i}",
              (f"a{i}", f"b{i}"), {"study": i})

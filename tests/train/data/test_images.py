@@ -84,7 +84,7 @@ def test_drawing_a_rectangle_leaves_torchs_own_generator_as_it_was():
     assert rectangle(flat(50, 40, 0), (0.5, 0.9), random.Random(1)) == first
 
 
-def test_nothing_is_mirrored_unasked():
+def test_nothing_is_mirrored_by_default():
     image = flat(64, 64, 0)
     image[:, :, :32] = 255
     recipe = ImageConfig(crop=0.2, shift=0.1)
@@ -137,7 +137,7 @@ def test_a_cut_shows_the_same_as_opencvs_area_resize():
     assert (square[:, -15:] == 0).all()
 
 
-def test_colour_is_read_as_grey_and_rubbish_as_nothing():
+def test_colour_is_read_as_grey_and_invalid_data_as_none():
     data = cv2.imencode(".png", np.full((5, 4, 3), 80, np.uint8))[1].tobytes()
     image = decode(data, ImageConfig(), 2)
     assert image is not None
@@ -150,7 +150,7 @@ def test_colour_is_read_as_grey_and_rubbish_as_nothing():
     st.integers(40, 200), st.integers(40, 200), st.integers(0, 9_999), st.floats(0.3, 1),
     st.floats(0, 0.5), st.floats(0.5, 1), st.sampled_from(["pad", "shortest"]),
 )  # fmt: skip
-def test_no_window_that_is_drawn_is_smaller_than_said(height, width, number, area, crop, part, fit):
+def test_no_window_is_smaller_than_smallest_side(height, width, number, area, crop, part, fit):
     recipe = ImageConfig(fit=fit, area=(area, 1.0), crop=crop, part=part)
     for each in (recipe, replace(recipe, area=(1.0, 1.0))):
         window = drawn(flat(height, width, 0), each, random.Random(number))

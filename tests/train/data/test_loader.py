@@ -116,7 +116,7 @@ def test_no_sample_is_lost_or_repeated_over_shards_ranks_and_workers(
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("mode", MODES)
-def test_an_epoch_goes_on_where_it_was_left(studies, mode, workers):
+def test_an_epoch_continues_from_its_position(studies, mode, workers):
     whole = list(training(studies, loading(workers, mode=mode), 1, 5))
     assert len(whole) > 3
     rest = list(islice(training(studies, loading(workers, mode=mode), 1, 5), 3, None))
@@ -126,7 +126,7 @@ def test_an_epoch_goes_on_where_it_was_left(studies, mode, workers):
         assert shown([one]) == shown([other])
 
 
-def test_workers_live_on_after_a_process_whose_opencv_runs_threads(studies):
+def test_workers_do_not_hang_after_opencv_ran_threads(studies):
     cv2.setNumThreads(4)
     cv2.createCLAHE(2.0, (8, 8)).apply(np.zeros((1024, 1024), np.uint8))
     assert len(list(training(studies, loading(1, mode="study"), 0, 8))) == 3
@@ -139,7 +139,7 @@ def test_a_study_is_one_pair_of_two_images_and_two_texts(studies):
         assert len({each.study for each in batch.samples}) == 8
 
 
-def test_a_weight_shows_some_twice_and_each_time_otherwise(studies):
+def test_a_weight_above_1_shows_samples_twice_with_other_draws(studies):
     found = shown(training(studies, loading(mode="weights"), 0, 1))
     assert Counter(len(rows) for rows in found.values()).keys() == {1, 2}
     assert 14 < sum(len(rows) == 2 for rows in found.values()) < 42
@@ -171,7 +171,7 @@ def test_a_resampled_epoch_is_as_long_on_every_rank_and_draws_as_a_finite_one(
 
 
 @pytest.mark.parametrize("other", [(2, 0), (1, 5)], ids=["epoch", "seed"])
-def test_another_epoch_or_seed_draws_anew(shards, other):
+def test_another_epoch_or_seed_draws_differently(shards, other):
     epoch, seed = other
     one = list(training(shards, loading(), 1, 16))
     two = list(training(shards, loading(seed=seed), epoch, 16))
@@ -238,17 +238,15 @@ FAULTS = {
 }
 
 
-# A failing worker takes five seconds to join: one case with a worker stands for all.
+# A failing worker takes five seconds to join: one case with a worker is enough.
 @pytest.mark.parametrize(("fault", "workers"), [*((name, 0) for name in FAULTS), ("no json", 1)])
-def test_a_shard_that_breaks_the_contract_is_named_and_its_samples_are_not(
-    tmp_path, fault, workers
-):
+def test_a_shard_that_breaks_the_format_is_named_and_its_samples_are_not(tmp_path, fault, workers):
     folder = broken(tmp_path, FAULTS[fault])
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         list(in_order(list_shards([folder], "train"), loading(workers), 2))
-    assert "odd-train-00000.tar" in str(told.value)
-    assert "s0001" not in str(told.value)
-    assert "s0003" not in str(told.value)
+    assert "odd-train-00000.tar" in str(caught.value)
+    assert "s0001" not in str(caught.value)
+    assert "s0003" not in str(caught.value)
 
 
 def test_a_shard_with_fewer_whole_samples_than_promised_fails(tmp_path):

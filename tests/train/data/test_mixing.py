@@ -33,7 +33,7 @@ def test_a_weight_says_how_often_a_shard_is_opened(weights, expected):
     assert [(o.shard.path.stem, o.turn, o.share) for o in found] == expected
 
 
-def test_a_share_is_a_choice_of_the_key_in_every_epoch_anew():
+def test_a_share_is_drawn_by_key_in_each_epoch():
     opening = ShardPass(SHARDS[0], share=0.3)
     keys = [f"k{i}" for i in range(1000)]
     shown = {epoch: [k for k in keys if opening.shows(0, epoch, k)] for epoch in (0, 1)}
@@ -53,7 +53,7 @@ def test_shards_are_drawn_by_size_and_weight():
     ("weights", "message"),
     [({"c": 1}, "no shards of 'c'; there are: a, b"), ({"a": 0, "b": 0}, "every source has")],
 )
-def test_weights_that_cannot_be_meant_fail(weights, message):
+def test_impossible_weights_are_refused(weights, message):
     for drawn in (False, True):
         with pytest.raises(ConfigError, match=message):
             batches_per_epoch(SHARDS, DataConfig(weights=weights, resampled=drawn), 1, 8)

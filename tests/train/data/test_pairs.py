@@ -94,7 +94,7 @@ def test_every_image_of_a_study_gets_its_turn():
     assert all(70 < counts[each.key] < 130 for each in samples)
 
 
-def test_a_second_turn_in_an_epoch_and_another_epoch_draw_anew():
+def test_a_second_turn_and_another_epoch_draw_differently():
     made = [pairing(recipe(), epoch)([stored(0, turn=turn)]) for epoch, turn in
             ((0, 0), (0, 1), (1, 0), (0, 0))]  # fmt: skip
     drawn = [pair.images.numpy().tobytes() for pair in made]
@@ -102,10 +102,10 @@ def test_a_second_turn_in_an_epoch_and_another_epoch_draw_anew():
     assert drawn[0] == drawn[3]
 
 
-def test_rubbish_and_silence_are_refused_under_a_hash():
+def test_a_sample_without_image_or_text_is_refused_and_named_by_its_hash():
     broken = StoredSample("mock-s1-0", b"none", stored(0).sample, "x", "mock.tar")
     silent = StoredSample("mock-s1-0", stored(0).image, read({}), "", "mock.tar")
     for each, message in ((broken, "cannot be decoded"), (silent, "no text")):
-        with pytest.raises(DataError, match=message) as told:
+        with pytest.raises(DataError, match=message) as caught:
             pairing(recipe())([each])
-        assert "s1-0" not in str(told.value)
+        assert "s1-0" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Sets that were made with other parameters than those training is run with: it stops."""
+"""Training stops when its sets were made with other parameters than its params file gives."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_the_same_parameters_pass_and_so_does_what_is_not_compared(folder):
 
 
 @pytest.mark.parametrize("said", ["5", "two", "{two: 1}", "[1]", "[]"])
-def test_collections_that_are_no_list_of_names_are_refused_and_not_searched(folder, said):
+def test_collections_that_are_not_a_list_of_names_are_refused(folder, said):
     with pytest.raises(ConfigError, match="collections: give a list of names"):
         check(folder, f"collections: {said}\nshards: {{side: 80}}")
 
 
-def test_a_damaged_manifest_is_told(folder):
+def test_a_damaged_manifest_is_reported(folder):
     (folder / "one" / "manifest.jsonl").write_text("{")
     with pytest.raises(DataError, match="damaged"):
         check(folder, "shards: {side: 80}")

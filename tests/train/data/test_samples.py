@@ -68,9 +68,9 @@ def test_an_archive_of_another_kind_is_refused_without_its_names(tmp_path):
         path = tmp_path / "odd.tar"
         with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
             archive.addfile(info(kind), io.BytesIO())
-        with pytest.raises(DataError, match=r"odd\.tar: .* member 1 is damaged, or not") as told:
+        with pytest.raises(DataError, match=r"odd\.tar: .* member 1 is damaged, or not") as caught:
             list(members(path))
-        assert "s0001" not in str(told.value)
+        assert "s0001" not in str(caught.value)
 
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
@@ -123,11 +123,11 @@ WHOLE = {"k.jpg": b"p", "k.json": b'{"format":2}', "k.txt": b"t"}
         ({"k.json": b'{"format":2,"sentences":5}'}, "a field of the sample has the wrong type"),
     ],
 )
-def test_a_sample_that_is_none_is_refused_under_its_hash(tmp_path, changes, message):
+def test_an_invalid_sample_is_refused_and_named_by_its_hash(tmp_path, changes, message):
     path = tar(tmp_path / "odd.tar", WHOLE | changes)
-    with pytest.raises(DataError, match=message) as told:
+    with pytest.raises(DataError, match=message) as caught:
         list(stored_samples(Shard(path, 1, "odd")))
-    assert "k." not in str(told.value).replace("tar: ", "")
+    assert "k." not in str(caught.value).replace("tar: ", "")
 
 
 def test_the_samples_of_a_study_come_together_and_those_of_two_turns_do_not(tmp_path):
@@ -142,7 +142,7 @@ def test_the_samples_of_a_study_come_together_and_those_of_two_turns_do_not(tmp_
     assert [len(group) for group in studies([found[4], *again])] == [1, 2, 2, 1]
 
 
-def test_labels_that_only_one_collection_has_stand_with_the_others(tmp_path):
+def test_labels_of_one_collection_are_among_all_labels(tmp_path):
     record = b'{"format":2,"labels":{"Edema":1},"labels_other":[{"name":"Scoliosis","value":1}]}'
     path = tar(tmp_path / "some.tar", WHOLE | {"k.json": record})
     (stored,) = stored_samples(Shard(path, 1, "some"))
@@ -159,7 +159,7 @@ def test_the_facts_of_a_shard_are_its_samples_without_texts(tmp_path):
     assert len({each.study for each in found}) == 5
 
 
-def test_a_sample_that_is_none_stops_the_facts_too(tmp_path):
+def test_an_invalid_sample_stops_the_facts_too(tmp_path):
     path = tar(tmp_path / "odd.tar", WHOLE | {"k.json": b"{"})
     with pytest.raises(DataError, match="run cxr-vlp verify on the set"):
         list(facts(Shard(path, 1, "odd")))

@@ -27,7 +27,7 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def told(name: str, number: int) -> dict:
+def member(name: str, number: int) -> dict:
     """A sample with everything that the page shows."""
     sentences = [
         {"text": f"{status} {name}.", "status": status, "section": "f", "rule": "r"}
@@ -50,7 +50,7 @@ def shards(tmp_path) -> Path:
         }  # fmt: skip
         for split, (count,) in SIZES.items():
             (tar,) = (folder / split).glob("*.tar")
-            write_shard(tar, {f"{name}-s{i:04d}": told(name, i) for i in range(count)})
+            write_shard(tar, {f"{name}-s{i:04d}": member(name, i) for i in range(count)})
         lines = [header, {"samples": 24, "bytes": 9}]
         (folder / "manifest.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     return tmp_path / "data"
@@ -85,9 +85,9 @@ def test_sets_of_other_collections_are_reported_and_not_used(shards, tiny_recipe
     named("openi", evaluate={"resamples": 0})
     note = "also holds mimic: not in collections, not used"
     assert train(tiny_recipe, shards) == 0
-    told = capfd.readouterr()
-    assert told.err.count(note) == 1
-    assert "12 train, 4 validate" in told.out
+    printed = capfd.readouterr()
+    assert printed.err.count(note) == 1
+    assert "12 train, 4 validate" in printed.out
     assert measured(shards) == 0
     assert capfd.readouterr().err.count(note) == 1
     assert set(metrics()["sources"]) == {"openi"}
@@ -105,9 +105,9 @@ def test_a_named_collection_that_is_absent_stops_every_command(shards, tiny_reci
     named("openi", "nih")
     for ended in (train(tiny_recipe, shards), measured(shards), shown(shards)):
         assert ended == 2
-    told = capfd.readouterr().err
-    assert told.count("no set of nih, which `collections` of the params file names") == 3
-    assert told.count("dvc repro shards@nih") == 3
+    printed = capfd.readouterr().err
+    assert printed.count("no set of nih, which `collections` of the params file names") == 3
+    assert printed.count("dvc repro shards@nih") == 3
 
 
 def test_a_set_that_is_given_itself_is_always_used(shards):
@@ -124,7 +124,7 @@ def test_without_a_list_every_set_is_used(shards):
 
 
 @pytest.mark.parametrize("text", ["collections: mimic", "collections: []", "collections: [1]"])
-def test_a_list_that_is_none_is_refused(tmp_path, text):
+def test_collections_that_are_not_a_list_are_refused(tmp_path, text):
     path = tmp_path / "params.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match="give a list of names"):
@@ -146,7 +146,7 @@ def write_views(folder: Path, view: str) -> None:
     write_shard(path, records)
 
 
-def test_what_the_views_leave_out_is_told_by_source_and_view(shards, tiny_recipe, capfd):
+def test_images_left_out_are_reported_by_source_and_view(shards, tiny_recipe, capfd):
     named("mimic", "openi", evaluate={"views": ["frontal"], "resamples": 0})
     assert train(tiny_recipe, shards) == 0
     capfd.readouterr()
@@ -164,7 +164,7 @@ def test_what_the_views_leave_out_is_told_by_source_and_view(shards, tiny_recipe
 
 @pytest.mark.parametrize("view", ["unknown", ""])
 @pytest.mark.parametrize("more", [(), ("--limit", "4")])
-def test_a_collection_of_which_no_image_stays_stops_the_evaluation(
+def test_a_collection_without_an_image_of_the_views_stops_the_evaluation(
     shards, tiny_recipe, capfd, view, more
 ):
     named("mimic", "openi", evaluate={"views": ["frontal"], "resamples": 0})
@@ -172,17 +172,17 @@ def test_a_collection_of_which_no_image_stays_stops_the_evaluation(
     write_views(shards / "openi", view)
     capfd.readouterr()
     assert measured(shards, more=more) == 2
-    told = capfd.readouterr().err
-    assert "openi: no image of the views frontal (evaluate.views) among its 8" in told
-    assert "unknown 8" in told
-    assert "list of views" in told
+    printed = capfd.readouterr().err
+    assert "openi: no image of the views frontal (evaluate.views) among its 8" in printed
+    assert "unknown 8" in printed
+    assert "list of views" in printed
     assert not Path("e").exists()
     named("mimic", "openi", evaluate={"views": [], "resamples": 0})
     assert measured(shards) == 0
     assert metrics()["left_out"] == {}
 
 
-def test_named_labels_do_not_hide_a_collection_that_vanishes(shards, tiny_recipe, capfd):
+def test_a_collection_without_images_is_reported_also_with_named_labels(shards, tiny_recipe, capfd):
     named("mimic", "openi", evaluate={"labels": ["Cardiomegaly"], "views": ["frontal"]})
     assert train(tiny_recipe, shards) == 0
     write_views(shards / "openi", "unknown")
@@ -207,13 +207,13 @@ def test_a_training_says_what_its_views_leave_out_and_stops_without_a_source(
         f"base: [{tiny_recipe}]\nimage: {{views: [lateral]}}\ndata: {{weights: {{openi: 0}}}}\n"
         "run: {batch_size: 2}\n"
     )
-    assert train(path, shards) == 0, "nobody asked for openi"
+    assert train(path, shards) == 0, "openi is not in collections"
 
 
 def test_a_survey_counts_every_image_once(shards):
-    told = views.survey(list_shards([shards], "train"), ["lateral"])
-    assert told.views == {name: {"frontal": 9, "lateral": 3} for name in ("mimic", "openi")}
-    assert "Cardiomegaly" in told.labels
+    survey = views.survey(list_shards([shards], "train"), ["lateral"])
+    assert survey.views == {name: {"frontal": 9, "lateral": 3} for name in ("mimic", "openi")}
+    assert "Cardiomegaly" in survey.labels
 
 
 @pytest.mark.parametrize(

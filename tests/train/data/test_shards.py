@@ -1,4 +1,4 @@
-"""Lists of shards: nothing is lost without a word."""
+"""Lists of shards: no sample is lost silently."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_folders_are_joined_in_order_and_sources_are_named(tmp_path, source):
     ],
     ids=["no sizes", "sizes cut off", "a tar is gone", "a tar is not counted"],
 )
-def test_a_folder_that_does_not_add_up_fails(tmp_path, damage, message):
+def test_a_folder_that_differs_from_sizes_json_fails(tmp_path, damage, message):
     folder = write_source(tmp_path, "odd", {"train": (2, 2)})
     damage(folder / "train")
     with pytest.raises(ConfigError, match=message):
@@ -46,7 +46,7 @@ def test_a_folder_given_twice_or_missing_or_one_too_deep_fails(source, tmp_path)
         list_shards([source / "train"], "train")
 
 
-def test_the_folder_above_means_every_set_in_it(tmp_path):
+def test_a_folder_of_sets_means_every_set_in_it(tmp_path):
     for name in ("two", "one"):
         write_source(tmp_path, name, {"train": (2,)})
     (tmp_path / "notes").mkdir()

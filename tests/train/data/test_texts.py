@@ -121,7 +121,7 @@ def test_any_number_of_sentences_means_from_one_to_all():
     assert drawn == {1, 2, 3, 4}
 
 
-def test_what_is_not_sure_is_filtered_as_the_recipe_says():
+def test_uncertain_sentences_are_filtered_as_the_recipe_says():
     record = RECORD | MIXED
     for uncertain, expected in (("abnormal", "sentence 1. sentence 3."), ("normal", "sentence 1.")):
         recipe = TextConfig(policies=("filtered(9)",), uncertain=uncertain)
@@ -131,8 +131,8 @@ def test_what_is_not_sure_is_filtered_as_the_recipe_says():
 
 def test_label_prompts_are_worded_anew_and_filtered_ones_deny_nothing():
     row = {"Edema": 1, "Pneumothorax": 0, "Fracture": 0, "No Finding": 0}
-    told = {chosen(["labels"], {"labels": row}, f"k{i}") for i in range(40)}
-    assert len(told) > 20
+    drawn = {chosen(["labels"], {"labels": row}, f"k{i}") for i in range(40)}
+    assert len(drawn) > 20
     filtered = {chosen(["filtered_labels"], {"labels": row}, f"k{i}") for i in range(40)}
     assert filtered <= set(wordings("Edema", "positive"))
     assert len(filtered) > 3
@@ -160,12 +160,12 @@ def test_two_texts_are_two_draws_in_either_wording():
     assert pairs == {(f"{a}.", f"{b}.") for a in "fiFI" for b in "fiFI" if a != b}
 
 
-def test_a_report_of_one_section_stands_beside_its_translation():
+def test_a_report_of_one_section_is_paired_with_its_translation():
     one = SECTIONS | {"impression": "", "translations": {"findings": "F.", "impression": ""}}
     assert {two(one, 0.5, f"k{i}") for i in range(60)} == {("f.", "F."), ("F.", "f.")}
 
 
-def test_without_translations_or_without_their_probability_the_report_keeps_its_words():
+def test_without_translations_or_their_probability_the_report_is_unchanged():
     plain = {"findings": "f.", "impression": "i."}
     for record, translated in ((SECTIONS, 0.0), (plain, 0.5)):
         found = {two(record, translated, f"k{i}") for i in range(60)}

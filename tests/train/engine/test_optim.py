@@ -21,7 +21,7 @@ def test_cosine_with_warm_up(step, expected):
 
 
 @given(total=st.integers(2, 500), warmup=st.integers(0, 100), place=st.floats(0, 0.999))
-def test_the_square_of_a_quarter_wave_is_half_a_wave(total, warmup, place):
+def test_cosine_squared_is_the_same_curve_as_cosine(total, warmup, place):
     step = int(place * total)
     one, other = (
         optim.rate(step, total, OptimConfig(lr=1.0, warmup=warmup, schedule=name))

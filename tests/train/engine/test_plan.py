@@ -52,7 +52,7 @@ def test_without_shards_there_is_no_plan(job):
         plan(replace(job, train=()), world=1)
 
 
-def test_a_job_is_another_one_where_any_of_its_numbers_would_be(job):
+def test_the_identity_of_a_job_changes_with_everything_that_decides_its_numbers(job):
     others = [
         changed(job, loss={"cap": 0.5}),
         changed(job, run={"chunk": 4}),

@@ -35,8 +35,8 @@ def classify(encoder: DualEncoder) -> zeroshot.TextDirections:
 
 
 def test_an_image_near_the_positive_text_scores_above_a_half(encoder):
-    pictures = torch.eye(len(WORDS))[:4]
-    scores = zeroshot.probabilities(pictures, classify(encoder))
+    images = torch.eye(len(WORDS))[:4]
+    scores = zeroshot.probabilities(images, classify(encoder))
     assert (scores[0, 0] > 0.5, scores[1, 0] < 0.5) == (True, True)
     assert (scores[2, 1] > 0.5, scores[3, 1] < 0.5) == (True, True)
     assert scores[2, 0] == scores[0, 1] == 0.5
@@ -71,7 +71,7 @@ def fused() -> DualEncoder:
 
 
 @torch.no_grad()
-def test_a_fusion_is_asked_both_prompts_both_ways(fused, monkeypatch):
+def test_a_fusion_scores_both_prompts_in_both_directions(fused, monkeypatch):
     bank = {"Edema": (("edema", "any edema"), ("no edema",)), "Mass": (("mass",), ())}
     monkeypatch.setattr(zeroshot, "zero_shot", lambda label, name, own: bank[label])
     monkeypatch.setattr(zeroshot, "PROMPTS", 3)
@@ -96,7 +96,7 @@ def test_a_model_without_a_fusion_is_scored_by_its_cosines(encoder):
     assert torch.equal(score(images), zeroshot.probabilities(images, classify(encoder)))
 
 
-def test_the_direct_question_has_nothing_against_it(encoder):
+def test_the_bank_direct_has_no_negative_prompt(encoder):
     images = torch.eye(len(WORDS))[:4]
     encoder.model.encode_image = lambda images, normalize: images
     device = torch.device("cpu")

@@ -65,7 +65,7 @@ def test_a_trimmed_context_gives_the_same_features(encoder):
         ),
     ],
 )
-def test_a_model_that_cannot_be_had_is_named(model, message):
+def test_a_model_that_cannot_be_loaded_is_named(model, message):
     with pytest.raises(ConfigError, match=message):
         build.build(model, seed=0)
 
@@ -79,9 +79,7 @@ def test_weights_of_another_model_fail(encoder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cxrclip", "carzero", "offclip"])
-def test_a_hugging_face_tower_without_its_package_is_said_before_anything_is_fetched(
-    name, monkeypatch
-):
+def test_a_missing_transformers_package_is_reported_before_any_download(name, monkeypatch):
     monkeypatch.setattr(build, "find_spec", lambda package: None)
     with pytest.raises(ConfigError, match="pip install transformers"):
         build.build(load(name).model, seed=0)

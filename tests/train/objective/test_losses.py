@@ -126,7 +126,7 @@ CASES: dict[str, tuple[Callable[[], Tensor], Callable[[], float]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_loss_is_its_equation(name):
+def test_each_loss_equals_its_equation(name):
     found, written = CASES[name]
     assert found().shape == ()
     assert abs(found().item() - written()) < 1e-10
@@ -149,7 +149,7 @@ GRADIENTS: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
-def test_each_gradient_is_the_slope(name):
+def test_each_gradient_equals_the_numerical_gradient(name):
     function, inputs = GRADIENTS[name]
     assert torch.autograd.gradcheck(function, [x.clone().requires_grad_() for x in inputs])
 
@@ -157,7 +157,7 @@ def test_each_gradient_is_the_slope(name):
 # special cases
 
 
-def test_clip_is_symmetric_and_knows_right_from_wrong():
+def test_clip_is_symmetric_and_lower_for_right_pairs():
     assert torch.isclose(losses.clip(V[0], U[0], 9.0), losses.clip(U[0], V[0], 9.0))
     assert losses.clip(V[0], V[0], 9.0) < losses.clip(V[0], V[0].roll(1, 0), 9.0)
 
@@ -198,7 +198,7 @@ def test_relaxing_never_lowers_the_loss(cap, seed):
 
 
 @pytest.mark.parametrize("cap", [0.0, -0.5, 1.01])
-def test_a_cap_that_is_no_cosine_to_pull_to_is_refused(cap):
+def test_a_cap_outside_0_to_1_is_refused(cap):
     with pytest.raises(ValueError, match="cap"):
         losses.relaxed_clip(V[0], U[0], 1.0, cap)
 

@@ -81,7 +81,7 @@ def test_there_is_a_small_version_of_every_published_method():
 
 @pytest.mark.usefixtures("_checkpoints_stay")
 @pytest.mark.parametrize("method", METHODS)
-def test_a_killed_training_goes_on_to_the_same_bytes(method, source, tmp_path, monkeypatch):
+def test_a_killed_training_resumes_to_the_same_bytes(method, source, tmp_path, monkeypatch):
     path = small(tmp_path, method, "average: 0.5")
     assert train(path, source, tmp_path / "whole") == 0
     step = Steps.step
@@ -119,7 +119,7 @@ def test_the_queue_and_its_tower_are_in_the_checkpoint_and_the_queue_is_filled(s
 
 
 @pytest.mark.usefixtures("_checkpoints_stay")
-def test_the_average_is_what_is_kept(source, tmp_path):
+def test_the_saved_weights_are_the_moving_average(source, tmp_path):
     path = small(tmp_path, "chexzero_tiny", "average: 0.5")
     assert train(path, source, tmp_path / "out") == 0
     last = load_file(checkpoint(tmp_path / "out", "00000004.safetensors"))

@@ -1,4 +1,4 @@
-"""The recipes at their published size: towers, losses, precision and all, from random weights."""
+"""The recipes at their published size: towers, losses and precision, from random weights."""
 
 from __future__ import annotations
 
