@@ -1,1 +1,1 @@
-"""Decodes image files (DICOM, PNG, JPEG) and encode them as 8-bit grey images of one size."""
+"""Decodes image files (DICOM, PNG, JPEG) and encodes them as 8-bit grey images of one size."""
