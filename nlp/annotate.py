@@ -96,8 +96,7 @@ def annotate(
     named = {name: " ".join(text.split()) for name, text in raw.items()}
     findings, impression = _read_sections(raw)
     read = _annotated_sentences(named, findings, impression, model)
-    filtered = filter_sentences(read, policy)
-    said = _statements(read)
+    filtered, said = filter_sentences(read, policy), _statements(read)
     return Annotation(
         sections=named,
         findings=" ".join(findings.split()),

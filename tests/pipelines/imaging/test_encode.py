@@ -16,7 +16,7 @@ from sound import dicom
 
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.format.sample import Box as StoredBox
+from cxr_vlp.pipelines.format.sample import Box
 from cxr_vlp.pipelines.imaging import dicom_header, dicom_pixels, display_lut, encode
 from cxr_vlp.pipelines.records import Image, SourceBox
 from cxr_vlp.pipelines.stages.sample_members import boxes
@@ -214,7 +214,7 @@ def test_boxes_follow_the_pixels(resize):
 def test_boxes_given_in_another_frame_are_scaled():
     encoded = encode.encode(png(xray(8, 224, 224)), ".png", Shards(side=112))
     image = Image("0", "x.png", boxes=(SourceBox("Mass", 512, 256, 128, 64),), frame=(1024, 1024))
-    assert boxes(image, encoded) == (StoredBox("Mass", 56.0, 28.0, 14.0, 7.0),)
+    assert boxes(image, encoded) == (Box("Mass", 56.0, 28.0, 14.0, 7.0),)
 
 
 def bomb() -> bytes:

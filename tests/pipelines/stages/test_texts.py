@@ -160,9 +160,9 @@ def bank(**change: Any) -> str:
     ("key", "content", "said"),
     [
         ("exceptions", None, "no file at"),
-        ("exceptions", "s1: {colour: red}", "section, start, end only"),
+        ("exceptions", "s1: {colour: red}", "only section, start and end"),
         ("exceptions", "s1: {start: 9, end: 3}", "start first"),
-        ("exceptions", "[1, 2]", "a line a study"),
+        ("exceptions", "[1, 2]", "one line for each study"),
         ("exceptions", "s1: {", "not YAML"),
         ("bank", None, "no file at"),
         ("bank", bank(frames=[]), "lacks frames"),
