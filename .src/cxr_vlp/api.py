@@ -178,15 +178,18 @@ def auroc_table(
         )
     if not np.isfinite(array).all():
         raise ValueError("scores must be finite numbers")
-    if uncertain not in metrics.UNCERTAIN or unmentioned not in metrics.UNMENTIONED:
-        raise ValueError(
-            f"uncertain is one of {', '.join(metrics.UNCERTAIN)}, and unmentioned one of "
-            f"{', '.join(metrics.UNMENTIONED)}"
-        )
+    _refuse("uncertain", uncertain, metrics.UNCERTAIN)
+    _refuse("unmentioned", unmentioned, tuple(metrics.UNMENTIONED))
     truth = metrics.targets(labels, names, uncertain=uncertain, unmentioned=unmentioned)
     bootstrap = metrics.Bootstrap(resamples, seed)
     findings = [name for name in names if name != NO_FINDING]
     return metrics.measure(array, truth, names, groups, bootstrap, findings, min_positives)
+
+
+def _refuse(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise ValueError for a value that is not allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name}: {value!r} is not one of {', '.join(allowed)}")
 
 
 def _shards(paths: Place | Sequence[Place], split: str | None) -> tuple[Shard, ...]:
