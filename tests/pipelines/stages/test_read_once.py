@@ -127,7 +127,7 @@ def test_rederive_opens_each_image_once(raw, tmp_path, opened):
     where = [str(tmp_path / "shards"), *arguments(raw, tmp_path, "scan", "texts")[1:5]]
     for name in ("scan", "texts"):
         where += [f"--{name}", str(tmp_path / name)]
-    assert verify.main([*where, "--rederive", "1000"]) == 0
+    assert verify.main([*where, "--rederive", "1000", "--workers", "1"]) == 0
     assert image_reads(opened, raw) == [1] * SAMPLES
 
 
