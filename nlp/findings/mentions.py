@@ -69,7 +69,7 @@ class Analysis:
 
 
 def assertion(sentence: str, start: int, end: int) -> Assertion | None:
-    """Return what the words around it say of sentence[start:end]; None for a span without a word.
+    """Return the assertion of the span sentence[start:end]; None for a span without a word.
 
     The span may be any words of clinical English: the lexicon's findings are not used. `start` and
     `end` count characters, and `end` is after the last. A span of marks, blanks or masks alone has
