@@ -13,7 +13,7 @@ import hazards
 import pytest
 
 from cxr_vlp.pipelines.errors import DataError
-from cxr_vlp.pipelines.executor import pool
+from cxr_vlp.pipelines.executor import late_worker, pool
 from cxr_vlp.pipelines.executor.pool import PartPool
 
 PARTS = ("bad", "good", "fine")
@@ -111,6 +111,14 @@ def test_a_worker_that_starts_after_its_pool_was_closed_prints_no_traceback(tmp_
     )  # fmt: skip
     assert said in done.stderr
     assert said or "Traceback" not in done.stderr
+
+
+def test_only_a_lost_semaphore_makes_a_worker_late(tmp_path, capfd):
+    with pytest.raises(FileNotFoundError) as elsewhere:
+        (tmp_path / "none").read_bytes()
+    assert not late_worker.is_late(elsewhere.value)
+    late_worker._hook(elsewhere.type, elsewhere.value, elsewhere.tb)
+    assert "FileNotFoundError" in capfd.readouterr().err
 
 
 def _until(true, seconds: float = 30) -> None:
