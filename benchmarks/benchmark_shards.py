@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from cxr_vlp.nlp.labels import CHEXPERT14
-from cxr_vlp.nlp.prompts import report_prompts
+from cxr_vlp.nlp.wording.prompts import report_prompts
 from cxr_vlp.pipelines.synthetic.cases import patients
 from cxr_vlp.pipelines.synthetic.phantom import render
 

@@ -118,7 +118,7 @@ def readers() -> dict[str, Callable[[Sequence[Report]], Any]]:
     """Return the systems that read reports, by name."""
     from cxr_vlp.nlp.annotate import annotate
     from cxr_vlp.nlp.findings.mentions import mentions
-    from cxr_vlp.nlp.sentences import split
+    from cxr_vlp.nlp.layout.sentences import split
 
     def ours(reports: Sequence[Report]) -> None:
         forget()
@@ -181,7 +181,7 @@ def peers() -> dict[str, Callable[[str], list[str]]]:
     """Return the splitters that are installed, by name."""
     import spacy
 
-    from cxr_vlp.nlp.sentences import split
+    from cxr_vlp.nlp.layout.sentences import split
 
     sentencizer = spacy.blank("en")
     sentencizer.add_pipe("sentencizer")

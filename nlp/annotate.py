@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cxr_vlp.nlp import labels as label_rules
-from cxr_vlp.nlp import sections, sentences, spacy_backend, statements
-from cxr_vlp.nlp.findings.mentions import Mention
-from cxr_vlp.nlp.nontext import is_text
+from cxr_vlp.nlp import spacy_backend
+from cxr_vlp.nlp.findings.mention import Mention
+from cxr_vlp.nlp.layout import sections, sentences
+from cxr_vlp.nlp.layout.nontext import is_text
+from cxr_vlp.nlp.layout.sections import CutRule
 from cxr_vlp.nlp.report_status import is_normal
-from cxr_vlp.nlp.sections import CutRule
 from cxr_vlp.nlp.status import Filtered, FilterPolicy, Status, classify, filter_sentences
+from cxr_vlp.nlp.wording import priors, statements
 
 READ = ("findings", "impression")
 _NESTED = re.compile(r"\b(?:FINDINGS|IMPRESSION)\s*:")
@@ -36,6 +38,8 @@ class AnnotatedSentence:
     subtype: str
     rule: str
     mentions: tuple[Mention, ...]
+    prior_free: str = ""  # as a single image can justify it (cxr_vlp.nlp.wording.priors)
+    edit: str = priors.KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Annotation:
     findings: str = ""
     impression: str = ""
     abnormal: str = ""  # findings and impression as the filter leaves them; "" in a normal report
+    prior_free: str = ""  # findings and impression without what only an earlier image can tell
     sentences: tuple[AnnotatedSentence, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
     normal: bool = False  # the whole report, by the given convention (cxr_vlp.nlp.report_status)
@@ -102,6 +107,7 @@ def annotate(
         findings=" ".join(findings.split()),
         impression=" ".join(impression.split()),
         abnormal="" if filtered.fallback else _joined(filtered.kept),
+        prior_free=_joined(tuple(s.prior_free for s in read if s.prior_free)),
         sentences=tuple(read),
         labels=label_rules.from_sentences(read),
         normal=is_normal(read, convention),
@@ -217,9 +223,11 @@ def _annotated_sentences(
 
 
 def _annotated(text: str, section: str, index: int, status: Status) -> AnnotatedSentence:
+    alone = priors.without_priors(text)
     return AnnotatedSentence(
-        text, section, index, status.status, status.subtype, status.rule, status.mentions
-    )
+        text, section, index, status.status, status.subtype, status.rule, status.mentions,
+        alone.text, alone.edit,
+    )  # fmt: skip
 
 
 def _statements(read: list[AnnotatedSentence]) -> dict[str, int]:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from cxr_vlp.nlp import spacy_backend
 from cxr_vlp.nlp.annotate import AnnotatedSentence, Annotation, annotate, judge
-from cxr_vlp.nlp.findings.mentions import Mention
+from cxr_vlp.nlp.findings.mention import Mention
 from cxr_vlp.nlp.report_status import CONVENTIONS
 
 OK, BAD_ARGUMENTS, BAD_DATA = 0, 2, 65
@@ -118,6 +118,7 @@ def report_row(annotation: Annotation) -> dict[str, Any]:
         "sections": annotation.sections,
         "sentences": [_sentence(s) for s in annotation.sentences],
         "abnormal": annotation.abnormal,
+        "prior_free": annotation.prior_free,
         "labels": annotation.labels,
         "normal": annotation.normal,
         "statements": [
@@ -140,7 +141,7 @@ def _sentence(sentence: AnnotatedSentence) -> dict[str, Any]:
 
 def _mentions(mentions: Iterable[Mention]) -> list[dict[str, Any]]:
     rows = [{f.name: getattr(m, f.name) for f in dataclasses.fields(m)} for m in mentions]
-    return [{k: v for k, v in row.items() if v not in ("", False)} for row in rows]
+    return [{k: v for k, v in row.items() if v not in ("", False, ())} for row in rows]
 
 
 def _show(console: Console, row: dict[str, Any]) -> None:

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.nlp import sections, sentences, uncertainty
+from cxr_vlp.nlp import uncertainty
 from cxr_vlp.nlp.annotate import Annotation, annotate
 from cxr_vlp.nlp.labels import NO_FINDING, canonical
+from cxr_vlp.nlp.layout import sections, sentences
 from cxr_vlp.nlp.report_status import CONVENTIONS
 from cxr_vlp.nlp.status import STATUSES, classify
 from cxr_vlp.nlp.uncertainty import POSITIVE

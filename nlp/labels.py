@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context import scope
 from cxr_vlp.nlp.findings import terms
-from cxr_vlp.nlp.findings.mentions import Mention
+from cxr_vlp.nlp.findings.mention import Mention
 from cxr_vlp.nlp.report_status import AnnotatedLike
 from cxr_vlp.nlp.uncertainty import NEGATIVE, POSITIVE, UNCERTAIN
 

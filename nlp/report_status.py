@@ -20,7 +20,8 @@ from typing import Protocol
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.scope import ABSENT
-from cxr_vlp.nlp.findings.mentions import Mention, analyze
+from cxr_vlp.nlp.findings.mention import Mention
+from cxr_vlp.nlp.findings.mentions import analyze
 from cxr_vlp.nlp.status import JudgedSentence
 
 CONVENTIONS = ("indexed", "findings")

@@ -9,7 +9,7 @@ only for sentences whose rule is in UNSURE_RULES:
                    grown." is read with the long form, by the rules. Rule: model.abbreviation.
     entities       an entity that the lexicon lacks becomes a mention, and the scopes of the
                    sentence say whether it is present. Which entity labels count as findings is in
-                   lexicon/models.yaml. Rules: model.present, model.hedged, model.denied.
+                   lexicon/en/models.yaml. Rules: model.present, model.hedged, model.denied.
 
 Entity linking and scispaCy's hyponym detector are not used: they need a downloaded knowledge base
 or a parser, and change no decision here. Negation comes from our own scopes.
@@ -28,8 +28,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context.certainty import CERTAINTY_OF
 from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, UNCERTAIN
-from cxr_vlp.nlp.findings.mentions import Mention, assertion
+from cxr_vlp.nlp.findings.mention import Mention
+from cxr_vlp.nlp.findings.mentions import assertion
 from cxr_vlp.nlp.status import Status, classify
 
 UNSURE_RULES = frozenset({"claim.unknown", "nothing.known"})
@@ -151,7 +153,8 @@ def mentions(sentence: str, model: str) -> tuple[Mention, ...]:
         is_masked = not any(c.isalnum() for c in sentence[start:end].replace("X", ""))
         if entity.label_ in labels and not is_masked:
             state = assertion(sentence, start, end) or UNCERTAIN
-            found.append(Mention(sentence[start:end].lower(), "", state, start, end))
+            name, certainty = sentence[start:end].lower(), CERTAINTY_OF[state]
+            found.append(Mention(name, "", state, start, end, certainty=certainty))
     return tuple(found)
 
 

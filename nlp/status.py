@@ -22,7 +22,8 @@ from typing import Protocol
 
 from cxr_vlp.nlp import lexicon, uncertainty
 from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, UNCERTAIN
-from cxr_vlp.nlp.findings.mentions import Analysis, Mention, analyze
+from cxr_vlp.nlp.findings.mention import Mention
+from cxr_vlp.nlp.findings.mentions import Analysis, analyze
 
 STATUSES = ("normal", "abnormal", "uncertain", "nonfinding")
 MODEL = "model"  # the rules of cxr_vlp.nlp.spacy_backend are named model.*
@@ -147,7 +148,7 @@ def _says_normal(analysis: Analysis) -> bool:
 
 @functools.cache
 def _joint() -> re.Pattern[str]:
-    """Return the pattern of the places where a sentence may be cut (lexicon/clauses.yaml)."""
+    """Return the pattern of the places where a sentence may be cut (lexicon/en/clauses.yaml)."""
     starts = lexicon.pattern("clauses", "starts")
     after_and = lexicon.pattern("clauses", "after_and")
     first = "".join(sorted({phrase[0] for phrase in lexicon.load("clauses")["starts"]} | {"a"}))

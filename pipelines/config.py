@@ -91,7 +91,7 @@ class Texts:
     filter: Filter = Filter()
     model: str = ""  # an installed spaCy or scispaCy pipeline for words that the lexicon lacks
     exceptions: str = (
-        ""  # a YAML file: studies whose sections are cut by hand (cxr_vlp.nlp.sections)
+        ""  # a YAML file: studies whose sections are cut by hand (cxr_vlp.nlp.layout.sections)
     )
     bank: str = ""  # a YAML file of frames and names that replaces the built-in prompt bank
     translations: str = ""  # a file that `cxr-vlp translate` wrote: paraphrases of the texts

@@ -15,9 +15,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.nlp import prompts
 from cxr_vlp.nlp.config import plain_yaml, settings
 from cxr_vlp.nlp.config.plain_yaml import SettingsError
+from cxr_vlp.nlp.wording import prompts
 from cxr_vlp.pipelines import config
 from cxr_vlp.pipelines.config import Collection, Filter, Scan, Shards, Texts
 from cxr_vlp.pipelines.errors import ConfigError

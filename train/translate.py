@@ -24,7 +24,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cxr_vlp.nlp import translations
+from cxr_vlp.nlp.wording import translations
 from cxr_vlp.train import addresses, cli, translator
 from cxr_vlp.train.errors import ConfigError, DataError
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from cxr_vlp.nlp import sentences
+from cxr_vlp.nlp.layout import sentences
 from cxr_vlp.train.errors import ConfigError
 
 BEAMS = 5  # as CXR-CLIP, which also samples among them; sampling would differ from run to run

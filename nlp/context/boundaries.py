@@ -10,7 +10,7 @@ A cue ("no", "possible", "denies") applies to the words that follow it, up to th
     hedges     a hedge ("possible pneumonia, edema") ends there too, and at "with" or at a comma
                that is not inside a list
 
-The word lists are in lexicon/grammar.yaml, the stop words in lexicon/cues.yaml (`stop`).
+The word lists are in lexicon/en/grammar.yaml, the stop words in lexicon/en/cues.yaml (`stop`).
 """
 
 from __future__ import annotations

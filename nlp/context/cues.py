@@ -1,6 +1,6 @@
 """Finds the cues of a sentence: the words that deny or hedge a finding, or only seem to.
 
-The table is lexicon/cues.yaml; the longest phrase wins ("no change in" over "no"). Some cues mean
+The table is lexicon/en/cues.yaml; the longest phrase wins ("no change in" over "no"). Some cues mean
 something else beside certain words, and are changed here: an answer ("Pneumothorax: No."), a sign
 before its item ("(-) cough"), a second verb ("and excluded"), a remark on one view only.
 """

@@ -1,7 +1,7 @@
 """Finds what a sentence does besides stating findings.
 
 It may recommend a next step, say why the study was made, remark on technique or image quality, or
-say who was informed. The phrases are in lexicon/discourse.yaml.
+say who was informed. The phrases are in lexicon/en/discourse.yaml.
 """
 
 from __future__ import annotations

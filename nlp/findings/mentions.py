@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context import scope
 from cxr_vlp.nlp.context.boundaries import VERBS, ScopeEnds
+from cxr_vlp.nlp.context.certainty import NONE, grade
 from cxr_vlp.nlp.context.discourse import Discourse
 from cxr_vlp.nlp.context.discourse import find as find_discourse
 from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, Assertion, Scopes, Verdict
@@ -24,34 +25,20 @@ from cxr_vlp.nlp.findings.attachment import (
     structure_near,
     structures_of,
 )
-from cxr_vlp.nlp.findings.modifiers import Modifiers, modifiers_of
+from cxr_vlp.nlp.findings.change import change_of
+from cxr_vlp.nlp.findings.devices import device_mentions
+from cxr_vlp.nlp.findings.mention import UNNAMED, Mention
+from cxr_vlp.nlp.findings.modifiers import modifiers_of
+from cxr_vlp.nlp.findings.suggestion import linked
 from cxr_vlp.nlp.findings.terms import Finding, Quality, Structure, Term
 from cxr_vlp.nlp.match import windows
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Match
 
-_UNNAMED = "abnormality"  # the finding of a device out of place, of a structure that is not normal
 _COPULA = 3  # tokens: "appears to be"
 _LINKING = lexicon.words("grammar", "linking")
 _DENIES_NORMAL = lexicon.words("grammar", "denies_normal")
 _VERSUS = lexicon.words("grammar", "versus")
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A finding named in a sentence: what is said of it, and where (characters of the sentence)."""
-
-    finding: str  # the lexicon's name
-    label: str  # CheXpert-14 or ChestX-ray14 display name, "" for a finding that is in neither
-    assertion: Assertion
-    start: int
-    end: int
-    anatomy: str = ""
-    side: str = ""  # left, right, bilateral
-    severity: str = ""
-    trigger: str = ""  # the words that made it absent or uncertain
-    implied: bool = False  # not named: "the heart is normal" denies cardiomegaly
-    device: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,14 +113,13 @@ def _analyze(sentence: str) -> Analysis:
     normals = tuple(t for t in found if t.kind == "normal" and not of_device(scopes, found, t))
     named = [*_named(scopes, found), *_qualities(scopes, found)]
     real = [(t, f, s) for t, f, s in named if not discourse.governs(t.start)]
-    said = [_mention(scopes, found, t, f, s) for t, f, s in real]
-    said += _broken(scopes, found, devices)
+    said = [mention for t, f, s in real for mention in _mentions(scopes, found, t, f, s)]
     said += _not_normal(scopes, normals)
     said += _implied(scopes, found, normals, said)
-    said += _device_mentions(scopes, found, devices)
+    said += device_mentions(scopes, found, discourse)
     said.sort(key=lambda m: (m.start, m.end, m.finding))
     return Analysis(
-        scopes, found, discourse, tuple(said), normals, devices, len(named) - len(real),
+        scopes, found, discourse, tuple(linked(scopes, said)), normals, devices, len(named) - len(real),
         _is_versus(scopes, real),
     )  # fmt: skip
 
@@ -172,22 +158,29 @@ def _finding_of(entries: tuple[Quality, ...], place: Structure | None) -> str:
     return next((quality.any for quality in entries if quality.any), "")
 
 
-def _mention(
+def _mentions(
     scopes: Scopes, found: tuple[Term, ...], term: Term, finding: Finding, place: Structure | None
-) -> Mention:
+) -> Iterable[Mention]:
+    """Yield the mention of a finding, one for each side where the sides differ."""
     verdict = _within_limits(scopes, found, term) or scope.verdict(scopes, term.start, term.end)
-    extra = modifiers_of(scopes, found, term)
-    return Mention(
-        finding.name,
-        finding.labels[0] if finding.labels else "",
-        verdict.assertion,
-        scopes.tokens[term.start].start,
-        scopes.tokens[term.end - 1].end,
-        extra.zone or (place.name if place and not place.whole else ""),
-        extra.side,
-        extra.severity,
-        verdict.trigger,
-    )
+    change = change_of(scopes, found, term, verdict)
+    for extra in modifiers_of(scopes, found, term):
+        yield Mention(
+            finding.name,
+            finding.labels[0] if finding.labels else "",
+            verdict.assertion,
+            scopes.tokens[term.start].start,
+            scopes.tokens[term.end - 1].end,
+            extra.zone or (place.name if place and not place.whole else ""),
+            extra.side,
+            extra.severity,
+            verdict.trigger,
+            certainty=grade(verdict),
+            change=change.kind,
+            change_words=change.words,
+            places=extra.places,
+            sizes_mm=extra.sizes_mm,
+        )
 
 
 def _within_limits(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Verdict | None:
@@ -204,29 +197,13 @@ def _within_limits(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Verdi
     return None
 
 
-def _broken(
-    scopes: Scopes, found: tuple[Term, ...], devices: tuple[Term, ...]
-) -> Iterable[Mention]:
-    """Yield an abnormality for a device said to be broken or out of place."""
-    if not devices:
-        return
-    for term in found:
-        if term.kind == "broken" and describes_device(scopes, found, term):
-            verdict = scope.verdict(scopes, term.start, term.end)
-            tokens = scopes.tokens
-            yield Mention(
-                _UNNAMED, "", verdict.assertion, tokens[term.start].start,
-                tokens[term.end - 1].end, "", "", "", verdict.trigger,
-            )  # fmt: skip
-
-
 def _not_normal(scopes: Scopes, normals: tuple[Term, ...]) -> Iterable[Mention]:
     """Yield an abnormality for each structure said not to be normal or clear."""
     for term in normals:
         if _is_denied(scopes, term):
             tokens = scopes.tokens
             start, end = tokens[term.start].start, tokens[term.end - 1].end
-            yield Mention(_UNNAMED, "", PRESENT, start, end, trigger="not")
+            yield Mention(UNNAMED, "", PRESENT, start, end, trigger="not")
 
 
 def _is_denied(scopes: Scopes, term: Term) -> bool:
@@ -263,25 +240,8 @@ def _implied_mention(scopes: Scopes, term: Term, place: Term, name: str) -> Ment
         place.entries[0].name if not place.entries[0].whole else "",
         trigger=scopes.words(term.start, term.end),
         implied=True,
+        certainty=NONE,
     )
-
-
-def _device_mentions(
-    scopes: Scopes, found: tuple[Term, ...], devices: tuple[Term, ...]
-) -> Iterable[Mention]:
-    """Yield a Support Devices mention for each supporting device: absent once removed."""
-    is_gone = any(t.kind == "gone" for t in found)
-    for term in devices:
-        if term.kind != "support":
-            continue
-        verdict = scope.verdict(scopes, term.start, term.end)
-        start, end = scopes.tokens[term.start].start, scopes.tokens[term.end - 1].end
-        state = ABSENT if is_gone else verdict.assertion
-        extra: Modifiers = modifiers_of(scopes, found, term)
-        yield Mention(
-            "support device", "Support Devices", state, start, end, "", extra.side, "",
-            verdict.trigger, device=True,
-        )  # fmt: skip
 
 
 def _is_versus(scopes: Scopes, real: list[tuple[Term, Finding, Structure | None]]) -> bool:

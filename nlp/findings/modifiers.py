@@ -1,6 +1,6 @@
 """Finds the side, the lung zone and the severity of a finding, in its own phrase.
 
-The words are in lexicon/modifiers.yaml.
+The words are in lexicon/en/modifiers.yaml.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ _PHRASE_ENDS = frozenset(",;:.") | lexicon.words("grammar", "phrase_ends")
 
 
 class Modifiers(NamedTuple):
-    """A finding's side, lung zone and severity; "" for what the phrase does not say."""
+    """What the phrase of a finding says of one side of it; "" and () for what it does not say."""
 
     side: str
     zone: str
     severity: str
+    places: tuple[str, ...] = ()  # lobes and zones with their side
+    sizes_mm: tuple[float, ...] = ()
 
 
 @functools.cache
@@ -31,14 +33,18 @@ def _table(kind: str) -> dict[str, str]:
     return {tokenize(w)[0].word: name for name, words in rows.items() for w in words}
 
 
-def modifiers_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Modifiers:
-    """Return the side, zone and severity of the finding at `term`, from its own phrase only."""
+def modifiers_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[Modifiers, ...]:
+    """Return what the phrase of the finding at `term` says of it.
+
+    One row, or one for each side where the sides differ ("small right and moderate left").
+    """
     before = _phrase(scopes, found, term, -1)
     after = _phrase(scopes, found, term, 1)
     own = [t.word for t in scopes.tokens[term.start : term.end]]
     side = _first(_table("side"), [*own, *before, *after])
     zone = _zone(" ".join([*before[::-1], *own, *after]))
-    return Modifiers(side, zone, _first(_table("severity"), [*own, *before, *after[:3]]))
+    severity = _first(_table("severity"), [*own, *before, *after[:3]])
+    return (Modifiers(side, zone, severity),)
 
 
 @functools.lru_cache(maxsize=8192)

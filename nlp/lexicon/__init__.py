@@ -1,4 +1,4 @@
-"""Reads the lexicon: the word lists in YAML that the engine uses.
+"""Reads the lexicon: the word lists in YAML that the engine uses, in a folder for each language.
 
 Every scalar is read as a string, because YAML would turn the word "no" into False. README.md of
 `cxr_vlp.nlp` says what each file holds and how to add a word.
@@ -15,18 +15,19 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).parent
+LANGUAGE = "en"  # the language in which the engine reads reports
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # the C reader is ten times as fast
 
 
 def files() -> tuple[Path, ...]:
     """Return the lexicon's files in the order of their names."""
-    return tuple(sorted(FOLDER.glob("*.yaml")))
+    return tuple(sorted((FOLDER / LANGUAGE).glob("*.yaml")))
 
 
 @functools.cache
 def load(name: str) -> Any:
     """Return the content of `{name}.yaml`. All callers share it, so do not change it."""
-    with (FOLDER / f"{name}.yaml").open(encoding="utf-8") as file:
+    with (FOLDER / LANGUAGE / f"{name}.yaml").open(encoding="utf-8") as file:
         return yaml.load(file, Loader=_LOADER)
 
 

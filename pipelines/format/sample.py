@@ -28,7 +28,11 @@ SPLITS = ("train", "validate", "test")
 VIEWS = ("frontal", "lateral", "other", "unknown")
 STATUSES = ("normal", "abnormal", "uncertain", "nonfinding")
 ASSERTIONS = ("present", "absent", "uncertain")
-# the sections of a report beside findings and impression (nlp/lexicon/headings.yaml)
+CERTAINTIES = ("definite", "probable", "possible", "unlikely", "absent")
+CHANGES = ("", "new", "worse", "better", "stable", "resolved")
+POSITIONS = ("", "adequate", "malpositioned", "removed")
+EDITS = ("kept", "cut", "reworded", "dropped")
+# the sections of a report beside findings and impression (nlp/lexicon/en/headings.yaml)
 SECTIONS = (
     "indication", "history", "technique", "comparison", "examination", "recommendation",
     "notification", "wet_read", "addendum", "preamble", "body", "end",
@@ -77,7 +81,7 @@ def _field(says: str, default: Any = "", **facts: Any) -> Any:
 class Mention:
     """A finding or device that a sentence mentions."""
 
-    finding: str = _field("name of the finding")
+    finding: str = _field("name of the finding, or the type of the device")
     label: str = _field('its label in the label sets, "" if it has none')
     assertion: str = _field("present, absent or uncertain", one_of=ASSERTIONS)
     start: int = _field("first character in the sentence", 0)
@@ -88,6 +92,23 @@ class Mention:
     trigger: str = _field("the word that negates the finding or makes it uncertain")
     implied: bool = _field("whether another word implies the finding", False)
     device: bool = _field("whether it is a device", False)
+    certainty: str = _field(
+        "definite, probable, possible, unlikely or absent", "definite", one_of=CERTAINTIES
+    )
+    change: str = _field(
+        'since an earlier image: new, worse, better, stable or resolved; "" if unsaid',
+        one_of=CHANGES,
+    )
+    change_words: str = _field("the words that say so")
+    places: tuple[str, ...] = _field("lobes and zones with their side: right upper lobe, ...", ())
+    sizes_mm: tuple[float, ...] = _field("sizes in the order of the sentence, in mm", ())
+    suggests: tuple[str, ...] = _field(
+        "findings of the sentence that this one is said to point to", ()
+    )
+    position: str = _field(
+        'of a device: adequate, malpositioned or removed; "" if unsaid', one_of=POSITIONS
+    )
+    tip: str = _field("of a device: where its tip or end lies")
 
 
 @dataclass(slots=True)
@@ -100,6 +121,10 @@ class Sentence:
     status: str = _field("normal, abnormal, uncertain or nonfinding", one_of=STATUSES)
     rule: str = _field("the rule that decided the status")
     mentions: tuple[Mention, ...] = _field("the findings and devices it mentions", ())
+    prior_free: str = _field('the sentence as a single image can justify it; "" if nothing is left')
+    edit: str = _field(
+        "what `prior_free` changed: kept, cut, reworded or dropped", "kept", one_of=EDITS
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +182,7 @@ class Sample:
     findings: str = _field("the whole section")
     impression: str = _field("the whole section")
     abnormal: str = _field("the report without its normal sentences")
+    prior_free: str = _field("findings and impression without what only an earlier image can tell")
     prompt: str = _field("the first of `prompts`")
     dataset: str = _field("the collection; begins the key")
     patient: str = _field("id of the patient")
@@ -274,7 +300,7 @@ class Sample:
 # The fields of text and of origin. They stay with the worker that reads the sample: sending them to
 # the training process costs as much as reading the image.
 TEXTS = frozenset({
-    "caption", "findings", "impression", "abnormal", "prompt", "sections", "translations",
+    "caption", "findings", "impression", "abnormal", "prior_free", "prompt", "sections", "translations",
     "prompts", "sentences", "statements", "boxes", "pixels", "provenance",
 })  # fmt: skip
 
@@ -308,8 +334,13 @@ def part_of(kind: type[Part], row: Mapping[str, Any]) -> Part:
 
 def sentence_of(row: Mapping[str, Any]) -> Sentence:
     """Return a sentence from its JSON object."""
-    mentions = [part_of(Mention, mention) for mention in row.get("mentions") or ()]
+    mentions = [_mention(mention) for mention in row.get("mentions") or ()]
     return part_of(Sentence, {**row, "mentions": tuple(mentions)})
+
+
+def _mention(row: Mapping[str, Any]) -> Mention:
+    lists = {name: tuple(row.get(name) or ()) for name in _LISTS}
+    return part_of(Mention, {**row, **lists})
 
 
 def _pixels(row: Mapping[str, Any]) -> Pixels:
@@ -324,6 +355,7 @@ def _others(rows: Iterable[Mapping[str, Any]]) -> tuple[OtherLabel, ...]:
     return tuple([part_of(OtherLabel, row) for row in rows])
 
 
+_LISTS = ("places", "sizes_mm", "suggests")
 _READERS: Mapping[str, Any] = {
     "sentences": lambda rows: tuple([sentence_of(row) for row in rows]),
     "labels_other": _others,

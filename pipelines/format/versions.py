@@ -5,9 +5,9 @@ comment, a rename or a speed-up. tests/pipelines/format/test_golden.py fails whe
 the number does not.
 """
 
-FORMAT = 2  # layout of tars, manifest and JSON members
+FORMAT = 3  # layout of tars, manifest and JSON members
 SCAN = 3  # readers, joins, inventory
-TEXTS = 3  # what is made of a report (the lexicon has a digest of its own)
+TEXTS = 4  # what is made of a report (the lexicon has a digest of its own)
 PIXELS = 3  # grey values, resizing, encoding
 
 
@@ -19,4 +19,4 @@ def refusal(found: object) -> str:
         return (
             "made by a later version: install that version, or build the set again (cxr-vlp shards)"
         )
-    return "made by version 0.2 or earlier: build the set again (cxr-vlp shards)"
+    return "made by version 0.4 or earlier: build the set again (cxr-vlp shards)"

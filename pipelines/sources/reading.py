@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.parsers import expat
 
-from cxr_vlp.nlp.nontext import is_text
+from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.files import paths
 

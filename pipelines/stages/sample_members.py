@@ -65,6 +65,7 @@ def sample(
         findings=texts["findings"],
         impression=texts["impression"],
         abnormal=texts["abnormal"],
+        prior_free=texts["prior_free"],
         prompt=texts["prompt"],
         dataset=study.source,
         patient=study.patient,

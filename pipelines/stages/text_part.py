@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.nlp import annotate, labels, prompts, relations
+from cxr_vlp.nlp import annotate, labels
 from cxr_vlp.nlp.status import FilterPolicy
-from cxr_vlp.nlp.translations import FIELDS
+from cxr_vlp.nlp.wording import prompts, relations
+from cxr_vlp.nlp.wording.translations import FIELDS
 from cxr_vlp.pipelines.cache.entries import Entry
 from cxr_vlp.pipelines.cache.images import CachedImages
 from cxr_vlp.pipelines.cache.incremental import PartResult
@@ -158,6 +159,7 @@ class TextBuilder:
             "impression": report.impression,
             "abnormal": abnormal,
             "abnormal_from": abnormal_from,
+            "prior_free": report.prior_free,
             "prompt": written[0] if written else "",
             "prompts": list(written),
             "sections": dict(report.sections),
@@ -278,6 +280,8 @@ def _sentence(sentence: annotate.AnnotatedSentence) -> dict[str, Any]:
         "status": sentence.status,
         "rule": sentence.rule,
         "mentions": [dataclasses.asdict(mention) for mention in sentence.mentions],
+        "prior_free": sentence.prior_free,
+        "edit": sentence.edit,
     }
 
 

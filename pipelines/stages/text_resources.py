@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cxr_vlp.nlp import lexicon, prompts, sections, spacy_backend
-from cxr_vlp.nlp.prompts import Bank
-from cxr_vlp.nlp.sections import CutRule
+from cxr_vlp.nlp import lexicon, spacy_backend
+from cxr_vlp.nlp.layout import sections
+from cxr_vlp.nlp.layout.sections import CutRule
+from cxr_vlp.nlp.wording import prompts
+from cxr_vlp.nlp.wording.prompts import Bank
 from cxr_vlp.pipelines.config import Texts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl, paths

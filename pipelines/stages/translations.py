@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr_vlp.nlp import translations
+from cxr_vlp.nlp.wording import translations
 from cxr_vlp.pipelines.errors import ConfigError
 
 

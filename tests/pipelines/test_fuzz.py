@@ -18,7 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxr_vlp.nlp import annotate, sections
+from cxr_vlp.nlp import annotate
+from cxr_vlp.nlp.layout import sections
 from cxr_vlp.pipelines.cache.entries import Entries, Entry
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_vlp.nlp import translations
+from cxr_vlp.nlp.wording import translations
 from cxr_vlp.train import translate, translator
 from cxr_vlp.train.errors import ConfigError, DataError
 

@@ -49,7 +49,7 @@ class EvaluateParams:
     """Section `evaluate`: the labels, how a label value becomes 1 or 0, and the intervals."""
 
     labels: Several[str] = ()  # display names; empty: every label that a source names
-    # the prompt bank of cxr_vlp.nlp.prompts.zero_shot
+    # the prompt bank of cxr_vlp.nlp.wording.prompts.zero_shot
     bank: Literal["pair", "there_is", "direct", "frames", "products"] = "frames"
     prompts: str = ""  # a YAML file with own frames and names, as texts.bank
     uncertain: Literal["exclude", "positive", "negative"] = "exclude"  # label value -1

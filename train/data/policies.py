@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
-from cxr_vlp.nlp.prompts import report_prompts
+from cxr_vlp.nlp.wording.prompts import report_prompts
 from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.data.normality import filtered, is_normal, of_image
 from cxr_vlp.train.errors import ConfigError
@@ -142,6 +142,7 @@ PLAIN: Mapping[str, Policy] = {
     "findings": field_of("findings"),
     "caption": field_of("caption"),
     "abnormal": field_of("abnormal"),
+    "prior_free": field_of("prior_free"),
     "report": report,
     "longest": longest,
     "prompt": prompt,

@@ -19,9 +19,10 @@ from breaking import members, restate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_vlp.nlp import labels, lexicon, translations
-from cxr_vlp.nlp.context import scope
-from cxr_vlp.nlp.findings import mentions
+from cxr_vlp.nlp import labels, lexicon
+from cxr_vlp.nlp.context import certainty, scope
+from cxr_vlp.nlp.findings import mention
+from cxr_vlp.nlp.wording import priors, translations
 from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.config import Shards, build
 from cxr_vlp.pipelines.errors import ConfigError
@@ -29,7 +30,11 @@ from cxr_vlp.pipelines.format import kinds, manifest, schema
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import (
     ASSERTIONS,
+    CERTAINTIES,
+    CHANGES,
+    EDITS,
     LABELS,
+    POSITIONS,
     SECTIONS,
     TRANSLATED,
     Mention,
@@ -39,8 +44,12 @@ from cxr_vlp.pipelines.stages.sample_members import split_labels
 
 
 def test_a_mention_has_the_fields_of_nlp():
-    ours, theirs = (dataclasses.fields(kind) for kind in (Mention, mentions.Mention))
+    ours, theirs = (dataclasses.fields(kind) for kind in (Mention, mention.Mention))
     assert [each.name for each in ours] == [each.name for each in theirs]
+    assert CERTAINTIES == certainty.CERTAINTIES
+    assert CHANGES == ("", *mention.CHANGES)
+    assert POSITIONS == ("", *mention.POSITIONS)
+    assert EDITS == priors.EDITS
 
 
 def test_sections_are_those_of_nlp():
@@ -245,4 +254,4 @@ def test_a_set_of_version_0_2_is_not_reported_as_broken(built, tmp_path, capsys)
     shutil.copytree(built / "shards" / "mimic", folder)
     restate(folder, format=1)
     assert verify.main([str(folder)]) == 65
-    assert "made by version 0.2 or earlier: build the set again" in capsys.readouterr().out
+    assert "made by version 0.4 or earlier: build the set again" in capsys.readouterr().out

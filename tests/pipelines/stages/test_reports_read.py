@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from joining import join, lay
 
-from cxr_vlp.nlp import annotate, sections
+from cxr_vlp.nlp import annotate
+from cxr_vlp.nlp.layout import sections
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.sources import openi, reading
 from cxr_vlp.pipelines.sources.mimic import Mimic

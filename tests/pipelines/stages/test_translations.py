@@ -25,7 +25,7 @@ from stages import samples
 from test_incremental import work_of
 from test_texts import row
 
-from cxr_vlp.nlp import translations as lines
+from cxr_vlp.nlp.wording import translations as lines
 from cxr_vlp.pipelines.config import Texts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl

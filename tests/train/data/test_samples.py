@@ -118,7 +118,7 @@ WHOLE = {"k.jpg": b"p", "k.json": b'{"format":2}', "k.txt": b"t"}
         ({"k.json": b"{"}, "is not a JSON object"),
         ({"k.json": b"7"}, "is not a JSON object"),
         ({"k.txt": b"\xff"}, "the txt member is not UTF-8"),
-        ({"k.json": b"{}"}, "made by version 0.2 or earlier: build the set again"),
+        ({"k.json": b"{}"}, "made by version 0.4 or earlier: build the set again"),
         ({"k.json": b'{"format":3}'}, "made by a later version: .*build the set again"),
         ({"k.json": b'{"format":2,"sentences":5}'}, "a field of the sample has the wrong type"),
     ],

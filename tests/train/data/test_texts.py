@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cxr_vlp.nlp.annotate import filter_report
-from cxr_vlp.nlp.prompts import texts as wordings
-from cxr_vlp.nlp.sentences import split
+from cxr_vlp.nlp.layout.sentences import split
 from cxr_vlp.nlp.status import classify
+from cxr_vlp.nlp.wording.prompts import texts as wordings
 from cxr_vlp.train.config.recipe import TextConfig
 from cxr_vlp.train.data import texts
 from cxr_vlp.train.data.normality import filtered, is_normal

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cxr_vlp.nlp.findings.mentions import mentions
-from cxr_vlp.nlp.statements import restate
+from cxr_vlp.nlp.wording.statements import restate
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_each_only_once() -> None:
 
 
 def test_statements_are_read_back_as_what_they_say() -> None:
-    path = Path(__file__).parent / "sentences.tsv"
+    path = Path(__file__).parents[1] / "sentences.tsv"
     for row in csv.DictReader(path.open(encoding="utf-8"), delimiter="\t", quoting=csv.QUOTE_NONE):
         for mention in mentions(row["sentence"]):
             (text,) = restate([mention])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.nlp.sentences import split
+from cxr_vlp.nlp.layout.sentences import split
 
 TRAPS = {
     "decimal": ("A 3.5 cm mass. No effusion.", ["A 3.5 cm mass.", "No effusion."]),

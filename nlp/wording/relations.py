@@ -1,6 +1,6 @@
 """Says which labels imply or overlap, so that no text states one label and denies the other.
 
-The table is lexicon/relations.yaml. It limits what a text may deny; it never adds a label.
+The table is lexicon/en/relations.yaml. It limits what a text may deny; it never adds a label.
 """
 
 from __future__ import annotations

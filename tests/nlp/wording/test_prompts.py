@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.nlp import prompts
 from cxr_vlp.nlp.labels import CHESTXRAY14, CHEXPERT14, VINDR, from_mentions
-from cxr_vlp.nlp.prompts import BANKS, own_bank, products, report_prompts, texts, zero_shot
-from cxr_vlp.nlp.sentences import split
+from cxr_vlp.nlp.layout.sentences import split
 from cxr_vlp.nlp.status import classify
+from cxr_vlp.nlp.wording import prompts
+from cxr_vlp.nlp.wording.prompts import BANKS, own_bank, products, report_prompts, texts, zero_shot
 
 LABELS = sorted({*CHEXPERT14, *CHESTXRAY14, *VINDR} - {"No Finding", "Support Devices"})
 MEANS = {"positive": "abnormal", "negative": "normal", "uncertain": "uncertain"}

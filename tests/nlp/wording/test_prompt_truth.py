@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.labels import CHESTXRAY14, CHEXPERT14, VINDR, from_mentions
-from cxr_vlp.nlp.prompts import own_bank, report_prompts, texts
-from cxr_vlp.nlp.relations import contradicts_itself, deniable, never_denied, undeniable_beside
-from cxr_vlp.nlp.sentences import split
+from cxr_vlp.nlp.layout.sentences import split
 from cxr_vlp.nlp.status import classify
+from cxr_vlp.nlp.wording.prompts import own_bank, report_prompts, texts
+from cxr_vlp.nlp.wording.relations import (
+    contradicts_itself,
+    deniable,
+    never_denied,
+    undeniable_beside,
+)
 
 FAMILIES = {"chexpert": CHEXPERT14, "nih": CHESTXRAY14, "vindr": VINDR}
 EVERY = tuple(dict.fromkeys((*CHEXPERT14, *CHESTXRAY14, *VINDR)))

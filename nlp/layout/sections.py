@@ -3,7 +3,7 @@
 It handles the layouts of MIMIC-CXR (a blank, capitals, a colon) and CheXpert Plus, mixed case,
 headings in mid-line, joint headings, wet reads, addenda, several impressions and reports without
 headings. `reason` gives a code for a file that is no report. The headings are in
-lexicon/headings.yaml, the other words of the layout in lexicon/layout.yaml.
+lexicon/en/headings.yaml, the other words of the layout in lexicon/en/layout.yaml.
 
 Where the headings of a study mislead, a user's file of cut rules decides. MIT-LCP publishes such a
 list for MIMIC-CXR. YAML, one line a study:
@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.nontext import is_text
+from cxr_vlp.nlp.layout.nontext import is_text
 
 TEXT_SECTIONS = ("findings", "impression", "body", "wet_read", "addendum")
 _RULE = re.compile(r"^[ \t]*[_=*-]{6,}[ \t]*$", re.MULTILINE)

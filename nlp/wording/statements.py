@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.scope import ABSENT, UNCERTAIN
 from cxr_vlp.nlp.findings import terms
-from cxr_vlp.nlp.findings.mentions import Mention
+from cxr_vlp.nlp.findings.mention import Mention
 
 _UNSAID = lexicon.words("modifiers", "unsaid") | {""}
 

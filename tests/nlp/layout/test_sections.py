@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.nlp.sections import cut, load_rules, merge, reason, split
+from cxr_vlp.nlp.layout.sections import cut, load_rules, merge, reason, split
 
 FINAL = "                                 FINAL REPORT\n"
 RULE = " " + "_" * 78 + "\n"

@@ -1,6 +1,6 @@
 """Makes texts from labels: for training without reports, and for zero-shot evaluation.
 
-Every text is a frame of lexicon/prompts.yaml, or of a user's bank, with a name of the finding in
+Every text is a frame of lexicon/en/prompts.yaml, or of a user's bank, with a name of the finding in
 it. Random choices follow from (seed, epoch, key) only, never from global state.
 """
 
@@ -19,8 +19,8 @@ import yaml
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.labels import DEVICES, NO_FINDING
-from cxr_vlp.nlp.relations import deniable
 from cxr_vlp.nlp.uncertainty import NEGATIVE
+from cxr_vlp.nlp.wording.relations import deniable
 
 _POLARITY = {1: "positive", 0: "negative", -1: "uncertain"}
 _SAID = ("frames", "names", "no_finding")  # a part of a product may be left out, these may not
@@ -121,7 +121,7 @@ def report_prompts(
     mentioned. The reader of a complete collection writes its zeros itself.
 
     A row may contradict itself. Then its positive and uncertain labels win: a 0 is not denied
-    beside a label that implies or overlaps it (lexicon/relations.yaml), and No Finding is named
+    beside a label that implies or overlaps it (lexicon/en/relations.yaml), and No Finding is named
     only where no label but Support Devices is positive or uncertain. No Finding 0 becomes a text
     that the chest is abnormal where nothing else says so. The same arguments give the same texts.
     """

@@ -1,0 +1,1 @@
+"""Cuts a report: is it text, in which language, which sections, which sentences."""

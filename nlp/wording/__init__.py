@@ -1,0 +1,1 @@
+"""Writes texts: statements of mentions, prompts of labels, sentences without priors."""
