@@ -28,7 +28,15 @@ SPLITS = ("train", "validate", "test")
 VIEWS = ("frontal", "lateral", "other", "unknown")
 STATUSES = ("normal", "abnormal", "uncertain", "nonfinding")
 ASSERTIONS = ("present", "absent", "uncertain")
-CERTAINTIES = ("definite", "probable", "possible", "unlikely", "absent")
+# the assertion that follows from each certainty (nlp/context/certainty.py)
+ASSERTION_OF = {
+    "definite": "present",
+    "probable": "uncertain",
+    "possible": "uncertain",
+    "unlikely": "absent",
+    "absent": "absent",
+}
+CERTAINTIES = tuple(ASSERTION_OF)
 CHANGES = ("", "new", "worse", "better", "stable", "resolved")
 POSITIONS = ("", "adequate", "malpositioned", "removed")
 EDITS = ("kept", "cut", "reworded", "dropped")

@@ -16,8 +16,11 @@ from typing import Any
 from cxr_vlp.pipelines import parts
 from cxr_vlp.pipelines.format import fingerprints, schema, versions
 from cxr_vlp.pipelines.format.sample import (
-    ASSERTIONS,
+    ASSERTION_OF,
+    CHANGES,
+    EDITS,
     LABELS,
+    POSITIONS,
     SPLITS,
     STATUSES,
     VIEWS,
@@ -138,12 +141,21 @@ def _text_fingerprint(sample: Sample, made_by: Sequence[Any]) -> str:
 
 def _sentence(sentence: Sentence) -> bool:
     length = len(sentence.text)
-    return sentence.status in STATUSES and all(_mention(m, length) for m in sentence.mentions)
+    known = sentence.status in STATUSES and sentence.edit in EDITS
+    # "" stands for a sentence of which nothing is left, and for no other
+    edited = (sentence.edit == "dropped") == (not sentence.prior_free)
+    kept = sentence.edit != "kept" or sentence.prior_free == sentence.text
+    return known and edited and kept and all(_mention(m, length) for m in sentence.mentions)
 
 
 def _mention(mention: Mention, length: int) -> bool:
-    named = bool(mention.finding) and mention.assertion in ASSERTIONS
-    return named and 0 <= mention.start < mention.end <= length
+    graded = ASSERTION_OF.get(mention.certainty) == mention.assertion
+    named = bool(mention.finding) and graded and mention.change in CHANGES
+    placed = mention.position in POSITIONS and (
+        mention.device or not (mention.position or mention.tip)
+    )
+    sized = all(size > 0 and math.isfinite(size) for size in mention.sizes_mm)
+    return named and placed and sized and 0 <= mention.start < mention.end <= length
 
 
 def _box(box: Box, pixels: Pixels) -> bool:

@@ -29,8 +29,8 @@ from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format import kinds, manifest, schema
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import (
+    ASSERTION_OF,
     ASSERTIONS,
-    CERTAINTIES,
     CHANGES,
     EDITS,
     LABELS,
@@ -46,7 +46,7 @@ from cxr_vlp.pipelines.stages.sample_members import split_labels
 def test_a_mention_has_the_fields_of_nlp():
     ours, theirs = (dataclasses.fields(kind) for kind in (Mention, mention.Mention))
     assert [each.name for each in ours] == [each.name for each in theirs]
-    assert CERTAINTIES == certainty.CERTAINTIES
+    assert ASSERTION_OF == certainty.ASSERTION_OF
     assert CHANGES == ("", *mention.CHANGES)
     assert POSITIONS == ("", *mention.POSITIONS)
     assert EDITS == priors.EDITS
@@ -219,9 +219,9 @@ def test_a_reader_ignores_unknown_keys_and_refuses_another_format(built):
     assert row["sentences"]
     assert Sample.from_dict(row | {"more": {}}).to_json() == document
     for number, message in (
-        (3, "made by a later version"),
-        (1, "made by version 0.2"),
-        (None, "0.2"),
+        (4, "made by a later version"),
+        (2, "made by version 0.4"),
+        (None, "0.4"),
     ):
         with pytest.raises(FormatError, match=f"{message}.*build the set again") as caught:
             Sample.from_dict(row | {"format": number})

@@ -50,9 +50,12 @@ def sentence(**values) -> list[dict]:
     mention = {
         **dict.fromkeys(("label", "anatomy", "side", "severity", "trigger"), ""),
         **{"finding": "edema", "assertion": "present", "start": 0, "end": 5},
-        **{"implied": False, "device": False},
+        **{"implied": False, "device": False, "certainty": "definite", "sizes_mm": []},
+        **dict.fromkeys(("change", "change_words", "position", "tip"), ""),
+        **{"places": [], "suggests": []},
     }
     whole = {"text": "Edema.", "section": "findings", "index": 0, "rule": "r", "mentions": []}
+    whole |= {"prior_free": "Edema.", "edit": "kept"}
     given_mentions = [mention | m for m in values.pop("mentions", [])]
     return [whole | {"status": "abnormal"} | values | {"mentions": given_mentions}]
 
@@ -153,6 +156,33 @@ def other(name: str, value: int = 1) -> dict:
             inside("translations", findings=None), "json.field:translations", id="half-of-them"
         ),
         pytest.param(edit(sentences=sentence(status="fine")), "json.sentences", id="odd-status"),
+        pytest.param(edit(sentences=sentence(edit="cleaned")), "json.sentences", id="odd-edit"),
+        pytest.param(
+            edit(sentences=sentence(prior_free="")), "json.sentences", id="kept-without-text"
+        ),
+        pytest.param(
+            edit(sentences=sentence(edit="dropped")), "json.sentences", id="dropped-with-text"
+        ),
+        pytest.param(
+            edit(sentences=sentence(mentions=[{"certainty": "possible"}])),
+            "json.sentences",
+            id="a-certainty-that-is-not-the-assertion",
+        ),
+        pytest.param(
+            edit(sentences=sentence(mentions=[{"change": "bigger"}])),
+            "json.sentences",
+            id="odd-change",
+        ),
+        pytest.param(
+            edit(sentences=sentence(mentions=[{"tip": "svc"}])),
+            "json.sentences",
+            id="a-tip-of-a-finding",
+        ),
+        pytest.param(
+            edit(sentences=sentence(mentions=[{"sizes_mm": [-1.0]}])),
+            "json.sentences",
+            id="a-size-below-zero",
+        ),
         pytest.param(
             edit(sentences=sentence(mentions=[{"assertion": "maybe"}])),
             "json.sentences",
