@@ -22,6 +22,8 @@ from cxr_vlp.nlp import spacy_backend
 from cxr_vlp.nlp.annotate import AnnotatedSentence, Annotation, annotate, judge
 from cxr_vlp.nlp.findings.mention import Mention
 from cxr_vlp.nlp.report_status import CONVENTIONS
+from cxr_vlp.nlp.wording import priors
+from cxr_vlp.nlp.wording.summary import summary
 
 OK, BAD_ARGUMENTS, BAD_DATA = 0, 2, 65
 _COLOURS = {"normal": "green", "abnormal": "red", "uncertain": "yellow", "nonfinding": "dim"}
@@ -145,7 +147,10 @@ def _mentions(mentions: Iterable[Mention]) -> list[dict[str, Any]]:
 
 
 def _show(console: Console, row: dict[str, Any]) -> None:
-    """Print a row for a person: one sentence a line, coloured by status, with the rule."""
+    """Print a row for a person: each sentence coloured by status, with the rule, and what it says.
+
+    Under a sentence stand its mentions, and its text without priors where that differs.
+    """
     console.print(Text(str(row.get("id", row.get("line", ""))), style="bold"))
     if row.get("code"):
         console.print(Text(f"  {row['code']}", style="magenta"))
@@ -155,6 +160,10 @@ def _show(console: Console, row: dict[str, Any]) -> None:
         style = _COLOURS[sentence["status"]] + (" strike" if text in dropped else "")
         mark = f"  {sentence['status']:<10} {sentence['rule']:<20} "
         console.print(Text(mark, style="dim") + Text(text, style=style))
+        for mention in sentence["mentions"]:
+            console.print(Text(f"    {summary(mention)}", style="dim"))
+        if sentence.get("edit", priors.KEPT) != priors.KEPT:
+            console.print(Text(f"    {sentence['edit']}: {sentence['prior_free']}", style="blue"))
     for statement in row.get("statements", ()):
         console.print(Text(f"  = {statement['text']}", style="cyan"))
 

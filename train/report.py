@@ -22,6 +22,7 @@ from typing import Any
 
 import jinja2
 
+from cxr_vlp.nlp.wording.summary import summary
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.train import cli, privacy
 from cxr_vlp.train.config import params
@@ -150,6 +151,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["summary"] = summary
     return environment.get_template("report.html")
 
 

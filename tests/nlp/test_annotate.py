@@ -125,6 +125,7 @@ def test_command_for_people(
     shown = capsys.readouterr().out
     assert "uncertain  finding.hedged" in shown
     assert "Possible pneumonia." in shown
+    assert "pneumonia: uncertain (possible)" in shown
 
 
 def test_an_unreadable_line_is_named_by_its_number_not_its_text(

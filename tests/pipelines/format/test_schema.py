@@ -47,8 +47,8 @@ def test_a_mention_has_the_fields_of_nlp():
     ours, theirs = (dataclasses.fields(kind) for kind in (Mention, mention.Mention))
     assert [each.name for each in ours] == [each.name for each in theirs]
     assert ASSERTION_OF == certainty.ASSERTION_OF
-    assert CHANGES == ("", *mention.CHANGES)
-    assert POSITIONS == ("", *mention.POSITIONS)
+    assert ("", *mention.CHANGES) == CHANGES
+    assert ("", *mention.POSITIONS) == POSITIONS
     assert EDITS == priors.EDITS
 
 

@@ -29,8 +29,10 @@ def _elsewhere(tmp_path, monkeypatch):
 
 def member(name: str, number: int) -> dict:
     """A sample with everything that the page shows."""
+    read = {"section": "f", "rule": "r", "edit": "cut", "prior_free": f"alone {name}"}
+    edema = {"finding": f"edema of {name}", "assertion": "present", "change": "worse"}
     sentences = [
-        {"text": f"{status} {name}.", "status": status, "section": "f", "rule": "r"}
+        read | {"text": f"{status} {name}.", "status": status, "mentions": [edema]}
         for status in ("normal", "abnormal")
     ]
     return sample(
@@ -231,6 +233,8 @@ def test_report_text_of_credentialed_sets_is_on_no_page_unless_asked_for(
     for name, there in (("mimic", mimic), ("openi", openi)):
         assert (f"caption of {name}" in page) == there
         assert (f"abnormal {name}." in page) == there
+        assert (f"edema of {name}: present; worse" in page) == there
+        assert (f"without priors (cut): alone {name}" in page) == there
         left = page.partition("Captions and report text of")[2].partition("are not shown")[0]
         assert (name.upper() in left) != there
     assert page.count("<img") == 12, "images are shown either way"
