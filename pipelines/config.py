@@ -131,7 +131,8 @@ class Shards:
     modality: Literal["note", "reject"] = "note"
     # the first that has text
     caption: Annotated[
-        Several[Literal["findings", "impression", "abnormal", "prompt"]], Field(min_length=1)
+        Several[Literal["findings", "impression", "abnormal", "prior_free", "prompt"]],
+        Field(min_length=1),
     ] = ("impression", "findings", "prompt")
     sections: Several[SectionName] = ("indication", "technique", "comparison")
 
