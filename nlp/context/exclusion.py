@@ -1,0 +1,62 @@
+"""Finds whether an exclusion is made, or is said not to be possible.
+
+    "CT to exclude pneumonia"              an aim: recommended, or why the study was made
+    "difficult to exclude pneumonia"       a hedge: it may be there
+    "the lateral view excludes pneumonia"  a denial
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.match.tokens import Token
+from cxr_vlp.nlp.match.trie import Match
+
+_IMPOSSIBLE = lexicon.words("grammar", "impossible")
+_VERBS = lexicon.words("grammar", "excluding")
+_AIMS = lexicon.words("grammar", "aims")
+_CLAUSE_MARKS = frozenset(",;.:")
+_SUPPOSED = frozenset({"it", "they"})
+_SUPPOSED_VERBS = frozenset({"is", "are", "would", "must"})
+# "present" ends the reach of a denial before it: "does not allow exclusion of"
+_OPEN = ("uncertain_after", "present_after")
+_REACH = 6  # tokens: "limits our ability to confidently exclude"
+
+
+def is_impossible(tokens: Sequence[Token], place: int) -> bool:
+    """Whether what begins at `place` is said before it, in its clause, not to be possible."""
+    for token in reversed(tokens[max(0, place - _REACH) : place]):
+        if token.word in _CLAUSE_MARKS:
+            return False
+        if token.word in _IMPOSSIBLE:
+            return True
+    return False
+
+
+def supposes(tokens: Sequence[Token], place: int) -> bool:
+    """Whether the "if" at `place` opens a guess at the image: "if there is one, it is tiny"."""
+    following = [token.word for token in tokens[place + 1 :]]
+    pairs = zip(following, following[1:], strict=False)
+    return any(a in _SUPPOSED and b in _SUPPOSED_VERBS for a, b in pairs)
+
+
+def adjusted(tokens: tuple[Token, ...], cue: Match) -> Match:
+    """Return a cue of exclusion with the category that its clause gives it."""
+    words = [token.word for token in tokens[cue.start : cue.end]]
+    if words == ["if"]:
+        category = "uncertain_after" if supposes(tokens, cue.start) else "neutral"
+        return Match(cue.start, cue.end, (category,))
+    if _AIMS.isdisjoint(words):
+        return cue
+    if is_impossible(tokens, cue.start):
+        return Match(cue.start, cue.end, _OPEN)
+    if words[0] == "exclusion":
+        following = {token.word for token in tokens[cue.end : cue.end + 2 * _REACH]}
+        if not _IMPOSSIBLE.isdisjoint(following):
+            return Match(cue.start, cue.end, _OPEN)
+    first = tokens[cue.start]
+    # the plain form has lost the "s" of "excludes": who excludes has decided
+    if words[0] in _VERBS and first.end - first.start > len(first.word):
+        return Match(cue.start, cue.end, ("absent_after",))
+    return cue
