@@ -42,15 +42,21 @@ def spans(tokens: Sequence[Token], words: set[str]) -> list[tuple[int, int]]:
     for place, token in enumerate(tokens):
         if token.word in _FAMILY:
             found.append((place, end_of(tokens, place)))
-        elif token.word in _PAST and (end := _past_end(tokens, place)):
+        elif _is_past(tokens, place) and (end := _past_end(tokens, place)):
             found.append((place, end))
     return found
+
+
+def _is_past(tokens: Sequence[Token], place: int) -> bool:
+    """Whether "prior", "status post" or "s/p" is at `place`."""
+    word = tokens[place].word
+    return word in _PAST and (word != "p" or (place > 1 and tokens[place - 1].word == "/"))
 
 
 def _past_end(tokens: Sequence[Token], place: int) -> int:
     """Return the end of what the word at `place` ("prior", "post") puts into the past, else 0."""
     following = tokens[place + 1 : place + 3]
-    if tokens[place].word != "post" and any(t.word in _STUDIES for t in following):
+    if tokens[place].word not in ("post", "p") and any(t.word in _STUDIES for t in following):
         shown = tokens[place + 1 : place + 6]
         is_shown = any(t.word in _SHOWED for t in shown)
         return end_of(tokens, place) if is_shown else 0

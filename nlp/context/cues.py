@@ -27,6 +27,7 @@ _OTHER_TIMES = lexicon.words("grammar", "other_times")
 _DEGREES = lexicon.words("grammar", "degrees")
 _RELATIONS = lexicon.words("grammar", "relations")
 _DOUBTS = lexicon.words("grammar", "doubts")
+_CLAIM_REACH = 2  # tokens: "no sign that there is"
 _THERE_IS = frozenset({"that", "there", "is", "are", "was", "were"})
 
 
@@ -53,6 +54,8 @@ def _paired(tokens: tuple[Token, ...], found: list[Match]) -> list[Match]:
     kept: list[Match] = []
     for cue in found:
         before = kept[-1] if kept else None
+        if before and _is_claim(tokens, before, cue):
+            continue
         if before and "uncertain_after" in before.values:
             between = tokens[before.end : cue.start]
             if _is_cause(tokens, cue) and all(t.word in _DEGREES for t in between):
@@ -66,6 +69,12 @@ def _paired(tokens: tuple[Token, ...], found: list[Match]) -> list[Match]:
                     continue
         kept.append(cue)
     return kept
+
+
+def _is_claim(tokens: tuple[Token, ...], before: Match, cue: Match) -> bool:
+    """Whether "that there is" only says what the cue before it denies or hedges."""
+    is_near = cue.start - before.end <= _CLAIM_REACH and tokens[cue.start].word == "there"
+    return is_near and tokens[cue.start - 1].word == "that" and before.values != ("stop",)
 
 
 def _is_cause(tokens: tuple[Token, ...], cue: Match) -> bool:
@@ -93,7 +102,7 @@ def _adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
         return Match(cue.start, cue.end, ("absent_after",))
     if "absent_before" in cue.values and _is_of_one_view(tokens[cue.end : cue.end + 6]):
         return Match(cue.start, cue.end, ("present_before",))
-    return direction.adjusted(text, tokens, exclusion.adjusted(tokens, cue))
+    return direction.adjusted(text, tokens, exclusion.adjusted(text, tokens, cue))
 
 
 def _is_answer(tokens: tuple[Token, ...], cue: Match) -> bool:

@@ -25,7 +25,7 @@ def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
     if set(cue.values) not in _SIDES or not _BOTH_SIDES.isdisjoint(words):
         return cue
     end = _past_mark(tokens, cue, words)
-    if end > cue.end or not _is_predicate(text, tokens, cue):
+    if end > cue.end or not is_predicate(text, tokens, cue):
         return Match(cue.start, end, tuple(v for v in cue.values if v.endswith("_after")))
     return Match(cue.start, end, tuple(v for v in cue.values if v.endswith("_before")))
 
@@ -44,13 +44,15 @@ def _past_mark(tokens: tuple[Token, ...], cue: Match, words: list[str]) -> int:
     return cue.end + 1 if is_neg or is_remark else cue.end
 
 
-def _is_predicate(text: str, tokens: tuple[Token, ...], cue: Match) -> bool:
+def is_predicate(text: str, tokens: tuple[Token, ...], cue: Match) -> bool:
     """Whether the cue is said of what is before it: nothing follows that it could hedge."""
     if not cue.start:
         return False
     if cue.end == len(tokens):
         return True
     last, following = tokens[cue.end - 1], tokens[cue.end]
+    if tokens[cue.start].word == "if":  # "effusion, if present, is small"
+        return True
     if last.word == "?":  # a question mark clings to its finding
         return not text[last.start - 1].isspace() and last.end < following.start
     return following.word in _PREDICATE_ENDS or not following.word[0].isalnum()

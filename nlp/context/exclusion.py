@@ -10,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context import direction
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Match
 
 _IMPOSSIBLE = lexicon.words("grammar", "impossible")
 _VERBS = lexicon.words("grammar", "excluding")
 _AIMS = lexicon.words("grammar", "aims")
+_DECIDED = lexicon.words("grammar", "decided")
+_NOT = frozenset({"not", "cannot", "never"})
 _CLAUSE_MARKS = frozenset(",;.:")
 _SUPPOSED = frozenset({"it", "they"})
 _SUPPOSED_VERBS = frozenset({"is", "are", "would", "must"})
 # "present" ends the reach of a denial before it: "does not allow exclusion of"
 _OPEN = ("uncertain_after", "present_after")
+_NEAR = 3  # tokens: "not definitively excluded"
 _REACH = 6  # tokens: "limits our ability to confidently exclude"
 
 
@@ -41,16 +45,19 @@ def supposes(tokens: Sequence[Token], place: int) -> bool:
     return any(a in _SUPPOSED and b in _SUPPOSED_VERBS for a, b in pairs)
 
 
-def adjusted(tokens: tuple[Token, ...], cue: Match) -> Match:
+def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
     """Return a cue of exclusion with the category that its clause gives it."""
     words = [token.word for token in tokens[cue.start : cue.end]]
     if words == ["if"]:
         category = "uncertain_after" if supposes(tokens, cue.start) else "neutral"
         return Match(cue.start, cue.end, (category,))
+    if words[0] in _DECIDED:
+        before = {token.word for token in tokens[max(0, cue.start - _NEAR) : cue.start]}
+        return cue if before.isdisjoint(_NOT) else _hedge(text, tokens, cue)
     if _AIMS.isdisjoint(words):
         return cue
     if is_impossible(tokens, cue.start):
-        return Match(cue.start, cue.end, _OPEN)
+        return _hedge(text, tokens, cue)
     if words[0] == "exclusion":
         following = {token.word for token in tokens[cue.end : cue.end + 2 * _REACH]}
         if not _IMPOSSIBLE.isdisjoint(following):
@@ -60,3 +67,9 @@ def adjusted(tokens: tuple[Token, ...], cue: Match) -> Match:
     if words[0] in _VERBS and first.end - first.start > len(first.word):
         return Match(cue.start, cue.end, ("absent_after",))
     return cue
+
+
+def _hedge(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
+    """Return an exclusion that cannot be made as a hedge, on the side of its finding."""
+    is_predicate = direction.is_predicate(text, tokens, cue)
+    return Match(cue.start, cue.end, ("uncertain_before",) if is_predicate else _OPEN)

@@ -20,9 +20,11 @@ _PERFECT = lexicon.words("grammar", "change_perfect")
 _PROGRESSIVE = lexicon.words("grammar", "change_progressive")
 _DIMENSIONS = lexicon.words("grammar", "dimensions")
 _DEFINITE = lexicon.words("grammar", "definite")
-_DENIES = lexicon.words("grammar", "denies_inside")
+_DENIES = lexicon.words("grammar", "denies_inside") | lexicon.words("grammar", "nobody")
 _JOINERS = lexicon.words("grammar", "joiners") | {","}
-_FILLERS = frozenset(lexicon.load("modifiers")["fillers"]) | {"or"}
+_FILLERS = frozenset(lexicon.load("modifiers")["fillers"])
+_EVIDENCE = lexicon.words("grammar", "evidence")
+_BEFORE_NOUN = _FILLERS | _EVIDENCE | {"or", "of", "for"}
 _HAS, _IS = frozenset({"has", "have", "had"}), frozenset({"is", "are", "was", "were"})
 _CLAUSE_MARKS = frozenset(",;.:") | {"but", "which"}
 PRESUPPOSED = ("present_after", "absent_self")
@@ -49,7 +51,7 @@ def _of_noun(tokens: Sequence[Token], cue: Match) -> Match:
     if not _denies(tokens, cue):
         return cue
     place = cue.end
-    while place < len(tokens) and place < cue.end + 4 and tokens[place].word in _FILLERS:
+    while place < len(tokens) and place < cue.end + 4 and tokens[place].word in _BEFORE_NOUN:
         place += 1
     end = _noun_end(tokens, place)
     return Match(cue.start, end, PRESUPPOSED[:1]) if end else cue
@@ -72,7 +74,7 @@ def _listed(tokens: Sequence[Token], found: list[Match]) -> list[Match]:
         if token.word not in _NOUNS or not any(_denies(tokens, c) for c in found):
             continue
         start = place
-        while start and tokens[start - 1].word in _FILLERS and tokens[start - 1].word != "or":
+        while start and tokens[start - 1].word in _FILLERS:
             start -= 1
         end = _noun_end(tokens, place)
         is_item = start > 0 and tokens[start - 1].word in _JOINERS
@@ -87,8 +89,10 @@ def _listed(tokens: Sequence[Token], found: list[Match]) -> list[Match]:
 
 def _of_clause(tokens: Sequence[Token], cue: Match) -> tuple[Match, ...]:
     """Return a denial and the verb of change it denies: "no evidence that it has [increased]"."""
-    following = [token.word for token in tokens[cue.end : cue.end + 1]]
-    if not _denies(tokens, cue) or following != ["that"]:
+    following = [token.word for token in tokens[cue.end : cue.end + 2]]
+    if following[:1] and following[0] in _EVIDENCE:
+        following = following[1:]
+    if not _denies(tokens, cue) or following[:1] != ["that"]:
         return (cue,)
     place = _change_verb(tokens, cue.end + 1)
     if not place:

@@ -95,6 +95,8 @@ def _antecedent_end(tokens: Sequence[Token], place: int) -> int:
     start = place
     while start and tokens[start - 1].word in _AMOUNTS:
         start -= 1
+    if tokens[place].word == "one" and place > 1 and tokens[place - 2].word in ("a", "an"):
+        start = place - 2  # any adjective: "a retrocardiac one"
     last = start
     while last and tokens[last - 1].word in _OPENERS:
         last -= 1

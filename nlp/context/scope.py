@@ -98,8 +98,12 @@ def _clause_verdict(scopes: Scopes, start: int, end: int) -> Verdict:
     found = _of(denial, ("absent_before", "absent_suffix"), ABSENT, scopes)
     if found:
         return found
-    hedge = _nearest(before, ("uncertain_after",)) or _nearest(after[::-1], ("uncertain_before",))
-    found = _of(hedge, ("uncertain_after", "uncertain_before"), UNCERTAIN, scopes)
+    hedge = _nearest(before, ("uncertain_after",))
+    found = _of(hedge, ("uncertain_after",), UNCERTAIN, scopes)
+    if found:
+        return found
+    hedge = _nearest(after[::-1], ("uncertain_before",))
+    found = _of(hedge, ("uncertain_before",), UNCERTAIN, scopes)
     return found or Verdict(PRESENT, "", "")
 
 
