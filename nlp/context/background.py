@@ -20,6 +20,7 @@ _STUDIES = lexicon.words("grammar", "studies")
 _SHOWED = lexicon.words("grammar", "past_showing")
 _TODAY = lexicon.words("grammar", "today")
 _MARKS = frozenset(";.:")
+_UNCHANGED = lexicon.words("grammar", "unchanged")
 _TRACES = lexicon.words("grammar", "traces")
 _TRIGGERS = _PAST | _FAMILY
 _ADJECTIVES = 3  # "prior small left effusion"
@@ -71,7 +72,10 @@ def _past_end(tokens: Sequence[Token], place: int) -> int:
 
 
 def _goes_on(tokens: Sequence[Token], noun: int) -> bool:
-    """Whether a verb says something of the finding at `noun` today."""
+    """Whether the sentence says something of the finding at `noun` today."""
+    following = [token.word for token in tokens[noun + 1 : noun + 4]]
+    if not _UNCHANGED.isdisjoint(following):
+        return True
     for token in tokens[noun + 1 :]:
         if token.word in _MARKS or token.word == ",":
             return False

@@ -1,8 +1,9 @@
 """Finds the cues of a sentence: the words that deny or hedge a finding, or only seem to.
 
-The table is lexicon/en/cues.yaml; the longest phrase wins ("no change in" over "no"). Some cues mean
-something else beside certain words, and are changed here: an answer ("Pneumothorax: No."), a sign
-before its item ("(-) cough"), a second verb ("and excluded"), a remark on one view only.
+The table is lexicon/en/cues.yaml; the longest phrase wins ("no change in" over "no"). Some cues
+mean something else beside certain words, and are changed here: an answer ("Pneumothorax: No."), a
+sign before its item ("(-) cough"), a second verb ("and excluded"), a remark on one view only.
+`exclusion`, `direction` and `presupposed` change others.
 """
 
 from __future__ import annotations
@@ -102,7 +103,15 @@ def _adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
         return Match(cue.start, cue.end, ("absent_after",))
     if "absent_before" in cue.values and _is_of_one_view(tokens[cue.end : cue.end + 6]):
         return Match(cue.start, cue.end, ("present_before",))
-    return direction.adjusted(text, tokens, exclusion.adjusted(text, tokens, cue))
+    return _with(tokens, direction.adjusted(text, tokens, exclusion.adjusted(text, tokens, cue)))
+
+
+def _with(tokens: tuple[Token, ...], cue: Match) -> Match:
+    """Return a hedge right before "with" together with it: "possibly with effusions"."""
+    if cue.values == ("uncertain_after",) and cue.end < len(tokens):
+        end = cue.end + (tokens[cue.end].word == "with")
+        return Match(cue.start, end, cue.values)
+    return cue
 
 
 def _is_answer(tokens: tuple[Token, ...], cue: Match) -> bool:

@@ -1,13 +1,14 @@
 """Decides on which side of a hedge its finding stands, where the hedge may have it on either.
 
-    "possible pneumonia", "likely edema"      the finding follows
-    "pneumonia possible.", "edema likely at"  the finding is before: the hedge is its predicate
-    "atelectasis or, less likely, edema"      a remark between commas is said of what follows
+"possible pneumonia", "likely edema"      the finding follows
+"pneumonia possible.", "edema likely at"  the finding is before: the hedge is its predicate
+"atelectasis or, less likely, edema"      a remark between commas is said of what follows
 """
 
 from __future__ import annotations
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context.boundaries import STOP_MARKS, VERBS
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Match
 
@@ -15,6 +16,7 @@ _SIDES = ({"uncertain_after", "uncertain_before"}, {"absent_after", "absent_befo
 _BOTH_SIDES = lexicon.words("grammar", "both_sides")
 _PREDICATE_ENDS = lexicon.words("grammar", "predicate_ends")
 _NEGATIVE = "neg"
+_IF_ANY = ["if", "any"]
 
 
 def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
@@ -37,6 +39,9 @@ def _past_mark(tokens: tuple[Token, ...], cue: Match, words: list[str]) -> int:
         return cue.end
     before = tokens[cue.start - 1].word if cue.start else ""
     is_neg = words == [_NEGATIVE] and following[0].word == "." and before in ("", ",", ".")
+    if words == _IF_ANY:
+        is_open = following[0].word == "," and following[1].word not in VERBS
+        return cue.end + 1 if is_open else cue.end
     is_remark = following[0].word == "," and (
         before in ("or", "and", "(") or (not before and words[0] == "if")
         or (before == "," and cue.start > 1 and tokens[cue.start - 2].word in ("or", "and"))
@@ -51,8 +56,9 @@ def is_predicate(text: str, tokens: tuple[Token, ...], cue: Match) -> bool:
     if cue.end == len(tokens):
         return True
     last, following = tokens[cue.end - 1], tokens[cue.end]
-    if tokens[cue.start].word == "if":  # "effusion, if present, is small"
-        return True
+    if tokens[cue.start].word == "if":  # "effusion, if present, is small", "little if any effusion"
+        return last.word == "present" or following.word in VERBS or following.word in STOP_MARKS
     if last.word == "?":  # a question mark clings to its finding
-        return not text[last.start - 1].isspace() and last.end < following.start
+        is_apart = last.end < following.start or not following.word.isalnum()
+        return not text[last.start - 1].isspace() and is_apart
     return following.word in _PREDICATE_ENDS or not following.word[0].isalnum()

@@ -73,7 +73,9 @@ def _is_denied(tokens: Sequence[Token], kind: str, match: Match) -> bool:
         return False
     words = [token.word for token in tokens[match.start : match.end]]
     if not _AIMS.isdisjoint(words):
-        return exclusion.is_impossible(tokens, match.start)
+        return exclusion.is_impossible(tokens, match.start) or exclusion.decides(
+            tokens, match.start
+        )
     if words == ["indication"]:  # "no indication that"
         return match.start > 0 and tokens[match.start - 1].word in ("no", "without")
     return words[0] == "if" and exclusion.supposes(tokens, match.start)

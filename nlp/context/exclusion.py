@@ -1,8 +1,8 @@
 """Finds whether an exclusion is made, or is said not to be possible.
 
-    "CT to exclude pneumonia"              an aim: recommended, or why the study was made
-    "difficult to exclude pneumonia"       a hedge: it may be there
-    "the lateral view excludes pneumonia"  a denial
+"CT to exclude pneumonia"              an aim: recommended, or why the study was made
+"difficult to exclude pneumonia"       a hedge: it may be there
+"the lateral view excludes pneumonia"  a denial
 """
 
 from __future__ import annotations
@@ -38,11 +38,19 @@ def is_impossible(tokens: Sequence[Token], place: int) -> bool:
     return False
 
 
+def decides(tokens: Sequence[Token], place: int) -> bool:
+    """Whether "excludes" or "rules out" is at `place`: its plain form has lost the "s"."""
+    first = tokens[place]
+    return first.word in _VERBS and first.end - first.start > len(first.word)
+
+
 def supposes(tokens: Sequence[Token], place: int) -> bool:
     """Whether the "if" at `place` opens a guess at the image: "if there is one, it is tiny"."""
     following = [token.word for token in tokens[place + 1 :]]
-    pairs = zip(following, following[1:], strict=False)
-    return any(a in _SUPPOSED and b in _SUPPOSED_VERBS for a, b in pairs)
+    return any(
+        following[i] in _SUPPOSED and following[i + 1] in _SUPPOSED_VERBS
+        for i in range(len(following) - 1)
+    )
 
 
 def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
@@ -62,9 +70,7 @@ def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
         following = {token.word for token in tokens[cue.end : cue.end + 2 * _REACH]}
         if not _IMPOSSIBLE.isdisjoint(following):
             return Match(cue.start, cue.end, _OPEN)
-    first = tokens[cue.start]
-    # the plain form has lost the "s" of "excludes": who excludes has decided
-    if words[0] in _VERBS and first.end - first.start > len(first.word):
+    if decides(tokens, cue.start):
         return Match(cue.start, cue.end, ("absent_after",))
     return cue
 

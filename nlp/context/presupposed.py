@@ -36,10 +36,20 @@ def adjusted(tokens: tuple[Token, ...], found: list[Match]) -> list[Match]:
     if words.isdisjoint(_DENIES):
         return found
     if not words.isdisjoint(_NOUNS):
-        found = _listed(tokens, [_of_noun(tokens, cue) for cue in found])
+        found = _replaced(found, [_of_noun(tokens, cue) for cue in found])
+        found = _replaced(found, _listed(tokens, found))
     if not (words.isdisjoint(_PERFECT) and words.isdisjoint(_PROGRESSIVE)):
-        found = [part for cue in found for part in _of_clause(tokens, cue)]
+        found = _replaced(found, [part for cue in found for part in _of_clause(tokens, cue)])
     return found
+
+
+def _replaced(found: list[Match], read: list[Match]) -> list[Match]:
+    """Return the cues in order, the new ones of `read` instead of those that they overlap."""
+    new = [cue for cue in read if cue not in found]
+    if not new:
+        return found
+    old = [c for c in found if not any(n.start < c.end and c.start < n.end for n in new)]
+    return sorted((*old, *new))
 
 
 def _denies(tokens: Sequence[Token], cue: Match) -> bool:
@@ -68,7 +78,7 @@ def _noun_end(tokens: Sequence[Token], place: int) -> int:
 
 
 def _listed(tokens: Sequence[Token], found: list[Match]) -> list[Match]:
-    """Add the changes of known findings in a denied list: "no nodule or [growth of] the mass"."""
+    """Return the changes of known findings in a denied list: "no nodule or [growth of] it"."""
     added = []
     for place, token in enumerate(tokens):
         if token.word not in _NOUNS or not any(_denies(tokens, c) for c in found):
@@ -81,10 +91,7 @@ def _listed(tokens: Sequence[Token], found: list[Match]) -> list[Match]:
         is_known = end < len(tokens) and tokens[end].word in _DEFINITE
         if end and is_item and is_known:
             added.append(Match(place, end, PRESUPPOSED))
-    if not added:
-        return found
-    kept = [c for c in found if not any(a.start < c.end and c.start < a.end for a in added)]
-    return sorted((*kept, *added))
+    return added
 
 
 def _of_clause(tokens: Sequence[Token], cue: Match) -> tuple[Match, ...]:

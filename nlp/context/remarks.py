@@ -27,6 +27,8 @@ _STOPS = frozenset({";", ".", ":"})
 _UNCHANGED = lexicon.words("grammar", "unchanged")
 _VERBS = lexicon.words("grammar", "structure_verbs")
 _EXCEPTIONS = lexicon.words("grammar", "exceptions")
+_QUANTITIES = frozenset({"one", "trace", "amount", "minimal"})
+_PREPOSITIONS = lexicon.words("grammar", "place_prepositions")
 _TRIGGERS = _SINGULAR | _PLURAL | _EXCEPTIONS
 _BACKWARD: dict[str, Literal["absent", "uncertain"]] = {
     "uncertain_before": "uncertain",
@@ -125,12 +127,10 @@ def _exception(tokens: Sequence[Token], cues: Sequence[Match], place: int) -> Re
         return None
     amount = []
     for token in tokens[cue.end :]:
-        if token.word in _SPLITS:
-            break
+        if token.word in _SPLITS or token.word in _PREPOSITIONS:
+            break  # where it is does not matter: "other than a trace on the left"
         amount.append(token.word)
-    if not amount or not all(w in _AMOUNTS or w.isdigit() for w in amount):
-        return None
-    if not any(w in _SINGULAR or w in ("trace", "amount", "minimal") for w in amount):
+    if not all(word in _AMOUNTS for word in amount) or _QUANTITIES.isdisjoint(amount):
         return None
     first = _first(tokens, place, _SPLITS)
     return Remark(first, place, "present", cue.start, cue.end, "present_before", only_denied=True)

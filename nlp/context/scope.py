@@ -75,10 +75,10 @@ def verdict(scopes: Scopes, start: int, end: int) -> Verdict:
     """
     said = _clause_verdict(scopes, start, end)
     for remark in scopes.remarks:
-        if remark.first <= start and end <= remark.last:
-            if not remark.only_denied or said.assertion == ABSENT:
-                words = scopes.words(remark.start, remark.end)
-                return Verdict(remark.assertion, words, remark.category)
+        is_of_span = remark.first <= start and end <= remark.last
+        if is_of_span and (not remark.only_denied or said.assertion == ABSENT):
+            words = scopes.words(remark.start, remark.end)
+            return Verdict(remark.assertion, words, remark.category)
     return said
 
 
@@ -210,6 +210,8 @@ def _reaches_back(scopes: Scopes, cue: Match, end: int) -> bool:
             return False
         if word in _CLAUSE_STARTS and not (word == "but" and place == cue.start - 1):
             return False
+        if word == "(" and place < cue.start - 1:
+            return False  # "opacity (pneumonia?)"
         if is_pair and word in ("and", ","):
             return False  # of "X and Y versus Z" only Y is in doubt
         if word in (",", "and") and not _joins_back(scopes, place, cue.start):
