@@ -16,6 +16,7 @@ _PAST = lexicon.words("grammar", "past")
 _FAMILY = lexicon.words("grammar", "family")
 _TRANSIENT = lexicon.words("grammar", "transient")
 _BESIDE = lexicon.words("grammar", "beside_transient")
+_FAMILY_VERBS = lexicon.words("grammar", "family_verbs")
 _STUDIES = lexicon.words("grammar", "studies")
 _SHOWED = lexicon.words("grammar", "past_showing")
 _TODAY = lexicon.words("grammar", "today")
@@ -41,11 +42,16 @@ def spans(tokens: Sequence[Token], words: set[str]) -> list[tuple[int, int]]:
         return []
     found = []
     for place, token in enumerate(tokens):
-        if token.word in _FAMILY:
+        if token.word in _FAMILY and _tells_of(tokens, place):
             found.append((place, end_of(tokens, place)))
         elif _is_past(tokens, place) and (end := _past_end(tokens, place)):
             found.append((place, end))
     return found
+
+
+def _tells_of(tokens: Sequence[Token], place: int) -> bool:
+    """Whether the sentence tells of a disease of the relative, and not that he was called."""
+    return any(token.word in _FAMILY_VERBS for token in tokens[place + 1 : place + 3])
 
 
 def _is_past(tokens: Sequence[Token], place: int) -> bool:

@@ -33,6 +33,7 @@ _CLAUSE_OPENERS = lexicon.words("grammar", "clause_openers")
 _SUBJECTS = lexicon.words("grammar", "subjects")
 _PERSONS = lexicon.words("grammar", "persons")
 _HEADS = lexicon.words("grammar", "finding_heads")
+_CLAIM_ENDS = _HEADS | _LIST_TAIL
 _PLACES = lexicon.words("grammar", "place_words")
 _PREPOSITIONS = lexicon.words("grammar", "place_prepositions")
 _SUBORDINATORS = lexicon.words("grammar", "subordinators")
@@ -68,7 +69,7 @@ def scope_ends(text: str, tokens: tuple[Token, ...], cues: tuple[Match, ...]) ->
                 negations.add(place)
             elif word == "with" or (word == "," and not _is_list(tokens, place)):
                 hedges.add(place)
-        elif place and tokens[place - 1].word in _HEADS and _claims(tokens, place):
+        elif place and tokens[place - 1].word in _CLAIM_ENDS and _claims(tokens, place):
             negations.add(place - 1)
     negations |= lists
     return ScopeEnds(*(tuple(sorted(ends)) for ends in (lists, negations, hedges | negations)))

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.context.boundaries import STOP_MARKS, VERBS
+from cxr_vlp.nlp.context.boundaries import VERBS
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Match
 
@@ -21,6 +21,8 @@ _IF_ANY = ["if", "any"]
 
 def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
     """Return a cue that may apply to both sides with the one side that it applies to here."""
+    if len(cue.values) == 1:
+        return cue
     words = [token.word for token in tokens[cue.start : cue.end]]
     if set(cue.values) == _SIDES[1] and words != [_NEGATIVE]:
         return cue
@@ -57,7 +59,7 @@ def is_predicate(text: str, tokens: tuple[Token, ...], cue: Match) -> bool:
         return True
     last, following = tokens[cue.end - 1], tokens[cue.end]
     if tokens[cue.start].word == "if":  # "effusion, if present, is small", "little if any effusion"
-        return last.word == "present" or following.word in VERBS or following.word in STOP_MARKS
+        return last.word == "present" or following.word in VERBS or not following.word.isalnum()
     if last.word == "?":  # a question mark clings to its finding
         is_apart = last.end < following.start or not following.word.isalnum()
         return not text[last.start - 1].isspace() and is_apart

@@ -39,9 +39,10 @@ def is_impossible(tokens: Sequence[Token], place: int) -> bool:
 
 
 def decides(tokens: Sequence[Token], place: int) -> bool:
-    """Whether "excludes" or "rules out" is at `place`: its plain form has lost the "s"."""
-    first = tokens[place]
-    return first.word in _VERBS and first.end - first.start > len(first.word)
+    """Whether "excludes" or "rules out" is at `place`, or "exclude" after a plural ("films")."""
+    if tokens[place].word not in _VERBS:
+        return False
+    return any(t.end - t.start > len(t.word) for t in tokens[max(0, place - 1) : place + 1])
 
 
 def supposes(tokens: Sequence[Token], place: int) -> bool:

@@ -27,6 +27,17 @@ ROWS = list(
 )
 
 
+# wordings that hold for any finding: {a} stands for its name, {A} for its name with a capital
+WORDINGS = list(
+    csv.DictReader(
+        (Path(__file__).parent / "wordings.tsv").open(encoding="utf-8"),
+        delimiter="\t",
+        quoting=csv.QUOTE_NONE,
+    )
+)
+NAMES = ("pneumothorax", "pleural effusion", "pneumonia", "pulmonary edema", "lung nodule")
+
+
 def is_as_expected(found: list[Mention], wanted: str) -> bool:
     if wanted == "unnamed":
         return not found
@@ -52,6 +63,18 @@ def test_trap(row: dict[str, str]) -> None:
         assert is_as_expected(named, wanted), (claim, [(m.finding, m.certainty) for m in named])
 
 
+@pytest.mark.parametrize("row", WORDINGS, ids=[row["wording"] for row in WORDINGS])
+def test_a_wording_means_the_same_of_every_finding(row: dict[str, str]) -> None:
+    for name in NAMES:
+        sentence = row["wording"].replace("{a}", name).replace("{A}", name.capitalize())
+        last = name.split()[-1]
+        named = [m for m in mentions(sentence) if last in sentence[m.start : m.end].lower()]
+        if row["expected"] == "past":
+            assert all(m.assertion != "present" for m in named), sentence
+        else:
+            assert {m.assertion for m in named} == {row["expected"]}, sentence
+
+
 @pytest.mark.parametrize(
     ("marked", "wanted"),
     [
@@ -66,6 +89,14 @@ def test_trap(row: dict[str, str]) -> None:
         ("We cannot be sure there is no [leak].", "uncertain"),
         ("The pain may be secondary to [gastritis].", "uncertain"),
         ("[Gastritis] less likely.", "uncertain"),
+        ("The pain is less likely [cardiac].", "uncertain"),
+        ("No evidence that the [tumor] has spread.", "present"),
+        ("She was not ruled out for [embolism].", "uncertain"),
+        ("There is doubt whether he has [diabetes].", "uncertain"),
+        ("[Hypertension] and stroke versus seizure.", "present"),
+        ("Patient was seen for [headache], which has resolved.", "absent"),
+        ("[Headache] which resolved with ibuprofen.", "present"),
+        ("The medication does not allow [alcohol].", "present"),
         ("No [rash] other than a small one on the arm.", "present"),
     ],
 )
