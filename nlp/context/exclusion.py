@@ -24,6 +24,8 @@ _SUPPOSED = frozenset({"it", "they"})
 _SUPPOSED_VERBS = frozenset({"is", "are", "would", "must"})
 # "present" ends the reach of a denial before it: "does not allow exclusion of"
 _OPEN = ("uncertain_after", "present_after")
+_LIMITING = frozenset({"is", "are", "be"})
+_SIZES = lexicon.words("grammar", "sizes")
 _NEAR = 3  # tokens: "not definitively excluded"
 _REACH = 6  # tokens: "limits our ability to confidently exclude"
 
@@ -54,12 +56,19 @@ def supposes(tokens: Sequence[Token], place: int) -> bool:
     )
 
 
+def _limits_any(tokens: Sequence[Token], cue: Match) -> bool:
+    """Whether a sentence only says how large "any" finding can be: "any effusion is small"."""
+    words = [token.word for token in tokens]
+    pairs = [(words[i], words[i + 1]) for i in range(len(words) - 1)]
+    return cue.start == 0 and any(a in _LIMITING and b in _SIZES for a, b in pairs)
+
+
 def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
     """Return a cue of exclusion with the category that its clause gives it."""
     words = [token.word for token in tokens[cue.start : cue.end]]
-    if words == ["if"]:
-        category = "uncertain_after" if supposes(tokens, cue.start) else "neutral"
-        return Match(cue.start, cue.end, (category,))
+    if words in (["if"], ["any"]):
+        is_guess = supposes(tokens, cue.start) if words == ["if"] else _limits_any(tokens, cue)
+        return Match(cue.start, cue.end, ("uncertain_after" if is_guess else "neutral",))
     if words[0] in _DECIDED:
         before = {token.word for token in tokens[max(0, cue.start - _NEAR) : cue.start]}
         return cue if before.isdisjoint(_NOT) else _hedge(text, tokens, cue)
