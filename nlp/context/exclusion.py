@@ -20,6 +20,7 @@ _AIMS = lexicon.words("grammar", "aims")
 _DECIDED = lexicon.words("grammar", "decided")
 _NOT = frozenset({"not", "cannot", "never"})
 _CLAUSE_MARKS = frozenset(",;.:")
+_DECIDERS = lexicon.words("grammar", "deciders")
 _SUPPOSED = frozenset({"it", "they"})
 _SUPPOSED_VERBS = frozenset({"is", "are", "would", "must"})
 # "present" ends the reach of a denial before it: "does not allow exclusion of"
@@ -41,10 +42,18 @@ def is_impossible(tokens: Sequence[Token], place: int) -> bool:
 
 
 def decides(tokens: Sequence[Token], place: int) -> bool:
-    """Whether "excludes" or "rules out" is at `place`, or "exclude" after a plural ("films")."""
+    """Whether "excludes" or "rules out" is at `place`, or "findings exclude"."""
     if tokens[place].word not in _VERBS:
         return False
-    return any(t.end - t.start > len(t.word) for t in tokens[max(0, place - 1) : place + 1])
+    if _is_inflected(tokens[place]):
+        return True
+    before = tokens[place - 1] if place else None
+    return before is not None and before.word in _DECIDERS and _is_inflected(before)
+
+
+def _is_inflected(token: Token) -> bool:
+    """Whether the plain form of a token has lost an "s"."""
+    return token.end - token.start > len(token.word)
 
 
 def supposes(tokens: Sequence[Token], place: int) -> bool:
