@@ -18,12 +18,13 @@ import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from cxr_vlp.nlp import lexicon, uncertainty
 from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, UNCERTAIN
 from cxr_vlp.nlp.findings.mention import Mention
 from cxr_vlp.nlp.findings.mentions import Analysis, analyze
+from cxr_vlp.nlp.match.tokens import tokenize
 
 STATUSES = ("normal", "abnormal", "uncertain", "nonfinding")
 MODEL = "model"  # the rules of cxr_vlp.nlp.spacy_backend are named model.*
@@ -109,6 +110,8 @@ def _no_finding(analysis: Analysis) -> tuple[str, str]:
     if analysis.devices:
         return "nonfinding", "device.named"
     if "stable" in kinds:
+        if "communication" not in talk and _names_unknown(analysis):
+            return "abnormal", "claim.unknown"
         return "nonfinding", "structure.stable"
     for kind in _TALK:
         if kind in talk:
@@ -132,6 +135,32 @@ def _unknown(analysis: Analysis) -> tuple[str, str]:
     if _only_denies(analysis):
         return "normal", "denial.unknown"
     return "abnormal", "claim.unknown"
+
+
+@functools.cache
+def _known_words() -> frozenset[str]:
+    """Return the plain words that say nothing new in a sentence on what did not change."""
+    names = ("cues", "discourse", "modifiers", "grammar", "structures", "normals", "qualities")
+    phrases = [phrase for name in names for phrase in _leaves(lexicon.load(name))]
+    return frozenset(token.word for token in tokenize(" ".join(phrases)))
+
+
+def _leaves(node: Any) -> Iterable[str]:
+    if isinstance(node, str):
+        yield node
+    else:
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from _leaves(child)
+
+
+def _names_unknown(analysis: Analysis) -> bool:
+    """Whether what did not change has a name that no list holds: "unchanged aspergilloma"."""
+    covered = {i for t in analysis.terms for i in range(t.start, t.end)}
+    return any(
+        i not in covered and len(t.word) > 2 and t.word.isalpha()
+        and not t.word.endswith("ly") and t.word not in _known_words()
+        for i, t in enumerate(analysis.scopes.tokens)
+    )  # fmt: skip
 
 
 def _only_denies(analysis: Analysis) -> bool:

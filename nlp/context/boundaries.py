@@ -32,6 +32,10 @@ _PRONOUNS = lexicon.words("grammar", "pronouns")
 _CLAUSE_OPENERS = lexicon.words("grammar", "clause_openers")
 _SUBJECTS = lexicon.words("grammar", "subjects")
 _PERSONS = lexicon.words("grammar", "persons")
+_HEADS = lexicon.words("grammar", "finding_heads")
+_CLAIM_ENDS = _HEADS | _LIST_TAIL
+_PLACES = lexicon.words("grammar", "place_words")
+_PREPOSITIONS = lexicon.words("grammar", "place_prepositions")
 _SUBORDINATORS = lexicon.words("grammar", "subordinators")
 
 
@@ -61,10 +65,12 @@ def scope_ends(text: str, tokens: tuple[Token, ...], cues: tuple[Match, ...]) ->
         elif word in (",", "and", "with", "as"):
             if _opens_clause(tokens, place):
                 lists.add(place)
-            elif _affirms(tokens, place):
+            elif _affirms(tokens, place) or _places(tokens, place):
                 negations.add(place)
             elif word == "with" or (word == "," and not _is_list(tokens, place)):
                 hedges.add(place)
+        elif place and tokens[place - 1].word in _CLAIM_ENDS and _claims(tokens, place):
+            negations.add(place - 1)
     negations |= lists
     return ScopeEnds(*(tuple(sorted(ends)) for ends in (lists, negations, hedges | negations)))
 
@@ -131,6 +137,28 @@ def _affirms(tokens: tuple[Token, ...], place: int) -> bool:
     if tokens[place].word == "," and _is_list(tokens, place):
         return False
     return segment[0] in _affirming()
+
+
+def _claims(tokens: tuple[Token, ...], place: int) -> bool:
+    """Whether a new claim begins at `place` without a joint: "no pneumothorax small effusion"."""
+    if tokens[place].word not in _affirming() or tokens[place].word in JOINERS:
+        return False
+    return not _HEADS.isdisjoint([tokens[place].word, *_segment(tokens, place)])
+
+
+def _places(tokens: tuple[Token, ...], place: int) -> bool:
+    """Whether one finding and its place follow the only comma: ", atelectasis at the left base".
+
+    In a list without "or" the last item may have a place; then there are more commas.
+    """
+    if tokens[place].word != "," or sum(t.word == "," for t in tokens) > 1:
+        return False
+    segment = _segment(tokens, place)
+    heads = [i for i, word in enumerate(segment[:2]) if word in _HEADS]
+    if not heads or _is_list(tokens, place):
+        return False
+    after = segment[heads[-1] + 1 :]
+    return bool(after) and after[0] in _PREPOSITIONS and not _PLACES.isdisjoint(after)
 
 
 def _segment(tokens: tuple[Token, ...], place: int) -> list[str]:

@@ -1,8 +1,9 @@
 """Finds the cues of a sentence: the words that deny or hedge a finding, or only seem to.
 
-The table is lexicon/en/cues.yaml; the longest phrase wins ("no change in" over "no"). Some cues mean
-something else beside certain words, and are changed here: an answer ("Pneumothorax: No."), a sign
-before its item ("(-) cough"), a second verb ("and excluded"), a remark on one view only.
+The table is lexicon/en/cues.yaml; the longest phrase wins ("no change in" over "no"). Some cues
+mean something else beside certain words, and are changed here: an answer ("Pneumothorax: No."), a
+sign before its item ("(-) cough"), a second verb ("and excluded"), a remark on one view only.
+`exclusion`, `direction` and `presupposed` change others.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import functools
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context import direction, exclusion, presupposed
 from cxr_vlp.nlp.context.boundaries import STOP_MARKS
 from cxr_vlp.nlp.match.tokens import Token, tokenize
 from cxr_vlp.nlp.match.trie import Match, Phrases
@@ -22,6 +24,12 @@ _ANSWERS = {t.word for answer in lexicon.words("grammar", "answers") for t in to
 _FORWARD_SIGN = {"absent_before": "absent_after"}
 _OTHER_VIEWS = lexicon.words("grammar", "other_views")
 _VIEW_PREPOSITIONS = lexicon.words("grammar", "view_prepositions")
+_OTHER_TIMES = lexicon.words("grammar", "other_times")
+_DEGREES = lexicon.words("grammar", "degrees")
+_RELATIONS = lexicon.words("grammar", "relations")
+_DOUBTS = lexicon.words("grammar", "doubts")
+_CLAIM_REACH = 2  # tokens: "no sign that there is"
+_THERE_IS = frozenset({"that", "there", "is", "are", "was", "were"})
 
 
 @functools.cache
@@ -31,10 +39,47 @@ def _phrases() -> Phrases:
     return Phrases(entries, fillers=lexicon.load("modifiers")["fillers"])
 
 
-def find(tokens: tuple[Token, ...]) -> tuple[Match, ...]:
+def find(text: str, tokens: tuple[Token, ...]) -> tuple[Match, ...]:
     """Return the cues in order; their values are the categories of cues.yaml."""
-    found = [_adjusted(tokens, cue) for cue in _phrases().find(tokens)]
-    return tuple(cue for cue in found if not _is_denied_showing(tokens, found, cue))
+    found = [_adjusted(text, tokens, cue) for cue in _phrases().find(tokens)]
+    found = [cue for cue in found if not _is_denied_showing(tokens, found, cue)]
+    return tuple(presupposed.adjusted(tokens, _paired(tokens, found)))
+
+
+def _paired(tokens: tuple[Token, ...], found: list[Match]) -> list[Match]:
+    """Return the cues, those joined that say one thing together.
+
+    A hedge right before a cause hedges the cause: "may be secondary to". Who doubts that there is
+    none hedges: "cannot be certain there is no effusion".
+    """
+    kept: list[Match] = []
+    for cue in found:
+        before = kept[-1] if kept else None
+        if before and _is_claim(tokens, before, cue):
+            continue
+        if before and "uncertain_after" in before.values:
+            between = tokens[before.end : cue.start]
+            if _is_cause(tokens, cue) and all(t.word in _DEGREES for t in between):
+                continue
+            is_doubt = not _DOUBTS.isdisjoint(t.word for t in tokens[before.start : before.end])
+            if is_doubt and all(t.word in _THERE_IS for t in between):
+                if "stop" in cue.values and tokens[cue.start].word == "there":
+                    continue
+                if "absent_after" in cue.values:
+                    kept[-1] = Match(before.start, cue.end, before.values)
+                    continue
+        kept.append(cue)
+    return kept
+
+
+def _is_claim(tokens: tuple[Token, ...], before: Match, cue: Match) -> bool:
+    """Whether "that there is" only says what the cue before it denies or hedges."""
+    is_near = cue.start - before.end <= _CLAIM_REACH and tokens[cue.start].word == "there"
+    return is_near and tokens[cue.start - 1].word == "that" and before.values != ("stop",)
+
+
+def _is_cause(tokens: tuple[Token, ...], cue: Match) -> bool:
+    return "stop" in cue.values and tokens[cue.start].word in _RELATIONS
 
 
 def _is_denied_showing(tokens: tuple[Token, ...], found: list[Match], cue: Match) -> bool:
@@ -46,7 +91,7 @@ def _is_denied_showing(tokens: tuple[Token, ...], found: list[Match], cue: Match
     return bool(before) and not any(t.word in STOP_MARKS or t.word == "," for t in between)
 
 
-def _adjusted(tokens: tuple[Token, ...], cue: Match) -> Match:
+def _adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
     """Return the cue with the categories that it has beside its neighbours."""
     if _is_answer(tokens, cue):
         return Match(cue.start, cue.end, ("absent_before",))
@@ -58,6 +103,14 @@ def _adjusted(tokens: tuple[Token, ...], cue: Match) -> Match:
         return Match(cue.start, cue.end, ("absent_after",))
     if "absent_before" in cue.values and _is_of_one_view(tokens[cue.end : cue.end + 6]):
         return Match(cue.start, cue.end, ("present_before",))
+    return _with(tokens, direction.adjusted(text, tokens, exclusion.adjusted(text, tokens, cue)))
+
+
+def _with(tokens: tuple[Token, ...], cue: Match) -> Match:
+    """Return a hedge right before "with" together with it: "possibly with effusions"."""
+    if cue.values == ("uncertain_after",) and cue.end < len(tokens):
+        end = cue.end + (tokens[cue.end].word == "with")
+        return Match(cue.start, end, cue.values)
     return cue
 
 
@@ -95,6 +148,8 @@ def _opens_item(tokens: tuple[Token, ...], place: int) -> bool:
 def _is_of_one_view(following: tuple[Token, ...]) -> bool:
     """Whether "not seen" is said of one view or of an older study only: then it denies nothing."""
     words = [t.word for t in following]
+    if words and words[0] in _OTHER_TIMES:
+        return True
     if not words or words[0] not in _VIEW_PREPOSITIONS:
         return False
     return any(w in _OTHER_VIEWS for w in words) and not any(w in ("or", "and") for w in words)

@@ -11,22 +11,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context import background, exclusion
 from cxr_vlp.nlp.match.tokens import Token
-from cxr_vlp.nlp.match.trie import Phrases
+from cxr_vlp.nlp.match.trie import Match, Phrases
 
-_IMPOSSIBLE = lexicon.words("grammar", "impossible")
-_GOVERNING = ("recommendation", "purpose", "background")
+_AIMS = lexicon.words("grammar", "aims")
+_CLAUSE_STARTS = lexicon.words("grammar", "clause_starts") | {";", "."}
+_GOVERNING = ("recommendation", "purpose")
 
 
 @dataclass(frozen=True)
 class Discourse:
-    """The kinds of phrases found (discourse.yaml): kind -> token place of the first phrase."""
+    """The kinds of phrases found (discourse.yaml): kind -> token place of the first phrase.
+
+    `past` has the (start, end) of the places where the sentence speaks of the past, or of what the
+    study cannot show.
+    """
 
     first: Mapping[str, int]
+    past: tuple[tuple[int, int], ...] = ()
 
     def governs(self, place: int) -> bool:
         """Whether a finding at token `place` is only what a next step or the study looks for."""
-        if place < self.first.get("blind", 0):
+        if any(start <= place < end for start, end in self.past):
             return True
         return any(self.first.get(kind, place + 1) <= place for kind in _GOVERNING)
 
@@ -43,13 +50,32 @@ def find(tokens: Sequence[Token]) -> Discourse:
     for kind in lexicon.load("discourse"):
         if not _phrases(kind).may_be_in(words):
             continue
-        found = [m for m in _phrases(kind).find(tokens) if not _is_denied(tokens, kind, m.start)]
+        found = [m for m in _phrases(kind).find(tokens) if not _is_denied(tokens, kind, m)]
         if found:
             first[kind] = found[0].start
-    return Discourse(first)
+    past = background.spans(tokens, words)
+    if "background" in first:
+        past.append((first["background"], background.end_of(tokens, first["background"])))
+    if "blind" in first:
+        past.append(_clause_before(tokens, first["blind"]))
+    return Discourse(first, tuple(past))
 
 
-def _is_denied(tokens: Sequence[Token], kind: str, place: int) -> bool:
-    """Whether "rule out" is said not to be possible: then it is a hedge, not an aim."""
-    before = {token.word for token in tokens[max(0, place - 3) : place]}
-    return kind == "purpose" and not before.isdisjoint(_IMPOSSIBLE)
+def _clause_before(tokens: Sequence[Token], end: int) -> tuple[int, int]:
+    """Return the (start, end) of the clause before `end`, with its subject."""
+    starts = [i for i, token in enumerate(tokens[:end]) if token.word in _CLAUSE_STARTS]
+    return (starts[-1] if starts else 0), end
+
+
+def _is_denied(tokens: Sequence[Token], kind: str, match: Match) -> bool:
+    """Whether the phrase is no aim here: "rule out" is not possible, "if" only supposes."""
+    if kind not in _GOVERNING:
+        return False
+    words = [token.word for token in tokens[match.start : match.end]]
+    if not _AIMS.isdisjoint(words):
+        return exclusion.is_impossible(tokens, match.start) or exclusion.decides(
+            tokens, match.start
+        )
+    if words == ["indication"]:  # "no indication that"
+        return match.start > 0 and tokens[match.start - 1].word in ("no", "without")
+    return words[0] == "if" and exclusion.supposes(tokens, match.start)

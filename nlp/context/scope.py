@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.context import cues
+from cxr_vlp.nlp.context import cues, remarks
 from cxr_vlp.nlp.context.boundaries import JOINERS, STOP_MARKS, VERBS, ScopeEnds, scope_ends
+from cxr_vlp.nlp.context.remarks import Remark
 from cxr_vlp.nlp.match.tokens import Token, tokenize
 from cxr_vlp.nlp.match.trie import Match
 
@@ -30,6 +31,7 @@ _LINKS = lexicon.words("grammar", "links")
 _CLAUSE_STARTS = lexicon.words("grammar", "clause_starts")
 _VERSUS = lexicon.words("grammar", "versus")
 _DENIES_INSIDE = lexicon.words("grammar", "denies_inside")
+_DENYING_INSIDE = ("present_before", "present_after", "absent_before")
 _BACK_REACH = 40  # tokens; "is not seen" is never further from its subject
 _BACK_CUES = 4
 
@@ -50,6 +52,7 @@ class Scopes:
     tokens: tuple[Token, ...]
     cues: tuple[Match, ...]
     ends: ScopeEnds
+    remarks: tuple[Remark, ...] = ()
 
     def words(self, start: int, end: int) -> str:
         """Return the sentence's own words of tokens[start:end]."""
@@ -59,8 +62,8 @@ class Scopes:
 def find(text: str) -> Scopes:
     """Return `text` with its cues and the places where their scopes end."""
     tokens = tokenize(text)
-    found = cues.find(tokens)
-    return Scopes(text, tokens, found, scope_ends(text, tokens, found))
+    found = cues.find(text, tokens)
+    return Scopes(text, tokens, found, scope_ends(text, tokens, found), remarks.find(tokens, found))
 
 
 def verdict(scopes: Scopes, start: int, end: int) -> Verdict:
@@ -68,8 +71,19 @@ def verdict(scopes: Scopes, start: int, end: int) -> Verdict:
 
     The nearest cue before the span decides between absence and what only looks like it. Absence
     outweighs a hedge in the same clause ("probably no effusion" denies it). Without a cue the span
-    is present.
+    is present. What a later clause says of it wins ("although one cannot be excluded").
     """
+    said = _clause_verdict(scopes, start, end)
+    for remark in scopes.remarks:
+        is_of_span = remark.first <= start and end <= remark.last
+        if is_of_span and (not remark.only_denied or said.assertion == ABSENT):
+            words = scopes.words(remark.start, remark.end)
+            return Verdict(remark.assertion, words, remark.category)
+    return said
+
+
+def _clause_verdict(scopes: Scopes, start: int, end: int) -> Verdict:
+    """Return what the cues of its own clause say of tokens[start:end]."""
     inside = _inside(scopes, start, end)
     if inside is not None:
         return inside
@@ -84,8 +98,12 @@ def verdict(scopes: Scopes, start: int, end: int) -> Verdict:
     found = _of(denial, ("absent_before", "absent_suffix"), ABSENT, scopes)
     if found:
         return found
-    hedge = _nearest(before, ("uncertain_after",)) or _nearest(after[::-1], ("uncertain_before",))
-    found = _of(hedge, ("uncertain_after", "uncertain_before"), UNCERTAIN, scopes)
+    hedge = _nearest(before, ("uncertain_after",))
+    found = _of(hedge, ("uncertain_after",), UNCERTAIN, scopes)
+    if found:
+        return found
+    hedge = _nearest(after[::-1], ("uncertain_before",))
+    found = _of(hedge, ("uncertain_before",), UNCERTAIN, scopes)
     return found or Verdict(PRESENT, "", "")
 
 
@@ -122,7 +140,9 @@ def _inside(scopes: Scopes, start: int, end: int) -> Verdict | None:
         if not cue.start <= start < cue.end:
             continue
         words = scopes.words(cue.start, cue.end)
-        if any(v in ("present_before", "present_after") for v in cue.values) and (
+        if "absent_self" in cue.values:
+            return Verdict(ABSENT, words, "absent_self")
+        if any(v in _DENYING_INSIDE for v in cue.values) and (
             scopes.tokens[cue.start].word in _DENIES_INSIDE
         ):
             return Verdict(ABSENT, words, "absent_inside")
@@ -190,6 +210,10 @@ def _reaches_back(scopes: Scopes, cue: Match, end: int) -> bool:
             return False
         if word in _CLAUSE_STARTS and not (word == "but" and place == cue.start - 1):
             return False
+        if word == "(" and place < cue.start - 1:
+            return False  # "opacity (pneumonia?)"
+        if is_pair and word in ("and", ","):
+            return False  # of "X and Y versus Z" only Y is in doubt
         if word in (",", "and") and not _joins_back(scopes, place, cue.start):
             return False
     return True

@@ -1,0 +1,136 @@
+"""Finds what a later clause says of a finding that it only points to.
+
+    "No definite effusion, although one cannot be excluded."    uncertain
+    "Suspected pneumothorax, this was ruled out."               absent
+    "No enlarging pneumothorax, which is stable."               present
+    "No effusion other than a trace on the left."               present
+
+The later clause wins. It is said of the last thing named before it, or of all where its pronoun is
+a plural.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.match.tokens import Token
+from cxr_vlp.nlp.match.trie import Match
+
+_SINGULAR = lexicon.words("grammar", "pointing_one")
+_PLURAL = lexicon.words("grammar", "pointing_all")
+_AMOUNTS = lexicon.words("grammar", "amounts")
+_OPENERS = lexicon.words("grammar", "remark_openers")
+_SPLITS = lexicon.words("grammar", "joiners") | {",", ";", ".", "with", "without"}
+_STOPS = frozenset({";", ".", ":"})
+_UNCHANGED = lexicon.words("grammar", "unchanged")
+_VERBS = lexicon.words("grammar", "structure_verbs")
+_EXCEPTIONS = lexicon.words("grammar", "exceptions")
+_QUANTITIES = frozenset({"one", "trace", "amount", "minimal"})
+_PREPOSITIONS = lexicon.words("grammar", "place_prepositions")
+_TRIGGERS = _SINGULAR | _PLURAL | _EXCEPTIONS
+_BACKWARD: dict[str, Literal["absent", "uncertain"]] = {
+    "uncertain_before": "uncertain",
+    "absent_before": "absent",
+}
+_REACH = 3  # tokens between the pronoun and its predicate: "this is still not excluded"
+
+
+class Remark(NamedTuple):
+    """What is said later of the spans inside tokens[first:last]; `only_denied`: of denied ones."""
+
+    first: int
+    last: int
+    assertion: Literal["present", "absent", "uncertain"]
+    start: int  # the words that say so
+    end: int
+    category: str
+    only_denied: bool = False
+
+
+def find(tokens: tuple[Token, ...], cues: tuple[Match, ...]) -> tuple[Remark, ...]:
+    """Return the remarks of a sentence, in order."""
+    found = []
+    for place, token in enumerate(tokens):
+        if token.word not in _TRIGGERS or not place:
+            continue
+        if token.word in _EXCEPTIONS:
+            remark = _exception(tokens, cues, place)
+        else:
+            remark = _predicate(tokens, cues, place) or _stability(tokens, place)
+        if remark:
+            found.append(remark)
+    return tuple(found)
+
+
+def _predicate(tokens: Sequence[Token], cues: Sequence[Match], place: int) -> Remark | None:
+    """Return what a cue says of the pronoun at `place`."""
+    last = _antecedent_end(tokens, place)
+    if last <= 0:
+        return None
+    for cue in cues:
+        if place < cue.start <= place + _REACH:
+            value = next((v for v in cue.values if v in _BACKWARD), "")
+            if tokens[place].word == "which" and not _is_of_today(tokens, cue):
+                return None
+            if value and all(t.word not in _SPLITS for t in tokens[place : cue.start]):
+                first = _first(tokens, last, _STOPS if tokens[place].word in _PLURAL else _SPLITS)
+                return Remark(first, last, _BACKWARD[value], cue.start, cue.end, value)
+            return None
+    return None
+
+
+def _is_of_today(tokens: Sequence[Token], cue: Match) -> bool:
+    """Whether a relative clause speaks of this image.
+
+    "which was not present" may be said of an older one, "which resolved" of the past.
+    """
+    first = tokens[cue.start].word
+    return first != "not" and (cue.end - cue.start > 1 or first in _VERBS)
+
+
+def _antecedent_end(tokens: Sequence[Token], place: int) -> int:
+    """Return where the clause before the pronoun at `place` ends, 0 where none does."""
+    if tokens[place].word == "which":
+        return place - 1 if tokens[place - 1].word == "," else place
+    start = place
+    while start and tokens[start - 1].word in _AMOUNTS:
+        start -= 1
+    if tokens[place].word == "one" and place > 1 and tokens[place - 2].word in ("a", "an"):
+        start = place - 2  # any adjective: "a retrocardiac one"
+    last = start
+    while last and tokens[last - 1].word in _OPENERS:
+        last -= 1
+    return last if last < start else 0
+
+
+def _first(tokens: Sequence[Token], last: int, splits: frozenset[str]) -> int:
+    """Return where the last item before `last` begins."""
+    return next((i + 1 for i in range(last - 1, -1, -1) if tokens[i].word in splits), 0)
+
+
+def _stability(tokens: Sequence[Token], place: int) -> Remark | None:
+    """Return that a denied finding is there, where a relative clause calls it stable."""
+    following = [token.word for token in tokens[place + 1 : place + 4]]
+    is_stable = following[:1] and following[0] in _VERBS and not _UNCHANGED.isdisjoint(following)
+    if tokens[place].word != "which" or not is_stable or "not" in following:
+        return None
+    last = _antecedent_end(tokens, place)
+    return Remark(last - 1, last, "present", place, place + 3, "present_before", only_denied=True)
+
+
+def _exception(tokens: Sequence[Token], cues: Sequence[Match], place: int) -> Remark | None:
+    """Return that a denied finding is there, where only an amount of it is excepted."""
+    cue = next((c for c in cues if c.start == place and "stop" in c.values), None)
+    if cue is None:
+        return None
+    amount = []
+    for token in tokens[cue.end :]:
+        if token.word in _SPLITS or token.word in _PREPOSITIONS:
+            break  # where it is does not matter: "other than a trace on the left"
+        amount.append(token.word)
+    if not all(word in _AMOUNTS for word in amount) or _QUANTITIES.isdisjoint(amount):
+        return None
+    first = _first(tokens, place, _SPLITS)
+    return Remark(first, place, "present", cue.start, cue.end, "present_before", only_denied=True)
