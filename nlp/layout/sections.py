@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.layout import prose
 from cxr_vlp.nlp.layout.nontext import is_text
 
 TEXT_SECTIONS = ("findings", "impression", "body", "wet_read", "addendum")
@@ -34,25 +35,34 @@ _RULE = re.compile(r"^[ \t]*[_=*-]{6,}[ \t]*$", re.MULTILINE)
 _BANNER = re.compile(rf"^[ \t]*(?:{lexicon.pattern('layout', 'banners')})[ \t]*:?", re.MULTILINE)
 _LINE_HEAD = re.compile(
     r"^[ \t*#]*(?P<name>[A-Za-z][A-Za-z0-9/&,.()' \t-]{1,60}?)[ \t]*"
-    r"(?P<end>::?\**(?!\d)|-{1,2}(?=\s)|(?=[ \t*]*$))",
+    r"(?P<end>::?\**(?!\d)|(?:-{1,2}|[–—])(?=\s)|(?=[ \t*]*$))",
     re.MULTILINE,
 )
 _ADDENDUM = re.compile(
     rf"^[ \t]*(?P<name>{lexicon.pattern('layout', 'addendum')})\b"
-    r"(?P<end>[ \t]*(?:#?\d+)?[ \t]*:?)",
+    r"(?P<end>[ \t]*(?:#?\d+\b)?[ \t]*:?)",
     re.MULTILINE,
 )
+# a stamp may follow: who and when ("WET READ: ABC MON 9:40 PM"), or masks
 _WET_READ = re.compile(
-    rf"^[ \t]*(?P<name>{lexicon.pattern('layout', 'wet_read')})\b(?P<end>[^\n]*)", re.MULTILINE
+    rf"^[ \t]*(?P<name>{lexicon.pattern('layout', 'wet_read')})\b[ \t]*(?:VERSION[^\n:]*)?:?"
+    r"(?P<end>[^\n]{0,60}?\b\d{1,2}:\d\d(?:[ \t]*[AP]M\b)?|(?:[ \t]*_{2,})*)",
+    re.MULTILINE,
+)
+_SIGNATURE = re.compile(
+    rf"^[ \t]*(?:{lexicon.pattern('layout', 'signatures')})\b[ \t]*:?", re.MULTILINE
 )
 _MID_HEAD = re.compile(
     rf"(?:(?<=[.:;!?\]\s])(?P<name>[A-Z][A-Z/&() ]{{2,40}}|{lexicon.pattern('layout', 'mid_line')})"
     rf"|(?<=[.;!?]\s)(?P<other>{lexicon.pattern('layout', 'after_sentence')}))"
     r"[ \t]*(?P<end>:)(?=\s|[A-Z])"
 )
+_MASK = re.compile(r"X{3,}|_+")
+_LETTER = re.compile(r"[^\W\d_]")
 _LFS = "version https://git-lfs"
 _VIEW_WORDS = re.compile(rf"\b(?:{lexicon.pattern('layout', 'view_words')})\b")
 _NOT_VIEWS = re.compile(rf"\b(?:{lexicon.pattern('layout', 'not_views')})\b")
+_AFTER_CAPITALS = lexicon.words("layout", "after_capitals")
 _KEYWORDS: tuple[str, ...] = tuple(lexicon.load("layout")["keywords"])
 
 
@@ -88,7 +98,7 @@ def reason(text: str) -> str:
 
 
 def _says_something(text: str) -> bool:
-    return any(word.isalpha() for word in re.sub(r"X{3,}|_+", " ", text).replace(".", " ").split())
+    return bool(_LETTER.search(_MASK.sub(" ", text)))
 
 
 def split(text: str) -> tuple[Section, ...]:
@@ -105,7 +115,7 @@ def split(text: str) -> tuple[Section, ...]:
     for head, following in pairwise(edges):
         found.append(_section(text, head.name, head.end, following.start))
     sections = [s for s in found if any(c.isalnum() or c == "_" for c in s.text)]
-    return tuple(_with_body(text, _with_views(sections)))
+    return tuple(_with_prose(text, _with_views(sections)))
 
 
 def _section(text: str, name: str, start: int, end: int) -> Section:
@@ -127,6 +137,38 @@ def _with_views(sections: list[Section]) -> list[Section]:
             name = "findings" if is_prose else "examination"
         renamed.append(Section(name, s.start, s.end, s.text))
     return renamed
+
+
+def _with_prose(text: str, sections: list[Section]) -> list[Section]:
+    """Give the findings that stand under another heading a name, where none are under their own.
+
+    They are `findings` beside an impression, and `body` without one.
+    """
+    names = [s.name for s in sections]
+    if not sections or "findings" in names:
+        return sections
+    if "impression" in names:
+        before, after = sections[: names.index("impression")], sections[names.index("impression") :]
+        return [part for s in before for part in _parted(text, s, "findings")] + after
+    found = [part for s in sections for part in _parted(text, s, "body")]
+    return found if any(s.name == "body" for s in found) else _with_body(text, sections)
+
+
+def _parted(text: str, section: Section, name: str) -> list[Section]:
+    """Return a section, or what stands before its findings and the findings as `name`."""
+    if section.name not in (*prose.ABOUT_IMAGE, *prose.ABOUT_PATIENT):
+        return [section]
+    if section.name == "preamble" and name == "body":
+        return [section]  # it is taken as a whole
+    within = text[section.start : section.end]
+    place = prose.start(section.name, within, after_gap=name == "findings")
+    if place < 0:
+        return [section]
+    parts = (
+        _section(text, section.name, section.start, section.start + place),
+        _section(text, name, section.start + place, section.end),
+    )
+    return [p for p in parts if p.text]
 
 
 def _with_body(text: str, sections: list[Section]) -> list[Section]:
@@ -160,6 +202,7 @@ def _heads(text: str) -> list[_Head]:
     found += [_Head("preamble", m.start(), m.end()) for m in _BANNER.finditer(text)]
     found += [_Head("addendum", m.start(), m.end()) for m in _ADDENDUM.finditer(text)]
     found += [_Head("wet_read", m.start(), m.end()) for m in _WET_READ.finditer(text)]
+    found += [_Head("end", m.start(), m.end()) for m in _SIGNATURE.finditer(text)]
     kept: list[_Head] = []
     for head in sorted(found, key=lambda h: (h.start, -h.end)):
         is_free = not kept or head.start >= kept[-1].end
@@ -190,10 +233,21 @@ def _line_heads(text: str) -> Iterable[_Head]:
 
 def _mid_heads(text: str) -> Iterable[_Head]:
     for match in _MID_HEAD.finditer(text):
-        words = (match["name"] or match["other"]).strip()
-        name = heading(words) if len(words) > 3 else ""
+        words = match["name"] or match["other"]
+        name = heading(words) if len(words.strip()) > 3 else ""
         if name and name != "end":
             yield _Head(name, match.start(), match.end())
+        elif match["name"]:
+            yield from _last_words(match)
+
+
+def _last_words(match: re.Match[str]) -> Iterable[_Head]:
+    """Yield the heading with which a run of capitals ends: "VIEWS 10:00 AM FINDINGS:"."""
+    for word in re.finditer(r"(?<=[ ])[A-Z]", match["name"]):
+        words = match["name"][word.start() :]
+        if words.strip().lower() in _AFTER_CAPITALS:
+            yield _Head(heading(words), match.start() + word.start(), match.end())
+            return
 
 
 @functools.lru_cache(maxsize=4096)
