@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from cxr_vlp.nlp import labels as label_rules
 from cxr_vlp.nlp import lexicon, spacy_backend
 from cxr_vlp.nlp.findings.mention import Mention
-from cxr_vlp.nlp.layout import boxes, language, sections, sentences
+from cxr_vlp.nlp.layout import boxes, language, lines, sections, sentences
 from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.nlp.layout.sections import CutRule
 from cxr_vlp.nlp.report_status import is_normal
@@ -215,7 +215,7 @@ def _is_foreign(report: str | Mapping[str, str], read: Mapping[str, str]) -> boo
 
 @functools.lru_cache(maxsize=8192)
 def _split(section: str) -> tuple[str, ...]:
-    return tuple(s.text for s in sentences.split(boxes.read(section)))
+    return tuple(s.text for s in sentences.split(boxes.read(lines.whole_words(section))))
 
 
 def judge(text: str, model: str = "", known: spacy_backend.LongForms = ()) -> Status:

@@ -4,6 +4,7 @@
     Effusion: left [x] right [ ]       ->  Effusion: left
     [x] Cardiomegaly                   ->  Cardiomegaly
     Pneumothorax | No                  ->  Pneumothorax: No
+    Pneumothorax? No                   ->  Pneumothorax: No
 
 A line without a ticked box says nothing and is left out. Any other text stays as it is.
 """
@@ -18,7 +19,8 @@ from typing import NamedTuple
 from cxr_vlp.nlp import lexicon
 
 BOX = re.compile(r"\[[ \t]*[xX✓✔✗✘+]?[ \t]*\]|\([ \t]*[xX✓✔]?[ \t]*\)|[☐☑☒□■▢✓✔]")
-_CELLS = re.compile(r"[ \t]*\|[ \t]*|\t+[ \t]*|[ \t]{4,}")
+_CELLS = re.compile(r"[ \t]*\|[ \t]*|\t+[ \t]*|[ \t]{4,}|[ \t]*\.{3,}[ \t]*")
+_QUESTION = re.compile(r"(?<=[a-z])[ \t]*\?[ \t]*:?[ \t]+(?=(?:yes|no|none|y|n)\b)", re.IGNORECASE)
 _EMPTY = frozenset("[]()☐□▢ \t")
 _TEXT_AFTER = re.compile(r"(?<=[.;])\s+|\s+(?=comments?\b|details?\b|describe\b)", re.IGNORECASE)
 _ANSWERS = lexicon.words("layout", "box_answers")
@@ -33,11 +35,13 @@ class _Option(NamedTuple):
 
 def read(text: str) -> str:
     """Return `text` with what its boxes, columns and answers say; one without them as it is."""
-    has_box, has_cells = bool(BOX.search(text)), "|" in text or "\t" in text
+    has_box, has_cells = bool(BOX.search(text)), any(mark in text for mark in ("|", "\t", "..."))
     if has_box:
         text = "\n".join(_lines(text.split("\n")))
     if has_cells:
         text = "\n".join(map(_of_cells, text.split("\n")))
+    if "?" in text:
+        text = _QUESTION.sub(": ", text)
     return _LETTER.sub(lambda match: _word(match.group()), text) if ":" in text else text
 
 

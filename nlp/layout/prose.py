@@ -21,8 +21,10 @@ from cxr_vlp.nlp.status import classify
 ABOUT_IMAGE = ("preamble", "comparison", "technique", "examination")
 ABOUT_PATIENT = ("indication", "history", "end")
 _GAP = re.compile(r"\n[ \t]*\n")
-_ASKING = re.compile(
-    rf"\W*(?:{lexicon.pattern('layout', 'asking')}|\d+[ -]?(?:years?|y|yo|f|m))\b|\W*\?",
+_ASKING = re.compile(rf"\W*(?:{lexicon.pattern('layout', 'asking')})\b", re.IGNORECASE)
+_BEFORE_PROSE = re.compile(
+    rf"{_ASKING.pattern}|\W*(?:{lexicon.pattern('layout', 'patient_starts')}"
+    r"|\d+[ -]?(?:years?|y|yo|f|m))\b|\W*\?",
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(rf"(?:{lexicon.pattern('layout', 'prose_starts')})\b")
@@ -32,17 +34,26 @@ _REFERENCE = re.compile(rf"\b(?:{lexicon.pattern('layout', 'references')})\b", r
 def start(name: str, text: str, after_gap: bool = False) -> int:
     """Return where findings begin in the text of the section `name`; -1 where there are none.
 
-    after_gap: below an indication they begin only after a blank line.
+    after_gap: the report has an impression too. Below an indication they then begin only after a
+    blank line.
     """
     found = sentences.split(text)
     if name in ABOUT_PATIENT:
         places = [i for i, s in enumerate(found) if i and _may_begin(text, s, after_gap)]
     else:
         places = [i for i, s in enumerate(found) if i or not _is_reference(name, s.text)]
-    if not places or not _is_certain(found[places[0] :]):
+    is_strict = name in ABOUT_PATIENT or after_gap
+    if not places or (is_strict and not _is_certain(found[places[0] :])):
         return -1
     first = next((i for i in places if _says(found[i].text)), -1)
     return found[_paragraph(text, found, first)].start if first >= 0 else -1
+
+
+def after_request(text: str) -> int:
+    """Return where a text without headings goes on after what was asked for ("Hx ?pneumonia")."""
+    found = sentences.split(text)
+    asked = next((i for i, s in enumerate(found) if not _ASKING.match(s.text)), 0)
+    return found[asked].start if asked else 0
 
 
 def _may_begin(text: str, sentence: Sentence, after_gap: bool) -> bool:
@@ -59,7 +70,7 @@ def _is_reference(name: str, sentence: str) -> bool:
 
 def _says(sentence: str) -> bool:
     """Whether a sentence says what is seen: a finding, a normal structure, a device."""
-    if _ASKING.match(sentence):
+    if _BEFORE_PROSE.match(sentence):
         return False
     status = classify(sentence)
     return status.status != "nonfinding" or status.rule.startswith("device.")
@@ -69,7 +80,7 @@ def _is_certain(found: Iterable[Sentence]) -> bool:
     """Whether one of the sentences says that something is normal, or that something is there."""
     for sentence in found:
         status = classify(sentence.text).status
-        if not _ASKING.match(sentence.text) and (
+        if not _BEFORE_PROSE.match(sentence.text) and (
             status == "normal" or (status == "abnormal" and _has_verb(sentence.text))
         ):
             return True
@@ -83,7 +94,7 @@ def _has_verb(sentence: str) -> bool:
 def _paragraph(text: str, found: Sequence[Sentence], place: int) -> int:
     """Return the first sentence of the paragraph of `place`; `place` in the first paragraph."""
     for first in range(place, 0, -1):
-        if _ASKING.match(found[first].text):
+        if _BEFORE_PROSE.match(found[first].text):
             return place
         if _GAP.search(text, found[first - 1].end, found[first].start):
             return first

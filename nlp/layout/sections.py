@@ -50,7 +50,9 @@ _WET_READ = re.compile(
     re.MULTILINE,
 )
 _SIGNATURE = re.compile(
-    rf"^[ \t]*(?:{lexicon.pattern('layout', 'signatures')})\b[ \t]*:?", re.MULTILINE
+    r"(?:^[ \t]*|(?<=[.;]\s)|(?<=[.;]\s\s))"
+    rf"(?:{lexicon.pattern('layout', 'signatures')})\b[ \t]*:?",
+    re.MULTILINE,
 )
 _MID_HEAD = re.compile(
     rf"(?:(?<=[.:;!?\]\s])(?P<name>[A-Z][A-Z/&() ]{{2,40}}|{lexicon.pattern('layout', 'mid_line')})"
@@ -59,6 +61,8 @@ _MID_HEAD = re.compile(
 )
 _MASK = re.compile(r"X{3,}|_+")
 _LETTER = re.compile(r"[^\W\d_]")
+_GAP = re.compile(r"\n[ \t]*\n")
+_MARGIN = 60  # a heading further in is in mid-line
 _LFS = "version https://git-lfs"
 _VIEW_WORDS = re.compile(rf"\b(?:{lexicon.pattern('layout', 'view_words')})\b")
 _NOT_VIEWS = re.compile(rf"\b(?:{lexicon.pattern('layout', 'not_views')})\b")
@@ -162,13 +166,7 @@ def _parted(text: str, section: Section, name: str) -> list[Section]:
         return [section]  # it is taken as a whole
     within = text[section.start : section.end]
     place = prose.start(section.name, within, after_gap=name == "findings")
-    if place < 0:
-        return [section]
-    parts = (
-        _section(text, section.name, section.start, section.start + place),
-        _section(text, name, section.start + place, section.end),
-    )
-    return [p for p in parts if p.text]
+    return [section] if place < 0 else _cut(text, section, place, name)
 
 
 def _with_body(text: str, sections: list[Section]) -> list[Section]:
@@ -180,19 +178,20 @@ def _with_body(text: str, sections: list[Section]) -> list[Section]:
         return sections
     head = sections[last]
     if head.name == "preamble":
-        return [
-            *sections[:last],
-            Section("body", head.start, head.end, head.text),
-            *sections[last + 1 :],
-        ]
-    gap = re.compile(r"\n[ \t]*\n").search(text, head.start, head.end)
-    if gap is None:
-        return sections
-    parts = [
-        _section(text, head.name, head.start, gap.start()),
-        _section(text, "body", gap.end(), head.end),
-    ]
-    return [*sections[:last], *(p for p in parts if p.text), *sections[last + 1 :]]
+        place = prose.after_request(text[head.start : head.end])
+    else:
+        gap = _GAP.search(text, head.start, head.end)
+        if gap is None:
+            return sections
+        place = gap.end() - head.start
+    return [*sections[:last], *_cut(text, head, place, "body"), *sections[last + 1 :]]
+
+
+def _cut(text: str, section: Section, place: int, name: str) -> list[Section]:
+    """Return what stands before `place` of a section under its name, and the rest as `name`."""
+    middle = section.start + place
+    first = _section(text, section.name, section.start, middle)
+    return [s for s in (first, _section(text, name, middle, section.end)) if s.text]
 
 
 def _heads(text: str) -> list[_Head]:
@@ -294,7 +293,8 @@ def merge(
 ) -> dict[str, str]:
     """Return name -> text; `policy` says which of several impressions counts.
 
-    With the report's `raw` text the values keep its line ends, by which sentences are split.
+    With the report's `raw` text the values keep its line ends, and the blanks before their first
+    line for its heading: the width of the lines shows where a sentence ends.
 
     last (the radiologist's final word, as MIT-LCP's parser takes it), first, or join. Findings in
     several places are always joined in order: each part is about other images.
@@ -303,12 +303,17 @@ def merge(
         raise ValueError(f"policy of several sections must be last, first or join, not {policy!r}")
     texts: dict[str, list[str]] = {}
     for section in sections:
-        text = section.text if raw is None else raw[section.start : section.end] + "\n"
+        text = section.text if raw is None else _in_place(raw, section)
         texts.setdefault(section.name, []).append(text)
     return {
         name: _pick(parts, "join" if name != "impression" else policy)
         for name, parts in texts.items()
     }
+
+
+def _in_place(raw: str, section: Section) -> str:
+    column = section.start - raw.rfind("\n", 0, section.start) - 1
+    return " " * min(column, _MARGIN) + raw[section.start : section.end] + "\n"
 
 
 def _pick(parts: list[str], policy: str) -> str:

@@ -21,6 +21,7 @@ _INITIALS = lexicon.words("grammar", "initials")
 _END = re.compile(r"[.!?]+")
 _TIGHT = re.compile(r"[a-z)\]]{2}$")
 _NUMBER = re.compile(r"(?<!\d)(\d{1,2})[.)](?=\s+[A-Za-z_])")
+_BULLET = re.compile(r"[•●▪◦](?=\s)")  # no sentence has one inside
 _AFTER_MARK = re.compile(r"[.!?:;]\s{1,3}$|[a-z)\]][.!?:;]$")
 _PART_OF_NUMBER = re.compile(r"\d[.:]$")
 _COUNTED = lexicon.words("layout", "counted")
@@ -43,7 +44,8 @@ def split(text: str) -> tuple[Sentence, ...]:
     """
     numbers = _list_numbers(text)
     stops = set(_punctuation_ends(text)).difference(end for _, end in numbers)
-    ends = sorted(stops.union(lines.ends(text), (start for start, _ in numbers), (len(text),)))
+    starts = [start for start, _ in numbers] + [m.start() for m in _BULLET.finditer(text)]
+    ends = sorted(stops.union(lines.ends(text), starts, (len(text),)))
     sentences, start = [], 0
     for end in _bounded(text, ends):
         sentence = _trim(text, start, end)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 
 from cxr_vlp.nlp.annotate import annotate
@@ -11,8 +13,8 @@ FINAL = "                                 FINAL REPORT\n"
 # name -> (report, labels that it must have, labels that it must not have)
 REPORTS: dict[str, tuple[str, dict[str, int], str]] = {
     "nhs, indication on a line": (
-        "XR Chest\nClinical indication: ?chest infection\nHeart size within normal limits. There is "
-        "patchy air space shadowing at the right base.\nNo pneumothorax.\n"
+        "XR Chest\nClinical indication: ?chest infection\nHeart size within normal limits. There "
+        "is patchy air space shadowing at the right base.\nNo pneumothorax.\n"
         "Reported by: Dr A Reporter, Consultant Radiologist, GMC 1234567",
         {"Lung Opacity": 1, "Pneumothorax": 0, "Cardiomegaly": 0}, "Pneumonia",
     ),
@@ -29,12 +31,12 @@ REPORTS: dict[str, tuple[str, dict[str, int], str]] = {
         {"Pneumothorax": 0, "Fracture": 1}, "",
     ),
     "nhs, no heading for the report": (
-        "XR CHEST\nRequest details: cough for 3 weeks, ? malignancy\n\nThe heart is enlarged. Clear "
-        "lungs.\n\nDr C Reader\nConsultant Radiologist",
+        "XR CHEST\nRequest details: cough for 3 weeks, ? malignancy\n\nThe heart is enlarged. "
+        "Clear lungs.\n\nDr C Reader\nConsultant Radiologist",
         {"Cardiomegaly": 1}, "Nodule",
     ),
     "indication over two lines": (
-        " INDICATION:  Man with cough and fever for several days, please evaluate for\n pneumonia.\n"
+        " INDICATION:  Man with cough and fever for some days, please evaluate for\n pneumonia.\n"
         " \n IMPRESSION:  Clear lungs.\n",
         {"Lung Opacity": 0}, "Pneumonia",
     ),
@@ -65,7 +67,7 @@ REPORTS: dict[str, tuple[str, dict[str, int], str]] = {
         {"Pleural Effusion": 0}, "Pneumonia",
     ),
     "comparison holds the findings": (
-        " INDICATION:  Pneumonia.\n COMPARISON:  ___.  The lungs are clear.  Small left effusion.\n",
+        " INDICATION:  Pneumonia.\n COMPARISON:  ___.  Lungs are clear.  Small left effusion.\n",
         {"Pleural Effusion": 1}, "Pneumonia",
     ),
     "comparison and a paragraph": (
@@ -74,7 +76,7 @@ REPORTS: dict[str, tuple[str, dict[str, int], str]] = {
         {"Pleural Effusion": 1}, "",
     ),
     "a paragraph above the impression": (
-        FINAL + " HISTORY:  Pneumonia.\n \n COMPARISON:  ___.\n \n There is a small left effusion.\n"
+        FINAL + " HISTORY:  Pneumonia.\n \n COMPARISON:  ___.\n \n There is a left effusion.\n"
         " \n IMPRESSION:  No change.\n",
         {"Pleural Effusion": 1}, "Pneumonia",
     ),
@@ -95,8 +97,8 @@ REPORTS: dict[str, tuple[str, dict[str, int], str]] = {
         {"Pleural Effusion": 1}, "Edema",
     ),
     "addendum on top": (
-        "                                 FINAL ADDENDUM\n ADDENDUM:  The left lower lobe nodule was "
-        "not mentioned in the initial report.\n CT recommended.\n" + RULE + FINAL +
+        "                                 FINAL ADDENDUM\n ADDENDUM:  The left lower lobe nodule "
+        "was not mentioned in the initial report.\n CT recommended.\n" + RULE + FINAL +
         " FINDINGS:  Lungs are clear.\n \n IMPRESSION:  No acute process.\n",
         {"Nodule": 1, "No Finding": 0}, "",
     ),
@@ -212,3 +214,31 @@ def test_sentences_keep_the_name_of_their_section() -> None:
     ]
     assert (found.findings, found.impression) == ("No effusion.", "Clear.")
     assert found.abnormal == "Small nodule."
+
+
+def test_a_word_broken_at_a_line_end_is_whole() -> None:
+    found = annotate("FINDINGS: There is no left-\n sided effusion or non-\n displaced fracture.")
+    assert found.sentences[0].text.startswith("There is no left-sided effusion or non-displaced")
+    assert found.labels["Pleural Effusion"] == 0
+
+
+def test_a_wrapped_report_has_the_sentences_of_one_that_is_not() -> None:
+    said = (
+        "Comparison is made to the study of March 3. There is a right internal jugular Swan-Ganz "
+        "catheter. ETT is in place, and NGT ends in the stomach. No pneumothorax. Heart size is "
+        "normal. Discussed with Dr. Smith at 10:30. Possible pneumonia at the left base."
+    )
+    whole = [s.text for s in annotate(f"FINDINGS: {said}").sentences]
+    for width in range(60, 130):
+        lines = textwrap.wrap(f"FINDINGS:  {said}", width, break_on_hyphens=False)
+        assert [s.text for s in annotate("\n ".join(lines)).sentences] == whole, width
+
+
+def test_a_list_of_lines_has_the_sentences_of_prose() -> None:
+    said = ["No acute fracture", "Lungs are clear", "old left rib fractures", "ETT in place",
+            "Mild degenerative change in the thoracic spine with small osteophytes",
+            "XXXX is normal", "no effusion"]  # fmt: skip
+    for first in range(len(said)):
+        turned = said[first:] + said[:first]
+        report = "FINDINGS:\n" + "\n".join(turned)
+        assert [s.text for s in annotate(report).sentences] == turned
