@@ -27,7 +27,7 @@ _BEFORE_PROSE = re.compile(
     r"|\d+[ -]?(?:years?|y|yo|f|m))\b|\W*\?",
     re.IGNORECASE,
 )
-_SUBJECT = re.compile(rf"(?:{lexicon.pattern('layout', 'prose_starts')})\b")
+_SUBJECT = re.compile(rf"(?:{lexicon.pattern('layout', 'prose_starts')})\b", re.IGNORECASE)
 _REFERENCE = re.compile(rf"\b(?:{lexicon.pattern('layout', 'references')})\b", re.IGNORECASE)
 
 
@@ -77,14 +77,19 @@ def _says(sentence: str) -> bool:
 
 
 def _is_certain(found: Iterable[Sentence]) -> bool:
-    """Whether one of the sentences says that something is normal, or that something is there."""
+    """Whether sentences state something for certain, as a request or a history does not.
+
+    One says that something is normal, or that something is there, or two say where.
+    """
+    placed = 0
     for sentence in found:
-        status = classify(sentence.text).status
-        if not _BEFORE_PROSE.match(sentence.text) and (
-            status == "normal" or (status == "abnormal" and _has_verb(sentence.text))
-        ):
+        status = classify(sentence.text)
+        if _BEFORE_PROSE.match(sentence.text) or status.status not in ("normal", "abnormal"):
+            continue
+        if status.status == "normal" or _has_verb(sentence.text):
             return True
-    return False
+        placed += any(m.side or m.anatomy for m in status.mentions)
+    return placed > 1
 
 
 def _has_verb(sentence: str) -> bool:

@@ -105,6 +105,7 @@ def _says_something(text: str) -> bool:
     return bool(_LETTER.search(_MASK.sub(" ", text)))
 
 
+@functools.lru_cache(maxsize=8)  # `reason` and `cut` both ask for it
 def split(text: str) -> tuple[Section, ...]:
     """Return the sections of a report in order; empty ones are left out.
 
