@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.match.tokens import plain
 
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _ENGLISH = lexicon.words("layout", "english")
 _SHARED = lexicon.words("layout", "english_shared")
 _ENOUGH = 5  # a text with one word in so many that only English has is English
@@ -80,13 +80,13 @@ def _languages(word: str) -> tuple[str, ...]:
     found = set(words.get(folded, ()))
     for length in range(_LEAST_STEM, len(folded) + 1):
         found.update(stems.get(folded[:length], ()))
-    if (
-        folded in _ENGLISH
-        or folded in _SHARED
-        or not {folded, plain(folded)}.isdisjoint(lexicon.vocabulary())
-    ):
+    if folded in _ENGLISH or folded in _SHARED or _is_in_lexicon(folded):
         found.add(lexicon.LANGUAGE)
     return tuple(sorted(found))
+
+
+def _is_in_lexicon(word: str) -> bool:
+    return not lexicon.vocabulary().isdisjoint((word, plain(word)))
 
 
 @functools.cache

@@ -47,6 +47,12 @@ def test_every_english_sentence_of_the_tests_is_read(path: Path) -> None:
     assert [c for c in cells if " " in c and language.of(c) != "en"] == []
 
 
+def test_every_phrase_of_the_lexicon_alone_is_english() -> None:
+    names = ("findings", "structures", "qualities", "normals", "devices", "cues", "discourse")
+    phrases = [text for name in names for text in lexicon._strings(lexicon.load(name))]
+    assert [p for p in phrases if language.of(p) != "en"] == []
+
+
 def test_no_other_language_has_the_words_that_only_english_has() -> None:
     foreign = {w for lists in lexicon.languages().values() for w in lists["words"]}
     assert foreign & lexicon.words("layout", "english") == set()
