@@ -18,14 +18,14 @@ from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
 
-BOX = re.compile(r"\[[ \t]*[xX✓✔✗✘+]?[ \t]*\]|\([ \t]*[xX✓✔]?[ \t]*\)|[☐☑☒□■▢✓✔]")
+BOX = re.compile(r"\[[ \t]{0,4}[xX✓✔✗✘+]?[ \t]{0,4}\]|\([ \t]{0,4}[xX✓✔]?[ \t]{0,4}\)|[☐☑☒□■▢✓✔]")
 _CELLS = re.compile(r"[ \t]*\|[ \t]*|\t+[ \t]*|[ \t]{4,}|[ \t]*\.{3,}[ \t]*")
 _QUESTION = re.compile(r"(?<=[a-z])[ \t]*\?[ \t]*:?[ \t]+(?=(?:yes|no|none|y|n)\b)", re.IGNORECASE)
 _EMPTY = frozenset("[]()☐□▢ \t")
 _TEXT_AFTER = re.compile(r"(?<=[.;])\s+|\s+(?=comments?\b|details?\b|describe\b)", re.IGNORECASE)
 _ANSWERS = lexicon.words("layout", "box_answers")
 _WORDS = {"y": "yes", "n": "no"}
-_LETTER = re.compile(r"(?<=[A-Za-z]: )[YN](?=[ \t]*[.;]?[ \t]*(?:\r?\n|$))")
+_LETTER = re.compile(r"(?<=[A-Za-z]: )[YN](?=[ \t]{0,8}[.;]?[ \t]{0,8}(?:\r?\n|$))")
 
 
 class _Option(NamedTuple):

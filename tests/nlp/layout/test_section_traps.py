@@ -122,6 +122,10 @@ REPORTS: dict[str, tuple[str, dict[str, int], str]] = {
         "fracture.",
         {"Fracture": 1}, "",
     ),
+    "addendum on what was left out": (
+        "FINDINGS: Heart normal.\nADDENDUM: Not described in the initial report is a rib fracture.",
+        {"Fracture": 1}, "",
+    ),
     "addendum on the call only": (
         "FINDINGS: Small left effusion.\nADDENDUM: Findings were discussed with Dr. X at 10:30.",
         {"Pleural Effusion": 1, "No Finding": 0}, "",
