@@ -12,16 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cxr_vlp.nlp import labels as label_rules
-from cxr_vlp.nlp import spacy_backend
+from cxr_vlp.nlp import lexicon, spacy_backend
 from cxr_vlp.nlp.findings.mention import Mention
-from cxr_vlp.nlp.layout import sections, sentences
+from cxr_vlp.nlp.layout import boxes, language, lines, sections, sentences
 from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.nlp.layout.sections import CutRule
 from cxr_vlp.nlp.report_status import is_normal
 from cxr_vlp.nlp.status import Filtered, FilterPolicy, Status, classify, filter_sentences
 from cxr_vlp.nlp.wording import priors, statements
 
-READ = ("findings", "impression")
+READ = ("findings", "impression", "addendum")  # in the order in which they are read
 _NESTED = re.compile(r"\b(?:FINDINGS|IMPRESSION)\s*:")
 KEEP_ABNORMAL = FilterPolicy()
 NOTHING = Filtered()
@@ -47,8 +47,9 @@ class Annotation:
     """What the engine found in a report.
 
     `sections` holds every section under its name; `findings` and `impression` are those that were
-    read. `labels`: label -> 1 (positive), 0 (negative) or -1 (uncertain); a label that is not
-    mentioned has no key.
+    read. `sentences` also has those of an addendum, or of a wet read that is all there is.
+    `labels`: label -> 1 (positive), 0 (negative) or -1 (uncertain); a label that is not mentioned
+    has no key.
     """
 
     sections: dict[str, str] = field(default_factory=dict)
@@ -75,7 +76,9 @@ def annotate(
 ) -> Annotation:
     """Return the annotation of a report: its raw text, or a mapping of sections already cut.
 
-    Findings and impression are read; `body` is read as the findings where a report has neither.
+    Findings and impression are read; `body` is read as the findings where a report has neither, and
+    a wet read where it has no other text. An addendum is read too: what it says of a finding
+    decides the label.
 
     policy: what the filter keeps (status.FilterPolicy).
     several: which of several impressions counts, last, first or join (sections.merge).
@@ -84,7 +87,8 @@ def annotate(
     convention: what a normal report is, indexed or findings (report_status.is_normal).
     rule: how to cut a raw report whose headings mislead (sections.CutRule).
 
-    A text that is not a report gives an annotation without sentences, with the reason in `code`.
+    A text that is no report, or is in another language than English, gives an annotation without
+    sentences, with the reason in `code`.
     Raises ValueError for an unknown `several` or `convention`, or a model that is not installed.
 
     >>> found = annotate("FINDINGS: Hyperinflated but clear lungs. IMPRESSION: Possible nodule.")
@@ -98,19 +102,22 @@ def annotate(
     'There may be a lung nodule.'
     """
     raw, code = _sections_of(report, several, rule)
+    read_from = _read_sections(raw)
+    if code in ("", "report.no_text") and _is_foreign(report, read_from):
+        raw, read_from, code = {}, {}, "report.language"
     named = {name: " ".join(text.split()) for name, text in raw.items()}
-    findings, impression = _read_sections(raw)
-    read = _annotated_sentences(named, findings, impression, model)
+    read = _annotated_sentences(named, read_from, model)
+    standing = label_rules.standing(read)
     filtered, said = filter_sentences(read, policy), _statements(read)
     return Annotation(
         sections=named,
-        findings=" ".join(findings.split()),
-        impression=" ".join(impression.split()),
+        findings=" ".join(read_from.get("findings", "").split()),
+        impression=" ".join(read_from.get("impression", "").split()),
         abnormal="" if filtered.fallback else _joined(filtered.kept),
         prior_free=_joined(tuple(s.prior_free for s in read if s.prior_free)),
         sentences=tuple(read),
         labels=label_rules.from_sentences(read),
-        normal=is_normal(read, convention),
+        normal=is_normal(standing, convention),
         statements=tuple(said),
         statement_sentences=tuple(said.values()),
         filtered=filtered,
@@ -171,7 +178,7 @@ def _sections_of(
     named = {name: text for name, text in report.items() if text and text.strip()}
     if not all(map(is_text, named.values())):
         return {}, "report.not_text"
-    for name in READ:
+    for name in ("findings", "impression"):
         if name in named and _NESTED.search(named[name]):
             named = _unnested(named, name, several)
     return named, "" if named else "report.empty"
@@ -189,16 +196,26 @@ def _unnested(named: dict[str, str], name: str, several: str) -> dict[str, str]:
     return inner | ({name: lead} if lead and name not in inner else {}) | outer
 
 
-def _read_sections(named: Mapping[str, str]) -> tuple[str, str]:
-    findings, impression = named.get("findings", ""), named.get("impression", "")
-    if not findings and not impression:
-        findings = named.get("body", "")
-    return findings, impression
+def _read_sections(named: Mapping[str, str]) -> dict[str, str]:
+    """Return the texts that are read, by the section that their sentences will name, in order."""
+    found = {name: named[name] for name in READ if named.get(name)}
+    if "findings" in found or "impression" in found:
+        return found
+    first = {"findings": named.get("body", "")}
+    if not first["findings"]:
+        first = {"wet_read": named.get("wet_read", "")}
+    return {name: text for name, text in (first | found).items() if text}
+
+
+def _is_foreign(report: str | Mapping[str, str], read: Mapping[str, str]) -> bool:
+    """Whether what is read of a report is in another language; all of it where nothing is read."""
+    texts = read or ({"": report} if isinstance(report, str) else report)
+    return language.of("\n".join(texts.values())) != lexicon.LANGUAGE
 
 
 @functools.lru_cache(maxsize=8192)
 def _split(section: str) -> tuple[str, ...]:
-    return tuple(s.text for s in sentences.split(section))
+    return tuple(s.text for s in sentences.split(boxes.read(lines.whole_words(section))))
 
 
 def judge(text: str, model: str = "", known: spacy_backend.LongForms = ()) -> Status:
@@ -211,13 +228,13 @@ def judge(text: str, model: str = "", known: spacy_backend.LongForms = ()) -> St
 
 
 def _annotated_sentences(
-    named: Mapping[str, str], findings: str, impression: str, model: str
+    named: Mapping[str, str], read: Mapping[str, str], model: str
 ) -> list[AnnotatedSentence]:
-    """Return the sentences of both sections; a model learns its abbreviations from all sections."""
+    """Return the sentences that are read; a model learns its abbreviations from all sections."""
     known = spacy_backend.long_forms(" ".join(named.values()), model) if model else ()
     return [
         _annotated(text, name, index, judge(text, model, known))
-        for name, section in (("findings", findings), ("impression", impression))
+        for name, section in read.items()
         for index, text in enumerate(_split(section))
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context import scope
@@ -19,6 +19,7 @@ from cxr_vlp.nlp.report_status import AnnotatedLike
 from cxr_vlp.nlp.uncertainty import NEGATIVE, POSITIVE, UNCERTAIN
 
 NO_FINDING, DEVICES = "No Finding", "Support Devices"
+ADDENDUM = "addendum"  # the section whose sentences overrule the others
 
 CHEXPERT14 = (
     "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion",
@@ -104,15 +105,35 @@ def from_sentences(sentences: Sequence[AnnotatedLike]) -> dict[str, int]:
     """Return the labels of a report's sentences: those of its mentions, and No Finding by status.
 
     A status may say more than the mentions: "Chest unremarkable." names no finding and is normal; a
-    structure with an unknown predicate names none either and is not normal.
+    structure with an unknown predicate names none either and is not normal. What an addendum says
+    of a label counts alone.
     """
-    merged = from_mentions(m for s in sentences for m in s.mentions)
-    statuses = {s.status for s in sentences}
+    late = from_mentions(m for s in sentences if s.section == ADDENDUM for m in s.mentions)
+    early = from_mentions(m for s in sentences if s.section != ADDENDUM for m in s.mentions)
+    merged = early | late
+    statuses = {s.status for s in standing(sentences)}
     if statuses & {"abnormal", "uncertain"}:
         merged[NO_FINDING] = NEGATIVE
     elif "normal" in statuses or NO_FINDING in merged:
         merged[NO_FINDING] = POSITIVE
     return dict(sorted(merged.items()))
+
+
+def standing(sentences: Sequence[AnnotatedLike]) -> Sequence[AnnotatedLike]:
+    """Return the sentences without those whose every finding an addendum states otherwise."""
+    late = {m.finding for s in sentences if s.section == ADDENDUM for m in s.mentions}
+    if not late:
+        return sentences
+    return [s for s in sentences if s.section == ADDENDUM or not _is_overruled(s, late)]
+
+
+def _is_overruled(sentence: AnnotatedLike, late: Collection[str]) -> bool:
+    claimed = {m.finding for m in sentence.mentions if m.assertion != scope.ABSENT}
+    restated = {label for finding in late for label in labels_of(finding)}
+    return bool(claimed) and all(
+        finding in late or (labels_of(finding) and restated.issuperset(labels_of(finding)))
+        for finding in claimed
+    )
 
 
 def is_abnormal(labels: Mapping[str, int]) -> bool:

@@ -31,6 +31,10 @@ class AnnotatedLike(JudgedSentence, Protocol):
     """A judged sentence with its subtype and mentions."""
 
     @property
+    def section(self) -> str:
+        """The section it is in."""
+
+    @property
     def subtype(self) -> str:
         """What a nonfinding is about; "device" also for a normal sentence that names one."""
 

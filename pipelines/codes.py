@@ -82,6 +82,10 @@ TEXTS: Mapping[str, Explanation] = {
     "report.cut_by_rule": ("a report cut by a rule of texts.exceptions", ""),
     "report.empty": ("a report of no bytes, or of blanks", ""),
     "report.encrypted": ("a report that is encrypted in its archive", "unpack it yourself"),
+    "report.language": (
+        "a report that is not in English; no text of it is used",
+        "translate it, if its findings are to be used",
+    ),
     "report.lfs_pointer": ("a pointer of git-lfs", "fetch the file: git lfs pull"),
     "report.missing": ("a study without a report", ""),
     "report.no_row": (

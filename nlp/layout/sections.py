@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.layout import prose
 from cxr_vlp.nlp.layout.nontext import is_text
 
 TEXT_SECTIONS = ("findings", "impression", "body", "wet_read", "addendum")
@@ -34,25 +35,38 @@ _RULE = re.compile(r"^[ \t]*[_=*-]{6,}[ \t]*$", re.MULTILINE)
 _BANNER = re.compile(rf"^[ \t]*(?:{lexicon.pattern('layout', 'banners')})[ \t]*:?", re.MULTILINE)
 _LINE_HEAD = re.compile(
     r"^[ \t*#]*(?P<name>[A-Za-z][A-Za-z0-9/&,.()' \t-]{1,60}?)[ \t]*"
-    r"(?P<end>::?\**(?!\d)|-{1,2}(?=\s)|(?=[ \t*]*$))",
+    r"(?P<end>::?\**(?!\d)|(?:-{1,2}|[–—])(?=\s)|(?=[ \t*]*$))",
     re.MULTILINE,
 )
 _ADDENDUM = re.compile(
     rf"^[ \t]*(?P<name>{lexicon.pattern('layout', 'addendum')})\b"
-    r"(?P<end>[ \t]*(?:#?\d+)?[ \t]*:?)",
+    r"(?P<end>[ \t]*(?:#?\d+\b)?[ \t]*:?)",
     re.MULTILINE,
 )
+# a stamp may follow: who and when ("WET READ: ABC MON 9:40 PM"), or masks
 _WET_READ = re.compile(
-    rf"^[ \t]*(?P<name>{lexicon.pattern('layout', 'wet_read')})\b(?P<end>[^\n]*)", re.MULTILINE
+    rf"^[ \t]*(?P<name>{lexicon.pattern('layout', 'wet_read')})\b[ \t]*(?:VERSION[^\n:]*)?:?"
+    r"(?P<end>[^\n]{0,60}?\b\d{1,2}:\d\d(?:[ \t]*[AP]M\b)?|(?:[ \t]*_{2,})*)",
+    re.MULTILINE,
+)
+_SIGNATURE = re.compile(
+    r"(?:^[ \t]*|(?<=[.;]\s)|(?<=[.;]\s\s))"
+    rf"(?:{lexicon.pattern('layout', 'signatures')})\b[ \t]*:?",
+    re.MULTILINE,
 )
 _MID_HEAD = re.compile(
     rf"(?:(?<=[.:;!?\]\s])(?P<name>[A-Z][A-Z/&() ]{{2,40}}|{lexicon.pattern('layout', 'mid_line')})"
     rf"|(?<=[.;!?]\s)(?P<other>{lexicon.pattern('layout', 'after_sentence')}))"
     r"[ \t]*(?P<end>:)(?=\s|[A-Z])"
 )
+_MASK = re.compile(r"X{3,}|_+")
+_LETTER = re.compile(r"[^\W\d_]")
+_GAP = re.compile(r"\n[ \t]*\n")
+_MARGIN = 60  # a heading further in is in mid-line
 _LFS = "version https://git-lfs"
 _VIEW_WORDS = re.compile(rf"\b(?:{lexicon.pattern('layout', 'view_words')})\b")
 _NOT_VIEWS = re.compile(rf"\b(?:{lexicon.pattern('layout', 'not_views')})\b")
+_AFTER_CAPITALS = lexicon.words("layout", "after_capitals")
 _KEYWORDS: tuple[str, ...] = tuple(lexicon.load("layout")["keywords"])
 
 
@@ -88,9 +102,10 @@ def reason(text: str) -> str:
 
 
 def _says_something(text: str) -> bool:
-    return any(word.isalpha() for word in re.sub(r"X{3,}|_+", " ", text).replace(".", " ").split())
+    return bool(_LETTER.search(_MASK.sub(" ", text)))
 
 
+@functools.lru_cache(maxsize=8)  # `reason` and `cut` both ask for it
 def split(text: str) -> tuple[Section, ...]:
     """Return the sections of a report in order; empty ones are left out.
 
@@ -105,7 +120,7 @@ def split(text: str) -> tuple[Section, ...]:
     for head, following in pairwise(edges):
         found.append(_section(text, head.name, head.end, following.start))
     sections = [s for s in found if any(c.isalnum() or c == "_" for c in s.text)]
-    return tuple(_with_body(text, _with_views(sections)))
+    return tuple(_with_prose(text, _with_views(sections)))
 
 
 def _section(text: str, name: str, start: int, end: int) -> Section:
@@ -129,6 +144,32 @@ def _with_views(sections: list[Section]) -> list[Section]:
     return renamed
 
 
+def _with_prose(text: str, sections: list[Section]) -> list[Section]:
+    """Give the findings that stand under another heading a name, where none are under their own.
+
+    They are `findings` beside an impression, and `body` without one.
+    """
+    names = [s.name for s in sections]
+    if not sections or "findings" in names:
+        return sections
+    if "impression" in names:
+        before, after = sections[: names.index("impression")], sections[names.index("impression") :]
+        return [part for s in before for part in _parted(text, s, "findings")] + after
+    found = [part for s in sections for part in _parted(text, s, "body")]
+    return found if any(s.name == "body" for s in found) else _with_body(text, sections)
+
+
+def _parted(text: str, section: Section, name: str) -> list[Section]:
+    """Return a section, or what stands before its findings and the findings as `name`."""
+    if section.name not in (*prose.ABOUT_IMAGE, *prose.ABOUT_PATIENT):
+        return [section]
+    if section.name == "preamble" and name == "body":
+        return [section]  # it is taken as a whole
+    within = text[section.start : section.end]
+    place = prose.start(section.name, within, after_gap=name == "findings")
+    return [section] if place < 0 else _cut(text, section, place, name)
+
+
 def _with_body(text: str, sections: list[Section]) -> list[Section]:
     """Name the text after the last heading `body` where there are no findings and no impression."""
     if not sections or any(s.name in ("findings", "impression") for s in sections):
@@ -138,19 +179,20 @@ def _with_body(text: str, sections: list[Section]) -> list[Section]:
         return sections
     head = sections[last]
     if head.name == "preamble":
-        return [
-            *sections[:last],
-            Section("body", head.start, head.end, head.text),
-            *sections[last + 1 :],
-        ]
-    gap = re.compile(r"\n[ \t]*\n").search(text, head.start, head.end)
-    if gap is None:
-        return sections
-    parts = [
-        _section(text, head.name, head.start, gap.start()),
-        _section(text, "body", gap.end(), head.end),
-    ]
-    return [*sections[:last], *(p for p in parts if p.text), *sections[last + 1 :]]
+        place = prose.after_request(text[head.start : head.end])
+    else:
+        gap = _GAP.search(text, head.start, head.end)
+        if gap is None:
+            return sections
+        place = gap.end() - head.start
+    return [*sections[:last], *_cut(text, head, place, "body"), *sections[last + 1 :]]
+
+
+def _cut(text: str, section: Section, place: int, name: str) -> list[Section]:
+    """Return what stands before `place` of a section under its name, and the rest as `name`."""
+    middle = section.start + place
+    first = _section(text, section.name, section.start, middle)
+    return [s for s in (first, _section(text, name, middle, section.end)) if s.text]
 
 
 def _heads(text: str) -> list[_Head]:
@@ -160,6 +202,7 @@ def _heads(text: str) -> list[_Head]:
     found += [_Head("preamble", m.start(), m.end()) for m in _BANNER.finditer(text)]
     found += [_Head("addendum", m.start(), m.end()) for m in _ADDENDUM.finditer(text)]
     found += [_Head("wet_read", m.start(), m.end()) for m in _WET_READ.finditer(text)]
+    found += [_Head("end", m.start(), m.end()) for m in _SIGNATURE.finditer(text)]
     kept: list[_Head] = []
     for head in sorted(found, key=lambda h: (h.start, -h.end)):
         is_free = not kept or head.start >= kept[-1].end
@@ -190,10 +233,21 @@ def _line_heads(text: str) -> Iterable[_Head]:
 
 def _mid_heads(text: str) -> Iterable[_Head]:
     for match in _MID_HEAD.finditer(text):
-        words = (match["name"] or match["other"]).strip()
-        name = heading(words) if len(words) > 3 else ""
+        words = match["name"] or match["other"]
+        name = heading(words) if len(words.strip()) > 3 else ""
         if name and name != "end":
             yield _Head(name, match.start(), match.end())
+        elif match["name"]:
+            yield from _last_words(match)
+
+
+def _last_words(match: re.Match[str]) -> Iterable[_Head]:
+    """Yield the heading with which a run of capitals ends: "VIEWS 10:00 AM FINDINGS:"."""
+    for word in re.finditer(r"(?<=[ ])[A-Z]", match["name"]):
+        words = match["name"][word.start() :]
+        if words.strip().lower() in _AFTER_CAPITALS:
+            yield _Head(heading(words), match.start() + word.start(), match.end())
+            return
 
 
 @functools.lru_cache(maxsize=4096)
@@ -240,7 +294,8 @@ def merge(
 ) -> dict[str, str]:
     """Return name -> text; `policy` says which of several impressions counts.
 
-    With the report's `raw` text the values keep its line ends, by which sentences are split.
+    With the report's `raw` text the values keep its line ends, and the blanks before their first
+    line for its heading: the width of the lines shows where a sentence ends.
 
     last (the radiologist's final word, as MIT-LCP's parser takes it), first, or join. Findings in
     several places are always joined in order: each part is about other images.
@@ -249,12 +304,17 @@ def merge(
         raise ValueError(f"policy of several sections must be last, first or join, not {policy!r}")
     texts: dict[str, list[str]] = {}
     for section in sections:
-        text = section.text if raw is None else raw[section.start : section.end] + "\n"
+        text = section.text if raw is None else _in_place(raw, section)
         texts.setdefault(section.name, []).append(text)
     return {
         name: _pick(parts, "join" if name != "impression" else policy)
         for name, parts in texts.items()
     }
+
+
+def _in_place(raw: str, section: Section) -> str:
+    column = section.start - raw.rfind("\n", 0, section.start) - 1
+    return " " * min(column, _MARGIN) + raw[section.start : section.end] + "\n"
 
 
 def _pick(parts: list[str], policy: str) -> str:

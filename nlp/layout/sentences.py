@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.layout import lines
+from cxr_vlp.nlp.layout.lines import MARKER
 from cxr_vlp.nlp.match import windows
 
 _TITLES = lexicon.words("grammar", "titles")
@@ -19,10 +20,12 @@ _UNITS = lexicon.words("grammar", "units")
 _INITIALS = lexicon.words("grammar", "initials")
 _END = re.compile(r"[.!?]+")
 _TIGHT = re.compile(r"[a-z)\]]{2}$")
-_MARKER = re.compile(r"(?:\(?\d{1,2}[.)]|[-*•●▪–])(?=\s)")
-_BREAK = re.compile(r"\n[ \t]*(?=\n)|\n")
+_NUMBER = re.compile(r"(?<!\d)(\d{1,2})[.)](?=\s+[A-Za-z_])")
+_BULLET = re.compile(r"[•●▪◦](?=\s)")  # no sentence has one inside
+_AFTER_MARK = re.compile(r"[.!?:;]\s{1,3}$|[a-z)\]][.!?:;]$")
+_PART_OF_NUMBER = re.compile(r"\d[.:]$")
+_COUNTED = lexicon.words("layout", "counted")
 _CLOSERS = "\"')]}"
-_OPEN_ENDS = lexicon.words("grammar", "open_ends")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,12 @@ class Sentence:
 def split(text: str) -> tuple[Sentence, ...]:
     """Return the sentences of `text` in order; list numbers and bullets belong to none.
 
-    A line end is a sentence end only after a blank line, before a list marker, or where the next
-    word would still have fitted into the line (so the line was not wrapped).
+    `cxr_vlp.nlp.layout.lines` says which line ends are sentence ends.
     """
-    ends = sorted({*_punctuation_ends(text), *_line_ends(text), *_marker_ends(text), len(text)})
+    numbers = _list_numbers(text)
+    stops = set(_punctuation_ends(text)).difference(end for _, end in numbers)
+    starts = [start for start, _ in numbers] + [m.start() for m in _BULLET.finditer(text)]
+    ends = sorted(stops.union(lines.ends(text), starts, (len(text),)))
     sentences, start = [], 0
     for end in _bounded(text, ends):
         sentence = _trim(text, start, end)
@@ -62,19 +67,19 @@ def _trim(text: str, start: int, end: int) -> Sentence | None:
     """Return text[start:end] without blanks, list marker and doubled full stops; None if empty."""
     while start < end and (text[start].isspace() or text[start] in ".;,"):
         start += 1
-    marker = _MARKER.match(text, start, end)
+    marker = MARKER.match(text, start, end)
     while marker:
         start = marker.end()
         while start < end and text[start].isspace():
             start += 1
-        marker = _MARKER.match(text, start, end)
+        marker = MARKER.match(text, start, end)
     while end > start and text[end - 1].isspace():
         end -= 1
     while end - start > 1 and text[end - 1] == "." and text[end - 2] in ".":
         end -= 1
     if not any(c.isalnum() or c == "_" for c in text[start:end]):
         return None
-    if _MARKER.fullmatch(text[start:end] + " ", 0, end - start):
+    if MARKER.fullmatch(text[start:end] + " ", 0, end - start):
         return None
     return Sentence(" ".join(text[start:end].split()), start, end)
 
@@ -106,9 +111,11 @@ def _is_end(text: str, dot: int, end: int, marks: str) -> bool:
     if word in _TITLES:
         return False
     if len(word) == 1 and word.isalpha():  # "T. 12", "L. base", an initial
+        if not text[text.rfind("\n", 0, dot) + 1 : dot - 1].strip() and MARKER.match(text, dot - 1):
+            return False  # "a. Edema"
         return following.isupper() and word not in _INITIALS
     if word in _UNITS:
-        return following.isupper() or bool(_MARKER.match(after.lstrip()))
+        return following.isupper() or bool(MARKER.match(after.lstrip()))
     return True
 
 
@@ -123,46 +130,43 @@ def _is_tight_end(text: str, dot: int, after: str) -> bool:
 
 
 def _is_list_number(text: str, dot: int) -> bool:
-    """Whether the stop at `dot` closes a list number: "2." at the start of a line or sentence."""
+    """Whether the stop at `dot` closes a list number: "2." at the start of a line or sentence.
+
+    The minutes of a clock time ("at 10:30.") and the places of a decimal ("3.5.") do not.
+    """
     digits = re.search(r"\d{1,2}$", text[max(0, dot - 3) : dot])
     if digits is None:
         return False
-    before = text[: dot - len(digits.group())].rstrip(" \t(#")
-    return not before or before[-1] in "\n.!?:;"
-
-
-def _marker_ends(text: str) -> list[int]:
-    """Return the places where a list number in running text begins: "... lung. 2. No ..."."""
-    found = re.finditer(
-        r"(?:(?<=[.!?:;])|(?<=[.!?:;]\s)|(?<=[.!?:;]\s\s))\(?\d{1,2}[.)]\s+(?=[A-Za-z_])", text
-    )
-    return [
-        m.start()
-        for m in found
-        if not re.match(r"\d+\.\s*\d", m.group() + text[m.end() : m.end() + 1])
-    ]
-
-
-def _line_ends(text: str) -> list[int]:
-    """Return the line ends that are sentence ends."""
-    lines = text.split("\n")
-    if len(lines) == 1:
-        return []
-    width = max(len(line.rstrip()) for line in lines)
-    ends, place = [], 0
-    for line, following in pairwise(lines):
-        place += len(line)
-        if _ends_here(line.rstrip(), following.strip(), width):
-            ends.append(place)
-        place += 1
-    return ends
-
-
-def _ends_here(line: str, following: str, width: int) -> bool:
-    if not following or not line.strip():
+    first = dot - len(digits.group())
+    before = text[:first].rstrip(" \t(#")
+    if not before:
         return True
-    if _MARKER.match(following):
-        return True
-    if following[0].islower() or line[-1] in ",-/(" or line.split()[-1].lower() in _OPEN_ENDS:
-        return False
-    return len(line) + 1 + len(following.split()[0]) <= width - 1
+    is_tight = len(before) == first
+    return before[-1] in "\n.!?:;" and not (is_tight and _PART_OF_NUMBER.search(before))
+
+
+def _list_numbers(text: str) -> list[tuple[int, int]]:
+    """Return (start, end) of the list numbers in running text: "... lung. 2. No ...".
+
+    After a mark any number may be one. Without a mark only the one that follows the last is, before
+    a capital ("1. Edema 2. Effusion").
+    """
+    found, expected = [], 0
+    for match in _NUMBER.finditer(text):
+        number, start, end = int(match[1]), match.start(), match.end()
+        start -= text[start - 1 : start] == "("
+        before = text[max(0, start - 24) : start]
+        after_mark = bool(_AFTER_MARK.search(before))
+        if before.strip(" \t") and not after_mark and before[-1] != "\n":
+            is_next = number == expected and text[end:].lstrip()[0].isupper()
+            if not is_next or not before[-1].isspace() or _is_counted(before):
+                continue
+        found.append((start, end))
+        expected = number + 1
+    return found
+
+
+def _is_counted(before: str) -> bool:
+    """Whether the number after these words belongs to them: "rib 7", "level 3", "measures 2"."""
+    last = re.split(r"[\s(]", before.rstrip())[-1].lower()
+    return last in _COUNTED or not last.isalpha()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ import yaml
 
 FOLDER = Path(__file__).parent
 LANGUAGE = "en"  # the language in which the engine reads reports
+_PHRASES = ("findings", "structures", "qualities", "normals", "devices", "cues", "grammar",
+            "modifiers", "discourse", "word_forms", "layout", "headings")  # fmt: skip
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # the C reader is ten times as fast
 
 
 def files() -> tuple[Path, ...]:
-    """Return the lexicon's files in the order of their names."""
-    return tuple(sorted((FOLDER / LANGUAGE).glob("*.yaml")))
+    """Return the lexicon's files in the order of their names; that on other languages is last."""
+    return (*sorted((FOLDER / LANGUAGE).glob("*.yaml")), FOLDER / "languages.yaml")
 
 
 @functools.cache
@@ -31,9 +34,33 @@ def load(name: str) -> Any:
         return yaml.load(file, Loader=_LOADER)
 
 
+@functools.cache
+def languages() -> Any:
+    """Return the words by which other languages are known: code -> {"words": [], "stems": []}."""
+    with (FOLDER / "languages.yaml").open(encoding="utf-8") as file:
+        return yaml.load(file, Loader=_LOADER)
+
+
 def words(name: str, group: str) -> frozenset[str]:
     """Return one list of `{name}.yaml` as a set."""
     return frozenset(load(name)[group])
+
+
+@functools.cache
+def vocabulary() -> frozenset[str]:
+    """Return every word of the lexicon's phrases, in lower case and as it is written there."""
+    found: set[str] = set()
+    for name in _PHRASES:
+        found.update(*(re.findall(r"[a-z]+", text.lower()) for text in _strings(load(name))))
+    return frozenset(found)
+
+
+def _strings(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    else:
+        for part in (*node.keys(), *node.values()) if isinstance(node, dict) else node:
+            yield from _strings(part)
 
 
 def pattern(name: str, group: str) -> str:

@@ -19,7 +19,7 @@ from stages import params, samples
 from cxr_vlp.nlp import lexicon, spacy_backend
 from cxr_vlp.pipelines import texts
 from cxr_vlp.pipelines.config import Filter, Texts, build
-from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.errors import ConfigError, IngestError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import fingerprints, versions
 from cxr_vlp.pipelines.records import Image, ReportRef, Study
@@ -93,6 +93,15 @@ def test_a_report_without_abnormal_sentences_has_none_unless_a_fallback_is_chose
     assert (found["abnormal"], found["abnormal_from"]) == ("No edema.", "impression")
     found = row(replace(chain, filter=Filter(fallback=("prompt",))), QUIET, sick)
     assert found["abnormal"] == found["prompt"] != ""
+
+
+def test_a_report_in_another_language_has_a_code_and_its_study_what_its_labels_give():
+    foreign = "Cardiomegalia. Derrame pleural izquierdo. No se observa neumotorax."
+    found = row(Texts(), foreign, {"Cardiomegaly": 1})
+    assert (found["findings"], found["sentences"], found["statements"]) == ("", [], [])
+    assert found["prompts"]
+    with pytest.raises(IngestError, match=r"report\.language"):
+        row(Texts(), foreign)
 
 
 def test_a_users_bank_makes_the_prompts_and_its_content_is_hashed(tmp_path):
