@@ -84,11 +84,11 @@ class Claims:
 
     def _is_of_side_port(self, place: Place) -> bool:
         tokens = self.scopes.tokens
-        for at in range(place.start - 1, max(self.item.end, place.start - 9) - 1, -1):
+        for at in range(place.start - 1, max(0, place.start - 10) - 1, -1):
             word = tokens[at].word
-            if word in ("tip", ";"):
+            if word in ("tip", ";") or not self._has(at):
                 return False
-            if word in device_words.group("side_ports") and at >= self.item.end:
+            if word in device_words.group("side_ports") and at not in self._name:
                 return not any(t.word == "tip" for t in tokens[max(0, at - 3) : at])
         return False
 

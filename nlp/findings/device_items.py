@@ -110,12 +110,12 @@ def _is_rival(tokens: tuple[Token, ...], term: Term, taken: set[int]) -> bool:
 
 def _is_part(tokens: tuple[Token, ...], subjects: list[_Subject], place: int) -> bool:
     """Whether a structure is only part of the name of a device ("left chest wall pacemaker")."""
-    following = subjects[place + 1 :]
     own = subjects[place]
-    if not following or following[0].item is None:
+    device = next((s for s in subjects[place + 1 :] if s.item is not None), None)
+    if device is None:
         return False
-    between = tokens[own.end : following[0].start]
-    return len(between) <= 2 and all(t.word in group("phrase") - {"and"} for t in between)
+    between = tokens[own.end : device.start]
+    return len(between) <= 3 and all(t.word in group("phrase") - {"and"} for t in between)
 
 
 _Head = tuple[int, int, Device | None]
@@ -132,12 +132,19 @@ def _heads(
         is_place = tokens[term.start].word in ("ij", "rij", "lij") and any(
             p.start <= term.start and term.end <= p.end for p in places
         )
-        is_mark = tokens[term.end - 1].word == "line" and _is_general(tokens, term.start, term.end)
-        if is_mark and term.start and tokens[term.start - 1].word in group("no_lines"):
-            continue
-        if not is_place:
+        if not is_place and not _is_no_device(tokens, term):
             heads.append((term.start, term.end, device))
     return heads
+
+
+def _is_no_device(tokens: tuple[Token, ...], term: Term) -> bool:
+    """Whether a word only sounds like one of a device: "B line", "left to right shunt"."""
+    if not term.start or term.end - term.start > 1:
+        return False
+    word, before = tokens[term.start].word, tokens[term.start - 1].word
+    return (word == "line" and before in group("no_lines")) or (
+        word == "shunt" and before in _SIDED and tokens[max(0, term.start - 2)].word == "to"
+    )
 
 
 def _merged(tokens: tuple[Token, ...], heads: list[_Head]) -> list[_Head]:
@@ -221,7 +228,10 @@ def _item(
         return previous or Item(OTHER, start, end, is_tip=True)
     is_general = _is_general(tokens, start, end)
     name = _type_of(tokens, start, end, device, is_general)
-    if previous is not None and _goes_on(tokens, start, name, previous, is_general):
+    if previous is not None and _is_defibrillator(tokens, previous, name):
+        previous.name = name
+        return previous
+    if previous is not None and _goes_on(tokens, start, end, name, previous):
         if previous.is_tip:
             previous.name, previous.is_tip = name, False
         return previous
@@ -229,15 +239,20 @@ def _item(
     return Item(name, start, end, side=own)
 
 
-def _goes_on(
-    tokens: tuple[Token, ...], start: int, name: str, previous: Item, is_general: bool
-) -> bool:
+def _is_defibrillator(tokens: tuple[Token, ...], previous: Item, name: str) -> bool:
+    """Whether a generator named before is that of the defibrillator named now."""
+    is_generator = tokens[previous.end - 1].word == "generator"
+    return name == _CARDIAC[1] and previous.name == _CARDIAC[0] and is_generator
+
+
+def _goes_on(tokens: tuple[Token, ...], start: int, end: int, name: str, previous: Item) -> bool:
     """Whether a head means the device before it: "the tube", "leads" of a pacemaker."""
+    is_general = _is_general(tokens, start, end)
     nearby = {t.word for t in tokens[max(0, start - 2) : start]}
     if previous.is_tip:
         return False
     if is_general and name in (OTHER, "external leads", "sternal wires", previous.name):
-        is_lead = tokens[start].word in ("lead", "wire", "generator", "electrode")
+        is_lead = tokens[end - 1].word in ("lead", "wire", "generator", "electrode")
         if is_lead and previous.name in ("pacemaker", "defibrillator", "nerve stimulator"):
             return True
         has_side = any(t.word in _SIDED for t in tokens[max(0, start - 3) : start])
@@ -361,7 +376,11 @@ def _side(tokens: tuple[Token, ...], item: Item, placed: set[int]) -> str:
     `placed` are the token places of the names of places: a side there is none of the device.
     """
     first = max(item.before.start, item.start - 6)
-    near = [_side_of(tokens[i].word) for i in range(first, item.start) if i not in placed]
+    near = [
+        _side_of(tokens[i].word)
+        for i in range(first, item.start)
+        if i not in placed and tokens[i + 1].word not in group("chambers")
+    ]
     before = next((s for s in near[::-1] if s), "")
     if before:
         others = {s for s in near if s}

@@ -156,6 +156,8 @@ def _is_partial(tokens: tuple[Token, ...], word: Word) -> bool:
 
 def _stands_alone(tokens: tuple[Token, ...], word: Word) -> bool:
     """Whether an adjective is the predicate: a verb or "too" before it, no noun after it."""
+    if word.end - word.start > 1:  # "as expected" is no adjective before a noun
+        return True
     following = tokens[word.end : word.end + 1]
     if following and following[0].word.isalpha() and following[0].word not in group("after_alone"):
         return False
