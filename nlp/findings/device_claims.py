@@ -13,6 +13,7 @@ from cxr_vlp.nlp.findings.device_words import Word
 from cxr_vlp.nlp.findings.mention import ADEQUATE, MALPOSITIONED, REMOVED
 
 _SAID = Verdict(PRESENT, "", "")
+_FAULTS = ("wrong", "broken", "looped")
 _GONE = Verdict(ABSENT, "", "")
 
 
@@ -126,27 +127,38 @@ class Claims:
     def _read_words(self, words: Sequence[Word]) -> None:
         for word in words:
             region = self._region(word)
-            if region is None or (word.start in self._name and word.kind != "removed"):
-                continue
-            what = device_words.meaning(self.scopes.tokens, word, region)
-            is_next = 0 <= word.start - self.item.end <= 1
-            if is_next and not what and word.kind in ("wrong", "broken", "looped"):
-                self._is_fault_denied = True
-            if word.start < self.item.start and word.start not in self.item.before:
-                what = what if what in (device_words.REMOVED, device_words.ADVICE) else ""
-            if what:
-                self._take(word, what)
-            elif word.kind in (
-                "moved",
-                "taken",
-                "bare",
-                "moving",
-                "removed",
-                "good",
-                "bad",
-                "wrong",
+            if (
+                region is not None
+                and not self._is_name(word)
+                and not self._is_of_body(word, region)
             ):
-                self.used.update(range(word.start, word.end))
+                self._read_word(word, region)
+
+    def _read_word(self, word: Word, region: range) -> None:
+        item = self.item
+        what = device_words.meaning(self.scopes.tokens, word, region)
+        is_next = item.start <= word.start <= item.end + 1 and word.end > item.end
+        if is_next and not what and word.kind in _FAULTS:
+            self._is_fault_denied = True
+        if word.start < item.start and word.start not in item.before:
+            what = what if what in (device_words.REMOVED, device_words.ADVICE) else ""
+        if what:
+            self._take(word, what)
+        elif not word.kind.endswith("alone"):
+            self.used.update(range(word.start, word.end))
+
+    def _is_name(self, word: Word) -> bool:
+        """Whether a word is only part of the name ("loop recorder"); "extubated" says more."""
+        item = self.item
+        return item.start <= word.start and word.end <= item.end and word.kind != "removed"
+
+    def _is_of_body(self, word: Word, region: range) -> bool:
+        """Whether a fracture is one of a bone: after a joint ("ETT in place, no fracture")."""
+        tokens = self.scopes.tokens
+        if tokens[word.start].word != "fracture":
+            return False
+        between = tokens[max(region.start, self.item.end) : word.start]
+        return any(t.word in device_words.group("joints") for t in between)
 
     def _region(self, word: Word) -> range | None:
         item = self.item

@@ -67,7 +67,7 @@ def find(
             items.append(subject.item)
     for item in items:
         own = (p for p in places if counts_for(p, item.name))
-        placed = {i for p in own for i in range(p.start, p.end)}
+        placed = {i for p in own for i in range(p.begin, p.end)}
         item.side = item.side or _side(tokens, item, placed)
     return items
 
@@ -404,6 +404,7 @@ def _after(tokens: tuple[Token, ...], item: Item, region: range, placed: set[int
         stays = item.name == "chest tube" or not has_tip(item.name)
         is_entry = following in group("entries") and place not in placed
         is_after = bool(before & group("side_after")) and not _is_place_word(following)
+        is_after = is_after and place not in placed
         if stays or is_entry or is_after:
             found.append(side)
     return found

@@ -30,6 +30,7 @@ class Place(NamedTuple):
     tip: str
     start: int
     end: int
+    begin: int  # where the words before it begin that belong to it ("the left lower ...")
     side: str  # the side of the place itself
     passed: bool  # only on the way of the device
     joined: bool  # to the place before it by "and", "or"
@@ -109,7 +110,8 @@ def _place(
         and not row.related
     )
     side = _side(tokens, governor + 1, end)
-    return Place(tip, start, end, side, passed, is_joined, row.types, row.view, cm)
+    begin = start if passed else governor + 1
+    return Place(tip, start, end, begin, side, passed, is_joined, row.types, row.view, cm)
 
 
 def _governs(tokens: tuple[Token, ...], governor: int, start: int, end: int) -> bool:

@@ -36,9 +36,12 @@ PLACES = [
     for term in row["terms"]
     for relation in row.get("relations", ("in the",))[:2]
 ]
-SAID = """removed|is coiled|should be advanced 2 cm|in standard position|unchanged|too low|1 cm|tip
-the|and|,|;|left|right|no|not|possibly|replaced by|remains|removal of|one of two|side port|pneumothorax
-lungs are clear|which""".replace("\n", "|").split("|")
+SAID = [
+    "removed", "is coiled", "should be advanced 2 cm", "in standard position", "unchanged",
+    "too low", "1 cm", "tip", "the", "and", ",", ";", "left", "right", "no", "not", "possibly",
+    "replaced by", "remains", "removal of", "one of two", "side port", "pneumothorax",
+    "lungs are clear", "which",
+]  # fmt: skip
 
 
 def _rows() -> list[dict[str, str]]:
