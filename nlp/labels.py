@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context import scope
 from cxr_vlp.nlp.findings import terms
-from cxr_vlp.nlp.findings.mention import Mention
+from cxr_vlp.nlp.findings.mention import MALPOSITIONED, Mention
 from cxr_vlp.nlp.report_status import AnnotatedLike
 from cxr_vlp.nlp.uncertainty import NEGATIVE, POSITIVE, UNCERTAIN
 
@@ -74,10 +74,8 @@ def _names() -> Mapping[str, str]:
 
 
 def labels_of(finding: str) -> tuple[str, ...]:
-    """Return every label that a finding of the lexicon counts for, in all label sets; may be ()."""
-    if finding == "support device":
-        return (DEVICES,)
-    entry = terms.findings().get(finding)
+    """Return every label that a finding or type of device counts for, in all label sets."""
+    entry = terms.findings().get(finding) or terms.devices().get(finding)
     return entry.labels if entry else ()
 
 
@@ -85,20 +83,25 @@ def from_mentions(mentions: Iterable[Mention]) -> dict[str, int]:
     """Return label -> 1, 0 or -1 over the mentions of a report; no key for what is not mentioned.
 
     Positive outweighs uncertain, uncertain outweighs negative. No Finding is 1 where there is a
-    mention and none but those of Support Devices, with or without a label, is positive or
-    uncertain; else it is 0.
+    mention and none, with or without a label, is positive or uncertain but devices that are not
+    said to lie in a wrong place; else it is 0.
     """
     merged: dict[str, int] = {}
     is_normal, said = True, False
     for mention in mentions:
         said = True
         state = _STATES[mention.assertion]
-        is_normal = is_normal and (mention.device or state == NEGATIVE)
+        is_normal = is_normal and (_is_well(mention) or state == NEGATIVE)
         for label in labels_of(mention.finding):
             _merge(merged, label, _softened(mention.finding, state))
     if said:
         merged[NO_FINDING] = POSITIVE if is_normal else NEGATIVE
     return dict(sorted(merged.items()))
+
+
+def _is_well(mention: Mention) -> bool:
+    """Whether a mention is a device that does not lie in a wrong place."""
+    return mention.device and mention.position != MALPOSITIONED
 
 
 def from_sentences(sentences: Sequence[AnnotatedLike]) -> dict[str, int]:

@@ -75,10 +75,14 @@ def _decide(analysis: Analysis) -> tuple[str, str]:
     states = {m.assertion for m in body}
     if PRESENT in states:
         return "abnormal", "finding.present"
+    if analysis.misplaced == PRESENT:
+        return "abnormal", "device.malpositioned"
     if UNCERTAIN in states:
         if analysis.versus:
             return "abnormal", "finding.versus"
         return "uncertain", "finding.hedged"
+    if analysis.misplaced == UNCERTAIN:
+        return "uncertain", "device.malpositioned"
     if _only_device_trouble_denied(analysis, body):
         return "nonfinding", "device.sound"
     if ABSENT in states or analysis.normals:

@@ -17,8 +17,8 @@ from cxr_vlp.nlp.context.boundaries import VERBS, ScopeEnds
 from cxr_vlp.nlp.context.certainty import NONE, grade
 from cxr_vlp.nlp.context.discourse import Discourse
 from cxr_vlp.nlp.context.discourse import find as find_discourse
-from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, Assertion, Scopes, Verdict
-from cxr_vlp.nlp.findings import terms
+from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, UNCERTAIN, Assertion, Scopes, Verdict
+from cxr_vlp.nlp.findings import devices, terms
 from cxr_vlp.nlp.findings.attachment import (
     describes_device,
     of_device,
@@ -26,7 +26,6 @@ from cxr_vlp.nlp.findings.attachment import (
     structures_of,
 )
 from cxr_vlp.nlp.findings.change import change_of
-from cxr_vlp.nlp.findings.devices import device_mentions
 from cxr_vlp.nlp.findings.mention import UNNAMED, Mention
 from cxr_vlp.nlp.findings.modifiers import modifiers_of
 from cxr_vlp.nlp.findings.suggestion import linked
@@ -53,6 +52,7 @@ class Analysis:
     devices: tuple[Term, ...]
     hypothetical: int  # findings named only as what a next step looks for
     versus: bool  # one of two findings is certainly present
+    misplaced: Assertion | None = None  # whether a device lies in a wrong place; None: unsaid
 
 
 def assertion(sentence: str, start: int, end: int) -> Assertion | None:
@@ -109,18 +109,20 @@ def _analyze(sentence: str) -> Analysis:
     scopes = scope.find(sentence)
     found = terms.find(scopes.tokens)
     discourse = find_discourse(scopes.tokens)
-    devices = tuple(t for t in found if t.kind in ("support", "hardware"))
+    named_devices = tuple(t for t in found if t.kind in ("support", "hardware"))
+    read = devices.read(scopes, found, discourse)
+    found = read.terms  # what is said of a device is not said of the body
     normals = tuple(t for t in found if t.kind == "normal" and not of_device(scopes, found, t))
     named = [*_named(scopes, found), *_qualities(scopes, found)]
     real = [(t, f, s) for t, f, s in named if not discourse.governs(t.start)]
     said = [mention for t, f, s in real for mention in _mentions(scopes, found, t, f, s)]
     said += _not_normal(scopes, normals)
     said += _implied(scopes, found, normals, said)
-    said += device_mentions(scopes, found, discourse)
+    said += read.mentions
     said.sort(key=lambda m: (m.start, m.end, m.finding))
     return Analysis(
-        scopes, found, discourse, tuple(linked(scopes, said)), normals, devices, len(named) - len(real),
-        _is_versus(scopes, real),
+        scopes, found, discourse, tuple(linked(scopes, said)), normals, named_devices,
+        len(named) - len(real), _is_versus(scopes, real), read.misplaced,
     )  # fmt: skip
 
 
@@ -279,6 +281,7 @@ def _joined(text: str, parts: Sequence[tuple[Analysis, int]]) -> Analysis:
         _moved((a.devices for a in analyses), places),
         sum(a.hypothetical for a in analyses),
         any(a.versus for a in analyses),
+        next((s for s in (PRESENT, UNCERTAIN) if any(a.misplaced == s for a in analyses)), None),
     )
 
 

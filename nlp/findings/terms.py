@@ -1,7 +1,7 @@
 """Finds the lexicon's terms in a sentence: findings, structures, qualities, devices and so on.
 
-One phrase table holds findings.yaml, structures.yaml, qualities.yaml, normals.yaml and
-devices.yaml. The longest phrase wins, and articles do not count.
+One phrase table holds findings.yaml, structures.yaml, qualities.yaml, normals.yaml, devices.yaml
+and device_types.yaml. The longest phrase wins, and articles do not count.
 """
 
 from __future__ import annotations
@@ -47,10 +47,20 @@ class Quality:
     any: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """An entry of device_types.yaml."""
+
+    name: str
+    labels: tuple[str, ...] = ()
+    noun: str = "count"  # as of a finding
+    said: str = ""  # how a statement names it
+
+
 class Term(NamedTuple):
     """A term of the lexicon at tokens[start:end]: its kind and its entries."""
 
-    kind: str  # finding, structure, quality, normal, stable, support, hardware, broken, gone
+    kind: str  # finding, structure, quality, normal, stable, support, hardware
     start: int
     end: int
     entries: tuple[Any, ...]
@@ -88,6 +98,20 @@ def structures() -> Mapping[str, Structure]:
 
 
 @functools.cache
+def devices() -> Mapping[str, Device]:
+    """Return the types of devices by name."""
+    return {
+        row["name"]: Device(
+            row["name"],
+            ("Support Devices",) if row.get("counts") == "true" else (),
+            row.get("noun", "count"),
+            row.get("said", row["name"]),
+        )
+        for row in lexicon.load("device_types")
+    }
+
+
+@functools.cache
 def _phrases() -> Phrases:
     entries: list[tuple[str, tuple[str, Any]]] = []
     for group in lexicon.load("findings").values():
@@ -97,12 +121,17 @@ def _phrases() -> Phrases:
     for row in lexicon.load("qualities"):
         quality = Quality(row.get("of", {}), row["any"])
         entries += [(t, ("quality", quality)) for t in row["terms"]]
+    for row in lexicon.load("device_types"):
+        device = devices()[row["name"]]
+        kind = "support" if device.labels else "hardware"
+        entries += [(t, (kind, device)) for t in row["terms"]]
     for kind, words in (*lexicon.load("normals").items(), *lexicon.load("devices").items()):
         entries += [(t, (kind, t)) for t in words]
-    return Phrases((_without_articles(phrase), value) for phrase, value in entries)
+    return Phrases((without_articles(phrase), value) for phrase, value in entries)
 
 
-def _without_articles(phrase: str) -> str:
+def without_articles(phrase: str) -> str:
+    """Return a phrase of the lexicon without the words that do not count."""
     return " ".join(w for w in phrase.split() if w not in _ARTICLES)
 
 

@@ -29,11 +29,11 @@ def statement(mention: Mention) -> str:
     become "no effusion".
     """
     entry = terms.findings().get(mention.finding)
-    noun = entry.noun if entry else "count"
+    device = terms.devices().get(mention.finding) if mention.device else None
+    noun = entry.noun if entry else device.noun if device else "count"
     plural = noun == "plural" or (mention.side == "bilateral" and noun == "count")
-    name = _plural(mention.finding) if plural and noun == "count" else mention.finding
-    if noun == "plural":
-        name = _plural(mention.finding)
+    name = device.said if device else mention.finding
+    name = _plural(name) if plural and (noun == "count" or not device) else name
     place = _place(mention)
     side = "" if place.startswith(" in ") else mention.side
     phrase = " ".join(w for w in (mention.severity, side, name) if w) + place
