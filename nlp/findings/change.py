@@ -146,11 +146,15 @@ def _is_change(word: str) -> bool:
 
 def _compares_places(words: Sequence[str], match: Match) -> bool:
     """Whether the word compares two places of one image: "worse on the right", "right > left"."""
-    if words[match.start] not in _COMPARATIVE or any(w in _COMPARED for w in words):
+    if words[match.start] not in _COMPARATIVE:
         return False
     after = words[match.end : match.end + 5]
+    if match.start and words[match.start - 1] in _PLACES and after and after[0] in _PLACES:
+        return True  # "left worse right"
     if "than" in after[:3]:
         return any(w in _PLACES for w in after[after.index("than") :])
+    if any(w in _COMPARED for w in words):
+        return False
     return bool(after) and after[0] in ("on", "in", "at", "along", "within", "toward")
 
 
