@@ -9,7 +9,7 @@ the verdict on the finding is.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
@@ -75,9 +75,27 @@ def _phrases() -> Phrases:
     return Phrases(((phrase, kind) for kind in _KINDS for phrase in table[kind]), fillers=_FILLERS)
 
 
+def may_tell(words: Collection[str]) -> bool:
+    """Whether a sentence of these words may tell of change: a cheap test."""
+    return not _telling().isdisjoint(words) or (
+        "change" in words and not _DENIERS.isdisjoint(words)  # not "degenerative changes"
+    )
+
+
+@functools.cache
+def _telling() -> frozenset[str]:
+    """Return words of which a sentence has at least one where it tells of change."""
+    table, common = lexicon.load("change"), _plain("common")
+    phrases = [phrase for kind in _KINDS if kind != NOTHING for phrase in table[kind]]
+    split = [[t.word for t in tokenize(phrase.replace("~", ""))] for phrase in phrases]
+    telling = [[w for w in words if w not in common] for words in split]
+    first = {(rest or words)[0] for words, rest in zip(split, telling, strict=True)}
+    return frozenset(first - {"change"})
+
+
 def change_of(scopes: Scopes, found: tuple[Term, ...], term: Term, verdict: Verdict) -> Change:
     """Return the change that is said of the finding at `term`."""
-    if not _phrases().may_be_in([token.word for token in scopes.tokens]):
+    if not may_tell([token.word for token in scopes.tokens]):
         return UNSAID
     best, best_rank = UNSAID, (-1, False, False, 0)
     for sign in signs(scopes.tokens):

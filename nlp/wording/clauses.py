@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.findings import change, terms
+from cxr_vlp.nlp.findings import change
 from cxr_vlp.nlp.findings.change import CHANGED, LEFT_OVER, STILL_THERE, Sign
 from cxr_vlp.nlp.findings.mention import NEW, RESOLVED
 from cxr_vlp.nlp.findings.terms import Finding, Term
@@ -93,18 +93,20 @@ class Draft:
         return "".join([*text, self.text[done:]])
 
 
-def resay(text: str, *, compared: bool) -> tuple[str, bool]:
+def resay(
+    text: str, tokens: tuple[Token, ...], found: tuple[Term, ...], compared: bool
+) -> tuple[str, bool]:
     """Return the text without change, and whether it was said in another way.
 
     `compared`: whether the sentence compares with an older image ("increased density since ___").
     """
-    tokens = tokenize(text)
-    draft = Draft(text, tokens, terms.find(tokens))
+    draft = Draft(text, tokens, found)
     done = -1
     for event in _events().find(tokens):
         done = max(done, _say_event(draft, event))
-    for place in range(1, len(tokens)):
-        done = max(done, _say_move(draft, place))
+    if draft.terms(0, len(tokens), *_DEVICES):
+        for place in range(1, len(tokens)):
+            done = max(done, _say_move(draft, place))
     for sign in change.signs(tokens):
         if sign.word < done or _is_aim(draft, sign) or _is_loose(draft, sign):
             continue
@@ -146,7 +148,8 @@ def _names_a_finding(draft: Draft, sign: Sign, *, compared: bool) -> bool:
     place = _skip(draft, sign.end, _JOINED)
     if draft.word(place) in ("in", "of"):
         return False
-    near = [t for t in draft.terms(place, place + 7, "finding", "structure")]
+    stop = next((p for p in range(place, place + 7) if draft.word(p) in _PHRASE_ENDS), place + 7)
+    near = draft.terms(place, stop, "finding", "structure")
     if not near:
         return False
     named = next((t for t in near if t.kind == "finding"), None)
@@ -156,6 +159,7 @@ def _names_a_finding(draft: Draft, sign: Sign, *, compared: bool) -> bool:
     return not compared and not names.isdisjoint(change._RELATIVE)
 
 
+_PHRASE_ENDS = change._STOPS | change._FORWARD_STOPS | {","}
 _JOINED = frozenset(("and", "or"))
 _SIZES = frozenset(("enlarging", "larger", "enlargement"))
 
@@ -238,7 +242,8 @@ def _say(draft: Draft, sign: Sign) -> int:
     ):
         return _predicate(draft, sign, start, verb, end)
     if draft.word(end - 1) in ("in", "of") or (
-        draft.word(end) in ("in", "of") and (draft.word(end - 1) in _NOUNS or sign.word == start)
+        draft.word(end) in ("in", "of")
+        and (sign.word == start or any(draft.word(p) in _NOUNS for p in range(sign.word, end)))
     ):
         return _frame(draft, sign, start, end)
     if draft.word(sign.end) in ("is", "are") and sign.word <= start + 1:  # "Again seen is"
@@ -254,6 +259,8 @@ def _say(draft: Draft, sign: Sign) -> int:
 
 def _aspect_end(draft: Draft, place: int) -> int:
     """Return where "in size" and the like end after a word of change."""
+    while draft.word(place) in _DEGREES:  # "has increased slightly in size"
+        place += 1
     while draft.word(place) in ("and", "or") and draft.word(place + 1) in _ASPECTS:
         place += 2
     if draft.word(place) in ("in", "of") and draft.word(place + 1) in _ASPECTS:
@@ -302,6 +309,8 @@ def _be(draft: Draft, verb: int) -> str:
 def _attribute(draft: Draft, sign: Sign, end: int) -> int:
     """Cut a word of change beside a finding; "resolved" denies the finding."""
     start = _run_start(draft, sign)
+    if draft.word(sign.word) == "more" and not sign.predicate:
+        return _cut(draft, start, sign.word + 1)  # "more prominent markings"
     if sign.kind == RESOLVED and not sign.denied:
         return _deny(draft, sign, start, end)
     if draft.word(end) in ("appearing", "looking"):
@@ -392,11 +401,15 @@ def _predicate(draft: Draft, sign: Sign, start: int, verb: int, end: int) -> int
     if sign.kind == STILL_THERE and draft.word(last) in _SEEN and sign.word < last:
         draft.delete(sign.word, last)  # "is again seen"
         return sign.end
-    if draft.word(verb - 1) in ("which", "that") and draft.terms(0, verb, "finding", *_DEVICES):
+    if draft.word(verb - 1) in ("which", "that") and draft.terms(
+        0, verb, "finding", "quality", *_DEVICES
+    ):
         first = verb - 1
         if draft.word(first) == "that" and sign.start < first:  # "no evidence that X has increased"
             first = verb
         else:
+            if draft.word(end) in ("and", "but") and draft.word(end + 1) in _VERBS | _HELPERS:
+                return _cut(draft, verb, end + 1)  # "which is unchanged and may be a scar"
             first -= draft.word(first - 1) == ","
             draft.delete(first, end)
             return end
@@ -409,7 +422,8 @@ def _predicate(draft: Draft, sign: Sign, start: int, verb: int, end: int) -> int
     if state is not None and sign.kind != RESOLVED:
         draft.replace(verb, state, _be(draft, verb))
         return state
-    if sign.kind == STILL_THERE and not _ends_here(draft, end):
+    is_in = draft.word(end) in ("in", "at", "on") and draft.word(sign.word) == "remain"
+    if sign.kind == STILL_THERE and (is_in or not _ends_here(draft, end)):
         return _still(draft, sign, verb)
     if _is_state(draft, sign, verb):  # "is enlarged but unchanged"
         return _attribute(draft, sign, end)
@@ -417,7 +431,11 @@ def _predicate(draft: Draft, sign: Sign, start: int, verb: int, end: int) -> int
     if draft.word(going_on) in _GOING_ON and going_on > end:
         draft.delete(verb, going_on)  # "has been placed and ends in the stomach"
         return going_on
+    if draft.word(start) == "there":  # "there is a granuloma, is stable"
+        return _cut(draft, verb, end)
     if not draft.terms(start, verb, "finding", "quality", *_DEVICES):
+        if draft.word(end) == "with":  # "the heart is stable with a tortuous aorta"
+            return _cut(draft, start, end + 1)
         return _drop(draft, start, _clause_end(draft, end))
     subject = _aspect_of(draft, start)
     draft.delete(start, subject)
@@ -455,6 +473,8 @@ def _still(draft: Draft, sign: Sign, verb: int) -> int:
 def _state_after(draft: Draft, place: int) -> int | None:
     """Return where the state begins that a predicate of change ends with: "and is now moderate"."""
     at, seen = place, False
+    if draft.word(at) == "from" and "to" in (draft.word(at + 2), draft.word(at + 3)):
+        at += 2 if draft.word(at + 2) == "to" else 3  # "from small to moderate"
     while draft.word(at) in ("and", ",", "but", "is", "are", "now", "currently", "to", "remain"):
         seen = True
         at += 1

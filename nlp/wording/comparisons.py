@@ -10,6 +10,7 @@ import functools
 import re
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.match.tokens import tokenize
 
 _MASK = r"_{2,}|X{3,}|\[\*\*.{0,40}?\*\*\]"
 _MONTH = (
@@ -25,7 +26,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     """Return the patterns of a phrase of comparison: at the start, elsewhere, without a study."""
     adjective, noun = _any("study_adjectives"), _any("study_nouns")
     date = rf"(?:{_MASK}|{_CLOCK}|{_DAY}|{_MONTH}|{_SPAN}|yesterday|today|earlier)"
-    dated = rf"(?:,?\s*(?:(?:of|from|dated|on|performed|obtained|at|done|taken|and)\s+)*{date})+"
+    dated = rf"(?:,?\s*(?:(?:of|from|dated|on|performed|obtained|at|done|taken|and|through)\s+)*{date})+"
     study = rf"(?:(?:{adjective}|{date})[\s,]+)*\b(?:{noun})\b(?:\s+(?:{noun})\b)*(?:{dated})?"
     closes = rf"(?=\s*(?:[.,;:)]|$)|\s+(?:{_any('after_study')})\b)"  # not "prior sternotomy"
     alone = rf"(?:{_any('study_alone')})\b(?:{dated})?{closes}"
@@ -35,7 +36,11 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     opened = rf"(?:{_any('openers')})\s+{several}"
     weak = rf"(?:{_any('weak_openers')})\s+(?={prior})(?:{study}|{alone})"
     not_then = rf"(?:(?:which|that)\s+)?(?:(?:was|were|is|are)\s+)?not\s+(?:previously\s+)?(?:{_any('seen')})(?:\s+(?:previously|before)\b|\s+(?:on|in|at)\s+(?={prior})(?:{study}|{alone}))"
-    phrase = rf"(?:{opened}|{not_then}|{weak}|{_any('adverbials')})"
+    lacking = rf"(?:with|as|given|since)?\s*(?:there\s+(?:are|is)\s+)?no\s+(?=(?:recent|prior|previous|older|comparison|available)\b){study}(?:\s+(?:are|is|was|were))?(?:\s+currently)?(?:\s+available)?(?:\s+for\s+(?:direct\s+)?comparison)?"
+    size = r"\d+(?:\.\d+)?(?:\s*x\s*\d+(?:\.\d+)?)*\s*(?:mm|cm)"
+    was = rf"(?:(?:which|and|it)\s+)?(?:was\s+)?(?:previously|formerly|compared\s+(?:to|with)|versus)(?:\s+\w+ing|\s+measured)?(?:\s+(?:about|approximately))?\s+{size}(?:\s+(?:previously|before))?"
+    advice = rf"(?:however,?\s+)?(?:recommend|suggest|advise)\w*\s+(?:direct\s+)?(?:comparison|correlation)\s+(?:to|with)\s+(?:\w+\s+){{0,3}}(?=(?:prior|previous|older|outside|remote)\b)[^.;]*"
+    phrase = rf"(?:{opened}|{not_then}|{was}|{advice}|{lacking}|{weak}|{_any('adverbials')})"
     chain = rf"{phrase}(?:,?\s+(?:and\s+)?{phrase})*"
     flags = re.IGNORECASE
     return (
@@ -46,6 +51,12 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
             flags,
         ),
     )
+
+
+@functools.cache
+def words() -> frozenset[str]:
+    """Return words of which a sentence has at least one where it compares."""
+    return frozenset(t.word for w in lexicon.load("priors")["comparing"] for t in tokenize(w))
 
 
 def _any(group: str) -> str:

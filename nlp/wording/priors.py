@@ -20,11 +20,13 @@ from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.scope import ABSENT
-from cxr_vlp.nlp.findings import change
+from cxr_vlp.nlp.findings import change, terms
 from cxr_vlp.nlp.findings.mentions import Analysis, analyze
+from cxr_vlp.nlp.match.tokens import tokenize
 from cxr_vlp.nlp.wording import clauses, comparisons
 
 KEPT, CUT, REWORDED, DROPPED = "kept", "cut", "reworded", "dropped"
+_OLDER = frozenset(("compare", "comparison", "prior", "previou", "older"))  # as tokens have them
 EDITS = (KEPT, CUT, REWORDED, DROPPED)
 
 
@@ -37,7 +39,8 @@ class PriorFree(NamedTuple):
 
 @functools.cache
 def _triggers() -> frozenset[str]:
-    return frozenset(lexicon.load("priors")["triggers"]) | change._single()
+    listed = lexicon.load("priors")["triggers"]
+    return frozenset(token.word for word in listed for token in tokenize(word))
 
 
 @functools.lru_cache(maxsize=32768)
@@ -51,19 +54,37 @@ def without_priors(sentence: str) -> PriorFree:
     """
     analysis = analyze(sentence)
     words = {token.word for token in analysis.scopes.tokens}
-    if _triggers().isdisjoint(words) and not change._phrases().may_be_in(words):
+    if _triggers().isdisjoint(words) and not change.may_tell(words):
         return PriorFree(sentence, KEPT)
-    shorter = comparisons.cut(sentence)
+    shorter = sentence if comparisons.words().isdisjoint(words) else comparisons.cut(sentence)
     compared = shorter != sentence or not change._COMPARED.isdisjoint(words)
-    text, reworded = clauses.resay(shorter, compared=compared)
-    if text == sentence or (shorter == sentence and _is_advice(analysis)):
-        return PriorFree(sentence, KEPT)
-    text = _tidy(text, sentence)
-    if not _is_faithful(analysis, text):
-        text = ""
-    if not text:
+    if shorter == sentence:
+        text, reworded = clauses.resay(sentence, analysis.scopes.tokens, analysis.terms, compared)
+    else:
+        tokens = tokenize(shorter)
+        text, reworded = clauses.resay(shorter, tokens, terms.find(tokens), compared)
+    if shorter == sentence and (text == sentence or _is_advice(analysis)):
+        is_advice = _is_advice(analysis) and words.isdisjoint(_OLDER)
+        is_kept = not _compares(sentence) or is_advice
+        return PriorFree(sentence, KEPT) if is_kept else PriorFree("", DROPPED)
+    text = _tidy(text)
+    if not text or _compares(text) or not _is_faithful(analysis, text):
         return PriorFree("", DROPPED)
     return PriorFree(text, REWORDED if reworded else CUT)
+
+
+def _compares(text: str) -> bool:
+    """Whether a word of change or comparison is left that no single image justifies."""
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    banned = lexicon.words("priors", "banned")
+    if banned.isdisjoint(words):
+        return False
+    return not any(f" {phrase} " in f" {' '.join(words)} " for phrase in _allowed())
+
+
+@functools.cache
+def _allowed() -> tuple[str, ...]:
+    return tuple(lexicon.load("priors")["allowed"])
 
 
 def _is_advice(analysis: Analysis) -> bool:
@@ -72,18 +93,28 @@ def _is_advice(analysis: Analysis) -> bool:
     return not analysis.mentions and any(kind in analysis.discourse.first for kind in kinds)
 
 
-def _tidy(text: str, sentence: str) -> str:
+# what cut words leave behind, in this order: (what is left, what it becomes)
+_TIDIED = tuple(
+    (re.compile(pattern), new)
+    for pattern, new in (
+        (r"\(\s*\)", ""),
+        (r"\s+([,;:.!?)])", r"\1"),
+        (r"([,;:])(?:\s*[,;:])+", r"\1"),
+        (r"[,;:]+\s*([.!?])", r"\1"),
+        (r"\b([Aa])n (?=[^aeiouAEIOU\W])", r"\1 "),
+        (r"\b([Aa]) (?=[aeio]|un(?!i)|ul)", r"\1n "),
+        (r"^\W*[Ww]ithout\b", "No"),
+        (r"^[\s,;:.)\]-]+|^(?:[Aa]nd|[Bb]ut|[Ww]ith|[Ww]hich)\s+", ""),
+    )
+)
+
+
+def _tidy(text: str) -> str:
     """Return the text with one blank between words, a capital at its start and a mark at its end."""
     text = " ".join(text.split())
-    text = re.sub(r"\(\s*\)", "", text)
-    text = re.sub(r"\s+([,;:.!?)])", r"\1", text)
-    text = re.sub(r"([,;:])(?:\s*[,;:])+", r"\1", text)
-    text = re.sub(r"[,;:]+\s*([.!?])", r"\1", text)
-    text = re.sub(r"\b([Aa])n (?=[^aeiouAEIOU\W])", r"\1 ", text)
-    text = re.sub(r"\b([Aa]) (?=[aeio]|un(?!i)|ul)", r"\1n ", text)
-    text = re.sub(r"^\W*without\b", "No", text, flags=re.IGNORECASE)
-    text = re.sub(r"^[\s,;:.)\]-]+|^(?:and|but|with|which)\s+", "", text).strip()
-    text = _closed(text)
+    for pattern, new in _TIDIED:
+        text = pattern.sub(new, text)
+    text = _closed(text.strip())
     if not re.search(r"\w", text):
         return ""
     text = text[0].upper() + text[1:]
