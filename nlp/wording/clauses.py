@@ -142,6 +142,8 @@ def _names_a_finding(draft: Draft, sign: Sign, *, compared: bool) -> bool:
     if sign.predicate:
         if not any(t.kind == "quality" for t in over):
             return False
+        if _verb_before(draft, sign, 0) is None:  # "opacity, increased"
+            return not draft.terms(_floor(draft, sign.word), sign.word, "finding", *_DEVICES)
         clause = draft.terms(_clause_start(draft, sign.word), sign.word, "finding", *_DEVICES)
         has = any(draft.word(p) in ("has", "have") for p in range(sign.word - 4, sign.end))
         return not clause and not (has and compared)
@@ -173,11 +175,12 @@ def _clause_start(draft: Draft, place: int) -> int:
         word = draft.word(at)
         if word in _BREAKS:
             return at + 1
-        if word in (",", "and") and (
-            any(draft.word(i) in _VERBS for i in range(_floor(draft, at), at))
-            or not draft.terms(0, at, "finding", "structure", *_DEVICES)
+        if word in (",", "and") and any(
+            draft.word(i) in _VERBS for i in range(_floor(draft, at), at)
         ):
             return at + 1
+        if word == "," and not draft.terms(0, at, "finding", "structure", *_DEVICES):
+            return at + 1  # "overall, the effusion ..."
     return 0
 
 
@@ -217,7 +220,9 @@ def _drop(draft: Draft, start: int, end: int) -> int:
     while first > 0 and draft.word(first - 1) in (",", "and", "but", "while", ";", "although"):
         first -= 1
     if first == 0 or draft.word(first - 1) == ":":
-        while draft.word(end) in (",", "and", "but", "while", ";", "although") and end < len(draft.tokens):
+        while draft.word(end) in (",", "and", "but", "while", ";", "although") and end < len(
+            draft.tokens
+        ):
             end += 1
     draft.delete(first, end)
     return end
@@ -237,8 +242,10 @@ def _say(draft: Draft, sign: Sign) -> int:
         return _drop(draft, max(start, min(start, sign.start)), _clause_end(draft, sign.end))
     end = _aspect_end(draft, sign.end)
     verb = _verb_before(draft, sign, start)
-    if verb is not None and draft.word(sign.end - 1) not in ("of", "in") and (
-        sign.predicate and draft.terms(start, verb, "finding", *_DEVICES)
+    if (
+        verb is not None
+        and draft.word(sign.end - 1) not in ("of", "in")
+        and (sign.predicate and draft.terms(start, verb, "finding", *_DEVICES))
     ):
         return _predicate(draft, sign, start, verb, end)
     if draft.word(end - 1) in ("in", "of") or (
@@ -320,11 +327,22 @@ def _attribute(draft: Draft, sign: Sign, end: int) -> int:
         return _drop(draft, *empty)
     if draft.word(end) in _ASPECTS and draft.word(end + 1) == "of":  # "stable appearance of"
         after = _past_aspects(draft, end)
-        return _noun_phrase(draft, start, after, there=False) if not start else _cut(draft, start, after)
+        first = [t for t in draft.found if t.start >= after][:1]
+        if first and first[0].kind == "structure":
+            return _cut(draft, start, end)  # "appearance of the chest, with ..."
+        return (
+            _noun_phrase(draft, start, after, there=False)
+            if not start
+            else _cut(draft, start, after)
+        )
     state = _state_after(draft, end) if draft.word(end) == "and" else None
     if state is not None:  # "contours stable and normal"
         return _cut(draft, start, state)
-    if start and draft.word(end) in (",", ".", ";", "and", "with", "but") or end >= len(draft.tokens):
+    if (
+        start
+        and draft.word(end) in (",", ".", ";", "and", "with", "but")
+        or end >= len(draft.tokens)
+    ):
         while start and draft.word(start - 1) in _LEADS:
             start -= 1
         if draft.word(end) == ")":
@@ -350,14 +368,15 @@ def _empty_segment(draft: Draft, sign: Sign) -> tuple[int, int] | None:
     if draft.word(end) in ("with", "which"):
         return None
     others = draft.terms(start, end, "finding", "quality", "normal", *_DEVICES)
-    said = [t for t in others if not (t.start < sign.end and t.end > sign.word)]
-    return None if said else (start, end)
+    if any(not (t.start < sign.end and t.end > sign.word) for t in others):
+        return None
+    is_bare = end - start <= sign.end - sign.word + 1
+    return (start, end) if is_bare or draft.terms(start, end, "structure") else None
 
 
 def _deny(draft: Draft, sign: Sign, start: int, end: int) -> int:
     clause = _clause_start(draft, sign.word)
-    before = draft.terms(clause, sign.word, "finding")
-    if before:
+    if draft.terms(clause, sign.word, "finding") and draft.word(end) in change._TRAILING:
         draft.replace(clause, _skip(draft, clause, _DETERMINERS), "no ")
         draft.delete(start, end)
     else:
@@ -375,8 +394,8 @@ def _run_start(draft: Draft, sign: Sign) -> int:
         start -= 1
     if draft.word(start - 1) in ("but", "or", "and", "to", "/") and start > 1:
         before = draft.word(start - 2)
-        if before in _STATES or change._is_change(before):
-            start -= 1
+        if before in _STATES or any(s.end == start - 1 for s in change.signs(draft.tokens)):
+            start -= 1  # "small but increasing", "residual or recurrent"
     return start
 
 
@@ -450,7 +469,19 @@ def _is_state(draft: Draft, sign: Sign, verb: int) -> bool:
 
 
 def _ends_here(draft: Draft, place: int) -> bool:
-    return draft.word(place) in (".", ",", ";", "and", "but", "with", "in", "at", "on", "without", "(")
+    return draft.word(place) in (
+        ".",
+        ",",
+        ";",
+        "and",
+        "but",
+        "with",
+        "in",
+        "at",
+        "on",
+        "without",
+        "(",
+    )
 
 
 def _still(draft: Draft, sign: Sign, verb: int) -> int:
@@ -462,7 +493,9 @@ def _still(draft: Draft, sign: Sign, verb: int) -> int:
             return sign.end
         draft.replace(sign.word, end, _be(draft, sign.word))
         return end
-    end = sign.end - 1 if draft.word(sign.end - 1) in _SEEN and sign.end - 1 > sign.word else sign.end
+    end = (
+        sign.end - 1 if draft.word(sign.end - 1) in _SEEN and sign.end - 1 > sign.word else sign.end
+    )
     if word == "redemonstrated":
         draft.replace(sign.word, sign.end, "seen")
         return sign.end
@@ -487,6 +520,8 @@ def _state_after(draft: Draft, place: int) -> int | None:
         t.start in (at, following) and t.kind in ("normal", "quality") for t in draft.found
     )
     said_now = any(draft.word(p) in ("now", "is", "are", "currently") for p in range(place, at))
+    if draft.word(at) == "with":
+        return None
     if (is_state and not _is_noun_phrase(draft, following)) or (said_now and draft.word(at) != "."):
         return at if not change._is_change(draft.word(at)) else None
     return None
@@ -508,9 +543,11 @@ def _aspect_of(draft: Draft, start: int) -> int:
         place += 1
     while draft.word(place) in _ASPECTS and draft.word(place + 1) in ("of", "and"):
         place += 2
-        place = _skip(draft, place, frozenset(("the", "both")) & _DETERMINERS) if draft.word(
-            place
-        ) in _ASPECTS else place
+        place = (
+            _skip(draft, place, frozenset(("the", "both")) & _DETERMINERS)
+            if draft.word(place) in _ASPECTS
+            else place
+        )
     return place if draft.word(place - 1) == "of" else start
 
 
@@ -547,7 +584,11 @@ def _lower_first(draft: Draft, place: int, start: int) -> None:
         return
     token = draft.tokens[place]
     word = draft.text[token.start : token.end]
-    if (len(word) == 1 or word[1:].islower()) and word.lower() not in ("swan", "dobhoff", "hickman"):
+    if (len(word) == 1 or word[1:].islower()) and word.lower() not in (
+        "swan",
+        "dobhoff",
+        "hickman",
+    ):
         draft.edits.append((token.start, token.start + 1, word[0].lower()))
 
 
@@ -587,7 +628,9 @@ def _frame(draft: Draft, sign: Sign, start: int, end: int) -> int:
     if named or any(draft.word(p) == "with" for p in before):
         return _behind_finding(draft, sign, end)
     clause = _clause_end(draft, end)
-    if not draft.terms(end, clause, "finding", *_DEVICES) and not draft.terms(end, clause, "quality"):
+    if not draft.terms(end, clause, "finding", *_DEVICES) and not draft.terms(
+        end, clause, "quality"
+    ):
         return _drop(draft, start, clause)
     end = _past_aspects(draft, end)
     if sign.kind == RESOLVED and not sign.denied:
@@ -683,7 +726,9 @@ def _is_present(draft: Draft, start: int, clause: int) -> None:
     named = draft.terms(start, clause, *_DEVICES)
     if named and named[-1].end == clause:
         draft.replace(clause, clause, "")
-        draft.edits.append((draft.tokens[clause - 1].end, draft.tokens[clause - 1].end, " is present"))
+        draft.edits.append(
+            (draft.tokens[clause - 1].end, draft.tokens[clause - 1].end, " is present")
+        )
 
 
 # --- adverbs -------------------------------------------------------------------------------------
@@ -695,8 +740,8 @@ def _cut_adverbs(draft: Draft, done: int) -> None:
     for place, token in enumerate(draft.tokens):
         if token.word not in _ALONE or any(a <= token.start < b for a, b in covered):
             continue
-        if token.word == "previously" or (token.word == "interval" and draft.word(place + 1) == "between"):
+        if token.word == "previously" or (
+            token.word == "interval" and draft.word(place + 1) == "between"
+        ):
             continue
         draft.delete(place, place + 1)
-
-

@@ -13,43 +13,81 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.match.tokens import tokenize
 
 _MASK = r"_{2,}|X{3,}|\[\*\*.{0,40}?\*\*\]"
-_MONTH = (
-    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?(?:\s+\d{1,2}\b)?(?:,?\s+\d{4})?"
-)
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?(?:\s+\d{1,2}\b)?(?:,?\s+\d{4})?"
 _CLOCK = r"\d{1,2}:?\d\d(?:\s*(?:am|pm|a\.m\.|p\.m\.|hours|hrs|h\b))?"
 _DAY = r"\d{1,4}[/-]\d{1,2}(?:[/-]\d{1,4})?|(?:19|20)\d\d"
-_SPAN = r"(?:\d+|one|two|three|several|a few)\s+(?:days?|weeks?|months?|years?|hours?)\s+(?:ago|prior|earlier|before)"
+_SPAN = (
+    r"(?:\d+|one|two|three|several|a few)\s+(?:days?|weeks?|months?|years?|hours?)\s+"
+    r"(?:ago|prior|earlier|before)"
+)
+_MOST = 4  # phrases of comparison that follow one another
+_PRIOR = (
+    r"(?:(?:the|a|an|his|her|most|multiple|several|is)\s+)*"
+    r"(?:prior|previous|recent|earlier|old|older|preceding|remote|outside|comparison|last)\b"
+)
+_SIZE = r"\d+(?:\.\d+)?(?:\s*x\s*\d+(?:\.\d+)?)*\s*(?:mm|cm)"
+_WAS = (  # "previously 6 mm"
+    r"(?:(?:which|and|it)\s+)?(?:was\s+)?(?:previously|formerly|compared\s+(?:to|with)|versus)"
+    rf"(?:\s+\w+ing|\s+measured)?(?:\s+(?:about|approximately))?\s+{_SIZE}"
+    r"(?:\s+(?:previously|before))?"
+)
+_ADVICE = (  # "recommend comparison with older images, if available"
+    r"(?:however,?\s+)?(?:recommend|suggest|advise)\w*\s+(?:direct\s+)?(?:comparison|correlation)"
+    r"\s+(?:to|with)\s+(?:\w+\s+){0,3}(?=(?:prior|previous|older|outside|remote)\b)[^.;]*"
+)
 
 
 @functools.cache
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Return the patterns of a phrase of comparison: at the start, elsewhere, without a study."""
+def _study() -> tuple[str, str, str]:
+    """Return the patterns of a date, of an older study, and of a word that stands for one."""
     adjective, noun = _any("study_adjectives"), _any("study_nouns")
-    date = rf"(?:{_MASK}|{_CLOCK}|{_DAY}|{_MONTH}|{_SPAN}|yesterday|today|earlier)"
+    # the edges keep a long run of "_" from being read in many ways
+    date = rf"(?<!\w)(?:{_MASK}|{_CLOCK}|{_DAY}|{_MONTH}|{_SPAN}|yesterday|today|earlier)(?!\w)"
     dated = rf"(?:,?\s*(?:(?:of|from|dated|on|performed|obtained|at|done|taken|and|through)\s+)*{date})+"
     study = rf"(?:(?:{adjective}|{date})[\s,]+)*\b(?:{noun})\b(?:\s+(?:{noun})\b)*(?:{dated})?"
     closes = rf"(?=\s*(?:[.,;:)]|$)|\s+(?:{_any('after_study')})\b)"  # not "prior sternotomy"
     alone = rf"(?:{_any('study_alone')})\b(?:{dated})?{closes}"
-    older = rf"(?:{study}|{alone}|{date}(?:{dated})?)"
-    several = rf"{older}(?:\s+(?:and|or)(?:\s+of)?\s+{older})*"
-    prior = r"(?:(?:the|a|an|his|her|most|multiple|several|is)\s+)*(?:prior|previous|recent|earlier|old|older|preceding|remote|outside|comparison|last)\b"
-    opened = rf"(?:{_any('openers')})\s+{several}"
-    weak = rf"(?:{_any('weak_openers')})\s+(?={prior})(?:{study}|{alone})"
-    not_then = rf"(?:(?:which|that)\s+)?(?:(?:was|were|is|are)\s+)?not\s+(?:previously\s+)?(?:{_any('seen')})(?:\s+(?:previously|before)\b|\s+(?:on|in|at)\s+(?={prior})(?:{study}|{alone}))"
-    lacking = rf"(?:with|as|given|since)?\s*(?:there\s+(?:are|is)\s+)?no\s+(?=(?:recent|prior|previous|older|comparison|available)\b){study}(?:\s+(?:are|is|was|were))?(?:\s+currently)?(?:\s+available)?(?:\s+for\s+(?:direct\s+)?comparison)?"
-    size = r"\d+(?:\.\d+)?(?:\s*x\s*\d+(?:\.\d+)?)*\s*(?:mm|cm)"
-    was = rf"(?:(?:which|and|it)\s+)?(?:was\s+)?(?:previously|formerly|compared\s+(?:to|with)|versus)(?:\s+\w+ing|\s+measured)?(?:\s+(?:about|approximately))?\s+{size}(?:\s+(?:previously|before))?"
-    advice = rf"(?:however,?\s+)?(?:recommend|suggest|advise)\w*\s+(?:direct\s+)?(?:comparison|correlation)\s+(?:to|with)\s+(?:\w+\s+){{0,3}}(?=(?:prior|previous|older|outside|remote)\b)[^.;]*"
-    phrase = rf"(?:{opened}|{not_then}|{was}|{advice}|{lacking}|{weak}|{_any('adverbials')})"
-    chain = rf"{phrase}(?:,?\s+(?:and\s+)?{phrase})*"
-    flags = re.IGNORECASE
+    return date + f"(?:{dated})?", study, alone
+
+
+@functools.cache
+def _phrase() -> str:
+    """Return the pattern of a phrase of comparison."""
+    date, study, alone = _study()
+    older = rf"(?:{study}|{alone}|{date})"
+    opened = rf"(?:{_any('openers')})\s+(?:{older}(?:\s+(?:and|or)(?:\s+of)?\s+(?={older}))?)+"
+    seen = rf"(?:was|were|is|are)?\s*not\s+(?:previously\s+)?(?:{_any('seen')})"
+    not_then = rf"(?:(?:which|that)\s+)?{seen}\s+(?:previously|before)\b"
+    hardly = rf"(?:does|do|did)\s+not\s+(?:appear|seem)\s+to\s+be\s+(?:{_any('seen')})"
+    then = rf"(?:(?:was|were)\s+)?also\s+(?:{_any('seen')})"
+    shown = rf"(?:(?:which|that)\s+(?:\w+ly\s+)?)?(?:{seen}|{hardly}|{then})\s+(?:on|in|at)"
+    before = rf"(?:{_any('weak_openers')}|{shown})"
+    weak = rf"{before}\s+(?={_PRIOR})(?:{study}|{alone})"
     return (
-        re.compile(rf"^\s*{chain}(?:\s*[,:]\s*|\s+(?=there|the)|\s*(?=[.;]|$)|\s+)", flags),
-        re.compile(rf"\s*[,(]?\s*(?<!\w){chain}(?!\w)\s*\)?", flags),
-        re.compile(
-            rf"\b(unchanged|changed?|stable|increased?|decreased?|improved|worsened|larger|smaller|similar|worse|better|new)\s+(?:from|to)\s+{date}(?:{dated})?",
-            flags,
-        ),
+        rf"(?:{opened}|{not_then}|{_WAS}|{_ADVICE}|{_lacking(study)}|{weak}|{_any('adverbials')})"
+    )
+
+
+def _lacking(study: str) -> str:
+    """Return the pattern of "no prior studies are available for comparison"."""
+    start = r"(?:with|as|given|since)?\s*(?:there\s+(?:are|is)\s+)?no\s+"
+    is_older = r"(?=(?:recent|prior|previous|older|comparison|available)\b)"
+    end = r"(?:\s+(?:are|is))?(?:\s+currently)?(?:\s+available)?(?:\s+for\s+(?:direct\s+)?comparison)?"
+    return f"{start}{is_older}{study}{end}"
+
+
+@functools.cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Return the patterns of a phrase of comparison: at the start, elsewhere, "from" a date."""
+    phrase, date = _phrase(), _study()[0]
+    changed = (
+        r"unchanged|changed?|stable|increased?|decreased?|improved|worsened|larger|smaller|similar"
+        r"|worse|better|new"
+    )
+    return (
+        re.compile(rf"^\s*{phrase}(?:\s*[,:]\s*|\s*(?=[.;]|$)|\s+)", re.IGNORECASE),
+        re.compile(rf"\s*[,(]?\s*(?<!\w){phrase}(?!\w)\s*\)?", re.IGNORECASE),
+        re.compile(rf"\b({changed})\s+(?:from|to)\s+{date}", re.IGNORECASE),
     )
 
 
@@ -66,9 +104,12 @@ def _any(group: str) -> str:
 def cut(text: str) -> str:
     """Return the text without its phrases of comparison."""
     first, later, dated = _patterns()
-    text = first.sub("", text)
-    text = dated.sub(lambda found: found[1], text)
-    return later.sub(_kept_mark, text)
+    for _ in range(_MOST):
+        shorter = later.sub(_kept_mark, dated.sub(r"\1", first.sub("", text)))
+        if shorter == text:
+            break
+        text = shorter
+    return text
 
 
 def _kept_mark(found: re.Match[str]) -> str:

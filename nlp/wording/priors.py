@@ -23,6 +23,7 @@ from cxr_vlp.nlp.context.scope import ABSENT
 from cxr_vlp.nlp.findings import change, terms
 from cxr_vlp.nlp.findings.mentions import Analysis, analyze
 from cxr_vlp.nlp.match.tokens import tokenize
+from cxr_vlp.nlp.match.windows import WIDTH
 from cxr_vlp.nlp.wording import clauses, comparisons
 
 KEPT, CUT, REWORDED, DROPPED = "kept", "cut", "reworded", "dropped"
@@ -54,7 +55,8 @@ def without_priors(sentence: str) -> PriorFree:
     """
     analysis = analyze(sentence)
     words = {token.word for token in analysis.scopes.tokens}
-    if _triggers().isdisjoint(words) and not change.may_tell(words):
+    is_plain = _triggers().isdisjoint(words) and not change.may_tell(words)
+    if is_plain or len(sentence) > WIDTH:  # no sentence is that long
         return PriorFree(sentence, KEPT)
     shorter = sentence if comparisons.words().isdisjoint(words) else comparisons.cut(sentence)
     compared = shorter != sentence or not change._COMPARED.isdisjoint(words)
