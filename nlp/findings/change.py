@@ -55,11 +55,11 @@ def _plain(group: str) -> frozenset[str]:
 
 
 _DENIERS, _BETWEEN, _WHOLLY = _plain("deniers"), _plain("between"), _plain("wholly")
-_COPULAS, _ADVERBS, _ADJECTIVES = _plain("copulas"), _plain("adverbs"), _plain("adjectives")
-_STOPS, _FORWARD_STOPS, _JOINTS = _plain("stops"), _plain("forward_stops"), _plain("joints")
-_PREPOSITIONS, _TRAILING, _PLACES = _plain("prepositions"), _plain("trailing"), _plain("places")
-_COMPARED, _COMPARATIVE = _plain("compared"), _plain("comparative")
-_RELATIVE, _RELATIVE_WORDS = frozenset(lexicon.load("change")["relative"]), _plain("relative_words")
+_COPULAS, ADVERBS, _ADJECTIVES = _plain("copulas"), _plain("adverbs"), _plain("adjectives")
+STOPS, FORWARD_STOPS, _JOINTS = _plain("stops"), _plain("forward_stops"), _plain("joints")
+_PREPOSITIONS, TRAILING, _PLACES = _plain("prepositions"), _plain("trailing"), _plain("places")
+COMPARED, _COMPARATIVE = _plain("compared"), _plain("comparative")
+RELATIVE, RELATIVE_WORDS = frozenset(lexicon.load("change")["relative"]), _plain("relative_words")
 _FILLERS = frozenset(lexicon.load("modifiers")["fillers"])
 _HEDGES = _plain("hedges")
 _GONE = frozenset(("cleared", "clearing", "resolved", "resolution", "gone", "disappeared"))
@@ -141,11 +141,11 @@ def _denier(words: Sequence[str], place: int) -> int | None:
         if word == "that":
             has_clause = True
             continue
-        if word in _BETWEEN or word in _FILLERS or word in _ADVERBS or _is_change(word):
+        if word in _BETWEEN or word in _FILLERS or word in ADVERBS or is_change(word):
             continue
         if "neither" in words[:at]:
             return words.index("neither")
-        if word in _STOPS or word == "," or has_clause or "that" not in words[:at]:
+        if word in STOPS or word == "," or has_clause or "that" not in words[:at]:
             return None
     return None
 
@@ -158,7 +158,8 @@ def _single() -> frozenset[str]:
     return frozenset(tokenize(p)[0].word for g in groups for p in table[g] if len(tokenize(p)) == 1)
 
 
-def _is_change(word: str) -> bool:
+def is_change(word: str) -> bool:
+    """Return whether a word alone tells of change."""
     return word in _single()
 
 
@@ -171,7 +172,7 @@ def _compares_places(words: Sequence[str], match: Match) -> bool:
         return True  # "left worse right"
     if "than" in after[:3]:
         return any(w in _PLACES for w in after[after.index("than") :])
-    if any(w in _COMPARED for w in words):
+    if any(w in COMPARED for w in words):
         return False
     return bool(after) and after[0] in ("on", "in", "at", "along", "within", "toward")
 
@@ -180,7 +181,7 @@ def _is_predicate(words: Sequence[str], match: Match) -> bool:
     """Whether the word is said of what stands before it: after a verb, at the end of a phrase."""
     following = words[match.end] if match.end < len(words) else "."
     place = match.start - 1
-    while place >= 0 and (words[place] in _ADVERBS or words[place] in _DENIERS):
+    while place >= 0 and (words[place] in ADVERBS or words[place] in _DENIERS):
         place -= 1
     first = words[match.start]
     if first in ("has", "have") or words[match.end - 1] in _EARLIER:
@@ -193,7 +194,7 @@ def _is_predicate(words: Sequence[str], match: Match) -> bool:
         return place >= 0 and words[place] in _COPULAS and not _is_attribute(words, match, place)
     if place >= 0 and words[place] in _COPULAS:
         return not _is_attribute(words, match, place)
-    return following in _TRAILING
+    return following in TRAILING
 
 
 def _is_size(words: Sequence[str], place: int) -> bool:
@@ -203,18 +204,18 @@ def _is_size(words: Sequence[str], place: int) -> bool:
 def _is_attribute(words: Sequence[str], match: Match, verb: int) -> bool:
     """Whether a verb before the word does not make a predicate of it: "there is stable edema"."""
     first = verb
-    while first > 0 and (words[first - 1] in _COPULAS or words[first - 1] in _ADVERBS):
+    while first > 0 and (words[first - 1] in _COPULAS or words[first - 1] in ADVERBS):
         first -= 1
     following = words[match.end] if match.end < len(words) else "."
     if first > 0 and words[first - 1] == "there":
         return True
     if words[verb] in ("show", "demonstrate"):
-        return following not in _TRAILING
+        return following not in TRAILING
     return (
         words[verb] in ("has", "have", "had", "is", "are")
         and words[match.start] in _ADJECTIVES
-        and following not in _TRAILING
-    ) or (first == 0 and following not in _TRAILING)
+        and following not in TRAILING
+    ) or (first == 0 and following not in TRAILING)
 
 
 def _covers(sign: Sign, found: tuple[Term, ...], term: Term) -> bool:
@@ -238,7 +239,7 @@ def _is_said_of(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign, te
 def _follows(tokens: Sequence[Token], sign: Sign, term: Term) -> bool:
     """Whether a term stands right after the word of change."""
     return sign.end <= term.start and all(
-        token.word in _ADVERBS for token in tokens[sign.end : term.start]
+        token.word in ADVERBS for token in tokens[sign.end : term.start]
     )
 
 
@@ -247,10 +248,10 @@ def _has_subject(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign) -
     following = tokens[sign.end].word if sign.end < len(tokens) else "."
     if following in ("is", "are") or (following == ":" and sign.word == sign.start == 0):
         return False  # "Again seen is a nodule", "Unchanged: nodule"
-    floor = max((i for i in range(sign.word) if tokens[i].word in _STOPS), default=-1)
+    floor = max((i for i in range(sign.word) if tokens[i].word in STOPS), default=-1)
     if any(t.kind in (*_HEADS, "quality") and floor < t.start < sign.word for t in found):
         return True
-    return following in _TRAILING
+    return following in TRAILING
 
 
 def _reaches_on(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign, term: Term) -> bool:
@@ -258,7 +259,7 @@ def _reaches_on(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign, te
     words = [token.word for token in tokens[sign.end : term.start]]
     if words and words[0] in ("is", "are", ":"):  # "Again seen is", "Unchanged: "
         words = words[1:]
-    if any(w in _STOPS or w in _FORWARD_STOPS or w in _COPULAS for w in words):
+    if any(w in STOPS or w in FORWARD_STOPS or w in _COPULAS for w in words):
         return False
     passed = [t for t in found if sign.end <= t.start and t.end <= term.start]
     first = next((t for t in passed if t.kind == "finding"), None)
@@ -289,7 +290,7 @@ def _closes_list(tokens: Sequence[Token], place: int) -> bool:
     for token in tokens[place + 1 : place + _REACH]:
         if token.word in ("and", "or"):
             return True
-        if token.word in _STOPS or token.word in _COPULAS or token.word in _FORWARD_STOPS:
+        if token.word in STOPS or token.word in _COPULAS or token.word in FORWARD_STOPS:
             return False
     return False
 
@@ -303,7 +304,7 @@ def _reaches_back(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign, 
     end, has_verb = _subject_end(tokens, sign, term.end)
     words = [token.word for token in tokens[term.end : end]]
     verbs = sum(w in _COPULAS for w in words)
-    if any(w in _STOPS for w in words) or verbs > 1 or (has_verb and verbs):
+    if any(w in STOPS for w in words) or verbs > 1 or (has_verb and verbs):
         return False
     joints = [i for i in range(term.end, end) if tokens[i].word in _JOINTS]
     for other in found:
@@ -322,7 +323,7 @@ def _reaches_back(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign, 
 
 
 def _opens_with_verb(tokens: Sequence[Token], start: int, end: int) -> bool:
-    floor = max((i for i in range(start) if tokens[i].word in _STOPS), default=-1)
+    floor = max((i for i in range(start) if tokens[i].word in STOPS), default=-1)
     return any(tokens[i].word in ("is", "are", "was") for i in range(floor + 1, end))
 
 
@@ -330,7 +331,7 @@ def _is_other_subject(tokens: Sequence[Token], found: tuple[Term, ...], term: Te
     """Whether the finding only says where another is: "opacity in the region of the scar"."""
     if not _is_place(tokens, term.start, 0):
         return False
-    floor = max((i for i in range(term.start) if tokens[i].word in {*_STOPS, *_JOINTS}), default=-1)
+    floor = max((i for i in range(term.start) if tokens[i].word in {*STOPS, *_JOINTS}), default=-1)
     return any(
         t.kind in ("finding", "support") and floor < t.start and t.end <= term.start for t in found
     )
@@ -339,12 +340,12 @@ def _is_other_subject(tokens: Sequence[Token], found: tuple[Term, ...], term: Te
 def _subject_end(tokens: Sequence[Token], sign: Sign, floor: int) -> tuple[int, bool]:
     """Return where the subject of a predicate ends, and whether the predicate has its own verb."""
     place, has_verb = min(sign.start, sign.word), False
-    skipped = _ADVERBS | _DENIERS | _BETWEEN | _LEADING
+    skipped = ADVERBS | _DENIERS | _BETWEEN | _LEADING
     while place > floor:
         word = tokens[place - 1].word
         if word in _COPULAS:
             has_verb = True
-        elif word not in skipped and not _is_change(word):
+        elif word not in skipped and not is_change(word):
             break
         if word in ("which", "that"):
             return place - 1, False
@@ -360,7 +361,7 @@ def _is_place(tokens: Sequence[Token], start: int, floor: int) -> bool:
         word = tokens[place].word
         if word in _PREPOSITIONS:
             return True
-        if word in _JOINTS or word in _STOPS or word in _COPULAS:
+        if word in _JOINTS or word in STOPS or word in _COPULAS:
             return False
     return False
 
@@ -408,14 +409,14 @@ def _denied_kind(tokens: Sequence[Token], sign: Sign, verdict: Verdict) -> str:
 
 def _is_relative(tokens: Sequence[Token], sign: Sign, term: Term) -> bool:
     """Whether "increased" only names the finding: "increased density at the base"."""
-    if tokens[sign.word].word not in _RELATIVE_WORDS:
+    if tokens[sign.word].word not in RELATIVE_WORDS:
         return False
     names = [e.name for e in term.entries if isinstance(e, Finding)]
-    if term.kind == "finding" and not any(name in _RELATIVE for name in names):
+    if term.kind == "finding" and not any(name in RELATIVE for name in names):
         return False
     before = tokens[sign.word - 1].word if sign.word else ""
     if sign.predicate and any(
         t.word in ("has", "have") for t in tokens[max(0, sign.word - 4) : sign.word]
     ):
         return False
-    return before != "interval" and not any(t.word in _COMPARED for t in tokens)
+    return before != "interval" and not any(t.word in COMPARED for t in tokens)

@@ -13,7 +13,10 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.match.tokens import tokenize
 
 _MASK = r"_{2,}|X{3,}|\[\*\*.{0,40}?\*\*\]"
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?(?:\s+\d{1,2}\b)?(?:,?\s+\d{4})?"
+_MONTH = (
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?(?:\s+\d{1,2}\b)?"
+    r"(?:,?\s+\d{4})?"
+)
 _CLOCK = r"\d{1,2}:?\d\d(?:\s*(?:am|pm|a\.m\.|p\.m\.|hours|hrs|h\b))?"
 _DAY = r"\d{1,4}[/-]\d{1,2}(?:[/-]\d{1,4})?|(?:19|20)\d\d"
 _SPAN = (
@@ -43,7 +46,8 @@ def _study() -> tuple[str, str, str]:
     adjective, noun = _any("study_adjectives"), _any("study_nouns")
     # the edges keep a long run of "_" from being read in many ways
     date = rf"(?<!\w)(?:{_MASK}|{_CLOCK}|{_DAY}|{_MONTH}|{_SPAN}|yesterday|today|earlier)(?!\w)"
-    dated = rf"(?:,?\s*(?:(?:of|from|dated|on|performed|obtained|at|done|taken|and|through)\s+)*{date})+"
+    joint = r"(?:of|from|dated|on|performed|obtained|at|done|taken|and|through)"
+    dated = rf"(?:,?\s*(?:{joint}\s+)*{date})+"
     study = rf"(?:(?:{adjective}|{date})[\s,]+)*\b(?:{noun})\b(?:\s+(?:{noun})\b)*(?:{dated})?"
     closes = rf"(?=\s*(?:[.,;:)]|$)|\s+(?:{_any('after_study')})\b)"  # not "prior sternotomy"
     alone = rf"(?:{_any('study_alone')})\b(?:{dated})?{closes}"
@@ -72,7 +76,8 @@ def _lacking(study: str) -> str:
     """Return the pattern of "no prior studies are available for comparison"."""
     start = r"(?:with|as|given|since)?\s*(?:there\s+(?:are|is)\s+)?no\s+"
     is_older = r"(?=(?:recent|prior|previous|older|comparison|available)\b)"
-    end = r"(?:\s+(?:are|is))?(?:\s+currently)?(?:\s+available)?(?:\s+for\s+(?:direct\s+)?comparison)?"
+    end = r"(?:\s+(?:are|is))?(?:\s+currently)?(?:\s+available)?"
+    end += r"(?:\s+for\s+(?:direct\s+)?comparison)?"
     return f"{start}{is_older}{study}{end}"
 
 

@@ -59,7 +59,7 @@ def without_priors(sentence: str) -> PriorFree:
     if is_plain or len(sentence) > WIDTH:  # no sentence is that long
         return PriorFree(sentence, KEPT)
     shorter = sentence if comparisons.words().isdisjoint(words) else comparisons.cut(sentence)
-    compared = shorter != sentence or not change._COMPARED.isdisjoint(words)
+    compared = shorter != sentence or not change.COMPARED.isdisjoint(words)
     if shorter == sentence:
         text, reworded = clauses.resay(sentence, analysis.scopes.tokens, analysis.terms, compared)
     else:
@@ -112,7 +112,7 @@ _TIDIED = tuple(
 
 
 def _tidy(text: str) -> str:
-    """Return the text with one blank between words, a capital at its start and a mark at its end."""
+    """Return the text with single blanks, a capital at its start and a mark at its end."""
     text = " ".join(text.split())
     for pattern, new in _TIDIED:
         text = pattern.sub(new, text)
