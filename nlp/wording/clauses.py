@@ -14,6 +14,7 @@ from cxr_vlp.nlp.findings.terms import Term
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.wording.attributes import attribute, run_start
 from cxr_vlp.nlp.wording.draft import (
+    DEGREES,
     DEVICES,
     HELPERS,
     VERBS,
@@ -39,6 +40,9 @@ _ADVERBS = change.ADVERBS | words("alone")
 _PHRASE_ENDS = change.STOPS | change.FORWARD_STOPS | {","}
 _JOINED = frozenset(("and", "or"))
 _SIZES = frozenset(("enlarging", "larger", "enlargement"))
+
+# words that leave the findings of a sentence as they are when they are cut
+ATTRIBUTES = words("attributes") | DEGREES | {","}
 
 
 def resay(

@@ -58,6 +58,7 @@ class Draft:
         text, done = [], 0
         for start, end, new in sorted(self.edits, key=lambda e: (e[0], e[1] > e[0], -e[1])):
             if start < done:
+                done = done if new else max(done, end)
                 continue
             text += [self.text[done:start], new]
             done = end

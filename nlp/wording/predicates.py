@@ -23,7 +23,7 @@ from cxr_vlp.nlp.wording.draft import (
 from cxr_vlp.nlp.wording.noun_phrases import there_is
 
 SEEN = words("seen")
-_GOING_ON = words("going_on")
+_GOING_ON, _PREDICATE_ENDS = words("going_on"), words("predicate_ends")
 
 
 def predicate(draft: Draft, sign: Sign, start: int, verb: int, end: int) -> int:
@@ -33,70 +33,58 @@ def predicate(draft: Draft, sign: Sign, start: int, verb: int, end: int) -> int:
     """
     last = sign.end - 1
     if sign.kind == STILL_THERE and draft.word(last) in SEEN and sign.word < last:
-        draft.delete(sign.word, last)  # "is again seen"
-        return sign.end
-    if draft.word(verb - 1) in ("which", "that") and draft.terms(
-        0, verb, "finding", "quality", *DEVICES
-    ):
-        first = verb - 1
-        if draft.word(first) == "that" and sign.start < first:  # "no evidence that X has increased"
-            first = verb
-        else:
-            if draft.word(end) in ("and", "but") and draft.word(end + 1) in VERBS | HELPERS:
-                return cut(draft, verb, end + 1)  # "which is unchanged and may be a scar"
-            first -= draft.word(first - 1) == ","
-            draft.delete(first, end)
-            return end
-    if sign.denied and sign.start < verb:  # "no evidence that the effusion has increased"
-        that = [p for p in range(sign.start, verb) if draft.word(p) == "that"]
-        if that:
-            draft.delete(start, that[-1] + 1)
-            start = that[-1] + 1
+        return cut(draft, sign.word, last)  # "is again seen"
+    is_relative = draft.word(verb - 1) in ("which", "that") and bool(
+        draft.terms(0, verb, "finding", "quality", *DEVICES)
+    )
+    if is_relative and not (draft.word(verb - 1) == "that" and sign.start < verb - 1):
+        return _relative(draft, verb, end)
+    start = _past_denial(draft, sign, start, verb)
     state = state_after(draft, end)
     if state is not None and sign.kind != RESOLVED:
         draft.replace(verb, state, be(draft, verb))
         return state
     is_in = draft.word(end) in ("in", "at", "on") and draft.word(sign.word) == "remain"
-    if sign.kind == STILL_THERE and (is_in or not _ends_here(draft, end)):
+    if sign.kind == STILL_THERE and (is_in or draft.word(end) not in _PREDICATE_ENDS):
         return _still(draft, sign)
     if _is_state(draft, sign, verb):  # "is enlarged but unchanged"
         return attribute(draft, sign, end)
-    going_on = end + 1 if draft.word(end) in ("and", ",") else end
-    if draft.word(going_on) in _GOING_ON and going_on > end:
-        draft.delete(verb, going_on)  # "has been placed and ends in the stomach"
-        return going_on
+    return _only_change(draft, sign, start, verb, end)
+
+
+def _relative(draft: Draft, verb: int, end: int) -> int:
+    """Leave out a relative clause of change: "effusion, which has increased"."""
+    if draft.word(end) in ("and", "but") and draft.word(end + 1) in VERBS | HELPERS:
+        return cut(draft, verb, end + 1)  # "which is unchanged and may be a scar"
+    return cut(draft, verb - 1 - (draft.word(verb - 2) == ","), end)
+
+
+def _past_denial(draft: Draft, sign: Sign, start: int, verb: int) -> int:
+    """Leave out "no evidence that", and return where the clause goes on."""
+    if not sign.denied or sign.start >= verb:
+        return start
+    that = [place + 1 for place in range(sign.start, verb) if draft.word(place) == "that"]
+    return cut(draft, start, that[-1]) if that else start
+
+
+def _only_change(draft: Draft, sign: Sign, start: int, verb: int, end: int) -> int:
+    """Say "there is" of a subject whose predicate says only how it changed."""
+    if draft.word(end) in ("and", ",") and draft.word(end + 1) in _GOING_ON:
+        return cut(draft, verb, end + 1)  # "has been placed and ends in the stomach"
     if draft.word(start) == "there":  # "there is a granuloma, is stable"
         return cut(draft, verb, end)
     if not draft.terms(start, verb, "finding", "quality", *DEVICES):
         if draft.word(end) == "with":  # "the heart is stable with a tortuous aorta"
             return cut(draft, start, end + 1)
         return drop(draft, start, clause_end(draft, end))
-    subject = _aspect_of(draft, start)
-    draft.delete(start, subject)
+    subject = cut(draft, start, _aspect_of(draft, start))
     there_is(draft, subject, verb, sign.kind == RESOLVED and not sign.denied)
-    draft.delete(verb, end)
-    return end
+    return cut(draft, verb, end)
 
 
 def _is_state(draft: Draft, sign: Sign, verb: int) -> bool:
     """Whether the predicate says more than the change: "is enlarged but unchanged"."""
     return bool(draft.terms(verb + 1, sign.word, "quality", "normal"))
-
-
-def _ends_here(draft: Draft, place: int) -> bool:
-    return draft.word(place) in (
-        ".",
-        ",",
-        ";",
-        "and",
-        "but",
-        "with",
-        "in",
-        "at",
-        "on",
-        "without",
-        "(",
-    )
 
 
 def _still(draft: Draft, sign: Sign) -> int:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.scope import ABSENT
 from cxr_vlp.nlp.findings import change, terms
+from cxr_vlp.nlp.findings.mention import RESOLVED, Mention
 from cxr_vlp.nlp.findings.mentions import Analysis, analyze
 from cxr_vlp.nlp.match.tokens import tokenize
 from cxr_vlp.nlp.match.windows import WIDTH
@@ -28,6 +29,7 @@ from cxr_vlp.nlp.wording import clauses, comparisons
 
 KEPT, CUT, REWORDED, DROPPED = "kept", "cut", "reworded", "dropped"
 _OLDER = frozenset(("compare", "comparison", "prior", "previou", "older"))  # as tokens have them
+_SURE = frozenset(("no", "not", "without", "resolved", "cleared", "gone", "resolution"))
 EDITS = (KEPT, CUT, REWORDED, DROPPED)
 
 
@@ -70,7 +72,8 @@ def without_priors(sentence: str) -> PriorFree:
         is_kept = not _compares(sentence) or is_advice
         return PriorFree(sentence, KEPT) if is_kept else PriorFree("", DROPPED)
     text = _tidy(text)
-    if not text or _compares(text) or not _is_faithful(analysis, text):
+    is_sure = not reworded and shorter == sentence and _is_only_shorter(analysis, words, text)
+    if not text or _compares(text) or not (is_sure or _is_faithful(analysis, text)):
         return PriorFree("", DROPPED)
     return PriorFree(text, REWORDED if reworded else CUT)
 
@@ -136,6 +139,17 @@ def _open_ends() -> frozenset[str]:
     return lexicon.words("priors", "open_ends")
 
 
+def _is_only_shorter(analysis: Analysis, words: set[str], text: str) -> bool:
+    """Whether a text lacks nothing but attributes, in a sentence that denies nothing.
+
+    Then its findings are those of the sentence, and it need not be read again.
+    """
+    if not _SURE.isdisjoint(words) or not any(not m.implied for m in analysis.mentions):
+        return False
+    lost = words - {token.word for token in tokenize(text)}
+    return lost <= clauses.ATTRIBUTES
+
+
 def _is_faithful(before: Analysis, text: str) -> bool:
     """Whether a text says something, and of the findings that the sentence has."""
     after = analyze(text)
@@ -143,14 +157,23 @@ def _is_faithful(before: Analysis, text: str) -> bool:
         return False
     there, denied = _findings(before)
     return all(
-        m.finding in denied if m.assertion == ABSENT else m.finding in there
+        not {m.finding, _said(after, m)}.isdisjoint(denied if m.assertion == ABSENT else there)
         for m in after.mentions
         if not m.device
     )
 
 
+def _said(analysis: Analysis, mention: Mention) -> str:
+    """Return the words of a mention in capitals: "ENLARGED" may be of another structure now."""
+    return analysis.scopes.text[mention.start : mention.end].upper()
+
+
 def _findings(analysis: Analysis) -> tuple[set[str], set[str]]:
-    """Return the findings that a sentence has and those that it denies."""
-    real = [m for m in analysis.mentions if not m.device]
-    there = {m.finding for m in real if m.assertion != ABSENT or m.change not in ("", "resolved")}
-    return there, {m.finding for m in real if m.assertion == ABSENT}
+    """Return the findings that a sentence has and those that it denies, and the words for them."""
+    there: set[str] = set()
+    denied: set[str] = set()
+    for m in analysis.mentions:
+        if not m.device:
+            is_there = m.assertion != ABSENT or m.change not in ("", RESOLVED)
+            (there if is_there else denied).update((m.finding, _said(analysis, m)))
+    return there, denied

@@ -74,6 +74,12 @@ def test_what_tells_of_no_earlier_image_is_kept_as_it_is(sentence: str) -> None:
     assert without_priors(sentence) == (sentence, KEPT)
 
 
+def test_a_word_may_be_said_of_another_structure_in_what_is_left() -> None:
+    # the engine reads "enlarged" as said of the mediastinum here
+    sentence = "Heart size mildly enlarged, stable mediastinal contours."
+    assert without_priors(sentence).text == "Heart size mildly enlarged."
+
+
 def test_the_report_is_joined_from_what_is_left() -> None:
     report = "IMPRESSION: No significant interval change. The effusion has increased. No edema."
     assert annotate(report).prior_free == "There is an effusion. No edema."
