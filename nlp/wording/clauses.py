@@ -41,7 +41,7 @@ _PHRASE_ENDS = change.STOPS | change.FORWARD_STOPS | {","}
 _JOINED = frozenset(("and", "or"))
 _SIZES = frozenset(("enlarging", "larger", "enlargement"))
 
-# words that leave the findings of a sentence as they are when they are cut
+# words that can be cut without loss of a finding
 ATTRIBUTES = words("attributes") | DEGREES | {","}
 
 

@@ -102,6 +102,14 @@ def words() -> frozenset[str]:
     return frozenset(t.word for w in lexicon.load("priors")["comparing"] for t in tokenize(w))
 
 
+@functools.cache
+def vocabulary() -> frozenset[str]:
+    """Return the words that phrases of comparison are made of."""
+    groups = ("openers", "study_adjectives", "study_nouns", "study_alone", "adverbials")
+    phrases = (phrase for group in groups for phrase in lexicon.load("priors")[group])
+    return frozenset(token.word for phrase in phrases for token in tokenize(phrase))
+
+
 def _any(group: str) -> str:
     return lexicon.pattern("priors", group).replace(r"\ ", r"\s+")
 

@@ -72,7 +72,7 @@ def without_priors(sentence: str) -> PriorFree:
         is_kept = not _compares(sentence) or is_advice
         return PriorFree(sentence, KEPT) if is_kept else PriorFree("", DROPPED)
     text = _tidy(text)
-    is_sure = not reworded and shorter == sentence and _is_only_shorter(analysis, words, text)
+    is_sure = _is_only_shorter(analysis, words, text)
     if not text or _compares(text) or not (is_sure or _is_faithful(analysis, text)):
         return PriorFree("", DROPPED)
     return PriorFree(text, REWORDED if reworded else CUT)
@@ -140,14 +140,20 @@ def _open_ends() -> frozenset[str]:
 
 
 def _is_only_shorter(analysis: Analysis, words: set[str], text: str) -> bool:
-    """Whether a text lacks nothing but attributes, in a sentence that denies nothing.
+    """Whether a text lacks only words of change or comparison, in a sentence that denies nothing.
 
     Then its findings are those of the sentence, and it need not be read again.
     """
     if not _SURE.isdisjoint(words) or not any(not m.implied for m in analysis.mentions):
         return False
     lost = words - {token.word for token in tokenize(text)}
-    return lost <= clauses.ATTRIBUTES
+    return lost <= _unsaid()
+
+
+@functools.cache
+def _unsaid() -> frozenset[str]:
+    """Return words that leave the findings of a sentence as they are when they are cut."""
+    return clauses.ATTRIBUTES | comparisons.vocabulary()
 
 
 def _is_faithful(before: Analysis, text: str) -> bool:
