@@ -374,8 +374,8 @@ def _kind(tokens: Sequence[Token], sign: Sign, term: Term, verdict: Verdict) -> 
     if kind in (LEFT_OVER, STILL_THERE):
         if verdict.assertion == ABSENT:
             said = {token.word for token in tokens[sign.word : sign.end]}
-            is_before = sign.kind == LEFT_OVER or not said.isdisjoint({"known", *_EARLIER})
-            return RESOLVED if is_before or not sign.predicate else ""
+            is_before = sign.kind == LEFT_OVER or not said.isdisjoint(_EARLIER)
+            return RESOLVED if is_before else ""
         return STABLE if kind == STILL_THERE else ""
     if kind == CHANGED or (kind in (WORSE, BETTER) and _is_relative(tokens, sign, term)):
         return ""
@@ -403,7 +403,7 @@ def _denied_kind(tokens: Sequence[Token], sign: Sign, verdict: Verdict) -> str:
     if kind in (WORSE, BETTER, CHANGED):
         return "" if "new" in words else STABLE
     if kind in (STILL_THERE, LEFT_OVER) and verdict.assertion == ABSENT:
-        return RESOLVED if tokens[sign.word].word != "again" else ""
+        return RESOLVED if tokens[sign.word].word not in ("again", "known") else ""
     return ""
 
 

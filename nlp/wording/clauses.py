@@ -14,9 +14,9 @@ from cxr_vlp.nlp.findings.terms import Term
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.wording.attributes import attribute, run_start
 from cxr_vlp.nlp.wording.draft import (
+    AUXILIARIES,
     DEGREES,
     DEVICES,
-    HELPERS,
     VERBS,
     Draft,
     aspect_end,
@@ -157,7 +157,7 @@ def _verb_before(draft: Draft, sign: Sign, start: int) -> int | None:
             while draft.word(place - 1) in VERBS:
                 place -= 1
             return place
-        if word not in _ADVERBS and word not in HELPERS and not change.is_change(word):
+        if word not in _ADVERBS and word not in AUXILIARIES and not change.is_change(word):
             return None
         place -= 1
     return None

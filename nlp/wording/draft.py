@@ -18,7 +18,7 @@ def words(group: str) -> frozenset[str]:
 DEVICES = ("support", "hardware")
 BREAKS = words("breaks")
 VERBS = words("clause_verbs")
-HELPERS = words("helpers")
+AUXILIARIES = words("auxiliaries")
 ASPECTS = words("aspects")
 DEGREES = words("degrees")
 DETERMINERS = words("determiners")

@@ -8,9 +8,9 @@ from cxr_vlp.nlp.findings.mention import RESOLVED
 from cxr_vlp.nlp.wording.attributes import attribute, state_after
 from cxr_vlp.nlp.wording.draft import (
     ASPECTS,
+    AUXILIARIES,
     DETERMINERS,
     DEVICES,
-    HELPERS,
     VERBS,
     Draft,
     be,
@@ -54,7 +54,7 @@ def predicate(draft: Draft, sign: Sign, start: int, verb: int, end: int) -> int:
 
 def _relative(draft: Draft, verb: int, end: int) -> int:
     """Leave out a relative clause of change: "effusion, which has increased"."""
-    if draft.word(end) in ("and", "but") and draft.word(end + 1) in VERBS | HELPERS:
+    if draft.word(end) in ("and", "but") and draft.word(end + 1) in VERBS | AUXILIARIES:
         return cut(draft, verb, end + 1)  # "which is unchanged and may be a scar"
     return cut(draft, verb - 1 - (draft.word(verb - 2) == ","), end)
 
