@@ -104,6 +104,11 @@ def sentences(sample: Sample, _: random.Random) -> list[str]:
     return [sentence.text.strip() for sentence in of_image(sample)]
 
 
+def prior_free_sentences(sample: Sample, _: random.Random) -> list[str]:
+    """Return the report's sentences as a single image can justify them (nlp/wording/priors)."""
+    return [sentence.prior_free.strip() for sentence in of_image(sample)]
+
+
 def statements(sample: Sample, _: random.Random) -> Sequence[str]:
     """Return the findings of the report in standard form, present or absent."""
     return sample.statements
@@ -152,6 +157,7 @@ PLAIN: Mapping[str, Policy] = {
 }
 COUNTED: Mapping[str, Draws] = {
     "sentences": sentences,
+    "prior_free_sentences": prior_free_sentences,
     "statements": statements,
     "prompt_sentences": prompt_sentences,
 }

@@ -33,7 +33,9 @@ MIXED = {
 
 TUBE = {"text": "a tube.", "status": "nonfinding", "rule": "device.named"}
 TECHNIQUE = {"text": "a lordotic film.", "status": "nonfinding", "rule": "talk.technique"}
-CLEAR = {"text": "clear.", "status": "normal", "rule": "structure.normal"}
+CLEAR = {"text": "clear.", "status": "normal", "rule": "structure.normal", "prior_free": "clear."}
+GROWN = {"text": "effusion is larger.", "status": "abnormal", "prior_free": "an effusion."}
+UNCHANGED = {"text": "no new edema.", "status": "normal", "prior_free": ""}
 EDEMA = {"text": "edema.", "status": "abnormal", "rule": "finding.present"}
 
 
@@ -61,6 +63,15 @@ EDEMA = {"text": "edema.", "status": "abnormal", "rule": "finding.present"}
         (["report"], {}, "the film shows cardiomegaly. cardiomegaly."),
         (["report"], {"findings": ""}, "cardiomegaly."),
         (["statements(9)"], {"statements": STATEMENTS}, " ".join(STATEMENTS)),
+        (["prior_free"], {"prior_free": "There is an effusion."}, "There is an effusion."),
+        (["prior_free"], {"prior_free": ""}, "the caption."),
+        (
+            ["prior_free_sentences(9)"],
+            {"sentences": [GROWN, CLEAR, UNCHANGED]},
+            "an effusion. clear.",
+        ),
+        (["prior_free_sentences(1)"], {"sentences": [UNCHANGED, GROWN]}, "an effusion."),
+        (["prior_free_sentences(9)"], {"sentences": [UNCHANGED]}, "the caption."),
         (["filtered(9)"], {}, EVERY),
         (["filtered(9)"], MIXED, "sentence 1. sentence 3."),
         (["filtered(9)"], {"sentences": []}, "the caption."),
