@@ -20,6 +20,7 @@ from cxr_vlp.nlp.match.tokens import plain
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _ENGLISH = lexicon.words("layout", "english")
 _SHARED = lexicon.words("layout", "english_shared")
+_INTERNATIONAL = lexicon.words("layout", "international")
 _ENOUGH = 5  # a text with one word in so many that only English has is English
 _LEAST_STEM = 4
 _SCRIPTS = {
@@ -74,8 +75,10 @@ def _of_words(text: str) -> str:
 
 @functools.lru_cache(maxsize=32768)
 def _languages(word: str) -> tuple[str, ...]:
-    """Return the languages that have `word`."""
+    """Return the languages that have `word`; () for a word that tells none."""
     folded = _folded(word.lower())
+    if folded in _INTERNATIONAL:
+        return ()
     words, stems = _tables()
     found = set(words.get(folded, ()))
     for length in range(_LEAST_STEM, len(folded) + 1):

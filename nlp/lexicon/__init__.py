@@ -17,8 +17,9 @@ import yaml
 
 FOLDER = Path(__file__).parent
 LANGUAGE = "en"  # the language in which the engine reads reports
-_PHRASES = ("findings", "structures", "qualities", "normals", "devices", "cues", "grammar",
-            "modifiers", "discourse", "word_forms", "layout", "headings")  # fmt: skip
+_PHRASES = ("findings", "structures", "qualities", "normals", "devices", "device_types",
+            "device_places", "device_words", "places", "change", "cues", "grammar", "modifiers",
+            "discourse", "word_forms", "layout", "headings")  # fmt: skip
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # the C reader is ten times as fast
 
 
