@@ -164,23 +164,35 @@ def _mentions(
     """Yield the mention of a finding, one for each side where the sides differ."""
     verdict = _within_limits(scopes, found, term) or scope.verdict(scopes, term.start, term.end)
     change = change_of(scopes, found, term, verdict)
-    for extra in modifiers_of(scopes, found, term):
+    rows = modifiers_of(scopes, found, term)
+    is_partly_denied = any(row.denial for row in rows)
+    for extra in rows:
+        own = _on_side(verdict, extra.denial) if is_partly_denied else verdict
         yield Mention(
             finding.name,
             finding.labels[0] if finding.labels else "",
-            verdict.assertion,
+            own.assertion,
             scopes.tokens[term.start].start,
             scopes.tokens[term.end - 1].end,
             extra.zone or (place.name if place and not place.whole else ""),
             extra.side,
-            extra.severity,
-            verdict.trigger,
-            certainty=grade(verdict),
+            (own.assertion == ABSENT and extra.weight) or extra.severity,
+            own.trigger,
+            certainty=grade(own),
             change=change.kind,
             change_words=change.words,
             places=extra.places,
             sizes_mm=extra.sizes_mm,
         )
+
+
+def _on_side(verdict: Verdict, denial: str) -> Verdict:
+    """Return the verdict on one side: "small on the right, none on the left"."""
+    if denial:
+        return Verdict(ABSENT, denial, "absent_before")
+    if verdict.assertion == ABSENT:  # by the word that denies the other side
+        return Verdict(PRESENT, "", "")
+    return verdict
 
 
 def _within_limits(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Verdict | None:
