@@ -94,7 +94,9 @@ def _is_no_side(tokens: tuple[Token, ...], place: int) -> bool:
     if tokens[place].word in ("both", "either"):
         return not (following in _table() or following in _LIGHT or following in _SIDED)
     before = tokens[place - 1].word if place else " "
-    return before[0].isdigit() or before == "/" or following[:1].isdigit() or following in ("/", "'")
+    return (
+        before[0].isdigit() or before == "/" or following[:1].isdigit() or following in ("/", "'")
+    )
 
 
 def line_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Line:
@@ -196,7 +198,9 @@ def _fronted(line: Line, place: int) -> Part:
     if not verbs or place < 0:
         return []
     part = list(range(place + 1))
-    first = next((i for i in range(place, -1, -1) if words[i].word in STOP_MARKS | {",", "and"}), -1)
+    first = next(
+        (i for i in range(place, -1, -1) if words[i].word in STOP_MARKS | {",", "and"}), -1
+    )
     part = part[first + 1 :]
     is_pure = all(i in line.tags or words[i].word in _LIGHT for i in part)
     return part if is_pure and any(_says_place(line, i) for i in part) else []
@@ -253,7 +257,10 @@ def _past_joint(line: Line, place: int, end: int) -> int:
         words[place].word in JOINTS
         or (words[place].word == ":" and place == end)
         or _is_dotted(line, place)
-        or (words[place].word == "but" and [t.word for t in words[place + 1 : place + 2]] == ["none"])
+        or (
+            words[place].word == "but"
+            and [t.word for t in words[place + 1 : place + 2]] == ["none"]
+        )
     ):
         place += 1
     return place

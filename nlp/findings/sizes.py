@@ -42,14 +42,18 @@ def sizes_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[float
 
 
 @functools.lru_cache(maxsize=64)
-def measures(text: str, tokens: tuple[Token, ...]) -> tuple[tuple[int, int, tuple[float, ...]], ...]:
+def measures(
+    text: str, tokens: tuple[Token, ...]
+) -> tuple[tuple[int, int, tuple[float, ...]], ...]:
     """Return the measures of a sentence that are sizes of today: (first token, end token, mm)."""
     if "mm" not in text.lower() and not re.search(r"\d[\s-]*c(?:m|entimet)", text, re.IGNORECASE):
         if "millimet" not in text.lower():
             return ()
     rows = []
     for match in _SIZE.finditer(text):
-        inside = [i for i, t in enumerate(tokens) if t.start < match.end() and t.end > match.start()]
+        inside = [
+            i for i, t in enumerate(tokens) if t.start < match.end() and t.end > match.start()
+        ]
         if inside and _is_size(tokens, inside[0], inside[-1] + 1):
             sizes = _millimetres(match.group())
             if sizes:

@@ -16,6 +16,7 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.scope import ABSENT, Scopes
 from cxr_vlp.nlp.findings.mention import UNNAMED, Mention
 from cxr_vlp.nlp.findings.phrases import tags
+from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Match, Phrases
 
 _BETWEEN = lexicon.words("suggestions", "between")
@@ -23,6 +24,9 @@ _BEFORE_TARGET = lexicon.words("suggestions", "before_target")
 _REACH = 20  # tokens between a sign and the phrase
 _TARGET_REACH = 6  # tokens between the phrase, or a joined finding, and the next
 _JOINING = frozenset({"or", "and", "and/or", "versus", "vs", "/", ",", "(", "?"})
+_OR = frozenset({"or", "versus", "vs", "/", "and/or"})
+_MARKS = frozenset({",", ":", ";", "-", "--", "–", "—", "("})
+_SIGNS = lexicon.words("suggestions", "signs")
 
 Span = tuple[int, int]  # the tokens of a finding: first, after the last
 
@@ -35,7 +39,8 @@ def _phrases() -> Phrases:
 
 def linked(scopes: Scopes, said: list[Mention]) -> list[Mention]:
     """Return the mentions of a sentence, each with the findings that it is said to suggest."""
-    if len(said) < 2 or not _phrases().may_be_in({t.word for t in scopes.tokens}):
+    words = {t.word for t in scopes.tokens}
+    if len(said) < 2 or not (_phrases().may_be_in(words) or not _OR.isdisjoint(words)):
         return said
     spans = _spans(scopes, said)
     if len(spans) < 2:
@@ -51,7 +56,31 @@ def linked(scopes: Scopes, said: list[Mention]) -> list[Mention]:
             if target != sign:
                 links.setdefault(sign, []).append(target)
                 sign_of[target] = sign
+    if not links and not _OR.isdisjoint(words):
+        links = _alternatives(scopes, spans)
     return _with_links(said, spans, links) if links else said
+
+
+def _alternatives(scopes: Scopes, spans: dict[Span, list[Mention]]) -> dict[Span, list[Span]]:
+    """Return the links of a sign to the alternatives after it: "opacity, atelectasis vs edema"."""
+    found = list(spans)
+    for sign, first, second in zip(found, found[1:], found[2:], strict=False):
+        between = [t.word for t in scopes.tokens[first[1] : second[0]]]
+        before = scopes.tokens[sign[1] : first[0]]
+        is_sign = any(m.finding in _SIGNS and m.assertion != ABSENT for m in spans[sign])
+        if is_sign and not _OR.isdisjoint(between) and _sets_off(scopes, before, sign[1]):
+            return {sign: [first, second]}
+    return {}
+
+
+def _sets_off(scopes: Scopes, words: Sequence[Token], start: int) -> bool:
+    """Whether a mark, and words of place beside it, are all that is between two findings."""
+    known = tags(scopes.tokens)
+    is_marked = any(t.word in _MARKS for t in words)
+    return is_marked and all(
+        t.word in _MARKS or t.word in _BEFORE_TARGET or start + i in known
+        for i, t in enumerate(words)
+    )
 
 
 def _spans(scopes: Scopes, said: Sequence[Mention]) -> dict[Span, list[Mention]]:
@@ -134,6 +163,4 @@ def _with_links(
         for span in links
         for sign in spans[span]
     }
-    return [
-        dataclasses.replace(m, suggests=names[id(m)]) if names.get(id(m)) else m for m in said
-    ]
+    return [dataclasses.replace(m, suggests=names[id(m)]) if names.get(id(m)) else m for m in said]
