@@ -29,6 +29,7 @@ from cxr_vlp.nlp.findings.change import change_of
 from cxr_vlp.nlp.findings.devices import device_mentions
 from cxr_vlp.nlp.findings.mention import UNNAMED, Mention
 from cxr_vlp.nlp.findings.modifiers import modifiers_of
+from cxr_vlp.nlp.findings.phrases import tags
 from cxr_vlp.nlp.findings.suggestion import linked
 from cxr_vlp.nlp.findings.terms import Finding, Quality, Structure, Term
 from cxr_vlp.nlp.match import windows
@@ -140,14 +141,25 @@ def _qualities(
     """Yield the findings that an adjective makes of a structure: "enlarged" + heart."""
     for term in found:
         # "displaced fracture": the adjective is the finding's, no finding of its own
-        if term.kind != "quality" or any(
-            t.kind == "finding" and t.start in (term.start, term.end) for t in found
-        ):
+        if term.kind != "quality" or _is_adjective(scopes, found, term):
             continue
         place = structure_near(scopes, found, term)
         name = _finding_of(term.entries, place)
         if name and not describes_device(scopes, found, term):
             yield term, terms.findings()[name], place
+
+
+def _is_adjective(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
+    """Whether the adjective is of a finding after it: "hazy right perihilar opacity"."""
+    known = tags(scopes.tokens)
+    names = {i for t in found if t.kind in ("structure", "quality") for i in range(t.start, t.end)}
+    for other in found:
+        if other.kind != "finding" or other.start < term.start:
+            continue
+        return other.start == term.start or all(
+            i in known or i in names for i in range(term.end, other.start)
+        )
+    return False
 
 
 def _finding_of(entries: tuple[Quality, ...], place: Structure | None) -> str:

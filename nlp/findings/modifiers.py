@@ -61,8 +61,11 @@ def modifiers_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[M
     measures = sizes.sizes_of(scopes, found, term)
     if not tags(scopes.tokens):
         return (_NOTHING._replace(sizes_mm=measures) if measures else _NOTHING,)
-    said, around = _said(scopes, line_of(scopes, found, term), term)
+    line = line_of(scopes, found, term)
+    said, around = _said(scopes, line, term)
     rows = _by_side(said, around) or [_joined(said, around)]
+    if len(rows) == 1:
+        rows = [rows[0]._replace(severity=_now(line, term) or rows[0].severity)]
     if len(rows) == 1 and not rows[0].side and not rows[0].places:
         rows = [_shared(scopes, found, term, rows[0])]
     return tuple(row._replace(sizes_mm=measures) for row in rows) if measures else tuple(rows)
@@ -71,7 +74,23 @@ def modifiers_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[M
 def _said(scopes: Scopes, line: Line, term: Term) -> tuple[list[_Said], int]:
     """Return what the parts of the phrase say, and which of them is around the finding."""
     parts, around = parts_of(line, term)
-    return [_read(scopes, line, part, term) for part in parts], around
+    said = [_read(scopes, line, part, term) for part in parts]
+    for at in range(len(said) - 1, around, -1):  # "on the right, moderate; on the left, small"
+        sized, placed = said[at], said[at - 1]
+        if sized.severity and not sized.side and not sized.places and not placed.severity:
+            said[at - 1 : at + 1] = [placed._replace(severity=sized.severity)]
+    return said, around
+
+
+def _now(line: Line, term: Term) -> str:
+    """Return the grade of "..., now moderate", "" without one."""
+    for place in range(term.end, len(line.tokens) - 1):
+        if place in line.taken:
+            break
+        tag = line.tags.get(place + 1)
+        if line.tokens[place].word == "now" and tag is not None and tag.kind == "severity":
+            return "" if _is_of_change(line, place + 1, term) else tag.value
+    return ""
 
 
 def _read(scopes: Scopes, line: Line, part: Part, term: Term) -> _Said:
@@ -87,28 +106,27 @@ def _read(scopes: Scopes, line: Line, part: Part, term: Term) -> _Said:
     weights = [_weights()[line.tokens[i].word] for i in ordered if _weighs(scopes, line, i, term)]
     denials = [line.tokens[i].word for i in part if i in line.tags and line.tags[i].kind == "deny"]
     named = places.places_in(line, scopes.text, part)
-    side = _side_of(line, part, term, sides) or _union(place.side for place in named)
+    is_compared = _compares(line, part, term)
+    if is_compared:
+        named = tuple(dict.fromkeys(place._replace(side=BOTH) for place in named))
+    side = BOTH if is_compared else (sides[0] if sides else _union(place.side for place in named))
+    after = bool(own) and any(i > own[-1] for i in part if i in line.tags and line.tags[i].kind == "side")
     return _Said(
         side, named, _range(scopes, line, grades[0]) if grades else "", weights[0] if weights else "",
-        denials[0] if denials else "", bool(grades and own and grades[0] > own[-1]),
+        denials[0] if denials else "", bool(grades and own and grades[0] > own[-1]) and not after,
     )  # fmt: skip
 
 
-def _side_of(line: Line, part: Part, term: Term, sides: Sequence[str]) -> str:
-    """Return the side of a part; both where it compares them ("right greater than left")."""
-    if not sides:
-        return ""
+def _compares(line: Line, part: Part, term: Term) -> bool:
+    """Whether a part compares the sides: "right greater than left", "worse on the right"."""
     differing = [i for i in part if line.tokens[i].word in _STRICT]
-    if differing:
-        if {_LEFT, _RIGHT} <= set(sides):
-            return BOTH
-        # "worse on the right"
-        first = next((i for i in differing if i >= term.end), None)
-        if first is not None and any(
-            i in line.tags and line.tags[i].kind == "side" for i in part if i > first
-        ):
-            return BOTH
-    return sides[0]
+    if not differing:
+        return False
+    at = {i: line.tags[i].value for i in part if i in line.tags and line.tags[i].kind == "side"}
+    if {_LEFT, _RIGHT} <= set(at.values()):
+        return True
+    first = next((i for i in differing if i >= term.end), None)
+    return first is not None and any(i > first for i in at)
 
 
 def _union(sides: object) -> str:
@@ -127,7 +145,7 @@ def _is_grade(scopes: Scopes, line: Line, at: int, term: Term) -> bool:
     if _is_of_change(line, at, term) or _in_long_cue(scopes, at):
         return False
     following = at + 1
-    if following == term.start or following >= len(line.tokens):
+    if following >= len(line.tokens):
         return True
     word = line.tokens[following].word
     if following in line.tags or at < term.start:

@@ -163,11 +163,21 @@ def _part_before(line: Line, joint: int) -> Part:
     part.reverse()
     kinds = {line.tags[i].kind for i in part if i in line.tags}
     if not kinds & {"side", "level", "lobe", "place"}:
-        return []
+        # "small, left effusion"
+        is_size = kinds == {"severity"} and line.tokens[joint].word == ","
+        return part if is_size and _begins(line, place) else []
     if place >= 0 and (place in line.taken or line.tokens[place].word in _OF_PLACE):
         return []  # "opacity in the left base and right effusion"
     is_whole = any(line.tags[i].value == "zone" for i in part if i in line.tags)
     return [] if is_whole and "level" not in kinds else part  # "left lung, right effusion"
+
+
+def _begins(line: Line, place: int) -> bool:
+    """Whether a phrase begins after `place`: with the sentence, or after an article or verb."""
+    if place < 0:
+        return True
+    word = line.tokens[place].word
+    return word in ("a", "an") or word in VERBS or word in STOP_MARKS
 
 
 def _is_like(line: Line, part: Part, following: Part, joint: int) -> bool:
@@ -255,6 +265,7 @@ def _past_joint(line: Line, place: int, end: int) -> int:
     words = line.tokens
     while place < len(words) and (
         words[place].word in JOINTS
+        or words[place].word == ";"
         or (words[place].word == ":" and place == end)
         or _is_dotted(line, place)
         or (
@@ -290,7 +301,7 @@ def _part_after(line: Line, start: int) -> Part:
 
 def _may_end(line: Line, last: int, place: int) -> bool:
     """Whether a part may end before `place`: its last word is no adjective of what follows."""
-    if place in line.taken:
+    if place in line.taken or place in line.normal:
         return False
     if place >= len(line.tokens):
         return True

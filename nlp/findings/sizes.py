@@ -56,6 +56,8 @@ def measures(
         ]
         if inside and _is_size(tokens, inside[0], inside[-1] + 1):
             sizes = _millimetres(match.group())
+            if inside[0] and tokens[inside[0] - 1].word == "from":  # "increased from 5 to 8 mm"
+                sizes = sizes[1:]
             if sizes:
                 rows.append((inside[0], inside[-1] + 1, sizes))
     return tuple(rows)
@@ -69,6 +71,8 @@ def _is_size(tokens: tuple[Token, ...], start: int, end: int) -> bool:
             if word in ("now", "measuring"):
                 break
             continue
+        if word == "from" and any(t.word == "to" for t in tokens[start:end]):
+            return True
         if word in _EARLIER and not (word == "by" and "measure" in before):
             return False
         if word not in ("to", "of"):
