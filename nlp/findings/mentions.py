@@ -39,6 +39,7 @@ from cxr_vlp.nlp.match.trie import Match
 _COPULA = 3  # tokens: "appears to be"
 _LINKING = lexicon.words("grammar", "linking")
 _DENIES_NORMAL = lexicon.words("grammar", "denies_normal")
+_POSITIONS = lexicon.words("places", "positions")
 _VERSUS = lexicon.words("grammar", "versus")
 
 
@@ -157,7 +158,8 @@ def _is_adjective(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
         if other.kind != "finding" or other.start < term.start:
             continue
         return other.start == term.start or all(
-            i in known or i in names for i in range(term.end, other.start)
+            i in known or i in names or scopes.tokens[i].word in _POSITIONS
+            for i in range(term.end, other.start)
         )
     return False
 

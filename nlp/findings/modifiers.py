@@ -7,7 +7,7 @@ different severities there is one row for each: "small right and moderate left e
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
@@ -22,8 +22,11 @@ _CHANGING = lexicon.words("places", "changing")
 _CHANGE_NOUNS = lexicon.words("places", "change_nouns")
 _SIZED_THINGS = lexicon.words("places", "sized_things")
 _LIGHT = lexicon.words("places", "light")
-_STRICT = lexicon.words("places", "differing")
+_DIFFERING = lexicon.words("places", "differing")
 _ALTERNATIVES = frozenset({"or", "/", "and/or", "versus", "vs"})
+_DIGITS = "0123456789"
+_ADJECTIVE_ENDINGS = ("ed", "ic", "ary", "ous", "ar", "tive")
+_MORE = frozenset({"more", "most", "less", "least", "as"})  # "more marked on the right"
 _BETWEEN_ALTERNATIVES = 3  # tokens: "atelectasis versus early pneumonia"
 
 
@@ -48,6 +51,7 @@ class _Said(NamedTuple):
     weight: str
     denial: str
     everywhere: bool  # its severity is said of all parts: "left and right effusions are small"
+    opens: bool  # it ends with a side whose noun is in the next part: "right and left bases"
 
 
 _NOTHING = Modifiers("", "", "")
@@ -98,40 +102,42 @@ def _read(scopes: Scopes, line: Line, part: Part, term: Term) -> _Said:
 
     Its own words count first, then the nearest before the finding, then those after it.
     """
-    own = [i for i in part if term.start <= i < term.end]
-    ordered = own + [i for i in reversed(part) if i < term.start]
-    ordered += [i for i in part if i >= term.end]
-    sides = [line.tags[i].value for i in ordered if i in line.tags and line.tags[i].kind == "side"]
-    grades = [i for i in ordered if _is_grade(scopes, line, i, term)]
-    weights = [_weights()[line.tokens[i].word] for i in ordered if _weighs(scopes, line, i, term)]
-    denials = [line.tokens[i].word for i in part if i in line.tags and line.tags[i].kind == "deny"]
+    ordered = sorted(part, key=lambda i: (i >= term.end, -i if i < term.start else i))
+    ordered.sort(key=lambda i: not term.start <= i < term.end)
+    tagged = [(i, line.tags[i]) for i in ordered if i in line.tags]
+    sides = {i: tag.value for i, tag in tagged if tag.kind == "side"}
+    grades = [i for i, _ in tagged if _is_grade(scopes, line, i, term)]
+    weights = [_weights()[line.tokens[i].word] for i, _ in tagged if _weighs(scopes, line, i, term)]
     named = places.places_in(line, scopes.text, part)
-    is_compared = _compares(line, part, term)
-    if is_compared:
-        named = tuple(dict.fromkeys(place._replace(side=BOTH) for place in named))
-    side = BOTH if is_compared else (sides[0] if sides else _union(place.side for place in named))
-    after = bool(own) and any(i > own[-1] for i in part if i in line.tags and line.tags[i].kind == "side")
+    side = next(iter(sides.values()), "") or _union(place.side for place in named)
+    if _compares(line, part, term, sides):
+        side, named = BOTH, tuple(dict.fromkeys(place._replace(side=BOTH) for place in named))
+    is_main = term.start in part
     return _Said(
-        side, named, _range(scopes, line, grades[0]) if grades else "", weights[0] if weights else "",
-        denials[0] if denials else "", bool(grades and own and grades[0] > own[-1]) and not after,
-    )  # fmt: skip
+        side,
+        named,
+        _range(scopes, line, grades[0]) if grades else "",
+        weights[0] if weights else "",
+        next((line.tokens[i].word for i, tag in tagged if tag.kind == "deny"), ""),
+        is_main and bool(grades) and grades[0] >= term.end and all(i < term.end for i in sides),
+        bool(part) and part[-1] in sides and not named,
+    )
 
 
-def _compares(line: Line, part: Part, term: Term) -> bool:
+def _compares(line: Line, part: Part, term: Term, sides: Mapping[int, str]) -> bool:
     """Whether a part compares the sides: "right greater than left", "worse on the right"."""
-    differing = [i for i in part if line.tokens[i].word in _STRICT]
+    differing = [i for i in part if line.tokens[i].word in _DIFFERING]
     if not differing:
         return False
-    at = {i: line.tags[i].value for i in part if i in line.tags and line.tags[i].kind == "side"}
-    if {_LEFT, _RIGHT} <= set(at.values()):
+    if {_LEFT, _RIGHT} <= set(sides.values()):
         return True
     first = next((i for i in differing if i >= term.end), None)
-    return first is not None and any(i > first for i in at)
+    return first is not None and any(i > first for i in sides)
 
 
-def _union(sides: object) -> str:
+def _union(sides: Iterable[str]) -> str:
     """Return the side of all: both where they differ."""
-    known = {side for side in sides if side}  # type: ignore[attr-defined]
+    known = {side for side in sides if side}
     if len(known) > 1:
         return BOTH
     return next(iter(known), "")
@@ -143,6 +149,8 @@ def _is_grade(scopes: Scopes, line: Line, at: int, term: Term) -> bool:
     if tag is None or tag.kind != "severity" or term.start <= at < term.end:
         return False
     if _is_of_change(line, at, term) or _in_long_cue(scopes, at):
+        return False
+    if at and line.tokens[at - 1].word in _MORE:
         return False
     following = at + 1
     if following >= len(line.tokens):
@@ -204,6 +212,8 @@ def _joined(said: Sequence[_Said], around: int) -> Modifiers:
     """Return what all parts say as one row."""
     main = said[around]
     side = _union(s.side for s in said)
+    if not side and any(place.plural for s in said for place in s.places):
+        side = BOTH
     severity = main.severity or next((s.severity for s in said if s.severity), "")
     named = _names(said, side)
     return Modifiers(side, _zone(said), severity, named, (), main.weight, "")
@@ -212,9 +222,10 @@ def _joined(said: Sequence[_Said], around: int) -> Modifiers:
 def _names(said: Sequence[_Said], side: str) -> tuple[str, ...]:
     """Return the places of the parts; a part without a side has that of the one before it."""
     names, last = [], ""
-    for part in said:
+    for at, part in enumerate(said):
         last = part.side or last
-        for place in part.places:
+        following = said[at + 1].places if part.opens and at + 1 < len(said) else ()
+        for place in part.places or [p._replace(side="") for p in following]:
             names += places.names_of(place, last or side)
     return tuple(dict.fromkeys(names))
 
@@ -274,6 +285,8 @@ def _shared(scopes: Scopes, found: tuple[Term, ...], term: Term, row: Modifiers)
         words = {t.word for t in scopes.tokens[first.end : second.start]}
         if other.start > term.start:
             joins = words == {"and"} or _are_alternatives(scopes, first, second)
+            if _is_adjective(scopes, found, first, second):
+                return _joined(*_said(scopes, line_of(scopes, found, other), other))
         else:
             joins = _are_alternatives(scopes, first, second) and not _is_denied(scopes, second)
         if not joins:
@@ -283,9 +296,26 @@ def _shared(scopes: Scopes, found: tuple[Term, ...], term: Term, row: Modifiers)
             said = _only_after(scopes, found, other)
             around = 0
         lent = _joined(said, around)
-        if lent.side or lent.places:
+        # "low volumes and elevation of the right hemidiaphragm": a side alone is not shared
+        if lent.places or (lent.side and words != {"and"}):
             return row._replace(side=lent.side, zone=lent.zone, places=lent.places)
     return row
+
+
+def _is_adjective(scopes: Scopes, found: tuple[Term, ...], first: Term, second: Term) -> bool:
+    """Whether the first finding is an adjective of the second: "calcified right granuloma"."""
+    word = scopes.tokens[first.end - 1].word
+    if not word.endswith(_ADJECTIVE_ENDINGS):
+        return False
+    known = tags(scopes.tokens)
+    names = {i for t in found if t.kind == "structure" for i in range(t.start, t.end)}
+    return all(
+        i in known
+        or i in names
+        or scopes.tokens[i].word[0] in _DIGITS
+        or scopes.tokens[i].word in ("mm", "cm")
+        for i in range(first.end, second.start)
+    )
 
 
 def _are_alternatives(scopes: Scopes, first: Term, second: Term) -> bool:

@@ -29,8 +29,10 @@ _DENYING = lexicon.words("places", "denying")
 _ADJECTIVES = lexicon.words("places", "adjectives")
 _PLACE_VERBS = lexicon.words("places", "place_verbs")
 _BEFORE_ENDS = _PHRASE_ENDS | STOP_MARKS | VERBS | lexicon.words("places", "openers")
-_COPULAS = frozenset({"is", "are", "was", "were", "appear", "remain"})
-AFTER_ENDS = _PHRASE_ENDS | STOP_MARKS | (VERBS - _COPULAS) | lexicon.words("places", "closers")
+_COPULAS = frozenset({"is", "are", "was", "were", "appear", "remain", "has", "have", "had"})
+# what follows them is still said of the finding ("an opacity projects over the left base")
+_OPEN_VERBS = _COPULAS | {"develop", "project", "measure", "extend", "persist"}
+AFTER_ENDS = _PHRASE_ENDS | STOP_MARKS | (VERBS - _OPEN_VERBS) | lexicon.words("places", "closers")
 _BLOCKING = frozenset({"finding", "support", "hardware"})
 _FACTS = frozenset({"side", "level", "place", "lobe", "severity", "compare", "deny"})
 
@@ -54,6 +56,7 @@ class Line(NamedTuple):
     tags: Mapping[int, Tag]
     taken: frozenset[int]  # token places of other findings and of devices
     normal: frozenset[int]  # token places of words that call a structure normal
+    names: frozenset[int]  # token places of structures
 
 
 @functools.cache
@@ -104,7 +107,8 @@ def line_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Line:
     own = range(term.start, term.end)
     taken = {i for t in found if t.kind in _BLOCKING for i in range(t.start, t.end)}
     normal = frozenset(t.start for t in found if t.kind == "normal")
-    return Line(scopes.tokens, tags(scopes.tokens), frozenset(taken.difference(own)), normal)
+    names = frozenset(i for t in found if t.kind == "structure" for i in range(t.start, t.end))
+    return Line(scopes.tokens, tags(scopes.tokens), frozenset(taken.difference(own)), normal, names)
 
 
 def parts_of(line: Line, term: Term) -> tuple[list[Part], int]:
@@ -124,7 +128,9 @@ def _before(line: Line, start: int) -> tuple[Part, list[Part]]:
     place = start - 1
     while place >= 0 and len(near) < _REACH:
         word = line.tokens[place].word
-        if place in line.taken or (word in _BEFORE_ENDS and not _is_dotted(line, place)):
+        if place in line.taken:
+            break
+        if word in _BEFORE_ENDS and not (_is_dotted(line, place) or _is_range(line, place)):
             break
         if word == "of" and (not place or line.tokens[place - 1].word not in _AMOUNTS):
             break
@@ -143,6 +149,12 @@ def _before(line: Line, start: int) -> tuple[Part, list[Part]]:
     if not parts and not any(_says_place(line, i) for i in near):
         near = [*_fronted(line, place), *near]
     return near, parts
+
+
+def _is_range(line: Line, place: int) -> bool:
+    """Whether "to" joins two words of one kind: "moderate to large", "upper to mid"."""
+    ends = [line.tags[i].kind for i in (place - 1, place + 1) if i in line.tags]
+    return line.tokens[place].word == "to" and len(ends) == 2 and ends[0] == ends[1]
 
 
 def _is_dotted(line: Line, place: int) -> bool:
@@ -201,19 +213,29 @@ def _fronted(line: Line, place: int) -> Part:
     end right before the verb; `place` is the last token of what stands before the finding's phrase.
     """
     words = line.tokens
-    verbs = 0
-    while place >= 0 and (words[place].word in _PLACE_VERBS or words[place].word in (",", ":")):
-        verbs += 1
+    verbs = set()
+    while place >= 0 and words[place].word in _PLACE_VERBS:
+        verbs.add(words[place].word)
         place -= 1
     if not verbs or place < 0:
         return []
-    part = list(range(place + 1))
-    first = next(
-        (i for i in range(place, -1, -1) if words[i].word in STOP_MARKS | {",", "and"}), -1
+    begin = next((i for i in range(place, -1, -1) if words[i].word in STOP_MARKS | {","}), -1) + 1
+    joint = next((i for i in range(place, begin - 1, -1) if words[i].word == "and"), begin - 1) + 1
+    # "heart is normal and the left base shows ..."; "with" does not open a clause
+    for first in dict.fromkeys((begin, *([] if "with" in verbs else [joint]))):
+        part = list(range(first, place + 1))
+        if verbs == {","} and part and words[first].word not in _OF_PLACE:
+            continue  # a comma alone ends only a phrase such as "at the left base, ..."
+        if any(_says_place(line, i) for i in part) and all(_is_of_place(line, i) for i in part):
+            return part
+    return []
+
+
+def _is_of_place(line: Line, place: int) -> bool:
+    word = line.tokens[place].word
+    return (place in line.tags or place in line.names or word in _LIGHT or word == "and") and (
+        place not in line.taken and place not in line.normal
     )
-    part = part[first + 1 :]
-    is_pure = all(i in line.tags or words[i].word in _LIGHT for i in part)
-    return part if is_pure and any(_says_place(line, i) for i in part) else []
 
 
 def _after(line: Line, end: int) -> tuple[Part, list[Part]]:
@@ -252,12 +274,18 @@ def _without_next(line: Line, near: Part, place: int) -> Part:
     """
     if place not in line.taken:
         return near
-    while near and line.tokens[near[-1]].word not in _OF_PLACE and (
-        near[-1] not in line.tags or line.tokens[near[-1]].word in _ADJECTIVES
-        or line.tags[near[-1]].kind in ("severity", "weight", "lobe")
-    ):  # fmt: skip
+    while near and _is_adjective(line, near[-1]):
         near = near[:-1]
     return near
+
+
+def _is_adjective(line: Line, place: int) -> bool:
+    word, tag = line.tokens[place].word, line.tags.get(place)
+    if word in _OF_PLACE:
+        return False
+    if word in _ADJECTIVES:
+        return True
+    return place not in line.names if tag is None else tag.kind in ("severity", "weight", "lobe")
 
 
 def _past_joint(line: Line, place: int, end: int) -> int:
@@ -265,7 +293,7 @@ def _past_joint(line: Line, place: int, end: int) -> int:
     words = line.tokens
     while place < len(words) and (
         words[place].word in JOINTS
-        or words[place].word == ";"
+        or (words[place].word == ";" and all(t.word not in VERBS for t in words[end:place]))
         or (words[place].word == ":" and place == end)
         or _is_dotted(line, place)
         or (

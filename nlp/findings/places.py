@@ -26,6 +26,7 @@ class Place(NamedTuple):
 
     name: str
     side: str = ""
+    plural: bool = False  # "bases": both sides where no side is said
 
 
 def places_in(line: Line, text: str, part: Part) -> tuple[Place, ...]:
@@ -43,9 +44,9 @@ def places_in(line: Line, text: str, part: Part) -> tuple[Place, ...]:
         if tag.kind == "level":
             name, plural = _with_head(line, text, at)
         if name:
-            both = plural or line.tokens[at].word in _ALWAYS_BOTH
-            side = _SIDE_OF.get(name) or _beside(line, part, at) or (BOTH if both else "")
-            found.append(Place(name, side))
+            both = BOTH if line.tokens[at].word in _ALWAYS_BOTH else ""
+            side = _SIDE_OF.get(name) or _beside(line, part, at) or both
+            found.append(Place(name, side, plural))
     return tuple(dict.fromkeys(found))
 
 
@@ -96,7 +97,7 @@ def _beside(line: Line, part: Part, at: int) -> str:
 
 def names_of(place: Place, side: str) -> list[str]:
     """Return the names of a place with its side, else with that of its phrase."""
-    own = place.side or side
+    own = place.side or side or (BOTH if place.plural else "")
     if place.name == "lingula":
         return ["lingula"]
     if own == BOTH:
