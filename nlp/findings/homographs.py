@@ -31,8 +31,15 @@ def _rows() -> Mapping[str, list[tuple[frozenset[str], str]]]:
     return table
 
 
+@functools.cache
+def _last_words() -> frozenset[str]:
+    return frozenset(words.rsplit(" ", 1)[-1] for words in _rows())
+
+
 def meaning(tokens: Sequence[Token], start: int, end: int) -> str | None:
     """Return the finding that tokens[start:end] mean here, "" for none; None: what they say."""
+    if tokens[end - 1].word not in _last_words():  # the cheap test
+        return None
     rows = _rows().get(" ".join(t.word for t in tokens[start:end]))
     if rows is None:
         return None

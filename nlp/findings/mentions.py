@@ -142,7 +142,7 @@ def _qualities(
     """Yield the findings that an adjective makes of a structure: "enlarged" + heart."""
     for term in found:
         # "displaced fracture": the adjective is the finding's, no finding of its own
-        if term.kind != "quality" or _is_adjective(scopes, found, term):
+        if term.kind != "quality" or (len(found) > 1 and _is_adjective(scopes, found, term)):
             continue
         place = structure_near(scopes, found, term)
         name = _finding_of(term.entries, place)
@@ -154,6 +154,10 @@ def _is_adjective(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
     """Whether the adjective is of a finding after it: "hazy right perihilar opacity"."""
     known = tags(scopes.tokens)
     names = {i for t in found if t.kind in ("structure", "quality") for i in range(t.start, t.end)}
+    if term.start and (
+        term.start - 1 in names or scopes.tokens[term.start - 1].word in VERBS
+    ):  # "heart enlarged, left effusion": it is the structure's
+        return any(t.kind == "finding" and t.start in (term.start, term.end) for t in found)
     for other in found:
         if other.kind != "finding" or other.start < term.start:
             continue

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.scope import Scopes
 from cxr_vlp.nlp.findings import places, sizes
-from cxr_vlp.nlp.findings.phrases import AFTER_ENDS, JOINTS, Line, Part, line_of, parts_of, tags
+from cxr_vlp.nlp.findings.phrases import AFTER_ENDS, JOINTS, Line, Part, line_of, parts_of, says_more, tags
 from cxr_vlp.nlp.findings.places import BOTH, Place
 from cxr_vlp.nlp.findings.terms import Term
 
@@ -63,7 +63,7 @@ def modifiers_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[M
     One row, or one for each side where the sides differ ("small right and moderate left").
     """
     measures = sizes.sizes_of(scopes, found, term)
-    if not tags(scopes.tokens):
+    if not says_more(scopes.tokens):
         return (_NOTHING._replace(sizes_mm=measures) if measures else _NOTHING,)
     line = line_of(scopes, found, term)
     said, around = _said(scopes, line, term)

@@ -34,9 +34,15 @@ _COPULAS = frozenset({"is", "are", "was", "were", "appear", "remain", "has", "ha
 _OPEN_VERBS = _COPULAS | {"develop", "project", "measure", "extend", "persist"}
 AFTER_ENDS = _PHRASE_ENDS | STOP_MARKS | (VERBS - _OPEN_VERBS) | lexicon.words("places", "closers")
 _BLOCKING = frozenset({"finding", "support", "hardware"})
+_SIDED_KINDS = frozenset({"side", "lobe"})
+_DENIALS = frozenset({"no", "without"})
 _FACTS = frozenset({"side", "level", "place", "lobe", "severity", "compare", "deny"})
 
-_DOUBTFUL = frozenset({"l", "r", "both", "either"})
+_DOUBTFUL = frozenset({"l", "r", "both", "either", "left", "right"})
+# "left atrium", "right main bronchus": a name, no side
+_NAMED_BY_SIDE = frozenset(
+    {"atrium", "atrial", "ventricle", "ventricular", "mainstem", "main", "bronchus", "interlobar"}
+)
 _SIDED = frozenset({"pleural", "hemidiaphragm", "diaphragm", "lung", "heart", "clavicle", "rib"})
 
 Part = list[int]  # token places, in order
@@ -91,9 +97,17 @@ def tags(tokens: tuple[Token, ...]) -> Mapping[int, Tag]:
     return found
 
 
+@functools.lru_cache(maxsize=64)
+def says_more(tokens: tuple[Token, ...]) -> bool:
+    """Whether a sentence has a word of side, place, grade or denial: the cheap test."""
+    return any(tag.kind not in ("head", "compare") for tag in tags(tokens).values())
+
+
 def _is_no_side(tokens: tuple[Token, ...], place: int) -> bool:
     """Whether a word is no side here: "L1", "r/o", "2 L", "either X or Y", "both X and Y"."""
     following = tokens[place + 1].word if place + 1 < len(tokens) else ""
+    if tokens[place].word in ("left", "right"):
+        return following in _NAMED_BY_SIDE
     if tokens[place].word in ("both", "either"):
         return not (following in _table() or following in _LIGHT or following in _SIDED)
     before = tokens[place - 1].word if place else " "
@@ -146,7 +160,7 @@ def _before(line: Line, start: int) -> tuple[Part, list[Part]]:
             break
         parts.insert(0, part)
         place = part[0] - 1
-    if not parts and not any(_says_place(line, i) for i in near):
+    if not parts and not any(i in line.tags and line.tags[i].kind in _SIDED_KINDS for i in near):
         near = [*_fronted(line, place), *near]
     return near, parts
 
@@ -213,10 +227,11 @@ def _fronted(line: Line, place: int) -> Part:
     end right before the verb; `place` is the last token of what stands before the finding's phrase.
     """
     words = line.tokens
-    verbs = set()
-    while place >= 0 and words[place].word in _PLACE_VERBS:
+    verbs: set[str] = set()
+    while place >= 0 and (words[place].word in _PLACE_VERBS or words[place].word in _DENIALS):
         verbs.add(words[place].word)
         place -= 1
+    verbs -= _DENIALS  # "in the left lung there is no effusion"
     if not verbs or place < 0:
         return []
     begin = next((i for i in range(place, -1, -1) if words[i].word in STOP_MARKS | {","}), -1) + 1

@@ -22,18 +22,22 @@ _SIZE = re.compile(
     rf"(?:\s*(?:x|×|\*|by|to|or|-|–)\s*(?:{_NUMBER})[\s-]*(?:{_UNIT})?){{0,3}}(?<=[a-z])",
     re.IGNORECASE,
 )
+_HINT = re.compile(rf"\d[\s-]*(?:{_UNIT})", re.IGNORECASE)
 _EACH = re.compile(rf"({_NUMBER})[\s-]*({_UNIT})?", re.IGNORECASE)
 _LARGEST = 400.0  # mm; no chest is wider
 _EARLIER = lexicon.words("places", "earlier")
 _DISTANCE = lexicon.words("places", "distance")
+_NEARER = frozenset({"just", "well", "directly", "immediately", "cranial"})
 _MEASURED = lexicon.words("places", "measured")
 _NOT_BETWEEN = VERBS | STOP_MARKS | {",", "and", "or", "with", "in", "at", "to", "from", "for"}
 
 
 def sizes_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[float, ...]:
     """Return the measures of the finding at `term` in mm, in the order of the sentence."""
+    if not _HINT.search(scopes.text):  # the cheap test
+        return ()
     if not any(entry.name in _MEASURED for entry in term.entries if hasattr(entry, "name")):
-        if term.kind != "quality" or not any("aorta" in q.of for q in term.entries):
+        if not _is_aortic(term):
             return ()
     for start, end, sizes in measures(scopes.text, scopes.tokens):
         if _owner(scopes.tokens, found, start, end) == term:
@@ -46,9 +50,6 @@ def measures(
     text: str, tokens: tuple[Token, ...]
 ) -> tuple[tuple[int, int, tuple[float, ...]], ...]:
     """Return the measures of a sentence that are sizes of today: (first token, end token, mm)."""
-    if "mm" not in text.lower() and not re.search(r"\d[\s-]*c(?:m|entimet)", text, re.IGNORECASE):
-        if "millimet" not in text.lower():
-            return ()
     rows = []
     for match in _SIZE.finditer(text):
         inside = [
@@ -77,10 +78,14 @@ def _is_size(tokens: tuple[Token, ...], start: int, end: int) -> bool:
             return False
         if word not in ("to", "of"):
             break
-    after = [t.word for t in tokens[end : end + 3]]
-    if after[:1] and after[0] in ("previously", "formerly"):
+    after = [t.word for t in tokens[end : end + 2]]
+    if after and after[0] in ("previously", "formerly"):
         return False
-    return not any(word in _DISTANCE for word in after[:1] + after[1:2] * (after[:1] != [","]))
+    if any(word.startswith("measur") for word in before):
+        return True  # "a pneumothorax measuring 2 cm from the apex"; a tube's measure has no owner
+    if len(after) == 2 and after[0] in _NEARER:
+        after = after[1:]
+    return not (after and after[0] in _DISTANCE)
 
 
 def _millimetres(measure: str) -> tuple[float, ...]:
@@ -96,9 +101,17 @@ def _millimetres(measure: str) -> tuple[float, ...]:
 
 def _owner(tokens: tuple[Token, ...], found: tuple[Term, ...], start: int, end: int) -> Term | None:
     """Return the finding that a measure is of: the one it stands before, else the last before it."""
-    things = [t for t in found if t.kind in ("finding", "support", "hardware") or _is_aortic(t)]
+    things = [t for t in found if t.kind in ("finding", "support", "hardware")]
+    starts = {t.start for t in things}
+    things += [t for t in found if _is_aortic(t) and t.start not in starts]
+    things.sort(key=lambda t: t.start)
     after = next((t for t in things if t.start >= end), None)
-    if after is not None and after.start - end <= 6:
+    while after is not None and tokens[after.end - 1].word.endswith(("ed", "ic", "ary", "ous")):
+        place = things.index(after) + 1  # "5 mm calcified nodule": the size is the nodule's
+        if place == len(things) or things[place].start - after.end > 4:
+            break
+        after = things[place]
+    if after is not None and after.start - end <= 8:
         between = {t.word for t in tokens[end : after.start]}
         if between.isdisjoint(_NOT_BETWEEN) and "measure" not in {
             t.word for t in tokens[max(0, start - 2) : start]

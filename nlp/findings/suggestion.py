@@ -13,6 +13,7 @@ import functools
 from collections.abc import Sequence
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context.boundaries import STOP_MARKS
 from cxr_vlp.nlp.context.scope import ABSENT, Scopes
 from cxr_vlp.nlp.findings.mention import UNNAMED, Mention
 from cxr_vlp.nlp.findings.phrases import tags
@@ -106,7 +107,25 @@ def _sign(scopes: Scopes, spans: dict[Span, list[Mention]], phrase: Match) -> Sp
         word = scopes.tokens[place].word
         if word not in _BETWEEN and place not in known and not word[0].isdigit():
             return None
-    return None if _opens_clause(scopes, before[-1][1], phrase) else before[-1]
+    if _opens_clause(scopes, before[-1][1], phrase):
+        return None
+    return _observation(scopes, spans, before)
+
+
+def _observation(
+    scopes: Scopes, spans: dict[Span, list[Mention]], before: Sequence[Span]
+) -> Span:
+    """Return the last finding, or the observation that it is joined to.
+
+    "Opacity and small effusion suspicious for pneumonia": the opacity is the sign.
+    """
+    last = before[-1]
+    if len(before) < 2 or any(m.finding in _SIGNS for m in spans[last]):
+        return last
+    words = {t.word for t in scopes.tokens[before[-2][1] : last[0]]}
+    is_joined = not words.isdisjoint({"and", "with"}) and words.isdisjoint(STOP_MARKS | {","})
+    is_sign = any(m.finding in _SIGNS and m.assertion != ABSENT for m in spans[before[-2]])
+    return before[-2] if is_joined and is_sign else last
 
 
 def _opens_clause(scopes: Scopes, start: int, phrase: Match) -> bool:
