@@ -12,7 +12,7 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.boundaries import STOP_MARKS, VERBS
 from cxr_vlp.nlp.match.tokens import Token, tokenize
 
-_BEFORE, _AFTER = 3, 5  # tokens; the words of one noun phrase
+_BEFORE, _AFTER = 3, 7  # tokens; the words of one noun phrase
 _OF = frozenset({"of", "in", "within", "involving"})
 _ENDS = (
     STOP_MARKS | VERBS | _OF | lexicon.words("grammar", "phrase_ends")
@@ -54,10 +54,11 @@ def _near(tokens: Sequence[Token], start: int, end: int) -> set[str]:
         if tokens[place].word in _ENDS:
             break
         near.update(_word(tokens, place))
+    ends = _ENDS
     if end < len(tokens) and tokens[end].word in _OF:
-        end += 1
+        end, ends = end + 1, _ENDS - {"and", "or"}  # "of the sixth and seventh ribs"
     for place in range(end, min(len(tokens), end + _AFTER)):
-        if tokens[place].word in _ENDS:
+        if tokens[place].word in ends:
             break
         near.update(_word(tokens, place))
     return near

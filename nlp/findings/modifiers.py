@@ -13,7 +13,15 @@ from typing import NamedTuple
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.scope import Scopes
 from cxr_vlp.nlp.findings import places, sizes
-from cxr_vlp.nlp.findings.phrases import AFTER_ENDS, JOINTS, Line, Part, line_of, parts_of, says_more, tags
+from cxr_vlp.nlp.findings.phrases import (
+    AFTER_ENDS,
+    JOINTS,
+    Line,
+    Part,
+    line_of,
+    parts_of,
+    tags,
+)
 from cxr_vlp.nlp.findings.places import BOTH, Place
 from cxr_vlp.nlp.findings.terms import Term
 
@@ -55,6 +63,8 @@ class _Said(NamedTuple):
 
 
 _NOTHING = Modifiers("", "", "")
+_SILENT = _Said("", (), "", "", "", False, False)
+_SILENT_KINDS = frozenset({"head", "compare"})
 
 
 def modifiers_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[Modifiers, ...]:
@@ -63,16 +73,24 @@ def modifiers_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[M
     One row, or one for each side where the sides differ ("small right and moderate left").
     """
     measures = sizes.sizes_of(scopes, found, term)
-    if not says_more(scopes.tokens):
-        return (_NOTHING._replace(sizes_mm=measures) if measures else _NOTHING,)
-    line = line_of(scopes, found, term)
-    said, around = _said(scopes, line, term)
-    rows = _by_side(said, around) or [_joined(said, around)]
-    if len(rows) == 1:
-        rows = [rows[0]._replace(severity=_now(line, term) or rows[0].severity)]
+    known = tags(scopes.tokens)
+    if not any(tag.kind not in _SILENT_KINDS for tag in known.values()):  # the cheap test
+        return (Modifiers("", "", "", (), measures) if measures else _NOTHING,)
+    line = line_of(scopes, found)
+    rows = _rows(scopes, line, term)
     if len(rows) == 1 and not rows[0].side and not rows[0].places:
         rows = [_shared(scopes, found, term, rows[0])]
     return tuple(row._replace(sizes_mm=measures) for row in rows) if measures else tuple(rows)
+
+
+def _rows(scopes: Scopes, line: Line, term: Term) -> list[Modifiers]:
+    """Return what the phrase says, without what it shares with another finding."""
+    said, around = _said(scopes, line, term)
+    rows = _by_side(said, around) or [_joined(said, around)]
+    if len(rows) == 1 and "now" in scopes.text:
+        now = _now(line, term)
+        return [rows[0]._replace(severity=now)] if now else rows
+    return rows
 
 
 def _said(scopes: Scopes, line: Line, term: Term) -> tuple[list[_Said], int]:
@@ -102,11 +120,13 @@ def _read(scopes: Scopes, line: Line, part: Part, term: Term) -> _Said:
 
     Its own words count first, then the nearest before the finding, then those after it.
     """
-    ordered = sorted(part, key=lambda i: (i >= term.end, -i if i < term.start else i))
-    ordered.sort(key=lambda i: not term.start <= i < term.end)
-    tagged = [(i, line.tags[i]) for i in ordered if i in line.tags]
+    tagged = [(i, line.tags[i]) for i in part if i in line.tags]
+    if not tagged:
+        return _SILENT
+    if len(tagged) > 1:
+        tagged.sort(key=lambda row: _rank(row[0], term))
     sides = {i: tag.value for i, tag in tagged if tag.kind == "side"}
-    grades = [i for i, _ in tagged if _is_grade(scopes, line, i, term)]
+    grades = [i for i, t in tagged if t.kind == "severity" and _is_grade(scopes, line, i, term)]
     weights = [_weights()[line.tokens[i].word] for i, _ in tagged if _weighs(scopes, line, i, term)]
     named = places.places_in(line, scopes.text, part)
     side = next(iter(sides.values()), "") or _union(place.side for place in named)
@@ -122,6 +142,13 @@ def _read(scopes: Scopes, line: Line, part: Part, term: Term) -> _Said:
         is_main and bool(grades) and grades[0] >= term.end and all(i < term.end for i in sides),
         bool(part) and part[-1] in sides and not named,
     )
+
+
+def _rank(at: int, term: Term) -> tuple[int, int]:
+    """Return the order in which a word counts: own, before from near to far, after."""
+    if at < term.start:
+        return 1, -at
+    return (2, at) if at >= term.end else (0, at)
 
 
 def _compares(line: Line, part: Part, term: Term, sides: Mapping[int, str]) -> bool:
@@ -145,8 +172,7 @@ def _union(sides: Iterable[str]) -> str:
 
 def _is_grade(scopes: Scopes, line: Line, at: int, term: Term) -> bool:
     """Whether the word grades the finding, not its change and not another thing."""
-    tag = line.tags.get(at)
-    if tag is None or tag.kind != "severity" or term.start <= at < term.end:
+    if term.start <= at < term.end:
         return False
     if _is_of_change(line, at, term) or _in_long_cue(scopes, at):
         return False
@@ -211,6 +237,8 @@ def _is_hyphen(scopes: Scopes, line: Line, first: int) -> bool:
 def _joined(said: Sequence[_Said], around: int) -> Modifiers:
     """Return what all parts say as one row."""
     main = said[around]
+    if len(said) == 1 and main is _SILENT:
+        return _NOTHING
     side = _union(s.side for s in said)
     if not side and any(place.plural for s in said for place in s.places):
         side = BOTH
@@ -286,12 +314,12 @@ def _shared(scopes: Scopes, found: tuple[Term, ...], term: Term, row: Modifiers)
         if other.start > term.start:
             joins = words == {"and"} or _are_alternatives(scopes, first, second)
             if _is_adjective(scopes, found, first, second):
-                return _joined(*_said(scopes, line_of(scopes, found, other), other))
+                return _joined(*_said(scopes, line_of(scopes, found), other))
         else:
             joins = _are_alternatives(scopes, first, second) and not _is_denied(scopes, second)
         if not joins:
             continue
-        said, around = _said(scopes, line_of(scopes, found, other), other)
+        said, around = _said(scopes, line_of(scopes, found), other)
         if other.start > term.start:
             said = _only_after(scopes, found, other)
             around = 0
@@ -336,7 +364,7 @@ def _is_denied(scopes: Scopes, term: Term) -> bool:
 
 def _only_after(scopes: Scopes, found: tuple[Term, ...], term: Term) -> list[_Said]:
     """Return what is said of a finding in the words after it."""
-    line = line_of(scopes, found, term)
+    line = line_of(scopes, found)
     parts, around = parts_of(line, term)
     near = [i for i in parts[around] if i >= term.end]
     return [_read(scopes, line, part, term) for part in (near, *parts[around + 1 :])]

@@ -9,7 +9,7 @@ The words are in lexicon/en/places.yaml and modifiers.yaml.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
@@ -56,13 +56,13 @@ class Tag(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A sentence in which the phrase of one finding is read."""
+    """A sentence in which the phrases of its findings are read."""
 
     tokens: tuple[Token, ...]
     tags: Mapping[int, Tag]
-    taken: frozenset[int]  # token places of other findings and of devices
-    normal: frozenset[int]  # token places of words that call a structure normal
-    names: frozenset[int]  # token places of structures
+    taken: Set[int]  # token places of findings and devices
+    normal: Set[int]  # token places of words that call a structure normal
+    names: Set[int]  # token places of structures
 
 
 @functools.cache
@@ -97,12 +97,6 @@ def tags(tokens: tuple[Token, ...]) -> Mapping[int, Tag]:
     return found
 
 
-@functools.lru_cache(maxsize=64)
-def says_more(tokens: tuple[Token, ...]) -> bool:
-    """Whether a sentence has a word of side, place, grade or denial: the cheap test."""
-    return any(tag.kind not in ("head", "compare") for tag in tags(tokens).values())
-
-
 def _is_no_side(tokens: tuple[Token, ...], place: int) -> bool:
     """Whether a word is no side here: "L1", "r/o", "2 L", "either X or Y", "both X and Y"."""
     following = tokens[place + 1].word if place + 1 < len(tokens) else ""
@@ -116,13 +110,18 @@ def _is_no_side(tokens: tuple[Token, ...], place: int) -> bool:
     )
 
 
-def line_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Line:
-    """Return the sentence as it is for the finding at `term`."""
-    own = range(term.start, term.end)
-    taken = {i for t in found if t.kind in _BLOCKING for i in range(t.start, t.end)}
-    normal = frozenset(t.start for t in found if t.kind == "normal")
-    names = frozenset(i for t in found if t.kind == "structure" for i in range(t.start, t.end))
-    return Line(scopes.tokens, tags(scopes.tokens), frozenset(taken.difference(own)), normal, names)
+def line_of(scopes: Scopes, found: tuple[Term, ...]) -> Line:
+    """Return the sentence as its phrases are read."""
+    taken: set[int] = set()
+    normal, names = set(), set()
+    for kind, start, end, _ in found:
+        if kind in _BLOCKING:
+            taken.update(range(start, end))
+        elif kind == "structure":
+            names.update(range(start, end))
+        elif kind == "normal":
+            normal.add(start)
+    return Line(scopes.tokens, tags(scopes.tokens), taken, normal, names)
 
 
 def parts_of(line: Line, term: Term) -> tuple[list[Part], int]:

@@ -40,8 +40,10 @@ def _phrases() -> Phrases:
 
 def linked(scopes: Scopes, said: list[Mention]) -> list[Mention]:
     """Return the mentions of a sentence, each with the findings that it is said to suggest."""
+    if len(said) < 2:
+        return said
     words = {t.word for t in scopes.tokens}
-    if len(said) < 2 or not (_phrases().may_be_in(words) or not _OR.isdisjoint(words)):
+    if not (_phrases().may_be_in(words) or not _OR.isdisjoint(words)):
         return said
     spans = _spans(scopes, said)
     if len(spans) < 2:
@@ -112,9 +114,7 @@ def _sign(scopes: Scopes, spans: dict[Span, list[Mention]], phrase: Match) -> Sp
     return _observation(scopes, spans, before)
 
 
-def _observation(
-    scopes: Scopes, spans: dict[Span, list[Mention]], before: Sequence[Span]
-) -> Span:
+def _observation(scopes: Scopes, spans: dict[Span, list[Mention]], before: Sequence[Span]) -> Span:
     """Return the last finding, or the observation that it is joined to.
 
     "Opacity and small effusion suspicious for pneumonia": the opacity is the sign.

@@ -119,7 +119,8 @@ JOINTS = st.sampled_from(["", "no", "and", "of the", "is", ",", "not", "possible
 
 @given(st.lists(st.tuples(JOINTS, st.sampled_from(TERMS)), min_size=1, max_size=6))
 def test_a_finding_is_mentioned_once_at_one_place(words: list[tuple[str, str]]) -> None:
-    found = [(m.finding, m.start, m.end, m.side) for m in mentions(" ".join(" ".join(w) for w in words))]
+    text = " ".join(" ".join(w) for w in words)
+    found = [(m.finding, m.start, m.end, m.side) for m in mentions(text)]
     assert len(set(found)) == len(found)
 
 
