@@ -64,6 +64,8 @@ class _Said(NamedTuple):
 
 _NOTHING = Modifiers("", "", "")
 _SILENT = _Said("", (), "", "", "", False, False)
+_PLACED = frozenset({"place", "lobe", "level"})
+_WEIGHING = frozenset({"weight", "severity"})
 _SILENT_KINDS = frozenset({"head", "compare"})
 
 
@@ -125,19 +127,20 @@ def _read(scopes: Scopes, line: Line, part: Part, term: Term) -> _Said:
         return _SILENT
     if len(tagged) > 1:
         tagged.sort(key=lambda row: _rank(row[0], term))
+    kinds = {tag.kind for _, tag in tagged}
     sides = {i: tag.value for i, tag in tagged if tag.kind == "side"}
     grades = [i for i, t in tagged if t.kind == "severity" and _is_grade(scopes, line, i, term)]
-    weights = [_weights()[line.tokens[i].word] for i, _ in tagged if _weighs(scopes, line, i, term)]
-    named = places.places_in(line, scopes.text, part)
+    weights = [i for i, t in tagged if t.kind in _WEIGHING and _weighs(scopes, line, i, term)]
+    named = () if kinds.isdisjoint(_PLACED) else places.places_in(line, scopes.text, part)
     side = next(iter(sides.values()), "") or _union(place.side for place in named)
-    if _compares(line, part, term, sides):
+    if "compare" in kinds and _compares(line, part, term, sides):
         side, named = BOTH, tuple(dict.fromkeys(place._replace(side=BOTH) for place in named))
     is_main = term.start in part
     return _Said(
         side,
         named,
         _range(scopes, line, grades[0]) if grades else "",
-        weights[0] if weights else "",
+        _weights()[line.tokens[weights[0]].word] if weights else "",
         next((line.tokens[i].word for i, tag in tagged if tag.kind == "deny"), ""),
         is_main and bool(grades) and grades[0] >= term.end and all(i < term.end for i in sides),
         bool(part) and part[-1] in sides and not named,
@@ -237,8 +240,10 @@ def _is_hyphen(scopes: Scopes, line: Line, first: int) -> bool:
 def _joined(said: Sequence[_Said], around: int) -> Modifiers:
     """Return what all parts say as one row."""
     main = said[around]
-    if len(said) == 1 and main is _SILENT:
-        return _NOTHING
+    if len(said) == 1 and not main.places:
+        if main is _SILENT:
+            return _NOTHING
+        return Modifiers(main.side, "", main.severity, (), (), main.weight)
     side = _union(s.side for s in said)
     if not side and any(place.plural for s in said for place in s.places):
         side = BOTH

@@ -113,7 +113,8 @@ def _is_no_side(tokens: tuple[Token, ...], place: int) -> bool:
 def line_of(scopes: Scopes, found: tuple[Term, ...]) -> Line:
     """Return the sentence as its phrases are read."""
     taken: set[int] = set()
-    normal, names = set(), set()
+    normal: set[int] = set()
+    names: set[int] = set()
     for kind, start, end, _ in found:
         if kind in _BLOCKING:
             taken.update(range(start, end))

@@ -36,9 +36,9 @@ def sizes_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[float
     """Return the measures of the finding at `term` in mm, in the order of the sentence."""
     if not _HINT.search(scopes.text):  # the cheap test
         return ()
-    if not any(entry.name in _MEASURED for entry in term.entries if hasattr(entry, "name")):
-        if not _is_aortic(term):
-            return ()
+    is_measured = term.kind == "finding" and any(e.name in _MEASURED for e in term.entries)
+    if not (is_measured or _is_aortic(term)):
+        return ()
     for start, end, sizes in measures(scopes.text, scopes.tokens):
         if _owner(scopes.tokens, found, start, end) == term:
             return sizes
@@ -100,7 +100,7 @@ def _millimetres(measure: str) -> tuple[float, ...]:
 
 
 def _owner(tokens: tuple[Token, ...], found: tuple[Term, ...], start: int, end: int) -> Term | None:
-    """Return the finding that a measure is of: the one it stands before, else the last before it."""
+    """Return the finding of a measure: the one that it stands before, else the last before it."""
     things = [t for t in found if t.kind in ("finding", "support", "hardware")]
     starts = {t.start for t in things}
     things += [t for t in found if _is_aortic(t) and t.start not in starts]
