@@ -70,7 +70,9 @@ def describes_device(scopes: Scopes, found: tuple[Term, ...], term: Term) -> boo
     """Whether the nearest thing before (or right after) the word is a device, not a structure."""
     things = [t for t in found if t.kind in ("support", "hardware", "structure")]
     before = [t for t in things if t.end <= term.start and not _crosses(scopes, t.end, term.start)]
-    reach = 1
+    following = scopes.tokens[term.end : term.end + 1]
+    is_of = term.kind == "broken" and bool(following) and following[0].word == "of"
+    reach = 4 if is_of else 1  # "fracture of the lead"
     if before and _shows(scopes, before[-1].end, term.start):  # "leads, show normal size of ..."
         before, reach = [], 8
     after = [t for t in things if t.start >= term.end and t.start - term.end <= reach]

@@ -28,6 +28,7 @@ from cxr_vlp.nlp.findings.attachment import (
 from cxr_vlp.nlp.findings.change import change_of
 from cxr_vlp.nlp.findings.mention import UNNAMED, Mention
 from cxr_vlp.nlp.findings.modifiers import modifiers_of
+from cxr_vlp.nlp.findings.phrases import tags
 from cxr_vlp.nlp.findings.suggestion import linked
 from cxr_vlp.nlp.findings.terms import Finding, Quality, Structure, Term
 from cxr_vlp.nlp.match import windows
@@ -37,6 +38,7 @@ from cxr_vlp.nlp.match.trie import Match
 _COPULA = 3  # tokens: "appears to be"
 _LINKING = lexicon.words("grammar", "linking")
 _DENIES_NORMAL = lexicon.words("grammar", "denies_normal")
+_POSITIONS = lexicon.words("places", "positions")
 _VERSUS = lexicon.words("grammar", "versus")
 
 
@@ -142,14 +144,30 @@ def _qualities(
     """Yield the findings that an adjective makes of a structure: "enlarged" + heart."""
     for term in found:
         # "displaced fracture": the adjective is the finding's, no finding of its own
-        if term.kind != "quality" or any(
-            t.kind == "finding" and t.start in (term.start, term.end) for t in found
-        ):
+        if term.kind != "quality" or (len(found) > 1 and _is_adjective(scopes, found, term)):
             continue
         place = structure_near(scopes, found, term)
         name = _finding_of(term.entries, place)
         if name and not describes_device(scopes, found, term):
             yield term, terms.findings()[name], place
+
+
+def _is_adjective(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
+    """Whether the adjective is of a finding after it: "hazy right perihilar opacity"."""
+    known = tags(scopes.tokens)
+    names = {i for t in found if t.kind in ("structure", "quality") for i in range(t.start, t.end)}
+    if term.start and (
+        term.start - 1 in names or scopes.tokens[term.start - 1].word in VERBS
+    ):  # "heart enlarged, left effusion": it is the structure's
+        return any(t.kind == "finding" and t.start in (term.start, term.end) for t in found)
+    for other in found:
+        if other.kind != "finding" or other.start < term.start:
+            continue
+        return other.start == term.start or all(
+            i in known or i in names or scopes.tokens[i].word in _POSITIONS
+            for i in range(term.end, other.start)
+        )
+    return False
 
 
 def _finding_of(entries: tuple[Quality, ...], place: Structure | None) -> str:
@@ -166,23 +184,35 @@ def _mentions(
     """Yield the mention of a finding, one for each side where the sides differ."""
     verdict = _within_limits(scopes, found, term) or scope.verdict(scopes, term.start, term.end)
     change = change_of(scopes, found, term, verdict)
-    for extra in modifiers_of(scopes, found, term):
+    rows = modifiers_of(scopes, found, term)
+    is_partly_denied = any(row.denial for row in rows)
+    for extra in rows:
+        own = _on_side(verdict, extra.denial) if is_partly_denied else verdict
         yield Mention(
             finding.name,
             finding.labels[0] if finding.labels else "",
-            verdict.assertion,
+            own.assertion,
             scopes.tokens[term.start].start,
             scopes.tokens[term.end - 1].end,
             extra.zone or (place.name if place and not place.whole else ""),
             extra.side,
-            extra.severity,
-            verdict.trigger,
-            certainty=grade(verdict),
+            (own.assertion == ABSENT and extra.weight) or extra.severity,
+            own.trigger,
+            certainty=grade(own),
             change=change.kind,
             change_words=change.words,
             places=extra.places,
             sizes_mm=extra.sizes_mm,
         )
+
+
+def _on_side(verdict: Verdict, denial: str) -> Verdict:
+    """Return the verdict on one side: "small on the right, none on the left"."""
+    if denial:
+        return Verdict(ABSENT, denial, "absent_before")
+    if verdict.assertion == ABSENT:  # by the word that denies the other side
+        return Verdict(PRESENT, "", "")
+    return verdict
 
 
 def _within_limits(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Verdict | None:

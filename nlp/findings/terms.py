@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.findings import homographs
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Phrases
 
@@ -143,5 +144,18 @@ def find(tokens: Sequence[Token]) -> tuple[Term, ...]:
         start, end = places[match.start], places[match.end - 1] + 1
         for kind in dict.fromkeys(kind for kind, _ in match.values):
             entries = tuple(entry for k, entry in match.values if k == kind)
-            terms.append(Term(kind, start, end, entries))
+            if kind == "finding":
+                entries = _in_context(tokens, start, end, entries)
+            if entries:
+                terms.append(Term(kind, start, end, entries))
     return tuple(terms)
+
+
+def _in_context(
+    tokens: Sequence[Token], start: int, end: int, entries: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """Return the findings that a name means beside the words around it."""
+    name = homographs.meaning(tokens, start, end)
+    if name is None:
+        return entries
+    return (findings()[name],) if name else ()

@@ -16,7 +16,12 @@ from cxr_vlp.nlp.findings.mentions import mentions
 from cxr_vlp.nlp.labels import CHESTXRAY14, CHEXPERT14, VINDR
 from cxr_vlp.nlp.match.tokens import tokenize
 
-TWO_AT_ONCE = {"hydropneumothorax"}  # means an effusion and a pneumothorax
+# a term of two findings: "hydropneumothorax" is an effusion and a pneumothorax
+TWO_AT_ONCE = {"hydropneumothorax"} | {
+    f"{one} {joint} {other} effusion"
+    for one, other in (("pleural", "pericardial"), ("pericardial", "pleural"))
+    for joint in ("and", "or")
+}
 
 
 def plain(phrase: str) -> str:
@@ -114,7 +119,8 @@ JOINTS = st.sampled_from(["", "no", "and", "of the", "is", ",", "not", "possible
 
 @given(st.lists(st.tuples(JOINTS, st.sampled_from(TERMS)), min_size=1, max_size=6))
 def test_a_finding_is_mentioned_once_at_one_place(words: list[tuple[str, str]]) -> None:
-    found = [(m.finding, m.start, m.end) for m in mentions(" ".join(" ".join(w) for w in words))]
+    text = " ".join(" ".join(w) for w in words)
+    found = [(m.finding, m.start, m.end, m.side) for m in mentions(text)]
     assert len(set(found)) == len(found)
 
 
