@@ -19,7 +19,7 @@ from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.nlp.layout.sections import CutRule
 from cxr_vlp.nlp.report_status import is_normal
 from cxr_vlp.nlp.status import Filtered, FilterPolicy, Status, classify, filter_sentences
-from cxr_vlp.nlp.wording import priors, statements
+from cxr_vlp.nlp.wording import priors, report_statements
 
 READ = ("findings", "impression")
 _NESTED = re.compile(r"\b(?:FINDINGS|IMPRESSION)\s*:")
@@ -101,7 +101,7 @@ def annotate(
     named = {name: " ".join(text.split()) for name, text in raw.items()}
     findings, impression = _read_sections(raw)
     read = _annotated_sentences(named, findings, impression, model)
-    filtered, said = filter_sentences(read, policy), _statements(read)
+    filtered, said = filter_sentences(read, policy), report_statements.of_report(read)
     return Annotation(
         sections=named,
         findings=" ".join(findings.split()),
@@ -228,15 +228,6 @@ def _annotated(text: str, section: str, index: int, status: Status) -> Annotated
         text, section, index, status.status, status.subtype, status.rule, status.mentions,
         alone.text, alone.edit,
     )  # fmt: skip
-
-
-def _statements(read: list[AnnotatedSentence]) -> dict[str, int]:
-    """Return each statement once, with the index of the sentence that says it first."""
-    said: dict[str, int] = {}
-    for place, sentence in enumerate(read):
-        for text in statements.restate(sentence.mentions):
-            said.setdefault(text, place)
-    return said
 
 
 def _joined(kept: tuple[str, ...]) -> str:

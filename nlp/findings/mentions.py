@@ -39,6 +39,7 @@ _COPULA = 3  # tokens: "appears to be"
 _LINKING = lexicon.words("grammar", "linking")
 _DENIES_NORMAL = lexicon.words("grammar", "denies_normal")
 _VERSUS = lexicon.words("grammar", "versus")
+_SIDES = frozenset({"left", "right", "bilateral"})
 
 
 @dataclass(frozen=True)
@@ -140,14 +141,20 @@ def _qualities(
     """Yield the findings that an adjective makes of a structure: "enlarged" + heart."""
     for term in found:
         # "displaced fracture": the adjective is the finding's, no finding of its own
-        if term.kind != "quality" or any(
-            t.kind == "finding" and t.start in (term.start, term.end) for t in found
-        ):
+        if term.kind != "quality" or _is_of_finding(scopes, found, term):
             continue
         place = structure_near(scopes, found, term)
         name = _finding_of(term.entries, place)
         if name and not describes_device(scopes, found, term):
             yield term, terms.findings()[name], place
+
+
+def _is_of_finding(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
+    """Whether a finding follows, perhaps after its side: "healed left rib fracture"."""
+    end = term.end
+    while end < len(scopes.tokens) and scopes.tokens[end].word in _SIDES:
+        end += 1
+    return any(t.kind == "finding" and t.start in (term.start, end) for t in found)
 
 
 def _finding_of(entries: tuple[Quality, ...], place: Structure | None) -> str:

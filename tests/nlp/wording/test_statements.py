@@ -21,7 +21,7 @@ from cxr_vlp.nlp.wording.statements import restate
             "There may be pneumonia in the right lower lobe.",
         ),
         ("Bilateral pleural effusions.", "There are bilateral pleural effusions."),
-        ("Bibasilar atelectasis.", "There is atelectasis in both lung bases."),
+        ("Bibasilar atelectasis.", "There is atelectasis at both lung bases."),
         ("No large effusion.", "There is no large pleural effusion."),
         ("Heart size is normal.", "There is no cardiomegaly."),
         ("Degenerative changes of the spine.", "There are degenerative changes of the spine."),
