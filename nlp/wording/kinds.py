@@ -14,6 +14,8 @@ from cxr_vlp.nlp.context.scope import ABSENT
 from cxr_vlp.nlp.findings import terms
 from cxr_vlp.nlp.findings.mention import Mention
 from cxr_vlp.nlp.match.tokens import tokenize
+from cxr_vlp.nlp.wording import places
+from cxr_vlp.nlp.wording.places import BILATERAL, Place
 
 _BEFORE = 60  # characters; the words of a noun phrase before its noun
 _WORD = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)*|[^\sA-Za-z]")
@@ -97,7 +99,7 @@ def _words(text: str) -> list[str]:
 def is_many(own: str) -> bool:
     """Whether the words of a finding are in the plural."""
     words = _words(own)
-    if not words or not words[-1].endswith("s"):
+    if not words or not words[-1].endswith("s"):  # "nodules", "apices"
         return False
     return _plain(words[-1]) != words[-1]
 
@@ -126,13 +128,24 @@ def structure_side(sentence: str, mention: Mention) -> str:
     return sides.pop() if len(sides) == 1 else ""
 
 
-def structure_zone(sentence: str, mention: Mention) -> str:
-    """Return the lung zone that is called clear, "" for the whole lung."""
-    words = _plain(sentence[mention.start : mention.end])
-    for zone in lexicon.load("statements")["places"]:
-        if words.endswith(zone) and len(zone) > len("lung"):
-            return str(zone)
-    return ""
+def structure_zone(sentence: str, mention: Mention, side: str) -> tuple[Place, ...]:
+    """Return the lung zone that is called clear, () for the whole lung."""
+    following = sentence[mention.end : mention.end + _BEFORE].split(maxsplit=1)[:1]  # "lung [apex]"
+    own = " ".join([sentence[mention.start : mention.end], *following])
+    zone = next((z for z in _zones() if f" {z} " in f" {_plain(own)} "), "")
+    if not zone:
+        return ()
+    return (places.read(zone, side or (BILATERAL if is_many(_as_noun(own)) else "")),)
+
+
+def _as_noun(words: str) -> str:
+    """Return the words without a verb at their end: "lung apices are"."""
+    return " ".join(w for w in words.split() if w not in ("is", "are"))
+
+
+@functools.cache
+def _zones() -> list[str]:
+    return sorted(lexicon.load("statements")["places"], key=len, reverse=True)
 
 
 def measured(sizes_mm: tuple[float, ...], sentence: str) -> str:

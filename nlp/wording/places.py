@@ -11,7 +11,9 @@ from cxr_vlp.nlp.wording.grammar import joined
 
 BILATERAL = "bilateral"
 SIDES = ("left", "right", BILATERAL)
-_MIDDLE_LOBE, _RIGHT = "middle lobe", "right"  # the left lung has none
+# places that only one lung has
+_ONLY = {"middle lobe": "right", "lingula": "left"}
+_UNSIDED = "lingula"  # whose side nobody says
 
 
 class Place(NamedTuple):
@@ -27,9 +29,7 @@ def read(place: str, side: str = "") -> Place:
     first, _, rest = place.partition(" ")
     if first in SIDES and rest:
         return Place(first, rest)
-    if place == _MIDDLE_LOBE and not side:
-        return Place(_RIGHT, place)
-    return Place("" if place == "lingula" else side, place)
+    return Place(_ONLY.get(place, side), place)
 
 
 def is_zone(place: str) -> bool:
@@ -40,7 +40,7 @@ def is_zone(place: str) -> bool:
 @functools.lru_cache(maxsize=4096)
 def phrase(places: tuple[Place, ...]) -> str:
     """Return where all of the places are, with a blank before it; "" for ()."""
-    said = [_said(place) for place in _paired(places)]
+    said = [_said(place) for place in places]
     groups: list[tuple[str, list[str]]] = []
     for preposition, name in said:
         if groups and groups[-1][0] == preposition:
@@ -53,19 +53,24 @@ def phrase(places: tuple[Place, ...]) -> str:
     )
 
 
-def _paired(places: Sequence[Place]) -> list[Place]:
+def paired(places: Sequence[Place]) -> tuple[Place, ...]:
     """Return the places with the left and the right of a zone as one."""
     found: dict[str, list[str]] = {}
     for place in places:
         sides = found.setdefault(place.zone, [])
         if place.side not in sides:
             sides.append(place.side)
-    paired = []
-    for zone, sides in found.items():
-        if {"left", "right"} <= set(sides):
-            sides = [BILATERAL]
-        paired += [Place(side, zone) for side in sides]
-    return paired
+    return tuple(
+        Place(side, zone)
+        for zone, sides in found.items()
+        for side in ([BILATERAL] if {"left", "right"} <= set(sides) else sides)
+    )
+
+
+def covers(places: Sequence[Place], side: str) -> bool:
+    """Whether the places say the side, so that no other word has to."""
+    sides = {place.side for place in places}
+    return side in sides or (side == BILATERAL and {"left", "right"} <= sides)
 
 
 def _said(place: Place) -> tuple[str, str]:
@@ -74,7 +79,7 @@ def _said(place: Place) -> tuple[str, str]:
     preposition, name, plural = row or ("in", place.zone, place.zone)
     if place.side == BILATERAL and plural != name:
         return preposition, f"both {plural}"
-    side = "" if place.side == BILATERAL else place.side
+    side = "" if place.side == BILATERAL or place.zone == _UNSIDED else place.side
     return preposition, " ".join(w for w in ("the", side, name) if w)
 
 

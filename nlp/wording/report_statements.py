@@ -25,14 +25,19 @@ _ANY_DEVICE = "other device"
 
 
 class SentenceLike(Protocol):
-    """A sentence that was read: its text, status and mentions."""
+    """A sentence that was read."""
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """The sentence."""
+
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """Normal, abnormal, uncertain or nonfinding."""
+
     @property
-    def mentions(self) -> tuple[Mention, ...]: ...
+    def mentions(self) -> tuple[Mention, ...]:
+        """The findings and devices of the sentence."""
 
 
 class Said(NamedTuple):
@@ -99,9 +104,9 @@ def _holds(said: str, denied: str, is_device: bool) -> bool:
         )
     if denied in lexicon.load("relations")["findings"].get(said, ()):
         return True
-    labels = set(labels_of(said))
-    held = labels.union(*(undeniable_beside(label) for label in labels))
-    return bool(labels_of(denied)) and labels_of(denied)[0] in held
+    labels = labels_of(said)
+    held = {*labels, *undeniable_beside(labels[0])} if labels else set()
+    return any(label in held for label in labels_of(denied)[:1])
 
 
 def _excuses(kind: str, said: Said) -> bool:

@@ -23,6 +23,7 @@ from cxr_vlp.nlp.wording.places import BILATERAL, SIDES, Place
 
 _UNSAID = lexicon.words("modifiers", "unsaid") | {""}
 _MIDLINE = lexicon.words("statements", "midline")
+_SIDED = lexicon.words("statements", "sided_words")
 _ALSO_PLURAL = lexicon.words("statements", "also_plural")
 _GRADING = lexicon.words("statements", "grading_kinds")
 _GRADED = lexicon.words("statements", "graded_kinds")
@@ -77,7 +78,8 @@ def content_of(mention: Mention, sentence: str = "") -> Content:
         return _implied(mention, sentence)
     own = sentence[mention.start : mention.end]
     name, kind = kinds.own_word(own) or ("", _kind(mention.finding))
-    side = "" if mention.finding in _MIDLINE else mention.side
+    is_sided = mention.finding not in _MIDLINE or name in _SIDED
+    side = mention.side if is_sided else ""
     where = _places(mention, side)
     sizes = mention.sizes_mm
     return Content(
@@ -91,15 +93,14 @@ def _places(mention: Mention, side: str) -> tuple[Place, ...]:
     if mention.finding in _MIDLINE:
         return ()
     if mention.places:
-        return tuple(places.read(place, side) for place in mention.places)
+        return places.paired([places.read(place, side) for place in mention.places])
     return (places.read(mention.anatomy, side),) if places.is_zone(mention.anatomy) else ()
 
 
 def _implied(mention: Mention, sentence: str) -> Content:
     """Return what is denied of a structure that is called normal: "the right lung is clear"."""
     side = kinds.structure_side(sentence, mention) if mention.finding not in _MIDLINE else ""
-    zone = kinds.structure_zone(sentence, mention) if mention.anatomy == _LUNGS else ""
-    where = (places.read(zone, side),) if zone else ()
+    where = kinds.structure_zone(sentence, mention, side) if mention.anatomy == _LUNGS else ()
     return Content(
         mention.finding, mention.assertion, mention.certainty, kind=_kind(mention.finding),
         side=mention.side or side, places=where,
@@ -141,7 +142,7 @@ def written(content: Content) -> str:
 
 
 def _with_noun(words: list[str], name: str, is_plural: bool) -> list[str]:
-    """Return the adjectives and the noun; a side goes right before "elevated [left] hemidiaphragm"."""
+    """Return the adjectives and the noun; a side is inside of "elevated left hemidiaphragm"."""
     noun = grammar.plural(name) if is_plural else name
     if words and words[-1] in SIDES and grammar.begins_with_adjective(name):
         first, _, rest = noun.partition(" ")
@@ -174,9 +175,17 @@ def _adjectives(content: Content, name: str, is_plural: bool) -> list[str]:
     if severity:
         is_graded = bool(_GRADED.intersection(said))
         severity = grammar.fitted(severity, content.finding, content.kind, is_graded)
-    side = "" if content.side in {place.side for place in content.places} else content.side
+    said = [_kind_word(word, content) for word in said]
+    side = "" if places.covers(content.places, content.side) else content.side
     known = set(name.split())
     return [word for word in (severity, *said, side) if word and word not in known]
+
+
+def _kind_word(word: str, content: Content) -> str:
+    """Return a kind of size in the words that its noun takes: "no severe hyperinflation"."""
+    if word == "large":
+        return grammar.fitted(word, content.finding, content.kind)
+    return word
 
 
 def _of_device(content: Content) -> str:
