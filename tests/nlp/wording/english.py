@@ -1,4 +1,4 @@
-"""A small grammar of the standard form: what is wrong with a statement, as far as rules can tell."""
+"""A small grammar of the standard form: what is wrong with a statement."""
 
 from __future__ import annotations
 
