@@ -101,7 +101,7 @@ def annotate(
     named = {name: " ".join(text.split()) for name, text in raw.items()}
     findings, impression = _read_sections(raw)
     read = _annotated_sentences(named, findings, impression, model)
-    filtered, said = filter_sentences(read, policy), report_statements.of_report(read)
+    filtered, said = filter_sentences(read, policy), _statements(read)
     return Annotation(
         sections=named,
         findings=" ".join(findings.split()),
@@ -228,6 +228,11 @@ def _annotated(text: str, section: str, index: int, status: Status) -> Annotated
         text, section, index, status.status, status.subtype, status.rule, status.mentions,
         alone.text, alone.edit,
     )  # fmt: skip
+
+
+def _statements(read: list[AnnotatedSentence]) -> dict[str, int]:
+    """Return each statement once, with the index of the sentence that says it first."""
+    return report_statements.of_report(read)
 
 
 def _joined(kept: tuple[str, ...]) -> str:

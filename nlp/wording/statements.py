@@ -9,7 +9,7 @@ which kind of a finding is meant. A change since an earlier image is not said.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
@@ -24,6 +24,7 @@ from cxr_vlp.nlp.wording.places import BILATERAL, SIDES, Place
 _UNSAID = lexicon.words("modifiers", "unsaid") | {""}
 _MIDLINE = lexicon.words("statements", "midline")
 _SIDED = lexicon.words("statements", "sided_words")
+_NAMES: Mapping[str, str] = lexicon.load("statements")["finding_names"]
 _ALSO_PLURAL = lexicon.words("statements", "also_plural")
 _GRADING = lexicon.words("statements", "grading_kinds")
 _GRADED = lexicon.words("statements", "graded_kinds")
@@ -77,7 +78,7 @@ def content_of(mention: Mention, sentence: str = "") -> Content:
     if mention.implied:
         return _implied(mention, sentence)
     own = sentence[mention.start : mention.end]
-    name, kind = kinds.own_word(own) or ("", _kind(mention.finding))
+    name, kind = kinds.own_word(own) or ("", noun_of(mention.finding))
     is_sided = mention.finding not in _MIDLINE or name in _SIDED
     side = mention.side if is_sided else ""
     where = _places(mention, side)
@@ -102,13 +103,17 @@ def _implied(mention: Mention, sentence: str) -> Content:
     side = kinds.structure_side(sentence, mention) if mention.finding not in _MIDLINE else ""
     where = kinds.structure_zone(sentence, mention, side) if mention.anatomy == _LUNGS else ()
     return Content(
-        mention.finding, mention.assertion, mention.certainty, kind=_kind(mention.finding),
+        mention.finding, mention.assertion, mention.certainty, kind=noun_of(mention.finding),
         side=mention.side or side, places=where,
     )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=1024)
-def _kind(finding: str) -> str:
+def noun_of(finding: str) -> str:
+    """Return the kind of noun that a finding's name is."""
+    for kind, names in lexicon.load("statements")["nouns"].items():
+        if finding in names:
+            return str(kind)
     entry = terms.findings().get(finding)
     return entry.noun if entry else COUNT
 
@@ -127,7 +132,7 @@ def written(content: Content) -> str:
         return _of_device(content)
     has_plural = content.kind == COUNT or content.finding in _ALSO_PLURAL
     is_plural = content.kind == PLURAL or (has_plural and _are_many(content))
-    name = content.name or content.finding
+    name = content.name or _NAMES.get(content.finding, content.finding)
     words = _with_noun(_adjectives(content, name, is_plural), name, is_plural)
     if content.sizes.count(" ") == 1:  # "8 mm"
         words.insert(0, content.sizes)

@@ -6,6 +6,7 @@ import re
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.findings import terms
+from cxr_vlp.nlp.wording.statements import noun_of
 
 _FORM = re.compile(
     r"(?:There (?P<be>is|are|may be)(?: probably)? (?P<there>.+)"
@@ -57,7 +58,7 @@ def _article(noun: str, is_plural: bool) -> list[str]:
 
 def _is_mass(noun: str) -> bool:
     table = lexicon.load("statements")
-    mass = {f.name for f in terms.findings().values() if f.noun == "mass"}
+    mass = {name for name in terms.findings() if noun_of(name) == "mass"}
     mass |= {*table["own_words"]["mass"], *table["device_mass"]}
     return any(noun.lower().endswith(name.lower()) for name in mass)
 

