@@ -22,6 +22,7 @@ from cxr_vlp.nlp.wording.statements import Content
 
 _ABNORMAL = ("abnormal", "uncertain")
 _ANY_DEVICE = "other device"
+_ADDENDUM = "addendum"  # the section that has the last word
 
 
 class SentenceLike(Protocol):
@@ -30,6 +31,10 @@ class SentenceLike(Protocol):
     @property
     def text(self) -> str:
         """The sentence."""
+
+    @property
+    def section(self) -> str:
+        """The section that it is of."""
 
     @property
     def status(self) -> str:
@@ -51,15 +56,35 @@ def of_report(read: Sequence[SentenceLike]) -> dict[str, int]:
     """Return each statement once, with the index of the sentence that says it first."""
     rows = [_of_sentence(s.text, s.mentions) for s in read]
     is_abnormal = any(s.status in _ABNORMAL for s in read)
-    there = [said for row in rows for said in row if said.content.assertion != ABSENT]
+    there = _there(read, rows)
     found: dict[str, int] = {}
     for place, row in enumerate(rows):
         for said in row:
-            if said.text not in found and (
-                said.content.assertion != ABSENT or _stands(said.content, there, is_abnormal)
-            ):
-                found[said.text] = place
+            if said.content.assertion == ABSENT:
+                is_true = _stands(said.content, there, is_abnormal)
+            else:
+                is_true = said in there
+            if is_true:
+                found.setdefault(said.text, place)
     return found
+
+
+def _there(read: Sequence[SentenceLike], rows: Sequence[tuple[Said, ...]]) -> list[Said]:
+    """Return what the report says is there, or may be, without what an addendum takes back."""
+    late = [
+        said.content
+        for sentence, row in zip(read, rows, strict=True)
+        if sentence.section == _ADDENDUM
+        for said in row
+        if said.content.assertion == ABSENT
+    ]
+    return [
+        said
+        for sentence, row in zip(read, rows, strict=True)
+        for said in row
+        if said.content.assertion != ABSENT
+        and (sentence.section == _ADDENDUM or not any(_contradict(no, said) for no in late))
+    ]
 
 
 @functools.lru_cache(maxsize=32768)

@@ -25,6 +25,7 @@ _UNSAID = lexicon.words("modifiers", "unsaid") | {""}
 _MIDLINE = lexicon.words("statements", "midline")
 _SIDED = lexicon.words("statements", "sided_words")
 _NAMES: Mapping[str, str] = lexicon.load("statements")["finding_names"]
+_NAMED_BY: Mapping[str, str] = lexicon.load("statements")["named_by"]
 _ALSO_PLURAL = lexicon.words("statements", "also_plural")
 _GRADING = lexicon.words("statements", "grading_kinds")
 _GRADED = lexicon.words("statements", "graded_kinds")
@@ -82,6 +83,8 @@ def content_of(mention: Mention, sentence: str = "") -> Content:
     is_sided = mention.finding not in _MIDLINE or name in _SIDED
     side = mention.side if is_sided else ""
     where = _places(mention, side)
+    if where and all(_NAMED_BY.get(place.zone, "-") in mention.finding for place in where):
+        side, where = _one_side(where), ()  # "right hilar enlargement"
     sizes = mention.sizes_mm
     return Content(
         mention.finding, mention.assertion, mention.certainty, name, kind, kinds.is_many(own), side,
@@ -96,6 +99,11 @@ def _places(mention: Mention, side: str) -> tuple[Place, ...]:
     if mention.places:
         return places.paired([places.read(place, side) for place in mention.places])
     return (places.read(mention.anatomy, side),) if places.is_zone(mention.anatomy) else ()
+
+
+def _one_side(where: tuple[Place, ...]) -> str:
+    sides = {place.side for place in where}
+    return sides.pop() if len(sides) == 1 else BILATERAL
 
 
 def _implied(mention: Mention, sentence: str) -> Content:

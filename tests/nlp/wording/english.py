@@ -16,8 +16,7 @@ _AFTER_NOUN = re.compile(
     r" (?:in (?:the|both|good|a) |at (?:the|both) |of the |with (?:its|their) |measuring "
     r"|above the |below the ).*"
 )
-_SINGULAR_S = re.compile(r"(?:[iu]s|ss)$")
-_NO_PLURAL_S = re.compile(r"(?:[iu]s|ss|stasis)$")
+_SINGULAR_S = re.compile(r"(?:[iu]s|ss|ites)$")
 _IRREGULAR_PLURALS = {"hila", "apices"}
 _AN = re.compile(r"[aeioAEIO]|u(?!ni)|8|11 |18 ")
 _SIZES = {"large", "small", "trace", "tiny"}

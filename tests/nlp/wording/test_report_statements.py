@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.nlp.annotate import Annotation, annotate
+from cxr_vlp.nlp.annotate import AnnotatedSentence, Annotation, annotate
+from cxr_vlp.nlp.wording.report_statements import of_report
 from tests.nlp.test_gold import reports
 from tests.nlp.wording.contradiction import contradictions
 from tests.nlp.wording.english import faults
@@ -60,6 +61,19 @@ def test_own_reports_are_restated_in_good_english_without_contradiction() -> Non
 
 def test_real_reports_are_restated_in_good_english_without_contradiction(shared: Path) -> None:
     assert faulty(annotate(parts) for _, parts in reports(shared)) == ({}, [])
+
+
+def test_an_addendum_takes_back_what_it_denies() -> None:
+    texts = {"findings": "Small right pneumothorax. Left effusion.", "addendum": "No pneumothorax."}
+    read = [
+        AnnotatedSentence(s.text, section, 0, s.status, "", "", s.mentions)
+        for section, text in texts.items()
+        for s in annotate({"findings": text}).sentences
+    ]
+    assert list(of_report(read)) == [
+        "There is a left pleural effusion.",
+        "There is no pneumothorax.",
+    ]
 
 
 def test_each_statement_is_said_once_and_comes_from_its_sentence() -> None:

@@ -76,7 +76,7 @@ def test_standard_form(sentence: str, wanted: str) -> None:
         (said("lung opacity", places=("left perihilar", "right perihilar"), side="bilateral"),
          "There are lung opacities in both perihilar regions."),
         (said("costophrenic blunting", places=("left costophrenic angle",), side="left"),
-         "There is costophrenic blunting at the left costophrenic angle."),
+         "There is left costophrenic blunting."),
         # how large it is
         (said(NODULE, sizes_mm=(8.0,), places=("right upper lobe",), side="right"),
          "There is an 8 mm lung nodule in the right upper lobe."),
