@@ -23,6 +23,7 @@ from cxr_vlp.nlp.wording.places import BILATERAL, SIDES, Place
 
 _UNSAID = lexicon.words("modifiers", "unsaid") | {""}
 _MIDLINE = lexicon.words("statements", "midline")
+_DEVICE_MIDLINE = lexicon.words("statements", "device_midline")
 _SIDED = lexicon.words("statements", "sided_words")
 _NAMES: Mapping[str, str] = lexicon.load("statements")["finding_names"]
 _NAMED_BY: Mapping[str, str] = lexicon.load("statements")["named_by"]
@@ -72,8 +73,9 @@ def statement(mention: Mention, sentence: str = "") -> str:
 def content_of(mention: Mention, sentence: str = "") -> Content:
     """Return what the statement of a mention says."""
     if mention.device:
+        side = "" if mention.finding in _DEVICE_MIDLINE else mention.side
         return Content(
-            mention.finding, mention.assertion, mention.certainty, side=mention.side, device=True,
+            mention.finding, mention.assertion, mention.certainty, side=side, device=True,
             position=mention.position, tip=mention.tip,
         )  # fmt: skip
     if mention.implied:
