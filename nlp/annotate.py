@@ -19,7 +19,7 @@ from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.nlp.layout.sections import CutRule
 from cxr_vlp.nlp.report_status import is_normal
 from cxr_vlp.nlp.status import Filtered, FilterPolicy, Status, classify, filter_sentences
-from cxr_vlp.nlp.wording import priors, statements
+from cxr_vlp.nlp.wording import priors, report_statements
 
 READ = ("findings", "impression", "addendum")  # in the order in which they are read
 _NESTED = re.compile(r"\b(?:FINDINGS|IMPRESSION)\s*:")
@@ -249,11 +249,7 @@ def _annotated(text: str, section: str, index: int, status: Status) -> Annotated
 
 def _statements(read: list[AnnotatedSentence]) -> dict[str, int]:
     """Return each statement once, with the index of the sentence that says it first."""
-    said: dict[str, int] = {}
-    for place, sentence in enumerate(read):
-        for text in statements.restate(sentence.mentions):
-            said.setdefault(text, place)
-    return said
+    return report_statements.of_report(read)
 
 
 def _joined(kept: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cxr_vlp.nlp.wording.prompts import Bank, own_bank
+from cxr_vlp.nlp.wording.bank import Bank, own_bank
 from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.train import addresses, cli, privacy
 from cxr_vlp.train.config import params

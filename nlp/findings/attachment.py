@@ -29,6 +29,8 @@ def structure_near(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Struc
         before[-1] if before and not _crosses(scopes, before[-1].end, term.start) else None
     )
     near_after = after[0] if after and not _crosses(scopes, term.end, after[0].start) else None
+    if near_before and _shows(scopes, near_before.end, term.start):
+        near_before = None  # "the radiograph shows enlargement of the aorta"
     if near_before and _has_verb(scopes, near_before.end, term.start):
         return near_before.entries[0]
     if near_before and near_before.end == term.start and term.kind == "finding":

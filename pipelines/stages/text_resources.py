@@ -14,8 +14,7 @@ from pathlib import Path
 from cxr_vlp.nlp import lexicon, spacy_backend
 from cxr_vlp.nlp.layout import sections
 from cxr_vlp.nlp.layout.sections import CutRule
-from cxr_vlp.nlp.wording import prompts
-from cxr_vlp.nlp.wording.prompts import Bank
+from cxr_vlp.nlp.wording.bank import Bank, own_bank
 from cxr_vlp.pipelines.config import Texts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl, paths
@@ -48,7 +47,7 @@ def load(texts: Texts) -> TextResources:
     found = files(texts)
     parts = [found["lexicon"], *(f"{key} {found[key]}" for key in ("bank", "model") if found[key])]
     try:
-        bank = prompts.own_bank(texts.bank) if texts.bank else None
+        bank = own_bank(texts.bank) if texts.bank else None
         rules = sections.load_rules(Path(texts.exceptions)) if texts.exceptions else {}
         translated = translations.load(texts.translations) if texts.translations else None
     except FileNotFoundError as error:

@@ -131,8 +131,10 @@ def _filters(uncertain: str) -> Mapping[str, Draws]:
 
 
 def _denies(statement: str) -> bool:
-    # The standard form has three beginnings: there is, there may be, there is no.
-    return statement.startswith(("There is no ", "There are no "))
+    # The standard form denies in two ways: "There is no edema.", "Pneumonia is unlikely.".
+    return statement.startswith(("There is no ", "There are no ")) or statement.endswith(
+        " unlikely."
+    )
 
 
 def _prompt_of(row: Mapping[str, int], rng: random.Random, negatives: int) -> str:

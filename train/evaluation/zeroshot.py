@@ -16,7 +16,8 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from cxr_vlp.nlp.labels import NO_FINDING
-from cxr_vlp.nlp.wording.prompts import Bank, zero_shot
+from cxr_vlp.nlp.wording.bank import Bank
+from cxr_vlp.nlp.wording.prompts import zero_shot
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.model.build import DualEncoder, trim
 from cxr_vlp.train.model.fusion import Tokens

@@ -15,7 +15,8 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.labels import CHESTXRAY14, CHEXPERT14, VINDR, from_mentions
 from cxr_vlp.nlp.layout.sentences import split
 from cxr_vlp.nlp.status import classify
-from cxr_vlp.nlp.wording.prompts import own_bank, report_prompts, texts
+from cxr_vlp.nlp.wording.bank import own_bank
+from cxr_vlp.nlp.wording.prompts import report_prompts, texts
 from cxr_vlp.nlp.wording.relations import (
     contradicts_itself,
     deniable,

@@ -25,6 +25,7 @@ def chosen(policies, record, key="k", epoch=0):
 
 RECORD = sample("mock", 1)
 STATEMENTS = ["There is no edema.", "There is a nodule.", "There may be pneumonia."]
+UNLIKELY = "An effusion is unlikely."
 EVERY = "sentence 0. sentence 1. sentence 3. sentence 4."
 STATUSES = ("normal", "abnormal", "nonfinding", "uncertain", "normal")
 MIXED = {
@@ -83,6 +84,11 @@ EDEMA = {"text": "edema.", "status": "abnormal", "rule": "finding.present"}
         (["filtered_statements(9)"], MIXED | {"statements": STATEMENTS}, " ".join(STATEMENTS[1:])),
         (["filtered_statements(9)"], {"statements": STATEMENTS}, STATEMENTS[0]),
         (["filtered_statements(9)"], {"statements": STATEMENTS[1:]}, "the caption."),
+        (
+            ["filtered_statements(9)"],
+            MIXED | {"statements": [*STATEMENTS[1:], UNLIKELY]},
+            " ".join(STATEMENTS[1:]),
+        ),
         (["filtered_labels"], {"labels": {}}, "the caption."),
         (["filtered_labels"], {"labels": {"Edema": 0, "No Finding": 0}}, "the caption."),
         (["labels"], {"labels": {}}, "the caption."),
