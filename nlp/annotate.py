@@ -17,9 +17,10 @@ from cxr_vlp.nlp.findings.mention import Mention
 from cxr_vlp.nlp.layout import boxes, language, lines, sections, sentences
 from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.nlp.layout.sections import CutRule
+from cxr_vlp.nlp.priors import rewriting
 from cxr_vlp.nlp.report_status import is_normal
 from cxr_vlp.nlp.status import Filtered, FilterPolicy, Status, classify, filter_sentences
-from cxr_vlp.nlp.wording import priors, report_statements
+from cxr_vlp.nlp.wording import report_statements
 
 READ = ("findings", "impression", "addendum")  # in the order in which they are read
 _NESTED = re.compile(r"\b(?:FINDINGS|IMPRESSION)\s*:")
@@ -38,8 +39,8 @@ class AnnotatedSentence:
     subtype: str
     rule: str
     mentions: tuple[Mention, ...]
-    prior_free: str = ""  # as a single image can justify it (cxr_vlp.nlp.wording.priors)
-    edit: str = priors.KEPT
+    prior_free: str = ""  # as a single image can justify it (cxr_vlp.nlp.priors.rewriting)
+    edit: str = rewriting.KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ def _annotated_sentences(
 
 
 def _annotated(text: str, section: str, index: int, status: Status) -> AnnotatedSentence:
-    alone = priors.without_priors(text)
+    alone = rewriting.without_priors(text)
     return AnnotatedSentence(
         text, section, index, status.status, status.subtype, status.rule, status.mentions,
         alone.text, alone.edit,

@@ -21,8 +21,8 @@ from rich.text import Text
 from cxr_vlp.nlp import spacy_backend
 from cxr_vlp.nlp.annotate import AnnotatedSentence, Annotation, annotate, judge
 from cxr_vlp.nlp.findings.mention import Mention
+from cxr_vlp.nlp.priors import rewriting
 from cxr_vlp.nlp.report_status import CONVENTIONS
-from cxr_vlp.nlp.wording import priors
 from cxr_vlp.nlp.wording.summary import summary
 
 OK, BAD_ARGUMENTS, BAD_DATA = 0, 2, 65
@@ -162,7 +162,7 @@ def _show(console: Console, row: dict[str, Any]) -> None:
         console.print(Text(mark, style="dim") + Text(text, style=style))
         for mention in sentence["mentions"]:
             console.print(Text(f"    {summary(mention)}", style="dim"))
-        if sentence.get("edit", priors.KEPT) != priors.KEPT:
+        if sentence.get("edit", rewriting.KEPT) != rewriting.KEPT:
             console.print(Text(f"    {sentence['edit']}: {sentence['prior_free']}", style="blue"))
     for statement in row.get("statements", ()):
         console.print(Text(f"  = {statement['text']}", style="cyan"))

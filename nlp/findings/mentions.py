@@ -18,7 +18,8 @@ from cxr_vlp.nlp.context.certainty import NONE, grade
 from cxr_vlp.nlp.context.discourse import Discourse
 from cxr_vlp.nlp.context.discourse import find as find_discourse
 from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, UNCERTAIN, Assertion, Scopes, Verdict
-from cxr_vlp.nlp.findings import devices, terms
+from cxr_vlp.nlp.devices import reading
+from cxr_vlp.nlp.findings import terms
 from cxr_vlp.nlp.findings.attachment import (
     describes_device,
     of_device,
@@ -112,7 +113,7 @@ def _analyze(sentence: str) -> Analysis:
     found = terms.find(scopes.tokens)
     discourse = find_discourse(scopes.tokens)
     named_devices = tuple(t for t in found if t.kind in ("support", "hardware"))
-    read = devices.read(scopes, found, discourse)
+    read = reading.read(scopes, found, discourse)
     found = read.terms  # what is said of a device is not said of the body
     normals = tuple(t for t in found if t.kind == "normal" and not of_device(scopes, found, t))
     named = [*_named(scopes, found), *_qualities(scopes, found)]

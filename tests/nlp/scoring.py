@@ -267,8 +267,9 @@ def _pairs(found: Annotation, said: list[Mention], wanted: Row) -> Iterator[str]
 
 def _sizes(found: Annotation, said: list[Mention], wanted: Row) -> Iterator[str]:
     for name, sizes in wanted.items():
-        if not any(m.finding == name and list(m.sizes_mm) == sizes for m in said):
-            yield f"{name}: {[m.sizes_mm for m in said if m.finding == name]}, not {sizes}"
+        got = [size for m in said if m.finding == name for size in m.sizes_mm]
+        if got != sizes:
+            yield f"{name}: {got}, not {sizes}"
 
 
 def _places(found: Annotation, said: list[Mention], wanted: Row) -> Iterator[str]:
@@ -285,6 +286,13 @@ def _assertions(found: Annotation, said: list[Mention], wanted: Row) -> Iterator
             yield f"{name}: {sorted(got)}, not {state}"
 
 
+def _fields(field: str, said: list[Mention], wanted: Row) -> Iterator[str]:
+    for name, value in wanted.items():
+        got = {getattr(m, field) for m in said if m.finding == name}
+        if value not in got:
+            yield f"{name}: {field} {sorted(got)}, not {value}"
+
+
 def _device_rows(found: Annotation, said: list[Mention], wanted: Sequence[Row]) -> Iterator[str]:
     got = [row for s in found.sentences for row in _devices(s.text)]
     for want, best in _paired(wanted, got):
@@ -294,6 +302,8 @@ def _device_rows(found: Annotation, said: list[Mention], wanted: Sequence[Row]) 
 
 _checks: Mapping[str, Callable[[Annotation, list[Mention], Any], Iterator[str]]] = {
     "status": _status,
+    "change": lambda found, said, wanted: _fields("change", said, wanted),
+    "certainty": lambda found, said, wanted: _fields("certainty", said, wanted),
     "labels": _labels,
     "not_pos": _not_positive,
     "findings": _pairs,

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from cxr_vlp.nlp import labels, lexicon
 from cxr_vlp.nlp.context import certainty, scope
 from cxr_vlp.nlp.findings import mention
-from cxr_vlp.nlp.wording import priors, translations
+from cxr_vlp.nlp.priors import rewriting
+from cxr_vlp.nlp.wording import translations
 from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.config import Shards, build
 from cxr_vlp.pipelines.errors import ConfigError
@@ -49,7 +50,7 @@ def test_a_mention_has_the_fields_of_nlp():
     assert ASSERTION_OF == certainty.ASSERTION_OF
     assert ("", *mention.CHANGES) == CHANGES
     assert ("", *mention.POSITIONS) == POSITIONS
-    assert EDITS == priors.EDITS
+    assert EDITS == rewriting.EDITS
 
 
 def test_sections_are_those_of_nlp():

@@ -25,7 +25,7 @@ from cxr_vlp.nlp.findings.mention import RESOLVED, Mention
 from cxr_vlp.nlp.findings.mentions import Analysis, analyze
 from cxr_vlp.nlp.match.tokens import tokenize
 from cxr_vlp.nlp.match.windows import WIDTH
-from cxr_vlp.nlp.wording import clauses, comparisons
+from cxr_vlp.nlp.priors import clauses, comparisons
 
 KEPT, CUT, REWORDED, DROPPED = "kept", "cut", "reworded", "dropped"
 _OLDER = frozenset(("compare", "comparison", "prior", "previou", "older"))  # as tokens have them

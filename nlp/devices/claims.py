@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from cxr_vlp.nlp.context import scope
 from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, UNCERTAIN, Assertion, Scopes, Verdict
-from cxr_vlp.nlp.findings import device_places, device_words
-from cxr_vlp.nlp.findings.device_items import Item
-from cxr_vlp.nlp.findings.device_places import Place
-from cxr_vlp.nlp.findings.device_words import Word
+from cxr_vlp.nlp.devices import places as device_places
+from cxr_vlp.nlp.devices import words as device_words
+from cxr_vlp.nlp.devices.items import Item
+from cxr_vlp.nlp.devices.places import Place
+from cxr_vlp.nlp.devices.words import Word
 from cxr_vlp.nlp.findings.mention import ADEQUATE, MALPOSITIONED, REMOVED
 
 _SAID = Verdict(PRESENT, "", "")

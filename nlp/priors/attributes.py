@@ -7,7 +7,7 @@ from cxr_vlp.nlp.findings import change
 from cxr_vlp.nlp.findings.change import LEFT_OVER, STILL_THERE, Sign
 from cxr_vlp.nlp.findings.mention import RESOLVED
 from cxr_vlp.nlp.match.tokens import tokenize
-from cxr_vlp.nlp.wording.draft import (
+from cxr_vlp.nlp.priors.draft import (
     ASPECTS,
     DEGREES,
     DETERMINERS,
@@ -20,7 +20,7 @@ from cxr_vlp.nlp.wording.draft import (
     skip,
     words,
 )
-from cxr_vlp.nlp.wording.noun_phrases import noun_phrase
+from cxr_vlp.nlp.priors.noun_phrases import noun_phrase
 
 _SEGMENTS = words("segments")
 _LEADS = words("leads")

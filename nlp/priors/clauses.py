@@ -12,8 +12,8 @@ from cxr_vlp.nlp.findings.change import CHANGED, STILL_THERE, Sign
 from cxr_vlp.nlp.findings.mention import NEW
 from cxr_vlp.nlp.findings.terms import Term
 from cxr_vlp.nlp.match.tokens import Token
-from cxr_vlp.nlp.wording.attributes import attribute, run_start
-from cxr_vlp.nlp.wording.draft import (
+from cxr_vlp.nlp.priors.attributes import attribute, run_start
+from cxr_vlp.nlp.priors.draft import (
     AUXILIARIES,
     DEGREES,
     DEVICES,
@@ -29,9 +29,9 @@ from cxr_vlp.nlp.wording.draft import (
     skip,
     words,
 )
-from cxr_vlp.nlp.wording.frames import events, frame, say_event, say_move
-from cxr_vlp.nlp.wording.noun_phrases import noun_phrase
-from cxr_vlp.nlp.wording.predicates import predicate
+from cxr_vlp.nlp.priors.frames import events, frame, say_event, say_move
+from cxr_vlp.nlp.priors.noun_phrases import noun_phrase
+from cxr_vlp.nlp.priors.predicates import predicate
 
 _ALONE = words("alone")
 _AIMS = words("aims")

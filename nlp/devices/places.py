@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.boundaries import VERBS
-from cxr_vlp.nlp.findings import device_words
+from cxr_vlp.nlp.devices import words as device_words
 from cxr_vlp.nlp.findings.terms import without_articles
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Phrases

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cxr_vlp.nlp.findings.terms import Finding
-from cxr_vlp.nlp.wording.draft import DETERMINERS, DEVICES, VERBS, Draft, clause_end, skip, words
+from cxr_vlp.nlp.priors.draft import DETERMINERS, DEVICES, VERBS, Draft, clause_end, skip, words
 
 _UNCOUNTED = words("uncounted")
 

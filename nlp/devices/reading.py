@@ -14,12 +14,14 @@ from cxr_vlp.nlp.context import scope
 from cxr_vlp.nlp.context.certainty import NONE, grade
 from cxr_vlp.nlp.context.discourse import Discourse
 from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, UNCERTAIN, Assertion, Scopes
-from cxr_vlp.nlp.findings import device_items, device_places, device_words
+from cxr_vlp.nlp.devices import items as device_items
+from cxr_vlp.nlp.devices import places as device_places
+from cxr_vlp.nlp.devices import words as device_words
+from cxr_vlp.nlp.devices.claims import Claims
+from cxr_vlp.nlp.devices.items import Item
+from cxr_vlp.nlp.devices.places import Place
+from cxr_vlp.nlp.devices.words import Word
 from cxr_vlp.nlp.findings.attachment import describes_device
-from cxr_vlp.nlp.findings.device_claims import Claims
-from cxr_vlp.nlp.findings.device_items import Item
-from cxr_vlp.nlp.findings.device_places import Place
-from cxr_vlp.nlp.findings.device_words import Word
 from cxr_vlp.nlp.findings.mention import MALPOSITIONED, REMOVED, UNNAMED, Mention
 from cxr_vlp.nlp.findings.terms import Term
 from cxr_vlp.nlp.findings.terms import devices as device_types

@@ -14,7 +14,7 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.annotate import annotate
 from cxr_vlp.nlp.context.scope import ABSENT
 from cxr_vlp.nlp.findings.mentions import mentions
-from cxr_vlp.nlp.wording.priors import DROPPED, EDITS, KEPT, without_priors
+from cxr_vlp.nlp.priors.rewriting import DROPPED, EDITS, KEPT, without_priors
 
 with (Path(__file__).parent / "priors.tsv").open(encoding="utf-8") as file:
     ROWS = [(row["sentence"], row["prior_free"]) for row in csv.DictReader(file, delimiter="\t")]

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.findings import device_words
-from cxr_vlp.nlp.findings.device_places import Place, counts_for, has_tip
-from cxr_vlp.nlp.findings.device_words import Word, group
+from cxr_vlp.nlp.devices import words as device_words
+from cxr_vlp.nlp.devices.places import Place, counts_for, has_tip
+from cxr_vlp.nlp.devices.words import Word, group
 from cxr_vlp.nlp.findings.terms import Device, Term
 from cxr_vlp.nlp.findings.terms import devices as device_types
 from cxr_vlp.nlp.match.tokens import Token

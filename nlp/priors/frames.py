@@ -11,8 +11,8 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.findings.change import Sign
 from cxr_vlp.nlp.findings.mention import RESOLVED
 from cxr_vlp.nlp.match.trie import Match, Phrases
-from cxr_vlp.nlp.wording.attributes import run_start
-from cxr_vlp.nlp.wording.draft import (
+from cxr_vlp.nlp.priors.attributes import run_start
+from cxr_vlp.nlp.priors.draft import (
     DETERMINERS,
     DEVICES,
     Draft,
@@ -23,8 +23,8 @@ from cxr_vlp.nlp.wording.draft import (
     skip,
     words,
 )
-from cxr_vlp.nlp.wording.noun_phrases import is_present, noun_phrase, number
-from cxr_vlp.nlp.wording.predicates import predicate
+from cxr_vlp.nlp.priors.noun_phrases import is_present, noun_phrase, number
+from cxr_vlp.nlp.priors.predicates import predicate
 
 _ARRIVED = words("arrived")
 _DEPARTED = words("departed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from cxr_vlp.nlp.findings import change
 from cxr_vlp.nlp.findings.change import STILL_THERE, Sign
 from cxr_vlp.nlp.findings.mention import RESOLVED
-from cxr_vlp.nlp.wording.attributes import attribute, state_after
-from cxr_vlp.nlp.wording.draft import (
+from cxr_vlp.nlp.priors.attributes import attribute, state_after
+from cxr_vlp.nlp.priors.draft import (
     ASPECTS,
     AUXILIARIES,
     DETERMINERS,
@@ -20,7 +20,7 @@ from cxr_vlp.nlp.wording.draft import (
     skip,
     words,
 )
-from cxr_vlp.nlp.wording.noun_phrases import there_is
+from cxr_vlp.nlp.priors.noun_phrases import there_is
 
 SEEN = words("seen")
 _GOING_ON, _PREDICATE_ENDS = words("going_on"), words("predicate_ends")

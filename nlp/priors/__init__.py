@@ -1,0 +1,1 @@
+"""Writes a sentence as a single image can justify it: no comparison, no change."""
