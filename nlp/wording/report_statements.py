@@ -90,7 +90,7 @@ def _there(read: Sequence[SentenceLike], rows: Sequence[tuple[Said, ...]]) -> li
 @functools.lru_cache(maxsize=32768)
 def _of_sentence(text: str, mentions: tuple[Mention, ...]) -> tuple[Said, ...]:
     """Return the statements of a sentence; the same wording is restated once."""
-    return tuple(_said(statements.content_of(mention, text)) for mention in mentions)
+    return tuple(map(_said, statements.contents_of(mentions, text)))
 
 
 @functools.lru_cache(maxsize=16384)

@@ -9,7 +9,8 @@ which kind of a finding is meant. A change since an earlier image is not said.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
@@ -62,7 +63,21 @@ def restate(mentions: Iterable[Mention], sentence: str = "") -> tuple[str, ...]:
     `sentence` is the text that the mentions are of. Without it the kind of a finding ("acute") is
     not said.
     """
-    return tuple(dict.fromkeys(statement(mention, sentence) for mention in mentions))
+    return tuple(dict.fromkeys(map(written, contents_of(mentions, sentence))))
+
+
+def contents_of(mentions: Iterable[Mention], sentence: str = "") -> Iterator[Content]:
+    """Yield what the statement of each mention says.
+
+    The plural of "small right and moderate left effusions" counts the sides, not those of a side.
+    """
+    said = tuple(mentions)
+    places = Counter((m.start, m.end) for m in said if m.side in SIDES)
+    for mention in said:
+        content = content_of(mention, sentence)
+        if content.many and places[mention.start, mention.end] > 1:
+            content = content._replace(many=False)
+        yield content
 
 
 def statement(mention: Mention, sentence: str = "") -> str:
