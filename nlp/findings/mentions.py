@@ -106,7 +106,7 @@ def analyze(sentence: str) -> Analysis:
     return _joined(sentence, [(_analyze(sentence[a:b]), a) for a, b in parts])
 
 
-@functools.lru_cache(maxsize=32768)
+@functools.lru_cache(maxsize=256)
 def _analyze(sentence: str) -> Analysis:
     """Return the analysis of one window; the same wording is analyzed once."""
     scopes = scope.find(sentence)

@@ -6,7 +6,7 @@ The table is a trie over plain words. "~" in a phrase matches up to four filler 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
 from cxr_vlp.nlp.match.tokens import Token, tokenize
@@ -38,7 +38,12 @@ class Phrases:
                 words = [GAP] if piece == GAP else [t.word for t in tokenize(piece)]
                 for word in words:
                     node = node.setdefault(word, {})
-            node[_END] = (*node.get(_END, ()), value)
+            known = node.get(_END, ())
+            node[_END] = known if value in known else (*known, value)
+
+    def first_words(self) -> Set[str]:
+        """Return the words that a phrase can begin with."""
+        return self._root.keys()
 
     def may_be_in(self, words: Collection[str]) -> bool:
         """Whether a phrase can begin with one of `words`: a cheap test before `find`."""
@@ -47,19 +52,34 @@ class Phrases:
     def find(self, tokens: Sequence[Token]) -> list[Match]:
         """Return the phrases in `tokens`, none overlapping another."""
         words = [token.word for token in tokens]
-        matches, at = [], 0
-        while at < len(words):
-            found = self._longest(words, at) if words[at] in self._root else None
-            if found is None:
-                at += 1
-            else:
-                matches.append(Match(at, *found))
-                at = found[0]
+        matches, end = [], 0
+        for at, word in enumerate(words):
+            if word in self._root and at >= end:
+                found = self._longest(words, at)
+                if found is not None:
+                    matches.append(Match(at, *found))
+                    end = found[0]
         return matches
 
     def _longest(self, words: list[str], at: int) -> tuple[int, tuple[Any, ...]] | None:
         best: tuple[int, tuple[Any, ...]] | None = None
-        paths = [(self._root, at)]
+        node: dict[str, Any] | None = self._root
+        for place in range(at, len(words) + 1):
+            if _END in node:
+                best = (place, node[_END])
+            if GAP in node:
+                return self._longest_of_many(words, node, place) or best
+            node = node.get(words[place]) if place < len(words) else None
+            if node is None:
+                break
+        return best
+
+    def _longest_of_many(
+        self, words: list[str], start: dict[str, Any], at: int
+    ) -> tuple[int, tuple[Any, ...]] | None:
+        """Return what `_longest` does, from the first gap of a phrase on: paths divide there."""
+        best: tuple[int, tuple[Any, ...]] | None = None
+        paths = [(start, at)]
         while paths:
             node, place = paths.pop()
             if _END in node and (best is None or place >= best[0]):
