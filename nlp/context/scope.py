@@ -9,6 +9,7 @@ works for any clinical English.
 from __future__ import annotations
 
 import bisect
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -53,6 +54,11 @@ class Scopes:
     cues: tuple[Match, ...]
     ends: ScopeEnds
     remarks: tuple[Remark, ...] = ()
+
+    @functools.cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """The words and marks of the sentence in their plain form."""
+        return frozenset([token.word for token in self.tokens])
 
     def words(self, start: int, end: int) -> str:
         """Return the sentence's own words of tokens[start:end]."""

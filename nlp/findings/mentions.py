@@ -106,9 +106,9 @@ def analyze(sentence: str) -> Analysis:
     return _joined(sentence, [(_analyze(sentence[a:b]), a) for a, b in parts])
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=256)  # its tokens are many objects; `classify` keeps what is decided
 def _analyze(sentence: str) -> Analysis:
-    """Return the analysis of one window; the same wording is analyzed once."""
+    """Return the analysis of one window."""
     scopes = scope.find(sentence)
     found = terms.find(scopes.tokens)
     discourse = find_discourse(scopes.tokens)
@@ -279,6 +279,8 @@ def _implied_mention(scopes: Scopes, term: Term, place: Term, name: str) -> Ment
 
 def _is_versus(scopes: Scopes, real: list[tuple[Term, Finding, Structure | None]]) -> bool:
     """Whether findings are on both sides of "versus": then one of them is present."""
+    if _VERSUS.isdisjoint(scopes.vocabulary):
+        return False
     for place, token in enumerate(scopes.tokens):
         if token.word in _VERSUS:
             sides = {t.end <= place for t, f, _ in real}

@@ -51,7 +51,10 @@ class Phrases:
 
     def find(self, tokens: Sequence[Token]) -> list[Match]:
         """Return the phrases in `tokens`, none overlapping another."""
-        words = [token.word for token in tokens]
+        return self.find_words([token.word for token in tokens])
+
+    def find_words(self, words: list[str]) -> list[Match]:
+        """Return what `find` does, of the words of tokens."""
         matches, end = [], 0
         for at, word in enumerate(words):
             if word in self._root and at >= end:
