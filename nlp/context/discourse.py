@@ -33,9 +33,9 @@ class Discourse:
 
     def governs(self, place: int) -> bool:
         """Whether a finding at token `place` is only what a next step or the study looks for."""
-        if any(start <= place < end for start, end in self.past):
+        if self.past and any(start <= place < end for start, end in self.past):
             return True
-        return any(self.first.get(kind, place + 1) <= place for kind in _GOVERNING)
+        return bool(self.first) and any(self.first.get(kind, place + 1) <= place for kind in _GOVERNING)
 
 
 @functools.cache
@@ -68,10 +68,12 @@ def _kinds_of(words: Set[str]) -> Iterable[str]:
     return (kind for kind in _kinds() if kind in kinds)
 
 
-def find(tokens: Sequence[Token]) -> Discourse:
-    """Return the kinds of phrases in a sentence; each kind is searched for separately."""
+def find(tokens: Sequence[Token], words: Set[str]) -> Discourse:
+    """Return the kinds of phrases in a sentence; each kind is searched for separately.
+
+    `words` are those of the tokens.
+    """
     first = {}
-    words = {token.word for token in tokens}
     for kind in _kinds_of(words):
         found = [m for m in _phrases(kind).find(tokens) if not _is_denied(tokens, kind, m)]
         if found:

@@ -9,7 +9,6 @@ works for any clinical English.
 from __future__ import annotations
 
 import bisect
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -45,6 +44,9 @@ class Verdict(NamedTuple):
     category: str
 
 
+_UNHEDGED = Verdict(PRESENT, "", "")
+
+
 @dataclass(frozen=True)
 class Scopes:
     """A sentence whose cues and scopes are known, so that any span of it can be judged."""
@@ -53,12 +55,8 @@ class Scopes:
     tokens: tuple[Token, ...]
     cues: tuple[Match, ...]
     ends: ScopeEnds
+    vocabulary: frozenset[str]  # the words and marks of its tokens
     remarks: tuple[Remark, ...] = ()
-
-    @functools.cached_property
-    def vocabulary(self) -> frozenset[str]:
-        """The words and marks of the sentence in their plain form."""
-        return frozenset([token.word for token in self.tokens])
 
     def words(self, start: int, end: int) -> str:
         """Return the sentence's own words of tokens[start:end]."""
@@ -68,8 +66,10 @@ class Scopes:
 def find(text: str) -> Scopes:
     """Return `text` with its cues and the places where their scopes end."""
     tokens = tokenize(text)
-    found = cues.find(text, tokens)
-    return Scopes(text, tokens, found, scope_ends(text, tokens, found), remarks.find(tokens, found))
+    words = frozenset([token.word for token in tokens])
+    found = cues.find(text, tokens, words)
+    pointing = remarks.find(tokens, found, words)
+    return Scopes(text, tokens, found, scope_ends(text, tokens, found), words, pointing)
 
 
 def verdict(scopes: Scopes, start: int, end: int) -> Verdict:
@@ -90,6 +90,8 @@ def verdict(scopes: Scopes, start: int, end: int) -> Verdict:
 
 def _clause_verdict(scopes: Scopes, start: int, end: int) -> Verdict:
     """Return what the cues of its own clause say of tokens[start:end]."""
+    if not scopes.cues:  # most often
+        return _UNHEDGED
     inside = _inside(scopes, start, end)
     if inside is not None:
         return inside
@@ -110,7 +112,7 @@ def _clause_verdict(scopes: Scopes, start: int, end: int) -> Verdict:
         return found
     hedge = _nearest(after[::-1], ("uncertain_before",))
     found = _of(hedge, ("uncertain_before",), UNCERTAIN, scopes)
-    return found or Verdict(PRESENT, "", "")
+    return found or _UNHEDGED
 
 
 def _before(scopes: Scopes, start: int) -> list[Match]:

@@ -111,7 +111,7 @@ def _analyze(sentence: str) -> Analysis:
     """Return the analysis of one window."""
     scopes = scope.find(sentence)
     found = terms.find(scopes.tokens)
-    discourse = find_discourse(scopes.tokens)
+    discourse = find_discourse(scopes.tokens, scopes.vocabulary)
     named_devices = tuple(t for t in found if t.kind in ("support", "hardware"))
     read = reading.read(scopes, found, discourse)
     found = read.terms  # what is said of a device is not said of the body
@@ -335,7 +335,8 @@ def _join_scopes(
         tuple(at + place for s, place in zip(scopes, places, strict=False) for at in s.ends[kind])
         for kind in range(len(ScopeEnds._fields))
     )
-    return Scopes(text, tuple(tokens), tuple(cues), ScopeEnds(*ends))
+    words = frozenset[str]().union(*(s.vocabulary for s in scopes))
+    return Scopes(text, tuple(tokens), tuple(cues), ScopeEnds(*ends), words)
 
 
 def _moved(found: Iterable[tuple[Term, ...]], places: Sequence[int]) -> tuple[Term, ...]:

@@ -1,7 +1,8 @@
 """Finds the phrases of a table among the tokens of a sentence.
 
 The table is a trie over plain words. "~" in a phrase matches up to four filler words, so that
-"no ~ change in" finds "no change in" and "no significant interval change in".
+"no ~ change in" finds "no change in" and "no significant interval change in". No phrase begins
+with it.
 """
 
 from __future__ import annotations
@@ -56,25 +57,30 @@ class Phrases:
     def find_words(self, words: list[str]) -> list[Match]:
         """Return what `find` does, of the words of tokens."""
         matches, end = [], 0
+        first = self._root.get
         for at, word in enumerate(words):
-            if word in self._root and at >= end:
-                found = self._longest(words, at)
+            node = first(word)
+            if node is not None and at >= end:
+                found = self._longest(words, node, at + 1)
                 if found is not None:
-                    matches.append(Match(at, *found))
-                    end = found[0]
+                    end, values = found
+                    matches.append(Match(at, end, values))
         return matches
 
-    def _longest(self, words: list[str], at: int) -> tuple[int, tuple[Any, ...]] | None:
+    def _longest(
+        self, words: list[str], node: dict[str, Any], at: int
+    ) -> tuple[int, tuple[Any, ...]] | None:
+        """Return the end and the values of the longest phrase that goes on from `node` at `at`."""
         best: tuple[int, tuple[Any, ...]] | None = None
-        node: dict[str, Any] | None = self._root
         for place in range(at, len(words) + 1):
             if _END in node:
                 best = (place, node[_END])
             if GAP in node:
                 return self._longest_of_many(words, node, place) or best
-            node = node.get(words[place]) if place < len(words) else None
-            if node is None:
+            following = node.get(words[place]) if place < len(words) else None
+            if following is None:
                 break
+            node = following
         return best
 
     def _longest_of_many(
