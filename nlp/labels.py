@@ -73,6 +73,7 @@ def _names() -> Mapping[str, str]:
     return spellings
 
 
+@functools.lru_cache(maxsize=1024)
 def labels_of(finding: str) -> tuple[str, ...]:
     """Return every label that a finding or type of device counts for, in all label sets."""
     entry = terms.findings().get(finding) or terms.devices().get(finding)

@@ -13,6 +13,7 @@ Irvin et al. 2019), abnormal and normal (`text.uncertain` of a recipe).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1  # the states of a label
@@ -63,6 +64,7 @@ def resolve(
     return {name: found for name, found in decided.items() if found is not None}
 
 
+@functools.lru_cache(maxsize=64)
 def status(found: str, chosen: str) -> str:
     """Return the status of a sentence under the policy `chosen`: uncertain ones are decided.
 

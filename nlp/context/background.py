@@ -6,7 +6,7 @@ a prior finding that is said to persist: "prior granulomatous disease", "prior e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.boundaries import VERBS
@@ -36,7 +36,7 @@ def end_of(tokens: Sequence[Token], start: int) -> int:
     return len(tokens)
 
 
-def spans(tokens: Sequence[Token], words: set[str]) -> list[tuple[int, int]]:
+def spans(tokens: Sequence[Token], words: Set[str]) -> list[tuple[int, int]]:
     """Return the (start, end) of the places where a finding is only history."""
     if words.isdisjoint(_TRIGGERS):
         return []

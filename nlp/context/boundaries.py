@@ -72,7 +72,8 @@ def scope_ends(text: str, tokens: tuple[Token, ...], cues: tuple[Match, ...]) ->
         elif place and tokens[place - 1].word in _CLAIM_ENDS and _claims(tokens, place):
             negations.add(place - 1)
     negations |= lists
-    return ScopeEnds(*(tuple(sorted(ends)) for ends in (lists, negations, hedges | negations)))
+    hedges |= negations
+    return ScopeEnds(tuple(sorted(lists)), tuple(sorted(negations)), tuple(sorted(hedges)))
 
 
 def _ends_clause(text: str, tokens: tuple[Token, ...], place: int) -> bool:

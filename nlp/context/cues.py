@@ -9,6 +9,7 @@ sign before its item ("(-) cough"), a second verb ("and excluded"), a remark on 
 from __future__ import annotations
 
 import functools
+from collections.abc import Set
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context import direction, exclusion, presupposed
@@ -39,11 +40,15 @@ def _phrases() -> Phrases:
     return Phrases(entries, fillers=lexicon.load("modifiers")["fillers"])
 
 
-def find(text: str, tokens: tuple[Token, ...]) -> tuple[Match, ...]:
-    """Return the cues in order; their values are the categories of cues.yaml."""
+def find(text: str, tokens: tuple[Token, ...], words: Set[str]) -> tuple[Match, ...]:
+    """Return the cues in order; their values are the categories of cues.yaml.
+
+    `words` are those of the tokens.
+    """
     found = [_adjusted(text, tokens, cue) for cue in _phrases().find(tokens)]
-    found = [cue for cue in found if not _is_denied_showing(tokens, found, cue)]
-    return tuple(presupposed.adjusted(tokens, _paired(tokens, found)))
+    if not _SHOWING.isdisjoint(words):
+        found = [cue for cue in found if not _is_denied_showing(tokens, found, cue)]
+    return tuple(presupposed.adjusted(tokens, _paired(tokens, found), words))
 
 
 def _paired(tokens: tuple[Token, ...], found: list[Match]) -> list[Match]:

@@ -7,7 +7,7 @@ say who was informed. The phrases are in lexicon/en/discourse.yaml.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from cxr_vlp.nlp import lexicon
@@ -33,9 +33,9 @@ class Discourse:
 
     def governs(self, place: int) -> bool:
         """Whether a finding at token `place` is only what a next step or the study looks for."""
-        if any(start <= place < end for start, end in self.past):
+        if self.past and any(start <= place < end for start, end in self.past):
             return True
-        return any(self.first.get(kind, place + 1) <= place for kind in _GOVERNING)
+        return bool(self.first) and any(self.first.get(kind, place + 1) <= place for kind in _GOVERNING)
 
 
 @functools.cache
@@ -43,13 +43,38 @@ def _phrases(kind: str) -> Phrases:
     return Phrases((phrase, kind) for phrase in lexicon.load("discourse")[kind])
 
 
-def find(tokens: Sequence[Token]) -> Discourse:
-    """Return the kinds of phrases in a sentence; each kind is searched for separately."""
+@functools.cache
+def _kinds() -> tuple[str, ...]:
+    return tuple(lexicon.load("discourse"))
+
+
+@functools.cache
+def _openers() -> Mapping[str, tuple[str, ...]]:
+    """Return first word of a phrase -> the kinds of phrases that begin with it."""
+    table: dict[str, tuple[str, ...]] = {}
+    for kind in _kinds():
+        for word in _phrases(kind).first_words():
+            table[word] = (*table.get(word, ()), kind)
+    return table
+
+
+def _kinds_of(words: Set[str]) -> Iterable[str]:
+    """Return the kinds of which a phrase can be in a sentence of these words, in their order."""
+    openers = _openers()
+    near = openers.keys() & words
+    if not near:
+        return ()
+    kinds = {kind for word in near for kind in openers[word]}
+    return (kind for kind in _kinds() if kind in kinds)
+
+
+def find(tokens: Sequence[Token], words: Set[str]) -> Discourse:
+    """Return the kinds of phrases in a sentence; each kind is searched for separately.
+
+    `words` are those of the tokens.
+    """
     first = {}
-    words = {token.word for token in tokens}
-    for kind in lexicon.load("discourse"):
-        if not _phrases(kind).may_be_in(words):
-            continue
+    for kind in _kinds_of(words):
         found = [m for m in _phrases(kind).find(tokens) if not _is_denied(tokens, kind, m)]
         if found:
             first[kind] = found[0].start

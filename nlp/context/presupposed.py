@@ -9,7 +9,7 @@ A noun or verb of change presupposes what changes. An adjective before the findi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.match.tokens import Token
@@ -30,9 +30,8 @@ _CLAUSE_MARKS = frozenset(",;.:") | {"but", "which"}
 PRESUPPOSED = ("present_after", "absent_self")
 
 
-def adjusted(tokens: tuple[Token, ...], found: list[Match]) -> list[Match]:
-    """Return the cues, those changed that deny only a change."""
-    words = {token.word for token in tokens}
+def adjusted(tokens: tuple[Token, ...], found: list[Match], words: Set[str]) -> list[Match]:
+    """Return the cues, those changed that deny only a change; `words` are those of the tokens."""
     if words.isdisjoint(_DENIES):
         return found
     if not words.isdisjoint(_NOUNS):

@@ -11,7 +11,7 @@ a plural.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Literal, NamedTuple
 
 from cxr_vlp.nlp import lexicon
@@ -49,8 +49,12 @@ class Remark(NamedTuple):
     only_denied: bool = False
 
 
-def find(tokens: tuple[Token, ...], cues: tuple[Match, ...]) -> tuple[Remark, ...]:
-    """Return the remarks of a sentence, in order."""
+def find(
+    tokens: tuple[Token, ...], cues: tuple[Match, ...], words: Set[str]
+) -> tuple[Remark, ...]:
+    """Return the remarks of a sentence, in order; `words` are those of the tokens."""
+    if _TRIGGERS.isdisjoint(words):
+        return ()
     found = []
     for place, token in enumerate(tokens):
         if token.word not in _TRIGGERS or not place:

@@ -44,6 +44,9 @@ class Verdict(NamedTuple):
     category: str
 
 
+_UNHEDGED = Verdict(PRESENT, "", "")
+
+
 @dataclass(frozen=True)
 class Scopes:
     """A sentence whose cues and scopes are known, so that any span of it can be judged."""
@@ -52,6 +55,7 @@ class Scopes:
     tokens: tuple[Token, ...]
     cues: tuple[Match, ...]
     ends: ScopeEnds
+    vocabulary: frozenset[str]  # the words and marks of its tokens
     remarks: tuple[Remark, ...] = ()
 
     def words(self, start: int, end: int) -> str:
@@ -62,8 +66,10 @@ class Scopes:
 def find(text: str) -> Scopes:
     """Return `text` with its cues and the places where their scopes end."""
     tokens = tokenize(text)
-    found = cues.find(text, tokens)
-    return Scopes(text, tokens, found, scope_ends(text, tokens, found), remarks.find(tokens, found))
+    words = frozenset([token.word for token in tokens])
+    found = cues.find(text, tokens, words)
+    pointing = remarks.find(tokens, found, words)
+    return Scopes(text, tokens, found, scope_ends(text, tokens, found), words, pointing)
 
 
 def verdict(scopes: Scopes, start: int, end: int) -> Verdict:
@@ -84,6 +90,8 @@ def verdict(scopes: Scopes, start: int, end: int) -> Verdict:
 
 def _clause_verdict(scopes: Scopes, start: int, end: int) -> Verdict:
     """Return what the cues of its own clause say of tokens[start:end]."""
+    if not scopes.cues:  # most often
+        return _UNHEDGED
     inside = _inside(scopes, start, end)
     if inside is not None:
         return inside
@@ -104,7 +112,7 @@ def _clause_verdict(scopes: Scopes, start: int, end: int) -> Verdict:
         return found
     hedge = _nearest(after[::-1], ("uncertain_before",))
     found = _of(hedge, ("uncertain_before",), UNCERTAIN, scopes)
-    return found or Verdict(PRESENT, "", "")
+    return found or _UNHEDGED
 
 
 def _before(scopes: Scopes, start: int) -> list[Match]:

@@ -27,7 +27,7 @@ from cxr_vlp.nlp.findings.terms import Term
 from cxr_vlp.nlp.findings.terms import devices as device_types
 from cxr_vlp.nlp.match.tokens import Token
 
-_KINDS = ("support", "hardware")
+_KINDS = frozenset({"support", "hardware"})
 _SITES = ("internal jugular vein", "subclavian vein", "axillary vein")
 
 
@@ -41,7 +41,7 @@ class Devices(NamedTuple):
 
 def read(scopes: Scopes, found: tuple[Term, ...], discourse: Discourse) -> Devices:
     """Return the devices of a sentence, and the terms that are left for the body."""
-    if not any(term.kind in _KINDS for term in found):
+    if _KINDS.isdisjoint([term.kind for term in found]):
         return Devices((), found, None)
     places, words = device_places.find(scopes.tokens), device_words.find(scopes.tokens)
     places = _free(scopes.tokens, places, found, words)

@@ -95,7 +95,7 @@ def _telling() -> frozenset[str]:
 
 def change_of(scopes: Scopes, found: tuple[Term, ...], term: Term, verdict: Verdict) -> Change:
     """Return the change that is said of the finding at `term`."""
-    if not may_tell([token.word for token in scopes.tokens]):
+    if not may_tell(scopes.vocabulary):
         return UNSAID
     best, best_rank = UNSAID, (-1, False, False, 0)
     for sign in signs(scopes.tokens):
@@ -115,7 +115,7 @@ def _rank(sign: Sign, kind: str, term: Term) -> tuple[int, bool, bool, int]:
     return 0 if weak else 1, sign.predicate, kind != STABLE, -distance
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=64)  # of the sentences that are read now: tokens are many objects
 def signs(tokens: tuple[Token, ...]) -> tuple[Sign, ...]:
     """Return the words of change among `tokens`, in order."""
     matches = [m for m in _phrases().find(tokens) if m.values[0] != NOTHING]

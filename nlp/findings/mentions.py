@@ -106,12 +106,12 @@ def analyze(sentence: str) -> Analysis:
     return _joined(sentence, [(_analyze(sentence[a:b]), a) for a, b in parts])
 
 
-@functools.lru_cache(maxsize=32768)
+@functools.lru_cache(maxsize=256)  # its tokens are many objects; `classify` keeps what is decided
 def _analyze(sentence: str) -> Analysis:
-    """Return the analysis of one window; the same wording is analyzed once."""
+    """Return the analysis of one window."""
     scopes = scope.find(sentence)
     found = terms.find(scopes.tokens)
-    discourse = find_discourse(scopes.tokens)
+    discourse = find_discourse(scopes.tokens, scopes.vocabulary)
     named_devices = tuple(t for t in found if t.kind in ("support", "hardware"))
     read = reading.read(scopes, found, discourse)
     found = read.terms  # what is said of a device is not said of the body
@@ -279,6 +279,8 @@ def _implied_mention(scopes: Scopes, term: Term, place: Term, name: str) -> Ment
 
 def _is_versus(scopes: Scopes, real: list[tuple[Term, Finding, Structure | None]]) -> bool:
     """Whether findings are on both sides of "versus": then one of them is present."""
+    if _VERSUS.isdisjoint(scopes.vocabulary):
+        return False
     for place, token in enumerate(scopes.tokens):
         if token.word in _VERSUS:
             sides = {t.end <= place for t, f, _ in real}
@@ -333,7 +335,8 @@ def _join_scopes(
         tuple(at + place for s, place in zip(scopes, places, strict=False) for at in s.ends[kind])
         for kind in range(len(ScopeEnds._fields))
     )
-    return Scopes(text, tuple(tokens), tuple(cues), ScopeEnds(*ends))
+    words = frozenset[str]().union(*(s.vocabulary for s in scopes))
+    return Scopes(text, tuple(tokens), tuple(cues), ScopeEnds(*ends), words)
 
 
 def _moved(found: Iterable[tuple[Term, ...]], places: Sequence[int]) -> tuple[Term, ...]:

@@ -42,7 +42,7 @@ def linked(scopes: Scopes, said: list[Mention]) -> list[Mention]:
     """Return the mentions of a sentence, each with the findings that it is said to suggest."""
     if len(said) < 2:
         return said
-    words = {t.word for t in scopes.tokens}
+    words = scopes.vocabulary
     if not (_phrases().may_be_in(words) or not _OR.isdisjoint(words)):
         return said
     spans = _spans(scopes, said)

@@ -138,17 +138,26 @@ def without_articles(phrase: str) -> str:
 
 def find(tokens: Sequence[Token]) -> tuple[Term, ...]:
     """Return the lexicon's terms among `tokens` in order, one Term for each kind at a place."""
-    places = [i for i, token in enumerate(tokens) if token.word not in _ARTICLES]
+    words = [token.word for token in tokens]
+    places = [i for i, word in enumerate(words) if word not in _ARTICLES]
     terms = []
-    for match in _phrases().find([tokens[i] for i in places]):
-        start, end = places[match.start], places[match.end - 1] + 1
-        for kind in dict.fromkeys(kind for kind, _ in match.values):
-            entries = tuple(entry for k, entry in match.values if k == kind)
+    for first, last, values in _phrases().find_words([words[i] for i in places]):
+        start, end = places[first], places[last - 1] + 1
+        for kind, entries in _by_kind(values):
             if kind == "finding":
                 entries = _in_context(tokens, start, end, entries)
             if entries:
                 terms.append(Term(kind, start, end, entries))
     return tuple(terms)
+
+
+def _by_kind(values: tuple[tuple[str, Any], ...]) -> Sequence[tuple[str, tuple[Any, ...]]]:
+    """Return the kinds of the entries of a phrase, in order, each with its entries."""
+    if len(values) == 1:  # most often
+        ((kind, entry),) = values
+        return ((kind, (entry,)),)
+    kinds = dict.fromkeys(kind for kind, _ in values)
+    return [(kind, tuple(entry for k, entry in values if k == kind)) for kind in kinds]
 
 
 def _in_context(

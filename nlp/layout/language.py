@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Mapping
 
 from cxr_vlp.nlp import lexicon
@@ -65,7 +64,10 @@ def _script(text: str) -> str:
 
 
 def _of_words(text: str) -> str:
-    counts = Counter(code for word in _WORD.findall(text) for code in _languages(word))
+    counts: dict[str, int] = {}
+    for word in _WORD.findall(text):
+        for code in _languages(word):
+            counts[code] = counts.get(code, 0) + 1
     english = counts.pop(lexicon.LANGUAGE, 0)
     if not counts:
         return lexicon.LANGUAGE

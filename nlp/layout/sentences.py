@@ -26,6 +26,12 @@ _AFTER_MARK = re.compile(r"[.!?:;]\s{1,3}$|[a-z)\]][.!?:;]$")
 _PART_OF_NUMBER = re.compile(r"\d[.:]$")
 _COUNTED = lexicon.words("layout", "counted")
 _CLOSERS = "\"')]}"
+_SAID = re.compile(r"\w")
+_LONGEST_MARKER = 8  # characters
+_BEFORE_WORD = re.compile(r"[\s(\[/,;:]")
+_BEFORE_TIGHT_WORD = re.compile(r"[\s(\[/]")
+_TIGHT_START = re.compile(r"[A-Z][a-z]|[A-Z]\s|[a-z]{2,}\s|\d\.\s")
+_LAST_DIGITS = re.compile(r"\d{1,2}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,10 @@ def _bounded(text: str, ends: Iterable[int]) -> Iterator[int]:
     """Yield `ends`, and more of them where a sentence is longer than a window."""
     last = 0
     for end in ends:
-        yield from (last + cut for _, cut in windows.split(text[last:end]))
+        if end - last <= windows.WIDTH:
+            yield end
+        else:
+            yield from (last + cut for _, cut in windows.split(text[last:end]))
         last = end
 
 
@@ -77,9 +86,9 @@ def _trim(text: str, start: int, end: int) -> Sentence | None:
         end -= 1
     while end - start > 1 and text[end - 1] == "." and text[end - 2] in ".":
         end -= 1
-    if not any(c.isalnum() or c == "_" for c in text[start:end]):
+    if not _SAID.search(text, start, end):
         return None
-    if MARKER.fullmatch(text[start:end] + " ", 0, end - start):
+    if end - start <= _LONGEST_MARKER and MARKER.fullmatch(text[start:end] + " ", 0, end - start):
         return None
     return Sentence(" ".join(text[start:end].split()), start, end)
 
@@ -104,7 +113,7 @@ def _is_end(text: str, dot: int, end: int, marks: str) -> bool:
         return _is_tight_end(text, dot, after)
     if "!" in marks or "?" in marks:
         return not after.lstrip()[0].islower()
-    word = re.split(r"[\s(\[/,;:]", text[max(0, dot - 24) : dot])[-1].lower()
+    word = _BEFORE_WORD.split(text[max(0, dot - 24) : dot])[-1].lower()
     following = after.lstrip()[0]
     if _is_list_number(text, dot):
         return False
@@ -123,10 +132,10 @@ def _is_tight_end(text: str, dot: int, after: str) -> bool:
     """Whether a stop without a blank after it ends a sentence: "clear.The", "clear.no"."""
     if not _TIGHT.search(text, max(0, dot - 2), dot):
         return False
-    word = re.split(r"[\s(\[/]", text[max(0, dot - 24) : dot])[-1]
+    word = _BEFORE_TIGHT_WORD.split(text[max(0, dot - 24) : dot])[-1]
     if word.lower() in _TITLES or "." in word:
         return False
-    return bool(re.match(r"[A-Z][a-z]|[A-Z]\s|[a-z]{2,}\s|\d\.\s", after))
+    return bool(_TIGHT_START.match(after))
 
 
 def _is_list_number(text: str, dot: int) -> bool:
@@ -134,7 +143,7 @@ def _is_list_number(text: str, dot: int) -> bool:
 
     The minutes of a clock time ("at 10:30.") and the places of a decimal ("3.5.") do not.
     """
-    digits = re.search(r"\d{1,2}$", text[max(0, dot - 3) : dot])
+    digits = _LAST_DIGITS.search(text[max(0, dot - 3) : dot])
     if digits is None:
         return False
     first = dot - len(digits.group())

@@ -22,6 +22,8 @@ _TOKEN = re.compile(
 )
 _IRREGULAR: Mapping[str, str] = lexicon.load("word_forms")["irregular"]
 _NEGATED = lexicon.words("word_forms", "negated")
+_OPEN_MASK = "[**"
+_new = tuple.__new__  # without the argument handling of a NamedTuple: half the time
 
 
 class Token(NamedTuple):
@@ -32,7 +34,7 @@ class Token(NamedTuple):
     end: int
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=32768)
 def plain(word: str) -> str:
     """Return `word` in lower case and singular.
 
@@ -55,6 +57,24 @@ def plain(word: str) -> str:
 
 def tokenize(text: str) -> tuple[Token, ...]:
     """Return the tokens of `text` in order, without masks and joining hyphens."""
+    if _OPEN_MASK in text:  # such a mask may have blanks inside
+        return _read(text)
+    tokens: list[Token] = []
+    place = 0
+    for piece in text.split(" "):
+        for word, start, end in _of_piece(piece):
+            tokens.append(_new(Token, (word, place + start, place + end)))
+        place += len(piece) + 1
+    return tuple(tokens)
+
+
+@functools.lru_cache(maxsize=65536)
+def _of_piece(piece: str) -> tuple[Token, ...]:
+    """Return the tokens of what is between two blanks; the same pieces come again and again."""
+    return _read(piece)
+
+
+def _read(text: str) -> tuple[Token, ...]:
     tokens = []
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup

@@ -1,12 +1,13 @@
 """Finds the phrases of a table among the tokens of a sentence.
 
 The table is a trie over plain words. "~" in a phrase matches up to four filler words, so that
-"no ~ change in" finds "no change in" and "no significant interval change in".
+"no ~ change in" finds "no change in" and "no significant interval change in". No phrase begins
+with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
 from cxr_vlp.nlp.match.tokens import Token, tokenize
@@ -38,7 +39,12 @@ class Phrases:
                 words = [GAP] if piece == GAP else [t.word for t in tokenize(piece)]
                 for word in words:
                     node = node.setdefault(word, {})
-            node[_END] = (*node.get(_END, ()), value)
+            known = node.get(_END, ())
+            node[_END] = known if value in known else (*known, value)
+
+    def first_words(self) -> Set[str]:
+        """Return the words that a phrase can begin with."""
+        return self._root.keys()
 
     def may_be_in(self, words: Collection[str]) -> bool:
         """Whether a phrase can begin with one of `words`: a cheap test before `find`."""
@@ -46,20 +52,43 @@ class Phrases:
 
     def find(self, tokens: Sequence[Token]) -> list[Match]:
         """Return the phrases in `tokens`, none overlapping another."""
-        words = [token.word for token in tokens]
-        matches, at = [], 0
-        while at < len(words):
-            found = self._longest(words, at) if words[at] in self._root else None
-            if found is None:
-                at += 1
-            else:
-                matches.append(Match(at, *found))
-                at = found[0]
+        return self.find_words([token.word for token in tokens])
+
+    def find_words(self, words: list[str]) -> list[Match]:
+        """Return what `find` does, of the words of tokens."""
+        matches, end = [], 0
+        first = self._root.get
+        for at, word in enumerate(words):
+            node = first(word)
+            if node is not None and at >= end:
+                found = self._longest(words, node, at + 1)
+                if found is not None:
+                    end, values = found
+                    matches.append(Match(at, end, values))
         return matches
 
-    def _longest(self, words: list[str], at: int) -> tuple[int, tuple[Any, ...]] | None:
+    def _longest(
+        self, words: list[str], node: dict[str, Any], at: int
+    ) -> tuple[int, tuple[Any, ...]] | None:
+        """Return the end and the values of the longest phrase that goes on from `node` at `at`."""
         best: tuple[int, tuple[Any, ...]] | None = None
-        paths = [(self._root, at)]
+        for place in range(at, len(words) + 1):
+            if _END in node:
+                best = (place, node[_END])
+            if GAP in node:
+                return self._longest_of_many(words, node, place) or best
+            following = node.get(words[place]) if place < len(words) else None
+            if following is None:
+                break
+            node = following
+        return best
+
+    def _longest_of_many(
+        self, words: list[str], start: dict[str, Any], at: int
+    ) -> tuple[int, tuple[Any, ...]] | None:
+        """Return what `_longest` does, from the first gap of a phrase on: paths divide there."""
+        best: tuple[int, tuple[Any, ...]] | None = None
+        paths = [(start, at)]
         while paths:
             node, place = paths.pop()
             if _END in node and (best is None or place >= best[0]):
