@@ -65,7 +65,7 @@ TESTED = {
         "pipelines/sources/test_mimic.py", "test_a_file_that_no_table_lists_is_noted_and_left_out"),
     "more missing than allowed": (
         "pipelines/stages/test_stages.py", "test_missing_fail_stops_with_the_counts"),
-    "a report that is none": ("nlp/test_sections.py", "report.lfs_pointer"),
+    "a report that is none": ("nlp/layout/test_sections.py", "report.lfs_pointer"),
     "a patient in two splits": (
         "pipelines/sources/test_splits_and_parts.py", "test_a_patient_in_two_splits_stops"),
     "a path that leaves the root": (
