@@ -91,13 +91,20 @@ def from_mentions(mentions: Iterable[Mention]) -> dict[str, int]:
     is_normal, said = True, False
     for mention in mentions:
         said = True
-        state = _STATES[mention.assertion]
-        is_normal = is_normal and (_is_well(mention) or state == NEGATIVE)
-        for label in labels_of(mention.finding):
-            _merge(merged, label, _softened(mention.finding, state))
+        is_normal = is_normal and (_is_well(mention) or mention.assertion == scope.ABSENT)
+        for label, state in _states(mention.finding, mention.assertion):
+            if label not in merged or _RANK[state] > _RANK[merged[label]]:
+                merged[label] = state
     if said:
         merged[NO_FINDING] = POSITIVE if is_normal else NEGATIVE
     return dict(sorted(merged.items()))
+
+
+@functools.lru_cache(maxsize=1024)
+def _states(finding: str, assertion: scope.Assertion) -> tuple[tuple[str, int], ...]:
+    """Return each label of a finding and the state that it gives the label."""
+    state = _softened(finding, _STATES[assertion])
+    return tuple((label, state) for label in labels_of(finding))
 
 
 def _is_well(mention: Mention) -> bool:
@@ -112,9 +119,9 @@ def from_sentences(sentences: Sequence[AnnotatedLike]) -> dict[str, int]:
     structure with an unknown predicate names none either and is not normal. What an addendum says
     of a label counts alone.
     """
-    late = from_mentions(m for s in sentences if s.section == ADDENDUM for m in s.mentions)
-    early = from_mentions(m for s in sentences if s.section != ADDENDUM for m in s.mentions)
-    merged = early | late
+    late = [m for s in sentences if s.section == ADDENDUM for m in s.mentions]
+    early = [m for s in sentences if s.section != ADDENDUM for m in s.mentions]
+    merged = from_mentions(early) | (from_mentions(late) if late else {})
     statuses = {s.status for s in standing(sentences)}
     if statuses & {"abnormal", "uncertain"}:
         merged[NO_FINDING] = NEGATIVE
@@ -149,11 +156,6 @@ def _softened(finding: str, state: int) -> int:
     """Return the state a finding gives its label: "congestion" alone makes edema uncertain."""
     entry = terms.findings().get(finding)
     return UNCERTAIN if entry and entry.soft_labels and state == POSITIVE else state
-
-
-def _merge(merged: dict[str, int], label: str, state: int) -> None:
-    if label not in merged or _RANK[state] > _RANK[merged[label]]:
-        merged[label] = state
 
 
 def from_mesh(mesh: Iterable[str]) -> dict[str, int]:

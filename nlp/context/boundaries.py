@@ -29,6 +29,8 @@ JOINERS = lexicon.words("grammar", "joiners")
 _LIST_TAIL = lexicon.words("grammar", "list_tail")
 _OBJECT_STARTS = lexicon.words("grammar", "object_starts")
 _PRONOUNS = lexicon.words("grammar", "pronouns")
+_JOINTS = frozenset({",", "and", "with", "as"})
+_EDGES = STOP_MARKS | _OTHER_MARKS | _PRONOUNS | _JOINTS
 _CLAUSE_OPENERS = lexicon.words("grammar", "clause_openers")
 _SUBJECTS = lexicon.words("grammar", "subjects")
 _PERSONS = lexicon.words("grammar", "persons")
@@ -58,11 +60,13 @@ def scope_ends(text: str, tokens: tuple[Token, ...], cues: tuple[Match, ...]) ->
     negations, hedges = set(), set()
     for place, token in enumerate(tokens):
         word = token.word
+        if word not in _EDGES and (not place or tokens[place - 1].word not in _CLAIM_ENDS):
+            continue  # most words
         if word in STOP_MARKS or (word in _OTHER_MARKS and _ends_clause(text, tokens, place)):
             lists.add(place)
         elif word in _PRONOUNS and place and tokens[place - 1].word not in _CLAUSE_OPENERS:
             negations.add(place)
-        elif word in (",", "and", "with", "as"):
+        elif word in _JOINTS:
             if _opens_clause(tokens, place):
                 lists.add(place)
             elif _affirms(tokens, place) or _places(tokens, place):

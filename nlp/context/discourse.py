@@ -35,7 +35,9 @@ class Discourse:
         """Whether a finding at token `place` is only what a next step or the study looks for."""
         if self.past and any(start <= place < end for start, end in self.past):
             return True
-        return bool(self.first) and any(self.first.get(kind, place + 1) <= place for kind in _GOVERNING)
+        if not self.first:
+            return False
+        return any(self.first.get(kind, place + 1) <= place for kind in _GOVERNING)
 
 
 @functools.cache

@@ -49,9 +49,7 @@ class Remark(NamedTuple):
     only_denied: bool = False
 
 
-def find(
-    tokens: tuple[Token, ...], cues: tuple[Match, ...], words: Set[str]
-) -> tuple[Remark, ...]:
+def find(tokens: tuple[Token, ...], cues: tuple[Match, ...], words: Set[str]) -> tuple[Remark, ...]:
     """Return the remarks of a sentence, in order; `words` are those of the tokens."""
     if _TRIGGERS.isdisjoint(words):
         return ()

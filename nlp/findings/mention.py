@@ -44,3 +44,7 @@ class Mention:
     suggests: tuple[str, ...] = ()  # findings of the sentence that it is said to point to
     position: str = ""  # of a device: one of POSITIONS
     tip: str = ""  # of a device: where its tip or end lies
+
+    def __hash__(self) -> int:
+        """Return a hash that is quick, because caches look mentions up: of its name and place."""
+        return hash((self.finding, self.start, self.end))

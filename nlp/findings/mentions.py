@@ -100,9 +100,9 @@ def mentions(sentence: str) -> tuple[Mention, ...]:
 
 def analyze(sentence: str) -> Analysis:
     """Return the analysis of `sentence`, window by window where it is longer than any sentence."""
-    parts = windows.split(sentence)
-    if len(parts) == 1:
+    if len(sentence) <= windows.WIDTH:
         return _analyze(sentence)
+    parts = windows.split(sentence)
     return _joined(sentence, [(_analyze(sentence[a:b]), a) for a, b in parts])
 
 

@@ -29,6 +29,7 @@ _LEFT, _RIGHT = "left", "right"
 _CHANGING = lexicon.words("places", "changing")
 _CHANGE_NOUNS = lexicon.words("places", "change_nouns")
 _SIZED_THINGS = lexicon.words("places", "sized_things")
+_SIZING = lexicon.words("places", "sizing")
 _LIGHT = lexicon.words("places", "light")
 _DIFFERING = lexicon.words("places", "differing")
 _ALTERNATIVES = frozenset({"or", "/", "and/or", "versus", "vs"})
@@ -186,7 +187,7 @@ def _is_grade(scopes: Scopes, line: Line, at: int, term: Term) -> bool:
         return True
     word = line.tokens[following].word
     if following in line.tags or at < term.start:
-        return word not in _SIZED_THINGS
+        return word not in _SIZED_THINGS or line.tokens[at].word not in _SIZING
     return word in JOINTS or word in AFTER_ENDS or word in _LIGHT
 
 

@@ -21,6 +21,7 @@ _ENGLISH = lexicon.words("layout", "english")
 _SHARED = lexicon.words("layout", "english_shared")
 _INTERNATIONAL = lexicon.words("layout", "international")
 _ENOUGH = 5  # a text with one word in so many that only English has is English
+_WITHOUT_MARKS = str.maketrans(".,;:", "    ")
 _LEAST_STEM = 4
 _SCRIPTS = {
     "ko": re.compile("[\u1100-\u11ff\uac00-\ud7af]"),
@@ -48,7 +49,7 @@ def of(text: str) -> str:
         script = _script(text)
         if script:
             return script
-    words = text.lower().split()
+    words = text.lower().translate(_WITHOUT_MARKS).split()
     if sum(map(_ENGLISH.__contains__, words)) * _ENOUGH > len(words):
         return lexicon.LANGUAGE
     return _of_words(text)

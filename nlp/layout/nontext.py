@@ -27,4 +27,6 @@ def is_text(text: str) -> bool:
         odd = len(_CONTROL.findall(text))
         if odd * SHARE > len(text):
             return False
-    return not (_HEADS.match(text.lstrip("\ufeff \t\r\n")) or _INSIDE.search(text))
+    if _HEADS.match(text.lstrip("\ufeff \t\r\n")):
+        return False
+    return not (("<" in text or "\\" in text) and _INSIDE.search(text))

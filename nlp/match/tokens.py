@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
@@ -58,7 +58,7 @@ def plain(word: str) -> str:
 def tokenize(text: str) -> tuple[Token, ...]:
     """Return the tokens of `text` in order, without masks and joining hyphens."""
     if _OPEN_MASK in text:  # such a mask may have blanks inside
-        return _read(text)
+        return tuple(Token(*row) for row in _read(text))
     tokens: list[Token] = []
     place = 0
     for piece in text.split(" "):
@@ -69,21 +69,20 @@ def tokenize(text: str) -> tuple[Token, ...]:
 
 
 @functools.lru_cache(maxsize=65536)
-def _of_piece(piece: str) -> tuple[Token, ...]:
-    """Return the tokens of what is between two blanks; the same pieces come again and again."""
-    return _read(piece)
+def _of_piece(piece: str) -> tuple[tuple[str, int, int], ...]:
+    """Return what is between two blanks as `_read` has it; the same pieces come again and again."""
+    return tuple(_read(piece))
 
 
-def _read(text: str) -> tuple[Token, ...]:
-    tokens = []
+def _read(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the (word, start, end) of the tokens of a text."""
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup
         if kind == "mask":
             continue
         if kind == "mark" and _joins(text, match.start(), match.end()):
             continue
-        tokens.append(Token(plain(match.group()), match.start(), match.end()))
-    return tuple(tokens)
+        yield plain(match.group()), match.start(), match.end()
 
 
 def _joins(text: str, start: int, end: int) -> bool:

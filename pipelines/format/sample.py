@@ -308,8 +308,8 @@ class Sample:
 # The fields of text and of origin. They stay with the worker that reads the sample: sending them to
 # the training process costs as much as reading the image.
 TEXTS = frozenset({
-    "caption", "findings", "impression", "abnormal", "prior_free", "prompt", "sections", "translations",
-    "prompts", "sentences", "statements", "boxes", "pixels", "provenance",
+    "caption", "findings", "impression", "abnormal", "prior_free", "prompt", "sections",
+    "translations", "prompts", "sentences", "statements", "boxes", "pixels", "provenance",
 })  # fmt: skip
 
 
