@@ -117,8 +117,18 @@ def _sign(words: Sequence[str], match: Match) -> Sign:
     denier = _denier(words, match.start)
     kind = match.values[0]
     start = match.start if denier is None else denier
+    match = match._replace(end=_past_aside(words, match.end))
     predicate = _is_predicate(words, match)
     return Sign(kind, start, match.end, match.start, denier is not None, predicate)
+
+
+def _past_aside(words: Sequence[str], end: int) -> int:
+    """Return where a word of change ends that is followed by ", if any," and the like."""
+    if list(words[end : end + 2]) in ([",", "if"], ["(", "if"]):
+        close = next((i for i in range(end + 2, min(end + 6, len(words))) if words[i] in ",)"), 0)
+        if close and words[close + 1 : close + 2] in (["in"], ["of"]):
+            return close + 1
+    return end
 
 
 def _denier(words: Sequence[str], place: int) -> int | None:

@@ -36,7 +36,6 @@ from cxr_vlp.nlp.findings.change import (
 from cxr_vlp.nlp.findings.change_sizes import by_measures
 from cxr_vlp.nlp.findings.change_times import (
     ABSENCE,
-    BESIDE,
     MORE_OR_LESS,
     UP_OR_DOWN,
     all_signs,
@@ -63,8 +62,8 @@ _LEADING = frozenset(
 )
 _INVERTED = frozenset(("from", "since", "compared", "than", "to", "as", "relative"))
 _BACK = frozenset(("again", "recurred", "back"))
-_BESIDE = frozenset((*MORE_OR_LESS, *BESIDE))
-_BESIDE_ENDS = frozenset((*_BESIDE, "of"))
+_BESIDE = frozenset((*MORE_OR_LESS, "now", "further"))
+_ASKING = plain_words("asking")
 _RELATIVES = frozenset(("which", "that"))
 _ARTICLES = frozenset(("a", "an", "the", "also"))
 
@@ -118,8 +117,12 @@ def _back(scopes: Scopes, best: Change) -> Change:
 
 
 def _is_asked(tokens: Sequence[Token], sign: Sign) -> bool:
-    """Whether a change is only asked for: "it is unknown whether the nodule is new"."""
-    return any(token.word == "whether" for token in tokens[: sign.word])
+    """Whether a change is only asked for: "to document resolution", "unknown whether new"."""
+    if any(token.word == "whether" for token in tokens[: sign.word]):
+        return True
+    return sign.kind in (RESOLVED, BETTER, STABLE) and any(
+        token.word in _ASKING for token in tokens[max(0, sign.word - 4) : sign.word]
+    )
 
 
 def _gone(scopes: Scopes, term: Term, verdict: Verdict) -> Change | None:
@@ -157,7 +160,7 @@ def covers(tokens: Sequence[Token], sign: Sign, found: tuple[Term, ...], term: T
 
 def _is_said_of(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign, term: Term) -> bool:
     if term.start >= sign.end and (
-        _is_heading(tokens, found, sign, term) or _is_of_whole(tokens, found, sign, term)
+        _is_heading(tokens, found, sign, term) or _is_of_whole(tokens, sign, term)
     ):
         return True
     if sign.word < term.start < term.end <= sign.end:
@@ -170,7 +173,7 @@ def _is_said_of(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign, te
         return sign.word - term.end <= REACH and _reaches_back(tokens, found, sign, term)
     if sign.kind == STILL_THERE and _follows(tokens, sign, term):  # "is again mildly enlarged"
         return True
-    if tokens[sign.word].word in _BESIDE and tokens[sign.end - 1].word in _BESIDE_ENDS:
+    if tokens[sign.word].word in _BESIDE and sign.end == sign.word + 1:
         return _stands_beside(tokens, sign, term)
     if term.start >= sign.end and not (sign.predicate and _has_subject(tokens, found, sign)):
         return term.start - sign.end <= REACH and _reaches_on(tokens, found, sign, term)
@@ -202,7 +205,7 @@ def _is_heading(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign, te
     return not any(token.word in STOPS for token in between)
 
 
-def _is_of_whole(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign, term: Term) -> bool:
+def _is_of_whole(tokens: Sequence[Token], sign: Sign, term: Term) -> bool:
     """Whether the whole image is the same, "with" the finding: "Stable chest with effusions"."""
     if sign.kind not in (STABLE, CHANGED) or not (sign.kind == STABLE or sign.denied):
         return False
@@ -327,17 +330,22 @@ def _reaches_back(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign, 
     if any(w in STOPS for w in words):
         return False
     # "has been present for years and has not changed", "which had improved, is worse"
-    is_same_subject = not others and (
+    is_own = term.kind == "quality"
+    strangers = [
+        t
+        for t in others
+        if not _is_place(tokens, t.start, term.end)
+        and not (is_own and t.kind == "structure" and t.start - term.end <= 1)
+    ]
+    is_same_subject = not strangers and (
         tokens[end - 1].word in ("and", "but", ",") or not _RELATIVES.isdisjoint(words[:2])
     )
     if (verbs > 1 or (has_verb and verbs)) and not is_same_subject:
         return False
     joints = [i for i in range(term.end, end) if tokens[i].word in _JOINTS]
     for other in others:
-        if term.kind == "quality" and other.kind == "structure" and other.start == term.end:
-            continue  # "dilated arteries have become larger"
-        if _is_place(tokens, other.start, term.end):
-            continue
+        if other not in strangers:
+            continue  # "dilated arteries have become larger", "opacity at the base is larger"
         joint = [i for i in joints if i < other.start]
         if not joint or (verbs and other.kind != "finding"):
             return False
@@ -405,11 +413,21 @@ def kind_of(tokens: Sequence[Token], sign: Sign, term: Term, verdict: Verdict) -
         return STABLE if kind == STILL_THERE else ""
     if kind == CHANGED or (kind in (WORSE, BETTER) and _is_relative(tokens, sign, term)):
         return ""
+    if kind == RESOLVED and _is_alternative(tokens, sign):
+        return BETTER
     if kind == NEW and tokens[sign.word].word in ABSENCE:  # "not seen previously"
         return NEW
     if verdict.assertion == ABSENT and kind != RESOLVED and not _is_partly_gone(tokens, sign):
         return ""
     return kind
+
+
+def _is_alternative(tokens: Sequence[Token], sign: Sign) -> bool:
+    """Whether the word only may hold: "improvement/resolution of the opacity"."""
+    beside = (*tokens[max(0, sign.word - 1) : sign.word], *tokens[sign.end : sign.end + 1])
+    return any(token.word in ("/", "or") for token in beside) and any(
+        s.kind == BETTER for s in all_signs(tuple(tokens))
+    )
 
 
 def _is_partly_gone(tokens: Sequence[Token], sign: Sign) -> bool:

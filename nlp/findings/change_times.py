@@ -38,6 +38,8 @@ _ENDS = frozenset((".", ",", ";", "and", "but", ")"))
 _VERBS = frozenset(("has", "have", "is", "are", "was", "were", "did", "do", "doe"))
 _NO_AMOUNT = frozenset(("so", "like", "likely", "in", "on", "at", "or", "to", "often"))
 _NOT_BEFORE = frozenset(("no", "or", "any", "once", "and", "far", "much"))
+_COUNTS = frozenset(("one", "two", "three", "several", "few", "a"))
+_BLANKS = 2
 _REACH = 8  # tokens: "on the outside hospital portable film of March"
 
 
@@ -45,14 +47,22 @@ _REACH = 8  # tokens: "on the outside hospital portable film of March"
 def all_signs(tokens: tuple[Token, ...]) -> tuple[Sign, ...]:
     """Return the signs of change among `tokens`, those of phrases first."""
     known = signs(tokens)
+    taken = (*known, *comparing(tokens))
     words = [token.word for token in tokens]
     more: list[Sign] = []
     for place, word in enumerate(words):
-        if word in _TRIGGERS and not any(s.start <= place < s.end for s in known):
+        if word in MORE_OR_LESS and _is_masked(tokens, place):
+            continue  # "less ___": perhaps "less likely"
+        if word in _TRIGGERS and not any(s.start <= place < s.end for s in taken):
             sign = _sign_at(words, place, known)
             if sign is not None:
                 more.append(sign)
     return (*known, *more)
+
+
+def _is_masked(tokens: Sequence[Token], place: int) -> bool:
+    """Whether a mask, which is no token, stands after the word."""
+    return place + 1 < len(tokens) and tokens[place + 1].start - tokens[place].end > _BLANKS
 
 
 _TRIGGERS = frozenset((*ABSENCE, *MORE_OR_LESS, *_STATES, *BESIDE, *UP_OR_DOWN, "as"))
@@ -69,7 +79,8 @@ def _sign_at(words: Sequence[str], place: int, known: Sequence[Sign]) -> Sign | 
         is_last = following in _ENDS or following in ADVERBS
         return Sign(UP_OR_DOWN[word], place, place + 1, place, False, True) if is_last else None
     if word == "as":
-        end = refers_back(words, place + 1)
+        is_time = words[place + 1 : place + 2] and words[place + 1] not in _COUNTS
+        end = refers_back(words, place + 1) if is_time else 0
         return Sign(STABLE, place, end, place, False, True) if end else None
     if word in ABSENCE:
         end = _absent_before(words, place)
@@ -119,7 +130,7 @@ def refers_back(words: Sequence[str], place: int) -> int:
         return place + 1
     if first == "last" and place + 1 < len(words):
         return place + 2  # "last week"
-    if first[:1].isdigit() or first in ("one", "two", "three", "several", "few", "a"):
+    if first[:1].isdigit() or first in _COUNTS:
         return next(
             (i + 1 for i in range(place, min(place + 4, len(words))) if words[i] in _AGO), 0
         )
