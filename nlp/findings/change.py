@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.findings.mention import CHANGES
+from cxr_vlp.nlp.findings.mention import BETTER, CHANGES, RESOLVED
 from cxr_vlp.nlp.match.tokens import Token, tokenize
 from cxr_vlp.nlp.match.trie import Match, Phrases
 
@@ -52,7 +52,7 @@ UNSAID = Change("", "")
 DENIERS, BETWEEN = plain_words("deniers"), plain_words("between")
 COPULAS, ADVERBS, _ADJECTIVES = (plain_words(g) for g in ("copulas", "adverbs", "adjectives"))
 STOPS, FORWARD_STOPS, TRAILING = (plain_words(g) for g in ("stops", "forward_stops", "trailing"))
-WHOLLY = plain_words("wholly")
+WHOLLY, _PARTLY = plain_words("wholly"), plain_words("partly")
 COMPARED, _COMPARATIVE = plain_words("compared"), plain_words("comparative")
 RELATIVE, RELATIVE_WORDS = (
     frozenset(lexicon.load("change")["relative"]),
@@ -74,11 +74,10 @@ def may_tell(words: Collection[str]) -> bool:
     """Whether a sentence of these words may tell of change: a cheap test."""
     if not _telling().isdisjoint(words):
         return True
-    if DENIERS.isdisjoint(words):
-        return False
-    if "change" in words or not TIMES.isdisjoint(words):  # not "degenerative changes"
-        return True
-    return any(map(is_year, words))
+    is_denied = not DENIERS.isdisjoint(words)
+    if is_denied and ("change" in words or not TIMES.isdisjoint(words)):
+        return True  # not "degenerative changes"
+    return (is_denied or "in" in words) and any(map(is_year, words))
 
 
 def is_year(word: str) -> bool:
@@ -114,12 +113,23 @@ def comparing(tokens: tuple[Token, ...]) -> tuple[Sign, ...]:
 
 
 def _sign(words: Sequence[str], match: Match) -> Sign:
-    denier = _denier(words, match.start)
+    denial = denier(words, match.start)
     kind = match.values[0]
-    start = match.start if denier is None else denier
+    start = match.start if denial is None else denial
+    if kind == RESOLVED and denial is None:
+        part = _part_left(words, match.start)
+        kind, start = (RESOLVED, start) if part is None else (BETTER, part)
     match = match._replace(end=_past_aside(words, match.end))
     predicate = _is_predicate(words, match)
-    return Sign(kind, start, match.end, match.start, denier is not None, predicate)
+    return Sign(kind, start, match.end, match.start, denial is not None, predicate)
+
+
+def _part_left(words: Sequence[str], place: int) -> int | None:
+    """Return where "substantially cleared", "near complete resolution" begins, else None."""
+    place -= 1
+    while place > 0 and words[place] in ("complete", "interval", "completely", "been"):
+        place -= 1
+    return place if place >= 0 and words[place] in _PARTLY else None
 
 
 def _past_aside(words: Sequence[str], end: int) -> int:
@@ -131,7 +141,7 @@ def _past_aside(words: Sequence[str], end: int) -> int:
     return end
 
 
-def _denier(words: Sequence[str], place: int) -> int | None:
+def denier(words: Sequence[str], place: int) -> int | None:
     """Return where the denial of the word of change at `place` begins."""
     if place > 2 and words[place - 1] == "," and words[place - 2] in WHOLLY:
         place -= 2  # "largely, but not wholly, resolved"
@@ -210,7 +220,7 @@ def _is_predicate(words: Sequence[str], match: Match) -> bool:
 
 def _is_size(words: Sequence[str], place: int) -> bool:
     return any(
-        w in ("size", "extent", "appearance", "severity", "number")
+        w in ("size", "extent", "appearance", "severity", "number", "volume", "amount")
         for w in words[place : place + 3]
     )
 

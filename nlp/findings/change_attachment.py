@@ -194,12 +194,14 @@ def _is_heading(tokens: Sequence[Token], found: tuple[Term, ...], sign: Sign, te
     colon = next((i for i in range(sign.end, term.start) if tokens[i].word == ":"), None)
     if colon is None or colon - sign.end > REACH:
         return False
-    named = [t for t in found if t.kind in _HEADS and t.start < colon]
+    floor = max((i for i in range(sign.start) if tokens[i].word in STOPS), default=-1)
+    named = [t for t in found if t.kind in _HEADS and floor < t.start < colon]
     if any(tokens[t.start].word not in _WHOLES for t in named):
         return False  # "effusion unchanged: ..."
     is_same = sign.kind in (STABLE, STILL_THERE) or sign.denied
     first = tokens[sign.end].word
-    if not (first == ":" or first in _INVERTED or (first in _WHOLES and is_same)):
+    is_list = tokens[colon - 1].word in ("following", "finding")
+    if not (first == ":" or first in _INVERTED or is_list or (first in _WHOLES and is_same)):
         return False  # "Stable angina: ...", "New baseline study: ..."
     between = (*tokens[sign.end : colon], *tokens[colon + 1 : term.start])
     return not any(token.word in STOPS for token in between)

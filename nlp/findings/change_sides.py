@@ -63,7 +63,8 @@ def changes_by_side(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Mapp
 
 def _parts(scopes: Scopes, found: tuple[Term, ...], term: Term) -> list[Sequence[int]]:
     """Return the parts of the sentence around the finding, without those of other findings."""
-    tokens, blocked = scopes.tokens, set()
+    tokens = scopes.tokens
+    blocked: set[int] = set()
     for other in found:
         if other.kind in _BLOCKS and other.start != term.start:
             blocked.update(range(other.start, other.end))

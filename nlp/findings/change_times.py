@@ -19,6 +19,7 @@ from cxr_vlp.nlp.findings.change import (
     TIMES,
     Sign,
     comparing,
+    denier,
     is_year,
     plain_words,
     signs,
@@ -102,7 +103,10 @@ def _beside(words: Sequence[str], place: int) -> Sign | None:
         if words[end : end + 1] != ["of"]:
             return None
         end += 1
-    return Sign(BESIDE[word], place, end, place, False, False)
+    start = denier(words, place) if word == "enlargement" else None
+    return Sign(
+        BESIDE[word], place if start is None else start, end, place, start is not None, False
+    )
 
 
 def _absent_before(words: Sequence[str], place: int) -> int:

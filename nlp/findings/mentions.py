@@ -220,10 +220,13 @@ def _changed(verdict: Verdict, change: Change) -> Verdict:
     """Return the verdict that a change leaves: what has gone is absent, what is new is there."""
     if change.kind == RESOLVED and verdict.assertion == PRESENT:
         return Verdict(ABSENT, change.words, "absent_before")
-    if change.kind == RESOLVED or verdict.assertion != ABSENT:
+    if change.kind in ("", RESOLVED) or verdict.assertion == PRESENT:
         return verdict
     # what denies it is only a part of the change: "not seen on the outside CT", "not larger"
-    if change.kind == NEW or (change.kind and verdict.trigger in change.words):
+    is_inside = verdict.trigger in change.words
+    if verdict.assertion == ABSENT:
+        is_inside = is_inside or change.words in verdict.trigger or change.kind == NEW
+    if is_inside:
         return Verdict(PRESENT, "", "")
     return verdict
 
