@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxr_vlp.nlp import lexicon
@@ -26,9 +26,11 @@ from cxr_vlp.nlp.findings.attachment import (
     structure_near,
     structures_of,
 )
-from cxr_vlp.nlp.findings.change import change_of
-from cxr_vlp.nlp.findings.mention import UNNAMED, Mention
-from cxr_vlp.nlp.findings.modifiers import modifiers_of
+from cxr_vlp.nlp.findings.change import UNSAID, Change
+from cxr_vlp.nlp.findings.change_attachment import change_of
+from cxr_vlp.nlp.findings.change_sides import Side, changes_by_side
+from cxr_vlp.nlp.findings.mention import NEW, RESOLVED, UNNAMED, Mention
+from cxr_vlp.nlp.findings.modifiers import Modifiers, modifiers_of, of_part
 from cxr_vlp.nlp.findings.phrases import tags
 from cxr_vlp.nlp.findings.suggestion import linked
 from cxr_vlp.nlp.findings.terms import Finding, Quality, Structure, Term
@@ -184,11 +186,18 @@ def _mentions(
 ) -> Iterable[Mention]:
     """Yield the mention of a finding, one for each side where the sides differ."""
     verdict = _within_limits(scopes, found, term) or scope.verdict(scopes, term.start, term.end)
-    change = change_of(scopes, found, term, verdict)
     rows = modifiers_of(scopes, found, term)
+    sides = changes_by_side(scopes, found, term)
+    if sides:
+        rows = _changing_rows(scopes, found, term, rows, sides)
+        change = UNSAID
+    else:
+        change = change_of(scopes, found, term, verdict)
+        verdict = _changed(verdict, change)
     is_partly_denied = any(row.denial for row in rows)
     for extra in rows:
         own = _on_side(verdict, extra.denial) if is_partly_denied else verdict
+        said = sides[extra.side].change if sides else change
         yield Mention(
             finding.name,
             finding.labels[0] if finding.labels else "",
@@ -200,11 +209,47 @@ def _mentions(
             (own.assertion == ABSENT and extra.weight) or extra.severity,
             own.trigger,
             certainty=grade(own),
-            change=change.kind,
-            change_words=change.words,
+            change=said.kind,
+            change_words=said.words,
             places=extra.places,
             sizes_mm=extra.sizes_mm,
         )
+
+
+def _changed(verdict: Verdict, change: Change) -> Verdict:
+    """Return the verdict that a change leaves: what has gone is absent, what is new is there."""
+    if change.kind == RESOLVED and verdict.assertion == PRESENT:
+        return Verdict(ABSENT, change.words, "absent_before")
+    if change.kind in ("", RESOLVED) or verdict.assertion == PRESENT:
+        return verdict
+    # what denies it is only a part of the change: "not seen on the outside CT", "not larger"
+    is_inside = verdict.trigger in change.words
+    if verdict.assertion == ABSENT:
+        is_inside = is_inside or change.words in verdict.trigger or change.kind == NEW
+    if is_inside:
+        return Verdict(PRESENT, "", "")
+    return verdict
+
+
+def _changing_rows(
+    scopes: Scopes,
+    found: tuple[Term, ...],
+    term: Term,
+    rows: tuple[Modifiers, ...],
+    sides: Mapping[str, Side],
+) -> tuple[Modifiers, ...]:
+    """Return a row for each side of a finding that changed in another way on each side."""
+    own = {row.side: row for row in rows}
+    is_main_sided = any(side.is_main for side in sides.values())
+    changed = []
+    for name, side in sides.items():
+        row = own.get(name) or of_part(scopes, found, term, [*side.part])
+        if not row.severity and not is_main_sided:
+            row = row._replace(severity=rows[0].severity)
+        denial = side.change.words if side.change.kind == RESOLVED else ""
+        sizes = rows[0].sizes_mm if side.is_main else ()
+        changed.append(row._replace(side=name, denial=denial, sizes_mm=sizes))
+    return tuple(changed)
 
 
 def _on_side(verdict: Verdict, denial: str) -> Verdict:

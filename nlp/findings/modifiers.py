@@ -86,6 +86,11 @@ def modifiers_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[M
     return tuple(row._replace(sizes_mm=measures) for row in rows) if measures else tuple(rows)
 
 
+def of_part(scopes: Scopes, found: tuple[Term, ...], term: Term, part: Part) -> Modifiers:
+    """Return what the words of one part of a sentence say of the finding at `term`."""
+    return _joined([_read(scopes, line_of(scopes, found), part, term)], 0)
+
+
 def _rows(scopes: Scopes, line: Line, term: Term) -> list[Modifiers]:
     """Return what the phrase says, without what it shares with another finding."""
     said, around = _said(scopes, line, term)

@@ -327,7 +327,7 @@ def _part_after(line: Line, start: int) -> Part:
     words = line.tokens
     while place < len(words) and place not in line.taken:
         word = words[place].word
-        if word in _COPULAS and not _is_predicate(line, place + 1):
+        if word in _COPULAS and (not _is_predicate(line, place + 1) or _is_lung(line, part)):
             return []  # "..., and the right lung is clear"
         if place not in line.tags and word not in _LIGHT and not word[0].isdigit() and (
             word not in ("mm", "cm")
@@ -340,6 +340,12 @@ def _part_after(line: Line, start: int) -> Part:
     if not any(i in line.tags and line.tags[i].kind in _FACTS for i in part):
         return []
     return part if _may_end(line, part[-1], place) else []
+
+
+def _is_lung(line: Line, part: Part) -> bool:
+    """Whether a part names a whole lung as a subject: "the left lung", not "in the left lung"."""
+    words = [line.tokens[i].word for i in part]
+    return "lung" in words and words[0] not in _OF_PLACE
 
 
 def _may_end(line: Line, last: int, place: int) -> bool:

@@ -36,13 +36,19 @@ def sizes_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[float
     """Return the measures of the finding at `term` in mm, in the order of the sentence."""
     if not _HINT.search(scopes.text):  # the cheap test
         return ()
-    is_measured = term.kind == "finding" and any(e.name in _MEASURED for e in term.entries)
-    if not (is_measured or _is_aortic(term)):
+    if not is_measured(term):
         return ()
     for start, end, sizes in measures(scopes.text, scopes.tokens):
-        if _owner(scopes.tokens, found, start, end) == term:
+        if owner(scopes.tokens, found, start, end) == term:
             return sizes
     return ()
+
+
+def is_measured(term: Term) -> bool:
+    """Return whether a report gives measures of such a finding."""
+    if term.kind == "finding" and any(e.name in _MEASURED for e in term.entries):
+        return True
+    return _is_aortic(term)
 
 
 @functools.lru_cache(maxsize=64)
@@ -99,7 +105,7 @@ def _millimetres(measure: str) -> tuple[float, ...]:
     return tuple(reversed(sizes)) if all(0 < s <= _LARGEST for s in sizes) else ()
 
 
-def _owner(tokens: tuple[Token, ...], found: tuple[Term, ...], start: int, end: int) -> Term | None:
+def owner(tokens: tuple[Token, ...], found: tuple[Term, ...], start: int, end: int) -> Term | None:
     """Return the finding of a measure: the one that it stands before, else the last before it."""
     things = [t for t in found if t.kind in ("finding", "support", "hardware")]
     starts = {t.start for t in things}

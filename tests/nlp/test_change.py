@@ -16,6 +16,10 @@ with (Path(__file__).parent / "change.tsv").open(encoding="utf-8") as file:
     ROWS = [(row["sentence"], row["changes"]) for row in csv.DictReader(file, delimiter="\t")]
 
 
+with (Path(__file__).parent / "change_wordings.tsv").open(encoding="utf-8") as file:
+    WORDINGS = [(r["sentence"], r["changes"]) for r in csv.DictReader(file, delimiter="\t")]
+
+
 def findings(sentence: str) -> list[Mention]:
     return [m for m in mentions(sentence) if not m.device and not m.implied]
 
@@ -26,6 +30,18 @@ def test_change(sentence: str, changes: str) -> None:
     for part in changes.split(","):
         name, kind = part.split("=")
         assert {m.change for m in found if m.finding == name} == {kind}
+
+
+@pytest.mark.parametrize(("sentence", "changes"), WORDINGS)
+def test_change_of_each_side_in_other_syntax(sentence: str, changes: str) -> None:
+    found = findings(sentence)
+    for part in changes.split(","):
+        name, kind = part.split("=")
+        name, _, side = name.partition("/")
+        said = [m for m in found if m.finding == name and side in ("", m.side)]
+        assert {m.change for m in said} == {kind}
+        if kind in ("resolved", "new", "stable"):
+            assert {m.assertion for m in said} == {"absent" if kind == "resolved" else "present"}
 
 
 @pytest.mark.parametrize(
