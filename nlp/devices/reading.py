@@ -43,7 +43,7 @@ def read(scopes: Scopes, found: tuple[Term, ...], discourse: Discourse) -> Devic
     """Return the devices of a sentence, and the terms that are left for the body."""
     if not any(term.kind in _KINDS for term in found):
         return Devices((), found, None)
-    places, words = device_places.find(scopes.tokens), device_words.find(scopes.tokens)
+    places, words = device_places.find(scopes.tokens), _words(scopes.tokens, found)
     places = _free(scopes.tokens, places, found, words)
     items = device_items.find(scopes.tokens, found, places, words)
     said = [Claims(scopes, item, places, words) for item in items]
@@ -56,6 +56,14 @@ def read(scopes: Scopes, found: tuple[Term, ...], discourse: Discourse) -> Devic
         misplaced = PRESENT
     used = {place for s in said for place in s.used}
     return Devices(tuple(mentions), tuple(t for t in found if _is_left(t, used)), misplaced)
+
+
+def _words(tokens: tuple[Token, ...], found: tuple[Term, ...]) -> tuple[Word, ...]:
+    """Return what is said of devices, without what is part of a name ("loop recorder")."""
+    named = {i for t in found if t.kind == "support" and t.end - t.start > 1
+             for i in range(t.start, t.end)}  # fmt: skip
+    words = device_words.find(tokens)
+    return tuple(w for w in words if w.kind != "looped" or w.start not in named)
 
 
 def _broken_traces(
