@@ -36,6 +36,7 @@ class Claims:
         self.position, self.tip = "", ""
         self._is_fault_denied = False  # "no line malposition" denies no line
         self._is_good = self._is_removed = False
+        self._is_to_go = False  # advice to remove it: so it is there
         self._is_replaced = item.is_swapped
         self._moves = self._advice(words)
         self._read_places(places)
@@ -55,7 +56,11 @@ class Claims:
         for place in own:
             if self._is_of_side_port(place):
                 self._judge_side_port(place)
-            elif place.passed or self._is_former(place) or self._is_aim(place):
+            elif (
+                (place.passed and not self._is_left(place))
+                or self._is_former(place)
+                or self._is_aim(place)
+            ):
                 continue
             elif self._is_denied(place):
                 if device_places.is_right(place, self.item.name, ""):
@@ -125,6 +130,12 @@ class Claims:
                     return True
         return False
 
+    def _is_left(self, place: Place) -> bool:
+        """Whether the device should be moved from there ("pull back from the right bronchus")."""
+        words = [t.word for t in self.scopes.tokens[place.begin - 6 : place.start]]
+        near = any(0 <= place.start - end <= _AIM for end in self._moves)
+        return near and "from" in words
+
     def _is_former(self, place: Place) -> bool:
         before = self.scopes.tokens[max(0, place.start - 4) : place.start]
         return any(t.word in device_words.group("former") or t.word == "if" for t in before)
@@ -145,6 +156,9 @@ class Claims:
         found = scope.verdict(self.scopes, start, end)
         if found.assertion == UNCERTAIN:
             return PRESENT if self._is_past_denial(found) else UNCERTAIN
+        between = {t.word for t in self.scopes.tokens[self.item.end : start]}
+        if not between.isdisjoint(device_words.group("doubts")):
+            return UNCERTAIN
         own = scope.verdict(self.scopes, self.item.start, self.item.end)
         is_between = own.category == "uncertain_before" and start > self.item.end
         if is_between and own.trigger in self.scopes.words(self.item.end, start):
@@ -169,7 +183,9 @@ class Claims:
 
     def _read_word(self, word: Word, region: range) -> None:
         item = self.item
-        if word.kind == "bad" and item.name == _UAC and word.end - word.start == _ONE_OF_TWO:
+        is_height = self.scopes.tokens[word.start].word in ("low", "high")
+        if is_height and item.name == _UAC and word.end - word.start == _ONE_OF_TWO:
+            self.used.update(range(word.start, word.end))
             return  # "in a high position" names one of its two right places
         what = device_words.meaning(self.scopes.tokens, word, region, item.end)
         is_next = item.start <= word.start <= item.end + 1 and word.end > item.end
@@ -177,6 +193,7 @@ class Claims:
             self._is_fault_denied = True
         if word.start < item.start and word.start not in item.before:
             what = what if what in (device_words.REMOVED, device_words.ADVICE) else ""
+        self._is_to_go |= word.kind == "removed" and not what
         if what:
             self._take(word, what)
         elif not word.kind.endswith("alone"):
@@ -258,7 +275,7 @@ class Claims:
             return _SAID
         if found.assertion == ABSENT and (self._is_fault_denied or self._is_past_denial(found)):
             return _SAID
-        if found.assertion == UNCERTAIN and is_placed and item.start:
+        if found.assertion == UNCERTAIN and (self._is_to_go or (is_placed and item.start)):
             return _SAID
         return _SAID if found.assertion == ABSENT and self._only_part(found) else found
 
@@ -292,6 +309,9 @@ class Claims:
                 return True
             if word in (",", ";") and comma < 0:
                 comma = place
+                following = tokens[self.item.end : self.item.end + 1]
+                if following and following[0].word in device_words.group("side_verbs"):
+                    return True  # "no effusion, PICC unchanged"
             elif word in ("and", "or", "nor") and comma < 0:
                 comma = 0
             elif comma > 0 and word in device_words.group("seen_verbs"):

@@ -21,9 +21,7 @@ _GENERAL_NAMES = ("hardware", "surgical hardware", "orthopedic hardware")
 Head = tuple[int, int, Device | None]
 
 
-def find(
-    tokens: tuple[Token, ...], found: tuple[Term, ...], places: Sequence[Place]
-) -> list[Head]:
+def find(tokens: tuple[Token, ...], found: tuple[Term, ...], places: Sequence[Place]) -> list[Head]:
     """Return the names of devices: one for each phrase, without headings and parts of another."""
     named = _merged(tokens, _named(tokens, found, places))
     if len(named) > 1:
@@ -99,8 +97,10 @@ def _is_no_endotracheal(before: str, following: Sequence[str]) -> bool:
 
 _HOMOGRAPHS: Mapping[str, Callable[[str, Sequence[str]], bool]] = {
     "line": _is_line_of_body,
-    "coil": lambda before, following: before not in ("", ",", "the") and _is_verb(before, following),
-    "lead": lambda before, following: following[:1] == ["to"] or following[:2] == ["point"],
+    "coil": lambda before, following: (
+        before not in ("", ",", "the") and _is_verb(before, following)
+    ),
+    "lead": lambda before, following: following[:1] in (["to"], ["time"], ["point"], ["by"]),
     "et": _is_no_endotracheal,
 }
 
@@ -192,9 +192,7 @@ def is_general(tokens: tuple[Token, ...], start: int, end: int) -> bool:
     return " ".join(t.word for t in tokens[start:end]) in group("general")
 
 
-def type_of(
-    tokens: tuple[Token, ...], start: int, end: int, device: Device, general: bool
-) -> str:
+def type_of(tokens: tuple[Token, ...], start: int, end: int, device: Device, general: bool) -> str:
     """Return the type of a head; that of a general word by the words before it."""
     words = {t.word for t in tokens}
     if tokens[start].word == "icd" and end - start == 1:
@@ -213,6 +211,9 @@ def type_of(
     for name, sites in lexicon.load("device_words")["sites"].items():
         if not near.isdisjoint(sites) and (name == "pacemaker") == (device.name != OTHER):
             return str(name)
+    beside = {t.word for t in (*tokens[max(0, start - 1) : start], *tokens[end : end + 2])}
+    if device.name != OTHER and not beside.isdisjoint(group("lead_faults")):
+        return "pacemaker"
     if device.name != OTHER and not words.isdisjoint(
         lexicon.load("device_words")["sites"]["pacemaker"]
     ):

@@ -135,6 +135,8 @@ def _is_rival(tokens: tuple[Token, ...], term: Term, taken: set[int]) -> bool:
     """Whether a term is a thing of the body that words may be said of, no mere place."""
     if term.kind not in ("finding", "structure") or taken.issuperset(range(term.start, term.end)):
         return False
+    if tokens[term.end - 1].word in ("fragment", "piece"):  # of the device
+        return False
     before = [t.word for t in tokens[max(0, term.start - _BETWEEN_PREPOSITION) : term.start]]
     for word in reversed(before):
         if word in _PREPOSITIONS:
@@ -239,7 +241,7 @@ def _share_out(tokens: tuple[Token, ...], subjects: list[_Subject], words: Seque
             item.before = range(cuts[place], subject.start)
             item.shared = item.before
         item.after.append(range(subject.start, max(subject.end, cuts[place + 1])))
-        if item.before and subject.start != item.start:
+        if subject.start != item.start:
             item.after.append(range(cuts[place], subject.start))
     _join_lists(tokens, subjects)
     _give_moves(subjects, words)
@@ -256,9 +258,7 @@ def _give_moves(subjects: list[_Subject], words: Sequence[Word]) -> None:
                 before[-1].after.append(range(max(before[-1].end, word.start - 5), word.end))
 
 
-def _cut(
-    tokens: tuple[Token, ...], left: _Subject, right: _Subject, words: Sequence[Word]
-) -> int:
+def _cut(tokens: tuple[Token, ...], left: _Subject, right: _Subject, words: Sequence[Word]) -> int:
     """Return where the words of a thing begin, after those of the thing before."""
     start, ends = left.end, {w.end for w in words}
     swaps = {w.end for w in words if w.kind == "replaced"}
@@ -305,6 +305,9 @@ def _join_lists(tokens: tuple[Token, ...], subjects: list[_Subject]) -> None:
 def _is_of_one(tokens: tuple[Token, ...], left: _Subject, right: _Subject) -> bool:
     """Whether a verb in the singular says something of the second thing ("A, and B is out")."""
     following = [t.word for t in tokens[right.end : right.end + 1]]
+    if left.item and right.item and left.item.name == right.item.name:
+        between = {t.word for t in tokens[left.end : right.start]}
+        return "," in between and between.isdisjoint(("and", "or", "&", "nor"))
     has_comma = any(t.word == "," for t in tokens[left.end : right.start])
     return has_comma and following in (["is"], ["has"], ["was"])
 

@@ -22,6 +22,7 @@ _ARTICLES = lexicon.words("grammar", "articles")
 _NEEDS_DISTANCE = frozenset(("from", "of"))
 _BELOW_VIEW = "below the diaphragm"
 _CHAMBERS = ("right atrium", "right ventricle")  # those of the left heart have no name of a tip
+_SINUS = "coronary sinus"
 _CARINA, _ABOVE_CARINA = "carina", "above the carina"
 
 
@@ -100,6 +101,8 @@ def _place(
         governor -= 1
     last = next((p for p in reversed(found) if p.start < start), None)
     is_joined = last is not None and last.end == governor + 1 and start - last.end > 0
+    if last is not None and last.tip in _CHAMBERS and row.tip in (*_CHAMBERS, _SINUS):
+        is_joined |= last.end == governor and tokens[governor].word == ","
     if is_joined and tokens[end : end + 1] and tokens[end].word in VERBS:
         return None
     is_next = last is not None and last.end == start  # "right lower lobe segmental branch"

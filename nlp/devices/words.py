@@ -126,7 +126,11 @@ def _is_restored(tokens: tuple[Token, ...], start: int) -> bool:
     """Whether the device is there again ("removed and replaced", but not "replaced by ...")."""
     for place in range(start, min(len(tokens), start + 4)):
         if tokens[place].word in group("restored"):
-            return [t.word for t in tokens[place + 1 : place + 2]] not in (["by"], ["with"], ["for"])
+            return [t.word for t in tokens[place + 1 : place + 2]] not in (
+                ["by"],
+                ["with"],
+                ["for"],
+            )
     return False
 
 
