@@ -18,6 +18,7 @@ _SAID = Verdict(PRESENT, "", "")
 _FAULTS = ("wrong", "broken", "looped")
 _GONE = Verdict(ABSENT, "", "")
 _UAC = "umbilical arterial catheter"
+_GATE = "gastroesophageal junction"
 _ONE_OF_TWO = 2  # tokens of "high position"
 _AIM = 12  # tokens from the advice to the place where the device should be
 
@@ -56,6 +57,8 @@ class Claims:
         for place in own:
             if self._is_of_side_port(place):
                 self._judge_side_port(place)
+            elif place.passed and place.tip == _GATE and self._is_denied(place):
+                self.wrong = PRESENT  # "has not passed the GE junction"
             elif (
                 (place.passed and not self._is_left(place))
                 or self._is_former(place)
@@ -63,7 +66,7 @@ class Claims:
             ):
                 continue
             elif self._is_denied(place):
-                if device_places.is_right(place, self.item.name, ""):
+                if device_places.is_home(place, self.item.name):
                     self.wrong = PRESENT
             else:
                 ends.append(place)
@@ -106,8 +109,13 @@ class Claims:
         return False
 
     def _judge_side_port(self, place: Place) -> None:
-        judge = device_places.is_right if self._is_denied(place) else device_places.is_wrong
-        if judge(place, self.item.name, ""):
+        name = self.item.name
+        is_out = (
+            device_places.is_home(place, name)
+            if self._is_denied(place)
+            else device_places.is_wrong(place, name, "")
+        )
+        if is_out:
             self._mark(self._doubt(place.start, place.end))
 
     def _advice(self, words: Sequence[Word]) -> list[int]:

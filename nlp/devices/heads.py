@@ -39,7 +39,9 @@ def _is_before(tokens: tuple[Token, ...], head: Head, after: Head) -> bool:
     if ":" in between[:3] and ";" not in between:
         return device.name == OTHER or " ".join(t.word for t in tokens[start:end]) in _GENERAL_NAMES
     is_of = between[:1] == ["of"] and set(between) <= group("phrase") - {"and", "/", "removal"}
-    return is_of and is_general(tokens, start, end)
+    is_counted = bool(start) and tokens[start - 1].word in ("dual", "single", "triple")
+    is_counted = is_counted and set(between) <= group("phrase") - {"and", "/"}
+    return (is_of or (is_counted and after[2].name in CARDIAC)) and is_general(tokens, start, end)
 
 
 def _named(
@@ -85,23 +87,21 @@ def _is_line_of_body(before: str, following: Sequence[str]) -> bool:
     return of[:1] == ["of"] and of[1:2] != [] and of[1] in group("no_lines")
 
 
-def _is_verb(before: str, following: Sequence[str]) -> bool:
+def _is_verb(following: Sequence[str]) -> bool:
     """Whether a word is a verb: "this may lead to", "the tube coils in the pharynx"."""
     return following[:1] != [] and following[0] in group("verb_ends")
 
 
-def _is_no_endotracheal(before: str, following: Sequence[str]) -> bool:
+def _is_no_endotracheal(following: Sequence[str]) -> bool:
     """Whether "ET" is no tube: it is one only in a list with others ("ET and NG tubes")."""
     return following[:1] == [] or following[0] not in ("and", "/", "&", ",", "+")
 
 
 _HOMOGRAPHS: Mapping[str, Callable[[str, Sequence[str]], bool]] = {
     "line": _is_line_of_body,
-    "coil": lambda before, following: (
-        before not in ("", ",", "the") and _is_verb(before, following)
-    ),
-    "lead": lambda before, following: following[:1] in (["to"], ["time"], ["point"], ["by"]),
-    "et": _is_no_endotracheal,
+    "coil": lambda before, following: before not in ("", ",", "the") and _is_verb(following),
+    "lead": lambda _, following: following[:1] in (["to"], ["time"], ["point"], ["by"]),
+    "et": lambda _, following: _is_no_endotracheal(following),
 }
 
 

@@ -176,9 +176,8 @@ def _item(
         if previous.is_tip:
             previous.name, previous.is_tip = name, False
         return previous
-    if previous is not None and name == OTHER and is_general and not previous.is_tip:
-        if _is_same_kind(tokens, start, end, previous):
-            return Item(previous.name, start, end)
+    if name == OTHER and previous is not None and _is_same_kind(tokens, start, end, previous):
+        return Item(previous.name, start, end)
     own = next((side for side in SIDED if word == f"{side[0]}ij"), "")
     return Item(name, start, end, side=own)
 

@@ -22,6 +22,7 @@ _ARTICLES = lexicon.words("grammar", "articles")
 _NEEDS_DISTANCE = frozenset(("from", "of"))
 _BELOW_VIEW = "below the diaphragm"
 _CHAMBERS = ("right atrium", "right ventricle")  # those of the left heart have no name of a tip
+_OTHER_SIDE = "contralateral"
 _SINUS = "coronary sinus"
 _CARINA, _ABOVE_CARINA = "carina", "above the carina"
 
@@ -33,7 +34,7 @@ class Place(NamedTuple):
     start: int
     end: int
     begin: int  # where the words before it begin that belong to it ("the left lower ...")
-    side: str  # the side of the place itself
+    side: str  # the side of the place itself: left, right, contralateral
     passed: bool  # only on the way of the device
     joined: bool  # to the place before it by "and", "or"
     types: tuple[str, ...]  # it is wrong for these, and is no place of others; () = any
@@ -141,6 +142,8 @@ def _governs(tokens: tuple[Token, ...], governor: int, start: int, end: int) -> 
 
 def _side(tokens: tuple[Token, ...], start: int, end: int) -> str:
     words = {t.word for t in tokens[start:end]}
+    if _OTHER_SIDE in words:
+        return _OTHER_SIDE
     return "left" if "left" in words else "right" if "right" in words else ""
 
 
@@ -215,16 +218,24 @@ def is_wrong(place: Place, device: str, side: str) -> bool:
         return False
     if place.tip in belongs["wrong"] or _is_far(place, device):
         return True
-    is_opposite = {side, place.side} == {"left", "right"}
+    is_opposite = {side, place.side} == {"left", "right"} or place.side == _OTHER_SIDE
     return is_opposite and place.tip in _words("veins") and "svc" in belongs["right"]
 
 
 def is_right(place: Place, device: str, side: str) -> bool:
     """Whether the tip of a device belongs at the place, and is not wrong there."""
-    if is_wrong(place, device, side):
-        return False
-    belongs = lexicon.load("device_places")["belongs"].get(device)
-    return belongs is not None and place.tip in belongs["right"]
+    return not is_wrong(place, device, side) and belongs_at(place.tip, device)
+
+
+def belongs_at(tip: str, device: str) -> bool:
+    """Whether the tip of a device of this type belongs at a place of this name."""
+    return tip in lexicon.load("device_places")["belongs"].get(device, {}).get("right", ())
+
+
+def is_home(place: Place, device: str) -> bool:
+    """Whether a device that is denied to be there must be elsewhere, so wrong."""
+    home = lexicon.load("device_places")["belongs"].get(device, {}).get("other", ())
+    return is_right(place, device, "") or place.tip in home
 
 
 def has_tip(device: str) -> bool:

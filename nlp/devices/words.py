@@ -144,6 +144,8 @@ def _is_denied(tokens: tuple[Token, ...], word: Word, region: range) -> bool:
     for place in range(word.start - 1, max(region.start, word.start - 6) - 1, -1):
         if tokens[place].word in STOP_MARKS or tokens[place].word == ",":
             return False
+        if tokens[place].word == "external" and tokens[place + 1].word != "to":
+            continue  # part of a name: "external leads"
         if tokens[place].word in group("deny"):
             return True
     return False

@@ -121,6 +121,29 @@ def test_a_device_in_its_place_is_no_finding() -> None:
     assert from_mentions(mentions("ETT removed.")) == {"No Finding": 1, DEVICES: 0}
 
 
+def _states(name: str) -> list[tuple[str, str]]:
+    """Return the tip places and positions that a device of a type can have at once."""
+    belongs = lexicon.load("device_places")["belongs"].get(name, {})
+    states = [("", ""), ("", "adequate"), ("", "malpositioned")]
+    states += [(tip, "adequate") for tip in belongs.get("right", ())]
+    states += [(tip, "malpositioned") for tip in belongs.get("wrong", ())]
+    return states + [(tip, said) for tip in belongs.get("other", ()) for said in ("", "adequate")]
+
+
+@pytest.mark.parametrize("name", list(terms.devices()))
+@pytest.mark.parametrize("side", ["", "left", "right", "bilateral"])
+def test_a_statement_of_a_device_is_read_as_itself(name: str, side: str) -> None:
+    if name in lexicon.words("statements", "device_midline"):
+        side = ""
+    for tip, position in _states(name):
+        said = Mention(
+            name, "", "present", 0, 1, side=side, device=True, position=position, tip=tip
+        )
+        (text,) = restate([said])
+        read = [(m.finding, m.side, m.tip, m.position) for m in mentions(text) if m.device]
+        assert read == [(name, side, tip, position)], text
+
+
 def test_labels_of_every_type() -> None:
     assert labels_of("picc") == (DEVICES,)
     assert labels_of("sternal wires") == ()
