@@ -7,8 +7,9 @@ with the device before them. "The left remains" is another device, where one sta
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cxr_vlp.nlp import lexicon
@@ -401,5 +402,10 @@ def _is_place_word(word: str) -> bool:
 
 
 def _side_of(word: str) -> str:
-    sides = lexicon.load("device_words")["sides"]
-    return next((side for side, words in sides.items() if word in words), "")
+    return _sides().get(word, "")
+
+
+@functools.cache
+def _sides() -> Mapping[str, str]:
+    table = lexicon.load("device_words")["sides"]
+    return {word: side for side, words in table.items() for word in words}

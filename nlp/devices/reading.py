@@ -1,8 +1,8 @@
 """Finds the devices of a sentence: the type, side, position and tip place of each.
 
-device_items.py says which words are said of which device, device_words.py what they mean,
-device_places.py where a tip lies and whether it belongs there; device_claims.py puts this together
-for one device. Here it becomes mentions.
+heads.py finds the names, items.py which words are said of which device, words.py what they mean,
+places.py where a tip lies and whether it belongs there; claims.py puts this together for one
+device. Here it becomes mentions.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def read(scopes: Scopes, found: tuple[Term, ...], discourse: Discourse) -> Devic
     """Return the devices of a sentence, and the terms that are left for the body."""
     if not any(term.kind in _KINDS for term in found):
         return Devices((), found, None)
-    places, words = device_places.find(scopes.tokens), _words(scopes.tokens, found)
-    places = _free(scopes.tokens, places, found, words)
+    words = _words(scopes.tokens, found)
+    places = _free(scopes.tokens, device_places.find(scopes.tokens), found, words)
     items = device_items.find(scopes.tokens, found, places, words)
     said = [Claims(scopes, item, places, words) for item in items]
     said = [s for s in said if s.is_device and not _is_planned(scopes, s.item, discourse)]

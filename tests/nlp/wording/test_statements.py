@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.certainty import ASSERTION_OF, CERTAINTIES
 from cxr_vlp.nlp.findings import terms
 from cxr_vlp.nlp.findings.mention import Mention
