@@ -21,6 +21,9 @@ from cxr_vlp.nlp.match.trie import Phrases
 _ARTICLES = lexicon.words("grammar", "articles")
 _NEEDS_DISTANCE = frozenset(("from", "of"))
 _BELOW_VIEW = "below the diaphragm"
+_CHAMBERS = ("right atrium", "right ventricle")  # those of the left heart have no name of a tip
+_OTHER_SIDE = "contralateral"
+_SINUS = "coronary sinus"
 _CARINA, _ABOVE_CARINA = "carina", "above the carina"
 
 
@@ -31,7 +34,7 @@ class Place(NamedTuple):
     start: int
     end: int
     begin: int  # where the words before it begin that belong to it ("the left lower ...")
-    side: str  # the side of the place itself
+    side: str  # the side of the place itself: left, right, contralateral
     passed: bool  # only on the way of the device
     joined: bool  # to the place before it by "and", "or"
     types: tuple[str, ...]  # it is wrong for these, and is no place of others; () = any
@@ -70,6 +73,7 @@ class _Row(NamedTuple):
 
 def find(tokens: tuple[Token, ...]) -> tuple[Place, ...]:
     """Return the places of devices in a sentence, in order."""
+    tokens = _in_full(tokens)
     kept = [i for i, token in enumerate(tokens) if token.word not in _ARTICLES]
     found: list[Place] = []
     for match in _phrases().find([tokens[i] for i in kept]):
@@ -82,6 +86,14 @@ def find(tokens: tuple[Token, ...]) -> tuple[Place, ...]:
     return tuple(found)
 
 
+def _in_full(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+    """Return the tokens with the words in full that reports shorten ("R brachioceph. v.")."""
+    short = lexicon.load("device_places")["short"]
+    if not any(token.word in short for token in tokens):
+        return tokens
+    return tuple(t._replace(word=short.get(t.word, t.word)) for t in tokens)
+
+
 def _place(
     tokens: tuple[Token, ...], found: list[Place], start: int, end: int, row: _Row
 ) -> Place | None:
@@ -90,9 +102,14 @@ def _place(
         governor -= 1
     last = next((p for p in reversed(found) if p.start < start), None)
     is_joined = last is not None and last.end == governor + 1 and start - last.end > 0
+    if last is not None and last.tip in _CHAMBERS and row.tip in (*_CHAMBERS, _SINUS):
+        is_joined |= last.end == governor and tokens[governor].word == ","
     if is_joined and tokens[end : end + 1] and tokens[end].word in VERBS:
         return None
-    if not (row.related or is_joined or _governs(tokens, governor, start, end)):
+    is_next = last is not None and last.end == start  # "right lower lobe segmental branch"
+    if not (row.related or is_joined or is_next or _governs(tokens, governor, start, end)):
+        return None
+    if row.tip in _CHAMBERS and start and tokens[start - 1].word == "left":
         return None
     cm = _distance(tokens, start, end)
     tip = row.tip
@@ -125,6 +142,8 @@ def _governs(tokens: tuple[Token, ...], governor: int, start: int, end: int) -> 
 
 def _side(tokens: tuple[Token, ...], start: int, end: int) -> str:
     words = {t.word for t in tokens[start:end]}
+    if _OTHER_SIDE in words:
+        return _OTHER_SIDE
     return "left" if "left" in words else "right" if "right" in words else ""
 
 
@@ -185,6 +204,7 @@ def counts_for(place: Place, device: str) -> bool:
     return (
         place.tip in known["right"]
         or place.tip in known["wrong"]
+        or place.tip in known.get("other", ())
         or place.tip not in _words("landmarks")
     )
 
@@ -198,16 +218,24 @@ def is_wrong(place: Place, device: str, side: str) -> bool:
         return False
     if place.tip in belongs["wrong"] or _is_far(place, device):
         return True
-    is_opposite = {side, place.side} == {"left", "right"}
+    is_opposite = {side, place.side} == {"left", "right"} or place.side == _OTHER_SIDE
     return is_opposite and place.tip in _words("veins") and "svc" in belongs["right"]
 
 
 def is_right(place: Place, device: str, side: str) -> bool:
     """Whether the tip of a device belongs at the place, and is not wrong there."""
-    if is_wrong(place, device, side):
-        return False
-    belongs = lexicon.load("device_places")["belongs"].get(device)
-    return belongs is not None and place.tip in belongs["right"]
+    return not is_wrong(place, device, side) and belongs_at(place.tip, device)
+
+
+def belongs_at(tip: str, device: str) -> bool:
+    """Whether the tip of a device of this type belongs at a place of this name."""
+    return tip in lexicon.load("device_places")["belongs"].get(device, {}).get("right", ())
+
+
+def is_home(place: Place, device: str) -> bool:
+    """Whether a device that is denied to be there must be elsewhere, so wrong."""
+    home = lexicon.load("device_places")["belongs"].get(device, {}).get("other", ())
+    return is_right(place, device, "") or place.tip in home
 
 
 def has_tip(device: str) -> bool:
@@ -222,16 +250,13 @@ def _is_far(place: Place, device: str) -> bool:
     return not float(row["least"]) <= place.cm <= float(row["most"])
 
 
-def level(tokens: tuple[Token, ...], region: range, device: str) -> tuple[str, bool] | None:
-    """Return tip and whether it belongs there, of a device said to end at a vertebra ("at T8")."""
-    row = lexicon.load("device_places")["levels"].get(device)
-    if row is None:
-        return None
-    for place in region:
-        if place + 1 < len(tokens) and tokens[place].word in ("t", "l"):
+def level(tokens: tuple[Token, ...], region: range, device: str) -> bool | None:
+    """Return whether a device said to end at a vertebra ("at T8") ends well; None: not said."""
+    rows = lexicon.load("device_places")["levels"].get(device, ())
+    for place in region if rows else ():
+        letter = "t" if tokens[place].word == "d" else tokens[place].word
+        if letter in ("t", "l") and place + 1 < len(tokens):
             value = _value(tokens[place + 1].word)
             if value is not None:
-                letter = tokens[place].word
-                fits = (r[0] == letter and int(r[1]) <= value <= int(r[2]) for r in row["right"])
-                return row["tip"], any(fits)
+                return any(r[0] == letter and int(r[1]) <= value <= int(r[2]) for r in rows)
     return None

@@ -1,8 +1,8 @@
 """Finds the devices of a sentence: the type, side, position and tip place of each.
 
-device_items.py says which words are said of which device, device_words.py what they mean,
-device_places.py where a tip lies and whether it belongs there; device_claims.py puts this together
-for one device. Here it becomes mentions.
+heads.py finds the names, items.py which words are said of which device, words.py what they mean,
+places.py where a tip lies and whether it belongs there; claims.py puts this together for one
+device. Here it becomes mentions.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def read(scopes: Scopes, found: tuple[Term, ...], discourse: Discourse) -> Devic
     """Return the devices of a sentence, and the terms that are left for the body."""
     if _KINDS.isdisjoint([term.kind for term in found]):
         return Devices((), found, None)
-    places, words = device_places.find(scopes.tokens), device_words.find(scopes.tokens)
-    places = _free(scopes.tokens, places, found, words)
+    words = _words(scopes.tokens, found)
+    places = _free(scopes.tokens, device_places.find(scopes.tokens), found, words)
     items = device_items.find(scopes.tokens, found, places, words)
     said = [Claims(scopes, item, places, words) for item in items]
     said = [s for s in said if s.is_device and not _is_planned(scopes, s.item, discourse)]
@@ -56,6 +56,14 @@ def read(scopes: Scopes, found: tuple[Term, ...], discourse: Discourse) -> Devic
         misplaced = PRESENT
     used = {place for s in said for place in s.used}
     return Devices(tuple(mentions), tuple(t for t in found if _is_left(t, used)), misplaced)
+
+
+def _words(tokens: tuple[Token, ...], found: tuple[Term, ...]) -> tuple[Word, ...]:
+    """Return what is said of devices, without what is part of a name ("loop recorder")."""
+    named = {i for t in found if t.kind == "support" and t.end - t.start > 1
+             for i in range(t.start, t.end)}  # fmt: skip
+    words = device_words.find(tokens)
+    return tuple(w for w in words if w.kind != "looped" or w.start not in named)
 
 
 def _broken_traces(

@@ -17,10 +17,14 @@ from cxr_vlp.nlp.match.tokens import Token, tokenize
 from cxr_vlp.nlp.match.trie import Phrases
 
 _KINDS = ("good_alone", "low_alone", "wrong", "outside", "looped", "broken", "removed", "replaced",
+          "swapping", "instead",
           "moved", "taken", "bare", "moving", "restored")  # fmt: skip
+_HEIGHTS = ("high", "low")  # two right places of an umbilical artery catheter
 _ARTICLES = lexicon.words("grammar", "articles")
 _COPULAS = ("", "is", "are", "appear", "appears to be", "remain", "remains in")
+_BARE_GONE = ("out", "gone", "absent", "off")  # they say it only as a predicate
 GOOD, WRONG, ADVICE, REMOVED = "good", "wrong", "advice", "removed"
+MOVES = ("moved", "taken", "bare", "moving")
 BROKEN, LOOPED = "broken", "looped"
 REPLACED = "replaced"  # of the device before it alone
 NOTHING = ""
@@ -53,6 +57,7 @@ def _phrases() -> Phrases:
             for w in table[kind] for noun in table["nouns"] for verb in _COPULAS
         ]  # fmt: skip
         entries += [(f"{w} {done}", kind) for w in table[adverbs] for done in table["placed"]]
+    entries += [(f"{w} {height} position", "good") for w in table["good"] for height in _HEIGHTS]
     return Phrases((without_articles(phrase), kind) for phrase, kind in entries)
 
 
@@ -63,17 +68,22 @@ def find(tokens: tuple[Token, ...]) -> tuple[Word, ...]:
     return tuple(Word(m.values[0], kept[m.start], kept[m.end - 1] + 1) for m in found)
 
 
-def meaning(tokens: tuple[Token, ...], word: Word, region: range) -> str:
-    """Return what `word` says of the device that the words of `region` are said of."""
+def meaning(tokens: tuple[Token, ...], word: Word, region: range, name_end: int = -1) -> str:
+    """Return what `word` says of the device that the words of `region` are said of.
+
+    `name_end` is where the name of the device ends.
+    """
     if _is_former(tokens, word):
         return NOTHING
     is_denied = _is_denied(tokens, word, region)
     kind = word.kind
-    if kind in ("moved", "taken", "bare", "moving"):
+    if kind in MOVES:
         return _of_move(tokens, word, region, is_denied)
     if kind in ("removed", "replaced"):
-        return _of_removal(tokens, word, region, is_denied)
-    if kind in ("good_alone", "low_alone") and not _stands_alone(tokens, word):
+        return _of_removal(tokens, word, region, is_denied, name_end)
+    if kind in ("swapping", "instead"):
+        return NOTHING
+    if kind in ("good_alone", "low_alone") and not _stands_alone(tokens, word, name_end):
         return NOTHING
     if kind in ("good", "good_alone"):
         return WRONG if is_denied else GOOD
@@ -88,7 +98,7 @@ def _of_move(tokens: tuple[Token, ...], word: Word, region: range, is_denied: bo
         return NOTHING
     if word.kind == "bare":
         return ADVICE
-    if _is_urged(tokens, word, region, both=word.kind == "moving"):
+    if is_urged(tokens, word, region, both=word.kind == "moving"):
         return ADVICE
     if word.kind == "taken" and not _has(tokens, range(word.end, word.end + 4), "partly"):
         before = range(word.start - 2, word.start)
@@ -96,18 +106,32 @@ def _of_move(tokens: tuple[Token, ...], word: Word, region: range, is_denied: bo
     return NOTHING
 
 
-def _of_removal(tokens: tuple[Token, ...], word: Word, region: range, is_denied: bool) -> str:
+def _of_removal(
+    tokens: tuple[Token, ...], word: Word, region: range, is_denied: bool, name_end: int
+) -> str:
     """Decide a word for removing a device: done, or only possible, or done to another."""
     own = tokens[word.start : word.end]
     if word.kind == "replaced":
-        return REPLACED
-    if is_denied or (own[0].word == "out" and not _stands_alone(tokens, word)):
+        return NOTHING if is_denied or is_urged(tokens, word, region, both=False) else REPLACED
+    if is_denied or (own[0].word in _BARE_GONE and not _stands_alone(tokens, word, name_end)):
         return NOTHING
-    if _is_urged(tokens, word, region, both=own[-1].word in ("removal", "removing", "extubation")):
+    if is_urged(tokens, word, region, both=own[-1].word in ("removal", "removing", "extubation")):
         return NOTHING
     if _is_partial(tokens, word):
         return NOTHING
-    return NOTHING if _has(tokens, range(word.end, word.end + 4), "restored") else REMOVED
+    return NOTHING if _is_restored(tokens, word.end) else REMOVED
+
+
+def _is_restored(tokens: tuple[Token, ...], start: int) -> bool:
+    """Whether the device is there again ("removed and replaced", but not "replaced by ...")."""
+    for place in range(start, min(len(tokens), start + 4)):
+        if tokens[place].word in group("restored"):
+            return [t.word for t in tokens[place + 1 : place + 2]] not in (
+                ["by"],
+                ["with"],
+                ["for"],
+            )
+    return False
 
 
 def _has(tokens: tuple[Token, ...], places: range, name: str) -> bool:
@@ -120,6 +144,8 @@ def _is_denied(tokens: tuple[Token, ...], word: Word, region: range) -> bool:
     for place in range(word.start - 1, max(region.start, word.start - 6) - 1, -1):
         if tokens[place].word in STOP_MARKS or tokens[place].word == ",":
             return False
+        if tokens[place].word == "external" and tokens[place + 1].word != "to":
+            continue  # part of a name: "external leads"
         if tokens[place].word in group("deny"):
             return True
     return False
@@ -129,7 +155,7 @@ def _is_former(tokens: tuple[Token, ...], word: Word) -> bool:
     return _has(tokens, range(word.start - 2, word.start), "former")
 
 
-def _is_urged(tokens: tuple[Token, ...], word: Word, region: range, *, both: bool) -> bool:
+def is_urged(tokens: tuple[Token, ...], word: Word, region: range, *, both: bool) -> bool:
     """Whether a word before it (or after it, with `both`) makes an advice of it."""
     reach = 8 if both else 5
     for place in range(word.start - 1, max(region.start, word.start - reach) - 1, -1):
@@ -154,15 +180,20 @@ def _is_partial(tokens: tuple[Token, ...], word: Word) -> bool:
     return any(f" {phrase} " in f" {words} " for phrase in group("some"))
 
 
-def _stands_alone(tokens: tuple[Token, ...], word: Word) -> bool:
+def _stands_alone(tokens: tuple[Token, ...], word: Word, name_end: int = -1) -> bool:
     """Whether an adjective is the predicate: a verb or "too" before it, no noun after it."""
     if word.end - word.start > 1:  # "as expected" is no adjective before a noun
         return True
     following = tokens[word.end : word.end + 1]
     if following and following[0].word.isalpha() and following[0].word not in group("after_alone"):
-        return False
+        return word.kind == "good_alone" and following[0].word == "in" and word.start == name_end
+    heads = bool(following) and following[0].word in (":", "since")  # "gone: right sheath"
+    if heads and (not word.start or tokens[word.start - 1].word in STOP_MARKS):
+        return True
     if not word.start:
         return False
+    if word.start == name_end:
+        return True
     before = tokens[word.start - 1].word
     return before in VERBS or before in group("before_alone") or before in group("slight")
 

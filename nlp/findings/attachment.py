@@ -77,7 +77,8 @@ def describes_device(scopes: Scopes, found: tuple[Term, ...], term: Term) -> boo
     reach = 4 if is_of else 1  # "fracture of the lead"
     if before and _shows(scopes, before[-1].end, term.start):  # "leads, show normal size of ..."
         before, reach = [], 8
-    after = [t for t in things if t.start >= term.end and t.start - term.end <= reach]
+    after = [t for t in things if t.start >= term.end and t.start - term.end <= reach
+             and not (following and following[0].word == ",")]  # fmt: skip
     nearest = before[-1] if before else (after[0] if after else None)
     if after and not (before and _has_verb(scopes, before[-1].end, term.start)):
         nearest = after[0]

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.certainty import PROBABLE, UNLIKELY
 from cxr_vlp.nlp.context.scope import ABSENT, UNCERTAIN
+from cxr_vlp.nlp.devices.places import belongs_at
 from cxr_vlp.nlp.findings import terms
 from cxr_vlp.nlp.findings.mention import ADEQUATE, MALPOSITIONED, Mention
 from cxr_vlp.nlp.wording import grammar, kinds, places
@@ -219,14 +220,13 @@ def _kind_word(word: str, content: Content) -> str:
 
 
 def _of_device(content: Content) -> str:
-    table = lexicon.load("statements")
-    type_ = content.finding
-    name = table["device_names"].get(type_, type_)
-    if type_ in table["device_mass"]:
+    device = terms.devices()[content.finding]
+    name = device.said
+    if device.noun == MASS:
         content, is_plural = content._replace(kind=MASS), False
     else:
-        is_plural = content.side == BILATERAL or type_ in table["device_plurals"]
-    if is_plural and type_ not in table["device_plurals"]:
+        is_plural = content.side == BILATERAL or device.noun == PLURAL
+    if is_plural and device.noun != PLURAL:
         name = grammar.plural(name)
     is_wrong = content.position == MALPOSITIONED and content.assertion != ABSENT
     words = (content.position if is_wrong else "", content.side, name)
@@ -239,7 +239,8 @@ def _position(content: Content, is_plural: bool) -> str:
     table = lexicon.load("statements")
     tip = content.tip and table["tips"].get(content.tip, f"in the {content.tip}")
     said = ""
-    if content.position == ADEQUATE and (not tip or content.tip in table["open_tips"]):
+    shows = belongs_at(content.tip, content.finding) and content.tip not in table["open_tips"]
+    if content.position == ADEQUATE and not shows:
         said = " in good position"
     if tip:
         said += f" with {'their tips' if is_plural else 'its tip'} {tip}"

@@ -58,7 +58,8 @@ def _article(noun: str, is_plural: bool) -> list[str]:
 def _is_mass(noun: str) -> bool:
     table = lexicon.load("statements")
     mass = {name for name in terms.findings() if noun_of(name) == "mass"}
-    mass |= {*table["own_words"]["mass"], *table["device_mass"]}
+    mass |= {d.said for d in terms.devices().values() if d.noun == "mass"}
+    mass |= {*table["own_words"]["mass"]}
     return any(noun.lower().endswith(name.lower()) for name in mass)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.certainty import ASSERTION_OF, CERTAINTIES
 from cxr_vlp.nlp.findings import terms
 from cxr_vlp.nlp.findings.mention import Mention
@@ -182,9 +181,7 @@ def test_every_finding_is_said_in_good_english_and_read_as_itself(name: str) -> 
 
 
 def test_every_device_type_of_the_lexicon_is_said_in_good_english() -> None:
-    table = lexicon.load("statements")
-    types = {*table["device_names"], *table["device_plurals"], *table["device_mass"], ETT, TUBES}
-    for name in types:
+    for name in terms.devices():
         for certainty in CERTAINTIES:
             for tip in ("", "carina", "right atrium", "thoracic inlet"):
                 text = said(name, certainty, device=True, side="left", tip=tip)
