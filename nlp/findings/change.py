@@ -58,7 +58,7 @@ _DENIERS, _BETWEEN, _WHOLLY = _plain("deniers"), _plain("between"), _plain("whol
 _COPULAS, ADVERBS, _ADJECTIVES = _plain("copulas"), _plain("adverbs"), _plain("adjectives")
 STOPS, FORWARD_STOPS, _JOINTS = _plain("stops"), _plain("forward_stops"), _plain("joints")
 _PREPOSITIONS, TRAILING, _PLACES = _plain("prepositions"), _plain("trailing"), _plain("places")
-COMPARED, _COMPARATIVE = _plain("compared"), _plain("comparative")
+COMPARED, COMPARATIVE = _plain("compared"), _plain("comparative")
 RELATIVE, RELATIVE_WORDS = frozenset(lexicon.load("change")["relative"]), _plain("relative_words")
 _FILLERS = frozenset(lexicon.load("modifiers")["fillers"])
 _HEDGES = _plain("hedges")
@@ -165,7 +165,7 @@ def is_change(word: str) -> bool:
 
 def _compares_places(words: Sequence[str], match: Match) -> bool:
     """Whether the word compares two places of one image: "worse on the right", "right > left"."""
-    if words[match.start] not in _COMPARATIVE:
+    if words[match.start] not in COMPARATIVE:
         return False
     after = words[match.end : match.end + 5]
     if match.start and words[match.start - 1] in _PLACES and after and after[0] in _PLACES:
