@@ -112,7 +112,7 @@ def state_after(draft: Draft, place: int) -> int | None:
     """Return where the state begins that a predicate of change ends with: "and is now moderate"."""
     at, seen = place, False
     if draft.word(at) == "from":  # "from small to moderate", "from 4.1 cm to 5.0 cm"
-        to = [p for p in range(at + 2, at + 6) if draft.word(p) == "to"]
+        to = [p for p in range(at + 1, at + 6) if draft.word(p) == "to"]
         at = to[0] if to and not draft.terms(at, to[0], "finding") else at
     while draft.word(at) in ("and", ",", "but", "is", "are", "now", "currently", "to", "remain"):
         seen = True
@@ -123,8 +123,10 @@ def state_after(draft: Draft, place: int) -> int | None:
     while draft.word(following) in DEGREES or draft.word(following) in ("still", "within"):
         following += 1
     is_size = draft.word(following)[:1].isdigit() and draft.word(following + 1) in ("mm", "cm")
-    is_state = is_size or draft.word(following) in STATES or any(
-        t.start in (at, following) and t.kind in ("normal", "quality") for t in draft.found
+    is_state = (
+        is_size
+        or draft.word(following) in STATES
+        or any(t.start in (at, following) and t.kind in ("normal", "quality") for t in draft.found)
     )
     said_now = any(draft.word(p) in ("now", "is", "are", "currently") for p in range(place, at))
     if draft.word(at) == "with":

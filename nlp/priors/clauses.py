@@ -11,7 +11,7 @@ import re
 
 from cxr_vlp.nlp.findings import change
 from cxr_vlp.nlp.findings.change import CHANGED, STILL_THERE, Sign
-from cxr_vlp.nlp.findings.mention import BETTER, NEW
+from cxr_vlp.nlp.findings.mention import BETTER, NEW, RESOLVED
 from cxr_vlp.nlp.findings.terms import Term
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.priors import leftovers
@@ -44,8 +44,10 @@ _PHRASE_ENDS = change.STOPS | change.FORWARD_STOPS | {","}
 _JOINED = frozenset(("and", "or"))
 _COMING_BACK, _LEFT, _FURTHER = words("coming_back"), words("left"), words("further")
 _PLAIN_VERBS = words("plain_verbs")
+_ENDS = re.compile(r"\s*(?:[.,;]|$)")
 _SIDES = re.compile(
-    r"\b(?:compar\w+|relative)\s+(?:to|with)\s+(?:the\s+)?(?:left|right|other|opposite|contra)", re.I
+    r"\b(?:compar\w+|relative)\s+(?:to|with)\s+(?:the\s+)?(?:left|right|other|opposite|contra)",
+    re.I,
 )
 _SIZES = frozenset(("enlarging", "larger", "enlargement"))
 
@@ -107,7 +109,7 @@ def _is_loose(draft: Draft, sign: Sign) -> bool:
 def _names_a_finding(draft: Draft, sign: Sign, *, compared: bool) -> bool:
     """Whether the word is part of a finding's name, or makes a finding of a structure."""
     over = [t for t in draft.found if t.start < sign.end and t.end > sign.word]
-    if any(t.kind == "finding" for t in over):
+    if any(t.kind == "finding" for t in over) and draft.word(sign.end - 1) != "of":
         return True
     if sign.denied or draft.word(sign.word) not in change.RELATIVE_WORDS | _SIZES:
         return False
@@ -216,6 +218,9 @@ def _verb_before(draft: Draft, sign: Sign, start: int) -> int | None:
 def _existential(draft: Draft, sign: Sign, verb: int) -> int:
     """Cut a word after "there is", or say "there is" for "there remains"."""
     end = sign.end
+    if sign.kind == RESOLVED and not sign.denied:
+        draft.replace(sign.word, end, "no")  # "there is no longer any effusion"
+        return end
     if sign.word == verb or draft.word(verb) == "remain":
         draft.replace(verb, sign.end, be(draft, verb))
         return end
@@ -227,7 +232,7 @@ def _existential(draft: Draft, sign: Sign, verb: int) -> int:
 def _say_less(draft: Draft) -> None:
     """Say "there is" of a finding that "is slightly less"."""
     for place, token in enumerate(draft.tokens):
-        if token.word in ("more", "less") and draft.word(place + 1) in (".", ",", ";"):
+        if token.word in ("more", "less") and _ENDS.match(draft.text, token.end):
             sign = Sign(BETTER, place, place + 1, place, denied=False, predicate=True)
             start = clause_start(draft, place)
             verb = _verb_before(draft, sign, start)

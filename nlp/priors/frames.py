@@ -115,16 +115,27 @@ def _drop_to_with(draft: Draft, start: int, end: int) -> int:
     return joint
 
 
+def _way_end(draft: Draft, place: int) -> int:
+    """Return where the words for the way of a device end: "back slightly by 2 cm"."""
+    place = skip(draft, place, _WAYS)
+    if draft.word(place) == "by" and draft.word(place + 2) in ("cm", "mm"):
+        place += 3
+    return skip(draft, place, _WAYS)
+
+
 def say_move(draft: Draft, place: int) -> int:
     """Say that a device is there that "has been advanced", and drop one that "has been removed"."""
     word = draft.word(place)
-    if word not in _ARRIVED and word not in _DEPARTED:
+    if word not in _ARRIVED and word not in _DEPARTED and word != "out":
         return -1
     start = clause_start(draft, place)
+    ends = draft.word(place + 1) in (".", ",", ";")
+    if word in ("out", "removed") and ends and any(t.end == place for t in draft.found):
+        return drop(draft, clause_start(draft, place), place + 1)  # "chest tube out"
     if draft.word(place - 1) == "re":
         place -= 1  # "re-sited"
     verb = next((p for p in (place - 2, place - 1) if draft.word(p) in ("has", "have", "was")), -1)
-    end = skip(draft, place + 1 + (draft.word(place) == "re"), _WAYS)
+    end = _way_end(draft, place + 1 + (draft.word(place) == "re"))
     kinds = ("finding", *DEVICES) if word == "advanced" else DEVICES  # "fibrosis has advanced"
     if verb <= start or not draft.terms(start, verb, *kinds):
         is_bare = draft.terms(start, place, *DEVICES) and draft.word(end) in (",", ".", ";")

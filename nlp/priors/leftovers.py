@@ -53,8 +53,8 @@ def left(text: str) -> frozenset[str]:
     found = said & _listed("banned")
     if not _OLDER.isdisjoint(said) and _older_image().search(text):
         found |= said & _OLDER
-    if not found or is_advice(text):
-        return frozenset()
+    if found and is_advice(text):
+        found &= _OLDER | {"compare", "compared", "comparison", "older", "priors"}
     if "since" in found and _is_cause(text):
         found -= {"since"}
     if found:
@@ -83,9 +83,10 @@ def is_gone(text: str) -> bool:
 _IDLE, _IDLE_OF_STUDY, _STUDY = words("idle"), words("idle_of_study"), words("study_words")
 
 
-def is_idle(text: str, said: Collection[str]) -> bool:
-    """Whether a sentence that names nothing tells of an older image, or of the course of time."""
-    if not _IDLE.isdisjoint(said) or text.rstrip(" .").endswith(" change"):
+def is_idle(text: str, said: Collection[str], names_structure: bool) -> bool:
+    """Whether a sentence without a finding tells of an older image, or of the course of time."""
+    is_course = not _IDLE.isdisjoint(said) or text.rstrip(" .").endswith(" change")
+    if is_course and not names_structure:
         return True
     return not _STUDY.isdisjoint(said) and not _IDLE_OF_STUDY.isdisjoint(said)
 

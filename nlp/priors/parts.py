@@ -14,7 +14,7 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.scope import ABSENT, PRESENT
 from cxr_vlp.nlp.findings import change
 from cxr_vlp.nlp.findings.mention import REMOVED, RESOLVED, Mention
-from cxr_vlp.nlp.findings.mentions import Analysis
+from cxr_vlp.nlp.findings.mentions import Analysis, analyze
 from cxr_vlp.nlp.findings.phrases import tags
 from cxr_vlp.nlp.priors.attributes import STATES
 from cxr_vlp.nlp.priors.draft import DEGREES, DETERMINERS, Draft, skip
@@ -37,7 +37,10 @@ def segments(sentence: str, say: Callable[[str], str]) -> str:
     if not 1 < len(pieces) <= _MOST:
         return ""
     said = [say(piece).rstrip(".") for piece in pieces]
-    if any(not text and is_gone(piece) for piece, text in zip(pieces, said, strict=True)):
+    if any(
+        not text and is_gone(piece) and not analyze(piece).mentions
+        for piece, text in zip(pieces, said, strict=True)
+    ):
         return ""  # "effusion, drained, has not recurred"
     return ", ".join(
         text[0].lower() + text[1:] if piece[0].islower() else text
@@ -51,7 +54,9 @@ def noun_phrases(analysis: Analysis) -> str:
     said: dict[str, None] = {}
     draft = Draft(analysis.scopes.text, analysis.scopes.tokens, analysis.terms)
     known = _phrase_places(analysis)
-    qualities = {analysis.scopes.tokens[t.start].start for t in analysis.terms if t.kind == "quality"}
+    qualities = {
+        analysis.scopes.tokens[t.start].start for t in analysis.terms if t.kind == "quality"
+    }
     for mention in analysis.mentions:
         if _is_there(mention) and mention.start not in qualities:
             said[_named(draft, mention, known)] = None
@@ -102,7 +107,9 @@ def _named(draft: Draft, mention: Mention, known: Collection[int]) -> str:
     first, last = draft.tokens[start].start, draft.tokens[end - 1].end
     alone = Draft(
         draft.text[first:last],
-        tuple(t._replace(start=t.start - first, end=t.end - first) for t in draft.tokens[start:end]),
+        tuple(
+            t._replace(start=t.start - first, end=t.end - first) for t in draft.tokens[start:end]
+        ),
         tuple(
             t._replace(start=t.start - start, end=t.end - start)
             for t in draft.found

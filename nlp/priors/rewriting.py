@@ -66,7 +66,7 @@ def without_priors(sentence: str) -> PriorFree:
     words = {token.word for token in analysis.scopes.tokens}
     if not analysis.mentions and not analysis.normals and not analysis.devices:
         names = any(t.kind in ("structure", "quality") for t in analysis.terms)
-        if not names and leftovers.is_idle(sentence, words) and not _is_advice(analysis, words):
+        if leftovers.is_idle(sentence, words, names) and not _is_advice(analysis, words):
             return _NOTHING
     elif _is_only_removal(analysis):
         return _NOTHING
@@ -96,6 +96,8 @@ def _said_again(sentence: str, analysis: Analysis, words: set[str]) -> tuple[Pri
     if _is_only_shorter(analysis, words, text):
         return PriorFree(text, REWORDED if reworded else CUT), set()
     is_faithful, lost = _compared(analysis, text)
+    if not is_faithful and shorter != sentence:  # a comparison may name what was there then
+        is_faithful, lost = _compared(analyze(shorter), text)
     return (PriorFree(text, REWORDED if reworded else CUT) if is_faithful else _NOTHING), lost
 
 
@@ -213,7 +215,7 @@ def _compared(before: Analysis, text: str) -> tuple[bool, set[str]]:
     return all(
         not {m.finding, _said(after, m)}.isdisjoint(denied if m.assertion == ABSENT else there)
         for m in after.mentions
-        if not m.device
+        if not m.device and not (m.implied and before.normals)
     ), lost
 
 

@@ -19,7 +19,8 @@ from cxr_vlp.nlp.priors.rewriting import DROPPED, EDITS, KEPT, without_priors
 with (Path(__file__).parent / "priors.tsv").open(encoding="utf-8") as file:
     ROWS = [(row["sentence"], row["prior_free"]) for row in csv.DictReader(file, delimiter="\t")]
 SENTENCES = [sentence for sentence, _ in ROWS]
-ADDED = {"there", "is", "are", "a", "an", "no", "present", "seen"}  # no other word is invented
+# no other word is invented
+ADDED = {"there", "is", "are", "a", "an", "no", "present", "seen", "and"}
 
 
 def words(text: str) -> set[str]:
