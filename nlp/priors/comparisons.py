@@ -146,7 +146,7 @@ def _then(study: str, date: str) -> str:
     there = rf"(?:that|those|the\s+(?:{_any('study_times')})|an?\s+outside)\s+(?:\w+\s+)?{noun}"
     dated = rf"(?=(?:the\s+)?(?:\w+\s+){{0,2}}(?:{noun}\s+(?:of|from|dated)\s+)?{date}){study}"
     place = rf"(?:on|in|at|by)\s+(?:{there}(?:\s+(?:of|from)\s+{date})?|{dated}|{date})"
-    is_now = r"(?<!\bis\s)(?<!\bare\s)"
+    is_now = r"(?<!\bis\s)(?<!\bare\s)(?<!\bnot\s)"  # "is not seen on ___" is of this image
     return rf"{is_now}{verb}{seen}\s+(?:then|(?!{_MASK}){date}|{place})"
 
 
