@@ -53,7 +53,7 @@ DENIERS, BETWEEN = plain_words("deniers"), plain_words("between")
 COPULAS, ADVERBS, _ADJECTIVES = (plain_words(g) for g in ("copulas", "adverbs", "adjectives"))
 STOPS, FORWARD_STOPS, TRAILING = (plain_words(g) for g in ("stops", "forward_stops", "trailing"))
 WHOLLY, _PARTLY = plain_words("wholly"), plain_words("partly")
-COMPARED, _COMPARATIVE = plain_words("compared"), plain_words("comparative")
+COMPARED, COMPARATIVE = plain_words("compared"), plain_words("comparative")
 RELATIVE, RELATIVE_WORDS = (
     frozenset(lexicon.load("change")["relative"]),
     plain_words("relative_words"),
@@ -186,7 +186,7 @@ def is_change(word: str) -> bool:
 
 def _compares_places(words: Sequence[str], match: Match) -> bool:
     """Whether the word compares two places of one image: "worse on the right", "right > left"."""
-    if words[match.start] not in _COMPARATIVE:
+    if words[match.start] not in COMPARATIVE:
         return False
     after = words[match.end : match.end + 5]
     if match.start and words[match.start - 1] in _PLACES and after and after[0] in _PLACES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.findings import change
 from cxr_vlp.nlp.findings.change import LEFT_OVER, STILL_THERE, Sign
-from cxr_vlp.nlp.findings.mention import RESOLVED
+from cxr_vlp.nlp.findings.mention import NEW, RESOLVED
 from cxr_vlp.nlp.match.tokens import tokenize
 from cxr_vlp.nlp.priors.draft import (
     ASPECTS,
@@ -96,12 +96,12 @@ def _deny(draft: Draft, sign: Sign, start: int, end: int) -> int:
 def run_start(draft: Draft, sign: Sign) -> int:
     """Return where the adverbs of a word of change begin, and its denial."""
     is_still = sign.kind in (STILL_THERE, LEFT_OVER)  # "no residual effusion"
-    start = sign.start if sign.denied and not is_still else sign.word
+    start = sign.start if sign.denied and not is_still and sign.kind != NEW else sign.word
     while start and (
         draft.word(start - 1) in DEGREES or draft.word(start - 1) in ("interval", "again", "now")
     ):
         start -= 1
-    if draft.word(start - 1) in ("but", "or", "and", "to", "/") and start > 1:
+    if draft.word(start - 1) in ("but", "or", "and", "to", "/", "vs", "versus") and start > 1:
         before = draft.word(start - 2)
         if before in STATES or any(s.end == start - 1 for s in change.signs(draft.tokens)):
             start -= 1  # "small but increasing", "residual or recurrent"
@@ -111,8 +111,9 @@ def run_start(draft: Draft, sign: Sign) -> int:
 def state_after(draft: Draft, place: int) -> int | None:
     """Return where the state begins that a predicate of change ends with: "and is now moderate"."""
     at, seen = place, False
-    if draft.word(at) == "from" and "to" in (draft.word(at + 2), draft.word(at + 3)):
-        at += 2 if draft.word(at + 2) == "to" else 3  # "from small to moderate"
+    if draft.word(at) == "from":  # "from small to moderate", "from 4.1 cm to 5.0 cm"
+        to = [p for p in range(at + 1, at + 6) if draft.word(p) == "to"]
+        at = to[0] if to and not draft.terms(at, to[0], "finding") else at
     while draft.word(at) in ("and", ",", "but", "is", "are", "now", "currently", "to", "remain"):
         seen = True
         at += 1
@@ -121,8 +122,11 @@ def state_after(draft: Draft, place: int) -> int | None:
     following = at
     while draft.word(following) in DEGREES or draft.word(following) in ("still", "within"):
         following += 1
-    is_state = draft.word(following) in STATES or any(
-        t.start in (at, following) and t.kind in ("normal", "quality") for t in draft.found
+    is_size = draft.word(following)[:1].isdigit() and draft.word(following + 1) in ("mm", "cm")
+    is_state = (
+        is_size
+        or draft.word(following) in STATES
+        or any(t.start in (at, following) and t.kind in ("normal", "quality") for t in draft.found)
     )
     said_now = any(draft.word(p) in ("now", "is", "are", "currently") for p in range(place, at))
     if draft.word(at) == "with":

@@ -22,6 +22,7 @@ AUXILIARIES = words("auxiliaries")
 ASPECTS = words("aspects")
 DEGREES = words("degrees")
 DETERMINERS = words("determiners")
+_PLURALS = lexicon.words("priors", "plural_verbs")
 
 
 @dataclass
@@ -141,9 +142,7 @@ def skip(draft: Draft, place: int, words: frozenset[str]) -> int:
 def be(draft: Draft, verb: int) -> str:
     """Return "is" or "are", as the verb at a place has it."""
     text = draft.text[draft.tokens[verb].start : draft.tokens[verb].end].lower()
-    if text in ("are", "were", "have", "remain", "appear", "seem", "look", "persist", "continue"):
-        return "are"
-    return "is"
+    return "are" if text in _PLURALS else "is"
 
 
 def aspect_end(draft: Draft, place: int) -> int:

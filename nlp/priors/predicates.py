@@ -9,6 +9,7 @@ from cxr_vlp.nlp.priors.attributes import attribute, state_after
 from cxr_vlp.nlp.priors.draft import (
     ASPECTS,
     AUXILIARIES,
+    DEGREES,
     DETERMINERS,
     DEVICES,
     VERBS,
@@ -24,6 +25,7 @@ from cxr_vlp.nlp.priors.noun_phrases import there_is
 
 SEEN = words("seen")
 _GOING_ON, _PREDICATE_ENDS = words("going_on"), words("predicate_ends")
+_MOVED, _AND_NOW = words("moved"), frozenset((",", "and", "now", "currently"))
 
 
 def predicate(draft: Draft, sign: Sign, start: int, verb: int, end: int) -> int:
@@ -40,6 +42,9 @@ def predicate(draft: Draft, sign: Sign, start: int, verb: int, end: int) -> int:
     if is_relative and not (draft.word(verb - 1) == "that" and sign.start < verb - 1):
         return _relative(draft, verb, end)
     start = _past_denial(draft, sign, start, verb)
+    on = skip(draft, end, _AND_NOW)
+    if on > end and draft.word(on) in _GOING_ON:
+        return cut(draft, verb, on)  # "has been pulled back and now ends at T4"
     state = state_after(draft, end)
     if state is not None and sign.kind != RESOLVED:
         draft.replace(verb, state, be(draft, verb))
@@ -69,8 +74,6 @@ def _past_denial(draft: Draft, sign: Sign, start: int, verb: int) -> int:
 
 def _only_change(draft: Draft, sign: Sign, start: int, verb: int, end: int) -> int:
     """Say "there is" of a subject whose predicate says only how it changed."""
-    if draft.word(end) in ("and", ",") and draft.word(end + 1) in _GOING_ON:
-        return cut(draft, verb, end + 1)  # "has been placed and ends in the stomach"
     if draft.word(start) == "there":  # "there is a granuloma, is stable"
         return cut(draft, verb, end)
     if not draft.terms(start, verb, "finding", "quality", *DEVICES):
@@ -79,6 +82,8 @@ def _only_change(draft: Draft, sign: Sign, start: int, verb: int, end: int) -> i
         return drop(draft, start, clause_end(draft, end))
     subject = cut(draft, start, _aspect_of(draft, start))
     there_is(draft, subject, verb, sign.kind == RESOLVED and not sign.denied)
+    if draft.word(end) == "into":  # "has moved into the right atrium"
+        draft.replace(end, end + 1, "in")
     return cut(draft, verb, end)
 
 
@@ -104,6 +109,45 @@ def _still(draft: Draft, sign: Sign) -> int:
         return sign.end
     draft.delete(sign.word, end)
     return sign.end
+
+
+def say_verb(draft: Draft, place: int, compared: bool) -> bool:
+    """Say a verb of change that is no word of change of a finding; return whether it was edited.
+
+    "has become loculated" -> "is loculated", "stays clear" -> "is clear", "continues to end" ->
+    "ends", "re-demonstrated" -> "demonstrated", "rather more edema" -> "edema".
+    """
+    word, following = draft.word(place), draft.word(place + 1)
+    if word in ("become", "becoming", "became", "stay", "stayed"):
+        first = place - 1 if draft.word(place - 1) in ("has", "have", "is", "are") else place
+        draft.replace(first, place + 1, be(draft, first))
+    elif word in ("continue", "continued") and following == "to" and place + 2 < len(draft.tokens):
+        token = draft.tokens[place + 2]
+        verb = draft.text[token.start : token.end]
+        is_one = draft.text[draft.tokens[place].start : draft.tokens[place].end].endswith("s")
+        if verb == "be":
+            verb = be(draft, place)
+        elif is_one:
+            verb += "s"
+        draft.replace(place, place + 3, verb)
+    elif word == "re" and following in SEEN | {"demonstrated"}:
+        draft.edits.append((draft.tokens[place].start, draft.tokens[place + 1].start, ""))
+    elif word in ("more", "less") and following not in ("than", "or", "likely"):
+        before = draft.word(place - 1)
+        if any(draft.word(p) == "than" for p in range(place, len(draft.tokens))):
+            return False  # "more marked on the right than on the left"
+        if not compared and before not in ("rather", "slightly", "somewhat"):
+            return False
+        draft.delete(place - 1 if before in DEGREES or before == "rather" else place, place + 1)
+    elif word == "further" and place and draft.word(place - 1) in _MOVED:
+        draft.delete(place, place + 1)
+    elif word == "intubated" and draft.word(place - 1) == "been":
+        draft.replace(place - 2, place, be(draft, place - 2))
+    elif word == "evolving":
+        draft.delete(place, place + 1)
+    else:
+        return False
+    return True
 
 
 def _aspect_of(draft: Draft, start: int) -> int:

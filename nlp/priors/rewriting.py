@@ -7,8 +7,9 @@ Each sentence gets a text and the edit that led to it:
     reworded    said in another way: "The effusion has resolved." -> "There is no effusion."
     dropped     it only tells of change: "No significant interval change." -> ""
 
-Comparisons go first (wording/comparisons.py), then the words of change (wording/clauses.py). The
-result is read again: where it lost a finding, or gained one, it is not used.
+Comparisons go first (comparisons.py), then the words of change (clauses.py). The result is read
+again: where a word of change is left, or a finding is lost or gained, parts of the sentence are
+tried (parts.py).
 CXR-PRO (Ramesh et al., ML4H 2022) had language models do this for MIMIC-CXR.
 """
 
@@ -21,15 +22,18 @@ from typing import NamedTuple
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.scope import ABSENT
 from cxr_vlp.nlp.findings import change, terms
-from cxr_vlp.nlp.findings.mention import RESOLVED, Mention
+from cxr_vlp.nlp.findings.mention import REMOVED, RESOLVED, Mention
 from cxr_vlp.nlp.findings.mentions import Analysis, analyze
 from cxr_vlp.nlp.match.tokens import tokenize
 from cxr_vlp.nlp.match.windows import WIDTH
-from cxr_vlp.nlp.priors import clauses, comparisons
+from cxr_vlp.nlp.priors import clauses, comparisons, leftovers, parts
+from cxr_vlp.nlp.priors.draft import VERBS
 
 KEPT, CUT, REWORDED, DROPPED = "kept", "cut", "reworded", "dropped"
 _OLDER = frozenset(("compare", "comparison", "prior", "previou", "older"))  # as tokens have them
 _SURE = frozenset(("no", "not", "without", "resolved", "cleared", "gone", "resolution"))
+_OPEN = VERBS | {"which", "that", "may", "be", "could", "likely", "from", "to"}
+_NAMES = ("finding", "support", "hardware", "structure")
 EDITS = (KEPT, CUT, REWORDED, DROPPED)
 
 
@@ -38,6 +42,9 @@ class PriorFree(NamedTuple):
 
     text: str
     edit: str
+
+
+_NOTHING = PriorFree("", DROPPED)
 
 
 @functools.cache
@@ -57,9 +64,23 @@ def without_priors(sentence: str) -> PriorFree:
     """
     analysis = analyze(sentence)
     words = {token.word for token in analysis.scopes.tokens}
+    if not analysis.mentions and not analysis.normals and not analysis.devices:
+        names = any(t.kind in ("structure", "quality") for t in analysis.terms)
+        if leftovers.is_idle(sentence, words, names) and not _is_advice(analysis, words):
+            return _NOTHING
+    elif _is_only_removal(analysis):
+        return _NOTHING
     is_plain = _triggers().isdisjoint(words) and not change.may_tell(words)
-    if is_plain or len(sentence) > WIDTH:  # no sentence is that long
+    if is_plain or len(sentence) > WIDTH or _is_advice(analysis, words):  # none is that long
         return PriorFree(sentence, KEPT)
+    found, lost = _said_again(sentence, analysis, words)
+    if found.text and not lost:
+        return found
+    return _parts_of(sentence, analysis, lost) or found
+
+
+def _said_again(sentence: str, analysis: Analysis, words: set[str]) -> tuple[PriorFree, set[str]]:
+    """Return the whole sentence said again, and the findings that it lost."""
     shorter = sentence if comparisons.words().isdisjoint(words) else comparisons.cut(sentence)
     compared = shorter != sentence or not change.COMPARED.isdisjoint(words)
     if shorter == sentence:
@@ -67,35 +88,56 @@ def without_priors(sentence: str) -> PriorFree:
     else:
         tokens = tokenize(shorter)
         text, reworded = clauses.resay(shorter, tokens, terms.find(tokens), compared)
-    if shorter == sentence and (text == sentence or _is_advice(analysis)):
-        is_advice = _is_advice(analysis) and words.isdisjoint(_OLDER)
-        is_kept = not _compares(sentence) or is_advice
-        return PriorFree(sentence, KEPT) if is_kept else PriorFree("", DROPPED)
+    if text == sentence:
+        return (_NOTHING if leftovers.left(sentence) else PriorFree(sentence, KEPT)), set()
     text = _tidy(text)
-    is_sure = _is_only_shorter(analysis, words, text)
-    if not text or _compares(text) or not (is_sure or _is_faithful(analysis, text)):
-        return PriorFree("", DROPPED)
-    return PriorFree(text, REWORDED if reworded else CUT)
+    if not text or leftovers.left(text):
+        return _NOTHING, set()
+    if _is_only_shorter(analysis, words, text):
+        return PriorFree(text, REWORDED if reworded else CUT), set()
+    is_faithful, lost = _compared(analysis, text)
+    if not is_faithful and shorter != sentence:  # a comparison may name what was there then
+        is_faithful, lost = _compared(analyze(shorter), text)
+    return (PriorFree(text, REWORDED if reworded else CUT) if is_faithful else _NOTHING), lost
 
 
-def _compares(text: str) -> bool:
-    """Whether a word of change or comparison is left that no single image justifies."""
-    words = re.findall(r"[^\W\d_]+", text.lower())
-    banned = lexicon.words("priors", "banned")
-    if banned.isdisjoint(words):
-        return False
-    return not any(f" {phrase} " in f" {' '.join(words)} " for phrase in _allowed())
+def _parts_of(sentence: str, analysis: Analysis, lost: set[str]) -> PriorFree | None:
+    """Return what parts of a sentence say that keep more of its findings, None where none do."""
+    if not any(not m.implied for m in analysis.mentions) and not analysis.normals:
+        return None
+    text = _tidy(parts.segments(sentence, _part))
+    choices = [(text, CUT)] if text else []
+    if not leftovers.is_gone(sentence):
+        choices.append((_tidy(parts.noun_phrases(analysis)), REWORDED))
+    for text, edit in choices:
+        if text and not leftovers.left(text):
+            is_faithful, missing = _compared(analysis, text)
+            if is_faithful and (not lost or missing < lost):
+                return PriorFree(text, edit)
+    return None
 
 
-@functools.cache
-def _allowed() -> tuple[str, ...]:
-    return tuple(lexicon.load("priors")["allowed"])
+def _part(piece: str) -> str:
+    """Return what is left of a part of a sentence, "" where it names nothing."""
+    analysis = analyze(piece)
+    if not analysis.mentions or not any(t.kind in _NAMES for t in analysis.terms):
+        return ""
+    if analysis.scopes.tokens[0].word in _OPEN:
+        return ""  # "..., is larger"
+    words = {token.word for token in analysis.scopes.tokens}
+    return "" if _is_only_removal(analysis) else _said_again(piece, analysis, words)[0].text
 
 
-def _is_advice(analysis: Analysis) -> bool:
-    """Whether a sentence names no finding, and recommends a next step."""
+def _is_only_removal(analysis: Analysis) -> bool:
+    """Whether a sentence tells only of devices that are no longer there."""
+    return bool(analysis.mentions) and all(m.position == REMOVED for m in analysis.mentions)
+
+
+def _is_advice(analysis: Analysis, words: set[str]) -> bool:
+    """Whether a sentence names no finding, and recommends a next step, not an older image."""
     kinds = ("recommendation", "recommendation_weak")
-    return not analysis.mentions and any(kind in analysis.discourse.first for kind in kinds)
+    is_advice = not analysis.mentions and any(k in analysis.discourse.first for k in kinds)
+    return is_advice and words.isdisjoint(_OLDER)
 
 
 # what cut words leave behind, in this order: (what is left, what it becomes)
@@ -156,17 +198,31 @@ def _unsaid() -> frozenset[str]:
     return clauses.ATTRIBUTES | comparisons.vocabulary()
 
 
-def _is_faithful(before: Analysis, text: str) -> bool:
-    """Whether a text says something, and of the findings that the sentence has."""
+def _compared(before: Analysis, text: str) -> tuple[bool, set[str]]:
+    """Return whether a text says only findings of the sentence, and those that it lost."""
     after = analyze(text)
-    if not after.mentions and not after.normals and not after.devices:
-        return False
     there, denied = _findings(before)
+    tokens = before.scopes.tokens
+    qualities = {tokens[t.start].start for t in before.terms if t.kind == "quality"}
+    lost = {
+        m.finding
+        for m in before.mentions
+        if m.assertion != ABSENT and m.position != REMOVED and m.start not in qualities
+    } - {m.finding for m in after.mentions}
+    if not after.mentions and not after.normals and not after.devices:
+        is_known = bool(before.mentions or before.normals or before.devices)
+        return not is_known and _says_of_structure(after), lost
     return all(
         not {m.finding, _said(after, m)}.isdisjoint(denied if m.assertion == ABSENT else there)
         for m in after.mentions
-        if not m.device
-    )
+        if not m.device and not (m.implied and before.normals)
+    ), lost
+
+
+def _says_of_structure(analysis: Analysis) -> bool:
+    """Whether words that the lexicon does not know are said of a structure: "the hilum is full"."""
+    verbs = {token.word for token in analysis.scopes.tokens} & {"is", "are"}
+    return bool(verbs) and any(t.kind == "structure" for t in analysis.terms)
 
 
 def _said(analysis: Analysis, mention: Mention) -> str:

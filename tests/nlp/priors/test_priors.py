@@ -19,7 +19,8 @@ from cxr_vlp.nlp.priors.rewriting import DROPPED, EDITS, KEPT, without_priors
 with (Path(__file__).parent / "priors.tsv").open(encoding="utf-8") as file:
     ROWS = [(row["sentence"], row["prior_free"]) for row in csv.DictReader(file, delimiter="\t")]
 SENTENCES = [sentence for sentence, _ in ROWS]
-ADDED = {"there", "is", "are", "a", "an", "no", "present", "seen"}  # no other word is invented
+# no other word is invented
+ADDED = {"there", "is", "are", "a", "an", "no", "present", "seen", "and"}
 
 
 def words(text: str) -> set[str]:
@@ -37,9 +38,9 @@ def test_prior_free(sentence: str, expected: str) -> None:
 
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_nothing_is_invented_and_no_word_of_change_is_left(sentence: str) -> None:
-    text = without_priors(sentence).text
+    text, edit = without_priors(sentence)
     assert words(text) <= words(sentence) | ADDED
-    if not words(text) & {"recommend"}:  # "to document resolution" is an aim
+    if edit != KEPT:  # "to document resolution" is an aim, "persistent left SVC" a name
         assert not words(text) & lexicon.words("priors", "banned")
 
 
