@@ -14,6 +14,7 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.layout import lines
 from cxr_vlp.nlp.layout.lines import MARKER
 from cxr_vlp.nlp.match import windows
+from cxr_vlp.nlp.match.tokens import DOTTED, NEW_SENTENCE
 
 _TITLES = lexicon.words("grammar", "titles")
 _UNITS = lexicon.words("grammar", "units")
@@ -114,9 +115,20 @@ def _is_end(text: str, dot: int, end: int, marks: str) -> bool:
         if not text[text.rfind("\n", 0, dot) + 1 : dot - 1].strip() and MARKER.match(text, dot - 1):
             return False  # "a. Edema"
         return following.isupper() and word not in _INITIALS
+    if word in DOTTED:
+        return _starts_after_abbreviation(text, dot, after.lstrip())
     if word in _UNITS:
         return following.isupper() or bool(MARKER.match(after.lstrip()))
     return True
+
+
+def _starts_after_abbreviation(text: str, dot: int, after: str) -> bool:
+    """Whether a sentence starts after "effs."; "pulm. HTN" goes on with a word in capitals."""
+    if MARKER.match(after):
+        return True
+    if text[dot - 1].isupper():  # capitals throughout
+        return after[0].isupper()
+    return bool(NEW_SENTENCE.match(after))
 
 
 def _is_tight_end(text: str, dot: int, after: str) -> bool:

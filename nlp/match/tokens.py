@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.match.spelling import corrected
+from cxr_vlp.nlp.match.words import singular
 
 _TOKEN = re.compile(
     r"(?P<mask>\[\*\*.*?\*\*\]|X{3,}|_{2,})"
     r"|(?P<number>\d+(?:[.,:]\d+)*)"
+    r"|(?P<with>\b[wW]/(?:[oO]\b)?)"
     r"|(?P<word>[^\W\d_]+(?:['’][^\W\d_]{1,2}\b)?)"
     r"|(?P<mark>--+|[^\w\s])"
 )
-_IRREGULAR: Mapping[str, str] = lexicon.load("word_forms")["irregular"]
-_NEGATED = lexicon.words("word_forms", "negated")
+DOTTED = lexicon.words("word_forms", "dotted") | lexicon.words("word_forms", "abbreviations")
+_WITH = {2: "with", 3: "without"}  # w/, w/o
+NEW_SENTENCE = re.compile(r"\s*[A-Z](?:[a-z]|\s)")
 
 
 class Token(NamedTuple):
@@ -34,35 +37,24 @@ class Token(NamedTuple):
 
 @functools.lru_cache(maxsize=65536)
 def plain(word: str) -> str:
-    """Return `word` in lower case and singular.
-
-    A wrong singular does no harm: the lexicon's words go through the same function.
-    """
-    word = word.lower().replace("’", "'")
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if word in _NEGATED:
-        return "not"
-    word = word.removesuffix("'s")
-    if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is", "ous")):
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("sses", "xes", "shes", "ches")):
-        return word[:-2]
-    return word[:-1]
+    """Return the plain form of `word`; a slip of the pen is read as the word that is meant."""
+    return corrected(singular(word))
 
 
 def tokenize(text: str) -> tuple[Token, ...]:
-    """Return the tokens of `text` in order, without masks and joining hyphens."""
-    tokens = []
+    """Return the tokens of `text` in order, without masks, joining hyphens and stops in words."""
+    tokens: list[Token] = []
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup
         if kind == "mask":
             continue
         if kind == "mark" and _joins(text, match.start(), match.end()):
             continue
-        tokens.append(Token(plain(match.group()), match.start(), match.end()))
+        word = match.group()
+        if word == "." and tokens and _shortens(text, tokens[-1], match.end()):
+            continue
+        word = _WITH[len(word)] if kind == "with" else plain(word)
+        tokens.append(Token(word, match.start(), match.end()))
     return tuple(tokens)
 
 
@@ -71,3 +63,15 @@ def _joins(text: str, start: int, end: int) -> bool:
     if text[start:end] not in ("-", "‐", "‑"):
         return False
     return start > 0 and end < len(text) and not text[start - 1].isspace() and text[end].isalnum()
+
+
+def _shortens(text: str, token: Token, end: int) -> bool:
+    """Whether the stop that ends at `end` is of the abbreviation before it: "pulm. edema".
+
+    At the end of the text, and before a sentence, it is a stop as well.
+    """
+    if token.end != end - 1 or text[token.start : token.end].lower() not in DOTTED:
+        return False
+    if not text[end : end + 3].strip():
+        return False
+    return token.end - token.start == 1 or NEW_SENTENCE.match(text, end) is None
