@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.layout import lines
+from cxr_vlp.nlp.layout import labels, lines
 from cxr_vlp.nlp.layout.lines import MARKER
 from cxr_vlp.nlp.match import windows
 from cxr_vlp.nlp.match.tokens import DOTTED, NEW_SENTENCE
@@ -46,7 +46,7 @@ def split(text: str) -> tuple[Sentence, ...]:
     numbers = _list_numbers(text)
     stops = set(_punctuation_ends(text)).difference(end for _, end in numbers)
     starts = [start for start, _ in numbers] + [m.start() for m in _BULLET.finditer(text)]
-    ends = sorted(stops.union(lines.ends(text), starts, (len(text),)))
+    ends = sorted(stops.union(lines.ends(text), starts, labels.starts(text), (len(text),)))
     sentences, start = [], 0
     for end in _bounded(text, ends):
         sentence = _trim(text, start, end)
