@@ -54,7 +54,11 @@ def _label(text: str, start: int, end: int) -> tuple[int, str] | None:
     """Return the start and the kind of the longest label that ends at `end`; None for none."""
     words = list(_WORD.finditer(text, max(start, end - 80), end))[-_LONGEST:]
     for first in words:
-        if first.group()[0].isupper() and text[first.start() - 1 : first.start()] in ("", " ", "\n"):
+        if first.group()[0].isupper() and text[first.start() - 1 : first.start()] in (
+            "",
+            " ",
+            "\n",
+        ):
             kind = _kind(text[first.start() : end])
             if kind:
                 return first.start(), kind
@@ -65,7 +69,7 @@ def _label(text: str, start: int, end: int) -> tuple[int, str] | None:
 def _kind(label: str) -> str:
     parts = [" ".join(map(plain, part.split())) for part in _JOINTS.split(label)]
     for kind, names in _names().items():
-        if names.issuperset(parts):
+        if names >= set(parts):
             return kind
     return ""
 

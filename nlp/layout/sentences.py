@@ -14,10 +14,11 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.layout import labels, lines
 from cxr_vlp.nlp.layout.lines import MARKER
 from cxr_vlp.nlp.match import windows
-from cxr_vlp.nlp.match.tokens import DOTTED, NEW_SENTENCE
+from cxr_vlp.nlp.match.tokens import DOTTED, NEW_SENTENCE, plain
 
 _TITLES = lexicon.words("grammar", "titles")
 _UNITS = lexicon.words("grammar", "units")
+_FINDING_HEADS = lexicon.words("grammar", "finding_heads")
 _INITIALS = lexicon.words("grammar", "initials")
 _END = re.compile(r"[.!?]+")
 _TIGHT = re.compile(r"[a-z)\]]{2}$")
@@ -116,18 +117,18 @@ def _is_end(text: str, dot: int, end: int, marks: str) -> bool:
             return False  # "a. Edema"
         return following.isupper() and word not in _INITIALS
     if word in DOTTED:
-        return _starts_after_abbreviation(text, dot, after.lstrip())
+        return _starts_after_abbreviation(text, dot, word, after.lstrip())
     if word in _UNITS:
         return following.isupper() or bool(MARKER.match(after.lstrip()))
     return True
 
 
-def _starts_after_abbreviation(text: str, dot: int, after: str) -> bool:
+def _starts_after_abbreviation(text: str, dot: int, word: str, after: str) -> bool:
     """Whether a sentence starts after "effs."; "pulm. HTN" goes on with a word in capitals."""
     if MARKER.match(after):
         return True
-    if text[dot - 1].isupper():  # capitals throughout
-        return after[0].isupper()
+    if text[dot - 1].isupper():  # capitals throughout: the name of a finding ends a sentence
+        return after[0].isupper() and plain(word) in _FINDING_HEADS
     return bool(NEW_SENTENCE.match(after))
 
 

@@ -51,7 +51,7 @@ def _head(cells: list[str]) -> list[str]:
     if columns[0] not in _ANSWERS:
         columns = columns[1:]
     answers = sum(column in _ANSWERS for column in columns)
-    return columns if answers > 1 and _ANSWERS | _NOTES >= set(columns) else []
+    return columns if answers > 1 and set(columns) <= _ANSWERS | _NOTES else []
 
 
 def _row(cells: list[str], columns: list[str]) -> str | None:

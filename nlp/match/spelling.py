@@ -25,13 +25,14 @@ class _Table:
     """The words of the lexicon, and the long ones by their first and by their last letters."""
 
     def __init__(self) -> None:
-        self.words = lexicon.vocabulary() | set(map(singular, lexicon.vocabulary()))
+        plain = frozenset(map(singular, lexicon.vocabulary()))
+        self.words = lexicon.vocabulary() | plain
         self.english = frozenset(map(singular, lexicon.words("spelling", "english")))
         self.endings = tuple(lexicon.load("spelling")["endings"])
         self.heads: Mapping[str, list[str]] = defaultdict(list)
         self.tails: Mapping[str, list[str]] = defaultdict(list)
         body = {singular(word) for name in _BODY for word in lexicon.words_of(name)}
-        for word in sorted(set(map(singular, self.words))):
+        for word in sorted(plain):
             if len(word) >= _ANY or (
                 len(word) >= LEAST and word in body and not word.endswith("ing")
             ):
@@ -63,7 +64,7 @@ def corrected(word: str) -> str:
         return word
     meant = found.pop()
     is_ending = max(len(word), len(meant)) - _same(word, meant) < _EDGE
-    if is_ending and not (meant.endswith(table.endings) or _is_doubling(word, meant)):
+    if is_ending and not (meant.endswith(table.endings) or _is_plain_slip(word, meant)):
         return word
     return meant
 
@@ -83,6 +84,12 @@ def _is_one_edit(word: str, other: str) -> bool:
     if len(word) < len(other):
         return first == second[1:]
     return first[1:] == second[1:] or (first[1::-1] == second[:2] and first[2:] == second[2:])
+
+
+def _is_plain_slip(word: str, meant: str) -> bool:
+    """Whether an edit at the end is no grammar: a wrong order, the last letter but one lost."""
+    is_lost = word[-1] == meant[-1] and len(word) < len(meant)
+    return is_lost or sorted(word) == sorted(meant) or _is_doubling(word, meant)
 
 
 def _is_doubling(word: str, other: str) -> bool:

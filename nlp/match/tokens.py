@@ -18,12 +18,12 @@ from cxr_vlp.nlp.match.words import singular
 _TOKEN = re.compile(
     r"(?P<mask>\[\*\*.*?\*\*\]|X{3,}|_{2,})"
     r"|(?P<number>\d+(?:[.,:]\d+)*)"
-    r"|(?P<with>\b[wW]/(?:[oO]\b)?)"
+    r"|(?P<slash>\b[wW]/(?:[oO]\b)?|\b[oO]/[wW]\b)"
     r"|(?P<word>[^\W\d_]+(?:['’][^\W\d_]{1,2}\b)?)"
     r"|(?P<mark>--+|[^\w\s])"
 )
 DOTTED = lexicon.words("word_forms", "dotted") | lexicon.words("word_forms", "abbreviations")
-_WITH = {2: "with", 3: "without"}  # w/, w/o
+_SLASHED = {"w/": "with", "w/o": "without", "o/w": "otherwise"}
 NEW_SENTENCE = re.compile(r"\s*[A-Z](?:[a-z]|\s)")
 
 
@@ -53,7 +53,7 @@ def tokenize(text: str) -> tuple[Token, ...]:
         word = match.group()
         if word == "." and tokens and _shortens(text, tokens[-1], match.end()):
             continue
-        word = _WITH[len(word)] if kind == "with" else plain(word)
+        word = _SLASHED[word.lower()] if kind == "slash" else plain(word)
         tokens.append(Token(word, match.start(), match.end()))
     return tuple(tokens)
 
