@@ -6,8 +6,10 @@ and de-identification masks. `" ".join(text[s.start:s.end].split()) == s.text` f
 
 from __future__ import annotations
 
+import bisect
+import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cxr_vlp.nlp import lexicon
@@ -118,9 +120,27 @@ def _is_end(text: str, dot: int, end: int, marks: str) -> bool:
         return following.isupper() and word not in _INITIALS
     if word in DOTTED:
         return _starts_after_abbreviation(text, dot, word, after.lstrip())
+    if following.islower() and _is_shortened(word):
+        return False
     if word in _UNITS:
         return following.isupper() or bool(MARKER.match(after.lstrip()))
     return True
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_shortened(word: str) -> bool:
+    """Whether a word that the lexicon does not have is the start of one it has: "cardiopulm."."""
+    if len(word) < 3 or not word.isalpha():
+        return False
+    known = _sorted_vocabulary()
+    place = bisect.bisect_left(known, word)
+    longer = known[place] if place < len(known) else ""
+    return len(longer) > len(word) + 1 and longer.startswith(word) and plain(word) not in known
+
+
+@functools.cache
+def _sorted_vocabulary() -> Sequence[str]:
+    return sorted(lexicon.vocabulary())
 
 
 def _starts_after_abbreviation(text: str, dot: int, word: str, after: str) -> bool:

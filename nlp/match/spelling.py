@@ -45,17 +45,27 @@ def _table() -> _Table:
     return _Table()
 
 
-def corrected(word: str) -> str:
+def corrected(word: str, written: str = "") -> str:
     """Return the word of the lexicon that the plain word is a slip of; else `word`.
 
-    >>> corrected("consolidaton"), corrected("pnuemothorax"), corrected("confusion")
-    ('consolidation', 'pneumothorax', 'confusion')
+    written: the word before its last "s" was cut off ("tortuos" has no plural s).
+
+    >>> corrected("consolidaton"), corrected("tortuo", "tortuos"), corrected("confusion")
+    ('consolidation', 'tortuous', 'confusion')
     """
-    if len(word) < LEAST - 1:
+    if len(word) < LEAST - 1 or not word.isalpha():
         return word
     table = _table()
-    if word in table.words or word in table.english or not word.isalpha():
+    if word in table.words or word in table.english:
         return word
+    meant = _meant(table, word)
+    if meant == word and len(written) > len(word):
+        meant = _meant(table, written)
+        return word if meant == written else meant
+    return meant
+
+
+def _meant(table: _Table, word: str) -> str:
     found = _near(word, table.heads.get(word[:_EDGE], ()))
     found |= _near(word, table.tails.get(word[-_EDGE:], ()))
     if len(found) > 1:  # the likeliest slip is a letter written twice, or once

@@ -38,7 +38,7 @@ class Token(NamedTuple):
 @functools.lru_cache(maxsize=65536)
 def plain(word: str) -> str:
     """Return the plain form of `word`; a slip of the pen is read as the word that is meant."""
-    return corrected(singular(word))
+    return corrected(singular(word), word.lower())
 
 
 def tokenize(text: str) -> tuple[Token, ...]:

@@ -33,4 +33,4 @@ def singular(word: str) -> str:
         return word[:-3] + "y"
     if word.endswith(("sses", "xes", "shes", "ches")):
         return word[:-2]
-    return word[:-1]
+    return _FORMS.get(word[:-1], word[:-1])

@@ -74,7 +74,8 @@ def test_a_slip_of_two_words_stays() -> None:
 @pytest.mark.parametrize(
     "word",
     ["confusion", "injection", "retained", "displayed", "enlarge", "stricture", "lingual",
-     "caliper", "asymmetrical", "tapping", "deceased", "hepatoma", "genetic", "prevented", "swallow"],
+     "caliper", "asymmetrical", "tapping", "deceased", "hepatoma", "genetic", "prevented",
+     "swallow"],
 )  # fmt: skip
 def test_a_word_of_its_own_is_no_slip(word: str) -> None:
     assert plain(word) == word
