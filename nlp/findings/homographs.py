@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.boundaries import STOP_MARKS, VERBS
-from cxr_vlp.nlp.match.tokens import Token, tokenize
+from cxr_vlp.nlp.match.tokens import Token, plain, tokenize
 
 _BEFORE, _AFTER = 3, 7  # tokens; the words of one noun phrase
 _OF = frozenset({"of", "in", "within", "involving"})
@@ -21,14 +22,25 @@ _ENDS = (
 _VERTEBRA = "#"
 
 
+class _Row(NamedTuple):
+    beside: frozenset[str]  # words anywhere in the phrase
+    next: frozenset[str]  # the word right after the name
+    means: str
+
+
 @functools.cache
-def _rows() -> Mapping[str, list[tuple[frozenset[str], str]]]:
-    table: dict[str, list[tuple[frozenset[str], str]]] = {}
+def _rows() -> Mapping[str, list[_Row]]:
+    table: dict[str, list[_Row]] = {}
     for row in lexicon.load("homographs"):
+        own = _Row(_words(row, "beside"), _words(row, "next"), row["means"])
         for term in row["terms"]:
             words = " ".join(token.word for token in tokenize(term))
-            table.setdefault(words, []).append((frozenset(row["beside"]), row["means"]))
+            table.setdefault(words, []).append(own)
     return table
+
+
+def _words(row: Mapping[str, Any], key: str) -> frozenset[str]:
+    return frozenset(map(plain, row.get(key, ())))
 
 
 @functools.cache
@@ -44,7 +56,11 @@ def meaning(tokens: Sequence[Token], start: int, end: int) -> str | None:
     if rows is None:
         return None
     near = _near(tokens, start, end)
-    return next((means for beside, means in rows if not beside.isdisjoint(near)), None)
+    after = tokens[end].word if end < len(tokens) else ""
+    for row in rows:
+        if after in row.next or not row.beside.isdisjoint(near):
+            return row.means
+    return None
 
 
 def _near(tokens: Sequence[Token], start: int, end: int) -> set[str]:

@@ -24,7 +24,6 @@ JOINTS = lexicon.words("places", "joints")
 _LIGHT = lexicon.words("places", "light")
 _OF_PLACE = lexicon.words("places", "of_place")
 _AMOUNTS = lexicon.words("places", "amounts")
-_DOTTED = lexicon.words("places", "dotted")
 _DENYING = lexicon.words("places", "denying")
 _ADJECTIVES = lexicon.words("places", "adjectives")
 _PLACE_VERBS = lexicon.words("places", "place_verbs")
@@ -144,7 +143,7 @@ def _before(line: Line, start: int) -> tuple[Part, list[Part]]:
         word = line.tokens[place].word
         if place in line.taken:
             break
-        if word in _BEFORE_ENDS and not (_is_dotted(line, place) or _is_range(line, place)):
+        if word in _BEFORE_ENDS and not _is_range(line, place):
             break
         if word == "of" and (not place or line.tokens[place - 1].word not in _AMOUNTS):
             break
@@ -169,14 +168,6 @@ def _is_range(line: Line, place: int) -> bool:
     """Whether "to" joins two words of one kind: "moderate to large", "upper to mid"."""
     ends = [line.tags[i].kind for i in (place - 1, place + 1) if i in line.tags]
     return line.tokens[place].word == "to" and len(ends) == 2 and ends[0] == ends[1]
-
-
-def _is_dotted(line: Line, place: int) -> bool:
-    """Whether the stop at `place` is of an abbreviation ("Bilat. effusions")."""
-    tokens = line.tokens
-    if tokens[place].word != "." or not place or place + 1 >= len(tokens):
-        return False
-    return tokens[place - 1].word in _DOTTED
 
 
 def _part_before(line: Line, joint: int) -> Part:
@@ -262,7 +253,7 @@ def _after(line: Line, end: int) -> tuple[Part, list[Part]]:
         word = line.tokens[place].word
         if place in line.taken or word in JOINTS or (word == ":" and place == end):
             break
-        if word in AFTER_ENDS and not _is_dotted(line, place):
+        if word in AFTER_ENDS:
             break
         if word in _COPULAS and not _is_predicate(line, place + 1):
             break
@@ -310,7 +301,6 @@ def _past_joint(line: Line, place: int, end: int) -> int:
         words[place].word in JOINTS
         or (words[place].word == ";" and all(t.word not in VERBS for t in words[end:place]))
         or (words[place].word == ":" and place == end)
-        or _is_dotted(line, place)
         or (
             words[place].word == "but"
             and [t.word for t in words[place + 1 : place + 2]] == ["none"]

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.layout import tables
 
 BOX = re.compile(r"\[[ \t]{0,4}[xX✓✔✗✘+]?[ \t]{0,4}\]|\([ \t]{0,4}[xX✓✔]?[ \t]{0,4}\)|[☐☑☒□■▢✓✔]")
 _CELLS = re.compile(r"[ \t]*\|[ \t]*|\t+[ \t]*|[ \t]{4,}|[ \t]*\.{3,}[ \t]*")
@@ -36,6 +37,8 @@ class _Option(NamedTuple):
 def read(text: str) -> str:
     """Return `text` with what its boxes, columns and answers say; one without them as it is."""
     has_box, has_cells = bool(BOX.search(text)), any(mark in text for mark in ("|", "\t", "..."))
+    if has_cells:
+        text = "\n".join(tables.read(text.split("\n")))
     if has_box:
         text = "\n".join(_lines(text.split("\n")))
     if has_cells:

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Mapping
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.match.tokens import plain
+from cxr_vlp.nlp.match.words import singular
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _ENGLISH = lexicon.words("layout", "english")
@@ -92,7 +92,7 @@ def _languages(word: str) -> tuple[str, ...]:
 
 
 def _is_in_lexicon(word: str) -> bool:
-    return not lexicon.vocabulary().isdisjoint((word, plain(word)))
+    return not lexicon.vocabulary().isdisjoint((word, singular(word)))
 
 
 @functools.cache

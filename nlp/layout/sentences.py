@@ -6,17 +6,21 @@ and de-identification masks. `" ".join(text[s.start:s.end].split()) == s.text` f
 
 from __future__ import annotations
 
+import bisect
+import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.layout import lines
+from cxr_vlp.nlp.layout import labels, lines
 from cxr_vlp.nlp.layout.lines import MARKER
 from cxr_vlp.nlp.match import windows
+from cxr_vlp.nlp.match.tokens import DOTTED, NEW_SENTENCE, plain
 
 _TITLES = lexicon.words("grammar", "titles")
 _UNITS = lexicon.words("grammar", "units")
+_FINDING_HEADS = lexicon.words("grammar", "finding_heads")
 _INITIALS = lexicon.words("grammar", "initials")
 _END = re.compile(r"[.!?]+")
 _TIGHT = re.compile(r"[a-z)\]]{2}$")
@@ -53,7 +57,7 @@ def split(text: str) -> tuple[Sentence, ...]:
     numbers = _list_numbers(text)
     stops = set(_punctuation_ends(text)).difference(end for _, end in numbers)
     starts = [start for start, _ in numbers] + [m.start() for m in _BULLET.finditer(text)]
-    ends = sorted(stops.union(lines.ends(text), starts, (len(text),)))
+    ends = sorted(stops.union(lines.ends(text), starts, labels.starts(text), (len(text),)))
     sentences, start = [], 0
     for end in _bounded(text, ends):
         sentence = _trim(text, start, end)
@@ -127,9 +131,38 @@ def _is_end(text: str, dot: int, end: int, marks: str) -> bool:
         if not text[text.rfind("\n", 0, dot) + 1 : dot - 1].strip() and MARKER.match(text, dot - 1):
             return False  # "a. Edema"
         return following.isupper() and word not in _INITIALS
+    if word in DOTTED:
+        return _starts_after_abbreviation(text, dot, word, after.lstrip())
+    if following.islower() and _is_shortened(word):
+        return False
     if word in _UNITS:
         return following.isupper() or bool(MARKER.match(after.lstrip()))
     return True
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_shortened(word: str) -> bool:
+    """Whether a word that the lexicon does not have is the start of one it has: "cardiopulm."."""
+    if len(word) < 3 or not word.isalpha():
+        return False
+    known = _sorted_vocabulary()
+    place = bisect.bisect_left(known, word)
+    longer = known[place] if place < len(known) else ""
+    return len(longer) > len(word) + 1 and longer.startswith(word) and plain(word) not in known
+
+
+@functools.cache
+def _sorted_vocabulary() -> Sequence[str]:
+    return sorted(lexicon.vocabulary())
+
+
+def _starts_after_abbreviation(text: str, dot: int, word: str, after: str) -> bool:
+    """Whether a sentence starts after "effs."; "pulm. HTN" goes on with a word in capitals."""
+    if MARKER.match(after):
+        return True
+    if text[dot - 1].isupper():  # capitals throughout: the name of a finding ends a sentence
+        return after[0].isupper() and plain(word) in _FINDING_HEADS
+    return bool(NEW_SENTENCE.match(after))
 
 
 def _is_tight_end(text: str, dot: int, after: str) -> bool:

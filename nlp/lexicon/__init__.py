@@ -50,10 +50,12 @@ def words(name: str, group: str) -> frozenset[str]:
 @functools.cache
 def vocabulary() -> frozenset[str]:
     """Return every word of the lexicon's phrases, in lower case and as it is written there."""
-    found: set[str] = set()
-    for name in _PHRASES:
-        found.update(*(re.findall(r"[a-z]+", text.lower()) for text in _strings(load(name))))
-    return frozenset(found)
+    return frozenset[str]().union(*map(words_of, _PHRASES))
+
+
+def words_of(name: str) -> set[str]:
+    """Return every word of `{name}.yaml`, in lower case and as it is written there."""
+    return set(re.findall(r"[a-z]+", " ".join(_strings(load(name))).lower()))
 
 
 def _strings(node: Any) -> Iterator[str]:

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.match.spelling import corrected
+from cxr_vlp.nlp.match.words import singular
 
 _TOKEN = re.compile(
     r"(?P<mask>\[\*\*.*?\*\*\]|X{3,}|_{2,})"
     r"|(?P<number>\d+(?:[.,:]\d+)*)"
+    r"|(?P<slash>\b[wW]/(?:[oO]\b)?|\b[oO]/[wW]\b)"
     r"|(?P<word>[^\W\d_]+(?:['’][^\W\d_]{1,2}\b)?)"
     r"|(?P<mark>--+|[^\w\s])"
 )
-_IRREGULAR: Mapping[str, str] = lexicon.load("word_forms")["irregular"]
-_NEGATED = lexicon.words("word_forms", "negated")
+DOTTED = lexicon.words("word_forms", "dotted") | lexicon.words("word_forms", "abbreviations")
+_SLASHED = {"w/": "with", "w/o": "without", "o/w": "otherwise"}
+NEW_SENTENCE = re.compile(r"\s*[A-Z](?:[a-z]|\s)")
 _OPEN_MASK = "[**"
 _new = tuple.__new__  # without the argument handling of a NamedTuple: half the time
 
@@ -36,35 +40,24 @@ class Token(NamedTuple):
 
 @functools.lru_cache(maxsize=32768)
 def plain(word: str) -> str:
-    """Return `word` in lower case and singular.
-
-    A wrong singular does no harm: the lexicon's words go through the same function.
-    """
-    word = word.lower().replace("’", "'")
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if word in _NEGATED:
-        return "not"
-    word = word.removesuffix("'s")
-    if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is", "ous")):
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("sses", "xes", "shes", "ches")):
-        return word[:-2]
-    return word[:-1]
+    """Return the plain form of `word`; a slip of the pen is read as the word that is meant."""
+    return corrected(singular(word), word.lower())
 
 
 def tokenize(text: str) -> tuple[Token, ...]:
-    """Return the tokens of `text` in order, without masks and joining hyphens."""
+    """Return the tokens of `text` in order, without masks, joining hyphens and stops in words."""
     if _OPEN_MASK in text:  # such a mask may have blanks inside
         return tuple(Token(*row) for row in _read(text))
     tokens: list[Token] = []
     place = 0
     for piece in text.split(" "):
-        for word, start, end in _of_piece(piece):
+        rows = _of_piece(piece)
+        for word, start, end in rows:
             tokens.append(_new(Token, (word, place + start, place + end)))
         place += len(piece) + 1
+        # what follows the piece decides whether the stop at its end belongs to an abbreviation
+        if len(rows) > 1 and rows[-1][0] == "." and _shortens(text, *tokens[-2][1:], place - 1):
+            tokens.pop()
     return tuple(tokens)
 
 
@@ -76,13 +69,17 @@ def _of_piece(piece: str) -> tuple[tuple[str, int, int], ...]:
 
 def _read(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield the (word, start, end) of the tokens of a text."""
+    before = (0, 0)
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup
-        if kind == "mask":
+        start, end = match.span()
+        if kind == "mask" or (kind == "mark" and _joins(text, start, end)):
             continue
-        if kind == "mark" and _joins(text, match.start(), match.end()):
+        word = match.group()
+        if word == "." and _shortens(text, *before, end):
             continue
-        yield plain(match.group()), match.start(), match.end()
+        yield _SLASHED[word.lower()] if kind == "slash" else plain(word), start, end
+        before = (start, end)
 
 
 def _joins(text: str, start: int, end: int) -> bool:
@@ -90,3 +87,15 @@ def _joins(text: str, start: int, end: int) -> bool:
     if text[start:end] not in ("-", "‐", "‑"):
         return False
     return start > 0 and end < len(text) and not text[start - 1].isspace() and text[end].isalnum()
+
+
+def _shortens(text: str, first: int, last: int, end: int) -> bool:
+    """Whether the stop that ends at `end` is of the abbreviation text[first:last]: "pulm. edema".
+
+    At the end of the text, and before a sentence, it is a stop as well.
+    """
+    if last != end - 1 or text[first:last].lower() not in DOTTED:
+        return False
+    if not text[end : end + 3].strip():
+        return False
+    return last - first == 1 or NEW_SENTENCE.match(text, end) is None
