@@ -73,7 +73,11 @@ def scope_ends(text: str, tokens: tuple[Token, ...], cues: tuple[Match, ...]) ->
         elif word in _PRONOUNS and place and tokens[place - 1].word not in _CLAUSE_OPENERS:
             negations.add(place)
         elif word in (",", "and", "with", "as"):
-            if _opens_clause(tokens, place) or states(tokens, place + 1):
+            if (
+                _opens_clause(tokens, place)
+                or states(tokens, place + 1)
+                or (word == "," and _goes_with(tokens, place))
+            ):
                 lists.add(place)
             elif _affirms(tokens, place) or _places(tokens, place):
                 negations.add(place)
@@ -127,6 +131,12 @@ def _opens_clause(tokens: tuple[Token, ...], place: int) -> bool:
                 w in _LIST_TAIL for w in following
             )
     return False
+
+
+def _goes_with(tokens: tuple[Token, ...], place: int) -> bool:
+    """Whether "with" follows the comma, and no "or" that goes on with the list before it."""
+    following = tokens[place + 1 : place + 2]
+    return bool(following) and following[0].word == "with" and not _is_list(tokens, place + 1)
 
 
 def _has_new_subject(tokens: tuple[Token, ...], place: int, segment: list[str]) -> bool:

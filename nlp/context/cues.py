@@ -21,6 +21,8 @@ AFTER_PREDICATE = STOP_MARKS | {","} | lexicon.words("grammar", "after_predicate
 _NOBODY = lexicon.words("grammar", "nobody")
 _SHOWING = lexicon.words("grammar", "denied_showing")
 _ANSWERS = {t.word for answer in lexicon.words("grammar", "answers") for t in tokenize(answer)}
+_DASHES = ("-", "–", "—")
+_LIST_TITLES = lexicon.words("grammar", "list_titles")
 _SENTENCE_ENDS = frozenset(".;|")
 _OPENS_LIST = {
     "absent_after": "absent_list",
@@ -131,9 +133,11 @@ def _with(tokens: tuple[Token, ...], cue: Match) -> Match:
 
 def _before_list(tokens: tuple[Token, ...], cue: Match) -> Match:
     """Return a cue that opens a list with the colon after it: "Absent: effusion, edema."."""
-    if tokens[cue.end : cue.end + 1] and tokens[cue.end].word == ":" and cue.end + 1 < len(tokens):
+    mark = tokens[cue.end].word if cue.end + 1 < len(tokens) else ""
+    if mark == ":" or (mark in _DASHES and not cue.start):
         value = next((_OPENS_LIST[v] for v in cue.values if v in _OPENS_LIST), "")
-        if value and (not cue.start or tokens[cue.start - 1].word in _SENTENCE_ENDS):
+        before = tokens[cue.start - 1].word if cue.start else "."
+        if value and (before in _SENTENCE_ENDS or (cue.start == 1 and before in _LIST_TITLES)):
             return Match(cue.start, cue.end + 1, (value,))
     return cue
 

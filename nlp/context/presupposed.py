@@ -159,9 +159,12 @@ def _listed(tokens: Sequence[Token], found: list[Match]) -> list[Match]:
 
 def _of_clause(tokens: Sequence[Token], cue: Match) -> tuple[Match, ...]:
     """Return a denial and the verb of change it denies: "no evidence that it has [increased]"."""
-    if "absent_after" in cue.values and tokens[cue.start].word in _NOT_OF_ONE:
-        return _with_verb(cue, _change_verb(tokens, cue.end, first=True))
     following = [token.word for token in tokens[cue.end : cue.end + 2]]
+    first = tokens[cue.start].word
+    is_of_one = first in _NOT_OF_ONE or (first == "not" and following[:1] == ["one"])
+    if "absent_after" in cue.values and is_of_one:
+        is_inverted = first == "nor" and following[:1] and following[0] in _HAS | _IS
+        return _with_verb(cue, _change_verb(tokens, cue.end, first=not is_inverted))
     if following[:1] and following[0] in _EVIDENCE:
         following = following[1:]
     if not _denies(tokens, cue) or following[:1] != ["that"]:

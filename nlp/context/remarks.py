@@ -30,6 +30,7 @@ _STOPS = frozenset({";", ".", ":"})
 _UNCHANGED = lexicon.words("grammar", "unchanged")
 _VERBS = lexicon.words("grammar", "structure_verbs")
 _EXCEPTIONS = lexicon.words("grammar", "exceptions")
+_KNOWN_ONES = lexicon.words("grammar", "known_ones")
 _LIMITS = lexicon.words("grammar", "limits")
 _DEFINITE = lexicon.words("grammar", "definite") | {"old", "older"}
 _QUANTITIES = lexicon.words("grammar", "quantities")
@@ -143,22 +144,28 @@ def _amount(tokens: Sequence[Token], place: int, start: int) -> Remark | None:
         amount.append(token.word)
     if not all(word in _AMOUNTS for word in amount) or _QUANTITIES.isdisjoint(amount):
         return None
-    last = _past_openers(tokens, place)
-    first = _first(tokens, last, _SPLITS)
-    return Remark(first, last, "present", place, start, "present_before", only_denied=True)
+    return _there(tokens, _past_openers(tokens, place), place, start)
 
 
 def _known(tokens: Sequence[Token], cues: Sequence[Match], place: int) -> Remark | None:
     """Return that a denied finding is there, where a known one did not change."""
-    near = {token.word for token in tokens[max(0, place - 3) : place]}
-    if tokens[place].word != "one" or near.isdisjoint(_DEFINITE):
+    near = [token.word for token in tokens[max(0, place - 3) : place]]
+    if tokens[place].word != "one" or _DEFINITE.isdisjoint(near):
         return None
+    if near[-2:-1] == ["the"] and near[-1] in _KNOWN_ONES:
+        last = _past_openers(tokens, place - 2)
+        if last < place - 2:
+            return _there(tokens, last, place - 2, place)
     for cue in cues:
         if "present_after" in cue.values and 0 <= place - cue.end <= _REACH and cue.start:
-            last = _past_openers(tokens, cue.start)
-            first = _first(tokens, last, _SPLITS)
-            return Remark(first, last, "present", cue.start, place, "present_before", True)
+            return _there(tokens, _past_openers(tokens, cue.start), cue.start, place)
     return None
+
+
+def _there(tokens: Sequence[Token], last: int, start: int, end: int) -> Remark:
+    """Return that the item before `last` is there, as the words from `start` to `end` say."""
+    first = _first(tokens, last, _SPLITS)
+    return Remark(first, last, "present", start, end, "present_before", only_denied=True)
 
 
 def _past_openers(tokens: Sequence[Token], last: int) -> int:

@@ -36,7 +36,7 @@ def structure_near(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Struc
     if near_before and _has_verb(scopes, near_before.end, term.start):
         return near_before.entries[0]
     is_next = near_before and near_before.end == term.start
-    if near_before and is_next and (term.kind == "finding" or states(scopes.tokens, term.end)):
+    if near_before and is_next and (term.kind == "finding" or _precedes_claim(scopes, term)):
         return near_before.entries[0]  # "heart enlarged mediastinum widened"
     if (
         near_after
@@ -46,6 +46,12 @@ def structure_near(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Struc
         return near_after.entries[0]
     chosen = near_before or near_after
     return chosen.entries[0] if chosen else None
+
+
+def _precedes_claim(scopes: Scopes, term: Term) -> bool:
+    """Whether the next claim begins after the term: "heart enlarged, mediastinum widened"."""
+    following = scopes.tokens[term.end : term.end + 1]
+    return states(scopes.tokens, term.end + (bool(following) and following[0].word == ","))
 
 
 def _crosses(scopes: Scopes, start: int, end: int) -> bool:

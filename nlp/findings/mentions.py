@@ -41,6 +41,8 @@ _COPULA = 3  # tokens: "appears to be"
 _LINKING = lexicon.words("grammar", "linking")
 _DENIES_NORMAL = lexicon.words("grammar", "denies_normal")
 _LOSSES = lexicon.words("grammar", "losses")
+_LESS = "less"
+_NEVER_NORMAL = lexicon.words("grammar", "never_normal")
 _SCARCE = lexicon.words("grammar", "scarce")
 _POSITIONS = lexicon.words("places", "positions")
 _SUBJECTS = lexicon.words("grammar", "claim_subjects")
@@ -255,7 +257,9 @@ def _not_normal(scopes: Scopes, normals: tuple[Term, ...]) -> Iterable[Mention]:
 def _is_denied(scopes: Scopes, term: Term) -> bool:
     """Whether the normal word is denied within three words before it ("are not entirely clear")."""
     words = [t.word for t in scopes.tokens[max(0, term.start - 3) : term.start]]
-    return any(w in _DENIES_NORMAL for w in words) or _is_missing(scopes, term)
+    if any(w in _DENIES_NORMAL for w in words) or words[-1:] == [_LESS]:
+        return True
+    return " ".join(words[-2:]) in _NEVER_NORMAL or _is_missing(scopes, term)
 
 
 def _is_missing(scopes: Scopes, term: Term) -> bool:
