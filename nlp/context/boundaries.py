@@ -94,7 +94,7 @@ def _ends_clause(text: str, tokens: tuple[Token, ...], place: int) -> bool:
     """Whether a mark at `place` ends every scope: a dash, or a bracket with a verb in it."""
     if tokens[place].word == "(":
         return any(t.word in VERBS for t in _bracket(tokens, place))
-    return _is_dash(text, tokens[place])
+    return _is_dash(text, tokens[place]) and not _hangs(text, tokens, place)
 
 
 def _bracket(tokens: tuple[Token, ...], place: int) -> tuple[Token, ...]:
@@ -107,6 +107,13 @@ def _is_dash(text: str, token: Token) -> bool:
     return (
         text[token.start - 1 : token.start].isspace() or text[token.end : token.end + 1].isspace()
     )
+
+
+def _hangs(text: str, tokens: tuple[Token, ...], place: int) -> bool:
+    """Whether a hyphen at `place` stands for a second half: "right- or left-sided"."""
+    following = tokens[place + 1 : place + 2]
+    is_apart = text[tokens[place].start - 1 : tokens[place].start].isspace()
+    return not is_apart and bool(following) and following[0].word in JOINERS
 
 
 def _opens_clause(tokens: tuple[Token, ...], place: int) -> bool:

@@ -20,7 +20,6 @@ _TOKEN = re.compile(
     r"|(?P<word>[^\W\d_]+(?:['’][^\W\d_]{1,2}\b)?)"
     r"|(?P<mark>--+|[^\w\s])"
 )
-_HANGING = (" or ", " and ", " and/or ")
 _IRREGULAR: Mapping[str, str] = lexicon.load("word_forms")["irregular"]
 _NEGATED = lexicon.words("word_forms", "negated")
 
@@ -68,9 +67,7 @@ def tokenize(text: str) -> tuple[Token, ...]:
 
 
 def _joins(text: str, start: int, end: int) -> bool:
-    """Whether the mark at `start` is a hyphen of a word: between letters or digits, or hanging."""
+    """Whether the mark at `start` is a hyphen between two letters or digits."""
     if text[start:end] not in ("-", "‐", "‑"):
         return False
-    if start == 0 or end == len(text) or text[start - 1].isspace():
-        return False
-    return text[end].isalnum() or text.startswith(_HANGING, end)  # "right- or left-sided"
+    return start > 0 and end < len(text) and not text[start - 1].isspace() and text[end].isalnum()
