@@ -16,6 +16,7 @@ The word lists are in lexicon/en/grammar.yaml, the stop words in lexicon/en/cues
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from cxr_vlp.nlp import lexicon
@@ -39,6 +40,15 @@ _CLAIM_ENDS = _HEADS | _LIST_TAIL
 _PLACES = lexicon.words("grammar", "place_words")
 _PREPOSITIONS = lexicon.words("grammar", "place_prepositions")
 _SUBORDINATORS = lexicon.words("grammar", "subordinators")
+_SUBJECT_NOUNS = lexicon.words("grammar", "claim_subjects")
+_SUBJECT_OPENERS = lexicon.words("grammar", "claim_openers")
+_PREDICATES = lexicon.words("grammar", "claim_predicates")
+_LASTING = lexicon.words("grammar", "lasting")
+_AFTER_LASTING = lexicon.words("grammar", "after_lasting")
+_AGAIN = lexicon.words("grammar", "seen_again")
+_SIGNS = lexicon.words("grammar", "missing_signs")
+_DEGREES = lexicon.words("grammar", "claim_degrees")
+_INDICATING = lexicon.words("grammar", "indicating")
 
 
 class ScopeEnds(NamedTuple):
@@ -67,7 +77,11 @@ def scope_ends(text: str, tokens: tuple[Token, ...], cues: tuple[Match, ...]) ->
         elif word in _PRONOUNS and place and tokens[place - 1].word not in _CLAUSE_OPENERS:
             negations.add(place)
         elif word in _JOINTS:
-            if _opens_clause(tokens, place):
+            if (
+                _opens_clause(tokens, place)
+                or states(tokens, place + 1)
+                or (word == "," and _goes_with(tokens, place))
+            ):
                 lists.add(place)
             elif _affirms(tokens, place) or _places(tokens, place):
                 negations.add(place)
@@ -75,6 +89,7 @@ def scope_ends(text: str, tokens: tuple[Token, ...], cues: tuple[Match, ...]) ->
                 hedges.add(place)
         elif place and tokens[place - 1].word in _CLAIM_ENDS and _claims(tokens, place):
             negations.add(place - 1)
+    lists.update(_indications(tokens, cues))
     negations |= lists
     hedges |= negations
     return ScopeEnds(tuple(sorted(lists)), tuple(sorted(negations)), tuple(sorted(hedges)))
@@ -84,7 +99,7 @@ def _ends_clause(text: str, tokens: tuple[Token, ...], place: int) -> bool:
     """Whether a mark at `place` ends every scope: a dash, or a bracket with a verb in it."""
     if tokens[place].word == "(":
         return any(t.word in VERBS for t in _bracket(tokens, place))
-    return _is_dash(text, tokens[place])
+    return _is_dash(text, tokens[place]) and not _hangs(text, tokens, place)
 
 
 def _bracket(tokens: tuple[Token, ...], place: int) -> tuple[Token, ...]:
@@ -97,6 +112,13 @@ def _is_dash(text: str, token: Token) -> bool:
     return (
         text[token.start - 1 : token.start].isspace() or text[token.end : token.end + 1].isspace()
     )
+
+
+def _hangs(text: str, tokens: tuple[Token, ...], place: int) -> bool:
+    """Whether a hyphen at `place` stands for a second half: "right- or left-sided"."""
+    following = tokens[place + 1 : place + 2]
+    is_apart = text[tokens[place].start - 1 : tokens[place].start].isspace()
+    return not is_apart and bool(following) and following[0].word in JOINERS
 
 
 def _opens_clause(tokens: tuple[Token, ...], place: int) -> bool:
@@ -116,8 +138,17 @@ def _opens_clause(tokens: tuple[Token, ...], place: int) -> bool:
         return True
     for at, part in enumerate(segment):
         if part in VERBS:
-            return not any(w in _LIST_TAIL for w in segment[at + 1 : at + 3])
+            following = segment[at + 1 : at + 3]
+            return (bool(following) and following[0] in _AGAIN) or not any(
+                w in _LIST_TAIL for w in following
+            )
     return False
+
+
+def _goes_with(tokens: tuple[Token, ...], place: int) -> bool:
+    """Whether "with" follows the comma, and no "or" that goes on with the list before it."""
+    following = tokens[place + 1 : place + 2]
+    return bool(following) and following[0].word == "with" and not _is_list(tokens, place + 1)
 
 
 def _has_new_subject(tokens: tuple[Token, ...], place: int, segment: list[str]) -> bool:
@@ -141,14 +172,57 @@ def _affirms(tokens: tuple[Token, ...], place: int) -> bool:
         return False
     if tokens[place].word == "," and _is_list(tokens, place):
         return False
-    return segment[0] in _affirming()
+    return segment[0] in _affirming() or (tokens[place].word == "," and _lasts(segment))
+
+
+def _lasts(segment: list[str]) -> bool:
+    """Whether a list's last item is said to be as before: "no mass, emphysema unchanged"."""
+    for at, word in enumerate(segment):
+        if word in ("with", "without", "or"):
+            return False
+        following = segment[at + 1 : at + 2]
+        if word == "as" or word in _LASTING:
+            is_end = not following or following[0] in _AFTER_LASTING
+            return at > 0 and is_end and (word != "as" or bool(following))
+    return False
 
 
 def _claims(tokens: tuple[Token, ...], place: int) -> bool:
     """Whether a new claim begins at `place` without a joint: "no pneumothorax small effusion"."""
+    if states(tokens, place):
+        return True
     if tokens[place].word not in _affirming() or tokens[place].word in JOINERS:
         return False
     return not _HEADS.isdisjoint([tokens[place].word, *_segment(tokens, place)])
+
+
+def states(tokens: tuple[Token, ...], place: int) -> bool:
+    """Whether a structure and its predicate begin at `place`: "heart mildly enlarged"."""
+    first = _past(tokens, place, _SUBJECT_OPENERS)
+    end = _past(tokens, first, _SUBJECT_NOUNS)
+    if end == first:
+        return False
+    while end < len(tokens) and (tokens[end].word.endswith("ly") or tokens[end].word in _DEGREES):
+        end += 1
+    return end < len(tokens) and (tokens[end].word in _PREDICATES or tokens[end].word in VERBS)
+
+
+def _past(tokens: tuple[Token, ...], place: int, words: frozenset[str]) -> int:
+    """Return the first token place from `place` on that is none of `words`."""
+    while place < len(tokens) and tokens[place].word in words:
+        place += 1
+    return place
+
+
+def _indications(tokens: tuple[Token, ...], cues: tuple[Match, ...]) -> Iterator[int]:
+    """Yield the verbs of a missing sign: "absence of lung markings [indicates] a pneumothorax"."""
+    missing = [c.end for c in cues if "absent_after" in c.values and tokens[c.start].word in _SIGNS]
+    if missing:
+        yield from (
+            place
+            for place in range(missing[0] + 1, len(tokens))
+            if tokens[place].word in _INDICATING
+        )
 
 
 def _places(tokens: tuple[Token, ...], place: int) -> bool:

@@ -22,10 +22,21 @@ AFTER_PREDICATE = STOP_MARKS | {","} | lexicon.words("grammar", "after_predicate
 _NOBODY = lexicon.words("grammar", "nobody")
 _SHOWING = lexicon.words("grammar", "denied_showing")
 _ANSWERS = {t.word for answer in lexicon.words("grammar", "answers") for t in tokenize(answer)}
+_DASHES = ("-", "–", "—")
+_LIST_TITLES = lexicon.words("grammar", "list_titles")
+_SENTENCE_ENDS = frozenset(".;|")
+_OPENS_LIST = {
+    "absent_after": "absent_list",
+    "absent_before": "absent_list",
+    "absent_list": "absent_list",
+    "uncertain_after": "uncertain_after",
+    "uncertain_before": "uncertain_after",
+}
 _FORWARD_SIGN = {"absent_before": "absent_after"}
 _OTHER_VIEWS = lexicon.words("grammar", "other_views")
 _VIEW_PREPOSITIONS = lexicon.words("grammar", "view_prepositions")
 _OTHER_TIMES = lexicon.words("grammar", "other_times")
+_OUTLASTING = lexicon.words("grammar", "outlasting")
 _DEGREES = lexicon.words("grammar", "degrees")
 _RELATIONS = lexicon.words("grammar", "relations")
 _DOUBTS = lexicon.words("grammar", "doubts")
@@ -48,6 +59,7 @@ def find(text: str, tokens: tuple[Token, ...], words: Set[str]) -> tuple[Match, 
     found = [_adjusted(text, tokens, cue) for cue in _phrases().find(tokens)]
     if not _SHOWING.isdisjoint(words):
         found = [cue for cue in found if not _is_denied_showing(tokens, found, cue)]
+    found = exclusion.left_open(text, tokens, [_before_list(tokens, cue) for cue in found])
     return tuple(presupposed.adjusted(tokens, _paired(tokens, found), words))
 
 
@@ -106,7 +118,12 @@ def _adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
         return Match(cue.start, cue.end, ("neutral",))
     if _is_active(tokens, cue):
         return Match(cue.start, cue.end, ("absent_after",))
-    if "absent_before" in cue.values and _is_of_one_view(tokens[cue.end : cue.end + 6]):
+    is_unreal = tokens[cue.end - 1].word in _OUTLASTING
+    if (
+        "absent_before" in cue.values
+        and not is_unreal
+        and _is_of_one_view(tokens[cue.end : cue.end + 6])
+    ):
         return Match(cue.start, cue.end, ("present_before",))
     return _with(tokens, direction.adjusted(text, tokens, exclusion.adjusted(text, tokens, cue)))
 
@@ -116,6 +133,17 @@ def _with(tokens: tuple[Token, ...], cue: Match) -> Match:
     if cue.values == ("uncertain_after",) and cue.end < len(tokens):
         end = cue.end + (tokens[cue.end].word == "with")
         return Match(cue.start, end, cue.values)
+    return cue
+
+
+def _before_list(tokens: tuple[Token, ...], cue: Match) -> Match:
+    """Return a cue that opens a list with the colon after it: "Absent: effusion, edema."."""
+    mark = tokens[cue.end].word if cue.end + 1 < len(tokens) else ""
+    if mark == ":" or (mark in _DASHES and not cue.start):
+        value = next((_OPENS_LIST[v] for v in cue.values if v in _OPENS_LIST), "")
+        before = tokens[cue.start - 1].word if cue.start else "."
+        if value and (before in _SENTENCE_ENDS or (cue.start == 1 and before in _LIST_TITLES)):
+            return Match(cue.start, cue.end + 1, (value,))
     return cue
 
 

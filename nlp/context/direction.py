@@ -16,6 +16,11 @@ _SIDES = ({"uncertain_after", "uncertain_before"}, {"absent_after", "absent_befo
 _BOTH_SIDES = lexicon.words("grammar", "both_sides")
 _PREDICATE_ENDS = lexicon.words("grammar", "predicate_ends")
 _NEGATIVE = "neg"
+# they deny what follows ("no residual effusion"), or what is before them where nothing follows
+_DENYING_EITHER = {
+    (_NEGATIVE,),
+    *((a, b) for a in ("no", "without") for b in ("residual", "residua", "remnant")),
+}
 _IF_ANY = ["if", "any"]
 
 
@@ -24,7 +29,7 @@ def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
     if len(cue.values) == 1:
         return cue
     words = [token.word for token in tokens[cue.start : cue.end]]
-    if set(cue.values) == _SIDES[1] and words != [_NEGATIVE]:
+    if set(cue.values) == _SIDES[1] and tuple(words) not in _DENYING_EITHER:
         return cue
     if set(cue.values) not in _SIDES or not _BOTH_SIDES.isdisjoint(words):
         return cue

@@ -19,7 +19,11 @@ _VERBS = lexicon.words("grammar", "excluding")
 _AIMS = lexicon.words("grammar", "aims")
 _DECIDED = lexicon.words("grammar", "decided")
 _NOT = frozenset({"not", "cannot", "never"})
+_CLAUSE_ENDS = frozenset({";", ".", ":", "but", "although", "which"})
 _CLAUSE_MARKS = frozenset(",;.:")
+_OPEN_VERBS = lexicon.words("grammar", "open_excluding")
+_NOBODY = lexicon.words("grammar", "nobody") | {"nor"}
+_WAYS = lexicon.words("grammar", "ways")
 _DECIDERS = lexicon.words("grammar", "deciders")
 _SUPPOSED = frozenset({"it", "they"})
 _SUPPOSED_VERBS = frozenset({"is", "are", "would", "must"})
@@ -38,7 +42,33 @@ def is_impossible(tokens: Sequence[Token], place: int) -> bool:
             return False
         if token.word in _IMPOSSIBLE:
             return True
-    return False
+    return _is_no_way(tokens, place)
+
+
+def _is_no_way(tokens: Sequence[Token], place: int) -> bool:
+    """Whether a way to what begins at `place` is denied: "no reliable way to exclude"."""
+    words = [token.word for token in tokens[max(0, place - _REACH) : place]]
+    return "no" in words and not _WAYS.isdisjoint(words[words.index("no") :])
+
+
+def left_open(text: str, tokens: tuple[Token, ...], found: list[Match]) -> list[Match]:
+    """Return the cues, those of a denied exclusion as one hedge.
+
+    "Neither pneumonia nor effusion can be excluded", "neither view excludes a nodule".
+    """
+    deniers = [cue for cue in found if tokens[cue.start].word in _NOBODY]
+    if not deniers:
+        return found
+    for cue in found:
+        words = [token.word for token in tokens[cue.start : cue.end]]
+        if cue.start < deniers[0].end or _OPEN_VERBS.isdisjoint(words):
+            continue
+        if not _CLAUSE_ENDS.isdisjoint(t.word for t in tokens[deniers[0].end : cue.start]):
+            return found
+        is_made = not _DECIDED.isdisjoint(words)
+        hedge = _hedge(text, tokens, cue) if is_made else Match(cue.start, cue.end, _OPEN)
+        return [hedge if c is cue else c for c in found if c not in deniers]
+    return found
 
 
 def decides(tokens: Sequence[Token], place: int) -> bool:

@@ -1,9 +1,11 @@
 """Finds what a later clause says of a finding that it only points to.
 
-    "No definite effusion, although one cannot be excluded."    uncertain
-    "Suspected pneumothorax, this was ruled out."               absent
-    "No enlarging pneumothorax, which is stable."               present
-    "No effusion other than a trace on the left."               present
+    "No definite effusion, although one cannot be excluded."          uncertain
+    "Suspected pneumothorax, this was ruled out."                     absent
+    "No enlarging pneumothorax, which is stable."                     present
+    "No effusion other than a trace on the left."                     present
+    "No effusion on the left and only a small one on the right."   present
+    "No new nodule and no change in the known ones."         present
 
 The later clause wins. It is said of the last thing named before it, or of all where its pronoun is
 a plural.
@@ -23,13 +25,17 @@ _PLURAL = lexicon.words("grammar", "pointing_all")
 _AMOUNTS = lexicon.words("grammar", "amounts")
 _OPENERS = lexicon.words("grammar", "remark_openers")
 _SPLITS = lexicon.words("grammar", "joiners") | {",", ";", ".", "with", "without"}
+_JOINTS = lexicon.words("grammar", "remark_openers") | lexicon.words("grammar", "joiners")
 _STOPS = frozenset({";", ".", ":"})
 _UNCHANGED = lexicon.words("grammar", "unchanged")
 _VERBS = lexicon.words("grammar", "structure_verbs")
 _EXCEPTIONS = lexicon.words("grammar", "exceptions")
-_QUANTITIES = frozenset({"one", "trace", "amount", "minimal"})
+_KNOWN_ONES = lexicon.words("grammar", "known_ones")
+_LIMITS = lexicon.words("grammar", "limits")
+_DEFINITE = lexicon.words("grammar", "definite") | {"old", "older"}
+_QUANTITIES = lexicon.words("grammar", "quantities")
 _PREPOSITIONS = lexicon.words("grammar", "place_prepositions")
-_TRIGGERS = _SINGULAR | _PLURAL | _EXCEPTIONS
+_TRIGGERS = _SINGULAR | _PLURAL | _EXCEPTIONS | _LIMITS
 _BACKWARD: dict[str, Literal["absent", "uncertain"]] = {
     "uncertain_before": "uncertain",
     "absent_before": "absent",
@@ -59,8 +65,11 @@ def find(tokens: tuple[Token, ...], cues: tuple[Match, ...], words: Set[str]) ->
             continue
         if token.word in _EXCEPTIONS:
             remark = _exception(tokens, cues, place)
+        elif token.word in _LIMITS:
+            remark = _amount(tokens, place, place + 1)
         else:
             remark = _predicate(tokens, cues, place) or _stability(tokens, place)
+            remark = remark or _known(tokens, cues, place)
         if remark:
             found.append(remark)
     return tuple(found)
@@ -125,14 +134,44 @@ def _stability(tokens: Sequence[Token], place: int) -> Remark | None:
 def _exception(tokens: Sequence[Token], cues: Sequence[Match], place: int) -> Remark | None:
     """Return that a denied finding is there, where only an amount of it is excepted."""
     cue = next((c for c in cues if c.start == place and "stop" in c.values), None)
-    if cue is None:
-        return None
+    return _amount(tokens, place, cue.end) if cue else None
+
+
+def _amount(tokens: Sequence[Token], place: int, start: int) -> Remark | None:
+    """Return that the finding before `place` is there, in the amount told from `start` on."""
     amount = []
-    for token in tokens[cue.end :]:
+    for token in tokens[start:]:
         if token.word in _SPLITS or token.word in _PREPOSITIONS:
             break  # where it is does not matter: "other than a trace on the left"
         amount.append(token.word)
     if not all(word in _AMOUNTS for word in amount) or _QUANTITIES.isdisjoint(amount):
         return None
-    first = _first(tokens, place, _SPLITS)
-    return Remark(first, place, "present", cue.start, cue.end, "present_before", only_denied=True)
+    return _there(tokens, _past_openers(tokens, place), place, start)
+
+
+def _known(tokens: Sequence[Token], cues: Sequence[Match], place: int) -> Remark | None:
+    """Return that a denied finding is there, where a known one did not change."""
+    near = [token.word for token in tokens[max(0, place - 3) : place]]
+    if tokens[place].word != "one" or _DEFINITE.isdisjoint(near):
+        return None
+    if near[-2:-1] == ["the"] and near[-1] in _KNOWN_ONES:
+        last = _past_openers(tokens, place - 2)
+        if last < place - 2:
+            return _there(tokens, last, place - 2, place)
+    for cue in cues:
+        if "present_after" in cue.values and 0 <= place - cue.end <= _REACH and cue.start:
+            return _there(tokens, _past_openers(tokens, cue.start), cue.start, place)
+    return None
+
+
+def _there(tokens: Sequence[Token], last: int, start: int, end: int) -> Remark:
+    """Return that the item before `last` is there, as the words from `start` to `end` say."""
+    first = _first(tokens, last, _SPLITS)
+    return Remark(first, last, "present", start, end, "present_before", only_denied=True)
+
+
+def _past_openers(tokens: Sequence[Token], last: int) -> int:
+    """Return where the words end that are before a joint at `last`."""
+    while last and tokens[last - 1].word in _JOINTS:
+        last -= 1
+    return last

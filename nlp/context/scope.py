@@ -29,6 +29,7 @@ _FORWARD = (*_DENIALS, "present_after", "uncertain_after")
 _BACKWARD = ("absent_before", "absent_suffix", "present_before", "uncertain_before")
 _LINKS = lexicon.words("grammar", "links")
 _CLAUSE_STARTS = lexicon.words("grammar", "clause_starts")
+_NOW = lexicon.words("grammar", "now_words")
 _VERSUS = lexicon.words("grammar", "versus")
 _DENIES_INSIDE = lexicon.words("grammar", "denies_inside")
 _DENYING_INSIDE = ("present_before", "present_after", "absent_before")
@@ -242,4 +243,6 @@ def _joins_back(scopes: Scopes, place: int, cue_start: int) -> bool:
         return False
     if tokens[place].word == "and" or place == cue_start - 1:
         return True
+    if place == cue_start - 2 and tokens[place + 1].word in _NOW:
+        return True  # "pneumonia, now with complete clearing"
     return any(t.word in JOINERS for t in tokens[place + 1 : cue_start])

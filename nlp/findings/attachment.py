@@ -7,12 +7,14 @@ of the body. The order of the words, the verbs and the ends of clauses decide.
 from __future__ import annotations
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context.boundaries import states
 from cxr_vlp.nlp.context.scope import Scopes
 from cxr_vlp.nlp.findings.terms import Structure, Term
 
 _REGIONAL = lexicon.words("grammar", "regional") | {";", "."}
 _VERBS = lexicon.words("grammar", "structure_verbs")
 _SHOWING = lexicon.words("grammar", "showing")
+_PLAINLY = lexicon.words("grammar", "plainly")
 _DEVICE_NOUNS = lexicon.words("grammar", "device_nouns")
 
 
@@ -33,8 +35,9 @@ def structure_near(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Struc
         near_before = None  # "the radiograph shows enlargement of the aorta"
     if near_before and _has_verb(scopes, near_before.end, term.start):
         return near_before.entries[0]
-    if near_before and near_before.end == term.start and term.kind == "finding":
-        return near_before.entries[0]
+    is_next = near_before and near_before.end == term.start
+    if near_before and is_next and (term.kind == "finding" or _precedes_claim(scopes, term)):
+        return near_before.entries[0]  # "heart enlarged mediastinum widened"
     if (
         near_after
         and near_after.start - term.end <= 4
@@ -43,6 +46,12 @@ def structure_near(scopes: Scopes, found: tuple[Term, ...], term: Term) -> Struc
         return near_after.entries[0]
     chosen = near_before or near_after
     return chosen.entries[0] if chosen else None
+
+
+def _precedes_claim(scopes: Scopes, term: Term) -> bool:
+    """Whether the next claim begins after the term: "heart enlarged, mediastinum widened"."""
+    following = scopes.tokens[term.end : term.end + 1]
+    return states(scopes.tokens, term.end + (bool(following) and following[0].word == ","))
 
 
 def _crosses(scopes: Scopes, start: int, end: int) -> bool:
@@ -66,6 +75,13 @@ def of_device(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
     if following and following[0].word in _DEVICE_NOUNS:
         return any(t.kind in ("support", "hardware") for t in found)
     return describes_device(scopes, found, term)
+
+
+def tells_how_plain(scopes: Scopes, term: Term) -> bool:
+    """Whether "clear" is said of a change or a sign: "clear worsening"."""
+    following = scopes.tokens[term.end : term.end + 1]
+    is_clear = term.end - term.start == 1 and scopes.tokens[term.start].word == "clear"
+    return is_clear and bool(following) and following[0].word in _PLAINLY
 
 
 def describes_device(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:

@@ -25,6 +25,7 @@ from cxr_vlp.nlp.findings.attachment import (
     of_device,
     structure_near,
     structures_of,
+    tells_how_plain,
 )
 from cxr_vlp.nlp.findings.change import UNSAID, Change
 from cxr_vlp.nlp.findings.change_attachment import change_of
@@ -41,7 +42,12 @@ from cxr_vlp.nlp.match.trie import Match
 _COPULA = 3  # tokens: "appears to be"
 _LINKING = lexicon.words("grammar", "linking")
 _DENIES_NORMAL = lexicon.words("grammar", "denies_normal")
+_LOSSES = lexicon.words("grammar", "losses")
+_LESS = "less"
+_NEVER_NORMAL = lexicon.words("grammar", "never_normal")
+_SCARCE = lexicon.words("grammar", "scarce")
 _POSITIONS = lexicon.words("places", "positions")
+_SUBJECTS = lexicon.words("grammar", "claim_subjects")
 _VERSUS = lexicon.words("grammar", "versus")
 
 
@@ -117,7 +123,7 @@ def _analyze(sentence: str) -> Analysis:
     named_devices = tuple(t for t in found if t.kind in ("support", "hardware"))
     read = reading.read(scopes, found, discourse)
     found = read.terms  # what is said of a device is not said of the body
-    normals = tuple(t for t in found if t.kind == "normal" and not of_device(scopes, found, t))
+    normals = tuple(t for t in found if t.kind == "normal" and _is_of_body(scopes, found, t))
     named = [*_named(scopes, found), *_qualities(scopes, found)]
     real = [(t, f, s) for t, f, s in named if not discourse.governs(t.start)]
     said = [mention for t, f, s in real for mention in _mentions(scopes, found, t, f, s)]
@@ -129,6 +135,10 @@ def _analyze(sentence: str) -> Analysis:
         scopes, found, discourse, tuple(linked(scopes, said)), normals, named_devices,
         len(named) - len(real), _is_versus(scopes, real), read.misplaced,
     )  # fmt: skip
+
+
+def _is_of_body(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
+    return not of_device(scopes, found, term) and not tells_how_plain(scopes, term)
 
 
 def _named(
@@ -162,7 +172,12 @@ def _is_adjective(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
     if term.start and (
         term.start - 1 in names or scopes.tokens[term.start - 1].word in VERBS
     ):  # "heart enlarged, left effusion": it is the structure's
-        return any(t.kind == "finding" and t.start in (term.start, term.end) for t in found)
+        return any(
+            t.kind == "finding"
+            and t.start in (term.start, term.end)
+            and scopes.tokens[t.start].word not in _SUBJECTS
+            for t in found
+        )
     for other in found:
         if other.kind != "finding" or other.start < term.start:
             continue
@@ -287,7 +302,26 @@ def _not_normal(scopes: Scopes, normals: tuple[Term, ...]) -> Iterable[Mention]:
 def _is_denied(scopes: Scopes, term: Term) -> bool:
     """Whether the normal word is denied within three words before it ("are not entirely clear")."""
     words = [t.word for t in scopes.tokens[max(0, term.start - 3) : term.start]]
-    return any(w in _DENIES_NORMAL for w in words)
+    if any(w in _DENIES_NORMAL for w in words) or words[-1:] == [_LESS]:
+        return True
+    return " ".join(words[-2:]) in _NEVER_NORMAL or _is_missing(scopes, term)
+
+
+def _is_missing(scopes: Scopes, term: Term) -> bool:
+    """Whether what is normal is lost: "loss of the normal contour", "normal lung is not seen"."""
+    tokens = scopes.tokens
+    if tokens[term.start].word != "normal" or term.end - term.start > 1:
+        return False
+    before = [t.word for t in tokens[max(0, term.start - 6) : term.start] if t.word != "the"]
+    if before[-1:] and before[-1] in _SCARCE:
+        return True
+    if before[-1:] == ["of"] and before[-2:-1] and before[-2] in _LOSSES:
+        return "no" not in before and "without" not in before
+    if not any("absent_before" in cue.values for cue in scopes.cues):
+        return False
+    following = tokens[term.end].word if term.end < len(tokens) else ""
+    said = scope.verdict(scopes, term.start, term.end)
+    return following in _SUBJECTS and said.category == "absent_before"
 
 
 def _implied(
