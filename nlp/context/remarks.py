@@ -4,6 +4,7 @@
     "Suspected pneumothorax, this was ruled out."               absent
     "No enlarging pneumothorax, which is stable."               present
     "No effusion other than a trace on the left."               present
+    "Right effusion, minimal if there at all."                  uncertain
 
 The later clause wins. It is said of the last thing named before it, or of all where its pronoun is
 a plural.
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context import supposition
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Match
 
@@ -29,7 +31,8 @@ _VERBS = lexicon.words("grammar", "structure_verbs")
 _EXCEPTIONS = lexicon.words("grammar", "exceptions")
 _QUANTITIES = frozenset({"one", "trace", "amount", "minimal"})
 _PREPOSITIONS = lexicon.words("grammar", "place_prepositions")
-_TRIGGERS = _SINGULAR | _PLURAL | _EXCEPTIONS
+_SIZES = lexicon.words("grammar", "sizes") | {"mild"}
+_TRIGGERS = _SINGULAR | _PLURAL | _EXCEPTIONS | supposition.SUPPOSING
 _BACKWARD: dict[str, Literal["absent", "uncertain"]] = {
     "uncertain_before": "uncertain",
     "absent_before": "absent",
@@ -57,6 +60,8 @@ def find(tokens: tuple[Token, ...], cues: tuple[Match, ...]) -> tuple[Remark, ..
             continue
         if token.word in _EXCEPTIONS:
             remark = _exception(tokens, cues, place)
+        elif token.word in supposition.SUPPOSING:
+            remark = _supposition(tokens, place)
         else:
             remark = _predicate(tokens, cues, place) or _stability(tokens, place)
         if remark:
@@ -79,6 +84,18 @@ def _predicate(tokens: Sequence[Token], cues: Sequence[Match], place: int) -> Re
                 return Remark(first, last, _BACKWARD[value], cue.start, cue.end, value)
             return None
     return None
+
+
+def _supposition(tokens: Sequence[Token], place: int) -> Remark | None:
+    """Return the doubt of a clause that only supposes what is before it."""
+    end = supposition.clause_end(tokens, place)
+    last = place
+    while last and (tokens[last - 1].word in _SIZES or tokens[last - 1].word in (",", "(")):
+        last -= 1
+    if not end or not last or tokens[last - 1].word in _SPLITS:
+        return None  # "effusion and, if real, small pneumothorax"
+    first = _first(tokens, last, _SPLITS)
+    return Remark(first, last, "uncertain", place, end, "uncertain_before")
 
 
 def _is_of_today(tokens: Sequence[Token], cue: Match) -> bool:
