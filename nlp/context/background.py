@@ -25,6 +25,7 @@ _UNCHANGED = lexicon.words("grammar", "unchanged")
 _PATIENT = lexicon.words("grammar", "patient_words")
 _CARED = lexicon.words("grammar", "cared")
 _CARED_FOR = lexicon.words("grammar", "cared_prepositions")
+_CARED_TIMES = lexicon.words("grammar", "cared_times")
 _AGES = lexicon.words("grammar", "ages")
 _TIMES = lexicon.words("grammar", "past_times") | old_images.YEARS
 _TOLD = lexicon.words("grammar", "told_of_images")
@@ -63,7 +64,7 @@ def _history(tokens: Sequence[Token], place: int) -> list[Span]:
             return _transients(tokens, place)
         return [(place, end_of(tokens, place))] if _tells_of(tokens, place) else []
     if word in _CARED and _is_cared_for(tokens, place):
-        return [(place, _clause_end(tokens, place + 2))]
+        return [(place, _clause_end(tokens, _joint(tokens, place) + 1))]
     if word in _HAD:
         return _transients(tokens, place) if _is_of_patient(tokens, place) else []
     if word in _OPENERS and place < 2:
@@ -75,12 +76,14 @@ def _history(tokens: Sequence[Token], place: int) -> list[Span]:
     if word in _AGES and place and tokens[place - 1].word in ("in", "a", "his", "her", "during"):
         return _transients(tokens, _clause_start(tokens, place))
     if word in _TIMES and _is_past_time(tokens, place):
-        return _transients(tokens, _clause_start(tokens, place))
+        return _transients(tokens, _treated_start(tokens, place))
     if word in _PROCEDURES and _is_done(tokens, place):
         return [(place, _clause_end(tokens, place + 1))]
     if word in _AFTER_REPAIR:
         return [(max(0, place - _ADJECTIVES), place)] if _is_repair(tokens, place) else []
     if word in _REPAIRED:
+        if place and tokens[place - 1].word in ("been", "was", "were"):
+            return [(_clause_start(tokens, place), place)]
         return [(place, min(place + 1 + _ADJECTIVES, _clause_end(tokens, place + 1)))]
     end = _past_end(tokens, place) if _is_past(tokens, place) else 0
     return [(place, end)] if end else []
@@ -100,11 +103,21 @@ def _clause_start(tokens: Sequence[Token], end: int) -> int:
     return next(starts, 0)
 
 
+def _treated_start(tokens: Sequence[Token], end: int) -> int:
+    """Return where the clause before `end` begins, with "pneumonia treated with" as part of it."""
+    start = _clause_start(tokens, end)
+    if start > 1 and tokens[start - 1].word == "with" and tokens[start - 2].word in _CARED:
+        return _clause_start(tokens, start - 1)
+    return start
+
+
 def _transients(tokens: Sequence[Token], start: int) -> list[Span]:
     """Return the diseases that pass in the clause at `start`, unless they are seen today."""
     end = _clause_end(tokens, start)
     words = {token.word for token in tokens[start:end]}
     if not (words.isdisjoint(UNCHANGED) and words.isdisjoint(_TRACES)):
+        return []
+    if old_images.goes_on(tokens, end):
         return []
     return [(i, i + 1) for i in range(start, end) if tokens[i].word in _TRANSIENT]
 
@@ -127,8 +140,18 @@ def _is_verbless(tokens: Sequence[Token], start: int) -> bool:
 
 def _is_cared_for(tokens: Sequence[Token], place: int) -> bool:
     """Whether "treated for", "admitted with" or the like is at `place`."""
-    following = tokens[place + 1 : place + 2]
-    return bool(following) and following[0].word in _CARED_FOR
+    return _joint(tokens, place) > 0
+
+
+def _joint(tokens: Sequence[Token], place: int) -> int:
+    """Return the place of "for" after the word at `place`, else 0: "hospitalized in 2015 for"."""
+    for at in range(place + 1, len(tokens)):
+        word = tokens[at].word
+        if word in _CARED_FOR:
+            return at
+        if word not in _CARED_TIMES and not word.isdigit():
+            return 0
+    return 0
 
 
 def _is_of_patient(tokens: Sequence[Token], place: int) -> bool:
@@ -160,6 +183,8 @@ def _is_done(tokens: Sequence[Token], place: int) -> bool:
 def _is_repair(tokens: Sequence[Token], place: int) -> bool:
     """Whether a repair at `place` is done, and not advised."""
     following = {token.word for token in tokens[place + 1 : place + 4]}
+    if place and tokens[place - 1].word in _SURGERY | _CARED_FOR | {"of", "needs", "without"}:
+        return False  # "hernia after repair"
     return following.isdisjoint(("recommended", "planned", "considered", "advised"))
 
 

@@ -43,8 +43,9 @@ def find(text: str, tokens: tuple[Token, ...]) -> tuple[Match, ...]:
     """Return the cues in order; their values are the categories of cues.yaml."""
     found = [_adjusted(text, tokens, cue) for cue in _phrases().find(tokens)]
     found = [cue for cue in found if not _is_denied_showing(tokens, found, cue)]
-    found = presupposed.adjusted(tokens, exclusion.doubted(tokens, _paired(tokens, found)))
     words = {token.word for token in tokens}
+    found = exclusion.doubted(tokens, _paired(tokens, found), words)
+    found = presupposed.adjusted(tokens, found)
     found = merged(found, likeness.find(tokens, words))
     return tuple(_with_landmarks(tokens, found, words))
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.context import background, exclusion, supposition
+from cxr_vlp.nlp.context import background, exclusion, old_images, supposition
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Match, Phrases
 
@@ -55,7 +55,7 @@ def find(tokens: Sequence[Token]) -> Discourse:
             first[kind] = found[0].start
     past = background.spans(tokens, words)
     if "background" in first:
-        past.append((first["background"], background.end_of(tokens, first["background"])))
+        past.append((first["background"], old_images.end_of(tokens, first["background"])))
     if "blind" in first:
         past.append(_clause_before(tokens, first["blind"]))
     if not words.isdisjoint(supposition.CONDITION_WORDS):

@@ -31,6 +31,8 @@ _SAYING = lexicon.words("grammar", "saying")
 _UNSAYABLE = _IMPOSSIBLE | lexicon.words("grammar", "unsayable")
 _ENABLING = lexicon.words("grammar", "enabling")
 _NOBODY = lexicon.words("grammar", "nobody") | {"nor"}
+_EXCLUDED = frozenset({"exclude", "excluding", "out"})
+_CAN = frozenset({"can", "could", "will", "would"})
 _NO_WAY = frozenset({"way", "mean", "possibility"})
 _IS = frozenset({"is", "are", "was", "were"})
 _NEAR = 3  # tokens: "not definitively excluded"
@@ -45,7 +47,9 @@ def is_impossible(tokens: Sequence[Token], place: int) -> bool:
         if token.word in _IMPOSSIBLE:
             return True
     before = [token.word for token in tokens[max(0, place - _REACH) : place]]
-    return any(a == "no" and b in _NO_WAY for a, b in zip(before, before[1:], strict=False))
+    if before and before[-1] in _CAN and _has_denied_subject(tokens, place):
+        return True  # "no film of this quality can rule out"
+    return any(word in _NO_WAY and before[i - 1 : i] == ["no"] for i, word in enumerate(before))
 
 
 def is_unsayable(tokens: Sequence[Token], place: int) -> bool:
@@ -53,12 +57,11 @@ def is_unsayable(tokens: Sequence[Token], place: int) -> bool:
     return place > 0 and tokens[place - 1].word in _SAYING and is_impossible(tokens, place)
 
 
-def doubted(tokens: Sequence[Token], found: list[Match]) -> list[Match]:
+def doubted(tokens: Sequence[Token], found: list[Match], words: set[str]) -> list[Match]:
     """Return the cues, a denial as a hedge where it is said that nobody can state it.
 
     "It is not possible on a supine film to say there is no effusion."
     """
-    words = {token.word for token in tokens}
     if words.isdisjoint(_SAYING) or words.isdisjoint(_UNSAYABLE):
         return found
     return [
@@ -148,6 +151,8 @@ def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
     if words[0] in _DECIDED:
         before = {token.word for token in tokens[max(0, cue.start - _NEAR) : cue.start]}
         return cue if before.isdisjoint(_NOT) else _hedge(text, tokens, cue)
+    if words[0] in _NOT and words[-1] in _EXCLUDED and cue.values == _OPEN[:1]:
+        return Match(cue.start, cue.end, _OPEN)  # "absence of fever does not exclude"
     if words[0] == "absence" and _is_unproven(tokens, cue.start):
         return Match(cue.start, cue.end, _OPEN)
     if words[0] == "absence" and _is_unmade(tokens, cue.end, _NOT):

@@ -21,8 +21,10 @@ _KNOWN = lexicon.words("grammar", "landmark_known")
 _DEFINITE = frozenset({"the", "this", "these", "his", "her"})
 _HEADS = lexicon.words("grammar", "landmarks")
 _EITHER = frozenset({"underlying", "overlying"})  # adjectives too: "underlying effusion"
-_ABSTRACT = frozenset({"from", "by", "to"})
+_ABSTRACT = frozenset({"from", "by", "to", "of"})
 _ENDS = frozenset(",;.:") | {"and", "or", "but", "with", "of", "which", "is", "are"}
+_FEATURES = lexicon.words("grammar", "landmark_features")
+_PREPOSITIONS = _BESIDE | _BELOW | {"of"}
 _REACH = 6  # tokens: "above the known large left pleural effusion"
 _WORDS = _KNOWN | _DEFINITE | _BELOW
 
@@ -35,7 +37,7 @@ def find(tokens: Sequence[Token], cues: Sequence[Match], words: set[str]) -> lis
     return [
         Match(place, place + 1, ("stop",))
         for place in range(first, len(tokens))
-        if tokens[place].word in _BESIDE or tokens[place].word in _BELOW
+        if tokens[place].word in _PREPOSITIONS
         if _is_landmark(tokens, place)
     ]
 
@@ -44,6 +46,8 @@ def _is_landmark(tokens: Sequence[Token], place: int) -> bool:
     """Whether a finding that is known follows the preposition at `place`."""
     following = tokens[place + 1].word if place + 1 < len(tokens) else ""
     if tokens[place].word in _EITHER and following not in _DEFINITE:
+        return False
+    if tokens[place].word == "of" and tokens[place - 1].word not in _FEATURES:
         return False
     if tokens[place].word in _ABSTRACT and following not in _DEFINITE | {"known"}:
         return False  # "no changes from chronic infection"

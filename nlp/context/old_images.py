@@ -24,6 +24,8 @@ _CHANGED = lexicon.words("grammar", "change_progressive") | lexicon.words(
 _GONE = frozenset({"resolved", "cleared", "normal"})
 _IS = frozenset({"is", "are", "appear", "remain"})
 _TELLING = _SHOWED | _ACCORDING
+_JOINTS = frozenset({",", "and", "which", "that"})
+_BETWEEN = _JOINTS | _IS | {"has", "have", "it", "this", "these", "they", "slightly", ";"}
 _NOT = frozenset({"not", "no", "never"})
 _COMPARED = frozenset({"compared", "comparison", "since", "from", "than", "interval"})
 _NEAR = 4  # tokens between the word for an old image and its noun: "the study of last year"
@@ -37,7 +39,7 @@ def spans(tokens: Sequence[Token], words: set[str]) -> list[tuple[int, int]]:
     for place, token in enumerate(tokens):
         if token.word in _OLD and (verb := _showing(tokens, place)):
             end = end_of(tokens, verb)
-            return [] if _goes_on(tokens, verb, end) else [(place, end)]
+            return [] if _is_still_there(tokens, verb, end) else [(place, end)]
     return []
 
 
@@ -94,9 +96,23 @@ def _tells_of_past(tokens: Sequence[Token], place: int) -> bool:
     return bool(following) and following[0].word in ("was", "were", "had")
 
 
-def _goes_on(tokens: Sequence[Token], verb: int, end: int) -> bool:
+def _is_still_there(tokens: Sequence[Token], verb: int, end: int) -> bool:
     """Whether the finding that was shown is said to be there still."""
     words = [token.word for token in tokens[verb + 1 : end]]
-    if end + 1 < len(tokens) and tokens[end + 1].word in _CHANGED - _GONE:  # "is now smaller"
+    if goes_on(tokens, end) or any(goes_on(tokens, i) for i in _joints(tokens, verb, end)):
         return True
     return not UNCHANGED.isdisjoint(words) and _NOT.isdisjoint(words)
+
+
+def _joints(tokens: Sequence[Token], start: int, end: int) -> list[int]:
+    return [i for i in range(start, end) if tokens[i].word in _JOINTS]
+
+
+def goes_on(tokens: Sequence[Token], place: int) -> bool:
+    """Whether a change of what came before is told at `place`: "..., which is now smaller"."""
+    for token in tokens[place : place + 5]:
+        if token.word in UNCHANGED or token.word in _CHANGED - _GONE:
+            return True
+        if token.word not in _BETWEEN and token.word not in TODAY:
+            return False
+    return False

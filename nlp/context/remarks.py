@@ -31,7 +31,7 @@ _VERBS = lexicon.words("grammar", "structure_verbs")
 _EXCEPTIONS = lexicon.words("grammar", "exceptions")
 _QUANTITIES = frozenset({"one", "trace", "amount", "minimal"})
 _PREPOSITIONS = lexicon.words("grammar", "place_prepositions")
-_SIZES = lexicon.words("grammar", "sizes") | {"mild"}
+_SIZES = lexicon.words("grammar", "sizes") | {"mild", "barely", "hardly"}
 _TRIGGERS = _SINGULAR | _PLURAL | _EXCEPTIONS | supposition.SUPPOSING
 _BACKWARD: dict[str, Literal["absent", "uncertain"]] = {
     "uncertain_before": "uncertain",
