@@ -12,7 +12,7 @@ import functools
 from collections.abc import Set
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.context import direction, exclusion, presupposed
+from cxr_vlp.nlp.context import direction, exclusion, landmarks, likeness, presupposed
 from cxr_vlp.nlp.context.boundaries import STOP_MARKS
 from cxr_vlp.nlp.match.tokens import Token, tokenize
 from cxr_vlp.nlp.match.trie import Match, Phrases
@@ -60,7 +60,25 @@ def find(text: str, tokens: tuple[Token, ...], words: Set[str]) -> tuple[Match, 
     if not _SHOWING.isdisjoint(words):
         found = [cue for cue in found if not _is_denied_showing(tokens, found, cue)]
     found = exclusion.left_open(text, tokens, [_before_list(tokens, cue) for cue in found])
-    return tuple(presupposed.adjusted(tokens, _paired(tokens, found), words))
+    found = exclusion.doubted(tokens, _paired(tokens, found), words)
+    found = presupposed.adjusted(tokens, found, words)
+    found = merged(found, likeness.find(tokens, words))
+    return tuple(_with_landmarks(tokens, found, words))
+
+
+def merged(found: list[Match], new: list[Match]) -> list[Match]:
+    """Return the cues in order, the new ones instead of those that they overlap."""
+    if not new:
+        return found
+    old = [c for c in found if not any(n.start < c.end and c.start < n.end for n in new)]
+    return sorted((*old, *new))
+
+
+def _with_landmarks(tokens: tuple[Token, ...], found: list[Match], words: Set[str]) -> list[Match]:
+    """Return the cues with the ends of their reach before landmarks; a cue wins over an end."""
+    ends = landmarks.find(tokens, found, words)
+    free = [e for e in ends if not any(c.start < e.end and e.start < c.end for c in found)]
+    return sorted((*found, *free)) if free else found
 
 
 def _paired(tokens: tuple[Token, ...], found: list[Match]) -> list[Match]:

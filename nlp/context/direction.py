@@ -27,7 +27,7 @@ _IF_ANY = ["if", "any"]
 def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
     """Return a cue that may apply to both sides with the one side that it applies to here."""
     if len(cue.values) == 1:
-        return cue
+        return _of_opinion(text, tokens, cue)
     words = [token.word for token in tokens[cue.start : cue.end]]
     if set(cue.values) == _SIDES[1] and tuple(words) not in _DENYING_EITHER:
         return cue
@@ -37,6 +37,14 @@ def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
     if end > cue.end or not is_predicate(text, tokens, cue):
         return Match(cue.start, end, tuple(v for v in cue.values if v.endswith("_after")))
     return Match(cue.start, end, tuple(v for v in cue.values if v.endswith("_before")))
+
+
+def _of_opinion(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
+    """Return "be considered" without a meaning where it only calls the finding something."""
+    is_opinion = cue.values == ("uncertain_before",) and tokens[cue.end - 1].word == "considered"
+    if is_opinion and not is_predicate(text, tokens, cue):  # "may be considered benign"
+        return Match(cue.start, cue.end, ("neutral",))
+    return cue
 
 
 def _past_mark(tokens: tuple[Token, ...], cue: Match, words: list[str]) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.context import background, exclusion
+from cxr_vlp.nlp.context import background, exclusion, old_images, supposition
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Match, Phrases
 
@@ -24,8 +24,8 @@ _GOVERNING = ("recommendation", "purpose")
 class Discourse:
     """The kinds of phrases found (discourse.yaml): kind -> token place of the first phrase.
 
-    `past` has the (start, end) of the places where the sentence speaks of the past, or of what the
-    study cannot show.
+    `past` has the (start, end) of the places where the sentence speaks of the past, of what the
+    study cannot show, or of when a next step is due.
     """
 
     first: Mapping[str, int]
@@ -82,9 +82,14 @@ def find(tokens: Sequence[Token], words: Set[str]) -> Discourse:
             first[kind] = found[0].start
     past = background.spans(tokens, words)
     if "background" in first:
-        past.append((first["background"], background.end_of(tokens, first["background"])))
+        past.append((first["background"], old_images.end_of(tokens, first["background"])))
     if "blind" in first:
         past.append(_clause_before(tokens, first["blind"]))
+    if not words.isdisjoint(supposition.CONDITION_WORDS):
+        conditions = supposition.conditions(tokens)
+        if conditions:
+            first.setdefault("recommendation_weak", conditions[0][0])
+            past += conditions
     return Discourse(first, tuple(past))
 
 
@@ -100,9 +105,14 @@ def _is_denied(tokens: Sequence[Token], kind: str, match: Match) -> bool:
         return False
     words = [token.word for token in tokens[match.start : match.end]]
     if not _AIMS.isdisjoint(words):
-        return exclusion.is_impossible(tokens, match.start) or exclusion.decides(
-            tokens, match.start
+        return (
+            exclusion.is_impossible(tokens, match.start)
+            or exclusion.decides(tokens, match.start)
+            or exclusion.is_enabled(tokens, match.start)
         )
     if words == ["indication"]:  # "no indication that"
         return match.start > 0 and tokens[match.start - 1].word in ("no", "without")
-    return words[0] == "if" and exclusion.supposes(tokens, match.start)
+    return words[0] == "if" and (
+        supposition.supposes(tokens, match.start)
+        or exclusion.is_unsayable(tokens, match.start)  # "impossible to say if there is"
+    )

@@ -3,14 +3,15 @@
 "CT to exclude pneumonia"              an aim: recommended, or why the study was made
 "difficult to exclude pneumonia"       a hedge: it may be there
 "the lateral view excludes pneumonia"  a denial
+"hard to say that there is no edema"   a hedge: who cannot say that there is none
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from cxr_vlp.nlp import lexicon
-from cxr_vlp.nlp.context import direction
+from cxr_vlp.nlp.context import direction, supposition
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Match
 
@@ -25,12 +26,18 @@ _OPEN_VERBS = lexicon.words("grammar", "open_excluding")
 _NOBODY = lexicon.words("grammar", "nobody") | {"nor"}
 _WAYS = lexicon.words("grammar", "ways")
 _DECIDERS = lexicon.words("grammar", "deciders")
-_SUPPOSED = frozenset({"it", "they"})
-_SUPPOSED_VERBS = frozenset({"is", "are", "would", "must"})
 # "present" ends the reach of a denial before it: "does not allow exclusion of"
 _OPEN = ("uncertain_after", "present_after")
 _LIMITING = frozenset({"is", "are", "be"})
 _SIZES = lexicon.words("grammar", "sizes")
+_PROVEN = lexicon.words("grammar", "proven")
+_SAYING = lexicon.words("grammar", "saying")
+_UNSAYABLE = _IMPOSSIBLE | lexicon.words("grammar", "unsayable")
+_ENABLING = lexicon.words("grammar", "enabling")
+_NOBODY = lexicon.words("grammar", "nobody") | {"nor"}
+_EXCLUDED = frozenset({"exclude", "excluding", "out"})
+_CAN = frozenset({"can", "could", "will", "would"})
+_IS = frozenset({"is", "are", "was", "were"})
 _NEAR = 3  # tokens: "not definitively excluded"
 _REACH = 6  # tokens: "limits our ability to confidently exclude"
 
@@ -42,6 +49,9 @@ def is_impossible(tokens: Sequence[Token], place: int) -> bool:
             return False
         if token.word in _IMPOSSIBLE:
             return True
+    before = [token.word for token in tokens[max(0, place - _REACH) : place]]
+    if before and before[-1] in _CAN and _has_denied_subject(tokens, place):
+        return True  # "no film of this quality can rule out"
     return _is_no_way(tokens, place)
 
 
@@ -71,6 +81,70 @@ def left_open(text: str, tokens: tuple[Token, ...], found: list[Match]) -> list[
     return found
 
 
+def is_unsayable(tokens: Sequence[Token], place: int) -> bool:
+    """Whether a verb of saying is right before `place`, and it cannot be done."""
+    return place > 0 and tokens[place - 1].word in _SAYING and is_impossible(tokens, place)
+
+
+def doubted(tokens: Sequence[Token], found: list[Match], words: Set[str]) -> list[Match]:
+    """Return the cues, a denial as a hedge where it is said that nobody can state it.
+
+    "It is not possible on a supine film to say there is no effusion."
+    """
+    if words.isdisjoint(_SAYING) or words.isdisjoint(_UNSAYABLE):
+        return found
+    return [
+        Match(cue.start, cue.end, ("uncertain_after",)) if _is_doubted(tokens, cue) else cue
+        for cue in found
+    ]
+
+
+def _is_doubted(tokens: Sequence[Token], cue: Match) -> bool:
+    """Whether "there is" and "no" follow what cannot be said."""
+    words = [token.word for token in tokens[max(0, cue.start - 2) : cue.start]]
+    is_claim = len(words) == 2 and words[0] == "there" and words[1] in _IS
+    if not is_claim or "absent_after" not in cue.values or tokens[cue.start].word != "no":
+        return False
+    before = set()
+    for token in reversed(tokens[max(0, cue.start - 3 * _REACH) : cue.start - 2]):
+        if token.word in _CLAUSE_MARKS:
+            break
+        before.add(token.word)
+    return not (before.isdisjoint(_SAYING) or before.isdisjoint(_UNSAYABLE))
+
+
+def _is_unproven(tokens: Sequence[Token], place: int) -> bool:
+    """Whether the absence at `place` is what cannot be shown: "does not prove the absence of"."""
+    before = {token.word for token in tokens[max(0, place - _NEAR) : place]}
+    return not before.isdisjoint(_SAYING) and is_impossible(tokens, place)
+
+
+def _has_denied_subject(tokens: Sequence[Token], place: int) -> bool:
+    """Whether "neither", "nor" or "none" is before `place` in its clause."""
+    for token in reversed(tokens[:place]):
+        if token.word in _CLAUSE_MARKS - {","}:
+            return False
+        if token.word in _NOBODY or token.word == "no":
+            return True
+    return False
+
+
+def _is_unmade(tokens: Sequence[Token], place: int, denials: frozenset[str]) -> bool:
+    """Whether what is named at `place` is said after it not to be so: "... is not achieved"."""
+    for token in tokens[place : place + 2 * _REACH]:
+        if token.word in _CLAUSE_MARKS:
+            return False
+        if token.word in denials:
+            return True
+    return False
+
+
+def is_enabled(tokens: Sequence[Token], place: int) -> bool:
+    """Whether a study is said to allow what is at `place`: "allows us to exclude"."""
+    before = [token.word for token in tokens[max(0, place - _REACH) : place]]
+    return not _ENABLING.isdisjoint(before) and _NOT.isdisjoint(before) and "would" not in before
+
+
 def decides(tokens: Sequence[Token], place: int) -> bool:
     """Whether "excludes" or "rules out" is at `place`, or "findings exclude"."""
     if tokens[place].word not in _VERBS:
@@ -86,15 +160,6 @@ def _is_inflected(token: Token) -> bool:
     return token.end - token.start > len(token.word)
 
 
-def supposes(tokens: Sequence[Token], place: int) -> bool:
-    """Whether the "if" at `place` opens a guess at the image: "if there is one, it is tiny"."""
-    following = [token.word for token in tokens[place + 1 :]]
-    return any(
-        following[i] in _SUPPOSED and following[i + 1] in _SUPPOSED_VERBS
-        for i in range(len(following) - 1)
-    )
-
-
 def _limits_any(tokens: Sequence[Token], cue: Match) -> bool:
     """Whether a sentence only says how large "any" finding can be: "any effusion is small"."""
     words = [token.word for token in tokens]
@@ -106,20 +171,34 @@ def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
     """Return a cue of exclusion with the category that its clause gives it."""
     words = [token.word for token in tokens[cue.start : cue.end]]
     if words in (["if"], ["any"]):
-        is_guess = supposes(tokens, cue.start) if words == ["if"] else _limits_any(tokens, cue)
+        is_guess = (
+            supposition.supposes(tokens, cue.start) if words == ["if"] else _limits_any(tokens, cue)
+        )
         return Match(cue.start, cue.end, ("uncertain_after" if is_guess else "neutral",))
+    if words[0] == "can":  # "can be excluded"; "neither X nor Y can be excluded"
+        return _hedge(text, tokens, cue) if _has_denied_subject(tokens, cue.start) else cue
     if words[0] in _DECIDED:
         before = {token.word for token in tokens[max(0, cue.start - _NEAR) : cue.start]}
         return cue if before.isdisjoint(_NOT) else _hedge(text, tokens, cue)
+    if words[0] in _NOT and words[-1] in _EXCLUDED and cue.values == _OPEN[:1]:
+        return Match(cue.start, cue.end, _OPEN)  # "absence of fever does not exclude"
+    if words[0] == "absence" and _is_unproven(tokens, cue.start):
+        return Match(cue.start, cue.end, _OPEN)
+    if words[0] == "absence" and _is_unmade(tokens, cue.end, _NOT):
+        following = {token.word for token in tokens[cue.end : cue.end + 2 * _REACH]}
+        return cue if _PROVEN.isdisjoint(following) else Match(cue.start, cue.end, _OPEN)
     if _AIMS.isdisjoint(words):
         return cue
+    if words == ["excluding"] and not is_impossible(tokens, cue.start):
+        return Match(cue.start, cue.end, ("present_after",))  # "excluding the known nodule"
     if is_impossible(tokens, cue.start):
         return _hedge(text, tokens, cue)
-    if words[0] == "exclusion":
-        following = {token.word for token in tokens[cue.end : cue.end + 2 * _REACH]}
-        if not _IMPOSSIBLE.isdisjoint(following):
-            return Match(cue.start, cue.end, _OPEN)
-    if decides(tokens, cue.start):
+    if words[0] == "exclusion" and _is_unmade(tokens, cue.end, _IMPOSSIBLE):
+        return Match(cue.start, cue.end, _OPEN)
+    is_decided = decides(tokens, cue.start)
+    if is_decided and _has_denied_subject(tokens, cue.start):  # "nothing excludes"
+        return _hedge(text, tokens, cue)
+    if is_decided or is_enabled(tokens, cue.start):
         return Match(cue.start, cue.end, ("absent_after",))
     return cue
 

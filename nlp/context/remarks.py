@@ -1,11 +1,12 @@
 """Finds what a later clause says of a finding that it only points to.
 
-    "No definite effusion, although one cannot be excluded."          uncertain
-    "Suspected pneumothorax, this was ruled out."                     absent
-    "No enlarging pneumothorax, which is stable."                     present
-    "No effusion other than a trace on the left."                     present
-    "No effusion on the left and only a small one on the right."   present
-    "No new nodule and no change in the known ones."         present
+    "No definite effusion, although one cannot be excluded."      uncertain
+    "Suspected pneumothorax, this was ruled out."                 absent
+    "No enlarging pneumothorax, which is stable."                 present
+    "No effusion other than a trace on the left."                 present
+    "No effusion on the left and only a small one on the right."  present
+    "No new nodule and no change in the known ones."              present
+    "Right effusion, minimal if there at all."                    uncertain
 
 The later clause wins. It is said of the last thing named before it, or of all where its pronoun is
 a plural.
@@ -17,6 +18,7 @@ from collections.abc import Sequence, Set
 from typing import Literal, NamedTuple
 
 from cxr_vlp.nlp import lexicon
+from cxr_vlp.nlp.context import supposition
 from cxr_vlp.nlp.match.tokens import Token
 from cxr_vlp.nlp.match.trie import Match
 
@@ -35,7 +37,8 @@ _LIMITS = lexicon.words("grammar", "limits")
 _DEFINITE = lexicon.words("grammar", "definite") | {"old", "older"}
 _QUANTITIES = lexicon.words("grammar", "quantities")
 _PREPOSITIONS = lexicon.words("grammar", "place_prepositions")
-_TRIGGERS = _SINGULAR | _PLURAL | _EXCEPTIONS | _LIMITS
+_SIZES = lexicon.words("grammar", "sizes") | {"mild", "barely", "hardly"}
+_TRIGGERS = _SINGULAR | _PLURAL | _EXCEPTIONS | _LIMITS | supposition.SUPPOSING
 _BACKWARD: dict[str, Literal["absent", "uncertain"]] = {
     "uncertain_before": "uncertain",
     "absent_before": "absent",
@@ -67,6 +70,8 @@ def find(tokens: tuple[Token, ...], cues: tuple[Match, ...], words: Set[str]) ->
             remark = _exception(tokens, cues, place)
         elif token.word in _LIMITS:
             remark = _amount(tokens, place, place + 1)
+        elif token.word in supposition.SUPPOSING:
+            remark = _supposition(tokens, place)
         else:
             remark = _predicate(tokens, cues, place) or _stability(tokens, place)
             remark = remark or _known(tokens, cues, place)
@@ -90,6 +95,18 @@ def _predicate(tokens: Sequence[Token], cues: Sequence[Match], place: int) -> Re
                 return Remark(first, last, _BACKWARD[value], cue.start, cue.end, value)
             return None
     return None
+
+
+def _supposition(tokens: Sequence[Token], place: int) -> Remark | None:
+    """Return the doubt of a clause that only supposes what is before it."""
+    end = supposition.clause_end(tokens, place)
+    last = place
+    while last and (tokens[last - 1].word in _SIZES or tokens[last - 1].word in (",", "(")):
+        last -= 1
+    if not end or not last or tokens[last - 1].word in _SPLITS:
+        return None  # "effusion and, if real, small pneumothorax"
+    first = _first(tokens, last, _SPLITS)
+    return Remark(first, last, "uncertain", place, end, "uncertain_before")
 
 
 def _is_of_today(tokens: Sequence[Token], cue: Match) -> bool:
