@@ -47,7 +47,9 @@ from cxr_vlp.nlp.findings.terms import Finding, Term
 from cxr_vlp.nlp.match.tokens import Token
 
 _HEADS = ("finding", "structure", "support", "hardware")
-_WHOLLY, _JOINTS, _PREPOSITIONS = (plain_words(g) for g in ("wholly", "joints", "prepositions"))
+_WHOLLY, _PARTLY, _JOINTS, _PREPOSITIONS = (
+    plain_words(g) for g in ("wholly", "partly", "joints", "prepositions")
+)
 _HEDGES, _SYMPTOMS, _FORMER = (plain_words(g) for g in ("hedges", "symptoms", "former"))
 _WHOLES, _QUANTIFIERS = plain_words("wholes"), plain_words("quantifiers")
 _GONE = frozenset(
@@ -415,8 +417,10 @@ def kind_of(tokens: Sequence[Token], sign: Sign, term: Term, verdict: Verdict) -
         return STABLE if kind == STILL_THERE else ""
     if kind == CHANGED or (kind in (WORSE, BETTER) and _is_relative(tokens, sign, term)):
         return ""
-    if kind == RESOLVED and _is_alternative(tokens, sign):
+    if kind == RESOLVED and (_is_alternative(tokens, sign) or _is_unfinished(tokens, sign)):
         return BETTER
+    if kind == BETTER and _is_whole(tokens, sign):
+        return RESOLVED
     if kind == NEW and tokens[sign.word].word in ABSENCE:  # "not seen previously"
         return NEW
     if verdict.assertion == ABSENT and kind != RESOLVED and not _is_partly_gone(tokens, sign):
@@ -430,6 +434,22 @@ def _is_alternative(tokens: Sequence[Token], sign: Sign) -> bool:
     return any(token.word in ("/", "or") for token in beside) and any(
         s.kind == BETTER for s in all_signs(tuple(tokens))
     )
+
+
+def _is_unfinished(tokens: Sequence[Token], sign: Sign) -> bool:
+    """Whether what clears is not gone yet: "resolution is nearly complete", "on its way to"."""
+    if any(token.word == "way" for token in tokens[max(0, sign.word - 2) : sign.word]):
+        return True
+    copula = next((i for i in range(sign.end, len(tokens)) if tokens[i].word in COPULAS), None)
+    if tokens[sign.word].word not in ("clearing", "resolution") or copula is None:
+        return False
+    return any(token.word in _PARTLY for token in tokens[copula : copula + REACH])
+
+
+def _is_whole(tokens: Sequence[Token], sign: Sign) -> bool:
+    """Whether "clearing" is complete: "now with full radiographic clearing"."""
+    before = {token.word for token in tokens[max(0, sign.word - REACH) : sign.word]}
+    return tokens[sign.word].word == "clearing" and bool(before & _WHOLLY) and not before & _PARTLY
 
 
 def _is_partly_gone(tokens: Sequence[Token], sign: Sign) -> bool:
@@ -447,7 +467,8 @@ def _denied_kind(tokens: Sequence[Token], sign: Sign, verdict: Verdict) -> str:
     if kind == NEW:
         return STABLE if sign.predicate and verdict.assertion != ABSENT else ""
     if kind in (WORSE, BETTER, CHANGED):
-        return "" if "new" in words else STABLE
+        is_named = "increased" in words and not sign.predicate  # "no increased markings"
+        return "" if "new" in words or is_named else STABLE
     if kind == STILL_THERE and tokens[sign.end - 1].word in _EARLIER:  # "not present on the prior"
         return NEW if tokens[sign.start].word in ABSENCE and sign.predicate else ""
     if kind in (STILL_THERE, LEFT_OVER) and verdict.assertion == ABSENT:

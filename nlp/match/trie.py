@@ -14,7 +14,7 @@ from cxr_vlp.nlp.match.tokens import Token, tokenize
 
 GAP = "~"
 MAX_FILLERS = 4
-_END = "\0"  # no token can be this
+_END = " "  # no token has a blank
 
 
 class Match(NamedTuple):
