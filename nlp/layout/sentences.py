@@ -30,8 +30,8 @@ _AFTER_MARK = re.compile(r"[.!?:;]\s{1,3}$|[a-z)\]][.!?:;]$")
 _PART_OF_NUMBER = re.compile(r"\d[.:]$")
 _COUNTED = lexicon.words("layout", "counted")
 _CLOSERS = "\"')]}"
-# a longer word is none that a stop abbreviates
-_LONGEST_SHORT = max(map(len, _TITLES | _UNITS))
+# a longer word is none that a stop abbreviates, except before a small letter
+_LONGEST_SHORT = max(map(len, _TITLES | _UNITS | DOTTED))
 _SAID = re.compile(r"\w")
 _LONGEST_MARKER = 8  # characters
 _BEFORE_WORD = re.compile(r"[\s(\[/,;:]")
@@ -122,9 +122,9 @@ def _is_end(text: str, dot: int, end: int, marks: str) -> bool:
     if text[dot - 1 : dot].isdigit() and _is_list_number(text, dot):
         return False
     word = _BEFORE_WORD.split(text[max(0, dot - 24) : dot])[-1].lower()
-    if len(word) > _LONGEST_SHORT:
-        return True
     following = after.lstrip()[0]
+    if len(word) > _LONGEST_SHORT and not following.islower():
+        return True
     if word in _TITLES:
         return False
     if len(word) == 1 and word.isalpha():  # "T. 12", "L. base", an initial
