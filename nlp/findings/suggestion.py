@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import functools
+import itertools
 from collections.abc import Sequence
 
 from cxr_vlp.nlp import lexicon
@@ -77,7 +78,7 @@ def either(scopes: Scopes, said: list[Mention]) -> tuple[list[Mention], bool]:
     if "or" not in scopes.vocabulary or len(said) < 2:
         return said, False
     named = [m for m in said if not m.device and not m.implied]
-    pairs = zip(named, named[1:], strict=False)
+    pairs = itertools.pairwise(named)
     chosen = {m for pair in pairs if _is_choice(scopes, *pair) for m in pair}
     found = [
         dataclasses.replace(m, assertion=UNCERTAIN, certainty=POSSIBLE, trigger="or")
