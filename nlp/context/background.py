@@ -165,6 +165,8 @@ def _is_of_patient(tokens: Sequence[Token], place: int) -> bool:
 def _is_past_time(tokens: Sequence[Token], place: int) -> bool:
     """Whether the clause tells when a disease was, and not when an image was made."""
     start, end = _clause_start(tokens, place), _clause_end(tokens, place)
+    if any(t.word in ("has", "have") for t in tokens[place + 1 : place + 2]):
+        return False  # "the effusion tapped a month ago has not come back"
     if tokens[place].word.isdigit() and (not place or tokens[place - 1].word != "in"):
         return False
     return all(token.word not in _TOLD for token in tokens[start:end])

@@ -128,6 +128,8 @@ def _is_denied_showing(tokens: tuple[Token, ...], found: list[Match], cue: Match
 
 def _adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
     """Return the cue with the categories that it has beside its neighbours."""
+    if cue.end - cue.start == 1 and tokens[cue.start].word == "know":  # "Know acute fracture."
+        return Match(cue.start, cue.end, ("neutral",) if cue.start else ("absent_after",))
     if _is_answer(tokens, cue):
         return Match(cue.start, cue.end, ("absent_before",))
     if tokens[cue.start].word == "(" and _opens_item(tokens, cue.start):  # "(-) cough, (+) fever"

@@ -103,10 +103,17 @@ def _is_doubted(tokens: Sequence[Token], cue: Match) -> bool:
     """Whether "there is" and "no" follow what cannot be said."""
     words = [token.word for token in tokens[max(0, cue.start - 2) : cue.start]]
     is_claim = len(words) == 2 and words[0] == "there" and words[1] in _IS
-    if not is_claim or "absent_after" not in cue.values or tokens[cue.start].word != "no":
+    is_bare = words[-1:] == ["that"]  # "wrong to say that no effusion is present"
+    if (
+        not (is_claim or is_bare)
+        or "absent_after" not in cue.values
+        or tokens[cue.start].word != "no"
+    ):
         return False
     before = set()
-    for token in reversed(tokens[max(0, cue.start - 3 * _REACH) : cue.start - 2]):
+    for token in reversed(
+        tokens[max(0, cue.start - 3 * _REACH) : cue.start - (1 if is_bare else 2)]
+    ):
         if token.word in _CLAUSE_MARKS:
             break
         before.add(token.word)
@@ -127,6 +134,12 @@ def _has_denied_subject(tokens: Sequence[Token], place: int) -> bool:
         if token.word in _NOBODY or token.word == "no":
             return True
     return False
+
+
+def _is_open_thing(tokens: Sequence[Token], place: int) -> bool:
+    """Whether "not something that" is right before `place`."""
+    words = [token.word for token in tokens[max(0, place - _NEAR) : place]]
+    return words == ["not", "something", "that"]
 
 
 def _is_unmade(tokens: Sequence[Token], place: int, denials: frozenset[str]) -> bool:
@@ -176,7 +189,8 @@ def adjusted(text: str, tokens: tuple[Token, ...], cue: Match) -> Match:
         )
         return Match(cue.start, cue.end, ("uncertain_after" if is_guess else "neutral",))
     if words[0] == "can":  # "can be excluded"; "neither X nor Y can be excluded"
-        return _hedge(text, tokens, cue) if _has_denied_subject(tokens, cue.start) else cue
+        is_open = _has_denied_subject(tokens, cue.start) or _is_open_thing(tokens, cue.start)
+        return _hedge(text, tokens, cue) if is_open else cue
     if words[0] in _DECIDED:
         before = {token.word for token in tokens[max(0, cue.start - _NEAR) : cue.start]}
         return cue if before.isdisjoint(_NOT) else _hedge(text, tokens, cue)

@@ -1,6 +1,7 @@
 """Finds what is said of how a finding looks.
 
 "pneumonia could look the same"           a hedge of what is before it
+"edema could explain the opacities"       a hedge of what is before it; what follows is there
 "apparent mass is due to rotation"        a hedge of what follows
 """
 
@@ -15,6 +16,8 @@ from cxr_vlp.nlp.match.trie import Match
 
 _MODALS = lexicon.words("grammar", "modals")
 _LOOKS = lexicon.words("grammar", "looks")
+_EFFECTS = lexicon.words("grammar", "effects")
+_KNOWN = frozenset({"the", "this", "these", "those"})
 _ALIKE = lexicon.words("grammar", "alike")
 _PRETENCES = lexicon.words("grammar", "pretences")
 _PRETENDING = lexicon.words("grammar", "pretending")
@@ -29,6 +32,9 @@ def find(tokens: Sequence[Token], words: Set[str]) -> list[Match]:
     found = []
     if not (words.isdisjoint(_MODALS) or words.isdisjoint(_LOOKS) or words.isdisjoint(_ALIKE)):
         found += [m for i, t in enumerate(tokens) if t.word in _MODALS for m in _looks(tokens, i)]
+    if not (words.isdisjoint(_MODALS) or words.isdisjoint(_EFFECTS)):
+        found += [m for i, t in enumerate(tokens) if t.word in _MODALS for m in _effect(tokens, i)]
+        found.sort()
     if not words.isdisjoint(_SEEMING) and words.isdisjoint(_DOUBTS):  # a hedged cause is none
         found += [
             Match(i, i + 1, ("uncertain_after",))
@@ -45,6 +51,19 @@ def _looks(tokens: Sequence[Token], place: int) -> list[Match]:
             for alike in range(look + 1, min(look + 1 + _ALIKE_REACH, len(tokens))):
                 if tokens[alike].word in _ALIKE:
                     return [Match(place, alike + 1, ("uncertain_before",))]
+    return []
+
+
+def _effect(tokens: Sequence[Token], place: int) -> list[Match]:
+    """Return "could explain" where the modal verb is at `place`, and a known finding follows."""
+    for verb in range(place + 1, min(place + 1 + _LOOK_REACH, len(tokens))):
+        if tokens[verb].word in _EFFECTS:
+            end = verb + 1 + (tokens[verb].word == "account")
+            following = [token.word for token in tokens[end : end + _ALIKE_REACH]]
+            if following[:1] and following[0] in _KNOWN and len(following) > 1:
+                if _looks(tokens, place):
+                    return []
+                return [Match(place, end, ("uncertain_before", "present_after"))]
     return []
 
 

@@ -73,7 +73,7 @@ def _is_of_today(tokens: Sequence[Token], start: int, words: frozenset[str]) -> 
 def _showing(tokens: Sequence[Token], place: int) -> int:
     """Return the place of the verb that tells what the old image at `place` showed, else 0."""
     near = range(max(0, place - _NEAR), min(len(tokens), place + _NEAR))
-    if not any(tokens[i].word in _STUDIES for i in near):
+    if not any(_is_study(tokens, i) for i in near):
         return 0
     before = {token.word for token in tokens[max(0, place - _NEAR) : place]}
     if not before.isdisjoint(_ACCORDING):
@@ -88,6 +88,13 @@ def _showing(tokens: Sequence[Token], place: int) -> int:
         if word in _SHOWED:
             return verb
     return 0
+
+
+def _is_study(tokens: Sequence[Token], place: int) -> bool:
+    """Whether an image or a document is at `place`; "of note" is none."""
+    word = tokens[place].word
+    is_remark = word == "note" and place > 0 and tokens[place - 1].word == "of"
+    return word in _STUDIES and not is_remark
 
 
 def _tells_of_past(tokens: Sequence[Token], place: int) -> bool:

@@ -6,6 +6,8 @@
     "No effusion other than a trace on the left."                 present
     "No effusion on the left and only a small one on the right."  present
     "No new nodule and no change in the known ones."              present
+    "Lungs without edema on the right, with it on the left."      present
+    "Right effusion, now gone, and a left one, not yet."          present
     "Right effusion, minimal if there at all."                    uncertain
 
 The later clause wins. It is said of the last thing named before it, or of all where its pronoun is
@@ -29,6 +31,7 @@ _OPENERS = lexicon.words("grammar", "remark_openers")
 _SPLITS = lexicon.words("grammar", "joiners") | {",", ";", ".", "with", "without"}
 _JOINTS = lexicon.words("grammar", "remark_openers") | lexicon.words("grammar", "joiners")
 _STOPS = frozenset({";", ".", ":"})
+_ONES = frozenset({"one", "it"})
 _UNCHANGED = lexicon.words("grammar", "unchanged")
 _VERBS = lexicon.words("grammar", "structure_verbs")
 _EXCEPTIONS = lexicon.words("grammar", "exceptions")
@@ -74,7 +77,7 @@ def find(tokens: tuple[Token, ...], cues: tuple[Match, ...], words: Set[str]) ->
             remark = _supposition(tokens, place)
         else:
             remark = _predicate(tokens, cues, place) or _stability(tokens, place)
-            remark = remark or _known(tokens, cues, place)
+            remark = remark or _known(tokens, cues, place) or _elsewhere(tokens, place)
         if remark:
             found.append(remark)
     return tuple(found)
@@ -179,6 +182,24 @@ def _known(tokens: Sequence[Token], cues: Sequence[Match], place: int) -> Remark
         if "present_after" in cue.values and 0 <= place - cue.end <= _REACH and cue.start:
             return _there(tokens, _past_openers(tokens, cue.start), cue.start, place)
     return None
+
+
+def _elsewhere(tokens: Sequence[Token], place: int) -> Remark | None:
+    """Return that a denied finding is there on another side, as the pronoun at `place` says."""
+    following = [token.word for token in tokens[place + 1 : place + 4] if token.word != ","]
+    if tokens[place].word not in _ONES:
+        return None
+    if tokens[place - 1].word == "with" and following[:1] and following[0] in _PREPOSITIONS:
+        last = _past_openers(tokens, place - 1)
+    elif following[:2] in (["not", "yet"], ["not", "so"]):
+        start = place
+        while start and tokens[start - 1].word in _AMOUNTS:
+            start -= 1
+        last = _past_openers(tokens, start)
+    else:
+        return None
+    is_with = tokens[place - 1].word == "with"
+    return Remark(0, last, "present", place, place + 1, "present_before", only_denied=is_with)
 
 
 def _there(tokens: Sequence[Token], last: int, start: int, end: int) -> Remark:

@@ -215,7 +215,7 @@ def _reaches_back(scopes: Scopes, cue: Match, end: int) -> bool:
         word = tokens[place].word
         if is_pair and (word in VERBS or word in _LINKS):
             return False
-        if word in STOP_MARKS and not (word == ":" and place == cue.start - 1):
+        if word in STOP_MARKS and not (word in ":?" and place == cue.start - 1):
             return False
         if word in _CLAUSE_STARTS and not (word == "but" and place == cue.start - 1):
             return False
@@ -239,6 +239,9 @@ def _is_suffix(scopes: Scopes, cue: Match) -> bool:
 def _joins_back(scopes: Scopes, place: int, cue_start: int) -> bool:
     """Whether the comma or "and" at `place` belongs to a list that the later cue applies to."""
     tokens = scopes.tokens
+    is_near = cue_start - 2 <= place < cue_start
+    if tokens[place].word == "and" and is_near and tokens[place + 1].word in VERBS:
+        return True  # "was raised and is refuted": both are said of one subject
     if any(t.word in VERBS for t in tokens[:place]):
         return False
     if tokens[place].word == "and" or place == cue_start - 1:

@@ -12,6 +12,7 @@ from cxr_vlp.nlp.context.scope import Scopes
 from cxr_vlp.nlp.findings.terms import Structure, Term
 
 _REGIONAL = lexicon.words("grammar", "regional") | {";", "."}
+_CONCEDING = frozenset({"though", "although", "albeit", "while"})
 _VERBS = lexicon.words("grammar", "structure_verbs")
 _SHOWING = lexicon.words("grammar", "showing")
 _PLAINLY = lexicon.words("grammar", "plainly")
@@ -56,8 +57,15 @@ def _precedes_claim(scopes: Scopes, term: Term) -> bool:
 
 def _crosses(scopes: Scopes, start: int, end: int) -> bool:
     """Whether a clause ends between two token places."""
-    words = [t.word for t in scopes.tokens[start:end]]
+    words = _without_aside([t.word for t in scopes.tokens[start:end]])
     return any(w in _REGIONAL for w in words) or sum(w in _VERBS for w in words) > 1
+
+
+def _without_aside(words: list[str]) -> list[str]:
+    """Return the words without an aside: "the heart[, though broad on this view,] is normal"."""
+    if len(words) > 2 and words[0] == "," and words[1] in _CONCEDING and "," in words[2:]:
+        return words[words.index(",", 2) + 1 :]
+    return words
 
 
 def _has_verb(scopes: Scopes, start: int, end: int) -> bool:

@@ -33,7 +33,7 @@ from cxr_vlp.nlp.findings.change_sides import Side, changes_by_side
 from cxr_vlp.nlp.findings.mention import NEW, RESOLVED, UNNAMED, Mention
 from cxr_vlp.nlp.findings.modifiers import Modifiers, modifiers_of, of_part
 from cxr_vlp.nlp.findings.phrases import tags
-from cxr_vlp.nlp.findings.suggestion import linked
+from cxr_vlp.nlp.findings.suggestion import either, linked
 from cxr_vlp.nlp.findings.terms import Finding, Quality, Structure, Term
 from cxr_vlp.nlp.match import windows
 from cxr_vlp.nlp.match.tokens import Token
@@ -131,9 +131,10 @@ def _analyze(sentence: str) -> Analysis:
     said += _implied(scopes, found, normals, said)
     said += read.mentions
     said.sort(key=lambda m: (m.start, m.end, m.finding))
+    said, is_choice = either(scopes, said)
     return Analysis(
         scopes, found, discourse, tuple(linked(scopes, said)), normals, named_devices,
-        len(named) - len(real), _is_versus(scopes, real), read.misplaced,
+        len(named) - len(real), is_choice or _is_versus(scopes, real), read.misplaced,
     )  # fmt: skip
 
 
@@ -161,8 +162,18 @@ def _qualities(
             continue
         place = structure_near(scopes, found, term)
         name = _finding_of(term.entries, place)
+        if name == UNNAMED and _is_opinion(scopes, term):
+            continue
         if name and not describes_device(scopes, found, term):
             yield term, terms.findings()[name], place
+
+
+def _is_opinion(scopes: Scopes, term: Term) -> bool:
+    """Whether the word is part of a hedge: "pneumothorax was raised by the referrer"."""
+    return any(
+        "uncertain_before" in c.values and c.start < term.start and term.end <= c.end
+        for c in scopes.cues
+    )
 
 
 def _is_adjective(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
@@ -209,6 +220,8 @@ def _mentions(
     else:
         change = change_of(scopes, found, term, verdict)
         verdict = _changed(verdict, change)
+        if change.kind == RESOLVED and verdict.assertion == PRESENT:
+            change = UNSAID  # gone on one side, not yet on the other
     is_partly_denied = any(row.denial for row in rows)
     for extra in rows:
         own = _on_side(verdict, extra.denial) if is_partly_denied else verdict
@@ -233,7 +246,7 @@ def _mentions(
 
 def _changed(verdict: Verdict, change: Change) -> Verdict:
     """Return the verdict that a change leaves: what has gone is absent, what is new is there."""
-    if change.kind == RESOLVED and verdict.assertion == PRESENT:
+    if change.kind == RESOLVED and verdict.assertion == PRESENT and not verdict.category:
         return Verdict(ABSENT, change.words, "absent_before")
     if change.kind in ("", RESOLVED) or verdict.assertion == PRESENT:
         return verdict

@@ -10,11 +10,13 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import functools
+import itertools
 from collections.abc import Sequence
 
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.nlp.context.boundaries import STOP_MARKS
-from cxr_vlp.nlp.context.scope import ABSENT, Scopes
+from cxr_vlp.nlp.context.certainty import POSSIBLE
+from cxr_vlp.nlp.context.scope import ABSENT, PRESENT, UNCERTAIN, Scopes
 from cxr_vlp.nlp.findings.mention import UNNAMED, Mention
 from cxr_vlp.nlp.findings.phrases import tags
 from cxr_vlp.nlp.match.tokens import Token
@@ -27,6 +29,9 @@ _TARGET_REACH = 6  # tokens between the phrase, or a joined finding, and the nex
 _JOINING = frozenset({"or", "and", "and/or", "versus", "vs", "/", ",", "(", "?"})
 _OR = frozenset({"or", "versus", "vs", "/", "and/or"})
 _MARKS = frozenset({",", ":", ";", "-", "--", "–", "—", "("})
+_IN_CHOICE = _BEFORE_TARGET - {",", "and", "(", ")"}
+_CHOICE_REACH = 5  # tokens between the two findings of a choice
+_KINDS = tuple(lexicon.words("suggestions", k) for k in ("lesions", "scars", "airway_diseases"))
 _SIGNS = lexicon.words("suggestions", "signs")
 
 Span = tuple[int, int]  # the tokens of a finding: first, after the last
@@ -62,6 +67,47 @@ def linked(scopes: Scopes, said: list[Mention]) -> list[Mention]:
     if not links and not _OR.isdisjoint(words):
         links = _alternatives(scopes, spans)
     return _with_links(said, spans, links) if links else said
+
+
+def either(scopes: Scopes, said: list[Mention]) -> tuple[list[Mention], bool]:
+    """Return the mentions, those joined by "or" as uncertain, and whether there are any.
+
+    "Consolidation or collapse at the right base" leaves open which it is. What a cue denies or
+    hedges is left to the cue ("no consolidation or collapse").
+    """
+    if "or" not in scopes.vocabulary or len(said) < 2:
+        return said, False
+    named = [m for m in said if not m.device and not m.implied]
+    pairs = itertools.pairwise(named)
+    chosen = {m for pair in pairs if _is_choice(scopes, *pair) for m in pair}
+    found = [
+        dataclasses.replace(m, assertion=UNCERTAIN, certainty=POSSIBLE, trigger="or")
+        if m in chosen
+        else m
+        for m in said
+    ]
+    return found, bool(chosen)
+
+
+def _is_choice(scopes: Scopes, first: Mention, second: Mention) -> bool:
+    """Whether only "or" and small words are between two findings that are there."""
+    if not first.assertion == second.assertion == PRESENT or _is_alike(first, second):
+        return False
+    starts = [token.start for token in scopes.tokens]
+    begin, end = bisect.bisect_left(starts, first.end), bisect.bisect_left(starts, second.start)
+    words = [token.word for token in scopes.tokens[begin:end]]
+    if words.count("or") != 1 or len(words) > _CHOICE_REACH:
+        return False
+    if any("present_after" in cue.values and cue.end <= begin for cue in scopes.cues):
+        return False  # "no progression of the effusion or atelectasis": both are there
+    known = tags(scopes.tokens)
+    return all(word in _IN_CHOICE or begin + i in known for i, word in enumerate(words))
+
+
+def _is_alike(first: Mention, second: Mention) -> bool:
+    """Whether two findings are one thing by two names: "nodules or masses"."""
+    is_kind = any({first.finding, second.finding} <= kind for kind in _KINDS)
+    return is_kind or first.finding == second.finding or first.label == second.label != ""
 
 
 def _alternatives(scopes: Scopes, spans: dict[Span, list[Mention]]) -> dict[Span, list[Span]]:

@@ -117,6 +117,8 @@ def _is_end(text: str, dot: int, end: int, marks: str) -> bool:
         return True
     if not after[0].isspace():
         return _is_tight_end(text, dot, after)
+    if "?" in marks and _answer().match(after):
+        return False
     if "!" in marks or "?" in marks:
         return not after.lstrip()[0].islower()
     if text[dot - 1 : dot].isdigit() and _is_list_number(text, dot):
@@ -138,6 +140,13 @@ def _is_end(text: str, dot: int, end: int, marks: str) -> bool:
     if word in _UNITS:
         return following.isupper() or bool(MARKER.match(after.lstrip()))
     return True
+
+
+@functools.cache
+def _answer() -> re.Pattern[str]:
+    """Return the pattern of a whole sentence that answers a question: "I doubt it."."""
+    answers = "|".join(sorted(lexicon.load("layout")["question_answers"], reverse=True))
+    return re.compile(rf"\s+(?:{answers})\s*(?:[.;]|$)", re.IGNORECASE)
 
 
 @functools.lru_cache(maxsize=4096)
