@@ -33,7 +33,8 @@ class _Row(NamedTuple):
 def _rows() -> Mapping[str, list[_Row]]:
     table: dict[str, list[_Row]] = {}
     for row in lexicon.load("homographs"):
-        own = _Row(*(_words(row, key) for key in _Row._fields[:3]), row["means"])
+        beside, following, unless = (_words(row, key) for key in ("beside", "next", "unless"))
+        own = _Row(beside, following, unless, row["means"])
         for term in row["terms"]:
             words = " ".join(token.word for token in tokenize(term))
             table.setdefault(words, []).append(own)
