@@ -14,8 +14,12 @@ _SIZE = r"(\d+(?:\.\d+)?|\.\d+)(?:\s*[x×]\s*\d+(?:\.\d+)?)*[\s-]*(mm|cm)?\b"
 _THEN = r"(?:previously|formerly|was|were|had been|compared (?:to|with)|versus|vs\.?|prior)"
 _SMALL = r"(?:\s+(?:measured|measuring|approximately|about|only|a|of|size|size of))*"
 _PRIOR = r"(?:\b(?:in|on|at|previously|prior|before|earlier|yesterday)\b)"
+_TIME = r"(?:[:/.\d]|days?|weeks?|months?|years?|hours?|views?|am\b|pm\b)"
 _NOW_AND_THEN = (
     re.compile(rf"{_SIZE}[\s,;(]*{_THEN}{_SMALL}\s+{_SIZE}", re.IGNORECASE),
+    re.compile(
+        rf"{_SIZE}[\s,;(]*(?:up |down )?from{_SMALL}\s+{_SIZE}(?!\s*{_TIME})", re.IGNORECASE
+    ),
     re.compile(rf"{_SIZE}\s*\({_SIZE}\s*{_PRIOR}[^()]*\)", re.IGNORECASE),
 )
 _THEN_AND_NOW = (

@@ -25,6 +25,7 @@ _VERTEBRA = "#"
 class _Row(NamedTuple):
     beside: frozenset[str]  # words anywhere in the phrase
     next: frozenset[str]  # the word right after the name
+    unless: frozenset[str]  # the row holds where none of these stands before the name
     means: str
 
 
@@ -32,7 +33,8 @@ class _Row(NamedTuple):
 def _rows() -> Mapping[str, list[_Row]]:
     table: dict[str, list[_Row]] = {}
     for row in lexicon.load("homographs"):
-        own = _Row(_words(row, "beside"), _words(row, "next"), row["means"])
+        beside, following, unless = (_words(row, key) for key in ("beside", "next", "unless"))
+        own = _Row(beside, following, unless, row["means"])
         for term in row["terms"]:
             words = " ".join(token.word for token in tokenize(term))
             table.setdefault(words, []).append(own)
@@ -59,6 +61,10 @@ def meaning(tokens: Sequence[Token], start: int, end: int) -> str | None:
     after = tokens[end].word if end < len(tokens) else ""
     for row in rows:
         if after in row.next or not row.beside.isdisjoint(near):
+            return row.means
+        if row.unless and row.unless.isdisjoint(
+            token.word for token in tokens[max(0, start - _BEFORE) : start]
+        ):
             return row.means
     return None
 

@@ -35,12 +35,28 @@ AFTER_ENDS = _PHRASE_ENDS | STOP_MARKS | (VERBS - _OPEN_VERBS) | lexicon.words("
 _BLOCKING = frozenset({"finding", "support", "hardware"})
 _SIDED_KINDS = frozenset({"side", "lobe"})
 _DENIALS = frozenset({"no", "without"})
+_ASIDES = frozenset({"however", "though", "meanwhile", "too", "nevertheless"})
+_MERELY = frozenset({"only", "just", "merely"})
+_GRADED = frozenset({"severity", "deny", "side"})
+_SPARING = frozenset({"spare", "sparing", "spared"})
+_FILLING = frozenset({"occupy", "occupying", "fill", "filling", "involve", "affect", "affecting"})
 _FACTS = frozenset({"side", "level", "place", "lobe", "severity", "compare", "deny"})
 
 _DOUBTFUL = frozenset({"l", "r", "both", "either", "left", "right"})
 # "left atrium", "right main bronchus": a name, no side
 _NAMED_BY_SIDE = frozenset(
-    {"atrium", "atrial", "ventricle", "ventricular", "mainstem", "main", "bronchus", "interlobar"}
+    {
+        "atrium",
+        "atrial",
+        "ventricle",
+        "ventricular",
+        "mainstem",
+        "main",
+        "bronchus",
+        "interlobar",
+        "way",
+        "direction",
+    }
 )
 _SIDED = frozenset({"pleural", "hemidiaphragm", "diaphragm", "lung", "heart", "clavicle", "rib"})
 
@@ -247,10 +263,13 @@ def _is_of_place(line: Line, place: int) -> bool:
 def _after(line: Line, end: int) -> tuple[Part, list[Part]]:
     """Return the words right after the finding, and the parts after them."""
     near: Part = []
-    place = end
+    place = _past_aside(line, end)
     size = len(line.tokens)
     while place < size and len(near) < _REACH:
         word = line.tokens[place].word
+        if word in _SPARING:
+            place = _past_spared(line, place + 1)
+            continue
         if place in line.taken or word in JOINTS or (word == ":" and place == end):
             break
         if word in AFTER_ENDS:
@@ -271,6 +290,24 @@ def _after(line: Line, end: int) -> tuple[Part, list[Part]]:
         parts.append(part)
         place = part[-1] + 1
     return near, parts
+
+
+def _past_aside(line: Line, place: int) -> int:
+    """Return the place of the verb after "however": "cardiomegaly, however, is marked"."""
+    words = [t.word for t in line.tokens[place : place + 4]]
+    kept = [word for word in words if word != ","]
+    if len(kept) > 1 and kept[0] in _ASIDES and kept[1] in _COPULAS:
+        return place + words.index(kept[1])
+    return place
+
+
+def _past_spared(line: Line, place: int) -> int:
+    """Return the place after what a finding spares: "sparing the lingula"."""
+    while place < len(line.tokens) and (
+        place in line.tags or line.tokens[place].word in ("the", "of", "lobe", "lung", "zone")
+    ):
+        place += 1
+    return place
 
 
 def _without_next(line: Line, near: Part, place: int) -> Part:
@@ -295,7 +332,7 @@ def _is_adjective(line: Line, place: int) -> bool:
 
 
 def _past_joint(line: Line, place: int, end: int) -> int:
-    """Return the place after the joints at `place`, and after "but" before a denial."""
+    """Return the place after the joints at `place`, and after "but" before a part of its own."""
     words = line.tokens
     while place < len(words) and (
         words[place].word in JOINTS
@@ -303,11 +340,29 @@ def _past_joint(line: Line, place: int, end: int) -> int:
         or (words[place].word == ":" and place == end)
         or (
             words[place].word == "but"
-            and [t.word for t in words[place + 1 : place + 2]] == ["none"]
+            and place + 1 < len(words)
+            and (words[place + 1].word in _MERELY or _is_graded(line, place + 1))
+            and (words[place + 1].word in _DENYING or not _is_denied(line, end))
         )
+        or (
+            place > end
+            and words[place].word in _MERELY
+            and _is_graded(line, place + 1)
+            and not _is_denied(line, end)
+        )
+        or (place > end and words[place - 1].word in JOINTS and words[place].word in _FILLING)
     ):
         place += 1
     return place
+
+
+def _is_denied(line: Line, end: int) -> bool:
+    """Whether a finding is denied: "no effusion on the right but small on the left"."""
+    return any(t.word in _DENIALS for t in line.tokens[max(0, end - _REACH) : end])
+
+
+def _is_graded(line: Line, place: int) -> bool:
+    return place in line.tags and line.tags[place].kind in _GRADED
 
 
 def _part_after(line: Line, start: int) -> Part:

@@ -29,6 +29,9 @@ _EARLIER = lexicon.words("places", "earlier")
 _DISTANCE = lexicon.words("places", "distance")
 _NEARER = frozenset({"just", "well", "directly", "immediately", "cranial"})
 _MEASURED = lexicon.words("places", "measured")
+_LISTING = frozenset({"and", ",", ";", "&", "+"})
+# what follows one of these is no further one of a list
+_COMPARING = lexicon.words("places", "earlier") | {"largest", "up", "compared", "now"}
 _NOT_BETWEEN = VERBS | STOP_MARKS | {",", "and", "or", "with", "in", "at", "to", "from", "for"}
 
 
@@ -38,10 +41,23 @@ def sizes_of(scopes: Scopes, found: tuple[Term, ...], term: Term) -> tuple[float
         return ()
     if not is_measured(term):
         return ()
+    listed: tuple[float, ...] = ()
+    last = term.end
     for start, end, sizes in measures(scopes.text, scopes.tokens):
         if owner(scopes.tokens, found, start, end) == term:
-            return sizes
-    return ()
+            if listed and not _goes_on(scopes, term, last, start):
+                break
+            listed += sizes
+            last = end
+    return listed
+
+
+def _goes_on(scopes: Scopes, term: Term, last: int, start: int) -> bool:
+    """Whether a measure is that of the next of several: "two nodules: 4 mm and 13 mm"."""
+    if last <= term.start or scopes.text[scopes.tokens[term.end - 1].end - 1] not in "sS":
+        return False
+    between = [t.word for t in scopes.tokens[last:start]]
+    return not _LISTING.isdisjoint(between) and _COMPARING.isdisjoint(between)
 
 
 def is_measured(term: Term) -> bool:
@@ -87,6 +103,8 @@ def _is_size(tokens: tuple[Token, ...], start: int, end: int) -> bool:
     after = [t.word for t in tokens[end : end + 2]]
     if after and after[0] in ("previously", "formerly"):
         return False
+    if len(after) == 2 and after[0] == "from" and after[1][0].isdigit():
+        return True  # "now 1 cm from 3"
     if any(word.startswith("measur") for word in before):
         return True  # "a pneumothorax measuring 2 cm from the apex"; a tube's measure has no owner
     if len(after) == 2 and after[0] in _NEARER:

@@ -37,6 +37,7 @@ _LONGEST_MARKER = 8  # characters
 _BEFORE_WORD = re.compile(r"[\s(\[/,;:]")
 _BEFORE_TIGHT_WORD = re.compile(r"[\s(\[/]")
 _TIGHT_START = re.compile(r"[A-Z][a-z]|[A-Z]\s|[a-z]{2,}\s|\d\.\s")
+_PLURAL_SHORT = re.compile(r"[A-Z]{2,4}s\b")  # "CPAs": the subject of a clause
 _LAST_DIGITS = re.compile(r"\d{1,2}$")
 
 
@@ -171,6 +172,8 @@ def _starts_after_abbreviation(text: str, dot: int, word: str, after: str) -> bo
         return True
     if text[dot - 1].isupper():  # capitals throughout: the name of a finding ends a sentence
         return after[0].isupper() and plain(word) in _FINDING_HEADS
+    if _PLURAL_SHORT.match(after) and plain(word) in _FINDING_HEADS:
+        return True  # "consol. CPAs sharp"; "dens. RUL" and "pulm. HTN" go on
     return bool(NEW_SENTENCE.match(after))
 
 

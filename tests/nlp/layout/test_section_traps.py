@@ -43,6 +43,15 @@ REPORTS: dict[str, tuple[str, dict[str, int], str]] = {
     "an indication alone": (
         " INDICATION:  Cough.\n Evaluate for pneumonia.\n", {}, "Pneumonia",
     ),
+    "findings below a comparison": (
+        "COMPARISON: Set against the earlier film the right effusion has become larger.",
+        {"Pleural Effusion": 1}, "",
+    ),
+    "an addendum that explains a finding away": (
+        "IMPRESSION: Right upper lobe nodule.\n"
+        "ADDENDUM: The described nodule is a nipple shadow, no nodule is present.",
+        {"Nodule": 0, "No Finding": 1}, "",
+    ),
     "a diagnosis below a history": (" HISTORY:  Cough.\n Pneumonia.\n", {}, "Pneumonia"),
     "a question below an indication": (
         "Indication: cough\n? effusion\nLungs are clear.", {"Lung Opacity": 0}, "Pleural Effusion",

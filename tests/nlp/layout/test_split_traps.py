@@ -72,6 +72,11 @@ TRAPS = {
         "No focal consolidation, pleural effusion, pneumothorax or edema.",
     ),
     "wrapped after a dash": ("Moderate left-\nsided effusion.", "Moderate left- sided effusion."),
+    "short form before a short subject": (
+        "Nil collapse/consol.  CPAs sharp",
+        "Nil collapse/consol.|CPAs sharp",
+    ),
+    "short form before its place": ("Nodular dens. RUL", "Nodular dens. RUL"),
     "narrow wrap": (
         "There is no\npleural effusion\nor edema.",
         "There is no pleural effusion or edema.",
