@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,8 @@ _NEVER_NORMAL = lexicon.words("grammar", "never_normal")
 _SCARCE = lexicon.words("grammar", "scarce")
 _POSITIONS = lexicon.words("places", "positions")
 _SUBJECTS = lexicon.words("grammar", "claim_subjects")
+_EXTENTS = lexicon.words("grammar", "extents")
+_EXTENT_REACH = 7  # tokens: "increase, if any, in the size"
 _VERSUS = lexicon.words("grammar", "versus")
 
 
@@ -164,8 +167,20 @@ def _qualities(
         name = _finding_of(term.entries, place)
         if name == UNNAMED and _is_opinion(scopes, term):
             continue
+        if _is_of_extent(scopes, found, term):
+            continue
         if name and not describes_device(scopes, found, term):
             yield term, terms.findings()[name], place
+
+
+def _is_of_extent(scopes: Scopes, found: tuple[Term, ...], term: Term) -> bool:
+    """Whether the word tells of the extent of a finding: "increase in the size of the effusion"."""
+    after = [token.word for token in scopes.tokens[term.end : term.end + _EXTENT_REACH]]
+    if _EXTENTS.isdisjoint(after):
+        return False
+    # "enlarged in size with an effusion" is said of a structure before it
+    said_of = any(a in _EXTENTS and b == "of" for a, b in itertools.pairwise(after))
+    return said_of and any(t.kind == "finding" and t.start >= term.end for t in found)
 
 
 def _is_opinion(scopes: Scopes, term: Term) -> bool:

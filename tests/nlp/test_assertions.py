@@ -94,3 +94,15 @@ def test_any_text_is_read_and_spans_are_inside(text: str) -> None:
         assert 0 <= mention.start < mention.end <= len(text)
         assert text[mention.start : mention.end].strip()
         assert mention.assertion in ("present", "absent", "uncertain")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "findings"),
+    [
+        ("Slight increase in the size of the left apical pneumothorax.", ["pneumothorax"]),
+        ("Increase, if any, in the amount of pleural fluid.", ["pleural effusion"]),
+        ("The heart is enlarged in size with an effusion.", ["cardiomegaly", "pleural effusion"]),
+    ],
+)
+def test_the_extent_of_a_finding_is_no_finding(sentence: str, findings: list[str]) -> None:
+    assert [m.finding for m in mentions(sentence)] == findings

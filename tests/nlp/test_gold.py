@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import scoring
 
 from cxr_vlp.nlp import evaluate
 from cxr_vlp.nlp.annotate import Annotation, annotate
+
+GOLD = Path(__file__).with_name("gold")
 
 
 @pytest.mark.parametrize(
@@ -61,3 +64,28 @@ def test_labels_and_normal_reports(shared: Path, tmp_path: Path) -> None:
     assert "Hernia f1" not in indexed, "no report has it: the column is empty"
     findings = evaluate.measure_reports(table, [given], "findings")
     assert findings["normal_report_f1"] < indexed["normal_report_f1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "floors"),
+    [
+        ("change", {"mention_accuracy": 0.94, "sentence_accuracy": 0.90}),
+        ("devices", {"whole": 0.99, "status_accuracy": 0.98, "sentence_accuracy": 0.97}),
+        (
+            "prior_free",
+            {"text_accuracy": 0.90, "reports_clean": 0.97, "reports_faithful": 0.92},
+        ),
+        ("inputs", {"right": 0.97}),
+        ("inputs_2", {"right": 0.97}),
+    ],
+)
+def test_own_labelled_sets(name: str, floors: dict[str, float]) -> None:
+    measures, wrong = scoring.score(scoring.rows_of(GOLD / f"{name}.jsonl"))
+    low = {key: measures[key] for key, floor in floors.items() if measures[key] < floor}
+    assert not low, wrong
+
+
+def test_inputs_that_were_once_wrong(shared: Path) -> None:
+    measures, wrong = scoring.score(scoring.rows_of(shared / "gold" / "report_faults.jsonl"))
+    assert measures["inputs"] == 74
+    assert not wrong
