@@ -62,7 +62,7 @@ def test_a_long_text_is_cut_between_sentences(takes, expected):
 
 
 @given(
-    st.lists(st.text("ab. \n-1", max_size=60), max_size=6), st.integers(1, 20), st.integers(1, 3)
+    st.lists(st.text("mn. \n-1", max_size=60), max_size=6), st.integers(1, 20), st.integers(1, 3)
 )
 def test_every_piece_fits_or_is_one_word_and_no_word_is_lost(texts, takes, batch):
     model = Backwards(takes=takes)
@@ -70,8 +70,8 @@ def test_every_piece_fits_or_is_one_word_and_no_word_is_lost(texts, takes, batch
     assert len(found) == len(texts)
     assert all(len(some) <= batch for some in model.asked)
     for text, said in zip(texts, found, strict=True):
-        letters = [c for c in text if c in "ab"]
-        assert sorted(c for c in said if c in "ab") == sorted(letters)
+        letters = [c for c in text if c in "mn"]  # "a." and "1." may be list markers
+        assert sorted(c for c in said if c in "mn") == sorted(letters)
 
 
 def test_what_texts_share_is_translated_once():
