@@ -2,65 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import pytest
+import traps
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr_vlp.nlp.context import scope
 from cxr_vlp.nlp.context.certainty import ASSERTION_OF, CERTAINTIES, grade
 from cxr_vlp.nlp.context.scope import Verdict
-from cxr_vlp.nlp.findings.mention import Mention
 from cxr_vlp.nlp.findings.mentions import assertion, mentions
 from cxr_vlp.nlp.status import classify
 
-# Own sentences, from no report; `expected` says what each finding is: an assertion or a certainty,
-# "unnamed" (no mention), "past" (not present), or the status of the sentence.
-ROWS = list(
-    csv.DictReader(
-        (Path(__file__).parent / "context.tsv").open(encoding="utf-8"),
-        delimiter="\t",
-        quoting=csv.QUOTE_NONE,
-    )
-)
-
-
 # wordings that hold for any finding: {a} stands for its name, {A} for its name with a capital
-WORDINGS = list(
-    csv.DictReader(
-        (Path(__file__).parent / "wordings.tsv").open(encoding="utf-8"),
-        delimiter="\t",
-        quoting=csv.QUOTE_NONE,
-    )
-)
+WORDINGS = traps.rows("wordings.tsv")
 NAMES = ("pneumothorax", "pleural effusion", "pneumonia", "pulmonary edema", "lung nodule")
 
 
-def is_as_expected(found: list[Mention], wanted: str) -> bool:
-    if wanted == "unnamed":
-        return not found
-    if wanted == "past":
-        return all(m.assertion != "present" for m in found)
-    return bool(found) and all(wanted in (m.assertion, m.certainty) for m in found)
-
-
-@pytest.mark.parametrize("row", ROWS, ids=[f"{r['trap']}: {r['sentence'][:60]}" for r in ROWS])
-def test_trap(row: dict[str, str]) -> None:
-    sentence = row["sentence"]
-    found = classify(sentence)
-    for claim in row["expected"].split("; "):
-        name, _, wanted = claim.rpartition(" ")
-        if name == "status":
-            assert found.status in wanted.split("/")
-            continue
-        named = [
-            m
-            for m in found.mentions
-            if name in m.finding or name in sentence[m.start : m.end].lower()
-        ]
-        assert is_as_expected(named, wanted), (claim, [(m.finding, m.certainty) for m in named])
+@traps.cases("context.tsv")
+def test_trap(row: traps.Row) -> None:
+    traps.check(row)
 
 
 @pytest.mark.parametrize("row", WORDINGS, ids=[row["wording"] for row in WORDINGS])
