@@ -42,6 +42,9 @@ ORDER = (
     ("cli",),
     ("dry_run", "validate"),
     ("scan", "texts", "shards", "plan", "verify"),
+    ("cards",),
+    ("selection",),
+    ("exports", "inspector"),
 )
 # synthetic trees test all other rooms, so nothing imports `synthetic`, and it imports only these
 SYNTHETIC = ("errors", "interrupts", "executor", "files", "format", "cli")

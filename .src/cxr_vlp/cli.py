@@ -56,6 +56,26 @@ COMMANDS = {
         "check finished sets of shards against the format",
         "cxr-vlp verify data/shards",
     ),
+    "card": Command(
+        "cxr_vlp.pipelines.cards.command",
+        "write the card of a set: its table of samples, a page for a hub, indexes",
+        "cxr-vlp card data/shards/mimic --out data/cards/mimic",
+    ),
+    "inspect": Command(
+        "cxr_vlp.pipelines.inspector.command",
+        "look at the samples of sets in a web browser on this machine",
+        "cxr-vlp inspect data/shards",
+    ),
+    "select": Command(
+        "cxr_vlp.pipelines.selection.command",
+        "write the samples that a query finds as a new set",
+        "cxr-vlp select data/shards --where \"split = 'train' and Edema = 1\" --out data/selected",
+    ),
+    "export": Command(
+        "cxr_vlp.pipelines.exports.command",
+        "write a set in the form that another library or trainer reads",
+        "cxr-vlp export data/shards --for cxrclip --out data/exported/cxrclip",
+    ),
     "plan": Command(
         "cxr_vlp.pipelines.plan",
         "propose how many shards a collection is cut into",

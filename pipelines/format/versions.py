@@ -9,6 +9,7 @@ FORMAT = 3  # layout of tars, manifest and JSON members
 SCAN = 3  # readers, joins, inventory
 TEXTS = 4  # what is made of a report (the lexicon has a digest of its own)
 PIXELS = 3  # grey values, resizing, encoding
+CARDS = 1  # the table of samples, cards and indexes
 
 
 def refusal(found: object) -> str:

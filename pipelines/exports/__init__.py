@@ -1,0 +1,1 @@
+"""Writes sets in the forms that other libraries and trainers read."""
