@@ -121,6 +121,13 @@ def started(folder: Path, module: str) -> subprocess.Popen[str]:
 READY = "print('ready', flush=True)\n"
 
 
+def test_a_reader_that_ends_early_is_no_crash():
+    words = [sys.executable, "-m", "cxr_vlp", "synthetic", "--help"]
+    run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    run.stdout.close()  # before the command has written: its first write fails
+    assert (run.wait(60), run.stderr.read()) == (141, b"")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_a_command_is_imported_ends_it_with_one_line(tmp_path, number, code):
     running = started(tmp_path, f"import time\n{READY}time.sleep(60)\n")

@@ -17,7 +17,7 @@ from types import FrameType
 
 from cxr_vlp import __version__
 
-USAGE, STOPPED = 2, 130
+USAGE, STOPPED, BROKEN_PIPE = 2, 130, 141
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,10 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return STOPPED
+    except BrokenPipeError:  # the reader has ended: `cxr-vlp card --help | head`
+        # Python flushes the output once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
 
 
 def overview() -> str:
