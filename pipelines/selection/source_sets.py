@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from cxr_vlp.pipelines.cards import sample_table
 from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.format.errors import FormatError
@@ -44,17 +43,6 @@ class SourceSet:
     def digest(self) -> str:
         """The digest of the set."""
         return str(self.header["digest"])
-
-    def check_tar(self, line: Mapping[str, Any]) -> None:
-        """Compare a tar with its line of the manifest. Raises DataError."""
-        path = self.declared.path(line)
-        check_tar(path, str(line["sha256"]))
-
-
-def check_tar(path: Path, sha256: str) -> None:
-    """Raise DataError if a tar has another digest than its manifest says."""
-    if jsonl.sha256(path) != sha256:
-        raise DataError(f"{path} has other bytes than the manifest says; copy the set again")
 
 
 def read(path: Path) -> list[SourceSet]:
@@ -118,10 +106,8 @@ def united(sets: Sequence[SourceSet], state: Path, *, workers: int) -> pa.Table:
     tables = []
     for number, each in enumerate(sets):
         table = sample_table.of_set(each.folder, state, workers=workers).replace_schema_metadata()
-        own = pa.array([number], pa.int32()).take(pa.array([0] * table.num_rows, pa.int32()))
-        tables.append(
-            table.append_column(SET, own).append_column(NEW, table.column("split").combine_chunks())
-        )
+        own = pa.array([number] * table.num_rows, pa.int32())
+        tables.append(table.append_column(SET, own).append_column(NEW, table.column("split")))
     table = pa.concat_tables(tables)
     if len(sets) > 1:
         repeated = sum(count - 1 for count in Counter(table.column("key").to_pylist()).values())
