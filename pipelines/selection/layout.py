@@ -13,6 +13,7 @@ from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.pipelines.selection.source_sets import NEW
 
 SAMPLES = 1000  # of a tar, about
+MOST = 100_000  # tars of a split: their names have five digits
 COLUMNS = ("key", "study", "patient", "split", "shard", "notes", "offset", "bytes",
            "json_offset", "json_bytes", "txt_offset", "txt_bytes")  # fmt: skip
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import versions
-from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.pipelines.selection import draws
 from cxr_vlp.pipelines.selection.source_sets import SourceSet
 from cxr_vlp.pipelines.selection.steps import Wanted
@@ -20,12 +19,12 @@ def of(
     source: SourceSet,
     sources: Sequence[SourceSet],
     wanted: Wanted,
-    numbers: Mapping[str, int],
+    size: Sequence[str],
     counts: Sequence[tuple[str, Counter[int]]],
 ) -> dict[str, Any]:
     """Return the header's `selection` of the new set made from `source`, one of `sources`.
 
-    `numbers` is its number of parts, `counts` are those of `steps.Chosen`.
+    `size` are the flags for the number of tars, `counts` are those of `steps.Chosen`.
     """
     place = sources.index(source)
     before = source.header.get("selection") or {"earlier": []}
@@ -33,7 +32,7 @@ def of(
     return {
         "source": source.digest,
         "sources": [each.digest for each in sources],
-        "command": command(wanted, numbers),
+        "command": command(wanted, size),
         "files": {flag: jsonl.sha256(path) for flag, path in _files(wanted).items()},
         "steps": [{"step": step, "samples": number[place]} for step, number in counts],
         "version": versions.SELECTION,
@@ -41,11 +40,9 @@ def of(
     }
 
 
-def command(wanted: Wanted, numbers: Mapping[str, int]) -> str:
+def command(wanted: Wanted, size: Sequence[str]) -> str:
     """Return the command of a selection; PATH, DIR and FILE stand for paths."""
-    return shlex.join(
-        ["cxr-vlp", "select", "PATH", *flags(wanted), "--parts", given(numbers), "--out", "DIR"]
-    )
+    return shlex.join(["cxr-vlp", "select", "PATH", *flags(wanted), *size, "--out", "DIR"])
 
 
 def flags(wanted: Wanted) -> list[str]:
@@ -63,11 +60,6 @@ def flags(wanted: Wanted) -> list[str]:
     words += ["--studies", str(wanted.studies)] if wanted.studies else []
     words += ["--balance", wanted.balance] if wanted.balance else []
     return [*words, *(["--seed", str(wanted.seed)] if wanted.shots or wanted.studies else [])]
-
-
-def given(numbers: Mapping[str, int]) -> str:
-    """Return numbers of parts as the flag --parts takes them."""
-    return ",".join(f"{split}={numbers[split]}" for split in SPLITS)
 
 
 def _files(wanted: Wanted) -> dict[str, Path]:
