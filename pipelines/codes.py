@@ -1,8 +1,8 @@
 """The registry of all codes: what each means and what to do about it.
 
 Reject rows and notes of the stages (SCAN, TEXTS, SHARDS, SELECT), breaches and notes of `verify`
-(VERIFY), and the messages with which a run stops (STOPS) have a code. A remedy of "" says that there is
-nothing to do: such a code is only counted.
+(VERIFY), and the messages with which a run stops (STOPS) have a code. A remedy of "" says that
+there is nothing to do: such a code is only counted.
 
     python -m cxr_vlp.pipelines.codes       # the page of all codes, as Markdown
 """

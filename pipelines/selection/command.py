@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cxr_vlp.pipelines import cli, errors, interrupts
 from cxr_vlp.pipelines.errors import ConfigError
@@ -34,7 +33,7 @@ from cxr_vlp.pipelines.selection import (
     steps,
     writing,
 )
-from cxr_vlp.pipelines.selection.source_sets import SET, SourceSet
+from cxr_vlp.pipelines.selection.source_sets import SourceSet
 from cxr_vlp.pipelines.selection.steps import Chosen, Wanted
 
 
@@ -74,22 +73,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = steps.choose(table, this.wanted)
         if flags.dry_run:
             report.show_chosen(sets, chosen)
-            report.show_labels(sets, chosen.table)
+            report.show_labels(sets, chosen)
             cli.say("--dry-run: nothing was written")
             return 0
+        _check_tars(this, chosen)
         headers = _publish(this, chosen)
     report.show_chosen(sets, chosen)
     report.show_written(flags.out, sets, headers, single=this.single)
     return 0
 
 
+def _check_tars(this: Selection, chosen: Chosen) -> None:
+    """Compare the digests of the tars that samples are copied from. Raises DataError."""
+    if not this.flags.no_digests:
+        for number, source in enumerate(this.sets):
+            writing.check_tars(source, chosen.of(number), this.flags.workers)
+
+
 def _publish(this: Selection, chosen: Chosen) -> dict[str, Mapping[str, Any]]:
     """Write the new sets; return the headers of their manifests, by name of the set."""
     owner = manifest.NAME if this.single else outputs.MARK
     with atomic_dir.publishing(this.flags.out, owner) as staging:
-        headers = {}
+        headers: dict[str, Mapping[str, Any]] = {}
         for number, source in enumerate(this.sets):
-            rows = chosen.table.filter(pc.equal(chosen.table.column(SET), number))
+            rows = chosen.of(number)
             if rows.num_rows:
                 folder = staging if this.single else staging / source.name
                 headers[source.name] = _write(this, chosen, source, rows, folder)
@@ -105,8 +112,6 @@ def _write(
 ) -> dict[str, Any]:
     """Write one new set; return the header of its manifest."""
     workers = this.flags.workers
-    if not this.flags.no_digests:
-        writing.check_tars(source, rows, workers)
     numbers = layout.counts(rows, this.flags.parts, this.flags.samples_per_shard)
     how = provenance.of(source, this.sets, this.wanted, this.size(), chosen.counts)
     header = writing.write(source, rows, folder, numbers, how, workers=workers)

@@ -80,16 +80,19 @@ def shots(table: pa.Table, number: int, per: str, seed: int) -> Draw:
     samples, or all that there are, and is then named.
     """
     keys, groups = table.column("key").to_pylist(), _positives(table, per)
-    if not groups:
+    if not any(groups.values()):
         raise ConfigError(f"--shots: no sample of the split has a value of {per}")
     drawn: set[int] = set()
     said = []
+    if absent := sorted(name for name, places in groups.items() if not places):
+        said.append(f"--shots: no sample at all for {', '.join(absent)}")
     for name, places in sorted(groups.items(), key=lambda item: (len(item[1]), item[0])):
         free = [place for place in places if place not in drawn]
-        drawn.update(sorted(free, key=lambda place: _rank(seed, "shot", name, keys[place]))[:number])
-        if len(places) < number:
+        ranks = {place: _rank(seed, "shot", name, keys[place]) for place in free}
+        drawn.update(sorted(free, key=ranks.__getitem__)[:number])
+        if 0 < len(places) < number:
             said.append(f"--shots: {len(places):,} instead of {number:,} for {name}: no more left")
-    return Draw(sorted(drawn), sorted(said))
+    return Draw(sorted(drawn), said)
 
 
 def _positives(table: pa.Table, per: str) -> dict[str, list[int]]:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxr_vlp.pipelines import cli
 from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.pipelines.selection import draws
-from cxr_vlp.pipelines.selection.source_sets import NEW, SET, SourceSet
+from cxr_vlp.pipelines.selection.source_sets import NEW, SourceSet
 from cxr_vlp.pipelines.selection.steps import Chosen
 
 
@@ -28,7 +27,7 @@ def show_chosen(sets: Sequence[SourceSet], chosen: Chosen) -> None:
 def _splits(sets: Sequence[SourceSet], chosen: Chosen) -> list[tuple[str, str, int, int, int]]:
     rows = []
     for number, source in enumerate(sets):
-        own = chosen.table.filter(pc.equal(chosen.table.column(SET), number))
+        own = chosen.of(number)
         for split in SPLITS:
             part = own.filter(pc.equal(own.column(NEW), split))
             studies, patients = (len(part.column(x).unique()) for x in ("study", "patient"))
@@ -37,11 +36,11 @@ def _splits(sets: Sequence[SourceSet], chosen: Chosen) -> list[tuple[str, str, i
     return rows
 
 
-def show_labels(sets: Sequence[SourceSet], table: pa.Table) -> None:
+def show_labels(sets: Sequence[SourceSet], chosen: Chosen) -> None:
     """Print the positive samples of every label, by set and split."""
     rows = []
     for number, source in enumerate(sets):
-        own = table.filter(pc.equal(table.column(SET), number))
+        own = chosen.of(number)
         splits = own.column(NEW).to_pylist()
         for name in draws.labels(own):
             values = draws.column(own, name, "labels")
@@ -60,11 +59,11 @@ def show_written(
     single: bool,
 ) -> None:
     """Print what was written, and the sets that are not, because nothing of them was chosen."""
-    rows = [
-        (name, header["written"], header["studies"], sum(header["parts"].values()))
-        for name, header in headers.items()
-    ]
-    cli.show(f"written to {out}", ("set", "samples", "studies", "parts"), rows)
+    rows = []
+    for name, header in headers.items():
+        tars = sum(1 for _ in (out if single else out / name).glob("*/*.tar"))
+        rows.append((name, header["written"], header["studies"], tars))
+    cli.show(f"written to {out}", ("set", "samples", "studies", "tars"), rows)
     if empty := [source.name for source in sets if source.name not in headers]:
         cli.say(f"note: nothing was chosen of {', '.join(empty)}: not written")
     where = "the first line of manifest.jsonl" if single else "selection.json"

@@ -144,6 +144,10 @@ class Chosen:
     counts: list[tuple[str, Counter[int]]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
+    def of(self, number: int) -> pa.Table:
+        """Return the rows that are left of a set, by its number."""
+        return self.table.filter(pc.equal(self.table.column(SET), number))
+
 
 def choose(table: pa.Table, wanted: Wanted) -> Chosen:
     """Return what the steps leave of the united table of some sets.
@@ -201,7 +205,9 @@ def _split_of(listed: id_files.IdFile) -> dict[id_files.Id, str]:
         if found.setdefault(identity, split) != split
     }
     if twice:
-        raise ConfigError(f"--resplit: the file gives {len(twice):,} {listed.column} ids two splits")
+        raise ConfigError(
+            f"--resplit: {len(twice):,} {listed.column} ids have two splits in the file"
+        )
     return found
 
 

@@ -57,10 +57,10 @@ def write(
     rows = layout.cut(name, table, numbers)
     calls = [
         functools.partial(
-            copying.write_tar, source.folder, form, rows[part], parts.split_of(part),
-            out / parts.split_of(part) / f"{part}.tar",
-        )  # fmt: skip
+            copying.write_tar, source.folder, form, rows[part], split, out / split / f"{part}.tar"
+        )
         for part in rows
+        for split in (parts.split_of(part),)
     ]
     written = zip(rows, pool.with_progress(calls, workers, f"tars of {name}"), strict=True)
     by_part = dict(written)
