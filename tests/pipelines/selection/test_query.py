@@ -109,7 +109,11 @@ def test_other_rows_can_be_asked_for_with_label_names():
 def test_a_label_that_only_one_set_has_is_null_in_the_others():
     one, other = table({}, {}), table({"labels_other": [{"name": "Rare", "value": 1}]}, {})
     assert [t.num_rows for t in query.matching_each([one, other], "Rare = 1")] == [0, 1]
-    assert [t.num_rows for t in query.matching_each([other, one, other], "Rare is null")] == [1, 2, 1]
+    assert [t.num_rows for t in query.matching_each([other, one, other], "Rare is null")] == [
+        1,
+        2,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(
