@@ -63,7 +63,8 @@ def show_written(
     for name, header in headers.items():
         tars = sum(1 for _ in (out if single else out / name).glob("*/*.tar"))
         rows.append((name, header["written"], header["studies"], tars))
-    cli.show(f"written to {out}", ("set", "samples", "studies", "tars"), rows)
+    here = out.relative_to(Path.cwd()) if out.is_relative_to(Path.cwd()) else out
+    cli.show(f"written to {here}", ("set", "samples", "studies", "tars"), rows)
     if empty := [source.name for source in sets if source.name not in headers]:
         cli.say(f"note: nothing was chosen of {', '.join(empty)}: not written")
     where = "the first line of manifest.jsonl" if single else "selection.json"

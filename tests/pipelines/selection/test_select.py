@@ -476,3 +476,20 @@ def test_lost_images_of_shards_stay_counted(copy, select):
     assert "orientation.mirrored" not in manifest.header(new)["notes"]
     assert codes(new) == set()
     assert all(line["rejects"] == {} for line in manifest.read(new)[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("single", [True, False])
+def test_a_model_trains_on_a_selection(sets, select, tmp_path, monkeypatch, single):
+    monkeypatch.chdir(tmp_path)
+    from cxr_vlp.train import fit
+
+    recipe = tmp_path / "trial.yaml"
+    recipe.write_text(
+        "base: chexzero_tiny\nrun: {batch_size: 4, steps: 2, validate_every: 2, shuffle: 4}\n"
+        "optim: {warmup: 1}\n"
+    )
+    words = ("--where", "age > 0 or age is null", "--samples-per-shard", 8)
+    new = select(sets / "openi" if single else sets, *words)
+    assert fit.main([str(recipe), "--shards", str(new), "--out", str(tmp_path / "model")]) == 0
+    assert (tmp_path / "model" / "model.safetensors").is_file()
