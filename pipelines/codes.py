@@ -1,8 +1,8 @@
 """The registry of all codes: what each means and what to do about it.
 
-Reject rows and notes of the stages (SCAN, TEXTS, SHARDS), breaches and notes of `verify` (VERIFY),
-and the messages with which a run stops (STOPS) have a code. A remedy of "" says that there is
-nothing to do: such a code is only counted.
+Reject rows and notes of the stages (SCAN, TEXTS, SHARDS, SELECT), breaches and notes of `verify`
+(VERIFY), and the messages with which a run stops (STOPS) have a code. A remedy of "" says that
+there is nothing to do: such a code is only counted.
 
     python -m cxr_vlp.pipelines.codes       # the page of all codes, as Markdown
 """
@@ -163,6 +163,10 @@ SHARDS: Mapping[str, Explanation] = {
     "source.gone": ("a file that vanished since scan", "run scan again"),
 }
 
+SELECT: Mapping[str, Explanation] = {
+    "selection.left_out": ("samples of the source set that `select` did not choose", ""),
+}
+
 _COPY = "copy the set again, or build it again"
 _BUILD = "build the set again"
 _ALTERED = "another program than cxr-vlp shards wrote it: build the set again"
@@ -291,11 +295,13 @@ ALL: Mapping[str, Explanation] = {
     **SCAN,
     **TEXTS,
     **SHARDS,
+    **SELECT,
 }  # what a reject row or a note may carry
 PAGE = (
     ("Rejects and notes of `scan`", SCAN),
     ("Rejects and notes of `texts`", TEXTS),
     ("Rejects and notes of `shards`", SHARDS),
+    ("Rejects of `select`", SELECT),
     ("Breaches and notes of `verify`", VERIFY),
     ("Codes with which a run stops", STOPS),
 )

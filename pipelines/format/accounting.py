@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-STEPS = ("scan", "texts", "shards")
+STEPS = ("scan", "texts", "shards", "select")
 
 
 def dropped(rejects: Iterable[Mapping[str, Any]]) -> dict[str, int]:

@@ -53,6 +53,7 @@ class Field:
 
     kind: Value | Items | Record | Open
     says: str = ""
+    optional: bool = False  # the object may lack it
 
 
 TEXT, WHOLE, NUMBER, FLAG = (Value(dtype) for dtype in ("string", "int64", "float64", "bool"))
@@ -104,4 +105,5 @@ def described(kind: Record) -> dict[str, Any]:
     }
     found: dict[str, Any] = {"description": kind.says} if kind.says else {}
     found |= {"type": "object", "properties": properties}
-    return found if kind.partly else found | {"required": list(kind.fields)}
+    needed = [name for name, field in kind.fields.items() if not field.optional]
+    return found if kind.partly else found | {"required": needed}

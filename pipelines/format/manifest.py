@@ -21,6 +21,7 @@ from cxr_vlp.pipelines.format.kinds import (
     TEXT,
     WHOLE,
     Field,
+    Items,
     Open,
     Record,
     Value,
@@ -32,6 +33,32 @@ NAME = "manifest.jsonl"
 REJECTS = "rejects.jsonl"
 SIZES = "sizes.json"
 FEATURES = "features.json"  # the sample's fields for Hugging Face datasets (schema.py)
+CARD = "card"  # the folder of a set's card, if the set holds it; its files are no part of the set
+
+_STEP = Record(
+    {
+        "step": Field(TEXT, "the flag"),
+        "samples": Field(WHOLE, "samples of this set that were left after it"),
+    }
+)
+_SELECTION = {
+    "source": Field(TEXT, "`digest` of the set that the samples are from"),
+    "sources": Field(Items(TEXT), "`digest` of every set of the same selection, this one too"),
+    "command": Field(TEXT, "the command; PATH, DIR and FILE stand for the user's paths"),
+    "files": Field(Open(TEXT), "SHA-256 of the files of flags, by flag"),
+    "steps": Field(Items(_STEP), "the steps of the selection, in their order"),
+    "version": Field(WHOLE, "version of the code that selected"),
+}
+EARLIER = Record(
+    _SELECTION,
+    name="earlier_selection",
+    says="A selection that the set of a later selection was made by.",
+)
+SELECTION = Record(
+    _SELECTION | {"earlier": Field(Items(EARLIER), "the selections before it, the first first")},
+    name="selection",
+    says="How `cxr-vlp select` chose the samples of a set from another set.",
+)
 
 HEADER = Record(
     {
@@ -58,6 +85,7 @@ HEADER = Record(
         "written": Field(WHOLE, "samples in the tars: listed less dropped"),
         "studies": Field(WHOLE, "studies in the tars"),
         "notes": Field(COUNTS, "how often each note was made"),
+        "selection": Field(SELECTION, "of a set that `select` wrote: how", optional=True),
         "digest": Field(TEXT, "digest of the header, the other lines and the rejects"),
     },
     name="header",
@@ -73,7 +101,7 @@ LINE = Record(
         "samples": Field(WHOLE, "samples in it"),
         "studies": Field(WHOLE, "studies in it"),
         "patients": Field(WHOLE, "patients in it"),
-        "rejects": Field(COUNTS, "images of the part that were lost, by code"),
+        "rejects": Field(COUNTS, "images of the part that were lost, by code; none after `select`"),
         "notes": Field(COUNTS, "notes on its images, by code"),
     },
     name="tar",
@@ -83,8 +111,8 @@ REJECT = Record(
     {
         "code": Field(TEXT, "why (pipelines/codes.py)"),
         "images": Field(WHOLE, "listed images that are lost with it"),
-        "key_hash": Field(TEXT, "hash of the key of the image or study"),
-        "step": Field(TEXT, "scan, texts or shards"),
+        "key_hash": Field(TEXT, "hash of the key of the image or study; of the tar for `select`"),
+        "step": Field(TEXT, "scan, texts, shards or select"),
     }
 )
 
@@ -92,7 +120,8 @@ REJECT = Record(
 def typed(row: Any, record: Record) -> bool:
     """Return whether a row is an object with at least the fields of a record, each of its kind."""
     return isinstance(row, dict) and all(
-        name in row and holds(field.kind, row[name]) for name, field in record.fields.items()
+        holds(field.kind, row[name]) if name in row else field.optional
+        for name, field in record.fields.items()
     )
 
 

@@ -102,7 +102,8 @@ def json_schema() -> dict[str, Any]:
 
     `$defs/header` and `$defs/tar` are the first and the other lines of manifest.jsonl.
     """
-    records = [*_named(SAMPLE), manifest.HEADER, manifest.LINE]
+    described_too = (manifest.HEADER, manifest.SELECTION, manifest.EARLIER, manifest.LINE)
+    records = [*_named(SAMPLE), *described_too]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": ID,

@@ -10,6 +10,7 @@ SCAN = 3  # readers, joins, inventory
 TEXTS = 4  # what is made of a report (the lexicon has a digest of its own)
 PIXELS = 3  # grey values, resizing, encoding
 CARDS = 1  # the table of samples, cards and indexes
+SELECTION = 1  # which samples `select` draws, and how it cuts them into parts
 
 
 def refusal(found: object) -> str:

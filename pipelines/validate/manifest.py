@@ -124,7 +124,7 @@ def breaches(declared: Declared) -> Iterator[Breach]:
     yield from ((code, manifest.REJECTS) for code in _rejects(rejects, header))
     if not _same(folder / manifest.FEATURES, schema.features(declared.shards.format)):
         yield "features.differ", manifest.FEATURES
-    beside = {manifest.NAME, manifest.REJECTS, manifest.FEATURES}
+    beside = {manifest.NAME, manifest.REJECTS, manifest.FEATURES, manifest.CARD}
     yield from _unlisted(folder, "", {*SPLITS, *beside})
     for split in SPLITS:
         listed = {x["name"]: x["samples"] for x in declared.tars if x["split"] == split}
@@ -153,7 +153,9 @@ def _counts(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> It
         yield "flow.unbalanced"
     if header["studies"] != sum(line["studies"] for line in lines):
         yield "flow.studies"
-    of_shards = {key: n for key, n in dropped.items() if key.startswith("shards ")}
+    # `select` cuts new parts, and it is not known to which of them a lost image would belong
+    of_parts = {} if header.get("selection") else dropped
+    of_shards = {key: n for key, n in of_parts.items() if key.startswith("shards ")}
     if of_shards != {f"shards {code}": number for code, number in lost.items()}:
         yield "flow.rejects"
     noted = Counter[str]()

@@ -60,6 +60,10 @@ class Origin:
         versions of the libraries made the set: every sample would then differ, as it should.
         """
         header, section = declared.header, section or Texts()
+        if header.get("selection"):
+            raise ConfigError(
+                f"{declared.folder} is a selection: use --rederive on the set that it is from"
+            )
         source = str(header["source"])
         raw, scan, texts = (_own(folder, source) for folder in (paths.root(root), scan, texts))
         listed = jsonl.read_header(scan, "inventory.json", "scan")
