@@ -128,10 +128,10 @@ def members_of_kind(
             file.seek(size + -size % BLOCK, os.SEEK_CUR)
 
 
-def places(file: BinaryIO) -> dict[str, tuple[int, int]]:
+def places(file: BinaryIO, *, folders: bool = False) -> dict[str, tuple[int, int]]:
     """Return name -> (first byte, number of bytes) of all members. Raises FormatError."""
     found = {}
-    for name, size, _ in _headers(file):
+    for name, size, _ in _headers(file, folders=folders):
         found[name] = (file.tell(), size)
         file.seek(size + -size % BLOCK, os.SEEK_CUR)
     return found
