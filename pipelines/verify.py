@@ -93,7 +93,9 @@ def _refuse_wrong_path(path: Path, others: Sequence[foreign.TarFolder]) -> None:
     if path.is_file():
         raise ConfigError(f"no {manifest.NAME} in {path}: it is a file, give the folder of the set")
     if (path.parent / manifest.NAME).is_file():
-        raise ConfigError(f"no {manifest.NAME} in {path}: it is a part of a set, give {path.parent}")
+        raise ConfigError(
+            f"no {manifest.NAME} in {path}: it is a part of a set, give {path.parent}"
+        )
     if not others:
         raise ConfigError(f"no {manifest.NAME} in {path} or in the folders right below it")
 

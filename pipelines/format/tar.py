@@ -178,7 +178,7 @@ def _headers(stream: Readable, *, folders: bool = False) -> Iterator[tuple[str, 
     place, told = 1, Extended()
     while (block := stream.read(BLOCK)) != _END:
         if len(block) < BLOCK:
-            raise FormatError("shard.torn", f"cut off before member {place}")
+            raise tar_headers.no_header(block, place)
         name, size, plain = _ours(block)
         if not plain or told.found:
             kind, name, size = tar_headers.read(block, place)

@@ -39,10 +39,12 @@ def unreadable(place: int) -> FormatError:
 
 
 def no_header(block: bytes, place: int) -> FormatError:
-    """Return the error of a block that is no header, where the member number `place` begins."""
+    """Return the error of bytes that are no header, where the member number `place` begins."""
     kind = next((what for begin, what in _NO_TARS.items() if block.startswith(begin)), "")
     if place == 1 and kind:
         return FormatError("shard.no_tar", f"is no tar: it is {kind}")
+    if len(block) < tarfile.BLOCKSIZE:
+        return FormatError("shard.torn", f"cut off before member {place}")
     return FormatError("shard.torn", _NO_HEADER.format(place))
 
 
@@ -55,7 +57,7 @@ def read(block: bytes, place: int) -> tuple[bytes, str, int]:
         raise no_header(block, place)
     try:
         name, size = _name(block), octal(block[124:136])
-    except ValueError:  # a name that is not UTF-8, or a size that is no number
+    except ValueError:  # a size that is no number
         raise unreadable(place) from None
     if size > LARGEST:
         raise unreadable(place)
@@ -108,7 +110,7 @@ class Extended:
         Raises FormatError for what is no plain file.
         """
         name, size = self._path or name, size if self._size is None else self._size
-        if not name or kind not in _PLAIN or size > LARGEST:
+        if not name or not _is_utf8(name) or kind not in _PLAIN or size > LARGEST:
             raise unreadable(place)
         return name.removeprefix("./"), size
 
@@ -143,9 +145,17 @@ def _sound(block: bytes) -> bool:
     return block[257:262] == b"ustar" and sum(block) - sum(block[148:156]) + 8 * 32 == told
 
 
+def _is_utf8(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def _name(block: bytes) -> str:
-    name = block[:100].partition(b"\0")[0].decode()
+    """Return the name; GNU tar cuts a long one between any two bytes, and gives it before."""
+    name = block[:100].partition(b"\0")[0].decode(errors="surrogateescape")
     if block[257:263] != b"ustar\0":  # GNU has times where USTAR has the beginning of a long name
         return name
-    prefix = block[345:500].partition(b"\0")[0].decode()
+    prefix = block[345:500].partition(b"\0")[0].decode(errors="surrogateescape")
     return f"{prefix}/{name}" if prefix else name

@@ -8,7 +8,7 @@ are for other trainers.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -56,6 +56,23 @@ def _tars_below(folder: Path) -> list[Path]:
 
 def _tars(folder: Path) -> list[Path]:
     return [p for p in sorted(folder.glob("[!.]*")) if p.name.endswith(TARS) and p.is_file()]
+
+
+def together(tars: Iterable[CheckedTar]) -> CheckedTar:
+    """Return the results of a folder's tars as one: each code once, with its first place."""
+    whole, number = CheckedTar(), 0
+    for each in tars:
+        number += 1
+        whole.samples += each.samples
+        whole.size += each.size
+        whole.patients += each.patients
+        for code, (where, count) in each.breaches.items():
+            first, before = whole.breaches.get(code, (where, 0))
+            whole.breaches[code] = (first, before + count)
+    fit = "" if whole.breaches else f", {whole.samples:,} samples that fit can read"
+    missing = {"manifest.missing": (f"{number:,} tars{fit}", 1)}
+    whole.breaches = missing | whole.breaches
+    return whole
 
 
 def check_tar(path: Path, number: int) -> CheckedTar:

@@ -108,8 +108,18 @@ def _of_folder(folder: Path, split: str) -> list[Shard]:
             f"{COUNT}"
         )
     _refuse_compressed(folder / split)
+    _refuse_other_name(folder, split)
     source = folder.resolve().name
     return [Shard(path.resolve(), sizes[name], source) for name, path in tars.items()]
+
+
+def _refuse_other_name(folder: Path, split: str) -> None:
+    """Raise ConfigError for validation tars under another name: they would not be used."""
+    if split != "validate" or (folder / split).is_dir():
+        return
+    for name in ("val", "valid", "validation", "dev"):
+        if any((folder / name).glob("*.tar")):
+            raise ConfigError(f"{folder / name}: rename this folder to {split}")
 
 
 def _refuse_compressed(folder: Path) -> None:
