@@ -32,7 +32,7 @@ def parsed(row: dict) -> dict:
 def dataset(folders: list[Path], split: str) -> ray.data.Dataset:
     """Return the samples of a split of sets."""
     tars = [str(path) for folder in folders for path in sorted((folder / split).glob("*.tar"))]
-    return ray.data.read_webdataset(tars, decoder=False).map(parsed)
+    return ray.data.read_webdataset(tars, decoder=None).map(parsed)
 
 
 def main() -> None:

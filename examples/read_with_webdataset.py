@@ -18,7 +18,7 @@ def loader(folders: list[Path], split: str, batch: int, side: int) -> torch.util
     )
     data = (
         wds.WebDataset(tars, shardshuffle=False, empty_check=False)
-        .decode("pil")
+        .decode("pill")  # 8-bit grey; "pil" makes three channels
         .to_tuple("jpg;png", "txt", "json")
         .map_tuple(transform)
         # a list for each member: labels that are not mentioned have no key, so they do not collate

@@ -1,4 +1,4 @@
-"""A dataset as torchxrayvision's: `python examples/read_with_xrv.py data/shards/nih data/shards/mimic`.
+"""A dataset as torchxrayvision's: `python examples/read_with_xrv.py data/shards/*`.
 
 Items are dicts with `img` (1, side, side) float32 in [-1024, 1024] and `lab`, so that models,
 relabel_dataset and MergeDataset of torchxrayvision take them.
@@ -16,8 +16,8 @@ from PIL import Image
 
 from cxr_vlp.pipelines.cards import sample_table
 
-NAMES = {"Pleural Thickening": "Pleural_Thickening"}  # xrv's name where it differs from ours
-NAMES |= {"Pleural Effusion": "Effusion"}
+# torchxrayvision's names where they differ from ours
+NAMES = {"Pleural Thickening": "Pleural_Thickening", "Pleural Effusion": "Effusion"}
 
 
 class Shards(xrv.datasets.Dataset):
@@ -28,7 +28,6 @@ class Shards(xrv.datasets.Dataset):
         rows = sample_table.of_set(folder, state).to_pandas()
         self.csv = rows[rows["split"] == split].reset_index(drop=True)
         names = [name for name in self.csv if name.startswith(sample_table.LABEL)]
-        names.remove("labels_other") if "labels_other" in names else None
         values = self.csv[names].to_numpy(np.float32)
         self.labels = np.where(values < 0, np.nan, values)
         ours = [name.removeprefix(sample_table.LABEL) for name in names]
