@@ -41,7 +41,8 @@ def run(name: str, *words: object, python: str = sys.executable, cwd: Path | Non
     paths = os.pathsep.join((str(ROOT / ".src"), os.environ.get("PYTHONPATH", "")))
     done = subprocess.run(
         [python, str(EXAMPLES / name), *map(str, words)],
-        capture_output=True, text=True, check=False, cwd=cwd, env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True, text=True, check=False, cwd=cwd,
+        env=os.environ | {"PYTHONPATH": paths},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -114,7 +115,7 @@ def test_dali_on_the_cpu(sets, source, form):
 
 
 def joined(out: Path, folders: list[Path]) -> tuple[Path, int]:
-    """Link the training tars of sets into one folder with one sizes.json; return it, and samples."""
+    """Link the training tars of sets into one folder; return it and its number of samples."""
     (out / "train").mkdir(parents=True)
     sizes: dict[str, int] = {}
     for folder in folders:

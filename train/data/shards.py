@@ -86,8 +86,8 @@ def _misplaced(folder: Path) -> str:
         return f": it is one split, name the folder around it: {folder.parent}"
     if any(folder.glob("*.tar")) or any(folder.glob("*/*.tar")):
         return (
-            f": its tars must lie in folders named {', '.join(SPLITS)}, each with a {manifest.SIZES}"
-            f" ({COUNT})"
+            f": its tars must lie in folders named {', '.join(SPLITS)}, each with a "
+            f"{manifest.SIZES} ({COUNT})"
         )
     return ""
 

@@ -76,7 +76,9 @@ def test_a_set_whose_tars_were_written_again_in_their_place_is_read(openi, tmp_p
 def test_a_folder_that_gnu_tar_packed_is_read(openi, tmp_path, form):
     for sample in cxr_vlp.open_shards(openi, "train"):
         for kind, data in (
-            ("jpeg", sample.image), ("json", sample.sample.to_json()), ("txt", sample.caption.encode())
+            ("jpeg", sample.image),
+            ("json", sample.sample.to_json()),
+            ("txt", sample.caption.encode()),
         ):  # fmt: skip
             (tmp_path / "raw").mkdir(exist_ok=True)
             (tmp_path / "raw" / f"{sample.key}.{kind}").write_bytes(data)
@@ -129,7 +131,7 @@ def test_samples_of_another_program_are_refused_with_a_remedy(
 
 def test_compressed_tars_are_named_and_not_passed_over(openi, tmp_path, capsys):
     folder = rewritten(openi, tmp_path / "lab", ending=".tar.gz")
-    with pytest.raises(ValueError, match="compressed tars .* unpack them"):
+    with pytest.raises(ValueError, match=r"compressed tars .* unpack them"):
         list(cxr_vlp.open_shards(folder))
     assert verify.main([str(folder)]) == 65
     assert "shard.no_tar: lab: tar 1: is no tar: it is gzip-compressed" in capsys.readouterr().out
