@@ -17,9 +17,14 @@ import functools
 import inspect
 import sys
 
+import open_clip
 from open_clip_train import data, main
+
+from cxr_vlp.train.model.build import CONFIGS
 
 if __name__ == "__main__":
     if "eof_value" in inspect.signature(data.tar_file_expander).parameters:
         data.tar_file_expander = functools.partial(data.tar_file_expander, eof_value=None)
+    # our small models too: --model cxr-tiny
+    open_clip.add_model_config(CONFIGS)
     main.main(sys.argv[1:])

@@ -132,8 +132,8 @@ def joined(out: Path, folders: list[Path]) -> tuple[Path, int]:
 def test_open_clips_own_command_line_trains(sets, tmp_path, names):
     folder, samples = joined(tmp_path / "joined", [sets / name for name in names])
     tars = "::".join(str(path) for path in sorted(folder.glob("*.tar")))
-    words = ["--train-data", tars, "--dataset-type", "webdataset", "--model", "RN50",
-             "--force-image-size", 64, "--batch-size", 4, "--epochs", 1, "--workers", 1,
+    words = ["--train-data", tars, "--dataset-type", "webdataset", "--model", "cxr-tiny",
+             "--batch-size", 4, "--epochs", 1, "--workers", 1,
              "--warmup", 1, "--device", "cpu", "--precision", "fp32", "--log-every-n-steps", 1,
              "--logs", tmp_path / "logs", "--name", "trial"]  # fmt: skip
     run("train_with_open_clip.py", *words, cwd=tmp_path)
