@@ -170,10 +170,19 @@ SELECT: Mapping[str, Explanation] = {
 _COPY = "copy the set again, or build it again"
 _BUILD = "build the set again"
 _ALTERED = "another program than cxr-vlp shards wrote it: build the set again"
+_FOREIGN = (
+    "webdataset, open_clip and others read such tars, fit does not: make a set of them with a "
+    "source of your own (examples/own_collection)"
+)
 _HOSTILE = "do not train on this set: build it again from the raw files"
 
 VERIFY: Mapping[str, Explanation] = {
     # the files beside the tars
+    "manifest.missing": (
+        "tars of another program, or a set that was copied without its manifest",
+        "copy the whole set; tars of another program are never valid, and docs/reuse.md says which "
+        "of them fit reads",
+    ),
     "manifest.broken": ("a manifest that is truncated, or has a value of the wrong type", _COPY),
     "manifest.format": ("a manifest of another version of the format", _BUILD),
     "manifest.parts": ("a manifest whose tars are not the parts that its header gives", _ALTERED),
@@ -197,21 +206,35 @@ VERIFY: Mapping[str, Explanation] = {
     # tars and their members
     "shard.missing": ("a tar that the manifest names and that is not there", _COPY),
     "shard.digest": ("a tar with other bytes than the manifest says", _COPY),
+    "shard.no_tar": (
+        "a file that is no tar: a compressed one, or a pointer of Git LFS",
+        "unpack it, or get the file itself",
+    ),
     "shard.torn": ("a tar that is cut, or has no header where a member should begin", _COPY),
     "shard.end": ("a tar without its end, or with bytes after it", _COPY),
     "shard.order": ("samples that are not in the order of their keys", _ALTERED),
     "shard.samples": ("a tar with another number of samples than the manifest says", _ALTERED),
     "shard.studies": ("a tar with another number of studies than the manifest says", _ALTERED),
     "shard.patients": ("a tar with another number of patients than the manifest says", _ALTERED),
-    "member.header": ("a member with a header that cxr-vlp shards does not write", _ALTERED),
+    "member.header": (
+        "a member with a header that cxr-vlp shards does not write",
+        "another program (tar, webdataset's ShardWriter) wrote the tar again: copy the set again, "
+        "or build it again",
+    ),
     "member.pipe": ("a member whose name webdataset would run as a command", _HOSTILE),
     "member.path": ("a member whose name is a path", _HOSTILE),
     "member.runnable": ("a member that loaders would unpickle or run", _HOSTILE),
     "member.unknown": ("a member that is not jpg, png, json or txt", _ALTERED),
     "sample.members": ("a sample that is not one image, one json and one txt", _ALTERED),
+    "sample.apart": (
+        "a sample whose members are not next to each other",
+        "pack the files again with tar --sort=name",
+    ),
+    "sample.no_json": ("a sample without a JSON member, such as an image and a text", _FOREIGN),
     "sample.key": ("a key that loaders would cut", _ALTERED),
     # the JSON and the caption of a sample
     "json.broken": ("a JSON member that is not a JSON object", _COPY),
+    "json.foreign": ("a JSON member of another program", _FOREIGN),
     "json.form": ("a JSON member that is not in the one form of the format", _ALTERED),
     "json.field": ("a field that is absent or of another type", _ALTERED),
     "json.format": ("a sample of another version of the format than its set", _BUILD),

@@ -6,7 +6,7 @@ Checks digests, names, members, headers, JSON fields, sizes.json and counts. Ove
 that keys are unique and that no patient and no image is in two splits. --deep also decodes every
 image, and finds equal images by their grey values; --rederive K makes K samples of each set again
 from the sources. It prints a remedy for every code that it found (codes.py), and no key, id or
-text. The exit code is 0 if the sets are valid, 65 if not.
+text. Tars that belong to no set are read too, and never valid. The exit code is 0 if the sets are valid, 65 if not.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, errors, interrupts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format import exit_codes, local_paths, manifest
+from cxr_vlp.pipelines.validate import foreign
 from cxr_vlp.pipelines.validate.rederive import Rederivation
 from cxr_vlp.pipelines.validate.runner import check
 
@@ -31,10 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = _parser().parse_args(arguments)
     settings = config.load(flags.params)  # reports mistakes even if the parameters are not needed
     found = list(manifest.sets(flags.shards))
+    others = foreign.found(flags.shards, found)
     if not found:
-        raise ConfigError(f"no {manifest.NAME} in {flags.shards} or in the folders right below it")
+        _refuse_wrong_path(flags.shards, others)
     rederivation = _rederivation(flags, settings)
-    result = check(found, deep=flags.deep, workers=flags.workers, rederivation=rederivation)
+    result = check(
+        found, deep=flags.deep, workers=flags.workers, rederivation=rederivation, others=others
+    )
     met = [breach["code"] for breach in result["breaches"]]
     result["remedies"] = codes.remedies(met, table=codes.VERIFY)
     if flags.json:
@@ -81,6 +86,18 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, metavar="N", help="chooses the samples of --rederive"
     )
     return parser
+
+
+def _refuse_wrong_path(path: Path, others: Sequence[foreign.TarFolder]) -> None:
+    """Raise ConfigError if a path is no set and no folder with sets or tars."""
+    if path.is_file():
+        raise ConfigError(f"no {manifest.NAME} in {path}: it is a file, give the folder of the set")
+    if (path.parent / manifest.NAME).is_file():
+        raise ConfigError(
+            f"no {manifest.NAME} in {path}: it is a part of a set, give {path.parent}"
+        )
+    if not others:
+        raise ConfigError(f"no {manifest.NAME} in {path} or in the folders right below it")
 
 
 def _rederivation(flags: argparse.Namespace, settings: config.Params) -> Rederivation | None:

@@ -6,10 +6,10 @@ publishes unfinished files under their final name. Making a header with the stan
 takes longer than all other work on a member, so tarfile makes one header, and only name, size and
 check sum are filled in.
 
-Read: plain files in USTAR, and an archive that ends with its end mark. Anything else raises
-FormatError with the code that `verify` reports. tarfile, on which webdataset's reader is built,
-reads many old dialects, takes three to four times as long
-(benchmarks/loader_speed.py), and often reads a cut archive without an error.
+Read: plain files, and an archive that ends with its end mark, as this module, webdataset's
+ShardWriter, tarfile and GNU tar write it (tar_headers.py). Anything else raises FormatError with
+the code that `verify` reports. tarfile, on which webdataset's reader is built, takes three to four
+times as long (benchmarks/loader_speed.py), and often reads a cut archive without an error.
 """
 
 from __future__ import annotations
@@ -20,18 +20,15 @@ import tarfile
 from collections.abc import Collection, Iterator
 from typing import BinaryIO, NamedTuple, Protocol
 
+from cxr_vlp.pipelines.format import tar_headers
 from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.pipelines.format.tar_headers import LARGEST, Extended, octal
 
 BLOCK, RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE  # 512 and 10,240 bytes
-LARGEST = 1 << 28  # bytes of a member that is read; four times the largest image of a set
 _LONGEST = 100  # bytes of a name; keys hold no "/", so there is nothing to split off as a prefix
 _LARGEST_SIZE = 8**11 - 1  # bytes of a member: eleven octal digits
 _CHUNK = 1 << 20
 _END = bytes(BLOCK)
-_PLAIN = b"0\0"  # the type flags of a plain file
-_NO_HEADER = (
-    "cannot be read: member {} is damaged, or not a plain USTAR file as cxr-vlp shards writes it"
-)
 
 
 def _blank() -> bytes:
@@ -100,25 +97,41 @@ class Member(NamedTuple):
     plain: bool
 
 
-def members(stream: Readable) -> Iterator[Member]:
-    """Yield the members of a tar, in its order, up to its end mark. Raises FormatError."""
-    for place, (name, size, plain) in enumerate(_headers(stream), start=1):
+def split_name(name: str) -> tuple[str, str]:
+    """Return (key, ending in small letters) of a member, cut at the first dot of its file name.
+
+    So does webdataset; a folder stays part of the key. `key` is "" for a name that begins with a
+    dot or has none.
+    """
+    folder, slash, file = name.rpartition("/")
+    stem, _, kind = file.partition(".")
+    return (f"{folder}{slash}{stem}" if stem and kind else "", kind.lower())
+
+
+def members(stream: Readable, *, folders: bool = False) -> Iterator[Member]:
+    """Yield the members of a tar, in its order, up to its end mark. Raises FormatError.
+
+    `folders`: entries of folders are passed over; else they raise FormatError.
+    """
+    for place, (name, size, plain) in enumerate(_headers(stream, folders=folders), start=1):
         yield _content(stream, place, name, size, plain)
 
 
-def members_of_kind(file: BinaryIO, kinds: Collection[str]) -> Iterator[Member]:
+def members_of_kind(
+    file: BinaryIO, kinds: Collection[str], *, folders: bool = False
+) -> Iterator[Member]:
     """Yield the members with one of these endings; the others are skipped and not read."""
-    for place, (name, size, plain) in enumerate(_headers(file), start=1):
-        if name.partition(".")[2] in kinds:
+    for place, (name, size, plain) in enumerate(_headers(file, folders=folders), start=1):
+        if split_name(name)[1] in kinds:
             yield _content(file, place, name, size, plain)
         else:
             file.seek(size + -size % BLOCK, os.SEEK_CUR)
 
 
-def places(file: BinaryIO) -> dict[str, tuple[int, int]]:
+def places(file: BinaryIO, *, folders: bool = False) -> dict[str, tuple[int, int]]:
     """Return name -> (first byte, number of bytes) of all members. Raises FormatError."""
     found = {}
-    for name, size, _ in _headers(file):
+    for name, size, _ in _headers(file, folders=folders):
         found[name] = (file.tell(), size)
         file.seek(size + -size % BLOCK, os.SEEK_CUR)
     return found
@@ -157,17 +170,30 @@ class DigestingReader:
         return self._sha256.hexdigest(), clean and self._ended > 0 and self.size == end
 
 
-def _headers(stream: Readable) -> Iterator[tuple[str, int, bool]]:
-    """Yield (name, size, plain) of the members; the caller moves the stream past the data."""
-    place = 1
+def _headers(stream: Readable, *, folders: bool = False) -> Iterator[tuple[str, int, bool]]:
+    """Yield (name, size, plain) of the members; the caller moves the stream past the data.
+
+    `folders`: entries of folders, which hold nothing, are passed over; else they are refused.
+    """
+    place, told = 1, Extended()
     while (block := stream.read(BLOCK)) != _END:
         if len(block) < BLOCK:
-            raise FormatError("shard.torn", f"cut off before member {place}")
-        code, name, size, plain = _parsed(block)
-        if code:
-            raise FormatError(code, _NO_HEADER.format(place))
+            raise tar_headers.no_header(block, place)
+        name, size, plain = _ours(block)
+        if not plain or told.found:
+            kind, name, size = tar_headers.read(block, place)
+            if told.begins(kind, size, place):
+                told.add(kind, _content(stream, place, "", size, plain=False).data, place)
+                continue
+            if folders and kind == tarfile.DIRTYPE and not size:
+                told = Extended()
+                continue
+            name, size = told.member(kind, name, size, place)
+            plain, told = False, Extended()
         yield name, size, plain
         place += 1
+    if told.found:
+        raise tar_headers.unreadable(place)
 
 
 def _content(stream: Readable, place: int, name: str, size: int, plain: bool) -> Member:
@@ -177,49 +203,23 @@ def _content(stream: Readable, place: int, name: str, size: int, plain: bool) ->
     return Member(name, data, plain and not padding.strip(b"\0"))
 
 
-def _parsed(block: bytes) -> tuple[str, str, int, bool]:
-    """Return (code, name, size in bytes, whether TarWriter writes this header).
+def _ours(block: bytes) -> tuple[str, int, bool]:
+    """Return (name, size in bytes, True) of a header as TarWriter writes it, else ("", 0, False).
 
-    The code is "" for the header of a plain file. Offsets: POSIX 1003.1, pax, "ustar Interchange
-    Format".
+    A check sum over 512 bytes takes twice as long, so the headers of other writers come second.
     """
     named, sized = block[:100].rstrip(b"\0"), block[124:135]
-    plain = (  # first the header of our own writer: a check sum over 512 bytes takes twice as long
+    plain = (
         block[100:124] == _BEFORE_SIZE
         and block[135:148] == _BEFORE_SUM
         and block[156:] == _AFTER
         and block[148:156] == b"%06o\0 " % (_BLANK_SUM + sum(named) + sum(sized))
         and b"\0" not in named
     )
-    if not plain and not _sound(block):
-        return "shard.torn", "", 0, False
+    if not plain:
+        return "", 0, False
     try:
-        name, size = named.decode() if plain else _name(block), _octal(block[124:136])
+        name, size = named.decode(), octal(sized)
     except ValueError:  # a name that is not UTF-8, or a size that is no number
-        return "member.header", "", 0, False
-    if not name or size > LARGEST or not (plain or block[156] in _PLAIN):
-        return "member.header", "", 0, False
-    return "", name, size, plain
-
-
-def _sound(block: bytes) -> bool:
-    """Return whether a block is a header of USTAR with the right check sum."""
-    try:
-        told = _octal(block[148:156])
-    except ValueError:
-        return False
-    # the sum is taken with eight blanks in place of itself
-    return block[257:262] == b"ustar" and sum(block) - sum(block[148:156]) + 8 * 32 == told
-
-
-def _octal(field: bytes) -> int:
-    """Return a number of octal digits. Raises ValueError for signs, underscores and other bytes."""
-    digits = field.strip(b"\0 ")
-    if not digits.isdigit():
-        raise ValueError("no number")
-    return int(digits, 8)
-
-
-def _name(block: bytes) -> str:
-    prefix, name = (field.partition(b"\0")[0].decode() for field in (block[345:500], block[:100]))
-    return f"{prefix}/{name}" if prefix else name
+        return "", 0, False
+    return (name, size, True) if name and size <= LARGEST else ("", 0, False)

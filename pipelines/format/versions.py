@@ -21,4 +21,7 @@ def refusal(found: object) -> str:
         return (
             "made by a later version: install that version, or build the set again (cxr-vlp shards)"
         )
-    return "made by version 0.4 or earlier: build the set again (cxr-vlp shards)"
+    return (
+        "made by version 0.4 or earlier: build the set again (cxr-vlp shards); a JSON of another "
+        "program is not read (docs/reuse.md)"
+    )

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.format.errors import FormatError
-from cxr_vlp.pipelines.validate import leakage, rederive
+from cxr_vlp.pipelines.validate import foreign, leakage, rederive
 from cxr_vlp.pipelines.validate import manifest as declared
+from cxr_vlp.pipelines.validate.foreign import TarFolder
 from cxr_vlp.pipelines.validate.leakage import Ledger, Place
 from cxr_vlp.pipelines.validate.manifest import Declared
 from cxr_vlp.pipelines.validate.shard import CheckedTar, check_tar
@@ -25,8 +27,11 @@ def check(
     deep: bool,
     workers: int = 1,
     rederivation: rederive.Rederivation | None = None,
+    others: Sequence[TarFolder] = (),
 ) -> dict[str, Any]:
     """Return {"sets", "deep", "breaches", "notes"} of finished sets.
+
+    `others` are folders of tars that belong to no set.
 
     A breach or note is {"code", "where", "count"}. Raises OSError if the disk does not give a
     file, ConfigError if a set was made of other folders or parameters than `rederivation` names.
@@ -35,6 +40,7 @@ def check(
     sets = list(_read(folders, results))
     work = [_work(a_set, deep, rederivation) for a_set in sets]
     tasks = [task for works in work for _, task in works]
+    tasks += [task for other in others for task in _foreign_work(other)]
     done = pool.with_progress(tasks, workers, "verify")
     rows = []
     for a_set, works in zip(sets, work, strict=True):
@@ -47,6 +53,10 @@ def check(
         row = Row(a_set.folder.name, len(a_set.tars))
         for split, _ in works:
             results.enter(Place(row.name, split), next(done), row)
+        rows.append(row.plain())
+    for other in others:
+        row = Row(other.folder.name, len(other.tars))
+        results.enter(Place(row.name, ""), foreign.together(islice(done, row.shards)), row)
         rows.append(row.plain())
     next(done, None)  # reaches the end: the progress bar is removed, the workers end
     results.compare()
@@ -84,6 +94,11 @@ def _work(
             work.append((line["split"], partial(check_tar, path, line, expected, deep=deep)))
     remade = rederivation.tasks(a_set) if rederivation else ()
     return [*work, *((task.split, partial(rederive.remake, task)) for task in remade)]
+
+
+def _foreign_work(other: TarFolder) -> list[Callable[[], Any]]:
+    paths = enumerate(other.tars, start=1)
+    return [partial(foreign.check_tar, path, number) for number, path in paths]
 
 
 @dataclass

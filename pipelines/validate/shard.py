@@ -106,7 +106,7 @@ def _endings(members: Sequence[Member]) -> tuple[str, ...]:
 
 
 def _check_members(key: str, members: Sequence[Member], expected: Expected) -> Iterator[str]:
-    yield from {code for member in members if (code := _odd_name(member.name))}
+    yield from {code for member in members if (code := odd_name(member.name))}
     if not all(member.plain for member in members):
         yield "member.header"
     if _endings(members) != (expected.form, "json", "txt"):
@@ -115,7 +115,7 @@ def _check_members(key: str, members: Sequence[Member], expected: Expected) -> I
         yield "sample.key"
 
 
-def _odd_name(name: str) -> str:
+def odd_name(name: str) -> str:
     """Return the code of an unsafe or unknown member name, "" for a valid one."""
     if set(name) & {":", "|"}:
         return "member.pipe"  # webdataset runs what follows "pipe:"

@@ -1,6 +1,7 @@
 """Reads the samples of a shard, each with its image still encoded.
 
-A sample is three members with one key that are next to each other: image, json, txt. Anything else
+A sample is three members with one key that are next to each other: image, json, txt, in any order.
+Tars that webdataset's ShardWriter or GNU tar wrote from such samples are read too. Anything else
 raises DataError, which names the shard, a place in it or the hash of a key, never a key or a text.
 """
 
@@ -17,9 +18,10 @@ from cxr_vlp.pipelines.format.sample import Sample, key_hash
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.errors import DataError
 
-IMAGES = ("jpg", "png")
+IMAGES = ("jpg", "png", "jpeg")  # jpeg: other programs name JPEGs so
 KINDS = frozenset((*IMAGES, "json", "txt"))
 JSON = frozenset(("json",))
+_OTHER_TARS = "docs/reuse.md says which tars fit reads, and how to bring in others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,10 @@ def members(path: Path, kinds: Collection[str] = ()) -> Iterator[tar.Member]:
     """
     try:
         with path.open("rb") as file:
-            yield from tar.members_of_kind(file, kinds) if kinds else tar.members(file)
+            if kinds:
+                yield from tar.members_of_kind(file, kinds, folders=True)
+            else:
+                yield from tar.members(file, folders=True)
     except FormatError as error:
         raise DataError(f"{path}: {error}") from None
     except OSError as error:
@@ -94,12 +99,11 @@ def _groups(shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield (key, the members by their ending) of every sample."""
     key, parts = "", dict[str, bytes]()
     for name, content, *_ in members(shard.path):
-        # A key holds no dot, so a name is cut at its first dot
-        found, _, kind = name.partition(".")
-        if kind not in KINDS:
+        found, kind = tar.split_name(name)
+        if not found or kind not in KINDS:
             raise DataError(
                 f"{shard.path}: sample {key_hash(found)} has a member that is none of "
-                f"{', '.join(sorted(KINDS))}"
+                f"jpg, json, png, txt: write the tar without it; {_OTHER_TARS}"
             )
         if found != key:
             if parts:
@@ -115,7 +119,11 @@ def _groups(shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
 def _stored(key: str, parts: Mapping[str, bytes], shard: str, turn: int) -> StoredSample:
     images = [parts[kind] for kind in IMAGES if kind in parts]
     if len(images) != 1 or len(parts) != 3:
-        raise DataError(f"{shard}: sample {key_hash(key)} lacks a member")
+        raise DataError(
+            f"{shard}: sample {key_hash(key)} lacks a member, or its members are not next to each "
+            f"other (tar --sort=name puts them so): a sample is one image, one json and one txt; "
+            f"{_OTHER_TARS}"
+        )
     try:
         sample = Sample.from_json(parts["json"])
         caption = parts["txt"].decode().strip()

@@ -18,6 +18,9 @@ from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.train.errors import ConfigError
 
+COUNT = "python -m cxr_vlp.pipelines.format.sizes DIR"  # what to do for tars without sizes.json
+COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz", ".tar.lz4")
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -69,8 +72,24 @@ def _sets(folder: Path) -> list[Path]:
     below = [path for path in sorted(folder.iterdir()) if path.name[0] != "." and is_set(path)]
     if not below:
         names = ", ".join(SPLITS)
-        raise ConfigError(f"{folder}: no set of shards ({names}) in it or right below it")
+        raise ConfigError(
+            f"{folder}: no set of shards ({names}) in it or right below it{_misplaced(folder)}"
+        )
     return below
+
+
+def _misplaced(folder: Path) -> str:
+    """Return what to do with tars that lie in no folder of a split, "" if there are none."""
+    if (folder.parent / manifest.NAME).is_file():
+        return f": it is a part of a set, name the set: {folder.parent}"
+    if folder.name in SPLITS and any(folder.glob("*.tar")):
+        return f": it is one split, name the folder around it: {folder.parent}"
+    if any(folder.glob("*.tar")) or any(folder.glob("*/*.tar")):
+        return (
+            f": its tars must lie in folders named {', '.join(SPLITS)}, each with a "
+            f"{manifest.SIZES} ({COUNT})"
+        )
+    return ""
 
 
 def is_set(folder: Path) -> bool:
@@ -84,10 +103,33 @@ def _of_folder(folder: Path, split: str) -> list[Shard]:
     odd = sorted(set(tars) ^ set(sizes))
     if odd:
         raise ConfigError(
-            f"{folder / split}: {odd[0]} is in sizes.json or in the folder, not in both"
+            f"{folder / split}: {odd[0]} is in sizes.json or in the folder, not in both: copy the "
+            "set again; if another program wrote the tars, remove sizes.json and count them with "
+            f"{COUNT}"
         )
+    _refuse_compressed(folder / split)
+    _refuse_other_name(folder, split)
     source = folder.resolve().name
     return [Shard(path.resolve(), sizes[name], source) for name, path in tars.items()]
+
+
+def _refuse_other_name(folder: Path, split: str) -> None:
+    """Raise ConfigError for validation tars under another name: they would not be used."""
+    if split != "validate" or (folder / split).is_dir():
+        return
+    for name in ("val", "valid", "validation", "dev"):
+        if any((folder / name).glob("*.tar")):
+            raise ConfigError(f"{folder / name}: rename this folder to {split}")
+
+
+def _refuse_compressed(folder: Path) -> None:
+    """Raise ConfigError for compressed tars: their samples would be lost silently."""
+    number = sum(path.name.endswith(COMPRESSED) for path in folder.glob("[!.]*"))
+    if number:
+        raise ConfigError(
+            f"{folder}: {number} compressed tars ({', '.join(COMPRESSED)}), which are not read: "
+            f"unpack them (gunzip, unzstd, ...) and count the samples again with {COUNT}"
+        )
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -95,6 +137,9 @@ def _sizes(folder: Path) -> dict[str, int]:
     try:
         return manifest.sizes(folder)
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file; the loader takes its lengths from it") from error
+        raise ConfigError(
+            f"{path}: no such file; the loader takes its lengths from it: copy the set again; if "
+            f"another program wrote the tars, count their samples with {COUNT}"
+        ) from error
     except FormatError as error:
         raise ConfigError(f"{path}: {error}") from error
