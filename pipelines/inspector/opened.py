@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -115,7 +114,7 @@ def _read(path: Path, state: Path, workers: int) -> OpenSet:
     header, lines = sample_table.manifest_of(path)
     _check_names(path, lines)
     table = sample_table.of_set(path, state, workers=workers).replace_schema_metadata(None)
-    return OpenSet(_name(path), path, header, lines, table, 0, stamp)
+    return OpenSet(name_of(path), path, header, lines, table, 0, stamp)
 
 
 def _name(path: Path) -> str:
@@ -157,24 +156,3 @@ def stamp_of(path: Path) -> Stamp:
     """Return what changes when a manifest is replaced or rewritten. Raises OSError."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-class Watch:
-    """The opened sets of a folder, and how the folder differs from them by now."""
-
-    def __init__(self, folder: Path, state: Path, workers: int) -> None:
-        self.folder, self.state, self.workers = folder, state, workers
-        self._lock = threading.Lock()
-        self.opened = read(folder, state, workers)
-
-    def read_again(self) -> None:
-        """Open the sets again. Raises the errors of `read`; the opened sets then stay."""
-        with self._lock:
-            self.opened = read(self.folder, self.state, self.workers)
-
-    def changes(self) -> list[tuple[str, str]]:
-        """Return (name of a set, "changed", "gone" or "new") for all that differs."""
-        old = [(each.name, each.change()) for each in self.opened.sets]
-        known = {each.folder for each in self.opened.sets}
-        new = [_name(path) for path in manifest.sets(self.folder) if path not in known]
-        return [(name, how) for name, how in old if how] + [(name, "new") for name in new]

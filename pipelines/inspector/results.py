@@ -96,6 +96,6 @@ def neighbours(places: Places, place: int) -> tuple[int, int | None, int | None]
     return (at + 1 if here else 0), before, int(places[after]) if after < len(places) else None
 
 
-def page(places: Places, number: int, size: int) -> Places:
+def page_of(places: Places, number: int, size: int) -> Places:
     """Return the places of a page; pages are counted from 1."""
     return places[(number - 1) * size : number * size]
