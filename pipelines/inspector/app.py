@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import flask
 from werkzeug.exceptions import HTTPException
 
+from cxr_vlp.nlp.wording.summary import summary
 from cxr_vlp.pipelines import errors
 from cxr_vlp.pipelines.errors import Stop
 from cxr_vlp.pipelines.inspector.filters import FIELDS, STATUSES, UNSET, VALUES
@@ -22,6 +23,7 @@ def create(session: Session, guard: Guard) -> flask.Flask:
     """Return the application that shows the sets of a session to those whom the guard lets in."""
     app = flask.Flask("cxr_vlp.pipelines.inspector", root_path=str(Path(__file__).parent))
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters["summary"] = summary
     app.jinja_env.globals |= {
         "session": session, "statuses": STATUSES, "fields": FIELDS, "values": VALUES,
         "unset": UNSET, "meanings": MEANINGS,

@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("inspect", "Look at the samples of sets in a web browser.", source=False)
     parser.epilog = (
-        "The page is served to this machine only. Exit codes: 2 wrong arguments or parameters, 65 a "
-        "set is damaged, 74 a file cannot be read or written, 130 ended by Ctrl-C."
+        "The page is served to this machine only. Exit codes: 2 wrong arguments or parameters, 65 "
+        "a set is damaged, 74 a file cannot be read or written, 130 ended by Ctrl-C."
     )
     parser.add_argument(
         "shards", type=local_paths.path, metavar="DIR", help="a set, or a folder of sets"

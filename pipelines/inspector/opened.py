@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -78,12 +78,14 @@ class Opened:
 
     def row(self, place: int) -> dict[str, Any]:
         """Return the row at a place, with the name of its set under "set"."""
-        row: dict[str, Any] = self.table.slice(place, 1).to_pylist()[0]
-        return row | {"set": self.set_at(place).name}
+        return self.rows([place])[0]
 
-    def rows(self, places: Sequence[int]) -> list[dict[str, Any]]:
+    def rows(self, places: Iterable[int]) -> list[dict[str, Any]]:
         """Return the rows at some places."""
-        return [self.row(int(place)) for place in places]
+        chosen = pa.array(places, pa.int64())
+        rows: list[dict[str, Any]] = self.table.take(chosen).to_pylist()
+        names = [self.set_at(place).name for place in chosen.to_pylist()]
+        return [row | {"set": name} for row, name in zip(rows, names, strict=True)]
 
     def study_of(self, place: int) -> list[int]:
         """Return the places of all images of the study of a sample."""
@@ -117,7 +119,8 @@ def _read(path: Path, state: Path, workers: int) -> OpenSet:
     return OpenSet(name_of(path), path, header, lines, table, 0, stamp)
 
 
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """Return the name of a set: that of its folder."""
     return path.name or path.resolve().name  # "." has no name
 
 

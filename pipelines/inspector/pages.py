@@ -64,11 +64,8 @@ def labels_of(row: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 def chips(filters: Filters) -> list[tuple[str, str]]:
     """Return (text, query without it) of every filter that is set."""
-    found = []
-    for pair in filters.pairs:
-        if pair[0] != "in":
-            found.append((_chip(pair, filters), filters.without(pair).query()))
-    return found
+    shown = (pair for pair in filters.pairs if pair[0] != "in")
+    return [(_chip(pair, filters), filters.without(pair).query()) for pair in shown]
 
 
 def _chip(pair: Pair, filters: Filters) -> str:
@@ -127,7 +124,10 @@ def other_texts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (title, text) of the other sections and of the derived texts that are not empty."""
     named = {name: document[name] for name in ("abnormal", "prior_free")}
     translated = {f"{name}, translated": t for name, t in document["translations"].items()}
-    texts = {**document["sections"], **named, **translated}
+    # the sentences show them, but a report may have none
+    whole = () if document["sentences"] else ("findings", "impression")
+    parts = {name: document[name] for name in whole}
+    texts = {**document["sections"], **parts, **named, **translated}
     return [(_TITLES.get(n, n.replace("_", " ")), text) for n, text in texts.items() if text]
 
 
@@ -203,5 +203,3 @@ def numbers_of_pages(this: int, last: int) -> list[int | None]:
     for before, number in pairwise([0, *near]):
         found += [None, number] if number > before + 1 else [number]
     return found
-
-

@@ -37,7 +37,9 @@ class Search:
         for index in self.indexes:
             index.wait(PATIENCE / len(self.indexes))
         if not all(index.ready for index in self.indexes):
-            done = [index.of.table.num_rows if index.ready else index.done for index in self.indexes]
+            done = [
+                index.of.table.num_rows if index.ready else index.done for index in self.indexes
+            ]
             raise NotReadyError(sum(done), sum(each.of.table.num_rows for each in self.indexes))
         try:
             found = [index.search(query) + index.of.first for index in self.indexes]

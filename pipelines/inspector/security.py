@@ -22,6 +22,10 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import Headers
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 TOKEN = "token"
@@ -36,7 +40,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",  # images of patients do not stay in the browser's cache
-    "Server": "cxr-vlp",
 }
 _PORT = re.compile(r":\d{1,5}\Z")
 _CALLERS = ("", "same-origin", "none")
@@ -59,9 +62,7 @@ class Guard:
         """The name of the cookie."""
         return f"cxr-vlp-{self.port}"
 
-    def refusal(
-        self, headers: Mapping[str, str], cookies: Mapping[str, str], token: str | None
-    ) -> str:
+    def refusal(self, headers: Headers, cookies: Mapping[str, str], token: str | None) -> str:
         """Return why a request is refused, "" if it is allowed."""
         if _PORT.sub("", headers.get("Host", "")).lower() not in HOSTS:
             return "This page answers to 127.0.0.1 and localhost only."
@@ -74,7 +75,7 @@ class Guard:
         return ""
 
 
-def foreign_origin(headers: Mapping[str, str]) -> bool:
+def foreign_origin(headers: Headers) -> bool:
     """Return whether a POST comes from another page."""
     origin = headers.get("Origin")
     return origin is not None and origin != f"http://{headers.get('Host', '')}"

@@ -62,5 +62,3 @@ def protected(folder: Path, state: Path) -> Iterator[None]:
         return
     with privacy.protecting(opened.protection(header), folder.absolute(), state):
         yield
-
-

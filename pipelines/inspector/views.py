@@ -37,9 +37,7 @@ class Views:
         except USER_ERRORS as error:
             return self._grid(now, filters, None, str(error)), 400
 
-    def _grid(
-        self, now: Snapshot, filters: Filters, result: Result | None, error: str = ""
-    ) -> str:
+    def _grid(self, now: Snapshot, filters: Filters, result: Result | None, error: str = "") -> str:
         places = result.places if result else np.empty(0, int)
         last = max(1, -(-len(places) // PER_PAGE))
         number = min(max(1, flask.request.args.get("page", 1, type=int)), last)
@@ -126,11 +124,13 @@ class Views:
 
     def rejects(self) -> str:
         """Show the rejects and notes of every set by code, with meaning and remedy."""
+        now = self.session.now
         rows = [
             {"set": each, "rejects": pages.rejects(each), "notes": pages.notes(each)}
-            for each in self.session.now.opened.sets
+            for each in now.opened.sets
         ]
-        return flask.render_template("rejects.html", rows=rows)
+        filtered = {code for code, _ in now.choices.of["note"]}
+        return flask.render_template("rejects.html", rows=rows, filtered=filtered)
 
     def read_again(self) -> Any:
         """Open the sets again after a change."""
