@@ -73,45 +73,54 @@ class Filters:
         """Return the filters without one of them."""
         return Filters(tuple(each for each in self.pairs if each != pair))
 
+    def kinds(self) -> list[Filters]:
+        """Return the filters of every kind alone: all must be passed, of one kind any."""
+        found: dict[str, list[Pair]] = {}
+        for name, value in self.pairs:
+            kind = f"label {value.rpartition(':')[0]}" if name == "label" else name
+            found.setdefault("q" if kind == "in" else kind, []).append((name, value))
+        return [Filters(tuple(pairs)) for pairs in found.values()]
+
     @property
     def condition(self) -> str:
         """The condition of SQL for all filters but the text search, "" if there is none.
 
         Raises FilterError.
         """
-        parts = [part for _, part in self.conditions()]
+        parts = [part for part in (self.of_choices,) if part]
         if own := self.one("where"):
             end = "\n" if "--" in own else ""  # ends a comment at the end of the user's condition
             parts.append(f"({own}{end})")
         return " and ".join(parts)
 
-    def conditions(self) -> Iterator[tuple[str, str]]:
-        """Yield (name of the filter, condition) of all filters but `where` and the text search.
+    @property
+    def of_choices(self) -> str:
+        """The condition of all filters but the user's own and the text search. FilterError."""
+        return " and ".join(self._conditions())
 
-        Raises FilterError.
-        """
+    def _conditions(self) -> Iterator[str]:
         for name in CHOICES:
             if values := self.all(name):
                 no_sex = name == "sex"
-                yield name, _among(name, ["" if no_sex and v == "unknown" else v for v in values])
+                yield _among(name, ["" if no_sex and v == "unknown" else v for v in values])
         if statuses := self.all("status"):
-            yield "report", _joined(_of_status(status) for status in statuses)
+            yield _joined(_of_status(status) for status in statuses)
         for name, column in PRESENT.items():
             if self.one(name):
-                yield name, f"{column} {_sign(name, self.one(name))} 0"
+                yield f"{column} {_sign(name, self.one(name))} 0"
         yield from self._of_ages()
         if notes := self.all("note"):
-            yield "note", _joined(f"list_contains(notes, {text(note)})" for note in notes)
+            yield _joined(f"list_contains(notes, {text(note)})" for note in notes)
         yield from self._of_labels()
 
-    def _of_ages(self) -> Iterator[tuple[str, str]]:
+    def _of_ages(self) -> Iterator[str]:
         for name, sign in (("age_from", ">="), ("age_to", "<=")):
             if value := self.one(name):
                 if not (value.isascii() and value.isdigit() and len(value) < 4):
                     raise FilterError("An age is a whole number of years.")
-                yield "age", f"age {sign} {int(value)}"
+                yield f"age {sign} {int(value)}"
 
-    def _of_labels(self) -> Iterator[tuple[str, str]]:
+    def _of_labels(self) -> Iterator[str]:
         asked: dict[str, list[str]] = {}
         for each in self.all("label"):
             name, _, value = each.rpartition(":")
@@ -119,7 +128,7 @@ class Filters:
                 raise FilterError("A label has the value 1, 0, -1 or null.")
             asked.setdefault(name, []).append(value)
         for name, values in asked.items():
-            yield name, _joined(_of_label(name, value) for value in values)
+            yield _joined(_of_label(name, value) for value in values)
 
 
 def _among(name: str, values: Sequence[str]) -> str:

@@ -51,9 +51,10 @@ class Results:
         return self._once(("where", condition), lambda: self._matching(condition))
 
     def _result(self, filters: Filters) -> Result:
+        places = self.matching(filters.of_choices)
         if own := filters.one("where"):
-            self.matching(own)  # alone first: it must not end the brackets that are put around it
-        places = self.matching(filters.condition)
+            # alone, so that it cannot end the brackets that are put around it in a command line
+            places = np.intersect1d(places, self.matching(own), assume_unique=True)
         if filters.one("q"):
             found = self._search(filters.one("q"), filters.one("in"))
             places = np.intersect1d(places, found, assume_unique=True)

@@ -164,9 +164,7 @@ def _around(now: Snapshot, filters: Filters, place: int) -> dict[str, Any]:
 def _alone(now: Snapshot, filters: Filters) -> list[tuple[str, int]]:
     """Return (filter, samples that it alone finds), which shows what leaves nothing."""
     found = []
-    for name in dict.fromkeys(name for name, _ in filters.pairs if name != "in"):
-        kept = {name, "in"} if name == "q" else {name}
-        only = Filters(tuple(pair for pair in filters.pairs if pair[0] in kept))
-        text = ", ".join(text for text, _ in pages.chips(only))
+    for only in filters.kinds():
+        text = " or ".join(text for text, _ in pages.chips(only))
         found.append((text, len(now.results.of(only).places)))
     return found
