@@ -17,7 +17,6 @@ from cxr_vlp.pipelines.selection import query
 
 Places = np.ndarray[Any, Any]  # rising int64: the places of rows in the table
 _KEPT = 24  # results; one of 400,000 samples takes 3 MB
-_PLACE = "__place in the page"
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Results:
     """The results of filters on one table; safe between threads."""
 
     def __init__(self, table: pa.Table, search: Callable[[str, str], Places]) -> None:
-        self._numbered = table.append_column(_PLACE, pa.array(np.arange(table.num_rows)))
+        self._table = table
         self._search = search
         self._kept: OrderedDict[tuple[str, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -62,15 +61,15 @@ class Results:
 
     def _matching(self, condition: str) -> Places:
         if not condition:
-            return np.arange(self._numbered.num_rows)
+            return np.arange(self._table.num_rows)
         try:
-            found = query.matching(self._numbered, condition)
+            found = query.places(self._table, condition)
         except ConfigError as error:
             raise ConfigError(str(error).removeprefix("--where: ")) from None
-        return found.column(_PLACE).to_numpy()
+        return np.array(found, np.int64)
 
     def _distinct(self, places: Places) -> tuple[int, int]:
-        ids = self._numbered.select(["dataset", "patient", "study"]).take(pa.array(places))
+        ids = self._table.select(["dataset", "patient", "study"]).take(pa.array(places))
         studies = ids.group_by(["dataset", "patient", "study"]).aggregate([])
         patients = studies.group_by(["dataset", "patient"]).aggregate([])
         return studies.num_rows, patients.num_rows
