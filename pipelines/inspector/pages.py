@@ -151,7 +151,7 @@ def splits(opened: OpenSet) -> list[dict[str, Any]]:
 def rejects(opened: OpenSet) -> list[dict[str, Any]]:
     """Return the rejects of a set by step and code, with meaning and remedy.
 
-    `unnamed` counts the images that the rejects file does not name one by one.
+    They end at the first line that is no reject.
     """
     images, hashes = Counter[tuple[str, str]](), dict[tuple[str, str], list[str]]()
     for row in _reject_rows(opened):
@@ -177,14 +177,21 @@ def explained(found: Iterable[str]) -> list[dict[str, str]]:
     return [{"code": code} | _explained(code) for code in found]
 
 
+def rejects_add_up(opened: OpenSet) -> bool:
+    """Return whether the images of the rejects file add up to those of the header."""
+    return sum(row["images"] for row in _reject_rows(opened)) == sum(
+        opened.header["dropped"].values()
+    )
+
+
 def _reject_rows(opened: OpenSet) -> Iterator[Mapping[str, Any]]:
-    path = opened.folder / manifest.REJECTS
     try:
-        for row in jsonl.read_records(path):
-            if manifest.typed(row, manifest.REJECT):
-                yield row
+        for row in jsonl.read_records(opened.folder / manifest.REJECTS):
+            if not manifest.typed(row, manifest.REJECT):
+                return
+            yield row
     except (OSError, ValueError, RecursionError):
-        return  # the flow table of the header shows the numbers; `verify` reports the file
+        return  # the page says that the rejects do not add up
 
 
 def _explained(code: str) -> dict[str, str]:

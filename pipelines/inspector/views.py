@@ -126,7 +126,12 @@ class Views:
         """Show the rejects and notes of every set by code, with meaning and remedy."""
         now = self.session.now
         rows = [
-            {"set": each, "rejects": pages.rejects(each), "notes": pages.notes(each)}
+            {
+                "set": each,
+                "rejects": pages.rejects(each),
+                "add_up": pages.rejects_add_up(each),
+                "notes": pages.notes(each),
+            }
             for each in now.opened.sets
         ]
         filtered = {code for code, _ in now.choices.of["note"]}

@@ -46,8 +46,8 @@ def test_the_first_page_does_not_lead_to_another_host(stranger):
     assert "url=//" not in answer.text, address
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8", "", "10.0.0.1",
-                                  "evil.example:127.0.0.1", "127.0.0.1:8@evil.example"])  # fmt: skip
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8", "",
+                                  "evil.example:127.0.0.1", "127.0.0.1@evil.example"])  # fmt: skip
 def test_a_foreign_host_is_refused_even_with_the_token(client, host):
     for address in ("/", "/?token=the-token"):
         answer = client.get(address, headers={"Host": host})
