@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from cxr_vlp.pipelines.inspector import server
     except ImportError as error:
         raise ConfigError(
-            f'inspect needs the package {error.name}: pip install "cxr-vlp[share]"'
+            f"inspect needs the package {str(error.name).partition('.')[0]}: "
+            'pip install "cxr-vlp[share]"'
         ) from None
     from cxr_vlp.pipelines.inspector.session import Session, protected
 

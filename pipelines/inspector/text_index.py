@@ -93,9 +93,10 @@ class TextIndex:
                 "(SELECT rowid FROM texts WHERE texts MATCH ?) ORDER BY first",
                 (query,),
             ).fetchall()
-        if not spans:
-            return np.empty(0, np.int64)
-        return np.concatenate([np.arange(first, last + 1) for first, last in spans])
+        first, last = np.array(spans, np.int64).reshape(-1, 2).T
+        lengths = last - first + 1
+        before = np.cumsum(lengths) - lengths  # places of the spans before each span
+        return np.repeat(first - before, lengths) + np.arange(lengths.sum())
 
     def unreadable(self) -> int:
         """Return the number of samples that could not be read and are in no search."""

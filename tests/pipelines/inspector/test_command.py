@@ -66,12 +66,16 @@ def test_no_flag_opens_the_page_to_the_network(capsys):
     assert not re.search(r"--(host|ip|bind|address)", capsys.readouterr().out)
 
 
-def test_a_missing_package_is_named_with_its_remedy(session, monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "cxr_vlp.pipelines.inspector.server", raising=False)
-    monkeypatch.setitem(sys.modules, "werkzeug.serving", None)
-    code, said = run(capsys, session.folder, "--state", session.state)
-    assert code == 2
-    assert 'pip install "cxr-vlp[share]"' in said
+def test_a_missing_package_is_named_with_its_remedy(tmp_path):
+    code = (
+        "import sys; sys.modules['flask'] = None; from cxr_vlp.cli import main; "
+        f"sys.exit(main(['inspect', {str(tmp_path)!r}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert 'inspect needs the package flask: pip install "cxr-vlp[share]"' in done.stderr
 
 
 def test_the_browser_gets_a_private_file_and_no_token_among_its_arguments(monkeypatch):
