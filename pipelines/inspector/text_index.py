@@ -57,6 +57,7 @@ class TextIndex:
     done: int = 0
     failure: StorageError | None = None
     _thread: threading.Thread | None = None
+    _spans: np.ndarray[Any, Any] | None = None  # first and last place of every indexed text
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -87,20 +88,23 @@ class TextIndex:
 
     def search(self, query: str) -> np.ndarray[Any, Any]:
         """Return the places of the samples in the set that a query of FTS5 finds, rising."""
-        with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as data:
-            spans = data.execute(
-                "SELECT first, last FROM spans WHERE id IN "
-                "(SELECT rowid FROM texts WHERE texts MATCH ?) ORDER BY first",
-                (query,),
-            ).fetchall()
-        first, last = np.array(spans, np.int64).reshape(-1, 2).T
+        with self._reading() as data:
+            found = data.execute("SELECT rowid FROM texts WHERE texts MATCH ?", (query,)).fetchall()
+            if self._spans is None:
+                rows = data.execute("SELECT first, last FROM spans ORDER BY id").fetchall()
+                self._spans = np.array(rows, np.int64).reshape(-1, 2)
+        ids = np.array(found, np.int64).reshape(-1) - 1  # they are counted from 1, and rise
+        first, last = self._spans[ids].T
         lengths = last - first + 1
         before = np.cumsum(lengths) - lengths  # places of the spans before each span
         return np.repeat(first - before, lengths) + np.arange(lengths.sum())
 
+    def _reading(self) -> contextlib.closing[sqlite3.Connection]:
+        return contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True))
+
     def unreadable(self) -> int:
         """Return the number of samples that could not be read and are in no search."""
-        with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as data:
+        with self._reading() as data:
             return int(data.execute("SELECT unreadable FROM facts").fetchone()[0])
 
     def _make(self) -> None:
