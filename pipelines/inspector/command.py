@@ -94,7 +94,8 @@ def _serve(session: Session, server: BaseWSGIServer, guard: Guard, *, browser: b
     samples = session.now.opened.table.num_rows
     named = ", ".join(each.name for each in sets)
     address = f"http://{HOST}:{guard.port}/?{TOKEN}={guard.token}"
-    cli.say(f"{samples:,} samples of {len(sets)} sets: {named}")
+    plural = "" if len(sets) == 1 else "s"
+    cli.say(f"{samples:,} samples of {len(sets)} set{plural}: {named}")
     cli.say(f"open {address}")
     cli.say("Ctrl-C ends it")
     sys.stdout.flush()
