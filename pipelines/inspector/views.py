@@ -75,7 +75,7 @@ class Views:
         except UnreadableError as error:
             document, fault = None, str(error)
         return flask.render_template(
-            "sample.html",
+            "one_sample.html",
             filters=filters,
             tile=Tile(row),
             row=row,
@@ -135,7 +135,7 @@ class Views:
             for each in now.opened.sets
         ]
         filtered = {code for code, _ in now.choices.of["note"]}
-        return flask.render_template("rejects.html", rows=rows, filtered=filtered)
+        return flask.render_template("all_rejects.html", rows=rows, filtered=filtered)
 
     def read_again(self) -> Any:
         """Open the sets again after a change."""
