@@ -1,1 +1,1 @@
-"""A local web page to look at the samples of sets."""
+"""Shows the samples of sets in a web browser on this machine."""
