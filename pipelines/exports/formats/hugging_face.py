@@ -8,7 +8,7 @@ as it is; the page says so only for collections whose terms allow it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,8 @@ class HuggingFace:
     def write(self, request: Request) -> Result:
         """Write data/SPLIT-NUMBER.parquet and README.md."""
         result = Result()
-        for split in splits(request):
-            _write_split(request, result, split)
-        header = f"---\n{yaml.safe_dump(_card(request, result), sort_keys=False)}---\n"
+        sizes = {split: _write_split(request, result, split) for split in splits(request)}
+        header = f"---\n{yaml.safe_dump(_card(request, result, sizes), sort_keys=False)}---\n"
         code = (
             "import datasets\n\n"
             'data = datasets.load_dataset(".")  # the path of this folder\n'
@@ -48,11 +47,14 @@ class HuggingFace:
         return result
 
 
-def _write_split(request: Request, result: Result, split: str) -> None:
+def _write_split(request: Request, result: Result, split: str) -> int:
+    """Write the files of a split; return the number of bytes of its images and JSON."""
     folder, schema = request.out / "data", nested.columns()
     folder.mkdir(exist_ok=True)
+    size = 0
     for number, part in enumerate(_files(items(request, result, split))):
-        _write_file(folder / f"{SPLIT[split]}-{number:05d}.parquet", schema, part)
+        size += _write_file(folder / f"{SPLIT[split]}-{number:05d}.parquet", schema, part)
+    return size
 
 
 def _files(found: Iterator[Item]) -> Iterator[Iterator[Item]]:
@@ -75,30 +77,35 @@ def _files(found: Iterator[Item]) -> Iterator[Iterator[Item]]:
         yield one()
 
 
-def _write_file(path: Path, schema: pa.Schema, part: Iterator[Item]) -> None:
+def _write_file(path: Path, schema: pa.Schema, part: Iterator[Item]) -> int:
     rows: list[dict[str, Any]] = []
+    size = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for item in part:
             rows.append(nested.row(item))
+            size += len(item.image) + len(item.json)
             if len(rows) == GROUP:
                 writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
                 rows.clear()
         if rows:
             writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
+    return size
 
 
-def _card(request: Request, result: Result) -> dict[str, Any]:
+def _card(request: Request, result: Result, sizes: Mapping[str, int]) -> dict[str, Any]:
     """Return the YAML of README.md: licence, configs, features and the number of samples."""
     found = [split for split in SPLIT if result.written[split]]
     files = [{"split": SPLIT[x], "path": f"data/{SPLIT[x]}-*.parquet"} for x in found]
-    sizes = [{"name": SPLIT[x], "num_examples": result.written[x]} for x in found]
+    counts = [
+        {"name": SPLIT[x], "num_bytes": sizes[x], "num_examples": result.written[x]} for x in found
+    ]
     card: dict[str, Any] = {
         "license": "other",
         "license_name": "terms-of-the-collections",
         "license_link": "LICENCE.txt",
         "tags": ["chest-x-ray", "radiology"],
         "configs": [{"config_name": "default", "data_files": files}],
-        "dataset_info": {"features": nested.yaml_features(), "splits": sizes},
+        "dataset_info": {"features": nested.yaml_features(), "splits": counts},
     }
     if any(each.header["credentialed"] for each in request.chosen):
         card["extra_gated_prompt"] = _GATED

@@ -1,7 +1,7 @@
 """The optimised form of litdata: DIR/SPLIT/index.json and chunks, written by its own writer.
 
-A sample is {"image", "caption", "json", "key"}. The image is stored as it is and read as a tensor,
-uint8 (1, height, width); `json` is the text of the JSON member.
+A sample is {"image", "caption", "json", "key"}. The image is stored as it is, and litdata reads it
+as a uint8 tensor (3, height, width) of three equal channels. `json` is the text of the JSON member.
 """
 
 from __future__ import annotations
