@@ -61,7 +61,7 @@ def _rows(folder: Path, found: Iterator[Item]) -> Iterator[dict[str, Any]]:
     for item in found:
         name = f"{item.key}.{item.form}"
         (folder / name).write_bytes(item.image)
-        (folder / f"{item.key}.txt").write_text(item.caption, encoding="utf-8")
+        (folder / f"{item.key}.txt").write_bytes(item.caption.encode())
         (folder / f"{item.key}.json").write_bytes(item.json)
         yield columns.row(item) | {FILE_NAME: name, "text": item.caption}
 

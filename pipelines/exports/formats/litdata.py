@@ -62,7 +62,8 @@ def _write(folder: Path, found: Iterator[Item]) -> None:
     writer = binary_writer(str(folder), chunk_bytes=CHUNK)
     for number, item in enumerate(chain((first,), found)):
         writer[number] = {
-            "image": jpeg(bytes=item.image),
+            # without max_quality it would decode PNG and fine JPEG and store them at quality 95
+            "image": jpeg(bytes=item.image, max_quality=None),
             "caption": item.caption,
             "json": item.json.decode(),
             "key": item.key,

@@ -6,7 +6,9 @@ of them once a session.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from cxr_vlp.pipelines.exports import command
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.tar import TarWriter
 
 
 class Truth(NamedTuple):
@@ -33,9 +37,9 @@ class Truth(NamedTuple):
 
 
 def read(sets: Path) -> dict[str, Truth]:
-    """Return key -> sample of every tar below a folder."""
+    """Return key -> sample of every tar of a folder of sets."""
     found = {}
-    for path in sorted(sets.rglob("*.tar")):
+    for path in sorted(sets.glob("*/*/*.tar")):
         members: dict[str, dict[str, bytes]] = {}
         with tarfile.open(path) as tar:
             for member in tar:
@@ -48,9 +52,63 @@ def read(sets: Path) -> dict[str, Truth]:
     return found
 
 
+def alter(
+    source: Path,
+    target: Path,
+    change: Callable[[dict[str, Any]], Any] = lambda document: None,
+    **header: Any,
+) -> Path:
+    """Copy a set, changing its JSON members (captions follow) and its manifest's header."""
+    shutil.copytree(source, target)
+    first, lines = manifest.read(source)
+    for line in (each for each in lines if each["samples"]):
+        path = target / line["split"] / line["name"]
+        with tarfile.open(path) as tar:
+            members = [(m.name, tar.extractfile(m).read()) for m in tar]
+        with path.open("wb") as stream:
+            writer = TarWriter(stream)
+            for image, document, text in zip(*[iter(members)] * 3, strict=True):
+                content = json.loads(document[1])
+                change(content)
+                changed = json.dumps(content, sort_keys=True, ensure_ascii=False)
+                writer.add(*image)
+                writer.add(document[0], changed.encode())
+                writer.add(text[0], content["caption"].encode())
+            line["sha256"], line["bytes"] = writer.finish()
+    first = first | header
+    first["digest"] = manifest.digest(first, lines, target / manifest.REJECTS)
+    written = "".join(json.dumps(row, sort_keys=True) + "\n" for row in (first, *lines))
+    (target / manifest.NAME).write_text(written)
+    return target
+
+
+HARD = ('=1+1\n"quoted", and\tmore', "- no, -1", "00012", "NA", "\u2028 Röntgen \r\n,,", " ", "@x'")
+
+
+def harden(document: dict[str, Any]) -> None:
+    """Give a sample texts and labels on which readers of tables stumble."""
+    number = int.from_bytes(hashlib.sha256(document["image"].encode()).digest()[:2])
+    document["caption"] = HARD[number % len(HARD)] + "."
+    document["impression"] = HARD[number // 7 % len(HARD)]
+    document["labels_other"] = [{"name": 'Old "TB", =x', "value": number % 3 - 1}]
+    document["labels_other"] += [{"name": "Ünlisted", "value": 0}] * (number % 2)
+
+
 @pytest.fixture(scope="session")
-def sets(built: Path) -> Path:
-    return built / "shards"
+def sets(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All four sets; those of Open-i have texts and labels that are hard to write."""
+    folder = tmp_path_factory.mktemp("sets")
+    for path in (built / "shards").iterdir():
+        if path.name == "openi":
+            alter(path, folder / "openi", harden)
+        elif (path / manifest.NAME).is_file():
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def altered() -> Callable[..., Path]:
+    return alter
 
 
 @pytest.fixture(scope="session")

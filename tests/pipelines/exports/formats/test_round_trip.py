@@ -54,7 +54,7 @@ def csv_(out: Path) -> Iterator[tuple[str, Read]]:
 
 
 def jsonl(out: Path) -> Iterator[tuple[str, Read]]:
-    for line in (out / "samples.jsonl").read_text(encoding="utf-8").split("\n")[:-1]:
+    for line in (out / "samples.jsonl").read_bytes().decode().split("\n")[:-1]:
         row = json.loads(line)
         yield row["key"], of_row(row, (out / row["image_path"]).read_bytes())
 
@@ -82,7 +82,7 @@ def folder(out: Path) -> Iterator[tuple[str, Read]]:
             image = Path(row["image"]["path"])
             read = of_row(row, image.read_bytes(), "text")
             document = json.loads(image.with_suffix(".json").read_bytes())
-            text = image.with_suffix(".txt").read_text(encoding="utf-8")
+            text = image.with_suffix(".txt").read_bytes().decode()
             assert read == of_document(HUB[split], read.image, text, document)
             yield image.stem, read
 
