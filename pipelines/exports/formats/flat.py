@@ -38,7 +38,9 @@ class Csv:
             'frame = pandas.read_csv("samples.csv", dtype=str, keep_default_na=False)\n'
             'labels = frame.filter(regex="^label_").apply(pandas.to_numeric)  # NaN: not mentioned'
         )
-        return _write(request, self.about, "samples.csv", _write_csv, _CSV_NOTE + readme.python(code))
+        return _write(
+            request, self.about, "samples.csv", _write_csv, _CSV_NOTE + readme.python(code)
+        )
 
 
 class Jsonl:
@@ -106,9 +108,7 @@ def _rows(request: Request, result: Result) -> Rows:
             yield columns.row(item) | _image(each, item, request.out, images=images, embed=embed)
 
 
-def _image(
-    chosen: Chosen, item: Item, out: Path, *, images: bool, embed: bool
-) -> dict[str, Any]:
+def _image(chosen: Chosen, item: Item, out: Path, *, images: bool, embed: bool) -> dict[str, Any]:
     if embed:
         return {"image": item.image}
     if not images:

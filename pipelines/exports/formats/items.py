@@ -109,7 +109,7 @@ def _resize(item: Item, side: int) -> None:
     grey = cv2.imdecode(np.frombuffer(item.image, np.uint8), cv2.IMREAD_GRAYSCALE)
     if grey is None:
         raise DataError(f"{item.row['shard']}: an image cannot be decoded; run cxr-vlp verify")
-    old = grey.shape[:2]
+    old = (grey.shape[0], grey.shape[1])
     parameters = config.Shards(side=side, resize="shortest")
     times = resize.halvings(old, parameters)
     small = resize.resized(resize.halved(grey, times), times, old, parameters)

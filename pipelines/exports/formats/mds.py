@@ -3,7 +3,7 @@
 The library cannot be installed beside ours (it needs xxhash before version 4), so the format is
 written here: mosaicml-streaming 0.13, `streaming/base/format/mds/writer.py`. A shard is
 
-    number of samples (uint32), their offsets and the end (uint32 each), its own description in JSON,
+    number of samples (uint32), their offsets and the end (uint32 each), its description in JSON,
     samples: sizes of the columns (uint32 each), then the columns in the order of their names
 
 Numbers are little-endian.

@@ -37,7 +37,7 @@ class Wids:
                 jsonl.write_json(request.out / f"{split}.json", index)
         code = (
             "import wids  # pip install 'webdataset<1'\n\n"
-            'data = wids.ShardListDataset("train.json", keep=True)  # with the path of this folder\n'
+            'data = wids.ShardListDataset("train.json", keep=True)  # in this folder\n'
             'data[0][".json"]["caption"], data[0][".jpg"]'
         )
         readme.write(request, result, self.about, readme.python(code))
@@ -64,9 +64,10 @@ def _write(path: Path, members: Iterator[Item]) -> int:
     number = 0
     with path.open("wb") as stream:
         tar = TarWriter(stream)
-        for number, item in enumerate(members, start=1):
+        for item in members:
             tar.add(f"{item.key}.{item.form}", item.image)
             tar.add(f"{item.key}.json", item.json)
             tar.add(f"{item.key}.txt", item.caption.encode())
+            number += 1
         tar.finish()
     return number

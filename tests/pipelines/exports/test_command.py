@@ -23,7 +23,7 @@ def held(out: Path) -> dict:
 
 
 def test_a_label_that_only_one_of_the_sets_has_can_be_asked_for(sets, run, truth, tmp_path):
-    where = "\"Old \"\"TB\"\", =x\" = 1 and split = 'train'"
+    where = '"Old ""TB"", =x" = 1 and split = \'train\''
     out = run(sets, tmp_path / "out", "--to", "jsonl", "--where", where)
     expected = {k for k, t in truth.items() if t.others.get('Old "TB", =x') == 1}
     keys = {json.loads(line)["key"] for line in (out / "samples.jsonl").open("rb")}
@@ -275,9 +275,7 @@ def test_an_open_set_beside_a_private_one_does_not_become_private(built, altered
 
 
 def test_the_terms_of_every_collection_go_with_the_export(built, altered, run, tmp_path):
-    altered(
-        built / "shards/nih", tmp_path / "sets/nih", credentialed=True, licence="Nobody's, 1.5"
-    )
+    altered(built / "shards/nih", tmp_path / "sets/nih", credentialed=True, licence="Nobody's, 1.5")
     shutil.copytree(built / "shards/openi", tmp_path / "sets/openi")
     out = run(tmp_path / "sets", tmp_path / "o", "--to", "hf")
     terms = (out / "LICENCE.txt").read_text()
