@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cxr_vlp.pipelines import codes
 from cxr_vlp.pipelines.cards import sample_table
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.exports.base import Chosen, Request, Result
@@ -72,10 +73,13 @@ def check(request: Request, result: Result) -> None:
             "written: please report it"
         )
     if not written:
-        reasons = ", ".join(
-            f"{code} {number:,}" for code, number in sorted(result.left_out.items())
+        found = sorted(result.left_out.items())
+        reasons = ", ".join(f"{code} {number:,}" for code, number in found)
+        remedies = codes.remedies(result.left_out, table=codes.EXPORTS)
+        raise DataError(
+            f"no sample can be written: all {request.rows:,} are left out ({reasons}); "
+            + "; ".join(remedies)
         )
-        raise DataError(f"no sample can be written: all {request.rows:,} are left out ({reasons})")
 
 
 def _asked(where: str, split: str) -> str:

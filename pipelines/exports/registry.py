@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.exports.base import Exporter
 
 _FORMATS, _TRAINERS = "cxr_vlp.pipelines.exports.formats", "cxr_vlp.pipelines.exports.trainers"
@@ -32,8 +33,18 @@ TRAINERS: dict[str, str] = {
 
 
 def load(name: str, among: Mapping[str, str]) -> Exporter:
-    """Return the exporter of a name in FORMATS or TRAINERS."""
-    made: Any = EntryPoint(name, among[name], "").load()()
+    """Return the exporter of a name in FORMATS or TRAINERS.
+
+    Raises ConfigError if a package that it needs is not installed.
+    """
+    try:
+        made: Any = EntryPoint(name, among[name], "").load()()
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("cxr_vlp"):
+            raise  # a fault of ours
+        raise ConfigError(
+            f'{name} needs the package {error.name}: pip install "cxr-vlp[share]"'
+        ) from None
     exporter: Exporter = made
     return exporter
 
@@ -45,6 +56,6 @@ def described(among: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """
     for name in among:
         about = ""
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(ImportError, ConfigError):
             about = load(name, among).about
         yield name, about

@@ -88,9 +88,16 @@ def test_a_split_that_is_left_out_as_a_whole_leaves_no_broken_folder(
 
 
 def test_a_set_without_any_such_text_is_an_error(built, run, tmp_path):
-    with pytest.raises(DataError, match=r"all 14 are left out \(text\.empty 14\)"):
+    with pytest.raises(DataError, match=r"all 14 are left out \(text\.empty 14\).* name more"):
         run(built / "shards/nih", tmp_path / "o", "--to", "folder", "--caption", "findings")
-    assert not (tmp_path / "o").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {".o.lock"}
+
+
+def test_an_exporter_without_its_package_names_the_remedy(monkeypatch):
+    monkeypatch.setitem(registry.FORMATS, "odd", "a_package_that_is_not_there.x:Y")
+    with pytest.raises(ConfigError, match=r'a_package_that_is_not_there: pip install "cxr-vlp\['):
+        registry.load("odd", registry.FORMATS)
+    assert ("odd", "") in list(registry.described(registry.FORMATS))
 
 
 def test_an_exporter_that_loses_samples_unsaid_is_noticed():
