@@ -7,6 +7,7 @@ of them once a session.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import tarfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from PIL import Image
 
 from cxr_vlp.pipelines.exports import command
 from cxr_vlp.pipelines.format import manifest
@@ -56,9 +58,14 @@ def alter(
     source: Path,
     target: Path,
     change: Callable[[dict[str, Any]], Any] = lambda document: None,
+    *,
+    png: bool = False,
     **header: Any,
 ) -> Path:
-    """Copy a set, changing its JSON members (captions follow) and its manifest's header."""
+    """Copy a set, changing its JSON members (captions follow) and its manifest's header.
+
+    `png` makes its images PNG.
+    """
     shutil.copytree(source, target)
     first, lines = manifest.read(source)
     for line in (each for each in lines if each["samples"]):
@@ -71,7 +78,7 @@ def alter(
                 content = json.loads(document[1])
                 change(content)
                 changed = json.dumps(content, sort_keys=True, ensure_ascii=False)
-                writer.add(*image)
+                writer.add(*(as_png(*image) if png else image))
                 writer.add(document[0], changed.encode())
                 writer.add(text[0], content["caption"].encode())
             line["sha256"], line["bytes"] = writer.finish()
@@ -80,6 +87,13 @@ def alter(
     written = "".join(json.dumps(row, sort_keys=True) + "\n" for row in (first, *lines))
     (target / manifest.NAME).write_text(written)
     return target
+
+
+def as_png(name: str, data: bytes) -> tuple[str, bytes]:
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as image:
+        image.save(stream, "PNG")
+    return name.replace(".jpg", ".png"), stream.getvalue()
 
 
 HARD = ('=1+1\n"quoted", and\tmore', "- no, -1", "00012", "NA", "\u2028 Röntgen \r\n,,", " ", "@x'")

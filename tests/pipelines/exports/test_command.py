@@ -149,6 +149,18 @@ def test_wrong_words_end_with_exit_code_2(flags, sets, tmp_path, capsys):
     assert end.value.code == 2
 
 
+@pytest.mark.parametrize("flags", [["--out"], ["--state"], ["--params"], []])
+def test_an_address_creates_no_folder(flags, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        command.main([*flags, "s3://user:secret@bucket/x"])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "mount it, or copy it" in said
+    assert "secret" not in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_help_has_a_line_for_every_form(capsys):
     with pytest.raises(SystemExit) as end:
         command.main(["--help"])

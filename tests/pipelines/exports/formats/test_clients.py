@@ -35,7 +35,7 @@ ROW = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(ROW, min_size=1, max_size=4))
 def test_csv_gives_back_any_text_and_tells_null_from_empty(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("csv") / "x.csv"

@@ -169,16 +169,12 @@ def test_every_sample_of_four_sets_comes_back(form, exported, truth):
 
 
 @pytest.fixture(scope="session")
-def mixed(raw, tmp_path_factory):
+def mixed(built, altered, tmp_path_factory):
     """A set of png and a set of jpg, in a folder whose name is not ASCII."""
-    from shutil import copytree
-
-    from stages import build
-
-    out = tmp_path_factory.mktemp("mixed")
-    folder = out / "Röntgen 胸"
-    copytree(build(raw / "openi", "openi", out / "png", shards={"format": "png"}), folder / "a b")
-    copytree(build(raw / "nih", "nih", out / "jpg"), folder / "nih")
+    folder = tmp_path_factory.mktemp("mixed") / "Röntgen 胸"
+    folder.mkdir()
+    altered(built / "shards/openi", folder / "a b", png=True)
+    altered(built / "shards/nih", folder / "nih")
     return folder
 
 
