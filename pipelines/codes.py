@@ -305,6 +305,13 @@ VERIFY: Mapping[str, Explanation] = {
     ),
 }
 
+EXPORTS: Mapping[str, Explanation] = {
+    "text.empty": (
+        "a sample that has none of the texts that --caption names",
+        "name more: --caption impression,findings,prompt",
+    ),
+}
+
 STOPS: Mapping[str, Explanation] = {
     "flow.unbalanced": ("counts of a stage that do not add up", "please report it"),
     "runner.lost": ("parts for which the workers gave no result", "run again"),
@@ -326,6 +333,7 @@ PAGE = (
     ("Rejects and notes of `shards`", SHARDS),
     ("Rejects of `select`", SELECT),
     ("Breaches and notes of `verify`", VERIFY),
+    ("Samples that `export` leaves out", EXPORTS),
     ("Codes with which a run stops", STOPS),
 )
 

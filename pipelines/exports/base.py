@@ -22,6 +22,7 @@ class Chosen:
     folder: Path
     header: Mapping[str, Any]
     table: pa.Table
+    place: str = ""  # of the set below the folder that the command reads; "" if it is that folder
 
     def samples(self, split: str = "") -> Iterator[Stored]:
         """Yield the chosen samples of a split, or of all splits, in the order of the set."""
@@ -35,7 +36,10 @@ class Chosen:
 class Request:
     """One export: what is chosen, where it is written, and the flags of the command.
 
-    `out` is an empty staging folder. It is published when the exporter returns.
+    `out` is an empty staging folder. It is published when the exporter returns. `options`:
+    `caption` (fields of text, the first that is not empty is the caption; () for the stored one),
+    `side` (of the resized image in pixels; 0 for the stored image), `split`, `where`, `images`
+    (whether image files are written), `embed` (whether images go into the table), `workers`.
     """
 
     chosen: tuple[Chosen, ...]
@@ -46,6 +50,11 @@ class Request:
         """Yield the chosen samples of all sets, set after set."""
         for each in self.chosen:
             yield from each.samples(split)
+
+    @property
+    def rows(self) -> int:
+        """The number of chosen samples."""
+        return sum(each.table.num_rows for each in self.chosen)
 
 
 @dataclass

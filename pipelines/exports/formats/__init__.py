@@ -1,0 +1,1 @@
+"""The forms that libraries and own programs read: tables, Hugging Face, wids, MDS, litdata."""
