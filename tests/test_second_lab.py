@@ -243,7 +243,9 @@ def test_a_push_that_was_cut_off_is_finished_by_the_next(lab_a, tmp_path):
     push = ("dvc", "push", "--remote", "cut", "shards@mimic")
     lab_a.run(*push)
     whole = files(remote)
-    cut = sorted(whole)[::2]
+    # DVC writes the list of a folder last: a push that was killed has no list and some of the files
+    lists = [path for path in whole if path.suffix == ".dir"]
+    cut = [*lists, *sorted(whole - set(lists))[::2]]
     for path in cut:
         path.unlink()
     assert f"{len(cut)} file" in lab_a.run(*push)
