@@ -287,6 +287,11 @@ VERIFY: Mapping[str, Explanation] = {
         "",
     ),
     "image.twice": ("an image that occurs more than once in a split", ""),
+    # of a set's folder
+    "set.open_to_others": (
+        "a credentialed or salted set that other users of this machine may read",
+        "run `chmod -R go-rwx` on the set and on .dvc/cache, and `dvc pull` under `umask 077`",
+    ),
     # over all sets
     "key.twice": ("a sample key that occurs more than once", "leave one of the sets out"),
     "patient.two_splits": (

@@ -19,7 +19,7 @@ from typing import Any
 from cxr_vlp.pipelines import cli, codes, config, errors, parts
 from cxr_vlp.pipelines.cache import checksums, file_index, row_digest, store
 from cxr_vlp.pipelines.cache.tree_state import TreeState
-from cxr_vlp.pipelines.errors import DataError
+from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.executor import beam_runners
 from cxr_vlp.pipelines.executor.progress import COUNTS, showing
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy, synthetic_marker
@@ -31,6 +31,10 @@ from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages import parameter_check, reject_limit
 
 HEADER = "inventory.json"
+PULLED = (
+    ". Shards that were pulled need no raw tree: `dvc repro --downstream recipe@RECIPE` trains and "
+    "evaluates on them (docs/second-lab.md)"
+)
 STOPPED = "nothing was published; facts of read files are kept, and the same command continues"
 
 
@@ -41,13 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)
     source = reader(flags.source, collection.reader, settings.path)
-    root = paths.root(flags.root or collection.root)
+    root = _root(flags.root or collection.root)
     naming = ids.Ids(source.name, ids.salt(section.salt), collection.ids == "salted")
     naming.check()
     recorded = parameter_check.of_scan(source, collection, section, naming.salt)
     cli.own_folder(flags.out, HEADER, source.name)
     terms = _terms(source, root)
     protection = Protection(source.name, terms["licence"], terms["credentialed"], naming.salted)
+    if naming.salted:
+        ids.warn_of_open_salt(section.salt, flags.out)
     tree = paths.RawTree(root, collection.links)
     COUNTS.clear()
     with (
@@ -67,6 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if changed:
         cli.print_dvc_commit("scan", source.name, flags.out)
     return 0
+
+
+def _root(text: str) -> Path:
+    """Return the raw root. Raises ConfigError, which under DVC says how to work without one."""
+    try:
+        return paths.root(text)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{PULLED if store.under_dvc() else ''}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = check(
         found, deep=flags.deep, workers=flags.workers, rederivation=rederivation, others=others
     )
-    met = [breach["code"] for breach in result["breaches"]]
+    met = [found["code"] for found in (*result["breaches"], *result["notes"])]
     result["remedies"] = codes.remedies(met, table=codes.VERIFY)
     if flags.json:
         sys.stdout.write(json.dumps(result, indent=1, sort_keys=True) + "\n")

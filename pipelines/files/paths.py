@@ -17,6 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from cxr_vlp.pipelines.errors import ConfigError, IngestError
+from cxr_vlp.pipelines.files import environment
 from cxr_vlp.pipelines.format import local_paths
 
 LINKS = "set `links: true` for this source to follow links that lead out of its root"
@@ -53,7 +54,11 @@ def refuse_address(text: str | Path, name: str) -> None:
 
 
 def root(text: str | Path) -> Path:
-    """Return an existing raw root, resolved. Raises ConfigError with the remedy in the message."""
+    """Return an existing raw root, resolved; `env:NAME` is the folder that the variable names.
+
+    Raises ConfigError with the remedy in the message.
+    """
+    text = environment.value(str(text), "the root")
     refuse_address(text, "the root")
     path = Path(text).resolve()
     if not text or not path.is_dir():

@@ -85,6 +85,19 @@ def narrow(path: Path) -> None:
             path.chmod(mode & ~OTHERS)
 
 
+def open_to_others(folder: Path, header: Mapping[str, Any]) -> bool:
+    """Return whether others may read a file of a private set; `header` is that of its manifest.
+
+    DVC writes what it pulls with the umask of its user, and so does every copy of a set.
+    """
+    if not (header.get("credentialed") is True or header.get("ids") == "salted"):
+        return False
+    place = folder.resolve()
+    if not all(path.stat().st_mode & 0o011 for path in (place, *place.parents)):
+        return False  # others cannot enter a folder on the way to it
+    return any(path.stat().st_mode & 0o044 for path in place.rglob("*") if path.is_file())
+
+
 def as_narrow_as(old: Path, new: Path) -> None:
     """Give a new output no more rights than the folder of the old one; narrow it in a private run.
 

@@ -16,12 +16,13 @@ import hashlib
 import io
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.files import environment, jsonl
 from cxr_vlp.pipelines.format.sample import key_hash, sample_key
 from cxr_vlp.pipelines.records import Image, Lost, Reject, Study, study_from_json
 
@@ -30,18 +31,25 @@ SHORTEST = 16  # characters of a secret salt: a shorter one can be guessed
 MAP = "ids.csv"  # in data/scan of a salted collection: from samples back to the source's ids
 COLUMNS = ("key", "patient", "study", "image")
 HASHED = re.compile(r"[0-9a-f]{16}")  # a salted id
-FROM_ENVIRONMENT = "env:"  # scan.salt: env:NAME keeps the salt out of params.yaml and dvc.lock
 
 
 def salt(text: str) -> str:
     """Return the salt that `scan.salt` gives. Raises ConfigError for an unset variable."""
-    if not text.startswith(FROM_ENVIRONMENT):
-        return text
-    name = text.removeprefix(FROM_ENVIRONMENT)
-    value = os.environ.get(name, "")
-    if not value:
-        raise ConfigError(f"scan.salt is {text}, and the variable {name} is not set")
-    return value
+    return environment.value(text, "scan.salt")
+
+
+def warn_of_open_salt(text: str, out: Path) -> None:
+    """Warn of a secret salt that stands in the params.yaml of a repository.
+
+    Git and dvc.lock keep it, and whoever has salt and shards can test guesses of ids.
+    """
+    shared = any((folder / ".git").exists() for folder in out.absolute().parents)
+    if shared and not text.startswith(environment.PREFIX):
+        sys.stderr.write(
+            "warning: scan.salt stands in params.yaml, and git and dvc.lock keep it: whoever gets "
+            "this repository can find out ids by trying. Write `salt: env:NAME`, take a new salt "
+            "if this one was ever committed, and run all stages again\n"
+        )
 
 
 @dataclass(frozen=True)

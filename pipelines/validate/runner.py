@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.executor import pool
+from cxr_vlp.pipelines.files import privacy
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.validate import foreign, leakage, rederive
@@ -44,6 +45,8 @@ def check(
     done = pool.with_progress(tasks, workers, "verify")
     rows = []
     for a_set, works in zip(sets, work, strict=True):
+        if privacy.open_to_others(a_set.folder, a_set.header):
+            results.notes["set.open_to_others", a_set.folder.name] += 1
         for code, where in declared.breaches(a_set):
             results.breach(code, f"{a_set.folder.name}: {where}")
         for table in rederive.tables(rederivation.origin(a_set)) if rederivation else ():

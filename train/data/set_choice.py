@@ -43,6 +43,7 @@ def choose(folders: Sequence[Path], named: Sequence[str] | None) -> ChosenSets:
         where = ", ".join(str(folder) for folder in folders)
         raise ConfigError(
             f"{where}: no set of {', '.join(absent)}, which `collections` of the params file "
-            f"names: make it (dvc repro shards@{absent[0]}), or remove it from `collections`"
+            f"names: make it (dvc repro shards@{absent[0]}), pull it (dvc pull "
+            f"shards@{absent[0]}), or remove it from `collections`"
         )
     return ChosenSets(tuple(used), tuple(unused))

@@ -172,3 +172,43 @@ def test_unreadable_dvc_settings_do_not_stop_a_run(tmp_path):
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_bytes(b"\xff\xfe[[[")
     assert privacy.remotes(tmp_path / ".dvc") == {}
+
+
+PRIVATE = [{"credentialed": True, "ids": "source"}, {"credentialed": False, "ids": "salted"}]
+
+
+@pytest.fixture
+def pulled(tmp_path) -> Iterator[Path]:
+    """A set as DVC writes it under the usual umask, in folders that others may enter."""
+    ours = [p for p in (tmp_path, *tmp_path.parents) if p.owner() == tmp_path.owner()]
+    closed = {p: p.stat().st_mode for p in ours if not p.stat().st_mode & 0o011}
+    for path in closed:
+        path.chmod(0o711)
+    (tmp_path / "nih" / "train").mkdir(parents=True)
+    (tmp_path / "nih" / "train" / "nih-train-00000.tar").write_bytes(b"")
+    yield tmp_path / "nih"
+    for path, mode in closed.items():
+        path.chmod(mode)
+
+
+@pytest.mark.parametrize("header", PRIVATE)
+def test_a_private_set_that_was_pulled_under_the_usual_umask_is_noticed(pulled, header):
+    assert privacy.open_to_others(pulled, header)
+    pulled.chmod(0o700)
+    assert not privacy.open_to_others(pulled, header)
+
+
+def test_a_set_behind_a_closed_folder_is_not_open(pulled):
+    pulled.parent.chmod(0o700)
+    assert not privacy.open_to_others(pulled, PRIVATE[0])
+
+
+def test_the_names_of_tars_are_no_secret(pulled):
+    for path in pulled.rglob("*.tar"):
+        path.chmod(0o600)
+    assert not privacy.open_to_others(pulled, PRIVATE[1])
+
+
+@pytest.mark.parametrize("header", [{"credentialed": False, "ids": "source"}, {}])
+def test_an_open_set_may_be_open(pulled, header):
+    assert not privacy.open_to_others(pulled, header)

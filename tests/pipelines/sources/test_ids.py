@@ -323,3 +323,14 @@ def test_verify_reports_source_ids_in_a_salted_set(built, tmp_path):
     assert codes(tmp_path / "mimic") == {"ids.raw"}
     restate(tmp_path / "mimic", ids="hidden")
     assert codes(tmp_path / "mimic") == {"manifest.broken"}
+
+
+@pytest.mark.parametrize(("text", "warned"), [("env:SALT", False), ("a" * 32, True)])
+def test_a_salt_in_a_repository_is_warned_of_and_not_shown(tmp_path, capsys, text, warned):
+    ids.warn_of_open_salt(text, tmp_path / "data/scan/nih")
+    assert capsys.readouterr().err == ""  # no repository, no history
+    (tmp_path / ".git").mkdir()
+    ids.warn_of_open_salt(text, tmp_path / "data/scan/nih")
+    said = capsys.readouterr().err
+    assert ("scan.salt stands in params.yaml" in said) == warned
+    assert text not in said
