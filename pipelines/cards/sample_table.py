@@ -102,7 +102,12 @@ def build(folder: Path, *, workers: int = 1) -> pa.Table:
     calls = [functools.partial(_rows_of_tar, folder, line) for line in tars]
     parts = [_table(rows) for rows in pool.with_progress(calls, workers, "table of samples")]
     table = pa.concat_tables([SCHEMA.empty_table(), *parts])
-    return table.replace_schema_metadata(_marks(header["digest"]))
+    return marked(table, header["digest"])
+
+
+def marked(table: pa.Table, digest: str) -> pa.Table:
+    """Return a table that says of which set it is, by the digest of the set's manifest."""
+    return table.replace_schema_metadata(_marks(digest))
 
 
 def of_set(folder: Path, state: Path, *, workers: int = 1) -> pa.Table:

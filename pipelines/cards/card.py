@@ -1,0 +1,82 @@
+"""Writes the card of a set, or of several sets that are joined, into a folder.
+
+    train/, validate/, test/    a link to every tar, and sizes.json with the samples of each
+    samples.parquet             the table of samples (sample_table.py)
+    README.md                   the page, with a header that the Hugging Face hub reads
+    croissant.json, wids.json   indexes for other readers
+    features.json               the columns of a sample, for Hugging Face datasets
+    card.json                   what the card says, in numbers; it marks the folder as a card
+    figures/                    plots, and a contact sheet
+
+The links are relative. So the folder can be loaded, and uploaded to a hub, as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr_vlp.pipelines.cards import facts, page, sample_table
+from cxr_vlp.pipelines.cards.subject import Subject
+from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.files import atomic_dir, jsonl, privacy
+from cxr_vlp.pipelines.format import manifest, versions
+
+NAME = "card.json"  # marks a folder as a card
+PAGE = "README.md"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a card holds beside its tables and its page."""
+
+    images: bool = True  # a contact sheet
+
+
+def publish(subject: Subject, out: Path, state: Path, options: Options) -> None:
+    """Write a card as the folder `out`, in one step.
+
+    Raises ConfigError if `out` holds something else, and what the files of the card raise.
+    """
+    refuse_foreign(out)
+    with (
+        privacy.protecting(subject.protection, out, state),
+        atomic_dir.publishing(out, NAME) as staging,
+    ):
+        write(subject, staging, options)
+
+
+def refuse_foreign(out: Path) -> None:
+    """Raise ConfigError if a folder has a card.json that this program did not write."""
+    path = out / NAME
+    if not path.exists():
+        return
+    held = jsonl.glimpse(path)
+    if not isinstance(held, dict) or held.get("made_by") != facts.MADE_BY:
+        raise ConfigError(f"{path} is not of a card of cxr-vlp: choose another --out")
+
+
+def write(subject: Subject, place: Path, options: Options) -> None:
+    """Write the files of a card into an empty folder."""
+    found = facts.of(subject)
+    jsonl.write_json(place / NAME, {"cards": versions.CARDS, **found.to_json()})
+    sample_table.write(subject.table, place / sample_table.NAME)
+    jsonl.write_json(place / manifest.FEATURES, subject.features)
+    _link(subject, place)
+    jsonl.write_lines(place / PAGE, [page.markdown(subject, found)])
+
+
+def _link(subject: Subject, place: Path) -> None:
+    """Link all tars, and write the number of their samples beside them, for open_clip."""
+    for split in subject.splits:
+        folder = place / split
+        folder.mkdir()
+        for shard in subject.of_split(split):
+            # the path of the tar as the set names it: DVC may replace the tar by a link
+            target = shard.target.parent.resolve() / shard.target.name
+            (folder / shard.name).symlink_to(os.path.relpath(target, folder.resolve()))
+        sizes = {shard.name: shard.samples for shard in subject.of_split(split)}
+        jsonl.write_json(folder / manifest.SIZES, sizes)
+
+
