@@ -17,7 +17,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_vlp.pipelines.cards import facts, page, sample_table
+from cxr_vlp.pipelines.cards import facts, indexes, page, sample_table
 from cxr_vlp.pipelines.cards.subject import Subject
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, privacy
@@ -61,7 +61,11 @@ def write(subject: Subject, place: Path, options: Options) -> None:
     """Write the files of a card into an empty folder."""
     found = facts.of(subject)
     jsonl.write_json(place / NAME, {"cards": versions.CARDS, **found.to_json()})
-    sample_table.write(subject.table, place / sample_table.NAME)
+    table = place / sample_table.NAME
+    sample_table.write(subject.table, table)
+    described = indexes.croissant(subject, jsonl.sha256(table), table.stat().st_size)
+    jsonl.write_json(place / indexes.CROISSANT, described)
+    jsonl.write_json(place / indexes.WIDS, indexes.wids(subject))
     jsonl.write_json(place / manifest.FEATURES, subject.features)
     _link(subject, place)
     jsonl.write_lines(place / PAGE, [page.markdown(subject, found)])
