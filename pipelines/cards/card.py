@@ -17,14 +17,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_vlp.pipelines.cards import facts, indexes, page, sample_table
+from cxr_vlp.pipelines.cards import contact_sheet, facts, indexes, page, plots, sample_table
 from cxr_vlp.pipelines.cards.subject import Subject
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, privacy
 from cxr_vlp.pipelines.format import manifest, versions
 
 NAME = "card.json"  # marks a folder as a card
-PAGE = "README.md"
+PAGE, FIGURES = "README.md", "figures"
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Options:
     """What a card holds beside its tables and its page."""
 
     images: bool = True  # a contact sheet
+    figures: bool = True  # the plots
 
 
 def publish(subject: Subject, out: Path, state: Path, options: Options) -> None:
@@ -68,7 +69,21 @@ def write(subject: Subject, place: Path, options: Options) -> None:
     jsonl.write_json(place / indexes.WIDS, indexes.wids(subject))
     jsonl.write_json(place / manifest.FEATURES, subject.features)
     _link(subject, place)
-    jsonl.write_lines(place / PAGE, [page.markdown(subject, found)])
+    shown = _draw(subject, found, place / FIGURES, options)
+    jsonl.write_lines(place / PAGE, [page.markdown(subject, found, shown)])
+
+
+def _draw(subject: Subject, found: facts.Facts, folder: Path, options: Options) -> dict[str, str]:
+    """Write the figures; return the path of each in the card -> what it shows."""
+    made = {}
+    if options.images or options.figures:
+        folder.mkdir()
+    if options.figures:
+        made |= plots.write(subject, found, folder)
+    if options.images:
+        contact_sheet.write(subject, folder)
+        made[contact_sheet.NAME] = "Images of every collection, split and view"
+    return {f"{FIGURES}/{name}": says for name, says in made.items()}
 
 
 def _link(subject: Subject, place: Path) -> None:

@@ -30,8 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folders = _folders(flags, settings)
     parts = [subject.read(folder, flags.state, flags.workers) for folder in folders]
     cards = {flags.out / name: each for name, each in _cards(flags, parts)}
+    options = card.Options(images=not flags.no_images, figures=not flags.no_plots)
     for out, each in cards.items():
-        card.publish(each, out, flags.state, card.Options(images=not flags.no_images))
+        card.publish(each, out, flags.state, options)
     _show(cards)
     return 0
 
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-images", action="store_true", help="leave the contact sheet out: no image is shown"
     )
+    parser.add_argument("--no-plots", action="store_true", help="leave the plots out")
     parser.add_argument(
         "--state",
         type=cli.folder,
