@@ -23,7 +23,7 @@ _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1
 
 def front_matter(subject: Subject, facts: Facts) -> str:
     """Return the header with its fences."""
-    # no aliases in the lists of columns would repeat hundreds of lines for every set
+    # the columns of the second and later configurations are YAML aliases of the first
     text = yaml.safe_dump(
         dict(_entries(subject, facts)), sort_keys=False, allow_unicode=True, width=100
     )
@@ -33,6 +33,7 @@ def front_matter(subject: Subject, facts: Facts) -> str:
 def _entries(subject: Subject, facts: Facts) -> Iterator[tuple[str, Any]]:
     yield "pretty_name", subject.title
     yield from _licence(subject)
+    yield from _gate(subject)
     yield "language", ["en"]
     yield "task_categories", ["zero-shot-image-classification", "image-classification"]
     yield "tags", ["chest-x-ray", "radiology", "medical", "webdataset"]
@@ -42,14 +43,31 @@ def _entries(subject: Subject, facts: Facts) -> Iterator[tuple[str, Any]]:
 
 
 def _licence(subject: Subject) -> Iterator[tuple[str, Any]]:
+    """Yield the licence by the hub's rules: an id of its list, or `other` with a name and a link."""
     found = [terms.of(part.header) for part in subject.parts]
-    if any(each.licence != found[0].licence for each in found):
-        yield "license", terms.OTHER
+    same = all((each.licence, each.licence_name) == _id(found[0]) for each in found)
+    yield "license", found[0].licence if same else terms.OTHER
+    if not same:
         yield "license_name", "terms-of-each-collection"
-        return
-    yield "license", found[0].licence
-    if found[0].licence_name:
+        yield "license_link", "README.md"
+    elif found[0].licence == terms.OTHER:
         yield "license_name", found[0].licence_name
+        yield "license_link", found[0].licence_link or "README.md"
+
+
+def _id(found: terms.Terms) -> tuple[str, str]:
+    return found.licence, found.licence_name
+
+
+def _gate(subject: Subject) -> Iterator[tuple[str, Any]]:
+    """Yield the access form of the hub, for sets that not everybody may see."""
+    closed = [terms.of(part.header) for part in subject.parts if terms.closed(part.header)]
+    if closed:
+        yield "extra_gated_heading", "Access needs an agreement with the owner of the images"
+        yield "extra_gated_prompt", " ".join(dict.fromkeys(each.sharing for each in closed))
+        asked = {name: kind for each in closed for name, kind in each.asked.items()}
+        yield "extra_gated_fields", asked
+        yield "extra_gated_button_content", "Ask for access"
 
 
 def _size(images: int) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from cxr_vlp.pipelines.cards.facts import TEXTS, Facts
 from cxr_vlp.pipelines.cards.subject import Subject
 from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.format.sample import VIEWS
 
 _POSITIVE, _UNCERTAIN, _NEGATIVE, _PLAIN = "#b42318", "#e0a33e", "#9fb4cf", "#2456a6"
 _WIDTH, _DPI = 7.0, 110  # inches, dots per inch
@@ -26,6 +27,7 @@ _STYLE: Mapping[str, Any] = {
     "svg.hashsalt": "cxr-vlp",
 }
 _NAMES = {"": "unknown", "F": "female", "M": "male"}
+_BARS = len(VIEWS)  # of views; there are fewer sexes
 _LONGEST = 99.5  # percentile of a length at which its axis ends
 
 
@@ -88,13 +90,14 @@ def _labels(plt: Any, _subject: Subject, facts: Facts) -> Any:
 
 def _people(plt: Any, subject: Subject, facts: Facts) -> Any:
     figure, (views, sexes, ages) = plt.subplots(
-        1, 3, figsize=(_WIDTH, 2.4), layout="constrained", width_ratios=(3, 2, 5)
+        1, 3, figsize=(_WIDTH, 2.2), layout="constrained", width_ratios=(3, 3, 5)
     )
     for axes, counts, title in ((views, facts.views, "View"), (sexes, facts.sexes, "Sex")):
         names = [_NAMES.get(name, name) for name in counts]
-        axes.bar(names, list(counts.values()), color=_PLAIN, width=0.65)
+        axes.barh(names, list(counts.values()), color=_PLAIN, height=0.65)
+        axes.set_ylim(_BARS - 0.5, -0.5)  # bars of one thickness in every card
         axes.set_title(title)
-        _counted(axes, "y")
+        _counted(axes, "x", most=3)
     known = subject.table.column("age").drop_null().to_numpy()
     ages.set_title("Age in years")
     if len(known):
@@ -148,11 +151,11 @@ def _flow(plt: Any, _subject: Subject, facts: Facts) -> Any:
     return figure
 
 
-def _counted(axes: Any, which: str) -> None:
+def _counted(axes: Any, which: str, most: int = 5) -> None:
     """Format the axis of the counts."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axis.set_major_locator(MaxNLocator(nbins=most, integer=True))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.grid(axis=which)
