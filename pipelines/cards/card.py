@@ -97,5 +97,3 @@ def _link(subject: Subject, place: Path) -> None:
             (folder / shard.name).symlink_to(os.path.relpath(target, folder.resolve()))
         sizes = {shard.name: shard.samples for shard in subject.of_split(split)}
         jsonl.write_json(folder / manifest.SIZES, sizes)
-
-

@@ -38,14 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = cli.parser("card", "Write the card of a set, or of all sets of a folder.", source=False)
+    parser = cli.parser(
+        "card", "Write the card of a set, or of all sets of a folder.", source=False
+    )
     parser.epilog = (
         "Exit codes: 0 done, 2 wrong arguments or parameters, 65 a set is damaged or empty, "
         "74 disk full or unreadable, 75 another run is writing the same output, 130 stopped."
     )
-    parser.add_argument(
-        "shards", type=cli.folder, metavar="DIR", help="a set, or a folder of sets"
-    )
+    parser.add_argument("shards", type=cli.folder, metavar="DIR", help="a set, or a folder of sets")
     parser.add_argument("--out", type=cli.folder, required=True, metavar="DIR", help="the card")
     parser.add_argument(
         "--joined",

@@ -96,12 +96,12 @@ def _python(subject: Subject, split: str, shards: Sequence[Shard]) -> Iterator[s
     yield ""
     yield "import webdataset as wds"
     yield f'tars = "{pattern(shards, f"{split}/")}"'
-    yield "pairs = wds.WebDataset(tars, shardshuffle=100, empty_check=False).decode(\"pil\")"
+    yield 'pairs = wds.WebDataset(tars, shardshuffle=100, empty_check=False).decode("pil")'
     yield f'pairs = pairs.to_tuple("{form}", "txt", "json")'
     yield ""
     yield "import pyarrow.parquet as pq  # any image is one read away"
     yield 'row = pq.read_table("samples.parquet").slice(0, 1).to_pylist()[0]'
-    yield 'with open(f"{row[\'split\']}/{row[\'shard\']}", "rb") as tar:'
+    yield "with open(f\"{row['split']}/{row['shard']}\", \"rb\") as tar:"
     yield '    tar.seek(row["offset"])'
     yield '    image = tar.read(row["bytes"])'
 
@@ -110,7 +110,10 @@ def _flow(facts: Facts) -> Iterator[str]:
     reasons = dict.fromkeys(name for rows in facts.flow.values() for name, _ in rows[1:-1])
     of_sets = {name: dict(rows) for name, rows in facts.flow.items()}
     names = ["images listed", *reasons, "samples written"]
-    rows = [[name.removeprefix("- "), *(found.get(name, 0) for found in of_sets.values())] for name in names]
+    rows = [
+        [name.removeprefix("- "), *(found.get(name, 0) for found in of_sets.values())]
+        for name in names
+    ]
     for row in rows:
         row[0] = f"lost: {row[0]}" if row[0] not in (names[0], names[-1]) else row[0]
     yield _table(["", *of_sets], rows, total=True)

@@ -169,8 +169,14 @@ def _rows_of_tar(folder: Path, line: Mapping[str, Any]) -> list[dict[str, Any]]:
     path = folder / str(line["split"]) / str(line["name"])
     try:
         rows = list(_rows(path))
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; run cxr-vlp verify on the set") from None
     except FormatError as error:
         raise DataError(f"{path}: {error}; run cxr-vlp verify on the set") from None
+    if path.stat().st_size != line["bytes"]:
+        raise DataError(f"{path}: not the size that the manifest says; run cxr-vlp verify")
+    if any(row["split"] != line["split"] for row in rows):  # its path would name another tar
+        raise DataError(f"{path}: holds samples of another split; run cxr-vlp verify on the set")
     if len(rows) != line["samples"]:
         raise DataError(
             f"{path}: {len(rows)} samples where the manifest says {line['samples']}; run cxr-vlp "

@@ -142,7 +142,9 @@ def _of_salted(known: Terms) -> Terms:
         "The ids are hashed with a secret salt. This hides them and does not de-identify: sex, "
         "age, report text and pixels are as they were. Never share the salt, `data/scan` or `.cxr`."
     )
-    return Terms(**{**vars(known), "sharing": f"{known.sharing} {says}", "asked": known.asked or _SALTED})
+    return Terms(
+        **{**vars(known), "sharing": f"{known.sharing} {says}", "asked": known.asked or _SALTED}
+    )
 
 
 def closed(header: Mapping[str, Any]) -> bool:
