@@ -88,11 +88,15 @@ def _reading(subject: Subject) -> Iterator[str]:
 
 def _python(subject: Subject, split: str, shards: Sequence[Shard]) -> Iterator[str]:
     form = subject.forms[0]
+    yield "import os"
+    yield ""
     yield "import datasets"
     named = hub_header.SPLIT_NAMES[split]
-    yield f'samples = datasets.load_dataset(".", split="{named}", streaming=True)  # typed'
+    yield 'folder = os.path.abspath(".")  # of this page: datasets takes no "."'
+    yield f'samples = datasets.load_dataset(folder, split="{named}", streaming=True)  # typed'
     if subject.joined:
-        yield f'one_set = datasets.load_dataset(".", "{subject.parts[0].name}", streaming=True)'
+        one = subject.parts[0].name.replace("\\", "\\\\").replace('"', '\\"')
+        yield f'one_set = datasets.load_dataset(folder, "{one}", streaming=True)'
     yield ""
     yield "import webdataset as wds"
     yield f'tars = "{pattern(shards, f"{split}/")}"'

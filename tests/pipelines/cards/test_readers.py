@@ -72,7 +72,9 @@ def test_the_header_is_a_valid_card_of_the_hub(cards):
 
     for name in (*SOURCES, "joined"):
         data = DatasetCard.load(cards / name / "README.md").data.to_dict()
-        assert data["license"] == "apache-2.0"
+        # all four, or one whose licence is not in the hub's list: `other`, with a name and a link
+        assert data["license"] == ("cc-by-nc-nd-4.0" if name == "openi" else "other")
+        assert ("license_name" in data, "license_link" in data) == (name != "openi",) * 2
         images = pq.read_metadata(cards / name / "samples.parquet").num_rows
         assert data["size_categories"] == ["n<1K"]
         infos = data["dataset_info"]
