@@ -75,7 +75,7 @@ def write(subject: Subject, place: Path, options: Options) -> None:
 
 def _draw(subject: Subject, found: facts.Facts, folder: Path, options: Options) -> dict[str, str]:
     """Write the figures; return the path of each in the card -> what it shows."""
-    made = {}
+    made: dict[str, str] = {}
     if options.images or options.figures:
         folder.mkdir()
     if options.figures:

@@ -43,7 +43,7 @@ def _entries(subject: Subject, facts: Facts) -> Iterator[tuple[str, Any]]:
 
 
 def _licence(subject: Subject) -> Iterator[tuple[str, Any]]:
-    """Yield the licence by the hub's rules: an id of its list, or `other` with a name and a link."""
+    """Yield the licence by the hub's rules: an id of its list, or `other` with name and link."""
     found = [terms.of(part.header) for part in subject.parts]
     same = all((each.licence, each.licence_name) == _id(found[0]) for each in found)
     yield "license", found[0].licence if same else terms.OTHER

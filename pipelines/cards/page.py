@@ -196,7 +196,7 @@ def _citation(subject: Subject) -> Iterator[str]:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, total: bool = False) -> str:
     """Return a Markdown table; `total` adds a column of sums where there are several numbers."""
-    if total and len(columns) > 2:  # noqa: PLR2004 - a name, and numbers of more than one set
+    if total and len(columns) > 2:
         columns, rows = [*columns, "all"], [[*row, sum(row[1:])] for row in rows]
     numbers = [isinstance(value, int | float) for value in rows[0]]
     lines = [columns, ["---:" if number else "---" for number in numbers]]

@@ -152,7 +152,10 @@ class Subject:
 
 
 def read(folder: Path, state: Path, workers: int = 1) -> Part:
-    """Return a set for its card, under the name of its folder. Raises the errors of sample_table, DataError for an empty set."""
+    """Return a set for its card, under the name of its folder.
+
+    Raises the errors of `sample_table.build`, and DataError for a set without a sample.
+    """
     header, lines = sample_table.manifest_of(folder)
     table = sample_table.of_set(folder, state, workers=workers)
     if not table.num_rows:

@@ -1,4 +1,4 @@
-"""A card is complete, deterministic, honest about terms, and never replaces what it did not make."""
+"""A card is complete and deterministic, tells the terms, and replaces only what it made."""
 
 from __future__ import annotations
 

@@ -154,6 +154,6 @@ def test_the_examples_of_the_page_run(cards, monkeypatch):
         seen: dict = {}
         exec(page.split("```python\n")[1].split("```")[0], seen)
         assert seen["image"][:2] == b"\xff\xd8"
-        image, text, document = next(iter(seen["pairs"]))
+        _, text, document = next(iter(seen["pairs"]))
         assert text == document["caption"]
         assert next(iter(seen["samples"]))["txt"]

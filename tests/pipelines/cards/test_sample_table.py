@@ -226,8 +226,8 @@ def written(folder: Path, header: dict[str, Any], samples: list[Sample]) -> None
         tar.finish()
     line = {
         "name": "nih-train-00000.tar", "split": "train", "fingerprint": "", "sha256": "",
-        "bytes": path.stat().st_size, "samples": len(samples), "studies": 0, "patients": 0, "rejects": {},
-        "notes": {},
+        "bytes": path.stat().st_size, "samples": len(samples), "studies": 0, "patients": 0,
+        "rejects": {}, "notes": {},
     }  # fmt: skip
     rows = "".join(json.dumps(row) + "\n" for row in (header, line))
     (folder / manifest.NAME).write_text(rows)
