@@ -55,8 +55,8 @@ KNOWN: Mapping[str, Terms] = {
         licence_link="https://physionet.org/content/mimic-cxr/view-license/2.1.0/",
         home="https://physionet.org/content/mimic-cxr/",
         citation="Johnson AEW, Pollard TJ, Berkowitz SJ, et al. MIMIC-CXR, a de-identified "
-        "publicly available database of chest radiographs with free-text reports. Scientific Data 6, 317 "
-        "(2019). https://doi.org/10.1038/s41597-019-0322-0",
+        "publicly available database of chest radiographs with free-text reports. Scientific Data "
+        "6, 317 (2019). https://doi.org/10.1038/s41597-019-0322-0",
         published="2019",
         sharing="Only credentialed users of PhysioNet who signed its data use agreement may see "
         "the images, the reports and what is made from them. Share a derived set through "
