@@ -44,7 +44,7 @@ def write(subject: Subject, facts: Facts, folder: Path) -> dict[str, str]:
             ("labels.png", "Labels by value, images", _labels),
             ("people.png", "Views, sexes and ages, images", _people),
             ("texts.png", "Lengths of the texts", _texts),
-            ("flow.png", "From the listed images to the samples", _flow),
+            ("losses.png", "From the listed images to the samples", _flow),
         ):
             figure = draw(plt, subject, facts)
             if figure is not None:
