@@ -41,10 +41,10 @@ def write(subject: Subject, facts: Facts, folder: Path) -> dict[str, str]:
     made = {}
     with plt.rc_context({**plt.rcParamsDefault, **_STYLE}):
         for name, says, draw in (
-            ("labels.png", "Labels by value, images", _labels),
-            ("people.png", "Views, sexes and ages, images", _people),
-            ("texts.png", "Lengths of the texts", _texts),
-            ("losses.png", "From the listed images to the samples", _flow),
+            ("plot-labels.png", "Labels by value, images", _labels),
+            ("plot-people.png", "Views, sexes and ages, images", _people),
+            ("plot-texts.png", "Lengths of the texts", _texts),
+            ("plot-flow.png", "From the listed images to the samples", _flow),
         ):
             figure = draw(plt, subject, facts)
             if figure is not None:

@@ -39,7 +39,7 @@ def test_the_files_of_a_card(cards):
     for name in (*SOURCES, "joined"):
         files = {p.relative_to(cards / name).as_posix() for p in (cards / name).rglob("*")}
         assert {"README.md", "card.json", "croissant.json", "features.json", "samples.parquet",
-                "wids.json", "train/sizes.json", "figures/labels.png",
+                "wids.json", "train/sizes.json", "figures/plot-labels.png",
                 "figures/contact-sheet.jpg"} <= files  # fmt: skip
 
 
