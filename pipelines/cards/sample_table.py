@@ -102,7 +102,12 @@ def build(folder: Path, *, workers: int = 1) -> pa.Table:
     calls = [functools.partial(_rows_of_tar, folder, line) for line in tars]
     parts = [_table(rows) for rows in pool.with_progress(calls, workers, "table of samples")]
     table = pa.concat_tables([SCHEMA.empty_table(), *parts])
-    return table.replace_schema_metadata(_marks(header["digest"]))
+    return marked(table, header["digest"])
+
+
+def marked(table: pa.Table, digest: str) -> pa.Table:
+    """Return a table that says of which set it is, by the digest of the set's manifest."""
+    return table.replace_schema_metadata(_marks(digest))
 
 
 def of_set(folder: Path, state: Path, *, workers: int = 1) -> pa.Table:
@@ -164,8 +169,14 @@ def _rows_of_tar(folder: Path, line: Mapping[str, Any]) -> list[dict[str, Any]]:
     path = folder / str(line["split"]) / str(line["name"])
     try:
         rows = list(_rows(path))
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; run cxr-vlp verify on the set") from None
     except FormatError as error:
         raise DataError(f"{path}: {error}; run cxr-vlp verify on the set") from None
+    if path.stat().st_size != line["bytes"]:
+        raise DataError(f"{path}: not the size that the manifest says; run cxr-vlp verify")
+    if any(row["split"] != line["split"] for row in rows):  # its path would name another tar
+        raise DataError(f"{path}: holds samples of another split; run cxr-vlp verify on the set")
     if len(rows) != line["samples"]:
         raise DataError(
             f"{path}: {len(rows)} samples where the manifest says {line['samples']}; run cxr-vlp "

@@ -15,6 +15,7 @@ import pytest
 from layouts import WRITERS
 from stages import build, samples
 
+from cxr_vlp.pipelines.cards import command as card_command
 from cxr_vlp.pipelines.format import manifest, schema
 from cxr_vlp.pipelines.format.sample import LABELS
 
@@ -115,6 +116,21 @@ def test_open_clip_joins_collections_if_the_number_is_given(sets, open_clip_batc
         open_clip_batches(arguments(urls))
 
 
+def test_open_clip_counts_the_joined_folder_by_itself(sets, open_clip_batches, tmp_path):
+    words = [str(sets), "--out", str(tmp_path / "all"), "--joined", "--no-images", "--no-plots"]
+    assert card_command.main([*words, "--state", str(tmp_path / ".cxr")]) == 0
+    folder = tmp_path / "all"
+    count = sum(written(sets / name) for name in SOURCES)
+    # the line of the folder's page, and one brace pattern that a user may type
+    line = (folder / "README.md").read_text().split("--train-data '")[1].split("'")[0]
+    parts = [f"{folder}/{part}" for part in line.split("::")]
+    typed = f"{folder}/train/{{{','.join(SOURCES)}}}-train-0000{{0..1}}.tar"
+    for urls in ("::".join(parts), typed):
+        data, batches = open_clip_batches(arguments(urls))
+        assert data.dataloader.num_samples == -(-count // 4) * 4
+        assert sum(len(images) for images, _ in batches) >= count
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory) -> Path:
     """The set of 400 synthetic MIMIC studies: reports, labels and mentions of every kind."""
@@ -168,6 +184,16 @@ def test_hugging_face_datasets(sets, many, tmp_path, which, streaming):
         cache_dir=str(tmp_path),
     )
     assert_the_same(rows, wanted)
+
+
+def test_hugging_face_datasets_on_the_card_of_400_studies(many, tmp_path):
+    import datasets
+
+    words = [str(many), "--out", str(tmp_path / "card"), "--no-images", "--no-plots"]
+    assert card_command.main([*words, "--state", str(tmp_path / ".cxr")]) == 0
+    loaded = datasets.load_dataset(str(tmp_path / "card"), streaming=True)
+    assert set(loaded) == {"train", "validation", "test"}
+    assert_the_same((row for rows in loaded.values() for row in rows), stored([many]))
 
 
 def test_all_sets_have_the_same_features_with_every_field(sets, many):

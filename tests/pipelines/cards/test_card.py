@@ -1,0 +1,320 @@
+"""A card is complete and deterministic, tells the terms, and replaces only what it made."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+from stages import samples, tree_bytes
+
+from cxr_vlp.pipelines import errors
+from cxr_vlp.pipelines.cards import command, contact_sheet, sample_table, subject, terms
+from cxr_vlp.pipelines.cards.subject import Part, Shard, Subject
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.sources import BUILT_IN, kind
+
+SOURCES = ("chexpert", "mimic", "nih", "openi")
+QUICK = ("--no-plots", "--no-images")
+
+
+def run(shards: Path, out: Path, *words: str) -> int:
+    state = out.parent / ".cxr"
+    arguments = [str(shards), "--out", str(out), "--state", str(state), *words]
+    return errors.run(lambda: command.main(arguments), "")
+
+
+def header_of(card: Path) -> dict:
+    text = (card / "README.md").read_text()
+    return yaml.safe_load(text.split("---\n")[1])
+
+
+def test_the_files_of_a_card(cards):
+    for name in (*SOURCES, "joined"):
+        files = {p.relative_to(cards / name).as_posix() for p in (cards / name).rglob("*")}
+        assert {"README.md", "card.json", "croissant.json", "features.json", "samples.parquet",
+                "wids.json", "train/sizes.json", "figures/plot-labels.png",
+                "figures/contact-sheet.jpg"} <= files  # fmt: skip
+
+
+def test_every_link_opens_and_sizes_json_names_all(cards, built):
+    for name in (*SOURCES, "joined"):
+        wanted = {}
+        for each in SOURCES if name == "joined" else (name,):
+            _, lines = manifest.read(built / "shards" / each)
+            wanted |= {f"{x['split']}/{x['name']}": x["samples"] for x in lines if x["samples"]}
+        found = {}
+        for path in (cards / name).glob("*/sizes.json"):
+            for tar, number in json.loads(path.read_bytes()).items():
+                assert (path.parent / tar).is_symlink()
+                assert not (path.parent / tar).readlink().is_absolute()
+                assert (path.parent / tar).stat().st_size > 0
+                found[f"{path.parent.name}/{tar}"] = number
+        assert found == wanted
+
+
+def test_the_same_set_gives_the_same_bytes_elsewhere(cards, built, tmp_path):
+    shutil.copytree(built / "shards" / "nih", tmp_path / "other" / "nih")
+    assert run(tmp_path / "other" / "nih", tmp_path / "out") == 0
+    first, again = tree_bytes(cards / "nih"), tree_bytes(tmp_path / "out")
+    assert first.keys() == again.keys()
+    assert [name for name, data in first.items() if data != again[name]] == []
+
+
+def test_no_report_text_and_no_id_on_the_page(cards, built):
+    for name in SOURCES:
+        texts = "".join(
+            (cards / name / file).read_text()
+            for file in ("README.md", "card.json", "croissant.json")
+        )
+        for key, sample in samples(built / "shards" / name):
+            assert key not in texts
+            assert not re.search(rf"\b{re.escape(sample['study'])}\b", texts)
+            assert not any(s["text"] in texts for s in sample["sentences"] if len(s["text"]) > 20)
+
+
+def test_the_counts_of_a_card_add_up(cards):
+    for name in (*SOURCES, "joined"):
+        card = json.loads((cards / name / "card.json").read_bytes())
+        table = pq.read_table(cards / name / "samples.parquet")
+        images = sum(split["images"] for splits in card["splits"].values() for split in splits)
+        assert images == table.num_rows
+        written = 0
+        for rows in card["flow"].values():
+            (_, listed), *lost, (_, left) = rows
+            assert listed == left + sum(number for _, number in lost)
+            written += left
+        assert written == images
+        for label, counts in card["labels"].items():
+            column = table.column(f"label_{label}").to_pylist()
+            assert counts["positive"] == column.count(1)
+            assert counts["negative"] == column.count(0)
+            assert counts["uncertain"] == column.count(-1)
+
+
+def test_the_row_of_the_joined_table_finds_the_image(cards):
+    for row in pq.read_table(cards / "joined" / "samples.parquet").to_pylist()[::9]:
+        with (cards / "joined" / row["split"] / row["shard"]).open("rb") as tar:
+            tar.seek(row["offset"])
+            assert tar.read(2) == b"\xff\xd8"
+
+
+def test_sets_with_tars_of_one_name_are_joined_too(built, tmp_path, capsys):
+    for name in ("a b", "ä"):
+        shutil.copytree(built / "shards" / "nih", tmp_path / "sets" / name)
+    assert run(tmp_path / "sets", tmp_path / "cards", *QUICK) == 0
+    count = pq.read_metadata(tmp_path / "cards" / "a b" / "samples.parquet").num_rows
+    assert f"{count} samples are in more than one set" in " ".join(capsys.readouterr().out.split())
+    joined = tmp_path / "cards" / "joined"
+    table = pq.read_table(joined / "samples.parquet")
+    assert table.num_rows == 2 * count
+    for split in set(table.column("split").to_pylist()):
+        tars = {path.name for path in (joined / split).glob("*.tar")}
+        assert tars == json.loads((joined / split / "sizes.json").read_bytes()).keys()
+    assert {path.name[:3] for path in joined.glob("*/*.tar")} == {"00-", "01-"}
+
+
+def test_one_set_gets_its_card_as_out_itself(built, tmp_path):
+    assert run(built / "shards" / "nih", tmp_path / "card", *QUICK) == 0
+    assert (tmp_path / "card" / "README.md").is_file()
+    assert not (tmp_path / "card" / "figures").exists()
+    assert "figures" not in (tmp_path / "card" / "README.md").read_text()
+
+
+def test_joined_alone(built, tmp_path):
+    assert run(built / "shards", tmp_path / "all", "--joined", *QUICK) == 0
+    assert len(header_of(tmp_path / "all")["configs"]) == 1 + len(SOURCES)
+
+
+def test_the_parameters_limit_the_joined_sets(built, tmp_path, capsys):
+    params = tmp_path / "params.yaml"
+    params.write_text("collections: [nih]\n")
+    words = ("--joined", "--params", str(params), *QUICK)
+    assert run(built / "shards", tmp_path / "all", *words) == 0
+    assert "not in collections, not used" in capsys.readouterr().out
+    assert {path.name.split("-")[0] for path in (tmp_path / "all").glob("*/*.tar")} == {"nih"}
+
+
+def test_a_collection_without_a_set_stops(built, tmp_path, capsys):
+    shutil.copytree(built / "shards" / "nih", tmp_path / "sets" / "nih")
+    (tmp_path / "params.yaml").write_text("collections: [nih, mimic]\n")
+    words = ("--joined", "--params", str(tmp_path / "params.yaml"))
+    assert run(tmp_path / "sets", tmp_path / "all", *words) == 2
+    assert "no set of mimic" in capsys.readouterr().err
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(built, tmp_path, capsys):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "README.md").write_text("mine")
+    assert run(built / "shards" / "nih", out, *QUICK) == 2
+    (out / "card.json").write_text('{"made_by": "me"}')
+    assert run(built / "shards" / "nih", out, *QUICK) == 2
+    assert "choose another --out" in capsys.readouterr().err
+    assert (out / "README.md").read_text() == "mine"
+
+
+def test_a_set_is_not_replaced_by_its_card(built, tmp_path):
+    sets = Path(shutil.copytree(built / "shards", tmp_path / "sets"))
+    before = tree_bytes(sets)
+    words = (*QUICK, "--state", str(tmp_path / "state"))
+    assert run(sets / "nih", sets / "nih", *words) == 2
+    assert run(sets, sets, *words) == 2
+    assert tree_bytes(sets) == before
+
+
+def test_a_card_is_made_again_in_its_place(built, tmp_path):
+    assert run(built / "shards" / "nih", tmp_path / "card") == 0
+    assert run(built / "shards" / "openi", tmp_path / "card", *QUICK) == 0
+    assert [path.name[:5] for path in (tmp_path / "card" / "test").glob("*.tar")] == ["openi"]
+    assert not (tmp_path / "card" / "figures").exists()
+
+
+def test_no_set_stops(tmp_path, capsys):
+    assert run(tmp_path, tmp_path / "out") == 2
+    assert "no manifest.jsonl" in capsys.readouterr().err
+
+
+def test_a_set_called_joined_stops(built, tmp_path, capsys):
+    shutil.copytree(built / "shards" / "nih", tmp_path / "sets" / "joined")
+    assert run(tmp_path / "sets", tmp_path / "out", *QUICK) == 2
+    assert "rename it" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_an_empty_set_has_no_card(built, tmp_path, capsys):
+    folder = Path(shutil.copytree(built / "shards" / "nih", tmp_path / "nih"))
+    rewrite(folder, {}, {"samples": 0})
+    assert run(folder, tmp_path / "out") == 65
+    assert "holds no sample" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def rewrite(folder: Path, header: dict, line: dict) -> None:
+    """Change the header, and all lines, of a manifest."""
+    first, lines = manifest.read(folder)
+    rows = [first | header, *(each | line for each in lines)]
+    (folder / manifest.NAME).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def closed_set(built: Path, place: Path, **header) -> Path:
+    folder = Path(shutil.copytree(built / "shards" / "mimic", place))
+    source = kind("mimic")
+    real = {"title": source.title, "licence": source.licence, "credentialed": True}
+    rewrite(folder, real | header, {})
+    return folder
+
+
+def test_the_card_of_a_credentialed_set_is_private_and_gated(built, tmp_path):
+    out = tmp_path / "cards" / "mimic"
+    assert run(closed_set(built, tmp_path / "mimic"), out, *QUICK) == 0
+    assert {
+        oct(p.stat().st_mode & 0o077) for p in (out, *out.rglob("*.*")) if not p.is_symlink()
+    } == {"0o0"}
+    header = header_of(out)
+    assert header["license"] == "other"
+    assert "physionet" in header["license_name"]
+    assert header["license_link"].startswith("https://physionet.org/")
+    assert "checkbox" in header["extra_gated_fields"].values()
+    assert "must be private" in (out / "README.md").read_text()
+
+
+def test_joined_with_one_credentialed_set_is_private(built, tmp_path):
+    closed_set(built, tmp_path / "sets" / "mimic")
+    shutil.copytree(built / "shards" / "nih", tmp_path / "sets" / "nih")
+    assert run(tmp_path / "sets", tmp_path / "cards", *QUICK) == 0
+    assert (tmp_path / "cards" / "joined" / "samples.parquet").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "cards" / "nih" / "samples.parquet").stat().st_mode & 0o044 == 0o044
+    header = header_of(tmp_path / "cards" / "joined")
+    assert header["license"] == "other"
+    assert header["extra_gated_prompt"]
+
+
+def test_salted_ids_are_said_to_be_no_anonymisation(built, tmp_path):
+    folder = closed_set(
+        built, tmp_path / "own", source="ours", title="Ours", licence="Own <data>", ids="salted"
+    )
+    assert run(folder, tmp_path / "card", *QUICK) == 0
+    page = (tmp_path / "card" / "README.md").read_text()
+    assert "does not de-identify" in page
+    assert header_of(tmp_path / "card")["license_name"] == "own-data"
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_collection_has_terms(name):
+    source = kind(name)
+    found = terms.of({"source": name, "title": source.title, "licence": source.licence,
+                      "credentialed": source.credentialed, "ids": "source"})  # fmt: skip
+    assert found is terms.KNOWN[name]
+    assert found.licence == "other" or source.licence.lower().startswith(
+        found.licence[:5].replace("-", " ")
+    )
+    assert bool(found.asked) == source.credentialed
+    assert re.search(r"https://doi\.org/10\.\d+/\S+", found.citation)
+
+
+def test_without_matplotlib_the_remedy_is_said(built, tmp_path, capsys, monkeypatch):
+    real = builtins.__import__
+
+    def refused(name, *rest):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", refused)
+    assert run(built / "shards" / "nih", tmp_path / "card") == 2
+    assert 'pip install "cxr-vlp[share]"' in capsys.readouterr().err
+    assert not (tmp_path / "card").exists()
+
+
+def shard(name: str) -> Shard:
+    return Shard("set", "train", name, Path(name), 1, 1, "")
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["a-00000.tar"], "f/a-00000.tar"),
+        (["a-00000.tar", "a-00001.tar", "a-00002.tar"], "f/a-{00000..00002}.tar"),
+        (["a-00000.tar", "a-00002.tar"], "f/a-00000.tar::f/a-00002.tar"),
+        (["a-00008.tar", "b-00009.tar"], "f/a-00008.tar::f/b-00009.tar"),
+        (["a-9.tar", "a-10.tar"], "f/a-9.tar::f/a-10.tar"),
+        (["odd.tar", "odd2.tar"], "f/odd.tar::f/odd2.tar"),
+    ],
+)
+def test_brace_patterns_name_exactly_the_tars(names, wanted):
+    from webdataset.shardlists import expand_urls
+
+    found = subject.pattern([shard(name) for name in names], "f/")
+    assert found == wanted
+    assert expand_urls(found) == [f"f/{name}" for name in names]
+
+
+def test_the_contact_sheet_shows_every_collection_split_and_view(cards):
+    table = pq.read_table(cards / "joined" / "samples.parquet")
+    shown = table.take(contact_sheet.chosen(table))
+    assert shown.num_rows == contact_sheet.MOST
+    groups = [
+        tuple(row[name] for name in ("dataset", "split", "view")) for row in shown.to_pylist()
+    ]
+    everything = {
+        tuple(row[name] for name in ("dataset", "split", "view")) for row in table.to_pylist()
+    }
+    assert len(set(groups)) == min(len(everything), contact_sheet.MOST)
+    image = Image.open(cards / "joined" / "figures" / contact_sheet.NAME)
+    assert (image.mode, image.width) == ("L", 6 * 166 + 6)
+
+
+def test_sets_of_jpg_and_png_have_both_columns(built):
+    header, lines = manifest.read(built / "shards" / "nih")
+    png = header | {"shards": header["shards"] | {"format": "png"}}
+    empty = sample_table.SCHEMA.empty_table()
+    parts = (Part("a", Path("a"), header, lines, empty), Part("b", Path("b"), png, lines, empty))
+    columns = Subject("joined", parts, joined=True).features
+    assert list(columns) == ["__key__", "__url__", "jpg", "json", "txt", "png"]
