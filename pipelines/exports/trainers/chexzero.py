@@ -1,0 +1,188 @@
+"""For CheXzero: images in HDF5, impressions in a CSV with a row for each of them, in its order.
+
+Its dataset class joins the two files by the number of the row alone, and takes the length of the
+CSV. A sample without a text is therefore in neither.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cxr_vlp.pipelines.cards import stored
+from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.executor import pool
+from cxr_vlp.pipelines.exports.base import Chosen, Request, Result
+from cxr_vlp.pipelines.exports.trainers import items, pixels, tables
+from cxr_vlp.pipelines.exports.trainers.items import CHEXPERT, Item, Writer
+from cxr_vlp.pipelines.format.sample import LABELS
+
+CHECKED = "github.com/rajpurkarlab/CheXzero, revision 5c341db"
+SIDE = 320  # of the squares that its preprocessing makes
+_CHUNK = 512  # samples that a worker decodes at once: 50 MB of squares
+H5 = {"train": "cxr.h5", "validate": "valid.h5", "test": "test.h5"}
+TABLES = {
+    "train": "mimic_impressions.csv",
+    "validate": "valid_groundtruth.csv",
+    "test": "groundtruth.csv",
+}
+
+
+class CheXzero:
+    """Writes cxr.h5 and mimic_impressions.csv, and for the other splits .h5 and groundtruth."""
+
+    about = "CheXzero: images of 320 x 320 in HDF5, impressions in a CSV row by row (decodes)"
+
+    def write(self, request: Request) -> Result:
+        """Write the files into `request.out`.
+
+        Raises ConfigError without h5py, DataError for a broken sample.
+        """
+        h5py = _h5py()
+        writer = Writer(request)
+        for split, name in H5.items():
+            keys = _write_rows(request, writer, split)
+            if keys:
+                _write_images(h5py, request, split, request.out / name, keys)
+        tables.page(request.out, "CheXzero", CHECKED, _parts(request.out))
+        return writer.result
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise ConfigError('--for chexzero needs h5py: pip install "cxr-vlp[share]"') from None
+    return h5py
+
+
+def _write_rows(request: Request, writer: Writer, split: str) -> list[str]:
+    """Write the table of a split; return the keys of its rows."""
+    keys = []
+    names = items.fields(request, ("impression",))
+    columns = _label_columns(request)
+    with tables.writing(request.out) as made:
+        for item in items.of(request, split):
+            code, row = _row(item, names, columns)
+            if code:
+                writer.leave_out(code)
+                continue
+            made.add(TABLES[split], row)
+            writer.count(item)
+            keys.append(item.key)
+    return keys
+
+
+def _row(item: Item, names: Sequence[str], columns: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return (code, {}) for a sample that is left out, ("", its row) for others."""
+    if item.sample.split == "train":
+        text = item.text(names)
+        row = {"filename": f"{item.sample.study}.txt", "impression": text, "key": item.key}
+        return ("", row) if text else (items.NO_TEXT, {})
+    if item.sample.view != "frontal":
+        return items.WRONG_VIEW, {}
+    if not item.sample.labels:
+        return items.NO_LABEL, {}
+    # its evaluation takes 0 and 1: what is uncertain or not mentioned counts as absent
+    labels = {name: int(item.sample.labels.get(name) == 1) for name in columns}
+    return "", {"Study": item.key} | labels
+
+
+def _label_columns(request: Request) -> list[str]:
+    """Return CheXpert's 14 labels, in the order of CheXzero, and others that a sample has."""
+    others = [name for name in LABELS if name not in CHEXPERT and _occurs(request, name)]
+    return [*sorted(CHEXPERT), *others]
+
+
+def _occurs(request: Request, name: str) -> bool:
+    columns = (each.table.column(f"label_{name}") for each in request.chosen)
+    return any(column.null_count < len(column) for column in columns)
+
+
+def _write_images(h5py: Any, request: Request, split: str, path: Path, keys: list[str]) -> None:
+    """Write `cxr`, (N, 320, 320) float32 of 0 to 255, and `key`, the keys of its rows."""
+    side = request.options.get("side") or SIDE
+    with h5py.File(path, "w", libver="v110") as file:
+        images = file.create_dataset(
+            "cxr",
+            shape=(len(keys), side, side),
+            dtype="float32",
+            chunks=(1, side, side),
+            compression="gzip",
+            compression_opts=1,
+            shuffle=True,
+        )
+        at = 0
+        for part in _squares(request, split, set(keys), side):
+            images[at : at + len(part)] = part
+            at += len(part)
+        file.create_dataset("key", data=keys, dtype=h5py.string_dtype())
+
+
+def _squares(request: Request, split: str, keys: set[str], side: int) -> Iterator[np.ndarray]:
+    """Yield (number, side, side) uint8 of the samples with these keys, in the order of the set."""
+    calls = [
+        functools.partial(_decode, each.folder, part, side)
+        for each in request.chosen
+        for part in _parts_of(each, split, keys)
+    ]
+    workers = request.options.get("workers") or 1
+    yield from pool.with_progress(calls, workers, "images for CheXzero")
+
+
+def _parts_of(chosen: Chosen, split: str, keys: set[str]) -> Iterator[pa.Table]:
+    table = chosen.table
+    kept = [
+        name in keys and of == split
+        for name, of in zip(
+            table.column("key").to_pylist(), table.column("split").to_pylist(), strict=True
+        )
+    ]
+    table = table.filter(pa.array(kept, pa.bool_()))
+    for start in range(0, table.num_rows, _CHUNK):
+        yield table.slice(start, _CHUNK)
+
+
+def _decode(folder: Path, table: pa.Table, side: int) -> np.ndarray:
+    """Return (number, side, side) uint8 of the rows of a table."""
+    found = [pixels.square(each.image, side) for each in stored.samples(folder, table)]
+    return np.stack(found)
+
+
+def _parts(out: Path) -> list[str]:
+    lines = ["```"]
+    if (out / H5["train"]).exists():
+        lines += [
+            "# $EXPORT is this folder",
+            'python run_train.py --cxr_filepath "$EXPORT/cxr.h5" '
+            '--txt_filepath "$EXPORT/mimic_impressions.csv"',
+        ]
+    lines.append("```")
+    if len(lines) == 2:
+        lines = []
+    if (out / H5["test"]).exists():
+        lines += ["", _TEST]
+    return ["\n".join(lines), _NOTES]
+
+
+_TEST = """In notebooks/zero_shot.ipynb:
+
+```
+cxr_filepath = f"{EXPORT}/test.h5"
+cxr_true_labels_path = f"{EXPORT}/groundtruth.csv"
+```
+"""
+_NOTES = """
+- Row i of `mimic_impressions.csv` is image i of `cxr.h5`; `key` in both says which sample it is. Samples
+  without an impression (or the text of --caption) are in neither. CheXzero's own preprocessing writes
+  `NO IMPRESSION` for them and trains on it.
+- `cxr` has values of 0 to 255 as float32, the longer side 320 (or --side), on black. It is compressed
+  by gzip, which HDF5 undoes when it is read.
+- `valid.h5`, `test.h5`: frontal images that have labels. In `groundtruth.csv` 1 is positive; negative,
+  uncertain and not mentioned are 0. A label without both values has no AUROC: choose `cxr_labels`.
+"""
