@@ -20,6 +20,7 @@ from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.exports.base import Chosen, Request, Result
 from cxr_vlp.pipelines.exports.trainers import items, pixels, tables
 from cxr_vlp.pipelines.exports.trainers.items import CHEXPERT, Item, Writer
+from cxr_vlp.pipelines.exports.trainers.tables import Tables
 from cxr_vlp.pipelines.format.sample import LABELS
 
 CHECKED = "github.com/rajpurkarlab/CheXzero, revision 5c341db"
@@ -45,11 +46,12 @@ class CheXzero:
         """
         h5py = _h5py()
         writer = Writer(request)
-        for split, name in H5.items():
-            keys = _write_rows(request, writer, split)
-            if keys:
-                _write_images(h5py, request, split, request.out / name, keys)
-        tables.page(request.out, "CheXzero", CHECKED, _parts(request.out))
+        with tables.writing(request.out) as made:
+            keys = {split: _write_rows(made, request, writer, split) for split in H5}
+        for split, found in keys.items():
+            if found:
+                _write_images(h5py, request, split, found)
+        tables.page(request.out, "CheXzero", CHECKED, [_commands(made), _NOTES], made)
         return writer.result
 
 
@@ -61,20 +63,19 @@ def _h5py() -> Any:
     return h5py
 
 
-def _write_rows(request: Request, writer: Writer, split: str) -> list[str]:
+def _write_rows(made: Tables, request: Request, writer: Writer, split: str) -> list[str]:
     """Write the table of a split; return the keys of its rows."""
     keys = []
     names = items.fields(request, ("impression",))
     columns = _label_columns(request)
-    with tables.writing(request.out) as made:
-        for item in items.of(request, split):
-            code, row = _row(item, names, columns)
-            if code:
-                writer.leave_out(code)
-                continue
-            made.add(TABLES[split], row)
-            writer.count(item)
-            keys.append(item.key)
+    for item in items.of(request, split):
+        code, row = _row(item, names, columns)
+        if code:
+            writer.leave_out(code)
+            continue
+        made.add(TABLES[split], row)
+        writer.count(item)
+        keys.append(item.key)
     return keys
 
 
@@ -104,10 +105,10 @@ def _occurs(request: Request, name: str) -> bool:
     return any(column.null_count < len(column) for column in columns)
 
 
-def _write_images(h5py: Any, request: Request, split: str, path: Path, keys: list[str]) -> None:
+def _write_images(h5py: Any, request: Request, split: str, keys: Sequence[str]) -> None:
     """Write `cxr`, (N, 320, 320) float32 of 0 to 255, and `key`, the keys of its rows."""
     side = request.options.get("side") or SIDE
-    with h5py.File(path, "w", libver="v110") as file:
+    with h5py.File(request.out / H5[split], "w") as file:
         images = file.create_dataset(
             "cxr",
             shape=(len(keys), side, side),
@@ -154,35 +155,28 @@ def _decode(folder: Path, table: pa.Table, side: int) -> np.ndarray:
     return np.stack(found)
 
 
-def _parts(out: Path) -> list[str]:
-    lines = ["```"]
-    if (out / H5["train"]).exists():
-        lines += [
-            "# $EXPORT is this folder",
-            'python run_train.py --cxr_filepath "$EXPORT/cxr.h5" '
-            '--txt_filepath "$EXPORT/mimic_impressions.csv"',
-        ]
-    lines.append("```")
-    if len(lines) == 2:
-        lines = []
-    if (out / H5["test"]).exists():
-        lines += ["", _TEST]
-    return ["\n".join(lines), _NOTES]
+def _commands(made: Tables) -> str:
+    lines = ["EXPORT=$PWD; cd CHEXZERO      # CHEXZERO: your checkout"]
+    if TABLES["train"] in made.rows:
+        files = f'--cxr_filepath "$EXPORT/{H5["train"]}" --txt_filepath "$EXPORT/{TABLES["train"]}"'
+        lines.append(f"python run_train.py {files}")
+    text = "\n".join(["```", *lines, "```"])
+    if TABLES["test"] in made.rows:
+        text += (
+            "\n\nIn notebooks/zero_shot.ipynb (EXPORT: the path of this folder):\n\n```\n"
+            f'cxr_filepath = f"{{EXPORT}}/{H5["test"]}"\n'
+            f'cxr_true_labels_path = f"{{EXPORT}}/{TABLES["test"]}"\n```'
+        )
+    return text
 
 
-_TEST = """In notebooks/zero_shot.ipynb:
-
-```
-cxr_filepath = f"{EXPORT}/test.h5"
-cxr_true_labels_path = f"{EXPORT}/groundtruth.csv"
-```
-"""
 _NOTES = """
-- Row i of `mimic_impressions.csv` is image i of `cxr.h5`; `key` in both says which sample it is. Samples
-  without an impression (or the text of --caption) are in neither. CheXzero's own preprocessing writes
-  `NO IMPRESSION` for them and trains on it.
-- `cxr` has values of 0 to 255 as float32, the longer side 320 (or --side), on black. It is compressed
-  by gzip, which HDF5 undoes when it is read.
-- `valid.h5`, `test.h5`: frontal images that have labels. In `groundtruth.csv` 1 is positive; negative,
-  uncertain and not mentioned are 0. A label without both values has no AUROC: choose `cxr_labels`.
+- Row i of `mimic_impressions.csv` is image i of `cxr.h5`; `key` in both says which sample it is.
+  Samples without an impression (or the text of --caption) are in neither. CheXzero's own
+  preprocessing writes `NO IMPRESSION` for them and trains on it.
+- `cxr` has values of 0 to 255 as float32, the longer side 320 (or --side), on black. It is
+  compressed by gzip, which HDF5 undoes when it is read.
+- `valid.h5`, `test.h5`: frontal images that have labels. In `groundtruth.csv` 1 is positive;
+  negative, uncertain and not mentioned are 0. A label without both values has no AUROC: choose
+  `cxr_labels`.
 """

@@ -7,7 +7,7 @@ own folder: the paths here hold where a link to the export is `datasets/cxr_vlp`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_vlp.pipelines.exports.base import Request, Result
@@ -51,7 +51,7 @@ class CxrClip:
                     _add_study(made, writer, request, study)
             for item in items.of(request, "test"):
                 _add_test(made, writer, request, item)
-        _configure(request, made.names)
+        _configure(request, made)
         return writer.result
 
 
@@ -115,8 +115,8 @@ def _images(writer: Writer, group: Sequence[Item]) -> dict[str, Any]:
     }
 
 
-def _configure(request: Request, names: Sequence[str]) -> None:
-    found = [tuple(name.removesuffix(".csv").split("_")) for name in names]
+def _configure(request: Request, made: Tables) -> None:
+    found = [name.removesuffix(".csv").split("_") for name in sorted(made.rows)]
     for kind, split in found:
         # "chexpert": its class takes triples of labels for this name; its evaluation scores
         # retrieval for "mimic_cxr", whatever the collection is
@@ -128,31 +128,34 @@ def _configure(request: Request, names: Sequence[str]) -> None:
         path = request.out / "configs" / f"data_{split}" / f"cxr_vlp_{kind}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    _page(request, {split: [k for k, s in found if s == split] for _, split in found})
+    kinds = {split: [k for k, of in found if of == split] for _, split in found}
+    tables.page(request.out, "CXR-CLIP", CHECKED, [_commands(kinds), _NOTES], made)
 
 
-def _page(request: Request, kinds: dict[str, list[str]]) -> None:
-    chosen = {split: ",".join(f"cxr_vlp_{kind}" for kind in found) for split, found in kinds.items()}
-    link = f"```\nln -s \"$PWD\" CXR_CLIP/{LINK}      # CXR_CLIP: your checkout\ncd CXR_CLIP\n"
-    commands = f"--config-dir {LINK}/configs"
-    if "train" in chosen:
-        valid = f" 'data_valid=[{chosen['valid']}]'" if "valid" in chosen else ""
-        link += f"python train.py {commands} 'data_train=[{chosen['train']}]'{valid}\n"
-    if "test" in chosen:
-        link += (
-            f"python evaluate_clip.py {commands} 'data_test=[{chosen['test']}]' "
-            "test.checkpoint=model-best.tar\n"
+def _commands(kinds: Mapping[str, Sequence[str]]) -> str:
+    """Return the command lines for the splits that there are; `kinds` by split."""
+    named = {split: ",".join(f"cxr_vlp_{kind}" for kind in kinds[split]) for split in kinds}
+    groups = {split: f"'data_{split}=[{names}]'" for split, names in named.items()}
+    lines = [f'ln -s "$PWD" CXR_CLIP/{LINK}      # CXR_CLIP: your checkout', "cd CXR_CLIP"]
+    config = f"--config-dir {LINK}/configs"
+    if "train" in groups:
+        chosen = " ".join(groups[split] for split in ("train", "valid") if split in groups)
+        lines.append(f"python train.py {config} {chosen}")
+    if "test" in groups:
+        lines.append(
+            f"python evaluate_clip.py {config} {groups['test']} test.checkpoint=model-best.tar"
         )
-    tables.page(request.out, "CXR-CLIP", CHECKED, (link + "```", _NOTES))
+    return "\n".join(["```", *lines, "```"])
 
 
 _NOTES = """
-- `reports_SPLIT.csv`: `text` is the list of findings and impression, those that have text, or the one
-  text of --caption. `view` lists the columns that hold the paths of a study's images.
-- `labels_SPLIT.csv`: studies without text. `text_label` is [positive, negative, uncertain], of the
-  labels that train_prompts_all.json has words for (CheXpert's 14 and 7 of ChestX-ray14; uncertain ones
-  of CheXpert's only). Other labels are not in the file.
-- `reports_test.csv`: a row a frontal image, with its longest section: the evaluation scores retrieval.
+- `reports_SPLIT.csv`: `text` is the list of findings and impression, those that have text, or the
+  one text of --caption. `view` lists the columns that hold the paths of a study's images.
+- `labels_SPLIT.csv`: studies without text. `text_label` is [positive, negative, uncertain], of
+  the labels that train_prompts_all.json has words for (CheXpert's 14 and 7 of ChestX-ray14;
+  uncertain ones of CheXpert's only). Other labels are not in the file.
+- `reports_test.csv`: a row a frontal image, with its longest section: the evaluation scores
+  retrieval.
 - There is no `text_augment`: its class then uses each text as it is. `text_augmentation/` of the
   checkout makes one.
 - Its class splits sentences with nltk: `python -m nltk.downloader punkt punkt_tab` once.

@@ -1,12 +1,11 @@
 """The samples of an export for a trainer: their texts, labels and image files.
 
-Every trainer reads its tables with pandas, and pandas takes a cell such as `None`, `NA` or `nan` for
-a missing value. A text of only such a word is therefore no text here.
+Every trainer reads its tables with pandas, which takes a cell such as `None`, `NA` or `nan` for a
+missing value. A text of only such a word is therefore no text here.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,7 +16,7 @@ from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.exports.base import Request, Result
 from cxr_vlp.pipelines.exports.trainers import pixels
 from cxr_vlp.pipelines.format.errors import FormatError
-from cxr_vlp.pipelines.format.sample import SPLITS, Sample
+from cxr_vlp.pipelines.format.sample import Sample
 
 # all trainers call the second split so, and most read it from files of that name
 SPLIT_NAMES = {"train": "train", "validate": "valid", "test": "test"}
@@ -131,8 +130,3 @@ class Writer:
     def leave_out(self, code: str, number: int = 1) -> None:
         """Count samples that the trainer cannot use."""
         self.result.left_out[code] += number
-
-
-def splits_of(counts: Counter[str]) -> list[str]:
-    """Return the splits that have a sample, by their names in the files of trainers."""
-    return [SPLIT_NAMES[split] for split in SPLITS if counts[split]]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
-
 
 
 class Tables:
@@ -18,23 +18,23 @@ class Tables:
 
     def __init__(self, out: Path, stack: contextlib.ExitStack) -> None:
         self._out, self._stack = out, stack
-        self._open: dict[str, Any] = {}
+        self._writers: dict[str, csv.DictWriter[str]] = {}
+        self.rows: Counter[str] = Counter()  # by file
 
     def add(self, name: str, row: Mapping[str, Any]) -> None:
         """Add a row to the file of this name; its first row gives the columns."""
-        if name not in self._open:
-            path = self._out / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file: TextIO = self._stack.enter_context(path.open("w", encoding="utf-8", newline=""))
-            writer = csv.DictWriter(file, list(row), lineterminator="\n", strict=True)
-            writer.writeheader()
-            self._open[name] = writer
-        self._open[name].writerow(row)
+        if name not in self._writers:
+            self._writers[name] = self._begun(name, list(row))
+        self._writers[name].writerow(row)
+        self.rows[name] += 1
 
-    @property
-    def names(self) -> list[str]:
-        """The files that have a row, sorted."""
-        return sorted(self._open)
+    def _begun(self, name: str, columns: list[str]) -> csv.DictWriter[str]:
+        path = self._out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file: TextIO = self._stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        return writer
 
 
 @contextlib.contextmanager
@@ -44,11 +44,13 @@ def writing(out: Path) -> Iterator[Tables]:
         yield Tables(out, stack)
 
 
-def page(out: Path, title: str, checked: str, parts: Sequence[str]) -> None:
-    """Write README.md: how the trainer is set to read this folder, and what it then reads.
+def page(out: Path, title: str, checked: str, parts: Sequence[str], made: Tables) -> None:
+    """Write README.md: the lines with which the trainer reads this folder, and what it reads.
 
     `checked` names the repository and the revision whose code read such a folder.
     """
-    head = f"# For {title}\n\nChecked against {checked}.\n"
-    text = "\n".join([head, *(part.strip() + "\n" for part in parts)])
+    count = ["| file | rows |", "|---|---|"]
+    count += [f"| `{name}` | {number} |" for name, number in sorted(made.rows.items())]
+    head = f"# For {title}\n\nMade by `cxr-vlp export`; checked against {checked}.\n"
+    text = "\n".join([head, *(part.strip() + "\n" for part in (*parts, "\n".join(count)))])
     (out / "README.md").write_text(text, encoding="utf-8")
