@@ -36,6 +36,9 @@ MISSING = frozenset({
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 })  # fmt: skip
 
+# pandas ends a cell at a NUL
+_CONTROLS = dict.fromkeys([*range(32), 127], " ")
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -72,7 +75,7 @@ class Item:
 
 def said(text: str) -> str:
     """Return a text on one line, "" for one that pandas would read as a missing value."""
-    line = " ".join(text.split())
+    line = " ".join(text.translate(_CONTROLS).split())
     return "" if line in MISSING else line
 
 

@@ -79,9 +79,12 @@ def report_of(item: Item, names: Sequence[str]) -> str:
 def sentence_labels(sentences: Sequence[Sentence]) -> Iterator[tuple[str, Labels]]:
     """Yield (sentence, its labels by name) of the sentences that its class can use."""
     for sentence in sentences:
+        labels = _labels_of(sentence)
         text = items.said(sentence.text)
-        if len(segments.medclip(text)) == 1:
-            yield text, _labels_of(sentence)
+        # its class cuts the full stop off all sentences of a report but the last
+        for form in (text.rstrip(" ."), text):
+            if len(segments.medclip(form)) == 1:
+                yield form, labels
 
 
 def _labels_of(sentence: Sentence) -> Labels:

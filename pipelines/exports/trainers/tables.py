@@ -32,9 +32,14 @@ class Tables:
         path = self._out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         file: TextIO = self._stack.enter_context(path.open("w", encoding="utf-8", newline=""))
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer = writer_of(file, columns)
         writer.writeheader()
         return writer
+
+
+def writer_of(file: TextIO, columns: Sequence[str]) -> csv.DictWriter[str]:
+    """Return the writer of a table in the form that pandas.read_csv reads."""
+    return csv.DictWriter(file, list(columns), lineterminator="\n")
 
 
 @contextlib.contextmanager

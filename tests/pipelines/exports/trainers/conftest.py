@@ -39,6 +39,7 @@ def exported(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             pytest.skip("h5py is not installed")
         if not out.exists():
             words = [str(built / "shards"), "--for", trainer, "--out", str(out)]
+            words += ["--workers", "1"]
             assert command.main([*words, "--state", str(folder / ".cxr")]) == 0
         return out
 
