@@ -75,10 +75,8 @@ def test_cxrclip_reads_both_kinds_and_the_test_file_through_its_hydra_configurat
                 if "RandomResizedCrop" in stage:
                     stage["RandomResizedCrop"]["scale"] = [0.8, 1.0]
             for name, wanted in config[f"data_{split}"].items():
-                wanted = {k: v for k, v in wanted.items() if k not in ("image_size", "text_max_length")}
-                data = load_dataset(
-                    split=split, tokenizer=None, transform_config=transforms, loss_config={}, **wanted
-                )
+                own = {"transform_config": transforms, "loss_config": {}, "tokenizer": None}
+                data = load_dataset(split=split, **own, **wanted)
                 rows = [data[i] for i in range(len(data))]
                 key = "images" if split == "test" else "image"
                 found[f"{split} {name}"] = {
@@ -122,7 +120,8 @@ def test_chexzero_joins_images_and_impressions_of_the_same_sample(exported, chec
             "rows": len(data), "images": len(data.img_dset), "keys": keys,
             "texts": [data[i]["txt"] for i in range(len(data))],
             "shape": list(batch["img"].shape), "tests": len(tests), "true": list(true.shape),
-            "values": sorted(set(true.ravel().tolist())), "finite": bool(np.isfinite(batch["img"]).all()),
+            "values": sorted(set(true.ravel().tolist())),
+            "finite": bool(np.isfinite(batch["img"]).all()),
         }))
         """,
         made,
@@ -186,7 +185,8 @@ def test_carzero_scores_the_test_images_by_their_labels(exported, checkout, tmp_
         labels = pd.read_csv("Dataset/Chexpert/test_labels.csv")
         assert all(cv2.imread(path, 0) is not None for path in images["Path"])
         assert images["Path"].tolist() == labels["Path"].tolist()
-        print(json.dumps({"names": list(texts), "texts": list(texts.values()), "rows": len(labels)}))
+        found = {"names": list(texts), "texts": list(texts.values()), "rows": len(labels)}
+        print(json.dumps(found))
         """,
         stubs="CARZero sklearn.manifold",
     )
@@ -261,7 +261,8 @@ def test_medclip_draws_a_text_for_every_sample(exported, checkout):
             "rows": len(rows), "shapes": sorted({tuple(row[0].shape) for row in rows}),
             "short": sum(len(row[1].split()) < 5 for row in rows), "own": own, "known": known,
             "labels": [list(map(float, row[2])) for row in rows], "tests": labels,
-            "unknown": [row[1] for row in rows if row[1] not in data.sent_label_dict], "names": data._labels_,
+            "unknown": [row[1] for row in rows if row[1] not in data.sent_label_dict],
+            "names": data._labels_,
             "text_labels": sorted({float(v) for row in rows for v in row[3]}),
         }))
         """
@@ -321,6 +322,18 @@ def test_xrv_mimic_dataset_reads_every_image_with_our_labels(exported):
                 own = row[{"Effusion": "Pleural Effusion"}.get(name, name)]
                 own = 0 if row["No Finding"] == 1 else own
                 assert (np.isnan(value) and own != own) or own == -1 or value == own
+
+
+def test_xrv_reads_png_images_under_the_suffix_that_its_class_adds(given):
+    xrv = pytest.importorskip("torchxrayvision")
+    out, _ = given("xrv", [{"labels": {"Edema": -1, "Pneumonia": 1}}], form="png")
+    data = xrv.datasets.MIMIC_Dataset(
+        str(out / "images"), str(out / "train.csv"), str(out / "train-metadata.csv")
+    )
+    assert data[0]["img"].shape == (1, 40, 30)
+    labels = dict(zip(data.pathologies, data[0]["lab"], strict=True))
+    assert labels["Pneumonia"] == 1
+    assert np.isnan(labels["Edema"])
 
 
 def copied(folder: Path, tmp_path: Path) -> Path:
