@@ -30,7 +30,7 @@ class Found:
 
 
 def find(path: Path) -> list[Found]:
-    """Return the sets in a folder. Raises ConfigError if there is none, DataError for broken ones."""
+    """Return the sets in a folder. Raises ConfigError for none, DataError for a broken one."""
     found = list(manifest.sets(path))
     if not found:
         raise ConfigError(f"no {manifest.NAME} in {path} or in the folders right below it")
@@ -72,7 +72,9 @@ def check(request: Request, result: Result) -> None:
             "written: please report it"
         )
     if not written:
-        reasons = ", ".join(f"{code} {number:,}" for code, number in sorted(result.left_out.items()))
+        reasons = ", ".join(
+            f"{code} {number:,}" for code, number in sorted(result.left_out.items())
+        )
         raise DataError(f"no sample can be written: all {request.rows:,} are left out ({reasons})")
 
 

@@ -149,7 +149,7 @@ def _name(flags: argparse.Namespace) -> str:
 
 
 def _options(flags: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of the request. Raises ConfigError for flags that contradict each other."""
+    """Return the options of the request. Raises ConfigError for flags that contradict."""
     if not flags.images and flags.to not in ("csv", "jsonl", "parquet"):
         raise ConfigError("--no-images is for --to csv, jsonl and parquet")
     if not flags.images and flags.side:

@@ -28,7 +28,9 @@ def check(out: Path, sets: Sequence[Path]) -> None:
     real = out.resolve()
     for folder in (each.resolve() for each in sets):
         if real == folder or folder in real.parents or real in folder.parents:
-            raise ConfigError(f"{out} and the set {folder} are one inside the other: choose --out")
+            raise ConfigError(
+                f"one of {out} and the set {folder} lies inside the other: choose another --out"
+            )
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: choose another --out")
     path = out / NAME

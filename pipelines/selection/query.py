@@ -58,7 +58,7 @@ def _labels(table: pa.Table) -> Iterator[str]:
             text = name.replace("'", "''")
             taken.add(name.lower())
             yield (
-                f"list_filter(labels_other, other -> other.name = '{text}')[1].value "
+                f"list_filter(labels_other, lambda other: other.name = '{text}')[1].value "
                 f"AS {_quoted(name)}"
             )
 
