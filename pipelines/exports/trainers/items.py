@@ -106,6 +106,10 @@ def _item(stored: Stored) -> Item:
         sample = Sample.from_json(stored.document)
     except FormatError as error:
         raise DataError(f"{stored.row['shard']}: {error}; run cxr-vlp verify on the set") from None
+    if sample.key != stored.row["key"]:
+        raise DataError(
+            f"{stored.row['shard']}: changed since its set was made; run cxr-vlp verify on the set"
+        )
     return Item(sample, stored.image, stored.row["key"], stored.row["shard"])
 
 

@@ -1,12 +1,16 @@
-"""Stored images as a trainer wants them: the same bytes, shortened, or on a black square."""
+"""Stored images as a trainer wants them: the same bytes, shortened, or on a black square.
+
+The imaging packages are imported where an image is decoded: most exports decode none.
+"""
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from cxr_vlp.pipelines.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _PNG = b"\x89PNG"
 _JPEG_QUALITY = 95  # that of `shards.quality`
@@ -24,22 +28,32 @@ def stored(image: bytes, side: int) -> bytes:
     """
     if not side:
         return image
+    import cv2
+
+    from cxr_vlp.pipelines import config
+    from cxr_vlp.pipelines.imaging import resize
+
     grey = decoded(image)
-    shorter = min(grey.shape)
-    if shorter <= side:
+    size = (grey.shape[0], grey.shape[1])
+    if min(size) <= side:
         return image
-    height, width = (max(1, round(length * side / shorter)) for length in grey.shape)
-    small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    parameters = config.Shards(side=side, resize="shortest")
+    times = resize.halvings(size, parameters)
+    small = resize.resized(resize.halved(grey, times), times, size, parameters)
     kind = suffix(image)
     flags = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if kind == "jpg" else []
     return bytes(cv2.imencode(f".{kind}", small, flags)[1])
 
 
-def square(image: bytes, side: int) -> np.ndarray:
+def square(image: bytes, side: int) -> np.ndarray[Any, Any]:
     """Return (side, side) uint8: the longer side becomes `side`, on black, as CheXzero makes it.
 
     Lanczos filter, sizes cut to whole pixels, the image in the middle (its data_process.py).
+    Raises DataError for an image that cannot be decoded.
     """
+    import numpy as np
+    from PIL import Image
+
     grey = Image.fromarray(decoded(image))
     ratio = side / max(grey.size)
     # a strip of a few pixels would get no width at all
@@ -50,8 +64,11 @@ def square(image: bytes, side: int) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def decoded(image: bytes) -> np.ndarray:
+def decoded(image: bytes) -> np.ndarray[Any, Any]:
     """Return (height, width) uint8. Raises DataError for an image that cannot be decoded."""
+    import cv2
+    import numpy as np
+
     grey = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE)
     if grey is None:
         raise DataError("an image of the set cannot be decoded; run cxr-vlp verify on the set")

@@ -210,11 +210,11 @@ def test_caption_replaces_the_texts_that_a_trainer_learns_from(given):
 
 def test_side_shortens_images_and_keeps_smaller_ones(given):
     sample = {"findings": "The lungs are clear."}
-    out, _ = given("llava", [sample], side=15)  # the images have 40 x 30 pixels
+    out, _ = given("llava", [sample], side=20)  # the images have 40 x 30 pixels
     (path,) = (out / "images").rglob("*.jpg")
-    assert cv2.imread(str(path), 0).shape == (20, 15)
+    assert cv2.imread(str(path), 0).shape == (27, 20)
     image = path.read_bytes()
-    assert pixels.stored(image, 16) == image
+    assert pixels.stored(image, 21) == image
 
 
 def test_a_square_has_the_whole_image_in_the_middle_on_black():
