@@ -1,0 +1,1 @@
+"""The forms that published trainers read: their columns, paths and label names, without glue."""
