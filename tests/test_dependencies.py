@@ -59,7 +59,7 @@ def imported(folder: str) -> dict[str, str]:
     ("folder", "allowed"),
     [
         ("nlp", declared(PROJECT["dependencies"]) | declared(EXTRAS["scispacy"])),
-        ("pipelines", declared(PROJECT["dependencies"])),
+        ("pipelines", declared(PROJECT["dependencies"]) | declared(EXTRAS["share"])),
         ("train", declared(PROJECT["dependencies"]) | declared(EXTRAS["train"])),
     ],
 )
