@@ -238,15 +238,19 @@ def _facts(document: bytes) -> dict[str, Any]:
     """Return the columns that the JSON member of a sample fills. Raises FormatError."""
     try:
         row = json.loads(document)
-        if refused := versions.refusal(row["format"]):
-            raise FormatError("json.format", refused)
-        if not row["labels"].keys() <= _LABELS:
-            raise FormatError("json.field", "a label has no column")
+        _check(row)
         return _copied(row) | _counted(row)
     except FormatError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FormatError("json.field", "a JSON member is broken, or a field is missing") from None
+
+
+def _check(row: Mapping[str, Any]) -> None:
+    if refused := versions.refusal(row["format"]):
+        raise FormatError("json.format", refused)
+    if not row["labels"].keys() <= _LABELS:
+        raise FormatError("json.field", "a label has no column")
 
 
 def _copied(row: Mapping[str, Any]) -> dict[str, Any]:
