@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from stages import build as build_set
 
 from cxr_vlp.pipelines.cards import sample_table, stored
 from cxr_vlp.pipelines.cards.sample_table import LABEL
@@ -79,17 +78,6 @@ def test_the_table_is_that_of_tarfile_and_json(built, source):
 def test_two_workers_give_the_same_table(built):
     folder = built / "shards" / "mimic"
     assert sample_table.build(folder, workers=2).equals(sample_table.build(folder))
-
-
-@pytest.fixture(scope="module")
-def salted_png(raw, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("salted")
-    parts = {"train": 2, "validate": 1, "test": 1}
-    return build_set(
-        raw / "openi", "openi", out,
-        sources={"openi": {"parts": parts, "ids": "salted"}},
-        scan={"salt": "a secret of sixteen"}, shards={"format": "png", "side": 64},
-    )  # fmt: skip
 
 
 def test_png_and_salted_ids(salted_png):

@@ -156,8 +156,9 @@ def files(*tops: str) -> set[str]:
 def test_make_demo_and_clean_keep_all_other_files():
     own = {
         "data/raw/mimic/files/p10/image.dcm", "data/raw/nih/images/00000001_000.png",
-        "data/shards/mimic/manifest.jsonl", "data/cards/mimic/README.md", "models/mine/model.safetensors",
-        "reports/evaluate/mine/metrics.json", "reports/notes.txt", ".cxr/checkpoints/a/1.json",
+        "data/shards/mimic/manifest.jsonl", "data/cards/mimic/README.md",
+        "models/mine/model.safetensors", "reports/evaluate/mine/metrics.json", "reports/notes.txt",
+        ".cxr/checkpoints/a/1.json",
     }  # fmt: skip
     for name in own:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
