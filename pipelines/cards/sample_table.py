@@ -100,7 +100,7 @@ def build(folder: Path, *, workers: int = 1) -> pa.Table:
     """
     header, lines = manifest_of(folder)
     tars = [line for line in lines if line["samples"]]
-    calls = [functools.partial(_table_of_tar, folder, line) for line in tars]
+    calls = [functools.partial(of_tar, folder, line) for line in tars]
     parts = pool.with_progress(calls, workers, "table of samples")
     table = pa.concat_tables([SCHEMA.empty_table(), *parts])
     return marked(table, header["digest"])
@@ -167,7 +167,8 @@ def manifest_of(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return header, lines
 
 
-def _table_of_tar(folder: Path, line: Mapping[str, Any]) -> pa.Table:
+def of_tar(folder: Path, line: Mapping[str, Any]) -> pa.Table:
+    """Return the table of one tar; `line` is that of the manifest. Raises DataError."""
     path = _path(folder, line)
     _check_size(folder, line)
     try:
