@@ -17,14 +17,21 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr_vlp.pipelines.cards import contact_sheet, facts, indexes, page, plots, sample_table
+from cxr_vlp.pipelines.cards import (
+    contact_sheet,
+    facts,
+    indexes,
+    ownership,
+    page,
+    plots,
+    sample_table,
+)
+from cxr_vlp.pipelines.cards import subject as subjects
 from cxr_vlp.pipelines.cards.subject import Subject
-from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, privacy
 from cxr_vlp.pipelines.format import manifest, versions
 
-NAME = "card.json"  # marks a folder as a card
-PAGE, FIGURES = "README.md", "figures"
+NAME, PAGE, FIGURES = ownership.MARK, ownership.PAGE, ownership.FIGURES
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ def publish(subject: Subject, out: Path, state: Path, options: Options) -> None:
 
     Raises ConfigError if `out` holds something else, and what the files of the card raise.
     """
-    refuse_foreign(out)
+    ownership.check(out, subject)
     with (
         privacy.protecting(subject.protection, out, state),
         atomic_dir.publishing(out, NAME) as staging,
@@ -48,14 +55,16 @@ def publish(subject: Subject, out: Path, state: Path, options: Options) -> None:
         write(subject, staging, options)
 
 
-def refuse_foreign(out: Path) -> None:
-    """Raise ConfigError if a folder has a card.json that this program did not write."""
-    path = out / NAME
-    if not path.exists():
-        return
-    held = jsonl.glimpse(path)
-    if not isinstance(held, dict) or held.get("made_by") != facts.MADE_BY:
-        raise ConfigError(f"{path} is not of a card of cxr-vlp: choose another --out")
+def write_inside(folder: Path, name: str, *, workers: int) -> None:
+    """Write the card of a set into its own folder `card`, without figures: no image is decoded.
+
+    `name` is that of the set; `folder` may be a staging folder. Raises the errors of
+    `sample_table.build`, and DataError for a set without a sample.
+    """
+    part = subjects.of_table(folder, name, sample_table.build(folder, workers=workers))
+    place = folder / manifest.CARD
+    place.mkdir()
+    write(Subject(name, (part,)), place, Options(images=False, figures=False))
 
 
 def write(subject: Subject, place: Path, options: Options) -> None:

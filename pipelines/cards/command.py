@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cxr_vlp.pipelines import cli, config, errors, interrupts
-from cxr_vlp.pipelines.cards import card, subject
+from cxr_vlp.pipelines.cards import card, ownership, subject
 from cxr_vlp.pipelines.cards.subject import JOINED, Part, Subject
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format import manifest
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = [subject.read(folder, flags.state, flags.workers) for folder in folders]
     cards = {flags.out / name: each for name, each in _cards(flags, parts)}
     options = card.Options(images=not flags.no_images, figures=not flags.no_plots)
+    for out, each in cards.items():
+        ownership.check(out, each)  # all, before the first is written
     for out, each in cards.items():
         card.publish(each, out, flags.state, options)
     _show(cards)
@@ -109,6 +111,11 @@ def _show(cards: Mapping[Path, Subject]) -> None:
             cli.say(
                 f"{out.name}: {repeated:,} samples are in more than one set: a trainer sees them "
                 "more than once; leave one of the sets out"
+            )
+        if crossing := each.crossing_patients():
+            cli.say(
+                f"{out.name}: {crossing:,} patients are in more than one split, because the sets "
+                "are split differently: do not train on one and test on the other"
             )
 
 

@@ -68,7 +68,7 @@ def _tiles(subject: Subject) -> Iterator[tuple[str, Image.Image]]:
 
 
 def _caption(row: dict[str, Any]) -> str:
-    return f"{row['dataset']} {row['split']} {row['view']}"[:27]
+    return f"{row['dataset']}, {row['split']}, {row['view']}"[:27]
 
 
 def _tile(sample: Stored) -> Image.Image:

@@ -15,6 +15,7 @@ from cxr_vlp.pipelines.format import accounting
 from cxr_vlp.pipelines.format.sample import LABELS, SPLITS
 
 MADE_BY = "cxr-vlp card"
+LEFT_OUT = "- select selection.left_out"  # a row of the flow: no loss, but what nobody chose
 TEXTS = ("findings", "impression", "abnormal", "prior_free", "caption")
 VALUES = (("positive", 1), ("negative", 0), ("uncertain", -1))
 
@@ -45,6 +46,7 @@ class Facts:
     labels_from: Mapping[str, int]
     with_text: Mapping[str, int]  # name of a text -> images that have one
     repeated_keys: int
+    crossing_patients: int  # in more than one split
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of card.json."""
@@ -54,6 +56,11 @@ class Facts:
     def images(self) -> int:
         """The number of samples."""
         return sum(split.images for splits in self.splits.values() for split in splits)
+
+    @property
+    def selected(self) -> bool:
+        """Whether `select` made one of the sets."""
+        return any(name == LEFT_OUT for rows in self.flow.values() for name, _ in rows)
 
 
 def of(subject: Subject) -> Facts:
@@ -70,6 +77,7 @@ def of(subject: Subject) -> Facts:
         labels_from=_counts(table, "labels_from"),
         with_text={name: _positive(table, f"{name}_chars") for name in TEXTS},
         repeated_keys=subject.repeated_keys(),
+        crossing_patients=subject.crossing_patients(),
     )
 
 
@@ -90,10 +98,10 @@ def _splits(subject: Subject, name: str, table: pa.Table) -> tuple[Split, ...]:
 
 
 def _flow(header: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
-    rows = accounting.rows(
-        header["listed"], header["dropped"], header["written"], "samples written"
-    )
-    return tuple(rows)
+    # a manifest has its reasons in the order of the alphabet
+    reasons = sorted(header["dropped"], key=lambda name: accounting.STEPS.index(name.split()[0]))
+    lost = {name: header["dropped"][name] for name in reasons}
+    return tuple(accounting.rows(header["listed"], lost, header["written"], "samples written"))
 
 
 def _labels(table: pa.Table) -> dict[str, dict[str, int]]:

@@ -7,6 +7,8 @@ sample that has another mention, label or sentence than those.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -79,7 +81,21 @@ def _configs(subject: Subject) -> Iterator[dict[str, Any]]:
     yield {"config_name": DEFAULT, "data_files": _data_files(subject, "")}
     if subject.joined:
         for part in subject.parts:
-            yield {"config_name": part.name, "data_files": _data_files(subject, part.name)}
+            yield {
+                "config_name": config_of(subject, part.name),
+                "data_files": _data_files(subject, part.name),
+            }
+
+
+def config_of(subject: Subject, name: str) -> str:
+    """Return the configuration of a set: its name, without characters that `datasets` refuses.
+
+    Where two sets would have one name, and for a set called `default`, its number comes first.
+    """
+    names = [re.sub(r'[<>:/\\|?*"\n\r\t]', "-", part.name) for part in subject.parts]
+    place = [part.name for part in subject.parts].index(name)
+    taken = Counter([DEFAULT, *names])
+    return names[place] if taken[names[place]] == 1 else f"{place:02}-{names[place]}"
 
 
 def _data_files(subject: Subject, name: str) -> list[dict[str, Any]]:
@@ -98,7 +114,7 @@ def _infos(subject: Subject, facts: Facts) -> Iterator[dict[str, Any]]:
     yield _info(DEFAULT, columns, everything)
     if subject.joined:
         for part in subject.parts:
-            yield _info(part.name, columns, facts.splits[part.name])
+            yield _info(config_of(subject, part.name), columns, facts.splits[part.name])
 
 
 def _info(name: str, columns: Sequence[Any], splits: Sequence[Split]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cxr_vlp.pipelines.cards import facts as facts_of
 from cxr_vlp.pipelines.cards import hub_header, sample_table, terms
 from cxr_vlp.pipelines.cards.facts import Facts
 from cxr_vlp.pipelines.cards.subject import Shard, Subject, pattern
@@ -38,8 +39,8 @@ def markdown(subject: Subject, facts: Facts, figures: Mapping[str, str]) -> str:
 
 
 def _about(subject: Subject, facts: Facts) -> Iterator[str]:
-    images, sets = f"{facts.images:,} chest X-ray images", len(subject.parts)
-    several = f" of {sets} sets" if subject.joined else ""
+    images = "1 chest X-ray image" if facts.images == 1 else f"{facts.images:,} chest X-ray images"
+    several = f" of {len(subject.parts)} sets" if subject.joined else ""
     yield (
         f"{images}{several} as WebDataset shards: in every tar an image, its caption and a JSON "
         "object with report sections, sentences, labels and origin."
@@ -48,6 +49,11 @@ def _about(subject: Subject, facts: Facts) -> Iterator[str]:
         yield (
             f"{facts.repeated_keys:,} samples are in more than one of the sets. A trainer sees "
             "them more than once."
+        )
+    if facts.crossing_patients:
+        yield (
+            f"{facts.crossing_patients:,} patients are in more than one split, because the sets "
+            "are split differently. A test on this folder would see patients of the training."
         )
 
 
@@ -87,15 +93,16 @@ def _reading(subject: Subject) -> Iterator[str]:
 
 
 def _python(subject: Subject, split: str, shards: Sequence[Shard]) -> Iterator[str]:
-    form = subject.forms[0]
+    form = ";".join(subject.forms)
     yield "import os"
     yield ""
     yield "import datasets"
+    yield ""
     named = hub_header.SPLIT_NAMES[split]
     yield 'folder = os.path.abspath(".")  # of this page: datasets takes no "."'
     yield f'samples = datasets.load_dataset(folder, split="{named}", streaming=True)  # typed'
     if subject.joined:
-        one = subject.parts[0].name.replace("\\", "\\\\").replace('"', '\\"')
+        one = hub_header.config_of(subject, subject.parts[0].name)
         yield f'one_set = datasets.load_dataset(folder, "{one}", streaming=True)'
     yield ""
     yield "import webdataset as wds"
@@ -112,21 +119,36 @@ def _python(subject: Subject, split: str, shards: Sequence[Shard]) -> Iterator[s
 
 def _flow(facts: Facts) -> Iterator[str]:
     reasons = dict.fromkeys(name for rows in facts.flow.values() for name, _ in rows[1:-1])
-    of_sets = {name: dict(rows) for name, rows in facts.flow.items()}
-    names = ["images listed", *reasons, "samples written"]
+    of_sets = {_escaped(name): dict(rows) for name, rows in facts.flow.items()}
     rows = [
-        [name.removeprefix("- "), *(found.get(name, 0) for found in of_sets.values())]
-        for name in names
+        [_reason(name), *(found.get(name, 0) for found in of_sets.values())]
+        for name in ("images listed", *reasons, "samples written")
     ]
-    for row in rows:
-        row[0] = f"lost: {row[0]}" if row[0] not in (names[0], names[-1]) else row[0]
     yield _table(["", *of_sets], rows, total=True)
-    yield "The samples written are the images listed less those lost. A loss has its step and code."
+    left_out = " and those left out by the selection" if facts.selected else ""
+    yield (
+        f"The samples written are the images listed less those lost{left_out}. A loss has its step "
+        "and code."
+    )
+
+
+def _reason(name: str) -> str:
+    if name == facts_of.LEFT_OUT:
+        return "left out by the selection"
+    return f"lost: {name.removeprefix('- ')}" if name.startswith("- ") else name
 
 
 def _splits(facts: Facts) -> Iterator[str]:
     rows = [
-        [name, each.split, each.images, each.studies, each.patients, each.tars, each.bytes / 1e6]
+        [
+            _escaped(name),
+            each.split,
+            each.images,
+            each.studies,
+            each.patients,
+            each.tars,
+            each.bytes / 1e6,
+        ]
         for name, splits in facts.splits.items()
         for each in splits
     ]
@@ -170,9 +192,9 @@ def _sample(subject: Subject) -> Iterator[str]:
 
 def _columns() -> Iterator[str]:
     own = [c for c in sample_table.COLUMNS if not c[0].startswith(sample_table.LABEL)]
-    rows: list[list[Any]] = [[f"`{name}`", f"`{kind}`", _escaped(says)] for name, kind, says in own]
+    rows: list[list[Any]] = [[f"`{name}`", f"`{kind}`", says] for name, kind, says in own]
     label, kind, says = next(c for c in sample_table.COLUMNS if c[0].startswith(sample_table.LABEL))
-    rows.append([f"`{label}`, ...", f"`{kind}`", _escaped(says)])
+    rows.append([f"`{label}`, ...", f"`{kind}`", says])
     yield "A row a sample. There is no report text in it."
     yield _table(["column", "type", ""], rows)
 
@@ -186,6 +208,11 @@ def _made(subject: Subject) -> Iterator[str]:
             f"`{made['format']}`, recipe `{made['recipe']}`; ids are {ids}; shard format "
             f"{header['format']}, digest `{header['digest'][:16]}`."
         )
+        if chosen := header.get("selection"):
+            yield (
+                f"{_escaped(part.name)} is a selection, by `cxr-vlp select`, from the set with the "
+                f"digest `{chosen['source'][:16]}`. The first line of its manifest has the command."
+            )
 
 
 def _citation(subject: Subject) -> Iterator[str]:

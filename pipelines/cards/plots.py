@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cxr_vlp.pipelines.cards.facts import TEXTS, Facts
+from cxr_vlp.pipelines.cards.facts import LEFT_OUT, TEXTS, Facts
 from cxr_vlp.pipelines.cards.subject import Subject
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format.sample import VIEWS
@@ -84,6 +84,7 @@ def _labels(plt: Any, _subject: Subject, facts: Facts) -> Any:
     axes.set_title("Labels: images in which the label is mentioned", pad=24)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, borderpad=0.1)
     axes.margins(y=0.01)
+    axes.set_xlim(0, 1.05 * max(sum(counts.values()) for _, counts in rows))
     _counted(axes, "x")
     return figure
 
@@ -101,7 +102,7 @@ def _people(plt: Any, subject: Subject, facts: Facts) -> Any:
     known = subject.table.column("age").drop_null().to_numpy()
     ages.set_title("Age in years")
     if len(known):
-        ages.hist(known, bins=range(0, 101, 5), color=_PLAIN, rwidth=0.9)
+        ages.hist(np.clip(known, 0, 100), bins=range(0, 106, 5), color=_PLAIN, rwidth=0.9)
         _counted(ages, "y")
     else:
         ages.text(0.5, 0.5, "not known", ha="center", va="center", transform=ages.transAxes)
@@ -136,11 +137,15 @@ def _flow(plt: Any, _subject: Subject, facts: Facts) -> Any:
     for rows in facts.flow.values():
         for name, number in rows:
             total[name] = total.get(name, 0) + number
-    # the samples come last, whichever set has the first of a reason
-    names = sorted(total, key=lambda name: (name == "samples written", name != "images listed"))
-    colours = [_POSITIVE if name.startswith("- ") else _PLAIN for name in names]
+    # what the selection left out and the samples come last, whichever set has the first of a reason
+    ends = {"images listed": -1, LEFT_OUT: 1, "samples written": 2}
+    names = sorted(total, key=lambda name: ends.get(name, 0))
+    colours = [
+        _NEGATIVE if name == LEFT_OUT else _POSITIVE if name.startswith("- ") else _PLAIN
+        for name in names
+    ]
     figure, axes = plt.subplots(figsize=(_WIDTH, 0.7 + 0.3 * len(names)), layout="constrained")
-    shown = [name.removeprefix("- ") for name in names]
+    shown = ["left out" if name == LEFT_OUT else name.removeprefix("- ") for name in names]
     bars = axes.barh(shown, [total[name] for name in names], color=colours, height=0.7)
     axes.bar_label(bars, labels=[f"{total[name]:,}" for name in names], padding=4)
     axes.invert_yaxis()

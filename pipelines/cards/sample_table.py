@@ -15,7 +15,7 @@ import functools
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,13 @@ import pyarrow.parquet as pq
 
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.executor import pool
-from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.format import manifest, tar, versions
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import LABELS, STATUSES
 
 NAME = "samples.parquet"
+_LABELS = frozenset(LABELS)
 LABEL = "label_"  # begins the name of a label's column: "label_Pleural Effusion"
 MEMBERS = 3  # image, json, txt: one key, in this order
 _ROWS = 1 << 16  # of a row group
@@ -99,8 +100,8 @@ def build(folder: Path, *, workers: int = 1) -> pa.Table:
     """
     header, lines = manifest_of(folder)
     tars = [line for line in lines if line["samples"]]
-    calls = [functools.partial(_rows_of_tar, folder, line) for line in tars]
-    parts = [_table(rows) for rows in pool.with_progress(calls, workers, "table of samples")]
+    calls = [functools.partial(of_tar, folder, line) for line in tars]
+    parts = pool.with_progress(calls, workers, "table of samples")
     table = pa.concat_tables([SCHEMA.empty_table(), *parts])
     return marked(table, header["digest"])
 
@@ -113,14 +114,19 @@ def marked(table: pa.Table, digest: str) -> pa.Table:
 def of_set(folder: Path, state: Path, *, workers: int = 1) -> pa.Table:
     """Return the table of a set, from the cache in `state` if the set has not changed since.
 
-    Raises the errors of `build`.
+    The cache of a private set is private: the table has ids. Raises the errors of `build`.
     """
-    header, _ = manifest_of(folder)
+    header, lines = manifest_of(folder)
     path = state / "tables" / f"{header['digest']}.{versions.CARDS}.parquet"
     if path.is_file() and belongs(path, header["digest"]):
+        for line in lines:
+            _check_size(folder, line)
+        if privacy.is_private(header):
+            privacy.narrow(path)  # an earlier version wrote it open to all
         return pq.read_table(path)
     table = build(folder, workers=workers)
-    write(table, path)
+    with privacy.hiding(header):
+        write(table, path)
     return table
 
 
@@ -161,20 +167,19 @@ def manifest_of(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return header, lines
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=SCHEMA)
-
-
-def _rows_of_tar(folder: Path, line: Mapping[str, Any]) -> list[dict[str, Any]]:
-    path = folder / str(line["split"]) / str(line["name"])
+def of_tar(folder: Path, line: Mapping[str, Any]) -> pa.Table:
+    """Return the table of one tar; `line` is that of the manifest. Raises DataError."""
+    path = _path(folder, line)
+    _check_size(folder, line)
     try:
         rows = list(_rows(path))
-    except FileNotFoundError:
-        raise DataError(f"{path} is not there; run cxr-vlp verify on the set") from None
+        table = pa.Table.from_pylist(rows, schema=SCHEMA)
     except FormatError as error:
         raise DataError(f"{path}: {error}; run cxr-vlp verify on the set") from None
-    if path.stat().st_size != line["bytes"]:
-        raise DataError(f"{path}: not the size that the manifest says; run cxr-vlp verify")
+    except (pa.ArrowException, OverflowError):  # its message would show the value
+        raise DataError(
+            f"{path}: a field is not of its type; run cxr-vlp verify on the set"
+        ) from None
     if any(row["split"] != line["split"] for row in rows):  # its path would name another tar
         raise DataError(f"{path}: holds samples of another split; run cxr-vlp verify on the set")
     if len(rows) != line["samples"]:
@@ -182,7 +187,26 @@ def _rows_of_tar(folder: Path, line: Mapping[str, Any]) -> list[dict[str, Any]]:
             f"{path}: {len(rows)} samples where the manifest says {line['samples']}; run cxr-vlp "
             "verify on the set"
         )
-    return rows
+    return table
+
+
+def _path(folder: Path, line: Mapping[str, Any]) -> Path:
+    return folder / str(line["split"]) / str(line["name"])
+
+
+def _check_size(folder: Path, line: Mapping[str, Any]) -> None:
+    """Raise DataError for a tar that is absent, or longer or shorter than the manifest says."""
+    if not line["samples"]:
+        return
+    path = _path(folder, line)
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; run cxr-vlp verify on the set") from None
+    if size != line["bytes"]:
+        raise DataError(
+            f"{path}: not the size that the manifest says; run cxr-vlp verify on the set"
+        )
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -215,11 +239,19 @@ def _facts(document: bytes) -> dict[str, Any]:
     """Return the columns that the JSON member of a sample fills. Raises FormatError."""
     try:
         row = json.loads(document)
-        if refused := versions.refusal(row["format"]):
-            raise FormatError("json.format", refused)
+        _check(row)
         return _copied(row) | _counted(row)
+    except FormatError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FormatError("json.field", "a JSON member is broken, or a field is missing") from None
+
+
+def _check(row: Mapping[str, Any]) -> None:
+    if refused := versions.refusal(row["format"]):
+        raise FormatError("json.format", refused)
+    if not row["labels"].keys() <= _LABELS:
+        raise FormatError("json.field", "a label has no column")
 
 
 def _copied(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -150,17 +150,28 @@ class Subject:
         keys = self.table.column("key")
         return len(keys) - pc.count_distinct(keys).as_py()
 
+    def crossing_patients(self) -> int:
+        """Return how many patients of a collection are in more than one split of the card."""
+        names = ["dataset", "patient"]
+        splits = self.table.select([*names, "split"]).group_by([*names, "split"]).aggregate([])
+        return len(splits) - len(splits.group_by(names).aggregate([]))
+
 
 def read(folder: Path, state: Path, workers: int = 1) -> Part:
     """Return a set for its card, under the name of its folder.
 
     Raises the errors of `sample_table.build`, and DataError for a set without a sample.
     """
-    header, lines = sample_table.manifest_of(folder)
     table = sample_table.of_set(folder, state, workers=workers)
+    return of_table(folder, folder.resolve().name, table)
+
+
+def of_table(folder: Path, name: str, table: pa.Table) -> Part:
+    """Return a set for its card. Raises the errors of `read`."""
+    header, lines = sample_table.manifest_of(folder)
     if not table.num_rows:
         raise DataError(f"{folder}: the set holds no sample, so there is nothing to describe")
-    return Part(folder.resolve().name, folder, header, lines, table)
+    return Part(name, folder, header, lines, table)
 
 
 def pattern(shards: Sequence[Shard], folder: str = "") -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cxr_vlp.pipelines.files import privacy
+
 OTHER = "other"  # the hub's id of a licence that is not in its list
 _SYNTHETIC = "(synthetic)"  # ends the title of a synthetic tree (scan.py)
 
@@ -148,5 +150,5 @@ def _of_salted(known: Terms) -> Terms:
 
 
 def closed(header: Mapping[str, Any]) -> bool:
-    """Return whether a set must not be shown to everybody: credentialed, or with salted ids."""
-    return bool(header["credentialed"]) or header["ids"] == "salted"
+    """Return whether a set must not be shown to everybody: private, and of real patients."""
+    return privacy.is_private(header) and _SYNTHETIC not in header["title"]

@@ -59,11 +59,29 @@ def protecting(
         yield
         return
     out.parent.mkdir(parents=True, exist_ok=True)  # shared with open collections: usual permissions
+    with _umask():
+        _narrow(state, protection.source)
+        warn(protection, out, first=first)
+        yield
+
+
+@contextlib.contextmanager
+def hiding(header: Mapping[str, Any]) -> Iterator[None]:
+    """Make what the block creates private if the set is; `header` is that of its manifest."""
+    with _umask() if is_private(header) else contextlib.nullcontext():
+        yield
+
+
+def is_private(header: Mapping[str, Any]) -> bool:
+    """Return whether only its user may read a set: it is credentialed, or its ids are salted."""
+    return header.get("credentialed") is True or header.get("ids") == "salted"
+
+
+@contextlib.contextmanager
+def _umask() -> Iterator[None]:
     before = os.umask(OTHERS)
     os.umask(before | OTHERS)
     try:
-        _narrow(state, protection.source)
-        warn(protection, out, first=first)
         yield
     finally:
         os.umask(before)
@@ -90,7 +108,7 @@ def open_to_others(folder: Path, header: Mapping[str, Any]) -> bool:
 
     DVC writes what it pulls with the umask of its user, and so does every copy of a set.
     """
-    if not (header.get("credentialed") is True or header.get("ids") == "salted"):
+    if not is_private(header):
         return False
     place = folder.resolve()
     if not all(path.stat().st_mode & 0o011 for path in (place, *place.parents)):

@@ -27,7 +27,7 @@ from cxr_vlp.pipelines.synthetic import ownership
 
 TREES = Path("data/synthetic")
 RECORD = TREES / ".demo.json"
-STAGES = ("scan", "texts", "shards")
+STAGES = ("scan", "texts", "shards", "cards")
 LISTED = ("data", "models", "reports")
 
 
@@ -62,16 +62,17 @@ def foreign(params: Mapping[str, Any]) -> str:
 
 
 def record(params: Mapping[str, Any]) -> None:
-    """Record the digest of every output of `dvc repro report`."""
+    """Record the digest of every output of the demo."""
     digests = {str(path): digest(path) for path in outputs(params) if path.exists()}
     text = json.dumps(digests, indent=2, sort_keys=True) + "\n"
     RECORD.write_text(text, encoding="utf-8")
 
 
 def outputs(params: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield what `dvc repro report` writes."""
+    """Yield what `dvc repro report card joined` writes."""
     for stage in STAGES:
         yield from (Path("data") / stage / name for name in params["collections"])
+    yield Path("data/cards/joined")
     recipe = params["train"]["recipe"]
     yield Path("data/recipes") / f"{recipe}.yaml"
     yield Path("models") / recipe

@@ -14,10 +14,20 @@ import yaml
 from PIL import Image
 from stages import samples, tree_bytes
 
-from cxr_vlp.pipelines import errors
-from cxr_vlp.pipelines.cards import command, contact_sheet, sample_table, subject, terms
+from cxr_vlp.pipelines import errors, verify
+from cxr_vlp.pipelines.cards import (
+    card,
+    command,
+    contact_sheet,
+    facts,
+    hub_header,
+    sample_table,
+    subject,
+    terms,
+)
 from cxr_vlp.pipelines.cards.subject import Part, Shard, Subject
 from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.selection import command as select
 from cxr_vlp.pipelines.sources import BUILT_IN, kind
 
 SOURCES = ("chexpert", "mimic", "nih", "openi")
@@ -160,6 +170,79 @@ def test_a_folder_of_somebody_else_is_not_replaced(built, tmp_path, capsys):
     assert (out / "README.md").read_text() == "mine"
 
 
+def test_a_file_that_somebody_added_to_a_card_is_not_deleted(built, tmp_path, capsys):
+    out = tmp_path / "card"
+    assert run(built / "shards" / "nih", out) == 0
+    (out / ".git").mkdir()
+    (out / ".git" / "config").write_text("a clone of the hub")
+    assert run(built / "shards" / "nih", out, *QUICK) == 2
+    assert "holds 1 files that the card did not write" in capsys.readouterr().err
+    assert (out / ".git" / "config").read_text() == "a clone of the hub"
+
+
+@pytest.mark.parametrize("below", ["", "/card"])
+def test_a_file_in_the_place_of_a_card_stops(built, tmp_path, capsys, below):
+    (tmp_path / "mine").write_text("mine")
+    words = (*QUICK, "--state", str(tmp_path / "state"))
+    assert run(built / "shards" / "nih", Path(f"{tmp_path}/mine{below}"), *words) == 2
+    assert "mine is a file" in capsys.readouterr().err
+
+
+def test_a_card_in_a_set_is_its_folder_card_only(built, tmp_path):
+    folder = Path(shutil.copytree(built / "shards" / "nih", tmp_path / "nih"))
+    state = ("--state", str(tmp_path / "state"))
+    assert run(folder, folder / "train" / "card", *QUICK, *state) == 2
+    assert run(folder, folder / "mine", *QUICK, *state) == 2
+    assert run(folder, folder / "card", *QUICK, *state) == 0
+    assert verify.main([str(folder)]) == 0
+
+
+def test_the_card_that_a_new_set_gets_is_whole_and_decodes_no_image(built, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(built / "shards" / "nih", tmp_path / ".staging"))
+    monkeypatch.setattr(Image, "open", None)
+    card.write_inside(folder, "new", workers=1)
+    folder.rename(tmp_path / "new")
+    assert run(tmp_path / "new", tmp_path / "out", *QUICK) == 0
+    found, wanted = tree_bytes(tmp_path / "new" / "card"), tree_bytes(tmp_path / "out")
+    assert found == wanted
+    assert len(list((tmp_path / "new" / "card").glob("*/*.tar"))) > 1
+
+
+def test_what_a_selection_left_out_is_no_loss(built, tmp_path):
+    words = [str(built / "shards" / "openi"), "--out", str(tmp_path / "chosen"),
+             "--state", str(tmp_path / "state"), "--where", "split='train'"]  # fmt: skip
+    assert select.main(words) == 0
+    assert run(tmp_path / "chosen", tmp_path / "card") == 0
+    page = (tmp_path / "card" / "README.md").read_text()
+    rows = json.loads((tmp_path / "card" / "card.json").read_bytes())["flow"]["chosen"]
+    names = [name for name, _ in rows]
+    assert names[-2:] == [facts.LEFT_OUT, "samples written"]  # what came first is first
+    assert f"| left out by the selection | {rows[-2][1]:,} |" in page
+    assert "lost: select" not in page
+    assert "is a selection, by `cxr-vlp select`" in page
+
+
+def test_patients_of_two_splits_are_counted(built, tmp_path, capsys):
+    for name in ("a", "b"):
+        shutil.copytree(built / "shards" / "nih", tmp_path / "sets" / name)
+    _resplit(tmp_path / "sets" / "b")
+    assert run(tmp_path / "sets", tmp_path / "all", "--joined", *QUICK) == 0
+    count = json.loads((tmp_path / "all" / "card.json").read_bytes())["crossing_patients"]
+    assert count > 0
+    assert f"{count} patients are in more than one split" in capsys.readouterr().out
+
+
+def _resplit(folder: Path) -> None:
+    """Make every patient of a set one of the split `test`."""
+    top = folder.parent.parent
+    patients = sample_table.build(folder).column("patient").unique().to_pylist()
+    (top / "split.csv").write_text("patient,split\n" + "".join(f"{p},test\n" for p in patients))
+    words = [str(folder), "--out", str(top / "new"), "--resplit", str(top / "split.csv")]
+    assert select.main([*words, "--state", str(top / "state")]) == 0
+    shutil.rmtree(folder)
+    (top / "new").rename(folder)
+
+
 def test_a_set_is_not_replaced_by_its_card(built, tmp_path):
     sets = Path(shutil.copytree(built / "shards", tmp_path / "sets"))
     before = tree_bytes(sets)
@@ -294,6 +377,16 @@ def test_brace_patterns_name_exactly_the_tars(names, wanted):
     found = subject.pattern([shard(name) for name in names], "f/")
     assert found == wanted
     assert expand_urls(found) == [f"f/{name}" for name in names]
+
+
+def test_sets_of_any_name_have_names_that_datasets_takes(built):
+    header, lines = manifest.read(built / "shards" / "nih")
+    empty = sample_table.SCHEMA.empty_table()
+    sets = ("default", "a|b", "a*b", "ä b", "nih")
+    parts = tuple(Part(name, Path(name), header, lines, empty) for name in sets)
+    about = Subject("joined", parts, joined=True)
+    names = [hub_header.config_of(about, name) for name in sets]
+    assert names == ["00-default", "01-a-b", "02-a-b", "ä b", "nih"]
 
 
 def test_the_contact_sheet_shows_every_collection_split_and_view(cards):

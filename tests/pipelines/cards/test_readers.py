@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from stages import samples
 
+from cxr_vlp.pipelines.cards import command
+
 HUB_NAMES = {"train": "train", "validate": "validation", "test": "test"}
 SOURCES = ("chexpert", "mimic", "nih", "openi")
 
@@ -67,6 +69,24 @@ def test_the_page_beside_the_tars_of_a_set_is_a_repository_of_the_hub(cards, bui
     assert_complete(loaded, [built / "shards" / "nih"])
 
 
+def test_load_dataset_of_sets_with_odd_names_of_jpg_and_png(built, salted_png, tmp_path):
+    import datasets
+
+    shutil.copytree(built / "shards" / "nih", tmp_path / "sets" / "default")
+    shutil.copytree(salted_png, tmp_path / "sets" / "a|b ä")
+    words = [str(tmp_path / "sets"), "--out", str(tmp_path / "all"), "--joined", "--no-plots"]
+    assert command.main([*words, "--no-images", "--state", str(tmp_path / ".cxr")]) == 0
+    wanted = {name: len(list(samples(tmp_path / "sets" / name))) for name in ("default", "a|b ä")}
+    for config, count in (
+        ("default", sum(wanted.values())), ("a-b ä", wanted["a|b ä"]),
+        ("01-default", wanted["default"]),
+    ):  # fmt: skip
+        loaded = datasets.load_dataset(str(tmp_path / "all"), config, cache_dir=str(tmp_path / "c"))
+        rows = [row for split in loaded.values() for row in split]
+        assert len(rows) == count
+        assert all((row["jpg"] is None) != (row["png"] is None) for row in rows)
+
+
 def test_the_header_is_a_valid_card_of_the_hub(cards):
     from huggingface_hub import DatasetCard
 
@@ -116,7 +136,8 @@ def test_croissant_has_the_digest_of_every_file(cards):
 
 
 def test_wids_finds_any_sample_by_its_number(cards, built, tmp_path):
-    wids = pytest.importorskip("wids")
+    import wids
+
     rows = pq.read_table(cards / "joined" / "samples.parquet").to_pylist()
     wanted = {key: s for name in SOURCES for key, s in samples(built / "shards" / name)}
     found = wids.ShardListDataset(

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from stages import build as build_set
 
 from cxr_vlp.pipelines.cards import sample_table, stored
 from cxr_vlp.pipelines.cards.sample_table import LABEL
@@ -79,17 +78,6 @@ def test_the_table_is_that_of_tarfile_and_json(built, source):
 def test_two_workers_give_the_same_table(built):
     folder = built / "shards" / "mimic"
     assert sample_table.build(folder, workers=2).equals(sample_table.build(folder))
-
-
-@pytest.fixture(scope="module")
-def salted_png(raw, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("salted")
-    parts = {"train": 2, "validate": 1, "test": 1}
-    return build_set(
-        raw / "openi", "openi", out,
-        sources={"openi": {"parts": parts, "ids": "salted"}},
-        scan={"salt": "a secret of sixteen"}, shards={"format": "png", "side": 64},
-    )  # fmt: skip
 
 
 def test_png_and_salted_ids(salted_png):
@@ -175,7 +163,8 @@ def test_a_set_without_samples_has_an_empty_typed_table(copied):
 def test_the_cache_serves_its_own_set_only(copied, tmp_path):
     state = tmp_path / "state"
     table = sample_table.of_set(copied, state)
-    first_tar(copied).write_bytes(b"no tar any more")
+    path = first_tar(copied)
+    path.write_bytes(bytes(path.stat().st_size))  # no tar any more
     assert sample_table.of_set(copied, state).equals(table)  # no tar was read
     text = (copied / manifest.NAME).read_text()
     header, rest = text.split("\n", 1)
@@ -183,6 +172,27 @@ def test_the_cache_serves_its_own_set_only(copied, tmp_path):
     (copied / manifest.NAME).write_text(f"{changed}\n{rest}")
     with pytest.raises(DataError):
         sample_table.of_set(copied, state)
+
+
+@pytest.mark.parametrize("size", [None, 0, 512])
+def test_a_set_that_was_cut_off_after_its_table_was_cached_stops(copied, tmp_path, size):
+    sample_table.of_set(copied, tmp_path / "state")
+    path = first_tar(copied)
+    path.unlink() if size is None else os.truncate(path, size)
+    with pytest.raises(DataError, match="run cxr-vlp verify"):
+        sample_table.of_set(copied, tmp_path / "state")
+
+
+@pytest.mark.parametrize("values", [{"credentialed": True}, {"ids": "salted"}])
+def test_the_cached_table_of_a_private_set_is_private(copied, tmp_path, values):
+    header, lines = manifest.read(copied)
+    rows = (header | values, *lines)
+    (copied / manifest.NAME).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for _ in range(2):
+        sample_table.of_set(copied, tmp_path / "state")
+        (path,) = (tmp_path / "state" / "tables").iterdir()
+        assert path.stat().st_mode & 0o077 == 0
+        path.chmod(0o644)  # as an earlier version wrote it
 
 
 def test_a_damaged_cache_is_made_again(copied, tmp_path):
@@ -199,6 +209,26 @@ def test_stored_samples_of_a_tar_that_became_shorter(copied):
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(DataError, match="cut off"):
         list(stored.samples(copied, table))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"age": 40000}, "not of its type"),
+        ({"age": "secret name"}, "not of its type"),
+        ({"labels": {"Secret Finding": 1}}, "a label has no column"),
+        ({"format": 999}, "made by a later version"),
+        ({"sentences": None}, "JSON member is broken"),
+    ],
+)
+def test_a_sample_that_does_not_fit_the_table_stops(built, tmp_path, monkeypatch, change, says):
+    sample = Sample(caption="a", dataset="nih", study="s", image="i", split="train", patient="p")
+    document = json.loads(sample.to_json()) | change
+    monkeypatch.setattr(Sample, "to_json", lambda _: json.dumps(document).encode())
+    written(tmp_path / "nih", manifest.header(built / "shards" / "nih"), [sample])
+    with pytest.raises(DataError, match=says) as found:
+        sample_table.build(tmp_path / "nih")
+    assert "ecret" not in str(found.value)
 
 
 names = st.text("abcxyz019-_", min_size=1, max_size=12)

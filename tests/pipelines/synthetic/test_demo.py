@@ -125,10 +125,14 @@ def checkout(tmp_path) -> Path:
         "python": f'#!/bin/sh\nPYTHONPATH={ROOT}/.src exec {sys.executable} "$@"\n',
         "cxr-vlp": f'#!/bin/sh\nPYTHONPATH={ROOT}/.src exec {sys.executable} -m cxr_vlp.cli "$@"\n',
         "dvc": "#!/bin/sh\nset -e\nfor place in data/scan/nih data/texts/nih data/shards/nih "
-        "data/scan/openi models/chexzero_tiny reports/evaluate/chexzero_tiny; do\n"
+        "data/scan/openi data/cards/nih data/cards/joined models/chexzero_tiny "
+        "reports/evaluate/chexzero_tiny; do\n"
         "mkdir -p $place; echo made > $place/file; done\n"
         "mkdir -p data/recipes; echo made > data/recipes/chexzero_tiny.yaml\n"
-        "echo made > reports/index.html\n",
+        "echo made > reports/index.html\n"
+        "for place in nih joined; do mkdir -p data/cards/$place/train\n"
+        'ln -sf ../../../shards/nih/file "data/cards/$place/train/a.tar"; done\n'
+        'echo "$@" > asked\n',
     }
     Path(".venv/bin").mkdir(parents=True)
     for name, text in tools.items():
@@ -152,8 +156,9 @@ def files(*tops: str) -> set[str]:
 def test_make_demo_and_clean_keep_all_other_files():
     own = {
         "data/raw/mimic/files/p10/image.dcm", "data/raw/nih/images/00000001_000.png",
-        "data/shards/mimic/manifest.jsonl", "models/mine/model.safetensors",
-        "reports/evaluate/mine/metrics.json", "reports/notes.txt", ".cxr/checkpoints/a/1.json",
+        "data/shards/mimic/manifest.jsonl", "data/cards/mimic/README.md",
+        "models/mine/model.safetensors", "reports/evaluate/mine/metrics.json", "reports/notes.txt",
+        ".cxr/checkpoints/a/1.json",
     }  # fmt: skip
     for name in own:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -162,6 +167,7 @@ def test_make_demo_and_clean_keep_all_other_files():
     assert done.returncode == 0, done.stderr
     assert "making 3 studies" in done.stderr
     assert files("data/synthetic/nih")
+    assert Path("asked").read_text().split() == ["repro", "report", "card", "joined"]
     again = make("demo")
     assert "kept, it was made with these settings" in again.stderr
     cleaned = make("clean")
@@ -169,7 +175,13 @@ def test_make_demo_and_clean_keep_all_other_files():
     assert files("data", "models", "reports", ".cxr") == own
     assert not Path("data/synthetic").exists()
     assert "removed models/chexzero_tiny" in cleaned.stdout
-    for path in ("models/mine", "data/raw", "data/shards/mimic", "reports/evaluate/mine"):
+    for path in (
+        "models/mine",
+        "data/raw",
+        "data/shards/mimic",
+        "data/cards/mimic",
+        "reports/evaluate/mine",
+    ):
         assert f"kept    {path}\n" in cleaned.stdout
 
 
