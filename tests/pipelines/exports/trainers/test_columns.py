@@ -12,7 +12,8 @@ import pytest
 import yaml
 from stages import samples
 
-from cxr_vlp.pipelines.exports.trainers import cxrclip, mgca, pixels
+from cxr_vlp.pipelines.exports import pixels
+from cxr_vlp.pipelines.exports.trainers import cxrclip, mgca
 from cxr_vlp.pipelines.exports.trainers.items import CHEXPERT
 
 SETS = ("chexpert", "mimic", "nih", "openi")
