@@ -13,6 +13,7 @@ import pytest
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.exports import choice, command, registry
 from cxr_vlp.pipelines.exports.base import Request, Result
+from cxr_vlp.pipelines.selection import command as select
 
 
 def held(out: Path) -> dict:
@@ -56,6 +57,25 @@ def test_two_sets_with_the_same_keys_are_refused(built, run, tmp_path):
         shutil.copytree(built / "shards/nih", tmp_path / "sets" / name)
     with pytest.raises(DataError, match=r"key\.twice: 14 samples"):
         run(tmp_path / "sets", tmp_path / "o", "--to", "csv")
+
+
+def test_two_selections_that_share_a_patient_over_splits_are_refused(
+    built, run, truth, state, tmp_path
+):
+    source = built / "shards/mimic"
+    lines = {
+        f"{each.document['patient']},test"
+        for each in truth.values()
+        if each.document["dataset"] == "mimic"
+    }
+    (tmp_path / "splits.csv").write_text("\n".join(["patient,split", *lines]))
+    for view, flags in (("frontal", []), ("lateral", ["--resplit", f"{tmp_path}/splits.csv"])):
+        words = [str(source), "--where", f"view = '{view}'", "--out", f"{tmp_path}/sets/{view}"]
+        assert select.main([*words, "--state", str(state), *flags]) == 0
+    with pytest.raises(DataError, match=r"patient\.two_splits: \d+ patients .* of frontal, lateral"):
+        run(tmp_path / "sets", tmp_path / "o", "--to", "csv")
+    out = run(tmp_path / "sets", tmp_path / "o", "--to", "csv", "--split", "test")
+    assert held(out)["written"]["test"] > 5
 
 
 # ---- what is left out

@@ -95,6 +95,19 @@ def test_medclip_gets_no_row_without_text_and_label_at_which_it_fails(given):
     assert result.left_out == {items.NO_TEXT: 2}
 
 
+def test_medclip_tests_on_images_without_any_finding_too(given):
+    samples = [
+        {"split": "test", "labels": {"Edema": 0}},
+        {"split": "test", "labels": {"Edema": 1}},
+        {"split": "validate", "labels": {"Edema": 0}},
+        {"split": "test", "impression": "The lungs are clear and well seen.", "labels": {"Mass": 1}},
+    ]
+    out, result = given("medclip", samples)
+    assert pd.read_csv(out / "test-meta.csv", index_col=0)["Edema"].tolist() == [0, 1]
+    assert len(pd.read_csv(out / "valid-meta.csv")) == 1
+    assert result.left_out == {items.NO_LABEL: 1}
+
+
 def test_carzero_does_not_join_the_last_sentence_to_the_first_statement(given):
     out, _ = given(
         "carzero",
@@ -130,6 +143,35 @@ def test_cxrclip_names_no_label_that_its_prompts_lack(given):
     assert result.left_out == {items.NO_TEXT: 1}
 
 
+def test_cxrclip_gets_no_label_for_which_it_writes_an_empty_text(given):
+    labels = [{"No Finding": 0}, {"No Finding": -1}, {"No Finding": 0, "Edema": 0}]
+    out, result = given("cxrclip", [{"labels": each} for each in labels])
+    (cell,) = pd.read_csv(out / "labels_train.csv")["text_label"]
+    assert ast.literal_eval(cell) == [[], ["Edema"], []]
+    assert result.left_out == {items.NO_TEXT: 2}
+
+
+def test_cxrclip_gives_no_image_the_text_of_another(given):
+    same = {"study": "s", "patient": "p"}
+    samples = [
+        same | {"image": "a", "prompt": "Pleural effusion."},
+        same | {"image": "b", "prompt": "Normal."},
+        same | {"image": "c", "prompt": "", "labels": {"Edema": 1}},
+        same | {"image": "d", "prompt": "Normal."},
+    ]
+    out, result = given("cxrclip", samples, caption=("prompt",))
+    found = {
+        cell: [Path(path).stem for path in ast.literal_eval(images)]
+        for cell, images in pd.read_csv(out / "reports_train.csv")[["text", "image"]].values
+    }
+    assert found == {
+        "['Pleural effusion.']": ["own-s-a"],
+        "['Normal.']": ["own-s-b", "own-s-d"],
+    }
+    assert len(pd.read_csv(out / "labels_train.csv")) == 1
+    assert result.written == {"train": 4}
+
+
 IDS = ["1e5", "007", "NA", "ü/x", "=1+1", "12345678901234567890"]
 
 
@@ -161,6 +203,17 @@ def test_xrv_keeps_images_of_a_study_apart_that_have_other_labels(given):
     images = pd.read_csv(out / "train-metadata.csv").set_index("dicom_id")["study_id"]
     assert labels[images["own-s-a"]] == 1
     assert np.isnan(labels[images["own-s-b"]])
+
+
+def test_xrv_has_the_labels_of_a_study_once_whose_images_are_apart(given):
+    # frontal images may be in one set and lateral ones in another
+    one, other = ({"study": s, "patient": "p", "labels": {"Edema": 1}} for s in "st")
+    samples = [one | {"image": "a"}, other, one | {"image": "b", "view": "lateral"}]
+    out, _ = given("xrv", samples)
+    data = pd.read_csv(out / "train.csv").set_index(["subject_id", "study_id"])
+    assert len(data) == 2
+    images = pd.read_csv(out / "train-metadata.csv").set_index(["subject_id", "study_id"])
+    assert len(data.join(images)) == 3
 
 
 @pytest.mark.parametrize("trainer", ["llava", "mgca"])
