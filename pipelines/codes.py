@@ -317,7 +317,7 @@ EXPORTS: Mapping[str, Explanation] = {
     ),
     "trainer.no_label": (
         "a sample without a label that the trainer's tests could use",
-        "choose sets with labels of CheXpert",
+        "choose samples that have labels of CheXpert, or --split train",
     ),
     "trainer.no_text": (
         "a sample without the text that the trainer learns from",
@@ -329,8 +329,7 @@ EXPORTS: Mapping[str, Explanation] = {
     ),
     "trainer.view": (
         "an image of a view or projection that the trainer does not read",
-        "nothing to do, or take a trainer that reads it: cxrclip, chexzero and medclip train on "
-        "all views",
+        "to use such images, take cxrclip, medclip or xrv, which read all views",
     ),
 }
 

@@ -100,7 +100,11 @@ def test_medclip_tests_on_images_without_any_finding_too(given):
         {"split": "test", "labels": {"Edema": 0}},
         {"split": "test", "labels": {"Edema": 1}},
         {"split": "validate", "labels": {"Edema": 0}},
-        {"split": "test", "impression": "The lungs are clear and well seen.", "labels": {"Mass": 1}},
+        {
+            "split": "test",
+            "impression": "The lungs are clear and well seen.",
+            "labels": {"Mass": 1},
+        },
     ]
     out, result = given("medclip", samples)
     assert pd.read_csv(out / "test-meta.csv", index_col=0)["Edema"].tolist() == [0, 1]
