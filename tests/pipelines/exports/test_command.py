@@ -319,12 +319,15 @@ def test_an_export_into_a_set_or_around_it_is_refused(place, built, run, tmp_pat
 # ---- who may read it
 
 
-@pytest.mark.parametrize("form", registry.FORMATS)
+FORMS = [*(("--to", form) for form in registry.FORMATS), ("--for", "chexzero"), ("--for", "xrv")]
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("header", [{"credentialed": True}, {"ids": "salted"}])
 def test_one_private_set_makes_the_export_private(form, header, built, altered, run, tmp_path):
     altered(built / "shards/nih", tmp_path / "sets/nih", **header)
     shutil.copytree(built / "shards/openi", tmp_path / "sets/openi")
-    out = run(tmp_path / "sets", tmp_path / "o", "--to", form)
+    out = run(tmp_path / "sets", tmp_path / "o", *form)
     for path in (out, *out.rglob("*")):
         assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path.name
 
