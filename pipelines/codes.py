@@ -315,7 +315,10 @@ EXPORTS: Mapping[str, Explanation] = {
         "a sample that has none of the texts that --caption names",
         "name more: --caption impression,findings,prompt",
     ),
-    "trainer.no_label": ("a sample without a label that the trainer's tests could use", ""),
+    "trainer.no_label": (
+        "a sample without a label that the trainer's tests could use",
+        "choose samples that have labels of CheXpert, or --split train",
+    ),
     "trainer.no_text": (
         "a sample without the text that the trainer learns from",
         "name texts that it has: --caption impression,findings,prompt",
@@ -324,7 +327,10 @@ EXPORTS: Mapping[str, Explanation] = {
         "a sample of whose text the trainer keeps no sentence: all are too short",
         "name other texts: --caption impression,findings,prompt",
     ),
-    "trainer.view": ("an image of a view or projection that the trainer does not read", ""),
+    "trainer.view": (
+        "an image of a view or projection that the trainer does not read",
+        "to use such images, take cxrclip, medclip or xrv, which read all views",
+    ),
 }
 
 STOPS: Mapping[str, Explanation] = {

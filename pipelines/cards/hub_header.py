@@ -34,8 +34,9 @@ def front_matter(subject: Subject, facts: Facts) -> str:
 
 def _entries(subject: Subject, facts: Facts) -> Iterator[tuple[str, Any]]:
     yield "pretty_name", subject.title
-    yield from _licence(subject)
-    yield from _gate(subject)
+    headers = [part.header for part in subject.parts]
+    yield from licence(headers, "README.md")
+    yield from gate(headers)
     yield "language", ["en"]
     yield "task_categories", ["zero-shot-image-classification", "image-classification"]
     yield "tags", ["chest-x-ray", "radiology", "medical", "webdataset"]
@@ -44,26 +45,29 @@ def _entries(subject: Subject, facts: Facts) -> Iterator[tuple[str, Any]]:
     yield "dataset_info", list(_infos(subject, facts))
 
 
-def _licence(subject: Subject) -> Iterator[tuple[str, Any]]:
-    """Yield the licence by the hub's rules: an id of its list, or `other` with name and link."""
-    found = [terms.of(part.header) for part in subject.parts]
+def licence(headers: Sequence[Mapping[str, Any]], page: str) -> Iterator[tuple[str, Any]]:
+    """Yield the licence by the hub's rules: an id of its list, or `other` with name and link.
+
+    `headers` are those of the sets, `page` is the file that holds their terms.
+    """
+    found = [terms.of(header) for header in headers]
     same = all((each.licence, each.licence_name) == _id(found[0]) for each in found)
     yield "license", found[0].licence if same else terms.OTHER
     if not same:
         yield "license_name", "terms-of-each-collection"
-        yield "license_link", "README.md"
+        yield "license_link", page
     elif found[0].licence == terms.OTHER:
         yield "license_name", found[0].licence_name
-        yield "license_link", found[0].licence_link or "README.md"
+        yield "license_link", found[0].licence_link or page
 
 
 def _id(found: terms.Terms) -> tuple[str, str]:
     return found.licence, found.licence_name
 
 
-def _gate(subject: Subject) -> Iterator[tuple[str, Any]]:
+def gate(headers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
     """Yield the access form of the hub, for sets that not everybody may see."""
-    closed = [terms.of(part.header) for part in subject.parts if terms.closed(part.header)]
+    closed = [terms.of(header) for header in headers if terms.closed(header)]
     if closed:
         yield "extra_gated_heading", "Access needs an agreement with the owner of the images"
         yield "extra_gated_prompt", " ".join(dict.fromkeys(each.sharing for each in closed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,6 @@ from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.exports.base import Chosen, Request, Result
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.selection import query
-
-_SET = "__set"  # number of the set, in the table over all sets
 
 
 @dataclass(frozen=True)
@@ -46,22 +44,26 @@ def choose(
 ) -> tuple[Chosen, ...]:
     """Return the samples of every set that the condition and the split choose.
 
-    The condition is put to all sets at once, because only one of them may have a label that it
-    names. Raises ConfigError for a condition that is wrong or leaves no sample, DataError for
-    sets without a sample or with a common key.
+    The condition is put to all samples of all sets at once, because only one set may have a label
+    that it names. Raises ConfigError for a condition that is wrong or leaves no sample, DataError
+    for sets without a sample, with a common key, or with a patient in two splits.
     """
     tables = [sample_table.of_set(each.folder, state, workers=workers) for each in found]
     _check_keys(found, tables)
-    table = pa.concat_tables(_numbered(tables))
-    if not table.num_rows:
+    if not any(table.num_rows for table in tables):
         raise DataError("there is no sample in the given sets")
-    if split:
-        table = table.filter(pc.equal(table.column("split"), split))
     if where:
-        table = query.matching(table, where)
-    if not table.num_rows:
+        tables = query.matching_each(tables, where)
+    if split:
+        tables = [table.filter(pc.equal(table.column("split"), split)) for table in tables]
+    if not any(table.num_rows for table in tables):
         raise ConfigError(f"no sample is chosen: {_asked(where, split)} is true of none")
-    return tuple(_chosen(found, table))
+    _check_patients(found, tables)
+    return tuple(
+        Chosen(each.folder, each.header, table, each.place)
+        for each, table in zip(found, tables, strict=True)
+        if table.num_rows
+    )
 
 
 def check(request: Request, result: Result) -> None:
@@ -75,29 +77,13 @@ def check(request: Request, result: Result) -> None:
     if not written:
         found = sorted(result.left_out.items())
         reasons = ", ".join(f"{code} {number:,}" for code, number in found)
-        remedies = codes.remedies(result.left_out, table=codes.EXPORTS)
-        raise DataError(
-            f"no sample can be written: all {request.rows:,} are left out ({reasons}); "
-            + "; ".join(remedies)
-        )
+        remedies = codes.remedies(sorted(result.left_out), table=codes.EXPORTS)
+        said = f"no sample can be written: all {request.rows:,} are left out ({reasons})"
+        raise DataError("; ".join([said, *remedies]))
 
 
 def _asked(where: str, split: str) -> str:
     return " with ".join(flag for flag, given in (("--where", where), ("--split", split)) if given)
-
-
-def _numbered(tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
-    for number, table in enumerate(tables):
-        column = pa.array([number] * table.num_rows, pa.int32())
-        yield table.replace_schema_metadata(None).append_column(_SET, column)
-
-
-def _chosen(found: Sequence[Found], table: pa.Table) -> Iterator[Chosen]:
-    """Yield the part of every set that has one, in the order of the sets."""
-    for number, each in enumerate(found):
-        part = table.filter(pc.equal(table.column(_SET), number)).drop_columns([_SET])
-        if part.num_rows:
-            yield Chosen(each.folder, each.header, part, each.place)
 
 
 def _check_keys(found: Sequence[Found], tables: Sequence[pa.Table]) -> None:
@@ -111,4 +97,17 @@ def _check_keys(found: Sequence[Found], tables: Sequence[pa.Table]) -> None:
         raise DataError(
             f"key.twice: {twice:,} samples have a key that occurs more than once in {names}; leave "
             "one of the sets out"
+        )
+
+
+def _check_patients(found: Sequence[Found], tables: Sequence[pa.Table]) -> None:
+    """Raise DataError if a patient is in two splits: two selections may divide one collection."""
+    splits = pa.concat_tables(table.select(["dataset", "patient", "split"]) for table in tables)
+    alone = splits.group_by(["dataset", "patient", "split"]).aggregate([])
+    torn = alone.num_rows - alone.group_by(["dataset", "patient"]).aggregate([]).num_rows
+    if torn:
+        names = ", ".join(each.folder.name for each in found)
+        raise DataError(
+            f"patient.two_splits: {torn:,} patients are in more than one split of {names}: a model "
+            "would be tested on its training data; leave one of the sets out, or export one --split"
         )

@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(flags)
     exporter = registry.load(flags.to or flags.trainer, _among(flags))
     found = choice.find(flags.path)
+    place = _shown(flags.out)  # now: an export into the working directory replaces that directory
     ownership.check(flags.out, [each.folder for each in found])
     with privacy.protecting(terms.protection(found), flags.out, flags.state):
         chosen = choice.choose(
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             choice.check(request, result)
             terms.write(staging, chosen)
             ownership.write(staging, _name(flags), request, result)
-    _show(flags, request, result)
+    _show(flags, request, result, place)
     return 0
 
 
@@ -172,7 +173,7 @@ def _options(flags: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(flags, name) for name in names}
 
 
-def _show(flags: argparse.Namespace, request: Request, result: Result) -> None:
+def _show(flags: argparse.Namespace, request: Request, result: Result, place: str) -> None:
     written = sum(result.written.values())
     rows: list[tuple[str, int]] = [("samples chosen", request.rows)]
     rows += [(f"- {code}", number) for code, number in sorted(result.left_out.items())]
@@ -182,7 +183,7 @@ def _show(flags: argparse.Namespace, request: Request, result: Result) -> None:
     cli.show(f"export {_name(flags)}: {sets}", ("", "samples"), rows)
     for line in codes.remedies(sorted(result.left_out), table=codes.EXPORTS):
         cli.say(line)
-    cli.say(f"written to {_shown(flags.out)}; the terms of the data are in {terms.NAME}")
+    cli.say(f"written to {place}; the terms of the data are in {terms.NAME}")
 
 
 def _shown(path: Path) -> str:

@@ -16,16 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from cxr_vlp.pipelines.cards import hub_header
+from cxr_vlp.pipelines.exports import terms
 from cxr_vlp.pipelines.exports.base import Request, Result
 from cxr_vlp.pipelines.exports.formats import nested, readme
 from cxr_vlp.pipelines.exports.formats.items import Item, items, splits
 
-SPLIT = {"train": "train", "validate": "validation", "test": "test"}  # names of the hub
+SPLIT = hub_header.SPLIT_NAMES
 FILE = 1 << 28  # bytes of images in a Parquet file
 GROUP = 128  # rows of a row group, as small as the viewer of the hub wants them
-_GATED = (
-    "Only people who signed the agreement of the collection may have this data: see LICENCE.txt."
-)
 
 
 class HuggingFace:
@@ -99,14 +98,11 @@ def _card(request: Request, result: Result, sizes: Mapping[str, int]) -> dict[st
     counts = [
         {"name": SPLIT[x], "num_bytes": sizes[x], "num_examples": result.written[x]} for x in found
     ]
-    card: dict[str, Any] = {
-        "license": "other",
-        "license_name": "terms-of-the-collections",
-        "license_link": "LICENCE.txt",
+    headers = [each.header for each in request.chosen]
+    return {
+        **dict(hub_header.licence(headers, terms.NAME)),
+        **dict(hub_header.gate(headers)),
         "tags": ["chest-x-ray", "radiology"],
         "configs": [{"config_name": "default", "data_files": files}],
         "dataset_info": {"features": nested.yaml_features(), "splits": counts},
     }
-    if any(each.header["credentialed"] for each in request.chosen):
-        card["extra_gated_prompt"] = _GATED
-    return card

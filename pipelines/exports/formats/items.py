@@ -13,11 +13,10 @@ from typing import Any
 
 from cxr_vlp.pipelines.cards.stored import Stored
 from cxr_vlp.pipelines.errors import DataError
+from cxr_vlp.pipelines.exports import pixels
 from cxr_vlp.pipelines.exports.base import Request, Result
 from cxr_vlp.pipelines.format.sample import sample_key
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-JPEG_QUALITY = 95  # of a resized image, as `shards.quality` is by default
 NAMES = ("dataset", "study", "image")  # the fields that make a key
 
 
@@ -44,7 +43,7 @@ class Item:
     @property
     def form(self) -> str:
         """The format of the image and the suffix of its file: jpg or png."""
-        return "png" if self.image.startswith(_PNG) else "jpg"
+        return pixels.suffix(self.image)
 
     @property
     def json(self) -> bytes:
@@ -98,35 +97,15 @@ def _item(stored: Stored, fields: Sequence[str]) -> Item:
 
 
 def _resize(item: Item, side: int) -> None:
-    """Replace the image by one whose shorter side is `side` pixels."""
-    # imported here: only --side needs OpenCV
-    import cv2
-    import numpy as np
-
-    from cxr_vlp.pipelines import config
-    from cxr_vlp.pipelines.imaging import resize
-
-    grey = cv2.imdecode(np.frombuffer(item.image, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if grey is None:
-        raise DataError(f"{item.row['shard']}: an image cannot be decoded; run cxr-vlp verify")
-    old = (grey.shape[0], grey.shape[1])
-    parameters = config.Shards(side=side, resize="shortest")
-    times = resize.halvings(old, parameters)
-    small = resize.resized(resize.halved(grey, times), times, old, parameters)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if item.form == "jpg" else []
-    item.image = cv2.imencode(f".{item.form}", small, quality)[1].tobytes()
-    _say_size(item, old, small.shape[:2])
-
-
-def _say_size(item: Item, old: Sequence[int], new: Sequence[int]) -> None:
-    """Write the new (height, width) of the image to the row and the JSON, and move the boxes."""
-    down, across = (after / before for before, after in zip(old, new, strict=True))
-    size = {"height": new[0], "width": new[1]}
+    """Shorten the image, write its new size to the row and the JSON, and move the boxes."""
+    item.image, (height, width) = pixels.shortened(item.image, side)
+    down, across = height / item.row["height"], width / item.row["width"]
+    size = {"height": height, "width": width}
     factors = {"x": across, "w": across, "y": down, "h": down}
     boxes = [
         box | {name: box[name] * factor for name, factor in factors.items()}
         for box in item.document["boxes"]
     ]
-    pixels = item.document["pixels"] | size
+    described = item.document["pixels"] | size
     item.row |= size
-    item.document, item.raw = item.document | {"boxes": boxes, "pixels": pixels}, b""
+    item.document, item.raw = item.document | {"boxes": boxes, "pixels": described}, b""

@@ -1,8 +1,9 @@
 """The indexed form of webdataset: tars, and for each split an index for `wids.ShardListDataset`.
 
 The tars are copies, not links: a set that is built again must not change the export. They are
-ordinary WebDataset shards, cut as those of the set. The library `wids` comes with webdataset
-before version 1.
+ordinary WebDataset shards, cut as those of the set. The reader is the package `wids`, which
+webdataset held before version 1. By default it copies every tar to /tmp/_wids_cache, where others
+can read it, and takes that copy also after the tar is replaced. README.md has the line without.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ class Wids:
                 index = {"__kind__": KIND, "wids_version": 1, "name": split, "shardlist": shards}
                 jsonl.write_json(request.out / f"{split}.json", index)
         code = (
-            "import wids  # pip install 'webdataset<1'\n\n"
-            'data = wids.ShardListDataset("train.json", keep=True)  # in this folder\n'
+            "import wids  # pip install wids\n\n"
+            "# in this folder; localname=str: read the tars here, do not copy them to /tmp\n"
+            'data = wids.ShardListDataset("train.json", localname=str)\n'
             'data[0][".json"]["caption"], data[0][".jpg"]'
         )
         readme.write(request, result, self.about, readme.python(code))

@@ -17,8 +17,9 @@ import pyarrow as pa
 from cxr_vlp.pipelines.cards import stored
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.executor import pool
+from cxr_vlp.pipelines.exports import pixels
 from cxr_vlp.pipelines.exports.base import Chosen, Request, Result
-from cxr_vlp.pipelines.exports.trainers import items, pixels, tables
+from cxr_vlp.pipelines.exports.trainers import items, tables
 from cxr_vlp.pipelines.exports.trainers.items import CHEXPERT, Item, Writer
 from cxr_vlp.pipelines.exports.trainers.tables import Tables
 from cxr_vlp.pipelines.format.sample import LABELS

@@ -18,10 +18,14 @@ from cxr_vlp.pipelines.exports.trainers.tables import Tables
 LINK = "datasets/cxr_vlp"
 CHECKED = "github.com/kakaobrain/cxr-clip, revision 955ab93"
 SECTIONS = ("findings", "impression")
-# the names of train_prompts_all.json; only those of CheXpert have texts of uncertainty there
+_KINDS = {"text": "reports", "text_label": "labels"}  # the file of each column of words
+# the names of train_prompts_all.json; only those of CheXpert have texts of uncertainty there, and
+# No Finding has an empty text unless it is positive
 RENAMED = {"Pleural Thickening": "Pleural_Thickening"}
 _NIH = ("Emphysema", "Fibrosis", "Hernia", "Infiltration", "Mass", "Nodule", "Pleural Thickening")
 _NAMED = (*CHEXPERT, *_NIH)
+_UNCERTAIN = [name for name in CHEXPERT if name != "No Finding"]
+_DENIED = [name for name in _NAMED if name != "No Finding"]
 # Its class reads the column that a view is called by, whatever the name.
 VIEWS = ("AP", "PA", "Lateral", "Frontal", "Other")
 _CONFIG = """\
@@ -56,21 +60,28 @@ class CxrClip:
 
 
 def _add_study(made: Tables, writer: Writer, request: Request, study: Sequence[Item]) -> None:
-    """Add a study: a row with its texts, or else a row for each set of labels of its images."""
-    texts = texts_of(study[0], request)
-    if texts:
-        row = _images(writer, study) | {"text": repr(texts)}
-        made.add(f"reports_{study[0].split}.csv", row)
-        return
-    by_labels: dict[str, list[Item]] = {}
+    """Add a row with the texts of a study, or with its labels if it has no text.
+
+    Images of a study that have other texts or labels, such as those of --caption prompt, get a row
+    of their own.
+    """
+    rows: dict[tuple[str, str], list[Item]] = {}
     for item in study:
-        by_labels.setdefault(repr(triple(item)), []).append(item)
-    for labels, group in by_labels.items():
-        if any(triple(group[0])):
-            row = _images(writer, group) | {"text_label": labels}
-            made.add(f"labels_{study[0].split}.csv", row)
+        rows.setdefault(_words_of(item, request), []).append(item)
+    for (column, words), group in rows.items():
+        if column:
+            row = _images(writer, group) | {column: words}
+            made.add(f"{_KINDS[column]}_{study[0].split}.csv", row)
         else:
             writer.leave_out(items.NO_TEXT, len(group))
+
+
+def _words_of(item: Item, request: Request) -> tuple[str, str]:
+    """Return the column of the words that belong to an image, and the words; "" for none."""
+    if texts := texts_of(item, request):
+        return "text", repr(texts)
+    labels = triple(item)
+    return ("text_label", repr(labels)) if any(labels) else ("", "")
 
 
 def _add_test(made: Tables, writer: Writer, request: Request, item: Item) -> None:
@@ -93,7 +104,7 @@ def texts_of(item: Item, request: Request) -> list[str]:
 
 def triple(item: Item) -> list[list[str]]:
     """Return [positive, negative, uncertain] labels, those that its prompts have words for."""
-    named = (item.labels(1, _NAMED), item.labels(0, _NAMED), item.labels(-1, CHEXPERT))
+    named = (item.labels(1, _NAMED), item.labels(0, _DENIED), item.labels(-1, _UNCERTAIN))
     return [[RENAMED.get(name, name) for name in names] for names in named]
 
 

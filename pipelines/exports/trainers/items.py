@@ -13,8 +13,8 @@ from pathlib import Path
 
 from cxr_vlp.pipelines.cards.stored import Stored
 from cxr_vlp.pipelines.errors import DataError
+from cxr_vlp.pipelines.exports import pixels
 from cxr_vlp.pipelines.exports.base import Request, Result
-from cxr_vlp.pipelines.exports.trainers import pixels
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import Sample
 
@@ -126,9 +126,15 @@ class Writer:
         path = path or item.path
         target = self._out / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(pixels.stored(item.image, self._side))
+        target.write_bytes(self._image(item))
         self.count(item)
         return path
+
+    def _image(self, item: Item) -> bytes:
+        size = item.sample.pixels
+        if self._side and min(size.height, size.width) > self._side:
+            return pixels.shortened(item.image, self._side)[0]
+        return item.image
 
     def count(self, item: Item) -> None:
         """Count an item as written."""

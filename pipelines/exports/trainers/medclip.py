@@ -25,7 +25,7 @@ _NO_FINDING, _DEVICES = "No Finding", "Support Devices"
 _VALUES = dict(zip(ASSERTIONS, (1, 0, -1), strict=True))  # present, absent, uncertain
 _POLARITIES = {"positive": 1, "negative": 0, "uncertain": -1}
 _PROMPTS = 20  # sentences of each label and polarity, of about eighty
-Labels = dict[str, int]
+Labels = dict[str, int]  # value of each of CHEXPERT, in that order
 
 
 class MedClip:
@@ -37,17 +37,18 @@ class MedClip:
         """Write the files into `request.out`. Raises DataError for a broken sample."""
         writer = Writer(request)
         names = items.fields(request, ())
-        found = dict(prompt_labels())
+        found = {text: tuple(labels.values()) for text, labels in prompt_labels()}
         with tables.writing(request.out) as made:
             for item in items.of(request):
                 code = _add(made, writer, item, names)
                 if code:
                     writer.leave_out(code)
                 elif item.split == "train":
-                    found |= dict(sentence_labels(item.sample.sentences))
+                    for text, labels in sentence_labels(item.sample.sentences):
+                        found[text] = tuple(labels.values())
             for number, text in enumerate(sorted(found)):
                 row: dict[str, Any] = {"": number, "Reports": text}
-                made.add(SENTENCES, row | {name: found[text][name] for name in CHEXPERT})
+                made.add(SENTENCES, row | dict(zip(CHEXPERT, found[text], strict=True)))
         tables.page(request.out, "MedCLIP", CHECKED, [_commands(made), _NOTES], made)
         return writer.result
 
@@ -57,11 +58,15 @@ def _add(made: Tables, writer: Writer, item: Item, names: Sequence[str]) -> str:
     # its class has 0 for what is negative and for what is not mentioned
     labels = {name: item.sample.labels.get(name, 0) for name in CHEXPERT}
     text = report_of(item, names)
-    if not segments.medclip(text):
+    kept = bool(segments.medclip(text))
+    if item.split != "train":
+        # the class for tests reads the labels alone, and negative ones count
+        if not any(name in item.sample.labels for name in CHEXPERT):
+            return items.NO_LABEL
+    elif not kept and not any(labels.values()):
         # without a sentence it needs a label, and fails at a row that has none
-        if not any(labels.values()):
-            return items.SHORT_TEXT if text else items.NO_TEXT
-        text = ""
+        return items.SHORT_TEXT if text else items.NO_TEXT
+    text = text if kept else ""
     name = f"{item.split}-meta.csv"
     row = {"": made.rows[name], "imgpath": f"{LINK}/{writer.add(item)}"}
     row |= {"subject_id": item.sample.patient, "report": text}
@@ -131,7 +136,9 @@ def _commands(made: Tables) -> str:
 _NOTES = """
 - `report` is findings and impression, or the text of --caption; it is blank for a sample of which
   MedCLIP keeps no sentence (five words and marks and more). Its class then draws a sentence that
-  fits the labels. A sample with neither is left out.
+  fits the labels. A sample for training with neither is left out.
+- The other tables hold the samples that have labels, negative ones too: its class for tests reads
+  no text.
 - Labels: 1, -1 (uncertain), and 0 for negative and not mentioned, which its class does not tell
   apart.
 - A sample may have several labels: evaluate with `mode="multilabel"`.

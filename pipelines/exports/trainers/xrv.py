@@ -6,7 +6,6 @@ the name of the collection: ids of two collections stay apart, and pandas takes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from cxr_vlp.pipelines.exports.trainers.items import CHEXPERT, Item, Writer
 from cxr_vlp.pipelines.exports.trainers.tables import Tables
 
 CHECKED = "torchxrayvision 1.5.7"
+Study = tuple[str, str, str]  # dataset, patient, study
 _SEX = {"M": (1, 0), "F": (0, 1), "": ("", "")}
 
 
@@ -27,24 +27,31 @@ class Xrv:
     def write(self, request: Request) -> Result:
         """Write the files into `request.out`. Raises DataError for a broken sample."""
         writer = Writer(request)
+        written: dict[Study, list[str]] = {}  # the rows of labels of each study
         with tables.writing(request.out) as made:
-            for study in items.studies(request):
-                _add_study(made, writer, study)
+            for item in items.of(request):
+                _add(made, writer, item, written)
         tables.page(request.out, "torchxrayvision", CHECKED, [_commands(made), _NOTES], made)
         return writer.result
 
 
-def _add_study(made: Tables, writer: Writer, study: Sequence[Item]) -> None:
-    """Add a study; it has a row of labels, or several where its images have different labels."""
-    by_labels: dict[str, list[Item]] = {}
-    for item in study:
-        by_labels.setdefault(repr([item.label(name) for name in CHEXPERT]), []).append(item)
-    for number, group in enumerate(by_labels.values()):
-        ids = ids_of(group[0], number)
-        made.add(f"{group[0].split}.csv", ids | {n: group[0].label(n) for n in CHEXPERT})
-        for item in group:
-            writer.add(item, path_of(item, ids))
-            made.add(f"{item.split}-metadata.csv", ids | _facts(item))
+def _add(made: Tables, writer: Writer, item: Item, written: dict[Study, list[str]]) -> None:
+    """Add an image, and the labels of its study if they are not there yet.
+
+    A study has several rows where its images have different labels. Its images may be in two sets.
+    """
+    labels = {name: item.label(name) for name in CHEXPERT}
+    sample = item.sample
+    told = written.setdefault((sample.dataset, sample.patient, sample.study), [])
+    values = ",".join(map(str, labels.values()))
+    new = values not in told
+    if new:
+        told.append(values)
+    ids = ids_of(item, told.index(values))
+    if new:
+        made.add(f"{item.split}.csv", ids | labels)
+    writer.add(item, path_of(item, ids))
+    made.add(f"{item.split}-metadata.csv", ids | _facts(item))
 
 
 def ids_of(item: Item, number: int = 0) -> dict[str, Any]:

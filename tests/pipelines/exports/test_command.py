@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.exports import choice, command, registry
 from cxr_vlp.pipelines.exports.base import Request, Result
+from cxr_vlp.pipelines.selection import command as select
 
 
 def held(out: Path) -> dict:
@@ -58,6 +60,27 @@ def test_two_sets_with_the_same_keys_are_refused(built, run, tmp_path):
         run(tmp_path / "sets", tmp_path / "o", "--to", "csv")
 
 
+def test_two_selections_that_share_a_patient_over_splits_are_refused(
+    built, run, truth, state, tmp_path
+):
+    source = built / "shards/mimic"
+    lines = {
+        f"{each.document['patient']},test"
+        for each in truth.values()
+        if each.document["dataset"] == "mimic"
+    }
+    (tmp_path / "splits.csv").write_text("\n".join(["patient,split", *lines]))
+    for view, flags in (("frontal", []), ("lateral", ["--resplit", f"{tmp_path}/splits.csv"])):
+        words = [str(source), "--where", f"view = '{view}'", "--out", f"{tmp_path}/sets/{view}"]
+        assert select.main([*words, "--state", str(state), *flags]) == 0
+    with pytest.raises(
+        DataError, match=r"patient\.two_splits: \d+ patients .* of frontal, lateral"
+    ):
+        run(tmp_path / "sets", tmp_path / "o", "--to", "csv")
+    out = run(tmp_path / "sets", tmp_path / "o", "--to", "csv", "--split", "test")
+    assert held(out)["written"]["test"] > 5
+
+
 # ---- what is left out
 
 
@@ -91,6 +114,27 @@ def test_a_set_without_any_such_text_is_an_error(built, run, tmp_path):
     with pytest.raises(DataError, match=r"all 14 are left out \(text\.empty 14\).* name more"):
         run(built / "shards/nih", tmp_path / "o", "--to", "folder", "--caption", "findings")
     assert {path.name for path in tmp_path.iterdir()} == {".o.lock"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["nih", "--for", "llava"], r"trainer\.no_text 14\); .*--caption impression,findings"),
+        (["mimic", "--for", "mgca", "--where", "view = 'lateral'"], "take cxrclip, medclip or xrv"),
+    ],
+)
+def test_a_trainer_that_can_use_no_sample_names_the_remedy(flags, said, built, run, tmp_path):
+    with pytest.raises(DataError, match=said):
+        run(built / "shards" / flags[0], tmp_path / "o", *flags[1:])
+    assert {path.name for path in tmp_path.iterdir()} == {".o.lock"}
+
+
+def test_an_export_into_the_working_directory(built, run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "o").mkdir()
+    monkeypatch.chdir(tmp_path / "o")
+    run(built / "shards/nih", tmp_path / "o", "--to", "csv")
+    assert "written to ." in capsys.readouterr().out
+    assert (tmp_path / "o/samples.csv").is_file()
 
 
 def test_an_exporter_without_its_package_names_the_remedy(monkeypatch):
@@ -275,12 +319,15 @@ def test_an_export_into_a_set_or_around_it_is_refused(place, built, run, tmp_pat
 # ---- who may read it
 
 
-@pytest.mark.parametrize("form", registry.FORMATS)
+FORMS = [*(("--to", form) for form in registry.FORMATS), ("--for", "chexzero"), ("--for", "xrv")]
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("header", [{"credentialed": True}, {"ids": "salted"}])
 def test_one_private_set_makes_the_export_private(form, header, built, altered, run, tmp_path):
     altered(built / "shards/nih", tmp_path / "sets/nih", **header)
     shutil.copytree(built / "shards/openi", tmp_path / "sets/openi")
-    out = run(tmp_path / "sets", tmp_path / "o", "--to", form)
+    out = run(tmp_path / "sets", tmp_path / "o", *form)
     for path in (out, *out.rglob("*")):
         assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path.name
 
@@ -302,3 +349,24 @@ def test_the_terms_of_every_collection_go_with_the_export(built, altered, run, t
     assert terms.count("Only people who signed the agreement") == 1
     assert "(openi)" in terms
     assert "extra_gated_prompt" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("title", "licence"), [("Open-i", "cc-by-nc-nd-4.0"), ("Open-i (synthetic)", "apache-2.0")]
+)
+def test_the_licence_for_a_hub_is_that_of_the_card(title, licence, built, altered, run, tmp_path):
+    made = altered(built / "shards/openi", tmp_path / "openi", title=title)
+    out = run(made, tmp_path / "o", "--to", "hf")
+    header = yaml.safe_load((out / "README.md").read_text().split("---")[1])
+    assert header["license"] == licence
+    assert "license_name" not in header
+
+
+def test_sets_of_several_licences_are_named_so_for_a_hub(built, altered, run, tmp_path):
+    for name in ("openi", "nih"):
+        altered(built / "shards" / name, tmp_path / "sets" / name, title=name)
+    out = run(tmp_path / "sets", tmp_path / "o", "--to", "hf")
+    header = yaml.safe_load((out / "README.md").read_text().split("---")[1])
+    assert header["license"] == "other"
+    assert header["license_name"] == "terms-of-each-collection"
+    assert (out / header["license_link"]).is_file()

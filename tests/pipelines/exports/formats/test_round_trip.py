@@ -6,16 +6,17 @@ Where the client's library is installed it reads the export; else the documented
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import struct
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
+import wids as library
 
 from cxr_vlp.pipelines.format.sample import LABELS
 
@@ -92,17 +93,13 @@ def wids(out: Path) -> Iterator[tuple[str, Read]]:
         for shard in json.loads(index.read_bytes())["shardlist"]:
             path = out / shard["url"]
             assert path.stat().st_size == shard["filesize"]
-            members = {}
-            with tarfile.open(path) as tar:
-                for member in tar:
-                    members[member.name] = tar.extractfile(member).read()
-            keys = {name.partition(".")[0] for name in members}
-            assert len(keys) == shard["nsamples"]
-            for key in keys:
-                image = members.get(f"{key}.jpg") or members[f"{key}.png"]
-                document = json.loads(members[f"{key}.json"])
-                caption = members[f"{key}.txt"].decode()
-                yield key, of_document(index.stem, image, caption, document)
+            assert hashlib.md5(path.read_bytes()).hexdigest() == shard["md5sum"]
+        samples = library.ShardListDataset(str(index), localname=str, transformations=[])
+        for sample in samples:
+            members = {name: part.read() for name, part in sample.items() if name[0] == "."}
+            image = members.get(".jpg") or members[".png"]
+            caption, document = members[".txt"].decode(), json.loads(members[".json"])
+            yield sample["__key__"], of_document(index.stem, image, caption, document)
 
 
 def mds(out: Path) -> Iterator[tuple[str, Read]]:

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from stages import tree_bytes
 
 from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.exports import command, registry
+from cxr_vlp.pipelines.exports import command, pixels, registry
 from cxr_vlp.pipelines.exports.base import Request
-from cxr_vlp.pipelines.exports.trainers import items, pixels, segments, tables
+from cxr_vlp.pipelines.exports.trainers import items, segments, tables
 
 TEXT = 'The "heart", it is said,\nis of normal size; größer = 3.5 cm.'
 LINE = 'The "heart", it is said, is of normal size; größer = 3.5 cm.'
@@ -95,6 +95,23 @@ def test_medclip_gets_no_row_without_text_and_label_at_which_it_fails(given):
     assert result.left_out == {items.NO_TEXT: 2}
 
 
+def test_medclip_tests_on_images_without_any_finding_too(given):
+    samples = [
+        {"split": "test", "labels": {"Edema": 0}},
+        {"split": "test", "labels": {"Edema": 1}},
+        {"split": "validate", "labels": {"Edema": 0}},
+        {
+            "split": "test",
+            "impression": "The lungs are clear and well seen.",
+            "labels": {"Mass": 1},
+        },
+    ]
+    out, result = given("medclip", samples)
+    assert pd.read_csv(out / "test-meta.csv", index_col=0)["Edema"].tolist() == [0, 1]
+    assert len(pd.read_csv(out / "valid-meta.csv")) == 1
+    assert result.left_out == {items.NO_LABEL: 1}
+
+
 def test_carzero_does_not_join_the_last_sentence_to_the_first_statement(given):
     out, _ = given(
         "carzero",
@@ -130,6 +147,35 @@ def test_cxrclip_names_no_label_that_its_prompts_lack(given):
     assert result.left_out == {items.NO_TEXT: 1}
 
 
+def test_cxrclip_gets_no_label_for_which_it_writes_an_empty_text(given):
+    labels = [{"No Finding": 0}, {"No Finding": -1}, {"No Finding": 0, "Edema": 0}]
+    out, result = given("cxrclip", [{"labels": each} for each in labels])
+    (cell,) = pd.read_csv(out / "labels_train.csv")["text_label"]
+    assert ast.literal_eval(cell) == [[], ["Edema"], []]
+    assert result.left_out == {items.NO_TEXT: 2}
+
+
+def test_cxrclip_gives_no_image_the_text_of_another(given):
+    same = {"study": "s", "patient": "p"}
+    samples = [
+        same | {"image": "a", "prompt": "Pleural effusion."},
+        same | {"image": "b", "prompt": "Normal."},
+        same | {"image": "c", "prompt": "", "labels": {"Edema": 1}},
+        same | {"image": "d", "prompt": "Normal."},
+    ]
+    out, result = given("cxrclip", samples, caption=("prompt",))
+    found = {
+        cell: [Path(path).stem for path in ast.literal_eval(images)]
+        for cell, images in pd.read_csv(out / "reports_train.csv")[["text", "image"]].values
+    }
+    assert found == {
+        "['Pleural effusion.']": ["own-s-a"],
+        "['Normal.']": ["own-s-b", "own-s-d"],
+    }
+    assert len(pd.read_csv(out / "labels_train.csv")) == 1
+    assert result.written == {"train": 4}
+
+
 IDS = ["1e5", "007", "NA", "ü/x", "=1+1", "12345678901234567890"]
 
 
@@ -161,6 +207,17 @@ def test_xrv_keeps_images_of_a_study_apart_that_have_other_labels(given):
     images = pd.read_csv(out / "train-metadata.csv").set_index("dicom_id")["study_id"]
     assert labels[images["own-s-a"]] == 1
     assert np.isnan(labels[images["own-s-b"]])
+
+
+def test_xrv_has_the_labels_of_a_study_once_whose_images_are_apart(given):
+    # frontal images may be in one set and lateral ones in another
+    one, other = ({"study": s, "patient": "p", "labels": {"Edema": 1}} for s in "st")
+    samples = [one | {"image": "a"}, other, one | {"image": "b", "view": "lateral"}]
+    out, _ = given("xrv", samples)
+    data = pd.read_csv(out / "train.csv").set_index(["subject_id", "study_id"])
+    assert len(data) == 2
+    images = pd.read_csv(out / "train-metadata.csv").set_index(["subject_id", "study_id"])
+    assert len(data.join(images)) == 3
 
 
 @pytest.mark.parametrize("trainer", ["llava", "mgca"])
@@ -213,8 +270,9 @@ def test_side_shortens_images_and_keeps_smaller_ones(given):
     out, _ = given("llava", [sample], side=20)  # the images have 40 x 30 pixels
     (path,) = (out / "images").rglob("*.jpg")
     assert cv2.imread(str(path), 0).shape == (27, 20)
-    image = path.read_bytes()
-    assert pixels.stored(image, 21) == image
+    small, _ = given("mgca", [sample], side=30)
+    (kept,) = (small / "images").rglob("*.jpg")
+    assert cv2.imread(str(kept), 0).shape == (40, 30)
 
 
 def test_a_square_has_the_whole_image_in_the_middle_on_black():
@@ -245,7 +303,8 @@ def test_the_same_set_gives_the_same_bytes(trainer, workers, exported, built, tm
 
 
 def test_chexzero_keeps_rows_and_images_together_where_samples_are_left_out(built, tmp_path):
-    h5py = pytest.importorskip("h5py")
+    import h5py
+
     words = [str(built / "shards"), "--for", "chexzero", "--out", str(tmp_path / "out")]
     words += ["--where", "view = 'lateral' or split = 'test'", "--side", "32", "--workers", "1"]
     assert command.main([*words, "--state", str(tmp_path / ".cxr")]) == 0

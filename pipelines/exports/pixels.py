@@ -1,4 +1,4 @@
-"""Stored images as a trainer wants them: the same bytes, shortened, or on a black square.
+"""Stored images as an export wants them: the same bytes, shortened, or on a black square.
 
 The imaging packages are imported where an image is decoded: most exports decode none.
 """
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _PNG = b"\x89PNG"
 _JPEG_QUALITY = 95  # that of `shards.quality`
+Size = tuple[int, int]  # (height, width) in pixels
 
 
 def suffix(image: bytes) -> str:
@@ -21,13 +22,12 @@ def suffix(image: bytes) -> str:
     return "png" if image.startswith(_PNG) else "jpg"
 
 
-def stored(image: bytes, side: int) -> bytes:
-    """Return a stored image, its shorter side shortened to `side` pixels; 0 keeps its bytes.
+def shortened(image: bytes, side: int) -> tuple[bytes, Size]:
+    """Return an image whose shorter side is `side` pixels, in the same format, and its size.
 
-    A smaller image keeps its bytes too. Raises DataError for an image that cannot be decoded.
+    `side` must be less than the shorter side of the image. Raises DataError for an image that
+    cannot be decoded.
     """
-    if not side:
-        return image
     import cv2
 
     from cxr_vlp.pipelines import config
@@ -35,14 +35,12 @@ def stored(image: bytes, side: int) -> bytes:
 
     grey = decoded(image)
     size = (grey.shape[0], grey.shape[1])
-    if min(size) <= side:
-        return image
     parameters = config.Shards(side=side, resize="shortest")
     times = resize.halvings(size, parameters)
     small = resize.resized(resize.halved(grey, times), times, size, parameters)
     kind = suffix(image)
     flags = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if kind == "jpg" else []
-    return bytes(cv2.imencode(f".{kind}", small, flags)[1])
+    return bytes(cv2.imencode(f".{kind}", small, flags)[1]), (small.shape[0], small.shape[1])
 
 
 def square(image: bytes, side: int) -> np.ndarray[Any, Any]:
