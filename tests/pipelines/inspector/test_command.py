@@ -33,10 +33,10 @@ def test_a_folder_without_sets_is_a_wrong_argument(tmp_path, capsys):
     assert "is not a folder" in said
 
 
-def test_a_damaged_set_is_bad_data(copied, tmp_path, capsys):
+def test_a_set_of_which_no_tar_can_be_read_is_bad_data(copied, tmp_path, capsys):
     folder = copied("nih")
-    tar = next(folder.glob("train/*.tar"))
-    tar.write_bytes(tar.read_bytes()[:2000])
+    for tar in folder.glob("*/*.tar"):
+        tar.write_bytes(tar.read_bytes()[:2000])
     code, said = run(capsys, folder, "--state", tmp_path / "state")
     assert code == 65
     assert "cxr-vlp verify" in said

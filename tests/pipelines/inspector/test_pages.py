@@ -29,7 +29,7 @@ def keys_on(page):
 
 
 def rewrite(folder, change):
-    """Write every tar of a set again, with members that `change` gives for (key, members)."""
+    """Write every tar of a set again, with members that `change` gives for (name, data)."""
     for path in folder.glob("*/*.tar"):
         with path.open("rb") as stream:
             found = [(m.name, m.data) for m in tar.members(stream)]
@@ -38,6 +38,11 @@ def rewrite(folder, change):
             for name, data in (pair for member in found for pair in change(*member)):
                 writer.add(name, data)
             writer.finish()
+    path = folder / "manifest.jsonl"
+    head, *lines = map(json.loads, path.read_text().splitlines())
+    sizes = {tar.name: tar.stat().st_size for tar in folder.glob("*/*.tar")}
+    lines = [line | {"bytes": sizes.get(line["name"], 0)} for line in lines]
+    path.write_text("\n".join(map(json.dumps, [head, *lines])) + "\n")
 
 
 def test_the_grid_shows_the_samples_page_by_page(client, session):
@@ -218,6 +223,41 @@ def test_a_cut_tar_gives_a_tile_that_says_so(copied, tmp_path):
     assert "cannot be read: the tar is cut off" in page.text
     path.unlink()
     assert "the tar is not there" in client.get(f"/image/nih/{row['key']}").text
+
+
+@pytest.mark.parametrize("harm", ["cut", "missing", "long"])
+def test_of_a_damaged_set_the_other_tars_are_shown(copied, tmp_path, harm):
+    folder, state = copied("openi"), tmp_path / "state"
+    whole = Session(folder, tmp_path / "other").now.opened.table
+    tar = max(folder.glob("train/*.tar"), key=lambda path: path.stat().st_size)
+    data = tar.read_bytes()
+    tar.unlink() if harm == "missing" else tar.write_bytes(data[:-5000] if harm == "cut" else data * 2)
+    client = client_of(session := Session(folder, state))
+    left = [row for row in whole.to_pylist() if row["shard"] != tar.name]
+    page = client.get("/").text
+    assert f"{len(left)} samples" in page
+    assert "1 damaged tar:" in page
+    assert str(tar) in page
+    assert "cxr-vlp verify" in page
+    assert all(client.get(f"/image/openi/{row['key']}").status_code == 200 for row in left)
+    search_of(session, client)
+    tar.write_bytes(data)
+    assert client.post("/read-again").status_code == 303
+    assert "damaged tar" not in client.get("/").text
+    assert session.now.opened.table.num_rows == whole.num_rows
+    search_of(session, client)  # not with the index of the damaged set
+
+
+def search_of(session, client):
+    """Check that a search finds the samples whose caption holds a word."""
+    (index,) = session.now.search.indexes
+    index.start()
+    index.wait(60)
+    (each,) = session.now.opened.sets
+    samples = stored.samples(each.folder, session.now.opened.table)
+    held = [s.row["key"] for s in samples if re.search(rb"\beffusion\b", s.caption, re.I)]
+    assert held
+    assert client.get("/keys.txt?q=effusion&in=caption").text.split() == held
 
 
 def test_no_image_of_another_sample_is_shown_when_a_tar_is_replaced(copied, tmp_path):
