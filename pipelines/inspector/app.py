@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import flask
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from cxr_vlp.nlp.wording.summary import summary
 from cxr_vlp.pipelines import errors
@@ -80,7 +80,9 @@ def _add_pages(app: flask.Flask, views: Views) -> None:
 
 def _failed(error: Exception) -> Any:
     """Show a page for an error; the message of an unexpected one may quote a report."""
-    if isinstance(error, HTTPException):
+    if isinstance(error, NotFound):
+        text, status = "There is no such page, or no such sample in the opened sets.", 404
+    elif isinstance(error, HTTPException):
         text, status = f"{error.name}.", error.code or 500
     elif isinstance(error, Stop):
         text, status = f"{error}.", 500

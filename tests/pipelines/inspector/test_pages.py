@@ -194,7 +194,7 @@ def test_rejects_are_shown_with_meaning_and_remedy(copied, tmp_path):
     (folder / "rejects.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(row)}\nno json\n")
     page = client_of(Session(folder, tmp_path / "state")).get("/rejects").text
     assert "dicom.truncated" in page
-    assert '<td class="n">6</td>' in page
+    assert '<td class="n" data-head="images">6</td>' in page
     assert "download it again" in page
     assert "0123456789abcdef" in page
     assert "cannot be read to its end" in page
