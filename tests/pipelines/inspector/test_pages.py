@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inspecting import change_header, client_of
+from inspecting import change_header, client_of, rewrite
 from PIL import Image
 
 from cxr_vlp.pipelines.cards import stored
 from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.format import tar
 from cxr_vlp.pipelines.inspector import pages
 from cxr_vlp.pipelines.inspector.filters import PER_PAGE
 from cxr_vlp.pipelines.inspector.session import Session, protected
@@ -26,23 +25,6 @@ EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;"
 
 def keys_on(page):
     return re.findall(r'href="/sample/[^/]+/([a-z0-9_-]+)', page)
-
-
-def rewrite(folder, change):
-    """Write every tar of a set again, with members that `change` gives for (name, data)."""
-    for path in folder.glob("*/*.tar"):
-        with path.open("rb") as stream:
-            found = [(m.name, m.data) for m in tar.members(stream)]
-        with path.open("wb") as stream:
-            writer = tar.TarWriter(stream)
-            for name, data in (pair for member in found for pair in change(*member)):
-                writer.add(name, data)
-            writer.finish()
-    path = folder / "manifest.jsonl"
-    head, *lines = map(json.loads, path.read_text().splitlines())
-    sizes = {tar.name: tar.stat().st_size for tar in folder.glob("*/*.tar")}
-    lines = [line | {"bytes": sizes.get(line["name"], 0)} for line in lines]
-    path.write_text("\n".join(map(json.dumps, [head, *lines])) + "\n")
 
 
 def test_the_grid_shows_the_samples_page_by_page(client, session):
