@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-from cxr_vlp.pipelines.format import tar
+from cxr_vlp.pipelines.format import manifest, tar
 from cxr_vlp.pipelines.inspector import app
 from cxr_vlp.pipelines.inspector.security import Guard
 from cxr_vlp.pipelines.inspector.session import Session
@@ -35,7 +36,7 @@ def change_header(folder: Path, **values: Any) -> None:
 
 
 def rewrite(folder: Path, change: Change) -> None:
-    """Write every tar of a set again, with members that `change` gives for (name, data)."""
+    """Write the tars and the manifest of a set again; `change` gives the members for a member."""
     for path in folder.glob("*/*.tar"):
         with path.open("rb") as stream:
             found = [(m.name, m.data) for m in tar.members(stream)]
@@ -44,8 +45,11 @@ def rewrite(folder: Path, change: Change) -> None:
             for name, data in (pair for member in found for pair in change(*member)):
                 writer.add(name, data)
             writer.finish()
-    path = folder / "manifest.jsonl"
-    head, *lines = map(json.loads, path.read_text().splitlines())
-    sizes = {file.name: file.stat().st_size for file in folder.glob("*/*.tar")}
-    lines = [line | {"bytes": sizes.get(line["name"], 0)} for line in lines]
-    path.write_text("\n".join(map(json.dumps, [head, *lines])) + "\n")
+    head, lines = manifest.read(folder)
+    for line in lines:
+        if line["samples"]:
+            data = (folder / line["split"] / line["name"]).read_bytes()
+            line |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    head["digest"] = manifest.digest(head, lines, folder / manifest.REJECTS)
+    text = "\n".join(map(json.dumps, [head, *lines]))
+    (folder / manifest.NAME).write_text(f"{text}\n")

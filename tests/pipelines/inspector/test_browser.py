@@ -100,8 +100,8 @@ addEventListener("load", async () => {
     on.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
   const mouse = (name, x, y, Kind = PointerEvent, more = {}) => {
     const area = stage.getBoundingClientRect();
-    stage.dispatchEvent(new Kind(name, { clientX: area.left + x, clientY: area.top + y, pointerId: 1,
-      bubbles: true, cancelable: true, ...more }));
+    stage.dispatchEvent(new Kind(name, { clientX: area.left + x, clientY: area.top + y,
+      pointerId: 1, bubbles: true, cancelable: true, ...more }));
   };
   const look = (name) => {
     const area = plate.getBoundingClientRect(), rects = [...plate.querySelectorAll("rect")];
@@ -176,8 +176,10 @@ def test_zoom_and_keys_work_and_boxes_stay_on_the_image(copied, tmp_path, shape,
         assert state["plate"][1] <= top + 0.5
         assert state["plate"][3] >= bottom - 0.5
     scales = {name: round(state["scale"], 2) for name, state in seen.items()}
-    assert scales == {"start": 1, "keys": 1.96, "moved": 1.96, "dragged": 1.96, "most": 16, "fit": 1,
-                      "inverted": 1, "without": 1, "least": 1, "double": 2.5}  # fmt: skip
+    assert scales == {
+        "start": 1, "keys": 1.96, "moved": 1.96, "dragged": 1.96, "most": 16, "fit": 1,
+        "inverted": 1, "without": 1, "least": 1, "double": 2.5,
+    }  # fmt: skip
     assert seen["moved"]["plate"][0] == pytest.approx(seen["keys"]["plate"][0] + 60, abs=0.1)
     assert seen["dragged"]["plate"][0] == pytest.approx(seen["moved"]["plate"][0] - 30, abs=0.1)
     assert "invert" in seen["inverted"]["filter"]

@@ -48,7 +48,10 @@ def test_the_first_page_does_not_lead_to_another_host(stranger):
 
 @pytest.mark.parametrize(
     ("path", "opened"),
-    [("/\\evil.example/x", "/%5Cevil.example/x"), ("/sample/a?b #c%/k", "/sample/a%3Fb%20%23c%25/k")],
+    [
+        ("/\\evil.example/x", "/%5Cevil.example/x"),
+        ("/sample/a?b #c%/k", "/sample/a%3Fb%20%23c%25/k"),
+    ],
 )
 def test_the_first_page_leads_to_the_same_path(stranger, path, opened):
     answer = stranger.get("/", environ_overrides={"PATH_INFO": path},
