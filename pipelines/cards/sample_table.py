@@ -130,6 +130,35 @@ def of_set(folder: Path, state: Path, *, workers: int = 1) -> pa.Table:
     return table
 
 
+def readable(folder: Path, state: Path, *, workers: int = 1) -> tuple[pa.Table, dict[str, str]]:
+    """Return the table of a set without its damaged tars, and what is wrong with each of these.
+
+    The tars are named "train/NAME.tar". A table that lacks samples is not put in the cache. Raises
+    the errors of `build`, except DataError for a tar.
+    """
+    header, lines = manifest_of(folder)
+    try:
+        return of_set(folder, state, workers=workers), {}
+    except DataError:
+        tars = [line for line in lines if line["samples"]]
+    calls = [functools.partial(_table_or_fault, folder, line) for line in tars]
+    found = list(pool.with_progress(calls, workers, "table of samples"))
+    tables = [each for each in found if isinstance(each, pa.Table)]
+    faults = {
+        f"{line['split']}/{line['name']}": each
+        for line, each in zip(tars, found, strict=True)
+        if isinstance(each, str)
+    }
+    return marked(pa.concat_tables([SCHEMA.empty_table(), *tables]), header["digest"]), faults
+
+
+def _table_or_fault(folder: Path, line: Mapping[str, Any]) -> pa.Table | str:
+    try:
+        return _table(_rows_of_tar(folder, line))
+    except DataError as error:
+        return str(error)
+
+
 def write(table: pa.Table, path: Path) -> None:
     """Write a table as Parquet; the same table gives the same bytes."""
     buffer = io.BytesIO()

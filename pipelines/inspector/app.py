@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import flask
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from cxr_vlp.nlp.wording.summary import summary
 from cxr_vlp.pipelines import errors
@@ -56,8 +56,9 @@ def _protect(app: flask.Flask, guard: Guard) -> None:
 def _entered(guard: Guard) -> flask.Response:
     """Set the cookie, and open the same address without its token."""
     pairs = [pair for pair in flask.request.args.items(multi=True) if pair[0] != TOKEN]
-    address = flask.request.path + _query(pairs)
-    page = flask.render_template("entered.html", address=f"/{address.lstrip('/')}")
+    # quoted: "/\\host" would be another host for a browser, and a folder's name may hold "?"
+    path = quote(flask.request.path.lstrip("/"))
+    page = flask.render_template("entered.html", address=f"/{path}{_query(pairs)}")
     response = flask.make_response(page)
     response.set_cookie(guard.cookie, guard.session, httponly=True, samesite="Strict")
     return response
@@ -79,7 +80,9 @@ def _add_pages(app: flask.Flask, views: Views) -> None:
 
 def _failed(error: Exception) -> Any:
     """Show a page for an error; the message of an unexpected one may quote a report."""
-    if isinstance(error, HTTPException):
+    if isinstance(error, NotFound):
+        text, status = "There is no such page, or no such sample in the opened sets.", 404
+    elif isinstance(error, HTTPException):
         text, status = f"{error.name}.", error.code or 500
     elif isinstance(error, Stop):
         text, status = f"{error}.", 500

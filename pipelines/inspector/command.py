@@ -96,11 +96,16 @@ def _serve(session: Session, server: BaseWSGIServer, guard: Guard, *, browser: b
     address = f"http://{HOST}:{guard.port}/?{TOKEN}={guard.token}"
     plural = "" if len(sets) == 1 else "s"
     cli.say(f"{samples:,} samples of {len(sets)} set{plural}: {named}")
+    for fault in session.now.opened.faults:
+        sys.stderr.write(f"warning: its samples are not shown: {fault}\n")
     cli.say(f"open {address}")
     cli.say("Ctrl-C ends it")
     sys.stdout.flush()
-    with _opening_page(address) if browser and _has_display() else contextlib.nullcontext():
-        server.serve_forever()
+    try:
+        with _opening_page(address) if browser and _has_display() else contextlib.nullcontext():
+            server.serve_forever()
+    finally:
+        session.now.search.end()
 
 
 @contextlib.contextmanager

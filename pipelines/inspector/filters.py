@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from cxr_vlp.pipelines.cards.sample_table import COLUMNS, LABEL
 from cxr_vlp.pipelines.format.sample import LABELS
 
 Pair = tuple[str, str]  # of the query of an address
@@ -35,8 +34,6 @@ FIELDS: Mapping[str, str] = {  # where a text search looks
     "findings": "names of findings",
 }
 _KNOWN = {*CHOICES, *PRESENT, "status", "note", "label", "age_from", "age_to", "where", "q", "in"}
-# names that a label of `labels_other` cannot have as a column of a query (selection/query.py)
-_TAKEN = {name.removeprefix(LABEL).lower() for name, _, _ in COLUMNS}
 
 
 class FilterError(Exception):
@@ -82,6 +79,11 @@ class Filters:
         return [Filters(tuple(pairs)) for pairs in found.values()]
 
     @property
+    def labels(self) -> set[str]:
+        """The names of the labels that are asked for."""
+        return {each.rpartition(":")[0] for each in self.all("label")}
+
+    @property
     def condition(self) -> str:
         """The condition of SQL for all filters but the text search, "" if there is none.
 
@@ -124,7 +126,7 @@ class Filters:
         asked: dict[str, list[str]] = {}
         for each in self.all("label"):
             name, _, value = each.rpartition(":")
-            if value not in VALUES or not name:
+            if value not in VALUES:
                 raise FilterError("A label has the value 1, 0, -1 or null.")
             asked.setdefault(name, []).append(value)
         for name, values in asked.items():
@@ -150,15 +152,15 @@ def _sign(name: str, value: str) -> str:
 
 
 def _of_label(name: str, value: str) -> str:
-    if name.lower() in _TAKEN and name not in LABELS:
-        return _hidden(name, value)
-    quoted = '"' + name.replace('"', '""') + '"'
-    return f"{quoted} is null" if value == UNSET else f"{quoted} = {value}"
+    if name in LABELS:
+        return f'"{name}" is null' if value == UNSET else f'"{name}" = {value}'
+    return _of_other_label(name, value)
 
 
-def _hidden(name: str, value: str) -> str:
+def _of_other_label(name: str, value: str) -> str:
+    # not as a column: columns differ by more than the case of letters, labels may not
     if value == UNSET:
-        return f"not ({_joined(_hidden(name, each) for each in VALUES[:3])})"
+        return f"not ({_joined(_of_other_label(name, each) for each in VALUES[:3])})"
     return f"list_contains(labels_other, {{'name': {text(name)}, 'value': {value}::tinyint}})"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,11 @@ Stamp = tuple[int, int, int]  # inode, size and time of a manifest
 
 @dataclass(frozen=True)
 class OpenSet:
-    """A set as it was when it was opened. `first` is the place of its first row in all rows."""
+    """A set as it was when it was opened.
+
+    `first` is the place of its first row in all rows. `faults` are the damaged tars, whose samples
+    are not in the table: "train/NAME.tar" -> what is wrong.
+    """
 
     name: str
     folder: Path
@@ -32,6 +36,7 @@ class OpenSet:
     table: pa.Table
     first: int
     stamp: Stamp
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def private(self) -> bool:
@@ -63,6 +68,11 @@ class Opened:
     def firsts(self) -> np.ndarray[Any, Any]:
         """The place of every set's first row."""
         return np.array([each.first for each in self.sets])
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with the damaged tars of all sets; their samples are not in the table."""
+        return [fault for each in self.sets for fault in each.faults.values()]
 
     def set_at(self, place: int) -> OpenSet:
         """Return the set of the row at a place."""
@@ -96,9 +106,10 @@ class Opened:
 
 
 def read(folder: Path, state: Path, workers: int) -> Opened:
-    """Open the sets in a folder. Raises ConfigError if there is none, DataError for a bad one.
+    """Open the sets in a folder. A set is named by its folder; addresses of the page hold the name.
 
-    A set is named by its folder. An address of the page holds this name.
+    A damaged tar is left out and is among the faults of its set. Raises ConfigError if there is no
+    set, DataError for a bad manifest, and if damaged tars leave no sample to show.
     """
     read_sets = [_read(path, state, workers) for path in _found(folder)]
     sizes = [each.table.num_rows for each in read_sets]
@@ -108,15 +119,19 @@ def read(folder: Path, state: Path, workers: int) -> Opened:
         # a slice of the one table, so that the rows are in memory once
         sets.append(replace(each, table=table.slice(first, size), first=first))
         first += size
-    return Opened(tuple(sets), table)
+    opened = Opened(tuple(sets), table)
+    if opened.faults and not table.num_rows:
+        raise DataError(opened.faults[0])
+    return opened
 
 
 def _read(path: Path, state: Path, workers: int) -> OpenSet:
     stamp = stamp_of(path / manifest.NAME)  # before it is read: a later change is then seen
     header, lines = sample_table.manifest_of(path)
     _check_names(path, lines)
-    table = sample_table.of_set(path, state, workers=workers).replace_schema_metadata(None)
-    return OpenSet(name_of(path), path, header, lines, table, 0, stamp)
+    table, faults = sample_table.readable(path, state, workers=workers)
+    table = table.replace_schema_metadata(None)
+    return OpenSet(name_of(path), path, header, lines, table, 0, stamp, faults)
 
 
 def name_of(path: Path) -> str:

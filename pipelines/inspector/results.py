@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.inspector.filters import Filters
+from cxr_vlp.pipelines.format.sample import LABELS
+from cxr_vlp.pipelines.inspector.filters import FilterError, Filters
 from cxr_vlp.pipelines.selection import query
 
 Places = np.ndarray[Any, Any]  # rising int64: the places of rows in the table
@@ -50,13 +52,15 @@ class Results:
         return self._once(("where", condition), lambda: self._matching(condition))
 
     def _result(self, filters: Filters) -> Result:
+        if not filters.labels <= self._labels:
+            raise FilterError("No sample of the sets has a label of this name.")
         places = self.matching(filters.of_choices)
         if own := filters.one("where"):
             # alone, so that it cannot end the brackets that are put around it in a command line
-            places = np.intersect1d(places, self.matching(own), assume_unique=True)
+            places = self._common(places, self.matching(own))
         if filters.one("q"):
             found = self._search(filters.one("q"), filters.one("in"))
-            places = np.intersect1d(places, found, assume_unique=True)
+            places = self._common(places, found)
         return Result(places, *self._distinct(places))
 
     def _matching(self, condition: str) -> Places:
@@ -68,11 +72,25 @@ class Results:
             raise ConfigError(str(error).removeprefix("--where: ")) from None
         return np.array(found, np.int64)
 
+    def _common(self, one: Places, other: Places) -> Places:
+        """Return the places that are in both; a mask, because a sort takes ten times as long."""
+        among = np.zeros(self._table.num_rows, bool)
+        among[other] = True
+        return one[among[one]]
+
     def _distinct(self, places: Places) -> tuple[int, int]:
-        ids = self._table.select(["dataset", "patient", "study"]).take(pa.array(places))
-        studies = ids.group_by(["dataset", "patient", "study"]).aggregate([])
-        patients = studies.group_by(["dataset", "patient"]).aggregate([])
-        return studies.num_rows, patients.num_rows
+        studies, patients = self._numbers
+        return _different(studies[places]), _different(patients[places])
+
+    @cached_property
+    def _labels(self) -> frozenset[str]:
+        return frozenset((*LABELS, *query.other_labels(self._table)))
+
+    @cached_property
+    def _numbers(self) -> tuple[Places, Places]:
+        """For every row a number of its study and one of its patient."""
+        patients = numbered(self._table, ("dataset", "patient"))
+        return numbered(self._table, ("dataset", "patient", "study")), patients
 
     def _once(self, name: tuple[str, ...], make: Callable[[], Any]) -> Any:
         with self._lock:
@@ -85,6 +103,23 @@ class Results:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return made
+
+
+def numbered(table: pa.Table, names: Sequence[str]) -> Places:
+    """Return a number for every row; rows that are equal in the columns have the same number.
+
+    The numbers are below the number of rows, so that they can be counted.
+    """
+    numbers = np.zeros(table.num_rows, np.int64)
+    for name in names:
+        column = table.column(name).combine_chunks().dictionary_encode("encode")
+        pairs = numbers * (len(column.dictionary) or 1) + column.indices.to_numpy()
+        numbers = np.unique(pairs, return_inverse=True)[1]
+    return numbers
+
+
+def _different(numbers: Places) -> int:
+    return int(np.count_nonzero(np.bincount(numbers)))
 
 
 def neighbours(places: Places, place: int) -> tuple[int, int | None, int | None]:

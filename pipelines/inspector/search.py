@@ -18,6 +18,8 @@ from cxr_vlp.pipelines.inspector.text_index import (
 
 PATIENCE = 1.5  # seconds in which a small set is indexed, so that no page of progress is shown
 
+END = 5.0  # seconds; far below the grace period of a stopped command
+
 
 class Search:
     """The indexes of the opened sets."""
@@ -46,6 +48,11 @@ class Search:
         except sqlite3.Error:
             raise SearchError("The index does not understand this search.") from None
         return np.concatenate(found)
+
+    def end(self) -> None:
+        """Wait for the threads of a stopped command."""
+        for index in self.indexes:
+            index.end(END / len(self.indexes))
 
     def unreadable(self) -> int:
         """Return the number of samples that no search finds, because they could not be read."""

@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from cxr_vlp.pipelines import interrupts
 from cxr_vlp.pipelines.errors import StorageError, as_stop
+from cxr_vlp.pipelines.format import fingerprints
 from cxr_vlp.pipelines.inspector import stored_sample
 from cxr_vlp.pipelines.inspector.opened import OpenSet
 from cxr_vlp.pipelines.inspector.stored_sample import UnreadableError
@@ -34,6 +36,12 @@ CREATE VIRTUAL TABLE texts USING fts5(report, caption, findings, content='',
 CREATE TABLE spans (id INTEGER PRIMARY KEY, first INTEGER, last INTEGER);
 CREATE TABLE facts (unreadable INTEGER);
 """
+
+
+# many numbers as one text: a Python object for each of 250,000 takes three times as long
+_FIND = "SELECT group_concat(rowid) FROM texts WHERE texts MATCH ?"
+_SPANS = """SELECT group_concat(first), group_concat(last)
+FROM (SELECT first, last FROM spans ORDER BY id)"""
 
 
 class SearchError(Exception):
@@ -57,13 +65,14 @@ class TextIndex:
     done: int = 0
     failure: StorageError | None = None
     _thread: threading.Thread | None = None
-    _spans: np.ndarray[Any, Any] | None = None  # first and last place of every indexed text
+    _spans: np.ndarray[Any, Any] | None = None  # first, last: places of every indexed text
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def path(self) -> Path:
-        """The file of the index."""
-        return self.state / "inspect" / f"{self.of.header['digest']}.{VERSION}.sqlite"
+        """The file of the index; a set without its damaged tars has another one."""
+        without = f".{fingerprints.of(sorted(self.of.faults))[:16]}" if self.of.faults else ""
+        return self.state / "inspect" / f"{self.of.header['digest']}.{VERSION}{without}.sqlite"
 
     def start(self) -> None:
         """Begin to make the index if there is none yet."""
@@ -81,6 +90,11 @@ class TextIndex:
         if self.failure:
             raise self.failure
 
+    def end(self, seconds: float) -> None:
+        """Wait until a stopped command has removed the half index, at most for some seconds."""
+        if self._thread:
+            self._thread.join(seconds)
+
     @property
     def ready(self) -> bool:
         """Whether the index can be searched."""
@@ -89,12 +103,10 @@ class TextIndex:
     def search(self, query: str) -> np.ndarray[Any, Any]:
         """Return the places of the samples in the set that a query of FTS5 finds, rising."""
         with self._reading() as data:
-            found = data.execute("SELECT rowid FROM texts WHERE texts MATCH ?", (query,)).fetchall()
+            ids = np.sort(_numbers(*data.execute(_FIND, (query,)).fetchone())) - 1  # from 1
             if self._spans is None:
-                rows = data.execute("SELECT first, last FROM spans ORDER BY id").fetchall()
-                self._spans = np.array(rows, np.int64).reshape(-1, 2)
-        ids = np.array(found, np.int64).reshape(-1) - 1  # they are counted from 1, and rise
-        first, last = self._spans[ids].T
+                self._spans = np.array([_numbers(each) for each in data.execute(_SPANS).fetchone()])
+        first, last = self._spans[:, ids]
         lengths = last - first + 1
         before = np.cumsum(lengths) - lengths  # places of the spans before each span
         return np.repeat(first - before, lengths) + np.arange(lengths.sum())
@@ -121,6 +133,8 @@ class TextIndex:
             self.failure = StorageError(f"the index of texts cannot be written in {self.state}")
         except OSError as error:
             self.failure = as_stop(error)
+        except interrupts.StoppedError:
+            pass  # the command ends
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -148,10 +162,15 @@ class TextIndex:
         columns = ["key", "split", "shard", "json_offset", "json_bytes"]
         for batch in self.of.table.select(columns).to_batches(max_chunksize=_BATCH):
             for row in batch.to_pylist():
+                interrupts.check()
                 try:
                     yield texts_of(stored_sample.document(self.of.folder, row))
                 except (UnreadableError, KeyError, TypeError, AttributeError):
                     yield None
+
+
+def _numbers(text: str | None) -> np.ndarray[Any, Any]:
+    return np.array(text.split(",") if text else [], np.int64)
 
 
 def texts_of(document: Mapping[str, Any]) -> tuple[str, str, str]:

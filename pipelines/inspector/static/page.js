@@ -45,6 +45,8 @@ function look(root) {
   const stage = root.querySelector(".stage"), plate = root.querySelector(".plate");
   const image = root.querySelector(".plate img"), boxes = root.querySelector(".boxes");
   const control = (name) => root.querySelector(`[data-do=${name}]`);
+  const names = root.querySelectorAll(".boxes text");
+  for (const each of names) each.dataset.size = each.getAttribute("font-size");
   const points = new Map();
   let scale = 1, x = 0, y = 0, inverted = false;
 
@@ -52,6 +54,8 @@ function look(root) {
     const area = stage.getBoundingClientRect();
     x = Math.min(0, Math.max(area.width * (1 - scale), x));
     y = Math.min(0, Math.max(area.height * (1 - scale), y));
+    for (const each of names) each.setAttribute("font-size", each.dataset.size / scale);
+    if (boxes) boxes.style.strokeWidth = 2 / scale;  // edges and names stay as thin as without zoom
     plate.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
     stage.classList.toggle("zoomed", scale > 1);
     image.style.imageRendering = scale > 4 ? "pixelated" : "auto";

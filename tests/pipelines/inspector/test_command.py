@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import http.client
+import itertools
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -13,10 +17,14 @@ import sys
 import webbrowser
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from inspecting import client_of, rewrite
 
 from cxr_vlp.pipelines import errors
+from cxr_vlp.pipelines.cards import sample_table
 from cxr_vlp.pipelines.inspector import command
+from cxr_vlp.pipelines.inspector.session import Session
 
 
 def run(capsys, *words):
@@ -33,10 +41,10 @@ def test_a_folder_without_sets_is_a_wrong_argument(tmp_path, capsys):
     assert "is not a folder" in said
 
 
-def test_a_damaged_set_is_bad_data(copied, tmp_path, capsys):
+def test_a_set_of_which_no_tar_can_be_read_is_bad_data(copied, tmp_path, capsys):
     folder = copied("nih")
-    tar = next(folder.glob("train/*.tar"))
-    tar.write_bytes(tar.read_bytes()[:2000])
+    for tar in folder.glob("*/*.tar"):
+        tar.write_bytes(tar.read_bytes()[:2000])
     code, said = run(capsys, folder, "--state", tmp_path / "state")
     assert code == 65
     assert "cxr-vlp verify" in said
@@ -126,3 +134,48 @@ def ask(port, address, **headers):
     answer = connection.getresponse()
     answer.read()
     return answer
+
+
+ODD = ('It\'s "odd" & <b>', "$HOME", "`id`", "Côté gauche", "back\\slash", "view")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash on this machine")
+@pytest.mark.parametrize(
+    "query",
+    [
+        [("label", f"{ODD[0]}:1"), ("label", "$HOME:null"), ("label", "`id`:null")],
+        [("label", "view:1"), ("label", "Côté gauche:null"), ("label", "back\\slash:null")],
+        [("where", "key like '%$HOME`x`!%' or age > 50 -- it's"), ("split", "train")],
+        [("q", "effusion"), ("split", "train")],
+    ],
+)
+def test_the_printed_commands_select_and_export_what_is_shown(copied, tmp_path, monkeypatch, query):
+    folder = copied("nih", "a $HOME `id` it's é")
+    numbers = itertools.count()
+
+    def odd(name, data):
+        if name.endswith(".json"):
+            other = {"name": ODD[next(numbers) % len(ODD)], "value": 1}
+            data = json.dumps(json.loads(data) | {"labels_other": [other]}).encode()
+        yield name, data
+
+    rewrite(folder, odd)
+    monkeypatch.chdir(tmp_path)
+    path = folder.relative_to(tmp_path)
+    client = client_of(session := Session(path, tmp_path / "state"))
+    (index,) = session.now.search.indexes
+    index.start()
+    index.wait(60)
+    page = client.get("/", query_string=query).text
+    keys = client.get("/keys.txt", query_string=query).text
+    assert keys
+    Path("keys.txt").write_text(keys)
+    for name in ("select", "export"):
+        shown = re.search(f'<pre tabindex="0" id="{name}">(.*?)</pre>', page, re.DOTALL)[1]
+        shell = f'cxr-vlp() {{ "{sys.executable}" -m cxr_vlp "$@"; }}\n{html.unescape(shown)}'
+        subprocess.run(["bash", "-c", shell], check=True, capture_output=True, timeout=120)
+    (selected,) = Path("data/selected").rglob("manifest.jsonl")
+    (exported,) = Path("data/exported").rglob("*.parquet")
+    assert sorted(sample_table.build(selected.parent)["key"].to_pylist()) == sorted(keys.split())
+    assert sorted(pq.read_table(exported)["key"].to_pylist()) == sorted(keys.split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -147,6 +148,27 @@ def test_labels_with_odd_names_are_filtered(name):
     for value, place in (("1", 0), ("-1", 1), ("null", 2)):
         found = results.of(Filters.of([("label", f"{name}:{value}")])).places
         assert found.tolist() == [place]
+
+
+def test_labels_that_differ_by_case_are_not_mixed_up():
+    held = ([{"name": "Scar", "value": 1}], [{"name": "scar", "value": 1}], [])
+    results = Results(rows(*held), lambda words, column: None)
+    for name, place in (("Scar", 0), ("scar", 1)):
+        assert results.of(Filters.of([("label", f"{name}:1")])).places.tolist() == [place]
+
+
+def test_studies_and_patients_are_counted_within_their_collection():
+    made = [("a", "p", "s"), ("a", "p", "s"), ("a", "p", "t"), ("b", "p", "s"), ("a", "q", "s")]
+    blank = {"labels_other": [], "notes": [], "split": "train", "sentences": 0}
+    table = pa.Table.from_pylist(
+        [blank | dict(zip(("dataset", "patient", "study"), ids, strict=True)) for ids in made],
+        schema=SCHEMA,
+    )
+    results = Results(table, lambda words, column: np.array([1, 2, 4]))
+    every, some = results.of(Filters()), results.of(Filters.of([("q", "x")]))
+    assert (every.studies, every.patients) == (4, 3)
+    assert (some.studies, some.patients) == (3, 2)
+    assert some.places.tolist() == [1, 2, 4]
 
 
 def test_the_choices_count_all_samples(session):

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inspecting import change_header, client_of
+from inspecting import change_header, client_of, rewrite
 from PIL import Image
 
 from cxr_vlp.pipelines.cards import stored
 from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.format import tar
 from cxr_vlp.pipelines.inspector import pages
 from cxr_vlp.pipelines.inspector.filters import PER_PAGE
 from cxr_vlp.pipelines.inspector.session import Session, protected
@@ -26,18 +25,6 @@ EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;"
 
 def keys_on(page):
     return re.findall(r'href="/sample/[^/]+/([a-z0-9_-]+)', page)
-
-
-def rewrite(folder, change):
-    """Write every tar of a set again, with members that `change` gives for (key, members)."""
-    for path in folder.glob("*/*.tar"):
-        with path.open("rb") as stream:
-            found = [(m.name, m.data) for m in tar.members(stream)]
-        with path.open("wb") as stream:
-            writer = tar.TarWriter(stream)
-            for name, data in (pair for member in found for pair in change(*member)):
-                writer.add(name, data)
-            writer.finish()
 
 
 def test_the_grid_shows_the_samples_page_by_page(client, session):
@@ -189,7 +176,7 @@ def test_rejects_are_shown_with_meaning_and_remedy(copied, tmp_path):
     (folder / "rejects.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(row)}\nno json\n")
     page = client_of(Session(folder, tmp_path / "state")).get("/rejects").text
     assert "dicom.truncated" in page
-    assert '<td class="n">6</td>' in page
+    assert '<td class="n" data-head="images">6</td>' in page
     assert "download it again" in page
     assert "0123456789abcdef" in page
     assert "cannot be read to its end" in page
@@ -218,6 +205,43 @@ def test_a_cut_tar_gives_a_tile_that_says_so(copied, tmp_path):
     assert "cannot be read: the tar is cut off" in page.text
     path.unlink()
     assert "the tar is not there" in client.get(f"/image/nih/{row['key']}").text
+
+
+@pytest.mark.parametrize("harm", ["cut", "missing", "long"])
+def test_of_a_damaged_set_the_other_tars_are_shown(copied, tmp_path, harm):
+    folder, state = copied("openi"), tmp_path / "state"
+    whole = Session(folder, tmp_path / "other").now.opened.table
+    tar = max(folder.glob("train/*.tar"), key=lambda path: path.stat().st_size)
+    data = tar.read_bytes()
+    tar.unlink()
+    if harm != "missing":
+        tar.write_bytes(data[:-5000] if harm == "cut" else data * 2)
+    client = client_of(session := Session(folder, state))
+    left = [row for row in whole.to_pylist() if row["shard"] != tar.name]
+    page = client.get("/").text
+    assert f"{len(left)} samples" in page
+    assert "1 damaged tar:" in page
+    assert str(tar) in page
+    assert "cxr-vlp verify" in page
+    assert all(client.get(f"/image/openi/{row['key']}").status_code == 200 for row in left)
+    search_of(session, client)
+    tar.write_bytes(data)
+    assert client.post("/read-again").status_code == 303
+    assert "damaged tar" not in client.get("/").text
+    assert session.now.opened.table.num_rows == whole.num_rows
+    search_of(session, client)  # not with the index of the damaged set
+
+
+def search_of(session, client):
+    """Check that a search finds the samples whose caption holds a word."""
+    (index,) = session.now.search.indexes
+    index.start()
+    index.wait(60)
+    (each,) = session.now.opened.sets
+    samples = stored.samples(each.folder, session.now.opened.table)
+    held = [s.row["key"] for s in samples if re.search(rb"\beffusion\b", s.caption, re.I)]
+    assert held
+    assert client.get("/keys.txt?q=effusion&in=caption").text.split() == held
 
 
 def test_no_image_of_another_sample_is_shown_when_a_tar_is_replaced(copied, tmp_path):
@@ -278,11 +302,11 @@ def test_images_in_png_are_shown(copied, tmp_path):
 def test_two_sets_of_one_collection_keep_their_own_images(copied, tmp_path):
     one = copied("nih", "a")
     other = copied("nih", "b")
-    rewrite(other, lambda n, d: [(n, d[:-2] + b"\xff\xd9" if n.endswith("json") else d)])
+    rewrite(other, lambda n, d: [(n, d + b"\0" if n.endswith("jpg") else d)])
     client = client_of(session := Session(one.parent, tmp_path / "state"))
     key = session.now.opened.table.column("key")[0].as_py()
     assert f"/sample/a/{key}" in client.get("/").text
-    assert client.get(f"/image/b/{key}").status_code == 200
+    assert client.get(f"/image/b/{key}").data == client.get(f"/image/a/{key}").data + b"\0"
     assert client.get(f"/image/c/{key}").status_code == 404
 
 

@@ -46,6 +46,19 @@ def test_the_first_page_does_not_lead_to_another_host(stranger):
     assert "url=//" not in answer.text, address
 
 
+@pytest.mark.parametrize(
+    ("path", "opened"),
+    [
+        ("/\\evil.example/x", "/%5Cevil.example/x"),
+        ("/sample/a?b #c%/k", "/sample/a%3Fb%20%23c%25/k"),
+    ],
+)
+def test_the_first_page_leads_to_the_same_path(stranger, path, opened):
+    answer = stranger.get("/", environ_overrides={"PATH_INFO": path},
+                          query_string={"token": "the-token"})  # fmt: skip
+    assert f'url={opened}"' in answer.text
+
+
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8", "",
                                   "evil.example:127.0.0.1", "127.0.0.1@evil.example"])  # fmt: skip
 def test_a_foreign_host_is_refused_even_with_the_token(client, host):

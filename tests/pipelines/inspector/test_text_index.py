@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxr_vlp.pipelines import interrupts
 from cxr_vlp.pipelines.inspector import text_index
 from cxr_vlp.pipelines.inspector.filters import Filters
 from cxr_vlp.pipelines.inspector.session import Session
@@ -132,6 +133,20 @@ def test_while_an_index_is_made_the_page_shows_progress(copied, tmp_path, monkey
     with pytest.raises(NotReadyError) as progress:
         made.now.results.of(Filters.of([("q", "heart")]))
     assert progress.value.total == made.now.opened.table.num_rows
+
+
+def test_a_command_that_ends_leaves_no_half_index(copied, tmp_path, monkeypatch):
+    def stopped():
+        raise interrupts.StoppedError
+
+    made = Session(copied("openi"), tmp_path / "state")
+    monkeypatch.setattr(interrupts, "check", stopped)
+    (index,) = made.now.search.indexes
+    index.start()
+    made.now.search.end()
+    assert not index.ready
+    assert index.failure is None
+    assert list(index.path.parent.iterdir()) == []
 
 
 def test_samples_that_cannot_be_read_are_counted(copied, tmp_path):
