@@ -59,7 +59,9 @@ def check(
         rows.append(row.plain())
     for other in others:
         row = Row(other.folder.name, len(other.tars))
-        results.enter(Place(row.name, ""), foreign.together(islice(done, row.shards)), row)
+        results.enter(
+            Place(row.name, ""), foreign.together(other, [*islice(done, row.shards)]), row
+        )
         rows.append(row.plain())
     next(done, None)  # reaches the end: the progress bar is removed, the workers end
     results.compare()
