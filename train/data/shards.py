@@ -147,6 +147,6 @@ def _sizes(folder: Path) -> dict[str, int]:
         ) from error
     except FormatError as error:
         raise ConfigError(
-            f"{path}: {error}; copy the set again; if another program wrote the tars, remove it and "
-            f"count their samples with {COUNT}"
+            f"{path}: {error}; copy the set again; if another program wrote the tars, remove it "
+            f"and count their samples with {COUNT}"
         ) from error
