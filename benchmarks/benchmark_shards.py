@@ -107,7 +107,8 @@ def _record(place: int) -> dict[str, Any]:
         for i, text in enumerate(" ".join(prompts[1:]).split(". "))
     ]
     return {
-        "format": versions.FORMAT, "caption": prompts[0], "impression": prompts[0], "findings": prompts[1],
-        "dataset": "mock", "patient": f"p{place}", "study": f"s{place}", "image": "i0",
-        "view": "frontal", "labels": labels, "prompts": prompts, "sentences": sentences,
+        "format": versions.FORMAT, "caption": prompts[0], "impression": prompts[0],
+        "findings": prompts[1], "dataset": "mock", "patient": f"p{place}", "study": f"s{place}",
+        "image": "i0", "view": "frontal", "labels": labels, "prompts": prompts,
+        "sentences": sentences,
     }  # fmt: skip
