@@ -180,6 +180,11 @@ def test_open_clip_with_its_own_release_of_webdataset_needs_no_script(sets, card
     )
 
 
+def test_a_wrong_folder_is_said_and_not_counted_as_nothing(tmp_path):
+    with pytest.raises(AssertionError, match="no samples in"):
+        run("read_with_tarfile.py", tmp_path)
+
+
 def test_every_example_is_run_here():
     here = Path(__file__).read_text(encoding="utf-8")
     ours = {path.name for path in EXAMPLES.glob("*_with_*.py")}
