@@ -61,12 +61,14 @@ def _tars(folder: Path) -> list[Path]:
 
 
 def together(other: TarFolder, tars: Sequence[CheckedTar]) -> CheckedTar:
-    """Return the results of a folder's tars as one: each code once, with its first place."""
+    """Return the results of a folder's tars as one: each code once, with its first place.
+
+    Patients are left out: which split they are in must not be lost.
+    """
     whole = CheckedTar()
     for each in tars:
         whole.samples += each.samples
         whole.size += each.size
-        whole.patients += each.patients
         for code, (where, count) in each.breaches.items():
             first, before = whole.breaches.get(code, (where, 0))
             whole.breaches[code] = (first, before + count)

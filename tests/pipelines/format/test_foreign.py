@@ -254,6 +254,13 @@ def test_a_sizes_json_that_does_not_fit_is_named_by_verify_and_fit(openi, tmp_pa
         list(cxr_vlp.open_shards(tmp_path / "lab", "train"))
 
 
+def test_a_patient_in_two_splits_of_such_a_set_is_found(openi, tmp_path, capsys):
+    for split in ("train", "test"):
+        packed(openi, tmp_path / "lab" / split / "a.tar", lambda key, kind: [f"{key}.{kind}"])
+    assert verify.main([str(tmp_path / "lab")]) == 65
+    assert "patient.two_splits" in capsys.readouterr().out
+
+
 def test_two_tars_joined_to_one_file_are_not_read_in_part(openi, tmp_path, capsys):
     packed(openi, tmp_path / "lab" / "train" / "a.tar", lambda key, kind: [f"{key}.{kind}"])
     path = tmp_path / "lab" / "train" / "a.tar"
