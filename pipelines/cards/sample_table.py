@@ -127,7 +127,8 @@ def of_set(folder: Path, state: Path, *, workers: int = 1) -> pa.Table:
 def write(table: pa.Table, path: Path) -> None:
     """Write a table as Parquet; the same table gives the same bytes."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", row_group_size=_ROWS)
+    whole = table.combine_chunks()  # a chunk a tar, and one chunk, would give other bytes
+    pq.write_table(whole, buffer, compression="zstd", row_group_size=_ROWS)
     with jsonl.replacing(path) as stream:
         stream.write(buffer.getbuffer())
 
