@@ -7,9 +7,7 @@ size. Each has a record of about the length of a real one.
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ import numpy as np
 
 from cxr_vlp.nlp.labels import CHEXPERT14
 from cxr_vlp.nlp.wording.prompts import report_prompts
+from cxr_vlp.pipelines.format import versions
+from cxr_vlp.pipelines.format.tar import TarWriter
 from cxr_vlp.pipelines.synthetic.cases import patients
 from cxr_vlp.pipelines.synthetic.phantom import render
 
@@ -52,18 +52,18 @@ def make(folder: Path, samples: int) -> ImageSet:
     for number in range(SHARDS):
         name = f"mock-train-{number:05d}.tar"
         sizes[name] = samples // SHARDS
-        with tarfile.open(train / name, "w", format=tarfile.USTAR_FORMAT) as tar:
+        with (train / name).open("wb") as stream:
+            tar = TarWriter(stream)
             for place in range(number * sizes[name], (number + 1) * sizes[name]):
                 image = _with_noise(drawn[place % len(drawn)], np.roll(noise, 31 * place), strength)
                 record, jpeg = _record(place), _jpeg(image)
                 texts.append(record["caption"])
                 parts = (jpeg, json.dumps(record).encode(), record["caption"].encode())
                 for kind, content in zip(("jpg", "json", "txt"), parts, strict=True):
-                    member = tarfile.TarInfo(f"mock-s{place:06d}-i0.{kind}")
-                    member.size = len(content)
-                    tar.addfile(member, io.BytesIO(content))
+                    tar.add(f"mock-s{place:06d}-i0.{kind}", content)
                 (files / f"{place:06d}.jpg").write_bytes(jpeg)
                 array[place] = cv2.resize(image, (ROW, ROW), interpolation=cv2.INTER_AREA)
+            tar.finish()
     (train / "sizes.json").write_text(json.dumps(sizes))
     return ImageSet(folder / "mock", files, array, tuple(texts))
 
@@ -107,7 +107,8 @@ def _record(place: int) -> dict[str, Any]:
         for i, text in enumerate(" ".join(prompts[1:]).split(". "))
     ]
     return {
-        "format": 2, "caption": prompts[0], "impression": prompts[0], "findings": prompts[1],
-        "dataset": "mock", "patient": f"p{place}", "study": f"s{place}", "image": "i0",
-        "view": "frontal", "labels": labels, "prompts": prompts, "sentences": sentences,
+        "format": versions.FORMAT, "caption": prompts[0], "impression": prompts[0],
+        "findings": prompts[1], "dataset": "mock", "patient": f"p{place}", "study": f"s{place}",
+        "image": "i0", "view": "frontal", "labels": labels, "prompts": prompts,
+        "sentences": sentences,
     }  # fmt: skip

@@ -45,6 +45,8 @@ def main() -> None:
     parser.add_argument("--form", default="jpg", help="jpg or png, as the set has it")
     flags = parser.parse_args()
     tars = sorted((flags.shards / flags.split).glob("*.tar"))
+    if not tars:
+        raise SystemExit(f"no tars in {flags.shards / flags.split}")
     with tempfile.TemporaryDirectory() as folder:
         indexes = [index(tar, Path(folder) / f"{tar.stem}.idx") for tar in tars]
         pipeline = images_and_texts([*map(str, tars)], [*map(str, indexes)], flags.form)

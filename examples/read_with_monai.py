@@ -55,6 +55,8 @@ def main() -> None:
         RandFlipd("image", prob=0.5, spatial_axis=0),
     ])  # fmt: skip
     chosen = items(flags.shards, flags.state, flags.split, flags.label)
+    if not chosen:
+        raise SystemExit(f"no sample of {flags.split} mentions {flags.label}")
     data = CacheDataset(chosen, transform, num_workers=0, progress=False)
     batch = next(iter(DataLoader(data, batch_size=8)))
     print(f"{len(data)} images, batches of {tuple(batch['image'].shape)}")

@@ -32,6 +32,8 @@ def parsed(row: dict) -> dict:
 def dataset(folders: list[Path], split: str) -> ray.data.Dataset:
     """Return the samples of a split of sets."""
     tars = [str(path) for folder in folders for path in sorted((folder / split).glob("*.tar"))]
+    if not tars:
+        raise SystemExit(f"no tars in the folder {split} of these sets")
     return ray.data.read_webdataset(tars, decoder=None).map(parsed)
 
 

@@ -27,6 +27,8 @@ def main() -> None:
     parser.add_argument("--split", default="train")
     flags = parser.parse_args()
     found = list(samples(flags.shards, flags.split))
+    if not found:
+        raise SystemExit(f"no samples in {flags.shards / flags.split}")
     positive = sum(1 in document["labels"].values() for *_, document in found)
     print(f"{len(found)} samples, {positive} with a positive label")
 

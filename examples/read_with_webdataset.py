@@ -13,6 +13,8 @@ import webdataset as wds
 def loader(folders: list[Path], split: str, batch: int, side: int) -> torch.utils.data.DataLoader:
     """Return batches of images (B, 1, side, side) float32 in [0, 1], captions and JSON members."""
     tars = [str(path) for folder in folders for path in sorted((folder / split).glob("*.tar"))]
+    if not tars:
+        raise SystemExit(f"no tars in the folder {split} of these sets")
     transform = v2.Compose(
         [v2.Resize(side), v2.CenterCrop(side), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
     )

@@ -15,6 +15,8 @@ import datasets
 def stream(folders: list[Path], split: str) -> datasets.IterableDataset:
     """Return the samples of sets as rows: __key__, jpg (or png), json, txt."""
     tars = [str(path) for folder in folders for path in sorted((folder / split).glob("*.tar"))]
+    if not tars:
+        raise SystemExit(f"no tars in the folder {split} of these sets")
     types = json.loads((folders[0] / "features.json").read_text(encoding="utf-8"))
     return datasets.load_dataset(
         "webdataset",

@@ -7,7 +7,8 @@ The page is one file, without scripts and without links to the internet. It show
 images at each step, example images with their captions, what the filter keeps of a report, the
 loss, and the AUROC of each label. Its numbers come from the files that `dvc plots` reads too.
 It shows images, and report text where `report.show_text` of the parameters allows it (auto: not of
-credentialed collections). It is as confidential as the collections it is made of.
+credentialed collections, and not of those with salted ids, which are a hospital's own patients). It
+is as confidential as the collections it is made of.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def report(arguments: argparse.Namespace) -> None:
 def _shows_text(header: Mapping[str, Any], section: params.ReportParams) -> bool:
     """Return whether the page shows the texts of a set."""
     if section.show_text == "auto":
-        return not header["credentialed"]
+        return not (header["credentialed"] or header.get("ids") == "salted")
     return section.show_text
 
 

@@ -162,7 +162,8 @@ def _table_or_fault(folder: Path, line: Mapping[str, Any]) -> pa.Table | str:
 def write(table: pa.Table, path: Path) -> None:
     """Write a table as Parquet; the same table gives the same bytes."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", row_group_size=_ROWS)
+    whole = table.combine_chunks()  # a chunk a tar, and one chunk, would give other bytes
+    pq.write_table(whole, buffer, compression="zstd", row_group_size=_ROWS)
     with jsonl.replacing(path) as stream:
         stream.write(buffer.getbuffer())
 

@@ -25,14 +25,16 @@ _CHUNK = 1 << 20
 def count(path: Path) -> int:
     """Return the number of samples of a tar: of members next to each other with one key.
 
-    Raises FormatError for a tar that is damaged or has bytes behind its end, and for a key that
-    comes again after another one.
+    Raises FormatError for a tar that is damaged or has bytes behind its end, for a name that is cut
+    elsewhere than its writer meant, and for a key that comes again after another one.
     """
     with path.open("rb") as file:
         names = tar.places(file, folders=True)
         while rest := file.read(_CHUNK):
             if rest.strip(b"\0"):
                 raise FormatError("shard.end", "has bytes behind its end: is it two tars joined?")
+    if why := next(filter(None, map(tar.odd_name, names)), ""):
+        raise FormatError("member.unknown", f"holds {why}")
     keys = [key for key, _ in groupby(names, key=lambda name: tar.split_name(name)[0])]
     if len(set(keys)) < len(keys):
         raise FormatError(

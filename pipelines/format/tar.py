@@ -108,6 +108,16 @@ def split_name(name: str) -> tuple[str, str]:
     return (f"{folder}{slash}{stem}" if stem and kind else "", kind.lower())
 
 
+def odd_name(name: str) -> str:
+    """Return why a name gives no key and ending, with the remedy; "" for a usual name."""
+    file = name.rpartition("/")[2]
+    if file.startswith("."):
+        return "a hidden file; macOS adds ._NAME: pack again with COPYFILE_DISABLE=1 tar"
+    if "." in file.partition(".")[2]:
+        return "a name with two dots, which readers cut at the first one: rename it"
+    return ""
+
+
 def members(stream: Readable, *, folders: bool = False) -> Iterator[Member]:
     """Yield the members of a tar, in its order, up to its end mark. Raises FormatError.
 

@@ -21,6 +21,7 @@ _NO_HEADER = (
     "cannot be read: member {} is damaged, or not a plain file: links, special files and members "
     "of more than 256 MiB are not read"
 )
+_OLD = "a tar of the old form V7; pack it again with tar --format=ustar"
 _GZIP = "gzip-compressed; unpack it (gunzip) and name it .tar"
 _NO_TARS = {  # how a file begins that is no tar, and what it is
     b"\x1f\x8b": _GZIP,
@@ -45,6 +46,8 @@ def no_header(block: bytes, place: int) -> FormatError:
         return FormatError("shard.no_tar", f"is no tar: it is {kind}")
     if len(block) < tarfile.BLOCKSIZE:
         return FormatError("shard.torn", f"cut off before member {place}")
+    if _sum_holds(block):
+        return FormatError("shard.torn", f"member {place}: {_OLD}")
     return FormatError("shard.torn", _NO_HEADER.format(place))
 
 
@@ -137,12 +140,16 @@ def _records(data: bytes) -> dict[str, str]:
 
 def _sound(block: bytes) -> bool:
     """Return whether a block is a header of USTAR, pax or GNU with the right check sum."""
+    return block[257:262] == b"ustar" and _sum_holds(block)
+
+
+def _sum_holds(block: bytes) -> bool:
     try:
         told = octal(block[148:156])
     except ValueError:
         return False
     # the sum is taken with eight blanks in place of itself
-    return block[257:262] == b"ustar" and sum(block) - sum(block[148:156]) + 8 * 32 == told
+    return sum(block) - sum(block[148:156]) + 8 * 32 == told
 
 
 def _is_utf8(name: str) -> bool:

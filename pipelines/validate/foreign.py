@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from cxr_vlp.pipelines.format import tar
+from cxr_vlp.pipelines.format import manifest, tar
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import SPLITS, Sample
 from cxr_vlp.pipelines.format.tar import Member
@@ -21,6 +21,8 @@ from cxr_vlp.pipelines.validate import leakage
 from cxr_vlp.pipelines.validate.shard import CheckedTar, odd_name
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz", ".tar.lz4")
+COUNT = "python -m cxr_vlp.pipelines.format.sizes"
+_CHUNK = 1 << 20
 IMAGES = {"jpg", "jpeg", "png"}
 HOSTILE = ("member.pipe", "member.runnable")  # of the codes of names; folders are usual here
 
@@ -58,21 +60,45 @@ def _tars(folder: Path) -> list[Path]:
     return [p for p in sorted(folder.glob("[!.]*")) if p.name.endswith(TARS) and p.is_file()]
 
 
-def together(tars: Iterable[CheckedTar]) -> CheckedTar:
-    """Return the results of a folder's tars as one: each code once, with its first place."""
-    whole, number = CheckedTar(), 0
+def together(other: TarFolder, tars: Sequence[CheckedTar]) -> CheckedTar:
+    """Return the results of a folder's tars as one: each code once, with its first place.
+
+    Patients are left out: which split they are in must not be lost.
+    """
+    whole = CheckedTar()
     for each in tars:
-        number += 1
         whole.samples += each.samples
         whole.size += each.size
-        whole.patients += each.patients
         for code, (where, count) in each.breaches.items():
             first, before = whole.breaches.get(code, (where, 0))
             whole.breaches[code] = (first, before + count)
-    fit = "" if whole.breaches else f", {whole.samples:,} samples that fit can read"
-    missing = {"manifest.missing": (f"{number:,} tars{fit}", 1)}
+    counts = {path: each.samples for path, each in zip(other.tars, tars, strict=True)}
+    for folder in sorted({path.parent for path in counts}):
+        if _miscounted(folder, {p.name: n for p, n in counts.items() if p.parent == folder}):
+            whole.breach("sizes.differ", f"{folder.name}: remove it, and count with {COUNT}")
+    missing = {"manifest.missing": (f"{len(tars):,} tars, {_readable(other, whole)}", 1)}
     whole.breaches = missing | whole.breaches
     return whole
+
+
+def _miscounted(folder: Path, counts: dict[str, int]) -> bool:
+    """Return whether a folder has a sizes.json that is not that of its tars."""
+    try:
+        return manifest.sizes(folder) != counts
+    except FileNotFoundError:
+        return False
+    except FormatError:
+        return True
+
+
+def _readable(other: TarFolder, whole: CheckedTar) -> str:
+    """Return what `fit` can do with the samples."""
+    if whole.breaches or not whole.samples:
+        return f"{whole.samples:,} samples"
+    text = f"{whole.samples:,} samples that fit can read"
+    if all(path.parent.name in SPLITS for path in other.tars):
+        return text
+    return f"{text} if their folders are named {', '.join(SPLITS)}"
 
 
 def check_tar(path: Path, number: int) -> CheckedTar:
@@ -85,12 +111,14 @@ def check_tar(path: Path, number: int) -> CheckedTar:
     patients: set[bytes] = set()
     with path.open("rb") as stream:
         try:
-            for place, (key, members) in enumerate(_samples(stream)):
+            for place, (key, members) in enumerate(_samples(stream, number, checked)):
                 where = f"tar {number} sample {place}"
                 for code in _codes(members, patients):
                     checked.breach(code, where)
                 checked.keys += leakage.digest(key)
                 checked.samples += 1
+            if any(rest.strip(b"\0") for rest in iter(lambda: stream.read(_CHUNK), b"")):
+                checked.breach("shard.end", f"tar {number}")
         except FormatError as error:  # the message says what the file is instead
             checked.breach(error.code, f"tar {number}: {error}")
     checked.patients += b"".join(sorted(patients))
@@ -100,10 +128,21 @@ def check_tar(path: Path, number: int) -> CheckedTar:
     return checked
 
 
-def _samples(stream: tar.Readable) -> Iterator[tuple[str, list[Member]]]:
-    members = tar.members(stream, folders=True)
+def _samples(
+    stream: tar.Readable, number: int, checked: CheckedTar
+) -> Iterator[tuple[str, list[Member]]]:
+    members = _named(tar.members(stream, folders=True), number, checked)
     for key, group in groupby(members, key=lambda member: tar.split_name(member.name)[0]):
         yield key, list(group)
+
+
+def _named(members: Iterable[Member], number: int, checked: CheckedTar) -> Iterator[Member]:
+    """Yield the members of samples; a name that says of no sample what it is, is a breach."""
+    for member in members:
+        if why := tar.odd_name(member.name):
+            checked.breach("member.unknown", f"tar {number}: {why}")
+        if tar.split_name(member.name)[0]:
+            yield member
 
 
 def _codes(members: Sequence[Member], patients: set[bytes]) -> Iterator[str]:
@@ -122,6 +161,24 @@ def _codes(members: Sequence[Member], patients: set[bytes]) -> Iterator[str]:
         yield "json.foreign" if _foreign(document) else error.code
         return
     patients.add(leakage.digest(sample.dataset, sample.patient))
+    for kind, member in zip(kinds, members, strict=True):
+        if kind == "txt" and not _is_text(member.data):
+            yield "caption.encoding"
+        if kind in IMAGES and not _is_image(member.data):
+            yield "image.unreadable"
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_image(data: bytes) -> bool:
+    """Return whether bytes begin as a JPEG or a PNG; nothing is decoded."""
+    return data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
 
 
 def _foreign(document: bytes) -> bool:

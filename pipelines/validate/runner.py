@@ -59,7 +59,7 @@ def check(
         rows.append(row.plain())
     for other in others:
         row = Row(other.folder.name, len(other.tars))
-        results.enter(Place(row.name, ""), foreign.together(islice(done, row.shards)), row)
+        results.enter_foreign(other, [*islice(done, row.shards)], row)
         rows.append(row.plain())
     next(done, None)  # reaches the end: the progress bar is removed, the workers end
     results.compare()
@@ -151,6 +151,13 @@ class CheckResults:
         for code, where in result.breaches:
             self.breach(code, f"{place.set}: {where}")
         self.notes.update({(code, place.set): count for code, count in result.notes.items()})
+
+    def enter_foreign(self, other: TarFolder, tars: Sequence[CheckedTar], row: Row) -> None:
+        """Add the results of tars that belong to no set; their folders are named after splits."""
+        self._enter_seen(Place(row.name, ""), foreign.together(other, tars), row)
+        for path, checked in zip(other.tars, tars, strict=True):
+            row.patients.update(leakage.each(checked.patients))
+            self.patients.add(Place(row.name, path.parent.name), bytes(checked.patients))
 
     def _enter_seen(self, place: Place, checked: CheckedTar, row: Row) -> None:
         row.samples += checked.samples

@@ -74,7 +74,7 @@ def _not_a_number(value: Any) -> Any:
 class ReportParams:
     """Section `report`: what the HTML page shows."""
 
-    # report text and captions: true | false | auto: only of collections that are not credentialed
+    # report text and captions: true | false | auto: not of credentialed or salted collections
     show_text: Annotated[Literal["auto", True, False], BeforeValidator(_not_a_number)] = "auto"
 
 

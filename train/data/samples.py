@@ -15,7 +15,7 @@ from pathlib import Path
 from cxr_vlp.pipelines.format import tar
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import Sample, key_hash
-from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.data.shards import COUNT, Shard
 from cxr_vlp.train.errors import DataError
 
 IMAGES = ("jpg", "png", "jpeg")  # jpeg: other programs name JPEGs so
@@ -54,7 +54,11 @@ def stored_samples(shard: Shard, turn: int = 0) -> Iterator[StoredSample]:
         yield _stored(key, parts, str(shard.path), turn)
         seen += 1
     if seen != shard.samples:
-        raise DataError(f"{shard.path}: {seen} samples where sizes.json promises {shard.samples}")
+        raise DataError(
+            f"{shard.path}: {seen} samples where sizes.json promises {shard.samples}: copy the set "
+            "again; if another program wrote the tars, remove sizes.json and count them with "
+            f"{COUNT}"
+        )
 
 
 def facts(shard: Shard) -> Iterator[Sample]:
@@ -101,9 +105,10 @@ def _groups(shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
     for name, content, *_ in members(shard.path):
         found, kind = tar.split_name(name)
         if not found or kind not in KINDS:
+            why = tar.odd_name(name) or "write the tar without it"
             raise DataError(
                 f"{shard.path}: sample {key_hash(found)} has a member that is none of "
-                f"jpg, json, png, txt: write the tar without it; {_OTHER_TARS}"
+                f"jpg, json, png, txt: {why}; {_OTHER_TARS}"
             )
         if found != key:
             if parts:

@@ -19,6 +19,7 @@ from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.train.errors import ConfigError
 
 COUNT = "python -m cxr_vlp.pipelines.format.sizes DIR"  # what to do for tars without sizes.json
+_VALIDATION = ("val", "valid", "validate", "validation", "dev")  # names that others give it
 COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz", ".tar.lz4")
 
 
@@ -89,7 +90,10 @@ def _misplaced(folder: Path) -> str:
             f": its tars must lie in folders named {', '.join(SPLITS)}, each with a "
             f"{manifest.SIZES} ({COUNT})"
         )
-    return ""
+    deeper = next((p for depth in ("*/*", "*/*/*") for p in folder.glob(f"{depth}/*.tar")), None)
+    if deeper is None:
+        return ""
+    return f": name the folder of the set, such as {deeper.parent.parent}"
 
 
 def is_set(folder: Path) -> bool:
@@ -117,9 +121,9 @@ def _refuse_other_name(folder: Path, split: str) -> None:
     """Raise ConfigError for validation tars under another name: they would not be used."""
     if split != "validate" or (folder / split).is_dir():
         return
-    for name in ("val", "valid", "validation", "dev"):
-        if any((folder / name).glob("*.tar")):
-            raise ConfigError(f"{folder / name}: rename this folder to {split}")
+    for path in sorted(folder.iterdir()):
+        if path.name.lower() in _VALIDATION and any(path.glob("*.tar*")):
+            raise ConfigError(f"{path}: rename this folder to {split}")
 
 
 def _refuse_compressed(folder: Path) -> None:
@@ -142,4 +146,7 @@ def _sizes(folder: Path) -> dict[str, int]:
             f"another program wrote the tars, count their samples with {COUNT}"
         ) from error
     except FormatError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(
+            f"{path}: {error}; copy the set again; if another program wrote the tars, remove it "
+            f"and count their samples with {COUNT}"
+        ) from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import cxr_vlp
 from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format import sizes
+from cxr_vlp.pipelines.format.errors import FormatError
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -188,3 +191,106 @@ def test_counting_replaces_nothing_and_refuses_what_it_cannot_count(openi, tmp_p
     assert sizes.main([str(lab)]) == 65
     assert "bytes behind its end" in capsys.readouterr().err
     assert not (lab / "train" / "sizes.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        pytest.param(lambda m: m | {"txt": "é".encode("utf-16")}, "caption.encoding", id="utf-16"),
+        pytest.param(lambda m: m | {"jpg": b"a page of HTML"}, "image.unreadable", id="html"),
+    ],
+)
+def test_verify_does_not_call_readable_what_fit_refuses(openi, tmp_path, capsys, change, code):
+    folder = rewritten(openi, tmp_path / "lab", change)
+    assert verify.main([str(folder)]) == 65
+    said = capsys.readouterr().out
+    assert f"{code}: lab: tar 1 sample 0" in said
+    assert "fit can read" not in said
+
+
+def packed(openi: Path, path: Path, rename: Callable[[str, str], list[str]]) -> None:
+    """Write the test samples of a set with tarfile, each member under the names of `rename`."""
+    path.parent.mkdir(parents=True)
+    with tarfile.open(path, "w") as tar:
+        for sample in cxr_vlp.open_shards(openi, "test"):
+            parts = {"jpg": sample.image, "json": sample.sample.to_json(), "txt": b"a text"}
+            for kind, data in parts.items():
+                for name in rename(sample.key, kind):
+                    info = tarfile.TarInfo(name)
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    ("rename", "why"),
+    [
+        pytest.param(lambda k, e: [f"./._{k}.{e}", f"./{k}.{e}"], "COPYFILE_DISABLE", id="macos"),
+        pytest.param(lambda k, e: [f"1.2.840.{k}.{e}"], "two dots", id="an-uid-as-name"),
+        pytest.param(lambda k, e: [f"{k}.image.{e}"], "two dots", id="a-part-before-the-ending"),
+    ],
+)
+def test_names_that_readers_cut_elsewhere_are_explained(openi, tmp_path, capsys, rename, why):
+    packed(openi, tmp_path / "lab" / "train" / "a.tar", rename)
+    assert verify.main([str(tmp_path / "lab")]) == 65
+    said = capsys.readouterr().out
+    assert f"member.unknown: lab: tar 1: {'a hidden' if 'COPY' in why else 'a name'}" in said
+    assert "sample.apart" not in said
+    assert sizes.main([str(tmp_path / "lab")]) == 65
+    assert why in capsys.readouterr().err
+    (tmp_path / "lab" / "train" / "sizes.json").write_text('{"a.tar": 1}')
+    with pytest.raises(ValueError, match=why):
+        list(cxr_vlp.open_shards(tmp_path / "lab", "train"))
+
+
+@pytest.mark.parametrize("text", ['{"a.tar": 7}', '{"a.tar": "1"}', "", '{"other.tar": 1}'])
+def test_a_sizes_json_that_does_not_fit_is_named_by_verify_and_fit(openi, tmp_path, capsys, text):
+    packed(openi, tmp_path / "lab" / "train" / "a.tar", lambda key, kind: [f"{key}.{kind}"])
+    (tmp_path / "lab" / "train" / "sizes.json").write_text(text)
+    assert verify.main([str(tmp_path / "lab")]) == 65
+    said = capsys.readouterr().out
+    assert "sizes.differ: lab: train: remove it, and count with" in said
+    assert "fit can read" not in said
+    with pytest.raises(ValueError, match="remove"):
+        list(cxr_vlp.open_shards(tmp_path / "lab", "train"))
+
+
+def test_a_patient_in_two_splits_of_such_a_set_is_found(openi, tmp_path, capsys):
+    for split in ("train", "test"):
+        packed(openi, tmp_path / "lab" / split / "a.tar", lambda key, kind: [f"{key}.{kind}"])
+    assert verify.main([str(tmp_path / "lab")]) == 65
+    assert "patient.two_splits" in capsys.readouterr().out
+
+
+def test_two_tars_joined_to_one_file_are_not_read_in_part(openi, tmp_path, capsys):
+    packed(openi, tmp_path / "lab" / "train" / "a.tar", lambda key, kind: [f"{key}.{kind}"])
+    path = tmp_path / "lab" / "train" / "a.tar"
+    path.write_bytes(path.read_bytes() * 2)
+    assert verify.main([str(tmp_path / "lab")]) == 65
+    assert "shard.end: lab: tar 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "dev", "VAL"])
+def test_validation_tars_under_another_name_are_not_passed_over(openi, tmp_path, capsys, name):
+    folder = rewritten(openi, tmp_path / "lab")
+    (folder / "validate").rename(folder / name)
+    assert verify.main([str(folder)]) == 65
+    assert "if their folders are named train, validate, test" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=f"{name}: rename this folder to validate"):
+        list(cxr_vlp.open_shards(folder, "validate"))
+
+
+def test_a_set_that_lies_deeper_is_named(openi, tmp_path):
+    shutil.copytree(openi, tmp_path / "top" / "of" / "all")
+    with pytest.raises(ValueError, match=r"name the folder of the set, such as .*of/all"):
+        list(cxr_vlp.open_shards(tmp_path / "top"))
+
+
+def test_a_tar_of_the_old_form_is_named(openi, tmp_path):
+    (tmp_path / "a.txt").write_text("a text")
+    (tmp_path / "lab" / "train").mkdir(parents=True)
+    out = tmp_path / "lab" / "train" / "a.tar"
+    subprocess.run(
+        ["tar", "--format=v7", "-C", str(tmp_path), "-cf", str(out), "a.txt"], check=True
+    )
+    with pytest.raises(FormatError, match="--format=ustar"):
+        sizes.count(out)

@@ -240,6 +240,22 @@ def test_report_text_of_credentialed_sets_is_on_no_page_unless_asked_for(
     assert page.count("<img") == 12, "images are shown either way"
 
 
+@pytest.mark.parametrize(("show", "there"), [("auto", False), (True, True)])
+def test_report_text_of_salted_sets_is_on_no_page_unless_asked_for(
+    shards, tiny_recipe, monkeypatch, show, there
+):
+    monkeypatch.setattr(report, "REPORTS", 100)
+    path = shards / "openi" / "manifest.jsonl"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps(json.loads(header) | {"ids": "salted"}), *lines]) + "\n")
+    named("openi", evaluate={"resamples": 0}, report={"show_text": show})
+    assert train(tiny_recipe, shards) == measured(shards) == shown(shards) == 0
+    page = Path("page.html").read_text()
+    for text in ("caption of openi", "abnormal openi.", "edema of openi: present; worse"):
+        assert (text in page) == there
+    assert page.count("<img") == 6
+
+
 @pytest.mark.parametrize("value", ["yes please", 1, 0, 1.0, "True"])
 def test_another_value_of_show_text_is_refused(shards, tiny_recipe, value, capfd):
     named("mimic", "openi", report={"show_text": value})
