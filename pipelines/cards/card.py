@@ -33,6 +33,7 @@ class Options:
 
     images: bool = True  # a contact sheet
     figures: bool = True  # the plots
+    links: bool = True  # to the tars; a set that holds its own card needs none
 
 
 def publish(subject: Subject, out: Path, state: Path, options: Options) -> None:
@@ -49,8 +50,10 @@ def publish(subject: Subject, out: Path, state: Path, options: Options) -> None:
 
 
 def refuse_foreign(out: Path) -> None:
-    """Raise ConfigError if a folder has a card.json that this program did not write."""
+    """Raise ConfigError for a set, and for a card.json that this program did not write."""
     path = out / NAME
+    if (out / manifest.NAME).exists():  # a selection holds its card, and would be replaced by it
+        raise ConfigError(f"{out} is a set: choose another --out for its card")
     if not path.exists():
         return
     held = jsonl.glimpse(path)
@@ -59,7 +62,7 @@ def refuse_foreign(out: Path) -> None:
 
 
 def write(subject: Subject, place: Path, options: Options) -> None:
-    """Write the files of a card into an empty folder."""
+    """Write the files of a card into a folder: an empty one, or the set itself (`links` False)."""
     found = facts.of(subject)
     jsonl.write_json(place / NAME, {"cards": versions.CARDS, **found.to_json()})
     table = place / sample_table.NAME
@@ -68,7 +71,8 @@ def write(subject: Subject, place: Path, options: Options) -> None:
     jsonl.write_json(place / indexes.CROISSANT, described)
     jsonl.write_json(place / indexes.WIDS, indexes.wids(subject))
     jsonl.write_json(place / manifest.FEATURES, subject.features)
-    _link(subject, place)
+    if options.links:
+        _link(subject, place)
     shown = _draw(subject, found, place / FIGURES, options)
     jsonl.write_lines(place / PAGE, [page.markdown(subject, found, shown)])
 

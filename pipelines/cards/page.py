@@ -186,6 +186,12 @@ def _made(subject: Subject) -> Iterator[str]:
             f"`{made['format']}`, recipe `{made['recipe']}`; ids are {ids}; shard format "
             f"{header['format']}, digest `{header['digest'][:16]}`."
         )
+        if how := header.get("selection"):  # not its command: a condition may name ids
+            yield (
+                f"{_escaped(part.name)} is a selection of the set with the digest "
+                f"`{how['source'][:16]}`; the first line of its `manifest.jsonl` says how it was "
+                "chosen."
+            )
 
 
 def _citation(subject: Subject) -> Iterator[str]:

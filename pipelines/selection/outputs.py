@@ -53,8 +53,7 @@ def _of_set(folder: Path) -> Iterator[str]:
         return
     if all(manifest.typed(line, manifest.LINE) for line in lines):
         yield from manifest.files(lines)
-        card = (folder / manifest.CARD).rglob("*")
-        yield from (path.relative_to(folder).as_posix() for path in card)
+        yield from manifest.CARD
 
 
 def _of_folder(folder: Path) -> Iterator[str]:
