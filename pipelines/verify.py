@@ -6,8 +6,7 @@ Checks digests, names, members, headers, JSON fields, sizes.json and counts. Ove
 that keys are unique and that no patient and no image is in two splits. --deep also decodes every
 image, and finds equal images by their grey values; --rederive K makes K samples of each set again
 from the sources. It prints a remedy for every code that it found (codes.py), and no key, id or
-text. Tars that belong to no set are read too, and never valid. The exit code is 0 if the sets are
-valid, 65 if not.
+text. Tars that belong to no set are read too, and never valid. The exit code is 0 if the sets are valid, 65 if not.
 """
 
 from __future__ import annotations
