@@ -17,7 +17,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import shutil
 import sys
@@ -217,9 +216,8 @@ def _summary(job: TrainingJob, progress: checkpoints.Progress, before: int, left
 
 
 def _best(job: TrainingJob, progress: checkpoints.Progress) -> str:
-    if math.isinf(progress.best):
-        why = "no sample of the views of the recipe" if job.validate else "no sample"
-        return f"none: {why} in the split validate; the model is that of the last step"
+    if not job.validate:
+        return "none: no sample in the split validate; the model is that of the last step"
     return f"{progress.best:.3f} at step {progress.best_step}"
 
 

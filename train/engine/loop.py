@@ -96,32 +96,29 @@ class Training:
                 raise ConfigError(f"no full batch of {self.plan.batch_size} images in {views}")
             self.progress = replace(self.progress, epoch=epoch + 1, batch=0)
 
-    def _validate(self) -> float | None:
-        """Return the mean loss over the validation split, in the same batches each time.
-
-        None if the split has no sample, or none in the views of the recipe.
-        """
+    def _validate(self) -> float:
+        """Return the mean loss over the validation split, in the same batches each time."""
         total = torch.zeros(2, dtype=torch.float64)
         for batch in in_order(self.job.validate, self.loading, self.plan.batch_size):
             loss = self.steps.measure(batch).double().cpu()
             total += torch.stack([loss * len(batch), torch.tensor(float(len(batch)))])
         summed: Any = self.accelerator.reduce(total.to(self.accelerator.device), "sum")
-        return float(summed[0] / summed[1]) if summed[1] else None
+        return float(summed[0] / summed[1]) if summed[1] else float("nan")
 
     def _checkpoint(self, step: int, metrics: MetricsWriter | None) -> None:
-        loss = self._validate() if self.job.validate else None
+        loss = self._validate() if self.job.validate else float("nan")
         self.progress = replace(self.progress, step=step)
         # Ranks may differ: where views or studies shorten an epoch, one rank ends before another.
         places = gather_object([(self.progress.epoch, self.progress.batch)])
-        # Without a validation loss the last weights count as the best; the first ones always do.
-        if loss is None or loss < self.progress.best or not self.progress.best_step:
-            best = self.progress.best if loss is None else loss
+        # Without a validation split the last weights count as the best; the first ones always do.
+        if loss < self.progress.best or not self.job.validate or not self.progress.best_step:
+            best = loss if self.job.validate else self.progress.best
             self.progress = replace(self.progress, best=best, best_step=step)
             if self.accelerator.is_main_process:
                 checkpoints.save_best(self.folder, step, self.steps.evaluation_weights())
         if metrics is None:
             return
-        if loss is not None:
+        if self.job.validate:
             metrics.log(step, val_loss=loss)
         self.progress = replace(self.progress, rows=metrics.rows)
         rest = {**self.steps.rest(), "places": places}
