@@ -32,7 +32,11 @@ def check(path: Path, out: Path, sets: Sequence[SourceSet], *, single: bool) -> 
     if not any(place.iterdir()):
         return
     known = set(_of_set(place) if single else _of_folder(place))
-    found = {file.relative_to(place).as_posix() for file in place.rglob("*") if file.is_file()}
+    found = {
+        file.relative_to(place).as_posix()
+        for file in place.rglob("*")
+        if file.is_symlink() or not file.is_dir()
+    }
     if not known:
         what = "no selection" if single else "no folder of selections"
         raise ConfigError(f"{out} is not empty and {what} of an earlier run: choose another --out")

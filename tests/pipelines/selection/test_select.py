@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import shlex
 import shutil
 import stat
 from pathlib import Path
@@ -109,6 +111,14 @@ def test_a_selection_can_be_selected_from_and_says_so(sets, select):
     assert "--studies 3 --seed 2" in how["command"]
     assert [step["samples"] for step in how["steps"]][-1] == manifest.header(second)["written"]
     assert codes(second) == set()
+
+
+def test_the_stored_command_is_read_back_by_the_command_line(sets, select):
+    where = "-1 = label_Edema or Edema is null or view = 'it''s \"odd\"'"
+    new = select(sets / "nih", f"--where={where.replace(' = ', '=', 1)}", "--studies", 5)
+    words = shlex.split(manifest.header(new)["selection"]["command"])
+    flags = command._parser().parse_args(words[2:])
+    assert (flags.where, flags.studies) == ([where.replace(" = ", "=", 1)], 5)
 
 
 def test_the_card_lies_in_the_set_and_no_tar_is_there_twice(sets, select):
@@ -269,6 +279,25 @@ def test_shots_are_distinct_positive_samples_of_train_and_shortage_is_said(sets,
     assert codes(*manifest.sets(new)) == set()
 
 
+@pytest.mark.parametrize(
+    "words", [("--shots", 30, "--per", "patient"), ("--studies", 999, "--balance", "study")]
+)
+def test_ids_are_counted_and_not_named_where_they_have_too_few(sets, select, capsys, words):
+    select(sets / "mimic", *words)
+    said = capsys.readouterr().out
+    assert re.search(rf"\d+ values of {words[3]} have fewer than asked", said)
+    assert not any(row[words[3]] in said for row in rows(sets / "mimic").values())
+
+
+def test_the_values_that_get_one_study_more_are_drawn(sets, select):
+    drawn = {
+        tuple(path.name for path in manifest.sets(new))
+        for seed in range(6)
+        for new in [select(sets, "--studies", 1, "--balance", "dataset", "--seed", seed)]
+    }
+    assert len(drawn) > 1
+
+
 def test_shots_of_every_value_of_a_column(sets, select):
     new = select(sets, "--shots", 3, "--per", "dataset", "--shots-from", "train")
     assert [manifest.header(path)["written"] for path in manifest.sets(new)] == [3, 3, 3, 3]
@@ -390,6 +419,15 @@ def test_a_selection_is_replaced_unless_it_holds_other_files(sets, select, singl
     with pytest.raises(ConfigError, match="1 files that select did not write"):
         select(path, "--split", "train")
     assert (found[0] / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("target", ["/", "absent"])
+def test_a_link_that_a_user_put_into_a_selection_is_not_lost(sets, select, target):
+    new = select(sets / "nih", "--split", "train")
+    (new / "mine").symlink_to(target)
+    with pytest.raises(ConfigError, match="1 files that select did not write"):
+        select(sets / "nih", "--split", "train")
+    assert (new / "mine").is_symlink()
 
 
 def cut(folder: Path) -> None:
