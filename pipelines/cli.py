@@ -112,7 +112,7 @@ def same_source(header: Mapping[str, Any], source: str, folder: Path) -> None:
 
 
 def own_folder(out: Path, header: str, source: str) -> None:
-    """Refuse an output folder that holds another collection's output, or a damaged header.
+    """Refuse an output folder that holds another collection's output, a selection, or damage.
 
     Raises ConfigError.
     """
@@ -125,6 +125,11 @@ def own_folder(out: Path, header: str, source: str) -> None:
         raise ConfigError(f"{path} is damaged: remove {out}, or choose another --out")
     if found != source:
         raise ConfigError(f"{out} holds {found}: give every collection a folder of its own")
+    if "selection" in held:
+        raise ConfigError(
+            f"{out} holds a selection of {found}, which cxr-vlp select wrote: choose another --out,"
+            " or remove it"
+        )
 
 
 def folder(text: str) -> Path:

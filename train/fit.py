@@ -1,6 +1,6 @@
 """`cxr-vlp fit RECIPE --shards DIR --out DIR`: trains a model on shards.
 
-OUT/model.safetensors   the weights with the lowest validation loss
+OUT/model.safetensors   the weights with the lowest validation loss (else those of the last step)
 OUT/recipe.json         the recipe as it was used, with its seed; evaluation reads it
 OUT/metrics/            loss, learning rate and validation loss, for `dvc metrics` and `dvc plots`
 
@@ -209,10 +209,16 @@ def _summary(job: TrainingJob, progress: checkpoints.Progress, before: int, left
         ("samples", f"{samples(job.train)} train, {samples(job.validate)} validate"),
         *((f"left out of {name}", views.listed(counts)) for name, counts in left.items()),
         ("loss", f"{losses[0]:.3f} -> {losses[-1]:.3f}" if losses else "-"),
-        ("best validation loss", f"{progress.best:.3f} at step {progress.best_step}"),
+        ("best validation loss", _best(job, progress)),
         ("model", str(job.out / MODEL)),
     ]
     cli.table("training", ("what", "value"), rows)
+
+
+def _best(job: TrainingJob, progress: checkpoints.Progress) -> str:
+    if not job.validate:
+        return "none: no sample in the split validate; the model is that of the last step"
+    return f"{progress.best:.3f} at step {progress.best_step}"
 
 
 def _parser() -> argparse.ArgumentParser:

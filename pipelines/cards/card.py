@@ -26,7 +26,6 @@ from cxr_vlp.pipelines.cards import (
     plots,
     sample_table,
 )
-from cxr_vlp.pipelines.cards import subject as subjects
 from cxr_vlp.pipelines.cards.subject import Subject
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, privacy
 from cxr_vlp.pipelines.format import manifest, versions
@@ -40,6 +39,7 @@ class Options:
 
     images: bool = True  # a contact sheet
     figures: bool = True  # the plots
+    links: bool = True  # to the tars; a set that holds its own card needs none
 
 
 def publish(subject: Subject, out: Path, state: Path, options: Options) -> None:
@@ -55,20 +55,8 @@ def publish(subject: Subject, out: Path, state: Path, options: Options) -> None:
         write(subject, staging, options)
 
 
-def write_inside(folder: Path, name: str, *, workers: int) -> None:
-    """Write the card of a set into its own folder `card`, without figures: no image is decoded.
-
-    `name` is that of the set; `folder` may be a staging folder. Raises the errors of
-    `sample_table.build`, and DataError for a set without a sample.
-    """
-    part = subjects.of_table(folder, name, sample_table.build(folder, workers=workers))
-    place = folder / manifest.CARD
-    place.mkdir()
-    write(Subject(name, (part,)), place, Options(images=False, figures=False))
-
-
 def write(subject: Subject, place: Path, options: Options) -> None:
-    """Write the files of a card into an empty folder."""
+    """Write the files of a card into a folder: an empty one, or the set itself (`links` False)."""
     found = facts.of(subject)
     jsonl.write_json(place / NAME, {"cards": versions.CARDS, **found.to_json()})
     table = place / sample_table.NAME
@@ -77,7 +65,8 @@ def write(subject: Subject, place: Path, options: Options) -> None:
     jsonl.write_json(place / indexes.CROISSANT, described)
     jsonl.write_json(place / indexes.WIDS, indexes.wids(subject))
     jsonl.write_json(place / manifest.FEATURES, subject.features)
-    _link(subject, place)
+    if options.links:
+        _link(subject, place)
     shown = _draw(subject, found, place / FIGURES, options)
     jsonl.write_lines(place / PAGE, [page.markdown(subject, found, shown)])
 

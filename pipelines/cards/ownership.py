@@ -25,10 +25,10 @@ def check(out: Path, subject: Subject) -> None:
     place = out.resolve()
     for part in subject.parts:
         folder = part.folder.resolve()
-        if place == folder or (folder in place.parents and place != folder / manifest.CARD):
-            raise ConfigError(
-                f"{out} is in the set itself: choose another --out, or its folder {manifest.CARD}"
-            )
+        if folder in (place, *place.parents):
+            raise ConfigError(f"{out} is in the set itself: choose another --out for its card")
+    if (place / manifest.NAME).exists():  # a selection holds its card, and would be replaced by it
+        raise ConfigError(f"{out} is a set: choose another --out for the card")
     nearest = next(path for path in (place, *place.parents) if path.exists())
     if not nearest.is_dir():
         raise ConfigError(f"{nearest} is a file: choose another --out")

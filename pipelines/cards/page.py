@@ -208,10 +208,11 @@ def _made(subject: Subject) -> Iterator[str]:
             f"`{made['format']}`, recipe `{made['recipe']}`; ids are {ids}; shard format "
             f"{header['format']}, digest `{header['digest'][:16]}`."
         )
-        if chosen := header.get("selection"):
+        if how := header.get("selection"):  # not its command: a condition may name ids
             yield (
-                f"{_escaped(part.name)} is a selection, by `cxr-vlp select`, from the set with the "
-                f"digest `{chosen['source'][:16]}`. The first line of its manifest has the command."
+                f"{_escaped(part.name)} is a selection of the set with the digest "
+                f"`{how['source'][:16]}`; the first line of its `manifest.jsonl` says how it was "
+                "chosen."
             )
 
 

@@ -36,6 +36,12 @@ LABEL = "label_"  # begins the name of a label's column: "label_Pleural Effusion
 MEMBERS = 3  # image, json, txt: one key, in this order
 _ROWS = 1 << 16  # of a row group
 
+
+def _items(kind: pa.DataType) -> pa.DataType:
+    """Return the type of a list as Parquet gives it back, so that a table is written alike."""
+    return pa.list_(pa.field("element", kind))
+
+
 _TEXT, _COUNT, _SIDE, _PLACE = pa.string(), pa.int32(), pa.int32(), pa.int64()
 _LENGTHS = ("caption", "findings", "impression", "abnormal", "prior_free")
 # each column: its name, its type, what it says
@@ -62,7 +68,7 @@ _FACTS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("width", _SIDE, "of the stored image, in pixels"),
     ("source_height", _SIDE, "of the collection's image, in pixels"),
     ("source_width", _SIDE, "of the collection's image, in pixels"),
-    ("notes", pa.list_(_TEXT), "codes of what was unusual about the image"),
+    ("notes", _items(_TEXT), "codes of what was unusual about the image"),
     ("labels_from", _TEXT, "who gave the labels: chexpert, negbio, nih, mesh, report, ..."),
 )
 _COUNTS: tuple[tuple[str, pa.DataType, str], ...] = (
@@ -78,7 +84,7 @@ _COUNTS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("image_sha256", _TEXT, "SHA-256 of the collection's image file"),
     ("report_sha256", _TEXT, 'SHA-256 of the report, "" if there is none'),
 )
-_OTHERS = pa.list_(pa.struct([("name", _TEXT), ("value", pa.int8())]))
+_OTHERS = _items(pa.struct([("name", _TEXT), ("value", pa.int8())]))
 COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     *_FACTS,
     *(
@@ -162,8 +168,8 @@ def _table_or_fault(folder: Path, line: Mapping[str, Any]) -> pa.Table | str:
 def write(table: pa.Table, path: Path) -> None:
     """Write a table as Parquet; the same table gives the same bytes."""
     buffer = io.BytesIO()
-    whole = table.combine_chunks()  # a chunk a tar, and one chunk, would give other bytes
-    pq.write_table(whole, buffer, compression="zstd", row_group_size=_ROWS)
+    # in one piece, because pages end where pieces end
+    pq.write_table(table.combine_chunks(), buffer, compression="zstd", row_group_size=_ROWS)
     with jsonl.replacing(path) as stream:
         stream.write(buffer.getbuffer())
 

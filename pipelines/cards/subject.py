@@ -163,15 +163,10 @@ def read(folder: Path, state: Path, workers: int = 1) -> Part:
     Raises the errors of `sample_table.build`, and DataError for a set without a sample.
     """
     table = sample_table.of_set(folder, state, workers=workers)
-    return of_table(folder, folder.resolve().name, table)
-
-
-def of_table(folder: Path, name: str, table: pa.Table) -> Part:
-    """Return a set for its card. Raises the errors of `read`."""
     header, lines = sample_table.manifest_of(folder)
     if not table.num_rows:
         raise DataError(f"{folder}: the set holds no sample, so there is nothing to describe")
-    return Part(name, folder, header, lines, table)
+    return Part(folder.resolve().name, folder, header, lines, table)
 
 
 def pattern(shards: Sequence[Shard], folder: str = "") -> str:

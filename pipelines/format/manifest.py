@@ -33,7 +33,8 @@ NAME = "manifest.jsonl"
 REJECTS = "rejects.jsonl"
 SIZES = "sizes.json"
 FEATURES = "features.json"  # the sample's fields for Hugging Face datasets (schema.py)
-CARD = "card"  # the folder of a set's card, if the set holds it; its files are no part of the set
+# the files of a card (cards/card.py), if the set holds it as `select` writes it: no part of the set
+CARD = ("README.md", "card.json", "croissant.json", "samples.parquet", "wids.json")
 
 _STEP = Record(
     {

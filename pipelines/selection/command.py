@@ -116,7 +116,7 @@ def _write(
     how = provenance.of(source, this.sets, this.wanted, this.size(), chosen.counts)
     header = writing.write(source, rows, folder, numbers, how, workers=workers)
     if not this.flags.no_card:
-        writing.write_card(folder, workers=workers)
+        writing.write_card(folder, this.flags.state, workers=workers)
     return header
 
 

@@ -19,6 +19,8 @@ from cxr_vlp.pipelines.selection import query
 
 LABELS = "label"  # as a name of --per: every label, of which the positive samples are drawn
 _COUNTED = (pa.types.is_string, pa.types.is_integer)
+_IDS = ("key", "study", "patient", "image", "image_sha256", "report_sha256")
+_NAMED = 30  # values of a column that are named; of more of them the number is told
 
 
 @dataclass
@@ -34,7 +36,7 @@ def studies(table: pa.Table, number: int, balance: str, seed: int) -> Draw:
 
     A group is a value of the column `balance`. If the images of a study differ in it, that of
     the first image by key counts. Studies without a value are in no group. Where the number cannot
-    be divided, the first groups by name get one study more.
+    be divided, the groups that get one study more are drawn too.
     """
     rows: dict[tuple[str, str], list[int]] = {}
     named = zip(table.column("dataset").to_pylist(), table.column("study").to_pylist(), strict=True)
@@ -42,14 +44,15 @@ def studies(table: pa.Table, number: int, balance: str, seed: int) -> Draw:
         rows.setdefault(study, []).append(place)
     groups, draw = _groups(table, rows, balance)
     each, more = divmod(number, max(len(groups), 1))
-    for place, (name, group) in enumerate(sorted(groups.items())):
-        wanted = each + (place < more)
+    short: dict[str, tuple[int, int]] = {}
+    for place, name in enumerate(sorted(groups, key=lambda name: _rank(seed, "group", name))):
+        group, wanted = groups[name], each + (place < more)
         taken = sorted(group, key=lambda study: _rank(seed, "study", *study))[:wanted]
         draw.places += [row for study in taken for row in rows[study]]
         if len(taken) < wanted:
-            of = f" of {balance} {name}" if balance else ""
-            draw.said.append(f"--studies: {len(taken):,} instead of {wanted:,}{of}: no more left")
+            short[f" of {balance} {name}" if balance else ""] = len(taken), wanted
     draw.places.sort()
+    draw.said += _told("--studies", balance, short)
     return draw
 
 
@@ -83,6 +86,7 @@ def shots(table: pa.Table, number: int, per: str, seed: int) -> Draw:
     if not any(groups.values()):
         raise ConfigError(f"--shots: no sample of the split has a value of {per}")
     drawn: set[int] = set()
+    short: dict[str, tuple[int, int]] = {}
     said = []
     if absent := sorted(name for name, places in groups.items() if not places):
         said.append(f"--shots: no sample at all for {', '.join(absent)}")
@@ -91,8 +95,21 @@ def shots(table: pa.Table, number: int, per: str, seed: int) -> Draw:
         ranks = {place: _rank(seed, "shot", name, keys[place]) for place in free}
         drawn.update(sorted(free, key=ranks.__getitem__)[:number])
         if 0 < len(places) < number:
-            said.append(f"--shots: {len(places):,} instead of {number:,} for {name}: no more left")
-    return Draw(sorted(drawn), said)
+            short[f" for {name}"] = len(places), number
+    return Draw(sorted(drawn), [*said, *_told("--shots", per, short)])
+
+
+def _told(flag: str, column: str, short: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Return what is said of the groups that have fewer than wanted; no id of a patient or study.
+
+    `short` gives " for a group" -> (number that it has, number wanted).
+    """
+    if len(short) > _NAMED or (short and column in _IDS):
+        return [f"{flag}: {len(short):,} values of {column} have fewer than asked: no more left"]
+    return [
+        f"{flag}: {there:,} instead of {wanted:,}{group}: no more left"
+        for group, (there, wanted) in sorted(short.items())
+    ]
 
 
 def _positives(table: pa.Table, per: str) -> dict[str, list[int]]:

@@ -32,7 +32,11 @@ def check(path: Path, out: Path, sets: Sequence[SourceSet], *, single: bool) -> 
     if not any(place.iterdir()):
         return
     known = set(_of_set(place) if single else _of_folder(place))
-    found = {file.relative_to(place).as_posix() for file in place.rglob("*") if file.is_file()}
+    found = {
+        file.relative_to(place).as_posix()
+        for file in place.rglob("*")
+        if file.is_symlink() or not file.is_dir()
+    }
     if not known:
         what = "no selection" if single else "no folder of selections"
         raise ConfigError(f"{out} is not empty and {what} of an earlier run: choose another --out")
@@ -53,8 +57,7 @@ def _of_set(folder: Path) -> Iterator[str]:
         return
     if all(manifest.typed(line, manifest.LINE) for line in lines):
         yield from manifest.files(lines)
-        card = (folder / manifest.CARD).rglob("*")
-        yield from (path.relative_to(folder).as_posix() for path in card)
+        yield from manifest.CARD
 
 
 def _of_folder(folder: Path) -> Iterator[str]:

@@ -47,7 +47,7 @@ def command(wanted: Wanted, size: Sequence[str]) -> str:
 
 def flags(wanted: Wanted) -> list[str]:
     """Return the flags that describe what is selected; those with a default are left out."""
-    words = [word for where in wanted.where for word in ("--where", where)]
+    words = [word for where in wanted.where for word in _where(where)]
     if wanted.keys:
         words += ["--keys", "FILE", *(["--ignore-missing"] if wanted.ignore_missing else [])]
     words += ["--unit", wanted.unit] if wanted.unit != "sample" else []
@@ -60,6 +60,11 @@ def flags(wanted: Wanted) -> list[str]:
     words += ["--studies", str(wanted.studies)] if wanted.studies else []
     words += ["--balance", wanted.balance] if wanted.balance else []
     return [*words, *(["--seed", str(wanted.seed)] if wanted.shots or wanted.studies else [])]
+
+
+def _where(condition: str) -> list[str]:
+    # in one word where argparse would take the condition for a flag: -1=Edema
+    return [f"--where={condition}"] if condition.startswith("-") else ["--where", condition]
 
 
 def _files(wanted: Wanted) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Writes a selection as a complete new set: tars, sizes, rejects, features, manifest, table.
+"""Writes a selection as a complete new set: tars, sizes, rejects, features, manifest, card.
 
 The counts of the new set add up as those of every set do: what the source set lost is lost in it
 too, and the samples that were not chosen are rejects of the step `select`, one row a tar.
@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from cxr_vlp.pipelines import parts
-from cxr_vlp.pipelines.cards import sample_table
+from cxr_vlp.pipelines.cards import card, subject
+from cxr_vlp.pipelines.cards.subject import Subject
 from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.files import jsonl
@@ -75,10 +77,16 @@ def write(
     return header
 
 
-def write_card(folder: Path, *, workers: int) -> None:
-    """Write the card of a new set into its folder `card`."""
-    table = sample_table.build(folder, workers=workers)
-    sample_table.write(table, folder / manifest.CARD / sample_table.NAME)
+def write_card(folder: Path, state: Path, *, workers: int) -> None:
+    """Write the card of a new set beside its manifest, without figures: they decode images.
+
+    So the folder of the set is that of the card: the paths in its files are right without links. A
+    link to a tar would be a second tar to a loader that searches all folders.
+    """
+    part = subject.read(folder, state, workers)
+    named = replace(part, name=str(part.header["source"]))  # `folder` is not the set's last name
+    options = card.Options(images=False, figures=False, links=False)
+    card.write(Subject(named.name, (named,)), folder, options)
 
 
 def _line(

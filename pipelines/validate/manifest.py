@@ -124,7 +124,7 @@ def breaches(declared: Declared) -> Iterator[Breach]:
     yield from ((code, manifest.REJECTS) for code in _rejects(rejects, header))
     if not _same(folder / manifest.FEATURES, schema.features(declared.shards.format)):
         yield "features.differ", manifest.FEATURES
-    beside = {manifest.NAME, manifest.REJECTS, manifest.FEATURES, manifest.CARD}
+    beside = {manifest.NAME, manifest.REJECTS, manifest.FEATURES, *manifest.CARD}
     yield from _unlisted(folder, "", {*SPLITS, *beside})
     for split in SPLITS:
         listed = {x["name"]: x["samples"] for x in declared.tars if x["split"] == split}

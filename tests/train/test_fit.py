@@ -28,6 +28,7 @@ from cxr_vlp.train.evaluation.scoring import load
 from cxr_vlp.train.model import build
 from cxr_vlp.train.objective.terms import TERMS
 from cxr_vlp.train.pages import batch_page
+from tests.train.conftest import write_source
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,26 @@ def test_the_model_is_the_best_by_validation(finished):
     assert loaded.name == "trial"
     written = load_file(finished / "model.safetensors")
     assert all(torch.equal(written[name], w) for name, w in encoder.model.state_dict().items())
+
+
+def test_without_a_validation_split_the_model_is_the_last_and_it_says_so(
+    tiny_recipe, tmp_path, capsys, monkeypatch
+):
+    made = write_source(tmp_path / "sets", "own", {"train": (24,)})
+    recipe = tmp_path / "short.yaml"
+    recipe.write_text(f"base: {tiny_recipe}\nrun: {{steps: 4}}\n")
+    kept, save = [], checkpoints.save_best
+
+    def saved(folder, step, weights):
+        kept.append(step)
+        save(folder, step, weights)
+
+    monkeypatch.setattr(checkpoints, "save_best", saved)
+    assert run(recipe, made, tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert not re.search(r"\b(inf|nan)\b", said)
+    assert "model is that of the last step" in " ".join(said.replace("│", "").split())
+    assert kept == [2, 4]
 
 
 @pytest.mark.parametrize("step", [3, 4, 5])

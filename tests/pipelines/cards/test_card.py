@@ -188,24 +188,11 @@ def test_a_file_in_the_place_of_a_card_stops(built, tmp_path, capsys, below):
     assert "mine is a file" in capsys.readouterr().err
 
 
-def test_a_card_in_a_set_is_its_folder_card_only(built, tmp_path):
+@pytest.mark.parametrize("below", ["", "card", "train/card"])
+def test_a_card_is_not_written_into_its_set(built, tmp_path, below):
     folder = Path(shutil.copytree(built / "shards" / "nih", tmp_path / "nih"))
-    state = ("--state", str(tmp_path / "state"))
-    assert run(folder, folder / "train" / "card", *QUICK, *state) == 2
-    assert run(folder, folder / "mine", *QUICK, *state) == 2
-    assert run(folder, folder / "card", *QUICK, *state) == 0
+    assert run(folder, folder / below, *QUICK, "--state", str(tmp_path / "state")) == 2
     assert verify.main([str(folder)]) == 0
-
-
-def test_the_card_that_a_new_set_gets_is_whole_and_decodes_no_image(built, tmp_path, monkeypatch):
-    folder = Path(shutil.copytree(built / "shards" / "nih", tmp_path / ".staging"))
-    monkeypatch.setattr(Image, "open", None)
-    card.write_inside(folder, "new", workers=1)
-    folder.rename(tmp_path / "new")
-    assert run(tmp_path / "new", tmp_path / "out", *QUICK) == 0
-    found, wanted = tree_bytes(tmp_path / "new" / "card"), tree_bytes(tmp_path / "out")
-    assert found == wanted
-    assert len(list((tmp_path / "new" / "card").glob("*/*.tar"))) > 1
 
 
 def test_what_a_selection_left_out_is_no_loss(built, tmp_path):
@@ -219,7 +206,7 @@ def test_what_a_selection_left_out_is_no_loss(built, tmp_path):
     assert names[-2:] == [facts.LEFT_OUT, "samples written"]  # what came first is first
     assert f"| left out by the selection | {rows[-2][1]:,} |" in page
     assert "lost: select" not in page
-    assert "is a selection, by `cxr-vlp select`" in page
+    assert "is a selection of the set with the digest" in page
 
 
 def test_patients_of_two_splits_are_counted(built, tmp_path, capsys):

@@ -195,6 +195,13 @@ def test_the_cached_table_of_a_private_set_is_private(copied, tmp_path, values):
         path.chmod(0o644)  # as an earlier version wrote it
 
 
+def test_a_table_of_the_cache_is_written_as_the_same_bytes(built, tmp_path):
+    for name in ("first", "cached"):
+        table = sample_table.of_set(built / "shards" / "openi", tmp_path / "state")
+        sample_table.write(table, tmp_path / name)
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "cached").read_bytes()
+
+
 def test_a_damaged_cache_is_made_again(copied, tmp_path):
     state = tmp_path / "state"
     table = sample_table.of_set(copied, state)

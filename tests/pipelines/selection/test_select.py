@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import shlex
 import shutil
 import stat
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import stages
 from breaking import codes, members, restate, tar_of
 
+from cxr_vlp.pipelines import cli
 from cxr_vlp.pipelines.cards import sample_table
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.files import jsonl
@@ -110,11 +113,64 @@ def test_a_selection_can_be_selected_from_and_says_so(sets, select):
     assert codes(second) == set()
 
 
-def test_the_card_has_the_table_of_the_new_set(sets, select):
+def test_the_stored_command_is_read_back_by_the_command_line(sets, select):
+    where = "-1=label_Edema or age < 999 or age is null or view = 'it''s \"odd\"'"
+    new = select(sets / "nih", f"--where={where}", "--studies", 5)
+    words = shlex.split(manifest.header(new)["selection"]["command"])
+    flags = command._parser().parse_args(words[2:])
+    assert (flags.where, flags.studies) == ([where], 5)
+
+
+def test_the_card_lies_in_the_set_and_no_tar_is_there_twice(sets, select):
     new = select(sets / "nih", "--where", "age > 30", "--samples-per-shard", 3)
-    path = new / manifest.CARD / sample_table.NAME
-    assert sample_table.belongs(path, manifest.header(new)["digest"])
-    assert len(list(new.glob("*/*.tar"))) > 2
+    header = manifest.header(new)
+    assert all((new / name).is_file() for name in manifest.CARD)
+    assert sample_table.belongs(new / sample_table.NAME, header["digest"])
+    listed = jsonl.read_json(new / "wids.json")["shardlist"]
+    assert sum(shard["nsamples"] for shard in listed) == header["written"]
+    tars = sorted(path.relative_to(new).as_posix() for path in new.rglob("*.tar"))
+    assert tars == sorted(shard["url"] for shard in listed)
+    assert len(tars) > 2
+    assert codes(new) == set()
+
+
+def test_the_card_says_that_the_set_is_a_selection_and_not_which(sets, select):
+    key = min(rows(sets / "openi"))
+    page = (select(sets / "openi", "--where", f"key = '{key}'") / "README.md").read_text("utf-8")
+    assert manifest.header(sets / "openi")["digest"][:16] in page
+    assert key not in page
+
+
+def test_datasets_loads_a_selection_as_it_is(sets, select, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    new = select(sets / "mimic", "--where", "split <> 'test'")
+    found = datasets.load_dataset(str(new), streaming=True)
+    loaded = {(split, row["__key__"]) for split, samples in found.items() for row in samples}
+    named = {"train": "train", "validate": "validation"}
+    assert loaded == {(named[row["split"]], key) for key, row in rows(new).items()}
+
+
+@pytest.mark.parametrize("name", manifest.CARD)
+def test_a_folder_with_the_name_of_a_card_s_file_is_no_card(sets, select, name):
+    new = select(sets / "nih", "--no-card", "--split", "test")
+    (new / name).mkdir()
+    (new / name / "mine.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="1 files that select did not write"):
+        select(sets / "nih", "--split", "test")
+
+
+def test_a_card_or_a_stage_does_not_replace_a_selection(sets, select, tmp_path, capsys):
+    from cxr_vlp.pipelines.cards import command as card
+
+    new = select(sets / "nih", "--split", "test")
+    before = stages.tree_bytes(new)
+    state = ["--state", str(tmp_path / "state")]
+    with pytest.raises(ConfigError, match="is a set: choose another --out"):
+        card.main([str(sets / "nih"), "--out", str(new), *state])
+    with pytest.raises(ConfigError, match="holds a selection of nih"):
+        cli.own_folder(new, manifest.NAME, "nih")
+    assert stages.tree_bytes(new) == before
 
 
 def test_given_parts_are_used_and_an_empty_split_stays_readable(sets, select):
@@ -221,6 +277,25 @@ def test_shots_are_distinct_positive_samples_of_train_and_shortage_is_said(sets,
         assert drawn >= min(2, there)
         assert (f" {name}" in said.partition("chosen")[0]) == (there < 2)
     assert codes(*manifest.sets(new)) == set()
+
+
+@pytest.mark.parametrize(
+    "words", [("--shots", 30, "--per", "patient"), ("--studies", 999, "--balance", "study")]
+)
+def test_ids_are_counted_and_not_named_where_they_have_too_few(sets, select, capsys, words):
+    select(sets / "mimic", *words)
+    said = capsys.readouterr().out
+    assert re.search(rf"\d+ values of {words[3]} have fewer than asked", said)
+    assert not any(row[words[3]] in said for row in rows(sets / "mimic").values())
+
+
+def test_the_values_that_get_one_study_more_are_drawn(sets, select):
+    drawn = {
+        tuple(path.name for path in manifest.sets(new))
+        for seed in range(6)
+        for new in [select(sets, "--studies", 1, "--balance", "dataset", "--seed", seed)]
+    }
+    assert len(drawn) > 1
 
 
 def test_shots_of_every_value_of_a_column(sets, select):
@@ -344,6 +419,15 @@ def test_a_selection_is_replaced_unless_it_holds_other_files(sets, select, singl
     with pytest.raises(ConfigError, match="1 files that select did not write"):
         select(path, "--split", "train")
     assert (found[0] / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("target", ["/", "absent"])
+def test_a_link_that_a_user_put_into_a_selection_is_not_lost(sets, select, target):
+    new = select(sets / "nih", "--split", "train")
+    (new / "mine").symlink_to(target)
+    with pytest.raises(ConfigError, match="1 files that select did not write"):
+        select(sets / "nih", "--split", "train")
+    assert (new / "mine").is_symlink()
 
 
 def cut(folder: Path) -> None:
