@@ -36,6 +36,13 @@ MEMBERS = 3  # image, json, txt: one key, in this order
 _ROWS = 1 << 16  # of a row group
 
 _TEXT, _COUNT, _SIDE, _PLACE = pa.string(), pa.int32(), pa.int32(), pa.int64()
+
+
+def _list_of(kind: pa.DataType) -> pa.DataType:
+    """Return a list as Parquet gives it back: the name of its items is in the file's bytes."""
+    return pa.list_(pa.field("element", kind))
+
+
 _LENGTHS = ("caption", "findings", "impression", "abnormal", "prior_free")
 # each column: its name, its type, what it says
 _FACTS: tuple[tuple[str, pa.DataType, str], ...] = (
@@ -61,7 +68,7 @@ _FACTS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("width", _SIDE, "of the stored image, in pixels"),
     ("source_height", _SIDE, "of the collection's image, in pixels"),
     ("source_width", _SIDE, "of the collection's image, in pixels"),
-    ("notes", pa.list_(_TEXT), "codes of what was unusual about the image"),
+    ("notes", _list_of(_TEXT), "codes of what was unusual about the image"),
     ("labels_from", _TEXT, "who gave the labels: chexpert, negbio, nih, mesh, report, ..."),
 )
 _COUNTS: tuple[tuple[str, pa.DataType, str], ...] = (
@@ -77,7 +84,7 @@ _COUNTS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("image_sha256", _TEXT, "SHA-256 of the collection's image file"),
     ("report_sha256", _TEXT, 'SHA-256 of the report, "" if there is none'),
 )
-_OTHERS = pa.list_(pa.struct([("name", _TEXT), ("value", pa.int8())]))
+_OTHERS = _list_of(pa.struct([("name", _TEXT), ("value", pa.int8())]))
 COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     *_FACTS,
     *(
@@ -127,8 +134,7 @@ def of_set(folder: Path, state: Path, *, workers: int = 1) -> pa.Table:
 def write(table: pa.Table, path: Path) -> None:
     """Write a table as Parquet; the same table gives the same bytes."""
     buffer = io.BytesIO()
-    whole = table.combine_chunks()  # a chunk a tar, and one chunk, would give other bytes
-    pq.write_table(whole, buffer, compression="zstd", row_group_size=_ROWS)
+    pq.write_table(table, buffer, compression="zstd", row_group_size=_ROWS)
     with jsonl.replacing(path) as stream:
         stream.write(buffer.getbuffer())
 
