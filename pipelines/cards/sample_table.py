@@ -160,7 +160,7 @@ def readable(folder: Path, state: Path, *, workers: int = 1) -> tuple[pa.Table, 
 
 def _table_or_fault(folder: Path, line: Mapping[str, Any]) -> pa.Table | str:
     try:
-        return _table(_rows_of_tar(folder, line))
+        return of_tar(folder, line)
     except DataError as error:
         return str(error)
 

@@ -1,8 +1,8 @@
 """Checks, records and cleans up a demo run: what `make demo` and `make clean` need besides `dvc`.
 
-    python -m cxr_vlp.pipelines.synthetic.demo check    stop if params.yaml reads other trees python
-    -m cxr_vlp.pipelines.synthetic.demo record   record the digests of what the demo made python -m
-    cxr_vlp.pipelines.synthetic.demo clean    remove the outputs that did not change since the demo
+    python -m cxr_vlp.pipelines.synthetic.demo check    # stop if params.yaml reads other trees
+    python -m cxr_vlp.pipelines.synthetic.demo record   # record the digests of the outputs
+    python -m cxr_vlp.pipelines.synthetic.demo clean    # remove the outputs that did not change
 
 The current folder must be a checkout. Only two kinds of things are removed: synthetic trees with
 their marker, and outputs whose bytes are exactly those that the demo recorded. A model that

@@ -16,7 +16,6 @@ from stages import samples, tree_bytes
 
 from cxr_vlp.pipelines import errors, verify
 from cxr_vlp.pipelines.cards import (
-    card,
     command,
     contact_sheet,
     facts,
