@@ -13,6 +13,7 @@ A label is written by its own name, in double quotes if it is more than one word
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -147,10 +148,12 @@ def _labels(table: pa.Table) -> Iterator[str]:
         if name.startswith(LABEL):
             yield f"{_quoted(name)} AS {_quoted(name.removeprefix(LABEL))}"
             taken.add(name.removeprefix(LABEL).lower())
-    for name in other_labels(table):
-        if name.lower() not in taken:
+    others = other_labels(table)
+    same = Counter(name.lower() for name in others)
+    for name in others:
+        # SQL ignores case: of "Scar" and "scar" one would stand for both, so neither has a column
+        if name.lower() not in taken and same[name.lower()] == 1:
             text = name.replace("'", "''")
-            taken.add(name.lower())
             yield (
                 f"list_filter(labels_other, lambda other: other.name = '{text}')[1].value "
                 f"AS {_quoted(name)}"

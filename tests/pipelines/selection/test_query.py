@@ -101,6 +101,17 @@ def test_a_further_label_does_not_hide_a_column(name):
     assert found(rows, "key = 'k0' and Edema = 0 and sex = 'F'") == ["k0"]
 
 
+def test_labels_that_differ_in_case_alone_are_not_taken_for_each_other():
+    rows = table(
+        {"labels_other": [{"name": "Scar", "value": 1}]},
+        {"labels_other": [{"name": "scar", "value": 1}]},
+    )
+    with pytest.raises(ConfigError, match="not found"):
+        query.matching(rows, '"scar" = 1')
+    asked = "len(list_filter(labels_other, lambda x: x.name = 'scar' and x.value = 1)) > 0"
+    assert found(rows, asked) == ["k1"]
+
+
 def test_other_rows_can_be_asked_for_with_label_names():
     rows = table({"patient": "a", "label_Edema": 1}, {"patient": "a"}, {"patient": "b"})
     assert found(rows, "patient in (select patient from samples where Edema = 1)") == ["k0", "k1"]
