@@ -29,6 +29,7 @@ from cxr_vlp.pipelines.inspector.stored_sample import UnreadableError
 VERSION = 1  # raise it when the content of the index changes
 COLUMNS = ("report", "caption", "findings")
 _BATCH = 2048  # rows of the table that become Python objects at once
+_WORDS = 64  # of one search; thousands of them take minutes
 _WORD = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _TABLES = """
 CREATE VIRTUAL TABLE texts USING fts5(report, caption, findings, content='',
@@ -196,6 +197,8 @@ def fts_query(words: str, column: str = "") -> str:
         if any(letter.isalnum() for letter in text):
             star = "*" if not phrase and text.endswith("*") else ""
             found[minus].append('"' + text.replace('"', '""') + '"' + star)
+    if sum(map(len, found.values())) > _WORDS:
+        raise SearchError(f"Type at most {_WORDS} words.")
     if not found[""]:
         raise SearchError("Type at least one word to find.")
     query = f"({' AND '.join(found[''])})"

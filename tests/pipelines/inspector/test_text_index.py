@@ -110,6 +110,11 @@ def test_a_search_without_a_word_says_so(words):
         fts_query(words)
 
 
+def test_a_search_of_thousands_of_words_is_refused():
+    with pytest.raises(SearchError, match="at most"):
+        fts_query("a " * 6000)
+
+
 def test_an_index_is_made_once_and_is_private(session):
     ready(session)
     (path, *_) = [index.path for index in session.now.search.indexes]
