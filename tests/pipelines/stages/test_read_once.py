@@ -28,13 +28,14 @@ def _count_open(event: str, arguments: tuple[Any, ...]) -> None:
         _counts[-1][os.fspath(arguments[0])] += 1
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session")
 def hook() -> None:
+    # once in a process: tests of other modules may come between, and a second hook counts twice
     sys.addaudithook(_count_open)
 
 
 @pytest.fixture
-def opened(monkeypatch) -> Iterator[Counter[str]]:
+def opened(hook, monkeypatch) -> Iterator[Counter[str]]:
     """How often each path is opened; the parts are done in this process."""
 
     def in_this_process(self: PartPool, names: list[str]) -> None:
