@@ -104,6 +104,7 @@ def test_one_changed_report_rewrites_one_tar_and_decodes_nothing(reproduced):
     assert "Stage 'shards@mimic' is cached - skipping run" in said
 
 
+@pytest.mark.slow
 def test_parameters_set_back_build_nothing(reproduced):
     path = reproduced / "params.yaml"
     before = path.read_text()
@@ -117,6 +118,7 @@ def test_parameters_set_back_build_nothing(reproduced):
     assert "Stage 'shards@mimic' is cached - skipping run" in said
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_after_dvc_deleted_its_output(reproduced):
     path = reproduced / "params.yaml"
     before = path.read_text()

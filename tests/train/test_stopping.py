@@ -76,7 +76,7 @@ def whole(recipe, source, tmp_path_factory) -> dict[str, bytes]:
         return contents(Path("models/m"))
 
 
-@pytest.mark.parametrize("earlier", [True, False])
+@pytest.mark.parametrize("earlier", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_run_that_was_killed_and_lost_its_output_resumes_to_the_same_bytes(
     recipe, source, whole, capfd, earlier
 ):
@@ -134,6 +134,7 @@ def test_ctrl_c_during_imports_is_reported(recipe, source):
         assert (done.returncode, done.stderr) == (130, "stopped\n"), command
 
 
+@pytest.mark.slow
 def test_another_training_into_the_same_output_starts_from_step_0(recipe, source, whole, capfd):
     running = started(recipe, source)
     until_a_checkpoint(running)
@@ -177,7 +178,10 @@ def test_killed_before_it_is_published_a_model_is_published_as_it_was(
     assert contents(Path("models/m")) == whole
 
 
-@pytest.mark.parametrize("kind", ["*[0-9].safetensors", "best-*.safetensors", "*.state", "*.json"])
+@pytest.mark.parametrize("kind", [
+    "*[0-9].safetensors", "*.json",
+    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("best-*.safetensors", "*.state")),
+])  # fmt: skip
 def test_a_checkpoint_with_one_changed_byte_is_not_used(
     recipe, source, whole, monkeypatch, capsys, kind
 ):

@@ -139,8 +139,15 @@ CASES = [
 ]
 
 
+SLOW = (touch, one_image_less, another_split, caption, quality)
+
+
 @pytest.mark.parametrize(
-    ("change", "source", "again", "decoded"), CASES, ids=[case[0].__name__ for case in CASES]
+    ("change", "source", "again", "decoded"),
+    [
+        pytest.param(*case, id=case[0].__name__, marks=[pytest.mark.slow] * (case[0] in SLOW))
+        for case in CASES
+    ],
 )
 def test_a_rebuild_costs_what_changed(bases, tmp_path, change, source, again, decoded):
     shutil.copytree(bases[source], tmp_path / "x", copy_function=shutil.copy2)

@@ -128,8 +128,7 @@ WAYS = {
     "term-all": (signal.SIGTERM, True),
     "term": (signal.SIGTERM, False),
 }
-FEW = {("scan", "int-all"), ("shards", "int"), ("shards", "term-all"), ("texts", "term"),
-       ("verify", "int-all"), ("synthetic", "int-all")}  # fmt: skip
+FEW = {("scan", "int-all"), ("shards", "int"), ("texts", "term"), ("synthetic", "int-all")}
 CASES = [
     pytest.param(
         name, *WAYS[way], id=f"{name}-{way}",

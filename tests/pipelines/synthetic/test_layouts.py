@@ -74,7 +74,9 @@ def test_same_bytes_for_any_number_of_workers(out: Path, tmp_path: Path):
     assert truth(tmp_path, "mimic") == truth(out, "mimic")
 
 
-@pytest.mark.parametrize("source", WRITERS)
+@pytest.mark.parametrize("source", [
+    pytest.param(name, marks=[pytest.mark.slow] * (name == "chexpert")) for name in WRITERS
+])  # fmt: skip
 def test_same_bytes_on_every_run(out: Path, variant, source: str):
     assert digests(variant(source)) == digests(out / source)
 
