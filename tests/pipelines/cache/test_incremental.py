@@ -5,6 +5,7 @@ After every change the set must have the same bytes as a clean build of the chan
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -297,12 +298,15 @@ def test_a_file_that_dvc_protects_is_copied_and_never_linked(raw, tmp_path):
     before = tree_bytes(out)
     for path in out.glob("*/*.tar"):
         path.chmod(0o444)
-    inodes = {path.stat().st_ino for path in out.glob("*/*.tar")}
-    shutil.rmtree(out)
-    build(raw / "nih", "nih", tmp_path)
-    assert work_of(tmp_path, "nih")["kept"] == 4
-    assert tree_bytes(out) == before
-    assert not inodes & {path.stat().st_ino for path in out.glob("*/*.tar")}
+    with contextlib.ExitStack() as kept:
+        # open, because the file system gives the number of a deleted file to a new one
+        old = [kept.enter_context(path.open("rb")) for path in out.glob("*/*.tar")]
+        inodes = {os.fstat(file.fileno()).st_ino for file in old}
+        shutil.rmtree(out)
+        build(raw / "nih", "nih", tmp_path)
+        assert work_of(tmp_path, "nih")["kept"] == 4
+        assert tree_bytes(out) == before
+        assert not inodes & {path.stat().st_ino for path in out.glob("*/*.tar")}
     assert all(found.st_nlink == 2 for found in hard_links(tmp_path).values())
 
 
