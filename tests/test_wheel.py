@@ -151,6 +151,7 @@ no_finding: {positive: [Nothing.], negative: [Something.], uncertain: [Perhaps s
 """
 
 
+@pytest.mark.slow
 def test_the_steps_run_beside_a_users_own_modules(installed, folder):
     script = installed / "cxr-vlp"
     (folder / "params.yaml").write_text(

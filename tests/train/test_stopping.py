@@ -162,6 +162,7 @@ def left_behind(recipe: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert run(recipe, source) == 130
 
 
+@pytest.mark.slow
 def test_no_resume_starts_over(recipe, source, whole, monkeypatch, capsys):
     left_behind(recipe, source, monkeypatch)
     assert run(recipe, source, "--no-resume") == 0
@@ -179,8 +180,11 @@ def test_killed_before_it_is_published_a_model_is_published_as_it_was(
 
 
 @pytest.mark.parametrize("kind", [
-    "*[0-9].safetensors", "*.json",
-    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("best-*.safetensors", "*.state")),
+    "*[0-9].safetensors",
+    *(
+        pytest.param(kind, marks=pytest.mark.slow)
+        for kind in ("best-*.safetensors", "*.state", "*.json")
+    ),
 ])  # fmt: skip
 def test_a_checkpoint_with_one_changed_byte_is_not_used(
     recipe, source, whole, monkeypatch, capsys, kind

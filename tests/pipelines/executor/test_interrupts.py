@@ -160,9 +160,8 @@ def test_a_command_stopped_during_import_prints_that_it_was_stopped(done, raw, t
         check_stopped(*started.stop(signal.SIGINT, True), signal.SIGINT)
 
 
-@pytest.mark.parametrize("name", [
-    "shards", *(pytest.param(name, marks=pytest.mark.slow) for name in ("scan", "texts"))
-])  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["scan", "texts", "shards"])
 def test_the_next_run_completes_a_stopped_run(done, raw, tmp_path, name):
     arguments = command(name, done, raw, tmp_path)
     started = Started(name, arguments, tmp_path)
@@ -178,6 +177,7 @@ def test_the_next_run_completes_a_stopped_run(done, raw, tmp_path, name):
     assert beside == {".out.lock"}
 
 
+@pytest.mark.slow
 def test_a_signal_that_is_ignored_at_the_start_stays_ignored(done, raw, tmp_path):
     """As by `nohup`, or `&` in a script: Ctrl-C at the terminal does not stop such a run."""
     started = Started("plan", command("plan", done, raw, tmp_path), tmp_path, ignoring=True)

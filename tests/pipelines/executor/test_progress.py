@@ -54,6 +54,7 @@ def on_a_terminal(command: list[str], folder: Path) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="replace"))
 
 
+@pytest.mark.slow
 def test_the_progress_of_a_scan_advances(raw, tmp_path):
     command = [
         sys.executable,

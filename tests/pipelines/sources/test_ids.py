@@ -278,6 +278,7 @@ def dvc(folder: Path, *command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_under_dvc_neither_lock_nor_cache_nor_remote_holds_an_id(tmp_path):
     for name in ("dvc.yaml", ".dvcignore", ".src", "nlp", "pipelines", "train"):
         copy = (

@@ -74,6 +74,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_collection_of_another_package_is_built_and_verified(clinic):
     (clinic / "params.yaml").write_text(
         "collections: [clinic]\n"
