@@ -10,12 +10,10 @@ terms of the collections in LICENCE.txt. Image bytes are copied, unless --side a
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
-import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = choice.choose(
             found, flags.where, flags.split, state=flags.state, workers=flags.workers
         )
-        with atomic_dir.publishing(flags.out, ownership.NAME) as staging, _removed(staging):
+        with atomic_dir.publishing(flags.out, ownership.NAME) as staging:
             request = Request(chosen, staging, options)
             result = exporter.write(request)
             choice.check(request, result)
@@ -54,16 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ownership.write(staging, _name(flags), request, result)
     _show(flags, request, result, place)
     return 0
-
-
-@contextlib.contextmanager
-def _removed(staging: Path) -> Iterator[None]:
-    """Remove the staging folder if the export fails: none continues from it."""
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
 
 
 def _parser(*, asked: bool = False) -> argparse.ArgumentParser:

@@ -42,7 +42,12 @@ def publishing(output: Path, owner: str, *, resume: bool = False) -> Iterator[Pa
         if not resume:
             shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True, exist_ok=True)
-        yield place
+        try:
+            yield place
+        except BaseException:
+            if not resume:  # no run continues from it
+                shutil.rmtree(place, ignore_errors=True)
+            raise
         privacy.as_narrow_as(output, place)
         sync_folders(place)
         _swap(place, output)
