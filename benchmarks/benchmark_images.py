@@ -29,9 +29,9 @@ from pydicom.uid import (
 )
 
 from cxr_vlp.pipelines.synthetic.cases import patients
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files
-from cxr_vlp.pipelines.synthetic.layouts.image_files import jpeg
 from cxr_vlp.pipelines.synthetic.phantom import render
+from cxr_vlp.pipelines.synthetic.writing import dicom_files
+from cxr_vlp.pipelines.synthetic.writing.image_files import jpeg
 
 WIDTH, HEIGHT, TOP = 2544, 3056, 4095
 JPEG_BYTES = 1_500_000  # MIMIC-CXR-JPG: 558 GB / 377,110

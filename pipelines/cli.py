@@ -55,7 +55,10 @@ def parser(
 
 
 def _add_source_flags(made: argparse.ArgumentParser) -> None:
-    made.add_argument("source", choices=sorted(sources.names()), help="which collection")
+    made.add_argument(
+        "source",
+        help=f"which collection: {', '.join(sorted(sources.names()))}, or the name of your own",
+    )
     made.add_argument(
         "--root",
         type=address_free,

@@ -24,6 +24,7 @@ from cxr_vlp.pipelines import sources
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format.sample import SECTIONS as REPORT_SECTIONS
 from cxr_vlp.pipelines.format.sample import SPLITS
+from cxr_vlp.pipelines.sources.base import Source
 
 Section = TypeVar("Section")
 
@@ -152,6 +153,8 @@ class Shards:
 class Collection:
     """Section `sources.NAME`: where the raw tree is, its number of parts, the reader's options."""
 
+    # the reader, where NAME is not the name of one: `table` for a collection of your own
+    preset: str = ""
     root: str = ""
     parts: Parts = field(default_factory=lambda: {"train": 4, "validate": 1, "test": 1})
     # what to do about an image or report that is listed but not on disk
@@ -197,28 +200,35 @@ class Params:
             values = {**values, "reader": {}}
         return build(Collection, values, f"{self.path}: sources.{source}")
 
+    def reader(self, source: str) -> Source:
+        """Return the reader of a collection, with its options. Raises ConfigError, PluginError."""
+        section = self.collection(source)
+        return sources.reader(source, section.reader, self.path, section.preset)
+
     def check(self) -> None:
         """Check every section of the pipelines, and the names of all sections.
 
         Raises ConfigError with file, key, the mistake and the allowed values.
         """
-        kinds = sources.names()
+        found = self.content.get("sources")
         try:
+            where = f"{self.path}: sources"
+            of_sources = settings.value(Mapping[str, Any], {} if found is None else found, where)
+            # a collection with a preset has any name
+            own = [n for n, v in of_sources.items() if isinstance(v, Mapping) and v.get("preset")]
+            kinds = tuple(dict.fromkeys([*sources.names(), *own]))
             settings.known(self.content, SECTIONS, self.path, "section")
+            settings.known(of_sources, kinds, where, "collection")
             if "collections" in self.content:
                 where = f"{self.path}: collections"
                 chosen = settings.value(Chosen, self.content["collections"], where)
                 settings.known(chosen, kinds, where, "collection")
-            where, found = f"{self.path}: sources", self.content.get("sources")
-            of_sources = settings.value(Mapping[str, Any], {} if found is None else found, where)
-            settings.known(of_sources, kinds, where, "collection")
         except SettingsError as error:
             raise ConfigError(str(error)) from None
         for name in of_sources:
-            options = self.collection(name).reader
             # a package that cannot be loaded stops the commands of its own collection only
             with contextlib.suppress(sources.PluginError):
-                sources.reader(name, options, self.path)
+                self.reader(name)
         for name, kind in (("scan", Scan), ("texts", Texts), ("shards", Shards)):
             self.section(name, kind)
         try:

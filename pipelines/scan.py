@@ -25,7 +25,7 @@ from cxr_vlp.pipelines.executor.progress import COUNTS, showing
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy, synthetic_marker
 from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting
-from cxr_vlp.pipelines.sources import ids, reader
+from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.sources.base import Source
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages import parameter_check, reject_limit
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = config.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)
-    source = reader(flags.source, collection.reader, settings.path)
+    source = settings.reader(flags.source)
     root = _root(flags.root or collection.root)
     naming = ids.Ids(source.name, ids.salt(section.salt), collection.ids == "salted")
     naming.check()

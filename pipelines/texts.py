@@ -78,7 +78,7 @@ def _read(flags: argparse.Namespace) -> tuple[dict[str, Any], TextBuilder]:
     parameter_check.inventory(inventory, flags.scan, settings)
     cli.own_folder(flags.out, HEADER, flags.source)
     root = paths.root(flags.root or collection.root)
-    source = reader(flags.source, inventory["reader"])
+    source = reader(flags.source, inventory["reader"], preset=inventory["preset"])
     links = bool(inventory.get("links"))
     return inventory, TextBuilder(
         source, str(root), str(flags.scan), section, resources, links=links

@@ -1,4 +1,7 @@
-"""The registry of collections: the four readers of this project and those of installed packages.
+"""The registry of collections: the readers of this project and those of installed packages.
+
+A reader is found under the name of its collection. Any other name may be given to a collection in
+params.yaml: `sources.NAME.preset` then says which reader reads it, for example `table`.
 
 A reader is a class that follows the protocol `base.Source`. An installed package adds one with an
 entry point; its name is the collection's name, in lower case letters and digits:
@@ -17,8 +20,11 @@ import functools
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
+
+import yaml
 
 from cxr_vlp.nlp.config import settings
 from cxr_vlp.nlp.config.plain_yaml import SettingsError
@@ -31,9 +37,19 @@ BUILT_IN = {
     "chexpert": "cxr_vlp.pipelines.sources.chexpert:Chexpert",
     "nih": "cxr_vlp.pipelines.sources.nih:Nih",
     "openi": "cxr_vlp.pipelines.sources.openi:Openi",
+    "table": "cxr_vlp.pipelines.sources.table.reader:TableReader",
+    "rexgradient": "cxr_vlp.pipelines.sources.rexgradient:Rexgradient",
+    "bimcv": "cxr_vlp.pipelines.sources.bimcv:Bimcv",
+    "shenzhen": "cxr_vlp.pipelines.sources.nlm:Shenzhen",
+    "montgomery": "cxr_vlp.pipelines.sources.nlm:Montgomery",
 }
+# Collections that the reader `table` reads: each is a file of its options, presets/NAME.yaml.
+PRESETS = (
+    "brax", "candid", "chexpertplus", "padchest", "rsna", "siim", "vinbigdata", "vindr",
+    "vindrpcxr",
+)  # fmt: skip
 # A name begins sample keys ("nih-00000001_000-0"), file names and folders.
-_NAME = re.compile(r"[a-z][a-z0-9]*")
+NAME = re.compile(r"[a-z][a-z0-9]*")
 
 
 class PluginError(ConfigError):
@@ -45,7 +61,8 @@ def names() -> tuple[str, ...]:
 
     Nothing is imported: a name may belong to a reader that cannot be loaded.
     """
-    return tuple(dict.fromkeys([*BUILT_IN, *sorted(entry.name for entry in _installed())]))
+    installed = sorted(entry.name for entry in _installed())
+    return tuple(dict.fromkeys([*BUILT_IN, *PRESETS, *installed]))
 
 
 def kind(name: str) -> type:
@@ -56,27 +73,60 @@ def kind(name: str) -> type:
     imported or is no reader.
     """
     found = [entry for entry in _installed() if entry.name == name]
-    if name in BUILT_IN and not found:
-        built_in: type = EntryPoint(name, BUILT_IN[name], GROUP).load()
+    ours = {**BUILT_IN, **dict.fromkeys(PRESETS, BUILT_IN["table"])}
+    if name in ours and not found:
+        built_in: type = EntryPoint(name, ours[name], GROUP).load()
         return built_in
     if not found:
-        raise ConfigError(f"no source {name!r}; known: {', '.join(sorted(names()))}")
-    if name in BUILT_IN or len(found) > 1:
+        raise ConfigError(
+            f"no source {name!r}{settings.nearest(name, names())}; known: "
+            f"{', '.join(sorted(names()))}. For a collection of your own give "
+            f"sources.{name}.preset and sources.{name}.root (docs/own-data.md)"
+        )
+    if name in ours or len(found) > 1:
         raise _clash(name, found)
     return _loaded(found[0])
 
 
-def reader(name: str, options: Mapping[str, Any], path: str = "params.yaml") -> Source:
+def reader(
+    name: str, options: Mapping[str, Any], path: str = "params.yaml", preset: str = ""
+) -> Source:
     """Return the reader of a collection, made with the options that `path` gives for it.
 
-    Raises ConfigError for an unknown name, an unknown option or a value that is not allowed, and
-    PluginError as `kind` does.
+    `preset` is the reader's name, where it is not the name of the collection. The options are laid
+    over those of the preset. Raises ConfigError for an unknown name, an unknown option or a value
+    that is not allowed, and PluginError as `kind` does.
     """
+    if preset and not NAME.fullmatch(name):
+        raise ConfigError(f"{path}: sources.{name}: a name has lower case letters and digits only")
+    reads = preset or name
+    where = f"{path}: sources.{name}"
     try:
-        made: Source = settings.build(kind(name), options, f"{path}: sources.{name}.reader")
+        found = kind(reads)
+        made: Source = settings.build(found, _over_preset(reads, options), f"{where}.reader")
     except SettingsError as error:
         raise ConfigError(str(error)) from None
+    if made.name != name:
+        # the class has the name of the preset; keys and file names begin with the collection's
+        object.__setattr__(made, "name", name)
     return made
+
+
+def _over_preset(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return options laid over those of a preset's file; a mapping is laid over key by key."""
+    if name not in PRESETS:
+        return options
+    text = (resources.files(__name__) / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    return _laid_over(yaml.safe_load(text), options)
+
+
+def _laid_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    both = {k: (lower[k], upper[k]) for k in lower.keys() & upper.keys()}
+    merged = {
+        k: _laid_over(low, up) if isinstance(low, Mapping) and isinstance(up, Mapping) else up
+        for k, (low, up) in both.items()
+    }
+    return {**lower, **upper, **merged}
 
 
 def _installed() -> Sequence[EntryPoint]:
@@ -106,7 +156,7 @@ def _loaded(entry: EntryPoint) -> type:
 
 def _problem(name: str, found: Any) -> str:
     """Return why an object is no reader of the collection `name`; "" if it is one."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         return "has a name that is not lower case letters and digits"
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
         return "is no reader: it must be a frozen dataclass"
@@ -121,7 +171,8 @@ def _problem(name: str, found: Any) -> str:
 
 def _clash(name: str, found: Sequence[EntryPoint]) -> PluginError:
     packages = " and ".join(sorted(_package(entry) for entry in found))
-    taken = "cxr-vlp has a reader of that name" if name in BUILT_IN else "only one of them may"
+    ours = name in BUILT_IN or name in PRESETS
+    taken = "cxr-vlp has a reader of that name" if ours else "only one of them may"
     remove = _distribution(found[-1])
     return PluginError(
         f"collection {name!r} is registered by the package {packages}, and {taken}; rename the "

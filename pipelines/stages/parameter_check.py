@@ -18,7 +18,7 @@ from cxr_vlp.pipelines.config import Collection, Params, Scan, Shards, Texts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import fingerprints, versions
-from cxr_vlp.pipelines.sources import ids, reader
+from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.sources.base import Source
 from cxr_vlp.pipelines.stages import text_resources
 
@@ -32,6 +32,7 @@ def of_scan(source: Source, collection: Collection, section: Scan, salt: str) ->
         "epoch": versions.SCAN,
         "format": versions.FORMAT,
         "source": source.name,
+        "preset": collection.preset,
         "reader": dataclasses.asdict(source),  # type: ignore[call-overload]
         "parts": dict(collection.parts),
         "missing": collection.missing,
@@ -52,7 +53,7 @@ def inventory(header: Header, folder: Path, settings: Params) -> None:
         salt = ids.salt(section.salt)
     except ConfigError:  # env:NAME is not set; only `scan` needs the salt
         salt = ""
-    wanted = of_scan(reader(name, collection.reader, settings.path), collection, section, salt)
+    wanted = of_scan(settings.reader(name), collection, section, salt)
     recorded = {key: header.get(key, LACKING) for key in wanted}
     if not salt:
         wanted["scan"].pop("salt")

@@ -10,12 +10,13 @@ How a tree is made:
     cases/     invents patients, studies and the findings of each study
     phantom/   draws the image of a study
     reports/   writes the report of a study
-    layouts/   writes images, reports and tables as the publisher does, and the truth file
+    layouts/   writes images, reports and tables as the publisher does, one module a collection
+    writing/   what the layouts share: DICOM and image files, archives, CSV, faults, the truth file
     ownership  protects every folder that this command did not make
     seeding    random generators: the same seed gives the same bytes
     demo       the parts of `make demo` and `make clean` that are not `dvc`
 
-`cases` needs none of the other packages; `phantom` and `reports` need `cases`; `layouts` needs
-these three. Of the rest of `pipelines` only error codes, paths, progress and the pool of workers
-are used.
+`cases` needs none of the other packages; `phantom` and `reports` need `cases`; `writing` needs
+these three, and `layouts` needs `writing`. Of the rest of
+`pipelines` only error codes, paths, progress and the pool of workers are used.
 """

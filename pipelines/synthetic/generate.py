@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from rich.table import Table
 from cxr_vlp.pipelines import errors
 from cxr_vlp.pipelines.executor.progress import State, showing
 from cxr_vlp.pipelines.format import local_paths
-from cxr_vlp.pipelines.synthetic import ownership
+from cxr_vlp.pipelines.synthetic import layouts, ownership
 from cxr_vlp.pipelines.synthetic.cases.people import SOURCES
 from cxr_vlp.pipelines.synthetic.cases.real_content import (
     Content,
@@ -29,19 +29,10 @@ from cxr_vlp.pipelines.synthetic.cases.real_content import (
     find_images,
     read_reports,
 )
-from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic, nih, openi
-from cxr_vlp.pipelines.synthetic.layouts.faults import FaultError
-from cxr_vlp.pipelines.synthetic.layouts.tree_writer import Written
+from cxr_vlp.pipelines.synthetic.writing.faults import FaultError
+from cxr_vlp.pipelines.synthetic.writing.tree_writer import Written
 
 STOPPED = "run it again: the unfinished tree is made from the start"
-
-_WRITERS: Mapping[str, Callable[..., list[Written]]] = {
-    "mimic": mimic.write,
-    "chexpert": chexpert.write,
-    "nih": nih.write,
-    # the demo evaluates frontal images, and Open-i's own files do not say which are
-    "openi": partial(openi.write, views=True),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +73,7 @@ def _write_all(args: argparse.Namespace, content: Content) -> Table:
         ownership.begin(tree, settings)
         done: Counter[str] = Counter()
         with showing(source, partial(_state, done, args.studies)):
-            written = _WRITERS[source](
+            written = layouts.writer(source)(
                 args.out,
                 studies=args.studies,
                 seed=args.seed,
@@ -139,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "--sources",
         type=_sources,
         default=SOURCES,
-        help=f"collections to write, separated by commas (default: {','.join(SOURCES)})",
+        help=f"collections to write, separated by commas, or `all` (default: {','.join(SOURCES)})",
     )
     parser.add_argument("--images", type=_existing, help="folder of PNG or JPEG images to use")
     parser.add_argument(
@@ -176,10 +167,12 @@ def _tall(text: str) -> int:
 
 
 def _sources(text: str) -> tuple[str, ...]:
+    if text == "all":
+        return tuple(layouts.WRITERS)
     names = tuple(dict.fromkeys(text.split(",")))
-    unknown = sorted(set(names) - set(SOURCES))
+    unknown = sorted(set(names) - set(layouts.WRITERS))
     if unknown:
-        known = ", ".join(SOURCES)
+        known = ", ".join(layouts.WRITERS)
         raise argparse.ArgumentTypeError(f"unknown {', '.join(unknown)}: choose from {known}")
     return names
 

@@ -82,7 +82,7 @@ class Origin:
                 f"{source}: made with other versions of {', '.join(other)} than are installed; "
                 "install those that the manifest names, or build the set again"
             )
-        kind = reader(source, listed["reader"])
+        kind = reader(source, listed["reader"], preset=listed["preset"])
         tree = paths.RawTree(raw, bool(listed.get("links")))
         return cls(tree, scan, texts, kind, section, listed["tables"])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 from pydicom.uid import UID
 
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files
+from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
 HEADER = dicom_files.Header("19999001", "59999001", "0", date="21800101", view="PA")
 

@@ -22,7 +22,7 @@ from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.imaging import codecs, dicom_file, dicom_pixels, encode
 from cxr_vlp.pipelines.sources.mimic import Mimic
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.synthetic.writing import dicom_files as writing
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError as TrainingConfigError
 

@@ -27,7 +27,7 @@ from cxr_vlp.pipelines.files import csv_tables, jsonl
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.imaging import encode
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.synthetic.writing import dicom_files as writing
 from cxr_vlp.pipelines.validate import manifest as declared
 
 HELD = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

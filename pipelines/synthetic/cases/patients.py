@@ -38,14 +38,19 @@ NORMAL_SHARE = 0.37
 _VIEWS: Mapping[str, tuple[tuple[tuple[str, ...], float], ...]] = {
     "mimic": ((("PA", "LATERAL"), 0.50), (("AP",), 0.44), (("AP", "LATERAL"), 0.06)),
     "chexpert": ((("AP",), 0.60), (("PA", "LATERAL"), 0.34), (("PA",), 0.06)),
-    "nih": ((("PA",), 0.60), (("AP",), 0.40)),
     "openi": (
         (("PA", "LATERAL"), 0.83),
         (("PA",), 0.10),
         (("PA", "LATERAL", "AP"), 0.05),
         ((), 0.02),
     ),
+    "chexpertplus": ((("AP",), 0.60), (("PA", "LATERAL"), 0.34), (("PA",), 0.06)),
+    "brax": ((("PA", "LATERAL"), 0.55), (("AP",), 0.35), (("PA",), 0.10)),
+    "rexgradient": ((("PA", "LATERAL"), 0.70), (("AP",), 0.30)),
+    "padchest": ((("PA", "LATERAL"), 0.60), (("PA",), 0.15), (("AP",), 0.25)),
+    "bimcv": ((("AP",), 0.60), (("PA", "LATERAL"), 0.40)),
 }
+_ONE_FRONTAL = ((("PA",), 0.60), (("AP",), 0.40))  # collections of single frontal images
 # Pairs that one chest does not have at once, or of which one would hide the other.
 _EXCLUDES = (
     ("Consolidation", "Pneumonia"),
@@ -122,7 +127,7 @@ def _patient(source: str, number: int, visits: int, rng: Random, seen: Counter[s
         seen.update(f.name for f in findings)
         seen["studies"] += 1
         seen["normal"] += not findings
-        views = _pick(rng, _VIEWS[source])
+        views = _pick(rng, _VIEWS.get(source, _ONE_FRONTAL))
         prior = visit > 1 or any(f.age_of != "new" for f in findings) or rng.random() < 0.3
         studies.append(Study(number, visit, sex, age, views, findings, prior, resolved, source))
     return Patient(number, sex, age, tuple(studies))

@@ -14,7 +14,7 @@ from cxr_vlp.pipelines.synthetic.cases.real_content import Content, RealImage, R
 from cxr_vlp.pipelines.synthetic.seeding import stream
 
 Visit = tuple[Study, tuple[RealImage, ...]]
-SOURCES = ("mimic", "chexpert", "nih", "openi")
+SOURCES = ("mimic", "chexpert", "nih", "openi")  # of the demo
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,12 @@ def _report(source: str, serial: int, content: Content, studies: int) -> RealRep
     if not content.reports:
         return None
     # each source starts where the one before it ended, so trees differ as long as reports last
-    return content.reports[(SOURCES.index(source) * studies + serial) % len(content.reports)]
+    return content.reports[(_place(source) * studies + serial) % len(content.reports)]
+
+
+def _place(source: str) -> int:
+    """Return where a collection starts in the user's own reports and images."""
+    return SOURCES.index(source) if source in SOURCES else sum(source.encode()) % len(SOURCES)
 
 
 def _visits_of_real_images(
@@ -81,7 +86,7 @@ def _visits_of_real_images(
     test. Findings, sex and age are invented and do not depend on the image.
     """
     groups = content.by_patient()
-    start = SOURCES.index(source) * len(groups) // len(SOURCES)
+    start = _place(source) * len(groups) // len(SOURCES)
     lives: list[list[Visit]] = []
     placed = 0
     while placed < len(studies):

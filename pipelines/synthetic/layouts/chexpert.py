@@ -14,19 +14,19 @@ from typing import Any
 from cxr_vlp.pipelines.synthetic.cases.findings import CHEXPERT_LABELS
 from cxr_vlp.pipelines.synthetic.cases.people import Case, Person, deal_splits, people_of
 from cxr_vlp.pipelines.synthetic.cases.real_content import Content
-from cxr_vlp.pipelines.synthetic.layouts import archives
-from cxr_vlp.pipelines.synthetic.layouts.case_content import image_of
-from cxr_vlp.pipelines.synthetic.layouts.faults import break_images
-from cxr_vlp.pipelines.synthetic.layouts.image_files import chexpert_jpg
-from cxr_vlp.pipelines.synthetic.layouts.tree_writer import (
+from cxr_vlp.pipelines.synthetic.reports.report_plan import labels as report_labels
+from cxr_vlp.pipelines.synthetic.writing import archives
+from cxr_vlp.pipelines.synthetic.writing.case_content import image_of
+from cxr_vlp.pipelines.synthetic.writing.faults import break_images
+from cxr_vlp.pipelines.synthetic.writing.image_files import chexpert_jpg
+from cxr_vlp.pipelines.synthetic.writing.tree_writer import (
     Written,
     no_progress,
     rows_of,
     truth_of,
     write_tree,
 )
-from cxr_vlp.pipelines.synthetic.layouts.truth import image_line, study_line, true_labels
-from cxr_vlp.pipelines.synthetic.reports.report_plan import labels as report_labels
+from cxr_vlp.pipelines.synthetic.writing.truth import image_line, study_line, true_labels
 
 SPLITS = ("train", "valid", "test")
 _COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT_LABELS)

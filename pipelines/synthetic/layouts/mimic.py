@@ -13,11 +13,6 @@ from typing import Any, Literal
 
 from cxr_vlp.pipelines.synthetic.cases.people import Case, Person, deal_splits, people_of
 from cxr_vlp.pipelines.synthetic.cases.real_content import Content
-from cxr_vlp.pipelines.synthetic.layouts import archives, dicom_files
-from cxr_vlp.pipelines.synthetic.layouts.acquisitions import Acquisition, acquire
-from cxr_vlp.pipelines.synthetic.layouts.case_content import image_of, mimic_report
-from cxr_vlp.pipelines.synthetic.layouts.faults import FaultError, break_mimic
-from cxr_vlp.pipelines.synthetic.layouts.image_files import mimic_jpg
 from cxr_vlp.pipelines.synthetic.layouts.mimic_tables import (
     CXR,
     JPG,
@@ -32,7 +27,14 @@ from cxr_vlp.pipelines.synthetic.layouts.mimic_tables import (
     study_id,
     subject_id,
 )
-from cxr_vlp.pipelines.synthetic.layouts.tree_writer import (
+from cxr_vlp.pipelines.synthetic.reports.report_plan import labels as report_labels
+from cxr_vlp.pipelines.synthetic.seeding import stream
+from cxr_vlp.pipelines.synthetic.writing import archives, dicom_files
+from cxr_vlp.pipelines.synthetic.writing.acquisitions import Acquisition, acquire
+from cxr_vlp.pipelines.synthetic.writing.case_content import image_of, mimic_report
+from cxr_vlp.pipelines.synthetic.writing.faults import FaultError, break_mimic
+from cxr_vlp.pipelines.synthetic.writing.image_files import mimic_jpg
+from cxr_vlp.pipelines.synthetic.writing.tree_writer import (
     Rows,
     Written,
     no_progress,
@@ -40,9 +42,7 @@ from cxr_vlp.pipelines.synthetic.layouts.tree_writer import (
     truth_of,
     write_tree,
 )
-from cxr_vlp.pipelines.synthetic.layouts.truth import image_line, study_line
-from cxr_vlp.pipelines.synthetic.reports.report_plan import labels as report_labels
-from cxr_vlp.pipelines.synthetic.seeding import stream
+from cxr_vlp.pipelines.synthetic.writing.truth import image_line, study_line
 
 
 def write(

@@ -11,10 +11,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
-from cxr_vlp.pipelines.synthetic.layouts.acquisitions import Acquisition
-from cxr_vlp.pipelines.synthetic.layouts.dicom_files import Header
-from cxr_vlp.pipelines.synthetic.layouts.tree_writer import Rows
-from cxr_vlp.pipelines.synthetic.layouts.truth import LABELS
+from cxr_vlp.pipelines.synthetic.writing.acquisitions import Acquisition
+from cxr_vlp.pipelines.synthetic.writing.dicom_files import Header
+from cxr_vlp.pipelines.synthetic.writing.tree_writer import Rows
+from cxr_vlp.pipelines.synthetic.writing.truth import LABELS
 
 CXR, JPG = Path("mimic-cxr/2.1.0"), Path("mimic-cxr-jpg/2.1.0")
 SPLITS = ("train", "validate", "test")

@@ -16,11 +16,12 @@ import cv2
 from cxr_vlp.pipelines.synthetic.cases.patients import Study
 from cxr_vlp.pipelines.synthetic.cases.people import Case, Person, deal_splits, people_of
 from cxr_vlp.pipelines.synthetic.cases.real_content import Content
-from cxr_vlp.pipelines.synthetic.layouts import archives
-from cxr_vlp.pipelines.synthetic.layouts.case_content import image_of
-from cxr_vlp.pipelines.synthetic.layouts.faults import break_images
-from cxr_vlp.pipelines.synthetic.layouts.image_files import eight_bits, png
-from cxr_vlp.pipelines.synthetic.layouts.tree_writer import (
+from cxr_vlp.pipelines.synthetic.seeding import stream
+from cxr_vlp.pipelines.synthetic.writing import archives
+from cxr_vlp.pipelines.synthetic.writing.case_content import image_of
+from cxr_vlp.pipelines.synthetic.writing.faults import break_images
+from cxr_vlp.pipelines.synthetic.writing.image_files import eight_bits, png
+from cxr_vlp.pipelines.synthetic.writing.tree_writer import (
     Rows,
     Written,
     no_progress,
@@ -28,8 +29,7 @@ from cxr_vlp.pipelines.synthetic.layouts.tree_writer import (
     truth_of,
     write_tree,
 )
-from cxr_vlp.pipelines.synthetic.layouts.truth import image_line, study_line
-from cxr_vlp.pipelines.synthetic.seeding import stream
+from cxr_vlp.pipelines.synthetic.writing.truth import image_line, study_line
 
 SPLITS = ("train", "train", "test")  # the official lists know train_val and test only
 # The brackets hold unquoted commas, so the header has two more cells than names.

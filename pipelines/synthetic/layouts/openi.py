@@ -8,31 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from cxr_vlp.pipelines.synthetic.cases.people import Case, Person, people_of
 from cxr_vlp.pipelines.synthetic.cases.real_content import Content
-from cxr_vlp.pipelines.synthetic.layouts import archives
-from cxr_vlp.pipelines.synthetic.layouts.case_content import image_of, sections
-from cxr_vlp.pipelines.synthetic.layouts.faults import break_images
-from cxr_vlp.pipelines.synthetic.layouts.image_files import eight_bits, png
 from cxr_vlp.pipelines.synthetic.layouts.openi_terms import (
     automatic_terms,
     major_terms,
     problems,
     report_xml,
 )
-from cxr_vlp.pipelines.synthetic.layouts.tree_writer import (
+from cxr_vlp.pipelines.synthetic.reports.report_plan import labels as report_labels
+from cxr_vlp.pipelines.synthetic.seeding import stream
+from cxr_vlp.pipelines.synthetic.writing import archives
+from cxr_vlp.pipelines.synthetic.writing.case_content import image_of, sections
+from cxr_vlp.pipelines.synthetic.writing.faults import break_images
+from cxr_vlp.pipelines.synthetic.writing.image_files import eight_bits, png
+from cxr_vlp.pipelines.synthetic.writing.tree_writer import (
     Written,
     no_progress,
     rows_of,
     truth_of,
     write_tree,
 )
-from cxr_vlp.pipelines.synthetic.layouts.truth import image_line, study_line
-from cxr_vlp.pipelines.synthetic.reports.report_plan import labels as report_labels
-from cxr_vlp.pipelines.synthetic.seeding import stream
+from cxr_vlp.pipelines.synthetic.writing.truth import image_line, study_line
 
 _REPORT_COLUMNS = (
     *("uid", "MeSH", "Problems", "image"),
@@ -86,6 +87,9 @@ def _with_views(person: Person) -> Person:
         for c in person.cases
     ]
     return replace(person, cases=tuple(cases))
+
+
+write_with_views = partial(write, views=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from cxr_vlp.nlp import lexicon
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.format import fingerprints, versions
 from cxr_vlp.pipelines.imaging import encode
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files as writing
+from cxr_vlp.pipelines.synthetic.writing import dicom_files as writing
 
 
 def image() -> np.ndarray:

@@ -21,7 +21,7 @@ from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.executor.pool import PartPool
 from cxr_vlp.pipelines.imaging import codecs, encode
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files
+from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
 
 def claiming(frame: bytes, syntax: str, **sizes: Any) -> bytes:

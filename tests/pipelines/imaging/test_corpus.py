@@ -19,7 +19,7 @@ from sound import dicom, xray
 
 from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.executor.pool import PartPool
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files
+from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
 PATIENCE = 60.0
 LARGEST = 1 << 20  # bytes of a file that is damaged in many ways

@@ -41,8 +41,8 @@ from cxr_vlp.pipelines.imaging import encode, jpeg_lossless, jpeg_strip
 from cxr_vlp.pipelines.records import Image, SourceBox
 from cxr_vlp.pipelines.stages.sample_members import boxes
 from cxr_vlp.pipelines.synthetic.cases.patients import Study
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 from cxr_vlp.pipelines.synthetic.phantom import render
+from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
 PERSON = Study(11, 1, "M", 52, ("PA", "LATERAL"), (), prior=False, source="mimic")
 CENTRE, WIDTH = 2000.0, 2800.0

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import cells
 from cxr_vlp.pipelines.imaging import dicom_file, dicom_header, dicom_pixels
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files
+from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
 HEADER = dicom_files.Header("19999001", "59999001", "0", date="21800101", view="PA")
 SYNTAXES = dicom_files.SYNTAXES

@@ -28,7 +28,7 @@ from pydicom.uid import (
 
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.imaging import codecs, dicom_file, dicom_pixels, jpeg_strip
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files
+from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
 LIMIT = 64_000_000
 

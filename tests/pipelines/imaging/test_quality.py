@@ -23,8 +23,8 @@ from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.imaging import encode
 from cxr_vlp.pipelines.imaging.geometry import placement
 from cxr_vlp.pipelines.synthetic.cases.patients import Study
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 from cxr_vlp.pipelines.synthetic.phantom import render
+from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
 PERSON = Study(11, 1, "M", 52, ("PA", "LATERAL"), (), prior=False, source="mimic")
 HT = "HTJ2K"

@@ -12,7 +12,7 @@ from joining import Joined, join, lay
 from cxr_vlp.nlp.labels import CHEXPERT14
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.sources.mimic import Mimic
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files
+from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
 A, B, C = (f"{n}0000000-0000000{n}-00000000-00000000-00000000" for n in (1, 2, 3))
 CXR, JPG = "mimic-cxr/2.1.0", "mimic-cxr-jpg/2.1.0"

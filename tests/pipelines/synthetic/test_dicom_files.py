@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydicom.encaps import generate_frames
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLossless, JPEGLosslessSV1
 
-from cxr_vlp.pipelines.synthetic.layouts import acquisitions, dicom_files
+from cxr_vlp.pipelines.synthetic.writing import acquisitions, dicom_files
 
 HEADER = dicom_files.Header(patient="19999001", study="50000001", image="a-b", date="21500101")
 FORMS = [(10, "MONOCHROME2"), (12, "MONOCHROME2"), (14, "MONOCHROME1"), (15, "MONOCHROME1")]

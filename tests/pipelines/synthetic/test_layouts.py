@@ -12,7 +12,7 @@ from layouts import SMALL, WRITERS, digests, truth
 
 from cxr_vlp.pipelines.synthetic.generate import main
 from cxr_vlp.pipelines.synthetic.layouts import mimic
-from cxr_vlp.pipelines.synthetic.layouts.faults import JPEG_PNG_FAULTS, FaultError
+from cxr_vlp.pipelines.synthetic.writing.faults import JPEG_PNG_FAULTS, FaultError
 
 
 @pytest.mark.parametrize("source", WRITERS)
@@ -103,7 +103,7 @@ def test_command_writes_the_sources_asked_for(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        pytest.param(["--sources", "mimic,padchest"], "choose from", id="unknown-source"),
+        pytest.param(["--sources", "mimic,paddchest"], "choose from", id="unknown-source"),
         pytest.param(["--studies", "0"], "of 1 or more", id="no-studies"),
         pytest.param(["--height", "8"], "give 32", id="too-small"),
         pytest.param(["--images", "/nowhere"], "does not exist", id="no-folder"),

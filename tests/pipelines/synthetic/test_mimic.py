@@ -13,7 +13,7 @@ import pydicom
 import pytest
 from layouts import CXR, JPG, SMALL, digests, first_line, table, truth
 
-from cxr_vlp.pipelines.synthetic.layouts.faults import IMAGE_FAULTS, REPORT_FAULTS
+from cxr_vlp.pipelines.synthetic.writing.faults import IMAGE_FAULTS, REPORT_FAULTS
 
 
 def test_mimic_record_list_is_what_is_on_disk(out: Path):

@@ -13,7 +13,7 @@ from typing import Any
 from cxr_vlp.pipelines.synthetic.cases.findings import CHEXPERT_LABELS
 from cxr_vlp.pipelines.synthetic.cases.patients import Study
 from cxr_vlp.pipelines.synthetic.cases.people import Case
-from cxr_vlp.pipelines.synthetic.layouts.case_content import sentences
+from cxr_vlp.pipelines.synthetic.writing.case_content import sentences
 
 # In alphabetical order, as in MIMIC-CXR-JPG's label files.
 LABELS = tuple(sorted(CHEXPERT_LABELS))

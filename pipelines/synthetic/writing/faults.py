@@ -15,8 +15,8 @@ import numpy as np
 import pydicom
 from pydicom.uid import JPEG2000Lossless
 
-from cxr_vlp.pipelines.synthetic.layouts import dicom_files
 from cxr_vlp.pipelines.synthetic.seeding import stream
+from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
 Line = dict[str, Any]
 _LFS_POINTER = (

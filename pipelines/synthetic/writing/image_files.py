@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_vlp.pipelines.synthetic.layouts.acquisitions import Storage
-from cxr_vlp.pipelines.synthetic.layouts.dicom_files import Pixels, stored_values
+from cxr_vlp.pipelines.synthetic.writing.acquisitions import Storage
+from cxr_vlp.pipelines.synthetic.writing.dicom_files import Pixels, stored_values
 
 Grey = NDArray[np.uint8]
 

@@ -1,0 +1,161 @@
+"""The options of the reader `table`: which columns of which files mean what.
+
+sources:
+  clinic:
+    preset: table
+    root: /data/clinic
+    reader:
+      table: films.csv
+      image: "images/{AccessionNumber}/{File}.dcm"
+      patient: PatientID
+      study: AccessionNumber
+      report: ReportText
+      labels: [Pneumonia, Pleural Effusion]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any, Literal
+
+from pydantic.dataclasses import dataclass
+
+from cxr_vlp.nlp.config.settings import STRICT, Several
+
+# A value of a row: the name of a column (`PatientID`), a pattern of columns
+# (`p{PatientID}/{Study}.dcm`), several columns of which the first with a value counts
+# ([Projection, ViewPosition]), or a part of a column ({column: Path, pattern: "(patient\\d+)/"}:
+# the groups of the pattern, joined by "-"; a value that does not fit is a fault of the row).
+Value = Any  # checked by options.value, which makes a `Pick` of each form
+
+# The tables of the images: a file, several files, or a file for each split. A file is named by its
+# path below the root, its name, or a pattern (`train*.csv`).
+Tables = str | Several[str] | Mapping[str, str]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Labels:
+    """Which labels a row gives. `labels: [A, B]` is short for `labels: {columns: [A, B]}`."""
+
+    columns: Several[str] = ()  # columns of 1, 0, -1 (uncertain) and blank (not mentioned)
+    list: str = ""  # or one column of names: "Mass|Nodule", ['mass', 'nodule']
+    separator: str = "|"  # between the names of a list; Python's and JSON's lists need none
+    # a column or a name of the list -> label; "" is not a label. Others keep their own names
+    names: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Literal[1, 0, -1]] = field(default_factory=dict)  # other words: {yes: 1}
+    # positive: what a row does not name is not mentioned; complete: it is negative
+    family: Literal["positive", "complete"] = "positive"
+    of: Several[str] = ()  # of a complete family: its labels (default: the columns, or all names)
+    # given: as the table has it; derived: 1 where no label of the row is 1 or -1, else 0
+    no_finding: Literal["given", "derived"] = "given"
+    by: str = ""  # who gave them (`labels_from` of the samples); default: the collection's name
+
+
+@dataclass(frozen=True, config=STRICT)
+class Boxes:
+    """The box of a row: `corners` (left, top, right, bottom) or `size` (left, top, width, height).
+
+    A row whose four cells are blank has no box.
+    """
+
+    corners: Several[str] = ()
+    size: Several[str] = ()
+    label: str = ""  # the column of its name
+    name: str = ""  # or one name for all
+    unit: Literal["pixel", "fraction", "percent"] = "pixel"
+    # width and height of the image that pixels are counted in, as numbers or columns; default: of
+    # the file
+    frame: Several[int | str] = ()
+    phrase: str = ""  # a column with the words that describe the box
+
+
+@dataclass(frozen=True, config=STRICT)
+class Masks:
+    """The run lengths of a row, of which the smallest box around them is kept."""
+
+    column: str = ""
+    name: str = ""  # of the finding
+    # relative: a start counts from the end of the run before (SIIM); absolute: from the first pixel
+    start: Literal["relative", "absolute"] = "relative"
+    first: Literal[0, 1] = 0  # the number of the first pixel, of absolute starts
+    order: Literal["columns", "rows"] = "columns"  # the pixels that follow each other
+    frame: Several[int | str] = ()  # width and height, as numbers or columns
+    none: Several[str] = ("-1",)  # what stands where there is no mask: the finding is absent
+
+
+@dataclass(frozen=True, config=STRICT)
+class Readers:
+    """Several readers' rows of one image, and how their labels become one.
+
+    any: positive if one reader says so, else uncertain if one says so. majority: what more than
+    half of them say; uncertain if no value has that. unanimous: what all say, else uncertain.
+    A box whose label the others outvoted is not kept, and counted.
+    """
+
+    column: str = ""  # who read; "": every row of an image is of another reader
+    merge: Literal["any", "majority", "unanimous"] = "majority"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Also:
+    """A further table, whose rows are joined to the images by `image`, or by `study`."""
+
+    table: Tables = ""
+    image: Value = ""
+    study: Value = ""
+    report: Value = ""
+    sections: Mapping[str, str] = field(default_factory=dict)
+    labels: Labels | None = None
+    boxes: Boxes | None = None
+    masks: Masks | None = None
+    readers: Readers | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)  # view, sex, age, split, ... -> Value
+
+
+@dataclass(frozen=True, config=STRICT)
+class Options:
+    """All options of the reader; `TableReader` (reader.py) is this class with the methods."""
+
+    # which tables list the images; "" : the only table below the root that has a column of images
+    table: Tables = ""
+    # columns that are not named here are guessed from common headers; `scan --dry-run` shows them
+    guess: bool = True
+
+    # a path, a name or a stem of the image's file. It is found wherever the file is below the root,
+    # as long as that is certain (lookup.py)
+    image: Value = ""
+    files: Several[str] = ()  # patterns of the files that are images: ["CXR_png/*"]; default: all
+    prefer: Literal["dicom", "picture"] = "dicom"  # where an image is there in both forms
+
+    patient: Value = ""  # none: a study is a patient of its own, which is counted
+    study: Value = ""  # none: an image is a study of its own
+    split: Value = ""  # none: by patient, with the fractions of section `scan`
+    # other words for train, validate and test; `train_val` is divided further, by patient
+    splits: Mapping[str, Literal["train", "validate", "test", "train_val"]] = field(
+        default_factory=dict
+    )
+    view: Value = ""  # words of a view or a projection, in six languages
+    views: Mapping[str, str] = field(default_factory=dict)  # your words -> words that are known
+    sex: Value = ""
+    age: Value = ""  # years, or as DICOM has it: 058Y
+    birth: Value = ""  # instead of the age: a date or year of birth, beside `date`
+    date: Value = ""  # of the study; orders a patient's studies, and is never written
+    # facts that hold for all images: {view: PA, split: test, sex: F}
+    constants: Mapping[Literal["view", "split", "sex", "age"], str] = field(default_factory=dict)
+
+    report: Value = ""  # a column with the whole report
+    report_file: str = ""  # or the pattern of its file: "reports/{AccessionNumber}.txt"
+    sections: Mapping[str, str] = field(default_factory=dict)  # or section -> its column
+    # same: all rows of a study must have one report; first: that of its first image counts
+    reports: Literal["same", "first"] = "same"
+
+    labels: Labels | None = None
+    boxes: Boxes | None = None
+    masks: Masks | None = None
+    readers: Readers | None = None
+    also: Several[Also] = ()
+
+    title: str = ""
+    licence: str = "not stated"
+    credentialed: bool = True  # false: the data are public, and report text may be shown
