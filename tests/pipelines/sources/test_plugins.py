@@ -46,9 +46,11 @@ def install(tmp_path, monkeypatch) -> Install:
 
 @pytest.fixture
 def clinic(tmp_path) -> Path:
-    """A site folder with the example installed, beside a raw tree of it."""
-    site = distribution(tmp_path / "site", "clinic-cxr", clinic="clinic_cxr:Clinic")
-    shutil.copy(EXAMPLE / "clinic_cxr.py", site)
+    """A site folder into which pip installed the example, beside a raw tree of it."""
+    package = shutil.copytree(EXAMPLE, tmp_path / "package")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    options = ["--no-build-isolation", "--disable-pip-version-check", "--target"]
+    subprocess.run([*pip, *options, str(tmp_path / "site"), str(package)], check=True)
     raw = tmp_path / "raw"
     (raw / "reports").mkdir(parents=True)
     rows, shade = ["patient,study,image,view"], np.random.default_rng(0)
