@@ -54,13 +54,13 @@ class Labels:
 
 @dataclass(frozen=True, config=STRICT)
 class Boxes:
-    """The box of a row: `corners` (left, top, right, bottom) or `size` (left, top, width, height).
+    """The box of a row: `corners` (left, top, right, bottom) or `sides` (left, top, width, height).
 
-    A row whose four cells are blank has no box.
+    A row whose four cells are blank has no box. (Not `size`: DVC hashes no key of that name.)
     """
 
     corners: Several[str] = ()
-    size: Several[str] = ()
+    sides: Several[str] = ()
     label: str = ""  # the column of its name
     name: str = ""  # or one name for all
     unit: Literal["pixel", "fraction", "percent"] = "pixel"
