@@ -56,6 +56,18 @@ class Plan:
         """Return the part of a listing."""
         return next(part for part in self.parts if part.name == name)
 
+    def understood(self) -> list[tuple[str, str, str]]:
+        """Return (option, columns, how) for each option of the tables that list images."""
+        given: dict[str, list[str]] = {}
+        for option, each in self.parts[0].meaning.stated():
+            name = option.removeprefix("reader.").partition(".")[0]
+            if each and name not in self.guessed:
+                given.setdefault(name, []).extend(each.named())
+        rows = [(name, ", ".join(columns), "given") for name, columns in given.items()]
+        rows += [(name, columns, "guessed") for name, columns in self.guessed.items()]
+        rows += [(name, columns, "not clear which") for name, columns in self.doubtful.items()]
+        return rows + [("", column, "not used") for column in self.unused]
+
     def tables(self) -> tuple[Table, ...]:
         """Return the listings, in the form of `Source`."""
         return (*(Table(p.name, p.path, p.lists) for p in self.parts), Table(FILES))

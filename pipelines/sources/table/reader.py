@@ -70,6 +70,10 @@ class TableReader(Options):
         yield from keyed_lines(table, formats.rows(path, part.meaning.columns()), reading)
         yield from reading.unmatched()
 
+    def understood(self, root: Root) -> list[tuple[str, str, str]]:
+        """Return (option, columns, how): given, guessed, not used, or why nothing was guessed."""
+        return plan.kept(self, root).understood()
+
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Join the rows of one study."""
         if study == _COUNTED:
