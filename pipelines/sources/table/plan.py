@@ -219,12 +219,14 @@ class Listing:
     disk: Disk
     names: frozenset[str]  # of labels, where a list of names is complete
     known: frozenset[str]  # study keys
+    torn: frozenset[tuple[str, ...]]  # images that rows put into two studies
 
     @classmethod
     def of(cls, plan: Plan, root: Root) -> Listing:
         """Read the tables and the tree."""
         stated: dict[tuple[str, ...], str] = {}
         names: set[str] = set()
+        torn: set[tuple[str, ...]] = set()
         for part in (p for p in plan.parts if p.lists):
             for line in formats.rows(paths.inside(root, part.path), part.meaning.columns()):
                 if line.code:
@@ -233,14 +235,15 @@ class Listing:
                     image, study = stated_in(part.meaning, line.row)
                 except IngestError:  # `rows` gives the code
                     continue
-                stated[image] = study
+                if stated.setdefault(image, study) != study:
+                    torn.add(image)
                 names.update(names_in(part.meaning.labels, line.row))
         tails = Tails.of(stated)
         found = {
             tail: study or keys.key(tail) for i, study in stated.items() if (tail := tails.tail(i))
         }
         disk = Disk.of(root, tails, plan.options.files)
-        return cls(tails, found, disk, frozenset(names), frozenset(found.values()))
+        return cls(tails, found, disk, frozenset(names), frozenset(found.values()), frozenset(torn))
 
 
 def stated_in(meaning: Meaning, row: Row) -> tuple[tuple[str, ...], str]:

@@ -125,6 +125,8 @@ class _Reading:
         parts, study = plan.stated_in(self.part.meaning, line.row)
         tail = self.listing.tails.tail(parts)
         row = self._facts(line) | {"image": tail} | self._file(line.row, tail)
+        if parts in self.listing.torn:
+            row["fault"] = "csv.conflict"
         return study or keys.key(tail), row
 
     def _file(self, row: Row, tail: str) -> Row:
