@@ -17,9 +17,9 @@ def reader(**options: Any) -> Source:
     return sources.reader("clinic", {"guess": False, **options}, preset="table")
 
 
-def scanned(root: Path, files: dict[str, str | bytes], **options: Any) -> Joined:
+def scanned(root: Path, tree: dict[str, str | bytes], **options: Any) -> Joined:
     """Lay files out and scan them; every listed image must be kept or lost."""
-    joined = join(reader(**options), lay(root, files))
+    joined = join(reader(**options), lay(root, tree))
     assert joined.balanced()
     return joined
 
