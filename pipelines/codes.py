@@ -52,6 +52,20 @@ SCAN: Mapping[str, Explanation] = {
     ),
     "label.bad_value": ("a label that is not 1, 0, -1 or blank", "correct the table"),
     "label.missing": ("a study whose labels the tables do not give", ""),
+    "layer.bad_row": ("a row of a layer without an image, a label or a size", "correct the row"),
+    "layer.bad_value": ("a change that is not improving, stable or worsening", "correct the table"),
+    "layer.box": ("a box of a layer without area, or outside its image; it is left out", ""),
+    "layer.broken": ("a file of a layer that cannot be read", "download it again"),
+    "layer.conflict": (
+        "rows of a layer that contradict each other; none of them is used",
+        "correct the table",
+    ),
+    "layer.empty": ("a layer of whose rows none can be used", "download it again"),
+    "layer.repeated_row": ("a row of a layer that repeats another", ""),
+    "layer.unmatched": (
+        "rows of a layer that name images which are not in the inventory",
+        "finish the download of these images, if you want them",
+    ),
     "list.image": ("a line of a list that is not the name of an image", "correct the line"),
     "path.encoding": ("a path that is not UTF-8", "rename the file or its folder"),
     "path.escape": (
@@ -255,6 +269,7 @@ VERIFY: Mapping[str, Explanation] = {
     "json.sentences": ("an unknown status or assertion, or a mention outside its text", _ALTERED),
     "json.translations": ("a translation of no section, or equal to it", _ALTERED),
     "json.boxes": ("a box that is not on the image", _ALTERED),
+    "json.changes": ("a change of no finding, of no layer or since another collection", _ALTERED),
     "json.pixels": ("sizes that are not positive, or notes that are not sorted", _ALTERED),
     "json.recipe": ("an image made by another recipe than the header says", _ALTERED),
     "json.provenance": ("a digest that is not a SHA-256", _ALTERED),

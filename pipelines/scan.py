@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.sources.base import Source
+from cxr_vlp.pipelines.sources.layers import base as layered
+from cxr_vlp.pipelines.sources.layers.base import Layer, OpenLayer, ReadLayer
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages import parameter_check, reject_limit
 
@@ -45,12 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)
     source = settings.reader(flags.source)
+    layers = settings.layers(flags.source)
     root = _root(flags.root or collection.root)
     naming = ids.Ids(source.name, ids.salt(section.salt), collection.ids == "salted")
     naming.check()
     recorded = parameter_check.of_scan(source, collection, section, naming.salt)
     cli.own_folder(flags.out, HEADER, source.name)
-    terms = _terms(source, root)
+    terms = _terms(source, root, layers)
     protection = Protection(source.name, terms["licence"], terms["credentialed"], naming.salted)
     if naming.salted:
         ids.warn_of_open_salt(section.salt, flags.out)
@@ -60,10 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         privacy.protecting(protection, flags.out, flags.state, first=True),
         showing(f"scan {source.name}", COUNTS.of_scan),
     ):
-        tree_state = TreeState.read(tree, recorded, flags.out / HEADER, flags.state)
+        tables = [each.root.root / table for each in layers for table in each.tables]
+        tree_state = TreeState.read(tree, recorded, flags.out / HEADER, flags.state, tables)
         changed = not tree_state.unchanged()
         if changed:
-            header = _scan(source, tree, collection, section, naming, recorded, flags, beam_flags)
+            header = _scan(
+                source, tree, collection, section, naming, recorded, layers, flags, beam_flags
+            )
             tree_state.save()
         else:
             header = jsonl.read_header(flags.out, HEADER, "scan")
@@ -96,12 +103,14 @@ def _scan(
     section: config.Scan,
     naming: ids.Ids,
     recorded: Mapping[str, Any],
+    layers: Sequence[OpenLayer],
     flags: argparse.Namespace,
     beam_flags: beam_runners.BeamFlags,
 ) -> dict[str, Any]:
     rule = PatientRule(source.name, naming.salt, section.validate, section.test)
     root = tree.root
     source.tables(tree)  # raises ConfigError if the root is not the collection
+    read = tuple(map(layered.read, layers))
     with atomic_dir.publishing(flags.out, HEADER) as staging:
         names = parts.names(source.name, collection.parts)
         # imported here because Beam takes a second to import, and an unchanged tree needs none
@@ -118,6 +127,7 @@ def _scan(
             file_index=index,
             official=collection.digests == "official",
             links=collection.links,
+            layers=read,
         )
         before = reject_limit.number(jsonl.glimpse(flags.out / HEADER), "images")
         try:
@@ -125,7 +135,8 @@ def _scan(
         finally:  # also keeps what a stopped or failed run has read
             file_index.shared(index).commit()
         beam.raise_faults(staging)
-        header = _header(staging, names, source, tree, recorded)
+        header = _header(staging, names, source, tree, recorded, layers)
+        header["notes"] = _with_layers(header["notes"], read, staging / beam.LAID)
         _check(header, collection.missing, tree)
         reject_limit.shrunk(before, header["images"], "images", allowed=flags.shrink)
         if naming.salted:
@@ -148,6 +159,7 @@ def _header(
     source: Source,
     tree: paths.RawTree,
     recorded: Mapping[str, Any],
+    layers: Sequence[OpenLayer],
 ) -> dict[str, Any]:
     counts: dict[str, int] = {}
     if (staging / "counts.jsonl").exists():
@@ -168,7 +180,7 @@ def _header(
     tables = [t for t in source.tables(tree) if t.path]
     return {
         **recorded,
-        **_terms(source, tree.root),
+        **_terms(source, tree.root, layers),
         "listed": counts.get("listed", 0),
         "dropped": lost,
         "images": images,
@@ -178,16 +190,47 @@ def _header(
     }
 
 
-def _terms(source: Source, root: Path) -> dict[str, Any]:
-    """Return what the collection is and under which terms; a synthetic tree has no terms."""
+def _with_layers(
+    notes: Mapping[str, int], layers: Sequence[ReadLayer], laid: Path
+) -> dict[str, int]:
+    """Return the notes with those of the layers. Raises DataError for one without an image."""
+    found: Counter[str] = Counter(notes)
+    matched = list(jsonl.read_records(laid)) if laid.exists() else []
+    laid.unlink(missing_ok=True)
+    for each in layers:
+        found.update(each.notes)
+        own = [image for name, image in matched if name == each.layer.name]
+        found[f"layer.unmatched:{each.layer.name}"] += layered.unmatched(each, own)
+    return dict(sorted((+found).items()))
+
+
+def _terms(source: Source, root: Path, layers: Sequence[OpenLayer]) -> dict[str, Any]:
+    """Return what the collection and its layers are, and under which terms.
+
+    A set is at least as closed as each of its layers.
+    """
+    own = _terms_of(source, root)
+    others = [
+        {
+            "name": each.layer.name,
+            **_terms_of(each.layer, each.root.root),
+            "tables": {
+                table.rpartition("/")[2]: jsonl.sha256(paths.inside(each.root, table))
+                for table in each.tables
+            },
+        }
+        for each in layers
+    ]
+    closed = own["credentialed"] or any(each["credentialed"] for each in others)
+    return {**own, "credentialed": closed, "annotations": others}
+
+
+def _terms_of(made: Source | Layer, root: Path) -> dict[str, Any]:
+    """Return title, licence and whether it is credentialed; a synthetic tree has no terms."""
     if synthetic_marker.wholly_synthetic(root):
         licence = "synthetic, of nobody; under cxr-vlp's own licence"
-        return {"title": f"{source.title} (synthetic)", "licence": licence, "credentialed": False}
-    return {
-        "title": source.title,
-        "licence": source.licence,
-        "credentialed": source.credentialed,
-    }
+        return {"title": f"{made.title} (synthetic)", "licence": licence, "credentialed": False}
+    return {"title": made.title, "licence": made.licence, "credentialed": made.credentialed}
 
 
 def _check(header: Mapping[str, Any], missing: str, tree: paths.RawTree) -> None:
