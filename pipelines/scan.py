@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recorded = parameter_check.of_scan(source, collection, section, naming.salt)
     cli.own_folder(flags.out, HEADER, source.name)
     terms = _terms(source, root, layers)
-    protection = Protection(source.name, terms["licence"], terms["credentialed"], naming.salted)
+    protection = Protection.of_inventory({"source": source.name, "ids": collection.ids, **terms})
     if naming.salted:
         ids.warn_of_open_salt(section.salt, flags.out)
     tree = paths.RawTree(root, collection.links)
@@ -136,7 +136,7 @@ def _scan(
             file_index.shared(index).commit()
         beam.raise_faults(staging)
         header = _header(staging, names, source, tree, recorded, layers)
-        header["notes"] = _with_layers(header["notes"], read, staging / beam.LAID)
+        header |= _with_layers(header, read, staging / beam.LAID)
         _check(header, collection.missing, tree)
         reject_limit.shrunk(before, header["images"], "images", allowed=flags.shrink)
         if naming.salted:
@@ -191,17 +191,23 @@ def _header(
 
 
 def _with_layers(
-    notes: Mapping[str, int], layers: Sequence[ReadLayer], laid: Path
-) -> dict[str, int]:
-    """Return the notes with those of the layers. Raises DataError for one without an image."""
-    found: Counter[str] = Counter(notes)
-    matched = list(jsonl.read_records(laid)) if laid.exists() else []
+    header: Mapping[str, Any], layers: Sequence[ReadLayer], laid: Path
+) -> dict[str, Any]:
+    """Return the header's notes, and its layers, with what was found of each in the inventory.
+
+    Raises DataError for a layer of which no image is in the inventory.
+    """
+    notes: Counter[str] = Counter(header["notes"])
+    matched: dict[str, set[str]] = {each.layer.name: set() for each in layers}
+    for name, image in jsonl.read_records(laid) if laid.exists() else ():
+        matched[name].add(image)
     laid.unlink(missing_ok=True)
     for each in layers:
-        found.update(each.notes)
-        own = [image for name, image in matched if name == each.layer.name]
-        found[f"layer.unmatched:{each.layer.name}"] += layered.unmatched(each, own)
-    return dict(sorted((+found).items()))
+        notes.update(each.notes)
+        name = each.layer.name
+        notes[f"layer.unmatched:{name}"] += layered.unmatched(each, matched[name])
+    described = [each | {"images": len(matched[each["name"]])} for each in header["annotations"]]
+    return {"notes": dict(sorted((+notes).items())), "annotations": described}
 
 
 def _terms(source: Source, root: Path, layers: Sequence[OpenLayer]) -> dict[str, Any]:
@@ -256,6 +262,7 @@ def _show(source: Source, header: Mapping[str, Any], state: str) -> None:
     rows = accounting.rows(
         header["listed"], header["dropped"], header["images"], "images in inventory"
     )
+    rows += [(f"with {each['name']}", each["images"]) for each in header["annotations"]]
     rows += [(f"note: {code}", number) for code, number in header["notes"].items()]
     title = f"scan {source.name}: {header['studies']:,} studies, {state}"
     cli.show(title, ("", "images"), rows)

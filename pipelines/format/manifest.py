@@ -68,6 +68,7 @@ LAYER = Record(
         "licence": Field(TEXT, "licence of the layer"),
         "credentialed": Field(FLAG, "whether only credentialed users may see it"),
         "tables": Field(Open(TEXT), "SHA-256 of its tables, by file name"),
+        "images": Field(WHOLE, "images of the collection that it annotates"),
     },
     name="layer",
     says="An annotation layer of a set: what others added to the images of a collection.",
