@@ -65,7 +65,7 @@ def _terms(subject: Subject) -> Iterator[str]:
             f"**{_escaped(part.header['title'])}**: {_escaped(part.header['licence'])}{where}. "
             f"{_escaped(found.sharing)}"
         )
-        for layer in part.header["layers"]:
+        for layer in part.header.get("layers", ()):
             yield (
                 f"With the annotations of **{_escaped(layer['title'])}**: "
                 f"{_escaped(layer['licence'])}."

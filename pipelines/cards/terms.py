@@ -121,7 +121,7 @@ def of(header: Mapping[str, Any]) -> Terms:
     known = KNOWN.get(header["source"])
     if known is None:
         known = _unknown(header)
-    if any(layer["credentialed"] for layer in header["layers"]):
+    if any(layer["credentialed"] for layer in header.get("layers", ())):
         known = _of_closed_layer(known)
     if header["ids"] == "salted":
         return _of_salted(known)

@@ -33,9 +33,9 @@ WRITERS = {
 }
 # annotation layer -> (module:function, the collection that it annotates, which is written first)
 LAYERS = {
-    "mscxr": ("annotations:write_mscxr", "mimic"),
-    "mscxrt": ("annotations:write_mscxrt", "mimic"),
-    "chexlocalize": ("annotations:write_chexlocalize", "chexpert"),
+    "mscxr": ("layers:write_mscxr", "mimic"),
+    "mscxrt": ("layers:write_mscxrt", "mimic"),
+    "chexlocalize": ("layers:write_chexlocalize", "chexpert"),
 }
 
 

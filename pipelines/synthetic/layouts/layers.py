@@ -255,7 +255,7 @@ def _mask(outlines: Sequence[Sequence[Sequence[int]]], width: int, height: int) 
     """Return a mask as COCO writes it: run lengths down the columns, in compressed text."""
     mask = np.zeros((height, width), np.uint8)
     for outline in outlines:
-        cv2.fillPoly(mask, [np.array(outline, np.int32)], 1)
+        cv2.fillPoly(mask, [np.array(outline, np.int32)], (1,))
     flat = mask.T.reshape(-1)
     ends = [*(np.flatnonzero(np.diff(flat)) + 1).tolist(), flat.size]
     if flat[0]:
