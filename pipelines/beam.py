@@ -40,10 +40,13 @@ from cxr_vlp.pipelines.records import Study, dumps
 from cxr_vlp.pipelines.sources import base
 from cxr_vlp.pipelines.sources.base import Source, Table
 from cxr_vlp.pipelines.sources.ids import Ids
+from cxr_vlp.pipelines.sources.layers import base as layered
+from cxr_vlp.pipelines.sources.layers.base import ReadLayer
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages.scan_study import FileReader, place_patient, read_files
 
 FAULTS = "faults.jsonl"
+LAID = "layers.jsonl"
 SILENCED = ("common", "worker")  # they print an exception's message, which may quote a report
 
 
@@ -165,6 +168,7 @@ class BuildInventory(beam.PTransform):
     file_index: str  # path of the file index
     official: bool = False  # the collection's own digests are used
     links: bool = False  # links may lead out of the root
+    layers: tuple[ReadLayer, ...] = ()
 
     @property
     def tree(self) -> RawTree:
@@ -172,7 +176,10 @@ class BuildInventory(beam.PTransform):
         return RawTree(Path(self.root), self.links)
 
     def expand(self, pipeline: beam.Pipeline) -> None:
-        """Write parts, rejects.jsonl, counts.jsonl and, after an error, faults.jsonl."""
+        """Write parts, rejects.jsonl, counts.jsonl and, after an error, faults.jsonl.
+
+        layers.jsonl has [layer, image] for every image of a layer that is in the inventory.
+        """
         tables = self.source.tables(self.tree)
         read = {table.name: self._read(pipeline, table) for table in tables}
         joined = {name: rows.main for name, rows in read.items()} | beam.CoGroupByKey()
@@ -180,12 +187,12 @@ class BuildInventory(beam.PTransform):
         digested = (
             assembled.main
             | "Spread" >> beam.Reshuffle()
-            | "ReadFiles" >> _guarded(self._read_files, "rejects", "counts")
+            | "ReadFiles" >> _guarded(self._read_files, "rejects", "counts", "laid")
         )
         placed = (
             digested.main
             | "ByPatient" >> beam.GroupBy(lambda study: study.patient)
-            | "PlacePatient" >> _guarded(lambda group: place_patient(group[1]))
+            | "PlacePatient" >> _guarded(self._place_patient)
         )
         written = (
             placed.main
@@ -195,6 +202,7 @@ class BuildInventory(beam.PTransform):
         steps = (*read.values(), assembled, digested, placed, written)
         faulty = [step.faults for step in steps]
         faulty | beam.Flatten() | "Faults" >> Write(f"{self.out}/{FAULTS}")
+        digested.laid | "Laid" >> Write(f"{self.out}/{LAID}")
         rejects = [assembled.rejects, digested.rejects]
         rejects | "AllRejects" >> beam.Flatten() | "Rejects" >> Write(f"{self.out}/rejects.jsonl")
         (
@@ -230,10 +238,17 @@ class BuildInventory(beam.PTransform):
         read = read_files(study, self.source, files)
         COUNTS.add("files", len(study.images))
         if read.study is not None:
-            yield read.study
+            study_with, matched = layered.lay(read.study, self.layers)
+            yield study_with
+            for layer, names in matched.items():
+                for name in names:
+                    yield beam.pvalue.TaggedOutput("laid", (layer, name))
         for lost in read.rejects:
             yield beam.pvalue.TaggedOutput("rejects", lost)
         yield from _noted(read.notes)
+
+    def _place_patient(self, group: tuple[str, Sequence[Study]]) -> Iterator[Study]:
+        yield from layered.find_earlier(place_patient(group[1]), self.layers)
 
     def _part(self, study: Study) -> str:
         return parts.of(self.source.name, study.split, study.key, self.counts)

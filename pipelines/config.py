@@ -24,7 +24,9 @@ from cxr_vlp.pipelines import sources
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format.sample import SECTIONS as REPORT_SECTIONS
 from cxr_vlp.pipelines.format.sample import SPLITS
+from cxr_vlp.pipelines.sources import layers
 from cxr_vlp.pipelines.sources.base import Source
+from cxr_vlp.pipelines.sources.layers.base import OpenLayer
 
 Section = TypeVar("Section")
 
@@ -50,6 +52,9 @@ def _every_split(parts: Mapping[str, int]) -> Mapping[str, int]:
 Parts = Annotated[
     Mapping[str, Annotated[int, Field(ge=1, le=100_000)]], AfterValidator(_every_split)
 ]
+
+
+Layers = Annotated[Mapping[str, str], AfterValidator(layers.known)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -170,6 +175,8 @@ class Collection:
     digests: Literal["read", "official"] = "read"
     # options of the collection's reader (cxr_vlp.pipelines.sources); its class declares them
     reader: Mapping[str, Any] = field(default_factory=dict)
+    # annotation layers on the collection's images, and their folders: {mscxr: /data/ms-cxr}
+    layers: Layers = field(default_factory=dict)
 
 
 def build(kind: type[Section], values: Mapping[str, Any] | None, where: str) -> Section:
@@ -204,6 +211,14 @@ class Params:
         """Return the reader of a collection, with its options. Raises ConfigError, PluginError."""
         section = self.collection(source)
         return sources.reader(source, section.reader, self.path, section.preset)
+
+    def layers(self, source: str) -> tuple[OpenLayer, ...]:
+        """Return the layers of a collection, by name, with their tables. Raises ConfigError."""
+        key = f"{self.path}: sources.{source}.layers"
+        chosen = sorted(self.collection(source).layers.items())
+        return tuple(
+            OpenLayer.at(layers.layer(name), root, f"{key}.{name}") for name, root in chosen
+        )
 
     def check(self) -> None:
         """Check every section of the pipelines, and the names of all sections.

@@ -29,6 +29,19 @@ class SourceBox:
     y: float
     w: float
     h: float
+    phrase: str = ""  # the words of a report that describe it
+    layer: str = ""  # the annotation layer that it is from; "": the collection itself
+    frame: tuple[int, int] | None = None  # (width, height) it is given in; None: the image's frame
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChange:
+    """How a finding changed since an earlier image of the patient."""
+
+    label: str
+    change: str  # better, worse, stable, new, resolved
+    earlier: str = ""  # the earlier image: its id in the layer until `scan` has found its sample
+    layer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,7 @@ class Image:
     frame: tuple[int, int] | None = None  # (width, height) the boxes are given in; None: the file's
     size: int = 0  # of the file, in bytes
     origin: str = ""  # the source's own key, where `key` is a salted hash; stays in data/scan
+    changes: tuple[SourceChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +199,10 @@ def read_studies(path: Path) -> Iterator[Study]:
 
 
 def _image(values: Mapping[str, Any]) -> Image:
-    boxes = tuple(SourceBox(**box) for box in values.get("boxes", ()))
-    frame = tuple(values["frame"]) if "frame" in values else None
-    return Image(**{**values, "boxes": boxes, "frame": frame})
+    boxes = tuple(SourceBox(**_framed(box)) for box in values.get("boxes", ()))
+    changes = tuple(SourceChange(**change) for change in values.get("changes", ()))
+    return Image(**{**_framed(values), "boxes": boxes, "changes": changes})
+
+
+def _framed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {**values, "frame": tuple(values["frame"]) if "frame" in values else None}

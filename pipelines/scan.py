@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.sources.base import Source
+from cxr_vlp.pipelines.sources.layers import base as layered
+from cxr_vlp.pipelines.sources.layers.base import Layer, OpenLayer, ReadLayer
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages import parameter_check, reject_limit
 
@@ -45,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)
     source = settings.reader(flags.source)
+    layers = settings.layers(flags.source)
     root = _root(flags.root or collection.root)
     naming = ids.Ids(source.name, ids.salt(section.salt), collection.ids == "salted")
     naming.check()
@@ -55,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if flags.out is None:
         raise ConfigError("--out is missing: give the folder of the inventory, or --dry-run")
     cli.own_folder(flags.out, HEADER, source.name)
-    terms = _terms(source, root)
-    protection = Protection(source.name, terms["licence"], terms["credentialed"], naming.salted)
+    terms = _terms(source, root, layers)
+    protection = Protection.of_inventory({"source": source.name, "ids": collection.ids, **terms})
     if naming.salted:
         ids.warn_of_open_salt(section.salt, flags.out)
     tree = paths.RawTree(root, collection.links)
@@ -65,10 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         privacy.protecting(protection, flags.out, flags.state, first=True),
         showing(f"scan {source.name}", COUNTS.of_scan),
     ):
-        tree_state = TreeState.read(tree, recorded, flags.out / HEADER, flags.state)
+        tables = [each.root.root / table for each in layers for table in each.tables]
+        tree_state = TreeState.read(tree, recorded, flags.out / HEADER, flags.state, tables)
         changed = not tree_state.unchanged()
         if changed:
-            header = _scan(source, tree, collection, section, naming, recorded, flags, beam_flags)
+            header = _scan(
+                source, tree, collection, section, naming, recorded, layers, flags, beam_flags
+            )
             tree_state.save()
         else:
             header = jsonl.read_header(flags.out, HEADER, "scan")
@@ -147,12 +154,14 @@ def _scan(
     section: config.Scan,
     naming: ids.Ids,
     recorded: Mapping[str, Any],
+    layers: Sequence[OpenLayer],
     flags: argparse.Namespace,
     beam_flags: beam_runners.BeamFlags,
 ) -> dict[str, Any]:
     rule = PatientRule(source.name, naming.salt, section.validate, section.test)
     root = tree.root
     source.tables(tree)  # raises ConfigError if the root is not the collection
+    read = tuple(map(layered.read, layers))
     with atomic_dir.publishing(flags.out, HEADER) as staging:
         names = parts.names(source.name, collection.parts)
         # imported here because Beam takes a second to import, and an unchanged tree needs none
@@ -169,6 +178,7 @@ def _scan(
             file_index=index,
             official=collection.digests == "official",
             links=collection.links,
+            layers=read,
         )
         before = reject_limit.number(jsonl.glimpse(flags.out / HEADER), "images")
         try:
@@ -176,7 +186,8 @@ def _scan(
         finally:  # also keeps what a stopped or failed run has read
             file_index.shared(index).commit()
         beam.raise_faults(staging)
-        header = _header(staging, names, source, tree, recorded)
+        header = _header(staging, names, source, tree, recorded, layers)
+        header |= _with_layers(header, read, staging / beam.LAID)
         _check(header, collection.missing, tree)
         reject_limit.shrunk(before, header["images"], "images", allowed=flags.shrink)
         if naming.salted:
@@ -199,6 +210,7 @@ def _header(
     source: Source,
     tree: paths.RawTree,
     recorded: Mapping[str, Any],
+    layers: Sequence[OpenLayer],
 ) -> dict[str, Any]:
     counts: dict[str, int] = {}
     if (staging / "counts.jsonl").exists():
@@ -219,7 +231,7 @@ def _header(
     tables = [t for t in source.tables(tree) if t.path]
     return {
         **recorded,
-        **_terms(source, tree.root),
+        **_terms(source, tree.root, layers),
         "listed": counts.get("listed", 0),
         "dropped": lost,
         "images": images,
@@ -229,16 +241,53 @@ def _header(
     }
 
 
-def _terms(source: Source, root: Path) -> dict[str, Any]:
-    """Return what the collection is and under which terms; a synthetic tree has no terms."""
+def _with_layers(
+    header: Mapping[str, Any], layers: Sequence[ReadLayer], laid: Path
+) -> dict[str, Any]:
+    """Return the header's notes, and its layers, with what was found of each in the inventory.
+
+    Raises DataError for a layer of which no image is in the inventory.
+    """
+    notes: Counter[str] = Counter(header["notes"])
+    matched: dict[str, set[str]] = {each.layer.name: set() for each in layers}
+    for name, image in jsonl.read_records(laid) if laid.exists() else ():
+        matched[name].add(image)
+    laid.unlink(missing_ok=True)
+    for each in layers:
+        notes.update(each.notes)
+        name = each.layer.name
+        notes[f"layer.unmatched:{name}"] += layered.unmatched(each, matched[name])
+    described = [each | {"images": len(matched[each["name"]])} for each in header["annotations"]]
+    return {"notes": dict(sorted((+notes).items())), "annotations": described}
+
+
+def _terms(source: Source, root: Path, layers: Sequence[OpenLayer]) -> dict[str, Any]:
+    """Return what the collection and its layers are, and under which terms.
+
+    A set is at least as closed as each of its layers.
+    """
+    own = _terms_of(source, root)
+    others = [
+        {
+            "name": each.layer.name,
+            **_terms_of(each.layer, each.root.root),
+            "tables": {
+                table.rpartition("/")[2]: jsonl.sha256(paths.inside(each.root, table))
+                for table in each.tables
+            },
+        }
+        for each in layers
+    ]
+    closed = own["credentialed"] or any(each["credentialed"] for each in others)
+    return {**own, "credentialed": closed, "annotations": others}
+
+
+def _terms_of(made: Source | Layer, root: Path) -> dict[str, Any]:
+    """Return title, licence and whether it is credentialed; a synthetic tree has no terms."""
     if synthetic_marker.wholly_synthetic(root):
         licence = "synthetic, of nobody; under cxr-vlp's own licence"
-        return {"title": f"{source.title} (synthetic)", "licence": licence, "credentialed": False}
-    return {
-        "title": source.title,
-        "licence": source.licence,
-        "credentialed": source.credentialed,
-    }
+        return {"title": f"{made.title} (synthetic)", "licence": licence, "credentialed": False}
+    return {"title": made.title, "licence": made.licence, "credentialed": made.credentialed}
 
 
 def _check(header: Mapping[str, Any], missing: str, tree: paths.RawTree) -> None:
@@ -264,6 +313,7 @@ def _show(source: Source, header: Mapping[str, Any], state: str) -> None:
     rows = accounting.rows(
         header["listed"], header["dropped"], header["images"], "images in inventory"
     )
+    rows += [(f"with {each['name']}", each["images"]) for each in header["annotations"]]
     rows += [(f"note: {code}", number) for code, number in header["notes"].items()]
     title = f"scan {source.name}: {header['studies']:,} studies, {state}"
     cli.show(title, ("", "images"), rows)

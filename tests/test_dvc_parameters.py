@@ -72,7 +72,7 @@ def other(hint: Any, now: Any) -> Any:
     """Return a value that the type allows and that is not the one there is."""
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     tries: list[Any] = [True, False, 1, 2, 20, 0.5, 0.25, 1.0, "other", [], ["x"], [0.5, 0.75], {}]
-    tries += [{"nih": 0.5}, ["prompt"], ["statement"]]
+    tries += [{"nih": 0.5}, ["prompt"], ["statement"], {"mscxr": "/data"}]
     if get_origin(bare) is Literal:
         tries = list(get_args(bare))
     elif get_origin(bare) is tuple:

@@ -7,7 +7,8 @@ that `scan` writes has neither.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,24 @@ class TreeState:
     row: Path
 
     @classmethod
-    def read(cls, root: Root, recorded: Mapping[str, Any], header: Path, state: Path) -> TreeState:
-        """Walk the tree; digest names, sizes and times together with the recorded parameters."""
+    def read(
+        cls,
+        root: Root,
+        recorded: Mapping[str, Any],
+        header: Path,
+        state: Path,
+        others: Iterable[Path] = (),
+    ) -> TreeState:
+        """Walk the tree; digest names, sizes and times together with the recorded parameters.
+
+        `others` are files outside the tree that the inventory is made from too.
+        """
         digest = hashlib.sha256(fingerprints.of(dict(recorded)).encode())
         for relative in paths.walk(root):
             COUNTS.add("seen")
-            stat = paths.state(root, relative)
-            line = f"{relative}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))
+            digest.update(_line(relative, paths.state(root, relative)))
+        for path in others:
+            digest.update(_line(str(path), path.stat()))
         name = fingerprints.of([str(paths.tree(root).root), str(header.resolve())])[:16]
         return cls(digest.hexdigest(), header, state / "scan" / f"{name}.json")
 
@@ -51,3 +62,8 @@ class TreeState:
 
     def _values(self) -> dict[str, str]:
         return {"tree": self.digest, "output": jsonl.folder_sha256(self.header.parent)}
+
+
+def _line(name: str, stat: os.stat_result) -> bytes:
+    line = f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\n"
+    return line.encode("utf-8", "surrogateescape")

@@ -65,6 +65,11 @@ def _terms(subject: Subject) -> Iterator[str]:
             f"**{_escaped(part.header['title'])}**: {_escaped(part.header['licence'])}{where}. "
             f"{_escaped(found.sharing)}"
         )
+        for layer in part.header.get("layers", ()):
+            yield (
+                f"With the annotations of **{_escaped(layer['title'])}**: "
+                f"{_escaped(layer['licence'])}."
+            )
     if any(terms.closed(part.header) for part in subject.parts):
         yield (
             "This page and `card.json` hold counts only. `samples.parquet` holds ids, the tars and "

@@ -80,6 +80,8 @@ _COUNTS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("prompts", _COUNT, "number of label prompt texts"),
     ("statements", _COUNT, "number of statements"),
     ("boxes", _COUNT, "number of bounding boxes"),
+    ("phrases", _COUNT, "number of boxes with the words of a report"),
+    ("comparisons", _COUNT, "number of changes since an earlier image that annotators saw"),
     *((f"{name}_chars", _COUNT, f"length of `{name}` in characters") for name in _LENGTHS),
     ("image_sha256", _TEXT, "SHA-256 of the collection's image file"),
     ("report_sha256", _TEXT, 'SHA-256 of the report, "" if there is none'),
@@ -314,4 +316,6 @@ def _counted(row: Mapping[str, Any]) -> dict[str, int]:
         "mentions": len(mentions),
         "devices": sum(mention["device"] for mention in mentions),
         "changes": sum(mention["change"] != "" for mention in mentions),
+        "phrases": sum(box["phrase"] != "" for box in row["boxes"]),
+        "comparisons": len(row["changes"]),
     }

@@ -121,9 +121,19 @@ def of(header: Mapping[str, Any]) -> Terms:
     known = KNOWN.get(header["source"])
     if known is None:
         known = _unknown(header)
+    if any(layer["credentialed"] for layer in header.get("layers", ())):
+        known = _of_closed_layer(known)
     if header["ids"] == "salted":
         return _of_salted(known)
     return known
+
+
+def _of_closed_layer(known: Terms) -> Terms:
+    """Return terms of a set with annotations that only users who signed for them may see."""
+    if known.asked:  # the collection itself is as closed
+        return known
+    says = "Its annotations are not open: only users who signed for them may see the set."
+    return Terms(**{**vars(known), "sharing": f"{known.sharing} {says}", "asked": _SALTED})
 
 
 def _unknown(header: Mapping[str, Any]) -> Terms:

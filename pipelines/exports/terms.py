@@ -49,6 +49,8 @@ def of(header: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines on one collection: its title, its licence, and who may read it."""
     yield f"{header['title']} ({header['source']})"
     yield f"  licence: {header['licence']}"
+    for layer in header.get("layers", ()):
+        yield f"  with the annotations of {layer['title']}, licence: {layer['licence']}"
     if header["credentialed"]:
         yield f"  {_CREDENTIALED}"
     if header["ids"] == "salted":

@@ -32,10 +32,12 @@ class Protection:
 
     @classmethod
     def of_inventory(cls, inventory: Mapping[str, Any]) -> Protection:
-        """Return the protection of an inventory's collection, for the stages after `scan`."""
+        """Return the protection of an inventory, also of its annotation layers."""
+        closed = [each for each in inventory.get("annotations", ()) if each["credentialed"]]
+        licences = dict.fromkeys([inventory["licence"], *(each["licence"] for each in closed)])
         return cls(
             inventory["source"],
-            inventory["licence"],
+            "; ".join(licences),
             inventory["credentialed"],
             inventory["ids"] == "salted",
         )

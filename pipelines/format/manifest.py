@@ -61,13 +61,26 @@ SELECTION = Record(
     says="How `cxr-vlp select` chose the samples of a set from another set.",
 )
 
+LAYER = Record(
+    {
+        "name": Field(TEXT, "as in `layer` of boxes and changes"),
+        "title": Field(TEXT, "name of the layer, for people"),
+        "licence": Field(TEXT, "licence of the layer"),
+        "credentialed": Field(FLAG, "whether only credentialed users may see it"),
+        "tables": Field(Open(TEXT), "SHA-256 of its tables, by file name"),
+        "images": Field(WHOLE, "images of the collection that it annotates"),
+    },
+    name="layer",
+    says="An annotation layer of a set: what others added to the images of a collection.",
+)
 HEADER = Record(
     {
         "format": Field(WHOLE, "version of the format"),
         "source": Field(TEXT, "the collection; begins the name of every tar"),
         "title": Field(TEXT, "name of the collection, for people"),
         "licence": Field(TEXT, "licence of the collection"),
-        "credentialed": Field(FLAG, "whether only credentialed users may see the collection"),
+        "credentialed": Field(FLAG, "whether only credentialed users may see the set"),
+        "layers": Field(Items(LAYER), "the annotation layers that added boxes or changes"),
         "ids": Field(
             Value("string", one_of=("source", "salted")),
             "whether ids are the collection's own or salted hashes",

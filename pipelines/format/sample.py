@@ -145,13 +145,28 @@ class OtherLabel:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The bounding box of a finding, in pixels of the stored image, from the top left corner."""
+    """The bounding box of a finding, in pixels of the stored image, from the top left corner.
+
+    Several boxes may have one phrase.
+    """
 
     label: str = _field("name of the finding")
     x: float = _field("left side", 0.0)
     y: float = _field("upper side", 0.0)
     w: float = _field("width", 0.0)
     h: float = _field("height", 0.0)
+    phrase: str = _field('the words of a report that describe it; "" if none are given')
+    layer: str = _field('the annotation layer that it is from; "": the collection itself')
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a finding changed since an earlier image of the patient, as an annotator saw it."""
+
+    label: str = _field("name of the finding")
+    change: str = _field("better, worse, stable, new or resolved", one_of=CHANGES[1:])
+    earlier: str = _field('key of the earlier image\'s sample; "" if the collection lacks it')
+    layer: str = _field("the annotation layer that it is from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +242,9 @@ class Sample:
         "translations of sections (`texts.translations`)", dict, keys=TRANSLATED
     )
     boxes: tuple[Box, ...] = _field("in pixels of the stored image", ())
+    changes: tuple[Change, ...] = _field(
+        "how findings changed since an earlier image, by annotators who saw both", ()
+    )
     pixels: Pixels = _field(  # noqa: RUF009 - it returns a field, and the default is frozen
         "how the stored image was made; `notes` name what was unusual", Pixels()
     )
@@ -309,7 +327,8 @@ class Sample:
 # the training process costs as much as reading the image.
 TEXTS = frozenset({
     "caption", "findings", "impression", "abnormal", "prior_free", "prompt", "sections",
-    "translations", "prompts", "sentences", "statements", "boxes", "pixels", "provenance",
+    "translations", "prompts", "sentences", "statements", "boxes", "changes", "pixels",
+    "provenance",
 })  # fmt: skip
 
 
@@ -317,7 +336,7 @@ def _names(kind: type) -> tuple[str, ...]:
     return tuple(each.name for each in fields(kind))
 
 
-_PARTS = (Mention, Sentence, OtherLabel, Box, Pixels, Provenance, Sample)
+_PARTS = (Mention, Sentence, OtherLabel, Box, Change, Pixels, Provenance, Sample)
 _PART_NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in _PARTS}
 _NAMES = frozenset(_PART_NAMES[Sample])
 _FACT_NAMES = tuple(name for name in _PART_NAMES[Sample] if name not in TEXTS)
@@ -359,6 +378,10 @@ def _boxes(rows: Iterable[Mapping[str, Any]]) -> tuple[Box, ...]:
     return tuple([part_of(Box, row) for row in rows])
 
 
+def _changes(rows: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:
+    return tuple([part_of(Change, row) for row in rows])
+
+
 def _others(rows: Iterable[Mapping[str, Any]]) -> tuple[OtherLabel, ...]:
     return tuple([part_of(OtherLabel, row) for row in rows])
 
@@ -368,6 +391,7 @@ _READERS: Mapping[str, Any] = {
     "sentences": lambda rows: tuple([sentence_of(row) for row in rows]),
     "labels_other": _others,
     "boxes": _boxes,
+    "changes": _changes,
     "pixels": _pixels,
     "provenance": lambda row: part_of(Provenance, row),
     "prompts": tuple,

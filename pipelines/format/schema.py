@@ -102,7 +102,9 @@ def json_schema() -> dict[str, Any]:
 
     `$defs/header` and `$defs/tar` are the first and the other lines of manifest.jsonl.
     """
-    described_too = (manifest.HEADER, manifest.SELECTION, manifest.EARLIER, manifest.LINE)
+    described_too = (
+        manifest.HEADER, manifest.LAYER, manifest.SELECTION, manifest.EARLIER, manifest.LINE,
+    )  # fmt: skip
     records = [*_named(SAMPLE), *described_too]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -5,11 +5,11 @@ comment, a rename or a speed-up. tests/pipelines/format/test_golden.py fails whe
 the number does not.
 """
 
-FORMAT = 3  # layout of tars, manifest and JSON members
-SCAN = 3  # readers, joins, inventory
+FORMAT = 4  # layout of tars, manifest and JSON members
+SCAN = 4  # readers, joins, inventory
 TEXTS = 4  # what is made of a report (the lexicon has a digest of its own)
 PIXELS = 3  # grey values, resizing, encoding
-CARDS = 1  # the table of samples, cards and indexes
+CARDS = 2  # the table of samples, cards and indexes
 SELECTION = 1  # which samples `select` draws, and how it cuts them into parts
 
 
@@ -22,6 +22,6 @@ def refusal(found: object) -> str:
             "made by a later version: install that version, or build the set again (cxr-vlp shards)"
         )
     return (
-        "made by version 0.4 or earlier: build the set again (cxr-vlp shards); a JSON of another "
+        "made by version 0.6 or earlier: build the set again (cxr-vlp shards); a JSON of another "
         "program is not read (docs/reuse.md)"
     )

@@ -62,6 +62,7 @@ def _header(
         "title": inventory["title"],
         "licence": inventory["licence"],
         "credentialed": inventory["credentialed"],
+        "layers": inventory["annotations"],
         "parts": inventory["parts"],
         "ids": inventory["ids"],
         "salt_sha256": inventory["scan"]["salt"],

@@ -40,6 +40,7 @@ def of_scan(source: Source, collection: Collection, section: Scan, salt: str) ->
         "max_rejects": collection.max_rejects,
         "links": collection.links,
         "ids": collection.ids,
+        "layers": sorted(collection.layers),  # their content is seen by `scan`, as the tree is
         # the salt is a secret; its digest shows whether it changed
         "scan": dataclasses.asdict(section) | {"salt": fingerprints.of(salt)},
     }

@@ -16,6 +16,7 @@ from cxr_vlp.pipelines.format.sample import (
     SECTIONS,
     TRANSLATED,
     Box,
+    Change,
     OtherLabel,
     Pixels,
     Provenance,
@@ -86,6 +87,9 @@ def sample(
         statements=tuple(texts["statements"]),
         translations={name: translations.get(name, "") for name in TRANSLATED},
         boxes=boxes(image, encoded),
+        changes=tuple(
+            Change(each.label, each.change, each.earlier, each.layer) for each in image.changes
+        ),
         pixels=Pixels(**{"notes": (), **encoded.facts}),
         provenance=Provenance(
             image_sha256=ids.digest(study, image.sha256),
@@ -106,13 +110,16 @@ def split_labels(labels: Mapping[str, int]) -> tuple[dict[str, int], tuple[Other
 def boxes(image: Image, encoded: Encoded) -> tuple[Box, ...]:
     """Return the boxes in pixels of the stored image, to a tenth of a pixel."""
     at, facts = encoded.placement, encoded.facts
-    width, height = image.frame or (facts["source_width"], facts["source_height"])
-    # boxes may be given for another size than the file's (NIH's for 1024 px, beside a 224 px copy)
-    fx, fy = facts["source_width"] / width, facts["source_height"] / height
+    file = facts["source_width"], facts["source_height"]
     found = []
     for box in image.boxes:
-        x, y, w, h = at.box(box.x * fx, box.y * fy, box.w * fx, box.h * fy)
-        found.append(Box(box.label, round(x, 1), round(y, 1), round(w, 1), round(h, 1)))
+        # boxes may be given for another size than the file's (NIH's for 1024 px, beside a 224 px
+        # copy), and those of a layer for another size than the collection's own
+        width, height = box.frame or image.frame or file
+        fx, fy = file[0] / width, file[1] / height
+        x, y, *sides = at.box(box.x * fx, box.y * fy, box.w * fx, box.h * fy)
+        w, h = (max(round(side, 1), 0.1) for side in sides)  # one of a few pixels still has an area
+        found.append(Box(box.label, round(x, 1), round(y, 1), w, h, box.phrase, box.layer))
     return tuple(found)
 
 

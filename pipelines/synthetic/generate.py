@@ -107,6 +107,8 @@ def _is_current(args: argparse.Namespace, tree: Path, settings: dict[str, Any]) 
 def _counts(tree: Path, source: str, written: Sequence[Written]) -> tuple[str, ...]:
     patients = {line["patient"] for one in written for line in one.truth}
     size = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file())
+    if not written:  # a layer has no images of its own
+        return source, "", "", "", f"{size / 1e6:,.1f}"
     studies, images = sum(len(one.truth) for one in written), sum(one.images for one in written)
     return source, f"{len(patients):,}", f"{studies:,}", f"{images:,}", f"{size / 1e6:,.1f}"
 
@@ -167,14 +169,16 @@ def _tall(text: str) -> int:
 
 
 def _sources(text: str) -> tuple[str, ...]:
+    every = (*layouts.WRITERS, *layouts.LAYERS)
     if text == "all":
-        return tuple(layouts.WRITERS)
+        return every
     names = tuple(dict.fromkeys(text.split(",")))
-    unknown = sorted(set(names) - set(layouts.WRITERS))
+    unknown = sorted(set(names) - set(every))
     if unknown:
-        known = ", ".join(layouts.WRITERS)
+        known = ", ".join(every)
         raise argparse.ArgumentTypeError(f"unknown {', '.join(unknown)}: choose from {known}")
-    return names
+    # a layer is made from the tree of its collection
+    return tuple(sorted(names, key=lambda name: name in layouts.LAYERS))
 
 
 def _existing(text: str) -> Path:

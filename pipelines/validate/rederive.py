@@ -222,6 +222,21 @@ def tables(origin: Origin) -> list[str]:
     return sorted(odd)
 
 
+def layers(settings: Params, header: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the layers of a set (whose tables changed since scan, that the parameters lack).
+
+    Raises ConfigError for a folder in the parameters that is not that of its layer.
+    """
+    here = {each.layer.name: each for each in settings.layers(str(header["source"]))}
+    made = {each["name"]: each["tables"] for each in header["layers"]}
+    odd = [
+        name
+        for name, each in here.items()
+        if made.get(name) != {Path(t).name: jsonl.sha256(each.root.root / t) for t in each.tables}
+    ]
+    return odd, sorted(made.keys() - here.keys())
+
+
 def _members(path: Path, places: Collection[int]) -> dict[int, list[Member]]:
     """Return the members of the samples at these places; fewer where the tar is torn."""
     found = {}

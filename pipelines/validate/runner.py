@@ -51,6 +51,12 @@ def check(
             results.breach(code, f"{a_set.folder.name}: {where}")
         for table in rederive.tables(rederivation.origin(a_set)) if rederivation else ():
             results.breach(rederive.CHANGED, f"{a_set.folder.name}: table {table}")
+        if rederivation:
+            changed, gone = rederive.layers(rederivation.settings, a_set.header)
+            for layer in changed:
+                results.breach(rederive.CHANGED, f"{a_set.folder.name}: layer {layer}")
+            for layer in gone:
+                results.notes[rederive.GONE, f"{a_set.folder.name}: layer {layer}"] += 1
         if not a_set.same_code:
             results.notes["fingerprints.other_code", a_set.folder.name] += 1
         row = Row(a_set.folder.name, len(a_set.tars))

@@ -25,6 +25,7 @@ from cxr_vlp.pipelines.format.sample import (
     STATUSES,
     VIEWS,
     Box,
+    Change,
     Mention,
     OtherLabel,
     Pixels,
@@ -108,7 +109,8 @@ def _identity(sample: Sample, key: str, expected: Expected) -> Iterator[str]:
     named = (sample.caption, sample.dataset, sample.patient, sample.study, sample.image)
     if not all(value.strip() for value in named):
         yield "json.empty"
-    if expected.salted and not all(map(ids.HASHED.fullmatch, named[2:])):
+    shown = [*named[2:], *(id_ for each in sample.changes for id_ in each.earlier.split("-")[1:])]
+    if expected.salted and not all(map(ids.HASHED.fullmatch, shown)):
         yield "ids.raw"
     if sample.dataset != expected.source:
         yield "json.dataset"
@@ -164,6 +166,13 @@ def _box(box: Box, pixels: Pixels) -> bool:
     return box.w > 0 and box.h > 0 and on and all(map(math.isfinite, (box.x, box.y, box.w, box.h)))
 
 
+def _change(change: Change, sample: Sample) -> bool:
+    """Return whether a change has a finding, a layer, and another image of its collection."""
+    own = not change.earlier or change.earlier.startswith(f"{sample.dataset}-")
+    named = bool(change.label and change.layer) and change.change in CHANGES[1:]
+    return named and own and change.earlier != sample.key
+
+
 def _pixels(pixels: Pixels) -> bool:
     sizes = (pixels.height, pixels.width, pixels.source_height, pixels.source_width)
     notes = list(pixels.notes)
@@ -216,4 +225,5 @@ CHECKS: Mapping[str, Callable[[Sample], bool]] = {
     "json.provenance": lambda sample: _provenance(sample.provenance),
     "json.translations": _translations,
     "json.boxes": lambda sample: all(_box(box, sample.pixels) for box in sample.boxes),
+    "json.changes": lambda sample: all(_change(each, sample) for each in sample.changes),
 }

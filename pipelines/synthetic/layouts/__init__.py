@@ -31,10 +31,17 @@ WRITERS = {
     "shenzhen": "nlm:write_shenzhen",
     "montgomery": "nlm:write_montgomery",
 }
+# annotation layer -> (module:function, the collection that it annotates, which is written first)
+LAYERS = {
+    "mscxr": ("layers:write_mscxr", "mimic"),
+    "mscxrt": ("layers:write_mscxrt", "mimic"),
+    "chexlocalize": ("layers:write_chexlocalize", "chexpert"),
+}
 
 
 def writer(collection: str) -> Callable[..., Any]:
-    """Return the function that writes the tree of a collection."""
-    module, _, function = WRITERS[collection].partition(":")
+    """Return the function that writes the tree of a collection, or the files of a layer."""
+    made = WRITERS.get(collection) or LAYERS[collection][0]
+    module, _, function = made.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(f"{__name__}.{module}"), function)
     return found

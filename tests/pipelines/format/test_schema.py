@@ -220,9 +220,9 @@ def test_a_reader_ignores_unknown_keys_and_refuses_another_format(built):
     assert row["sentences"]
     assert Sample.from_dict(row | {"more": {}}).to_json() == document
     for number, message in (
-        (4, "made by a later version"),
-        (2, "made by version 0.4"),
-        (None, "0.4"),
+        (5, "made by a later version"),
+        (3, "made by version 0.6"),
+        (None, "0.6"),
     ):
         with pytest.raises(FormatError, match=f"{message}.*build the set again") as caught:
             Sample.from_dict(row | {"format": number})
@@ -255,4 +255,4 @@ def test_a_set_of_version_0_2_is_not_reported_as_broken(built, tmp_path, capsys)
     shutil.copytree(built / "shards" / "mimic", folder)
     restate(folder, format=1)
     assert verify.main([str(folder)]) == 65
-    assert "made by version 0.4 or earlier: build the set again" in capsys.readouterr().out
+    assert "made by version 0.6 or earlier: build the set again" in capsys.readouterr().out

@@ -60,7 +60,8 @@ def sentence(**values) -> list[dict]:
     return [whole | {"status": "abnormal"} | values | {"mentions": given_mentions}]
 
 
-BOX = {"label": "Edema", "x": 1.0, "y": 1.0, "w": 5.0, "h": 5.0}
+BOX = {"label": "Edema", "x": 1.0, "y": 1.0, "w": 5.0, "h": 5.0, "phrase": "", "layer": ""}
+CHANGE = {"label": "Edema", "change": "worse", "earlier": "", "layer": "mscxrt"}
 
 
 def inside(field: str, **values):
@@ -72,6 +73,11 @@ def inside(field: str, **values):
         return edit(**{field: {k: v for k, v in whole.items() if k not in gone}})(before)
 
     return change
+
+
+def since_itself(before):
+    earlier = before[1][0].removesuffix(".json")
+    return edit(changes=[CHANGE | {"earlier": earlier}])(before)
 
 
 def other(name: str, value: int = 1) -> dict:
@@ -200,6 +206,14 @@ def other(name: str, value: int = 1) -> dict:
         pytest.param(edit(boxes=[BOX | {"w": 0.0}]), "json.boxes", id="a-box-without-width"),
         pytest.param(edit(boxes=[BOX | {"y": "1"}]), "json.field:boxes", id="a-box-in-words"),
         pytest.param(edit(boxes=[BOX | {"y": 1}]), "json.field:boxes", id="a-whole-number"),
+        pytest.param(edit(boxes=[BOX | {"phrase": None}]), "json.field:boxes", id="no-phrase"),
+        pytest.param(edit(changes=[CHANGE | {"change": ""}]), "json.changes", id="no-change"),
+        pytest.param(edit(changes=[CHANGE | {"label": ""}]), "json.changes", id="of-no-finding"),
+        pytest.param(edit(changes=[CHANGE | {"layer": ""}]), "json.changes", id="of-no-layer"),
+        pytest.param(
+            edit(changes=[CHANGE | {"earlier": "nih-1-0"}]), "json.changes", id="of-another-set"
+        ),
+        pytest.param(since_itself, "json.changes", id="since-itself"),
         pytest.param(edit(pixels={"height": 1}), "json.field:pixels", id="half-the-facts"),
         pytest.param(inside("pixels", notes=["b", "a"]), "json.pixels", id="notes-out-of-order"),
         pytest.param(inside("pixels", notes="a"), "json.field:pixels", id="a-note-alone"),
@@ -228,7 +242,9 @@ def test_changed_texts_do_not_match_their_fingerprint(good, change):
 
 
 def test_valid_sentences_and_boxes_are_no_breach(good):
-    rewrite(good, edit(sentences=sentence(mentions=[{}]), boxes=[BOX]))
+    earlier = CHANGE | {"earlier": "mimic-s1-0"}
+    boxes = [BOX | {"phrase": "Mild edema.", "layer": "mscxr"}, BOX]
+    rewrite(good, edit(sentences=sentence(mentions=[{}]), boxes=boxes, changes=[CHANGE, earlier]))
     assert codes(good) == set()
 
 
@@ -414,7 +430,8 @@ paths = st.sampled_from(
     [(n,) for n in sorted(schema.FIELDS)]
     + [("sentences", 0, n) for n in ("text", "index", "status", "mentions")]
     + [("sentences", 0, "mentions", 0, n) for n in ("finding", "assertion", "start", "end")]
-    + [("boxes", 0, n) for n in ("label", "x", "w")]
+    + [("boxes", 0, n) for n in ("label", "x", "w", "phrase")]
+    + [("changes", 0, n) for n in ("label", "change", "earlier", "layer")]
     + [("pixels", n) for n in ("height", "width", "bits")]
     + [("provenance", "image_sha256")]
 )
@@ -426,6 +443,7 @@ def test_no_value_in_any_field_crashes_the_check(sample, expected, path, value):
     changed = json.loads(json.dumps(sample)) | {
         "sentences": sentence(mentions=[{}]),
         "boxes": [dict(BOX)],
+        "changes": [dict(CHANGE)],
     }
     inner = changed
     for step in path[:-1]:

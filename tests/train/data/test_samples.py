@@ -106,7 +106,7 @@ def test_a_missing_shard_is_named(tmp_path):
         list(members(tmp_path / "gone.tar"))
 
 
-WHOLE = {"k.jpg": b"p", "k.json": b'{"format":3}', "k.txt": b"t"}
+WHOLE = {"k.jpg": b"p", "k.json": b'{"format":4}', "k.txt": b"t"}
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ WHOLE = {"k.jpg": b"p", "k.json": b'{"format":3}', "k.txt": b"t"}
         ({"k.json": b"{"}, "is not a JSON object"),
         ({"k.json": b"7"}, "is not a JSON object"),
         ({"k.txt": b"\xff"}, "the txt member is not UTF-8"),
-        ({"k.json": b"{}"}, "made by version 0.4 or earlier: build the set again"),
-        ({"k.json": b'{"format":4}'}, "made by a later version: .*build the set again"),
-        ({"k.json": b'{"format":3,"sentences":5}'}, "a field of the sample has the wrong type"),
+        ({"k.json": b"{}"}, "made by version 0.6 or earlier: build the set again"),
+        ({"k.json": b'{"format":5}'}, "made by a later version: .*build the set again"),
+        ({"k.json": b'{"format":4,"sentences":5}'}, "a field of the sample has the wrong type"),
     ],
 )
 def test_an_invalid_sample_is_refused_and_named_by_its_hash(tmp_path, changes, message):
@@ -145,7 +145,7 @@ def test_the_samples_of_a_study_come_together_and_those_of_two_turns_do_not(tmp_
 
 
 def test_labels_of_one_collection_are_among_all_labels(tmp_path):
-    record = b'{"format":3,"labels":{"Edema":1},"labels_other":[{"name":"Scoliosis","value":1}]}'
+    record = b'{"format":4,"labels":{"Edema":1},"labels_other":[{"name":"Scoliosis","value":1}]}'
     path = tar(tmp_path / "some.tar", WHOLE | {"k.json": record})
     (stored,) = stored_samples(Shard(path, 1, "some"))
     assert stored.sample.all_labels == {"Edema": 1, "Scoliosis": 1}
