@@ -79,7 +79,7 @@ from typing import ClassVar, NamedTuple, Protocol
 
 from cxr_vlp.nlp import labels
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.files import cells, paths
+from cxr_vlp.pipelines.files import archives, cells, paths
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import Lost, ReportRef, Study
@@ -237,12 +237,15 @@ class OnDisk:
 
     @classmethod
     def of(cls, rows: Iterable[Row], rank: Callable[[str], bool]) -> OnDisk:
-        """Choose for each image the file of lowest `rank`, then the first by name."""
+        """Choose for each image the file of lowest `rank`, then an unpacked one, the first by name.
+
+        So an archive beside its unpacked copy changes nothing.
+        """
         found: dict[str, list[Row]] = {}
         for row in rows:
             found.setdefault(row["image"], []).append(row)
         best = {
-            image: min(copies, key=lambda row: (not row["path"], rank(row["path"]), row["path"]))
+            image: min(copies, key=lambda row: _preference(row["path"], rank))
             for image, copies in found.items()
         }
         return cls(
@@ -262,6 +265,10 @@ class OnDisk:
     def unlisted(self, listed: Iterable[str]) -> int:
         """Return how many images on the disk are not listed."""
         return len((set(self.paths) | set(self.faults)) - set(listed))
+
+
+def _preference(path: str, rank: Callable[[str], bool]) -> tuple[bool, bool, bool, str]:
+    return not path, rank(path), archives.within(path), path
 
 
 def refused(
