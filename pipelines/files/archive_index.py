@@ -30,6 +30,8 @@ BLOCK = 1 << 22  # bytes of one header of a tar: a header can claim gigabytes
 STORED, DEFLATED, PLAIN, ENCRYPTED, METHOD, LINK = range(6)
 FAULTS = {ENCRYPTED: "archive.encrypted", METHOD: "archive.method", LINK: "archive.link"}
 
+# Archives of reports, which the readers of MIMIC-CXR and Open-i open themselves.
+OF_REPORTS = ("mimic-cxr-reports.zip", "nlmcxr_reports.tgz", "nlmcxr_reports.tar.gz")
 _NESTED = re.compile(rb"\.(zip|tar|7z|rar|tgz|tbz2|txz|tzst|tar\.(gz|bz2|xz|zst))\Z", re.I)
 _JUNK = b"__MACOSX/"  # what macOS keeps beside the files; unpacking there merges it into them
 _DRIVE = re.compile(rb"[A-Za-z]:/")
@@ -83,7 +85,7 @@ class Index:
         self._columns = tuple(
             array(column.typecode, (column[at] for at in kept)) for column in self._columns
         )
-        if nested := sum(map(bool, map(_NESTED.search, self.names))):
+        if nested := sum(map(_is_nested, self.names)):
             self.faults["archive.nested"] += nested
         return self
 
@@ -97,6 +99,11 @@ class Index:
     def __iter__(self) -> Iterator[str]:
         for name in self.names:
             yield name.decode("utf-8", "surrogateescape")
+
+
+def _is_nested(name: bytes) -> bool:
+    last = name.rpartition(b"/")[2].lower()
+    return bool(_NESTED.search(last)) and last.decode("utf-8", "replace") not in OF_REPORTS
 
 
 def _place(name: bytes) -> bytes | None:
@@ -119,9 +126,7 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _CENTRAL = struct.Struct("<4s4B4H3L5H2L")
 LOCAL = struct.Struct("<4s5H3L2H")
 _FULL = 0xFFFFFFFF  # stands for a number that is in the zip64 field
-_SPLIT = (
-    "is one part of a split zip: join the parts with `zip -s 0 NAME.zip --out WHOLE.zip`"
-)
+_SPLIT = "is one part of a split zip: join the parts with `zip -s 0 NAME.zip --out WHOLE.zip`"
 
 
 class _Directory(NamedTuple):
@@ -283,7 +288,9 @@ def of_tar(stream: BinaryIO) -> Index:
         raise DataError(_TORN)
     stream.seek(end)
     if any(stream.read(tarfile.RECORDSIZE)):
-        raise DataError("is several tar files in one: unpack it with `tar --ignore-zeros -xf NAME.tar`")
+        raise DataError(
+            "is several tar files in one: unpack it with `tar --ignore-zeros -xf NAME.tar`"
+        )
     _join_links(index, links)
     return index.sort()
 

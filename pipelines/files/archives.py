@@ -24,10 +24,16 @@ from typing import IO, Any, BinaryIO
 
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.files import archive_index
-from cxr_vlp.pipelines.files.archive_index import DEFLATED, FAULTS, LOCAL, PLAIN, Entry, Index
+from cxr_vlp.pipelines.files.archive_index import (
+    DEFLATED,
+    FAULTS,
+    LOCAL,
+    OF_REPORTS,
+    PLAIN,
+    Entry,
+    Index,
+)
 
-# Archives of reports, which the readers of MIMIC-CXR and Open-i open themselves.
-OF_REPORTS = ("mimic-cxr-reports.zip", "nlmcxr_reports.tgz", "nlmcxr_reports.tar.gz")
 BUFFER = 1 << 16  # bytes that a table's reader gets at once
 _WITHIN = (".zip/", ".tar/")
 _PLAIN_FILES = frozenset(("png", "jpg", "jpeg", "dcm", "dicom", "txt", "csv", "xml", "json", "tsv"))

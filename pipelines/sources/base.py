@@ -211,6 +211,7 @@ def rows_of_files(
 
     Each pattern is paired with a function that returns (study key, row) for a match. The file's
     relative path is added to the row as `path`; a path that is not UTF-8 becomes "" with a fault.
+    Members of archives and archives that are not read (archive.*) are noted, and no images.
     """
     faults: list[str] = []
     for path in paths.walk(root, faults.append):
@@ -221,7 +222,8 @@ def rows_of_files(
                 yield study, row | ({"path": path} if readable else _UNREADABLE)
                 break
     for number, code in enumerate(faults, 1):
-        yield NOBODY, _bad(code, "", number, lists=False)
+        note = {"note": "1"} if code.startswith("archive.") else {}
+        yield NOBODY, _bad(code, "", number, lists=False) | note
 
 
 _UNREADABLE = {"path": "", "fault": "path.encoding"}
@@ -302,7 +304,9 @@ def assembled(source: Source, study: str, rows: Rows, rule: PatientRule) -> Asse
         return source.assemble(study, rows, rule)
     bad = sorted((row for table in rows.values() for row in table), key=_place)
     lost = tuple(
-        Lost(row["fault"], f"{row['file']}:{row['line']}", int(row["images"])) for row in bad
+        Lost(row["fault"], f"{row['file']}:{row['line']}", int(row["images"]))
+        for row in bad
+        if "note" not in row
     )
     notes: Counter[str] = Counter()
     shown: Counter[str] = Counter()
