@@ -190,6 +190,11 @@ class Member(PosixPath):
         entry = self._entry(_current(self.archive))
         return entry.size, entry.packed
 
+    def deflated(self) -> bool:
+        """Return whether a seek in the member unpacks all before it. Raises as `stat`."""
+        assert self.archive is not None
+        return self._entry(_current(self.archive)).kind == DEFLATED
+
     def _content(self, archive: Path) -> _Content:
         stream = archive.open("rb")
         try:

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -200,6 +200,17 @@ def _opened(where: RawTree, relative: str, seen: set[str]) -> Index | None:
         return None
     seen.add(real)
     return archives.index(path)
+
+
+def unpacked_first(found: Iterable[str]) -> list[str]:
+    """Return files without those in archives that also are unpacked, by their names."""
+    found = list(found)
+    names = {path.rpartition("/")[2].lower() for path in found if not archives.within(path)}
+    return [
+        path
+        for path in found
+        if not (archives.within(path) and path.rpartition("/")[2].lower() in names)
+    ]
 
 
 def state(root: Root, relative: str) -> os.stat_result:
