@@ -272,7 +272,6 @@ def of_tar(stream: BinaryIO) -> Index:
     Raises DataError with the reason, without the file's name, for one that is compressed, cut or
     damaged.
     """
-    size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     index = Index()
     links: list[tuple[bytes, bytes]] = []
@@ -284,9 +283,10 @@ def of_tar(stream: BinaryIO) -> Index:
             end = tar.offset
     except (tarfile.TarError, ValueError, OverflowError, struct.error):
         raise DataError(f"{_TORN}, or unpack it, if it is compressed") from None
-    if end >= size:  # a download that stopped between two members has no end
-        raise DataError(_TORN)
+    # tarfile takes a header that is cut or damaged for the end, which is a block of zeros
     stream.seek(end)
+    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise DataError(_TORN)
     if any(stream.read(tarfile.RECORDSIZE)):
         raise DataError(
             "is several tar files in one: unpack it with `tar --ignore-zeros -xf NAME.tar`"
