@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     protection = Protection(source.name, terms["licence"], terms["credentialed"], naming.salted)
     if naming.salted:
         ids.warn_of_open_salt(section.salt, flags.out)
-    tree = paths.RawTree(root, collection.links)
+    tree = paths.RawTree(root, collection.links, flags.state / "scan")
     COUNTS.clear()
     with (
         privacy.protecting(protection, flags.out, flags.state, first=True),

@@ -57,7 +57,8 @@ class Index:
     def __init__(self) -> None:
         self.names: list[bytes] = []
         self.faults: Counter[str] = Counter()
-        self._columns: tuple[array[int], ...] = (*(array("q") for _ in range(4)), array("b"))
+        # start, packed, size, crc and kind of each member
+        self.columns: tuple[array[int], ...] = (*(array("q") for _ in range(4)), array("b"))
 
     def add(self, name: bytes, entry: Entry) -> None:
         """Add a member in the order of the archive. Raises DataError for too many."""
@@ -68,7 +69,7 @@ class Index:
             if len(self.names) >= MEMBERS:
                 raise DataError(f"more than {MEMBERS:,} members")
             self.names.append(place)
-            for column, value in zip(self._columns, entry, strict=True):
+            for column, value in zip(self.columns, entry, strict=True):
                 column.append(value)
 
     def sort(self) -> Index:
@@ -82,8 +83,8 @@ class Index:
         if repeated := len(order) - len(kept):
             self.faults["archive.twice"] += repeated
         self.names = [self.names[at] for at in kept]
-        self._columns = tuple(
-            array(column.typecode, (column[at] for at in kept)) for column in self._columns
+        self.columns = tuple(
+            array(column.typecode, (column[at] for at in kept)) for column in self.columns
         )
         if nested := sum(map(_is_nested, self.names)):
             self.faults["archive.nested"] += nested
@@ -94,7 +95,7 @@ class Index:
         at = bisect_left(self.names, name)
         if at == len(self.names) or self.names[at] != name:
             return None
-        return Entry(*(column[at] for column in self._columns))
+        return Entry(*(column[at] for column in self.columns))
 
     def __iter__(self) -> Iterator[str]:
         for name in self.names:
@@ -319,7 +320,7 @@ def _join_links(index: Index, links: Sequence[tuple[bytes, bytes]]) -> None:
         return
     places = Index()
     places.names = list(index.names)
-    places._columns = tuple(column[:] for column in index._columns)
+    places.columns = tuple(column[:] for column in index.columns)
     places.sort()
     for name, target in links:
         found = places.find(_place(target) or b"")

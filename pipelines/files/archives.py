@@ -23,7 +23,7 @@ from pathlib import Path, PosixPath
 from typing import IO, Any, BinaryIO
 
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.files import archive_index
+from cxr_vlp.pipelines.files import archive_index, archive_store
 from cxr_vlp.pipelines.files.archive_index import (
     DEFLATED,
     FAULTS,
@@ -33,6 +33,7 @@ from cxr_vlp.pipelines.files.archive_index import (
     Entry,
     Index,
 )
+from cxr_vlp.pipelines.files.archive_store import Signature
 
 BUFFER = 1 << 16  # bytes that a table's reader gets at once
 _WITHIN = (".zip/", ".tar/")
@@ -44,7 +45,7 @@ _PACKED = re.compile(
 )
 _BROKEN = (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError)
 _INDEXING = threading.Lock()
-_INDICES: dict[str, tuple[tuple[int, int, int], Index]] = {}  # path -> (signature, index)
+_INDICES: dict[str, tuple[Signature, Index]] = {}  # path -> (signature, index)
 
 
 def is_archive(name: str) -> bool:
@@ -95,28 +96,29 @@ def _command(kind: str) -> str:
     return f"`find . -iname '*{kind}' -execdir {tool} {{}} \\;`"
 
 
-def index(path: Path) -> Index:
+def index(path: Path, kept: Path | None = None) -> Index:
     """Return the index of an archive, made once in each process for an unchanged file.
 
-    Raises DataError with the remedy for an archive that is broken, or that may not be read.
+    That of a tar is also kept in the folder `kept`. Raises DataError with the remedy for an archive
+    that is broken, or that may not be read.
     """
     try:
-        return _current(path)
+        return _current(path, kept)
     except PermissionError:
         raise DataError(f"archive.unreadable: {path.name}: correct its permissions") from None
     except FileNotFoundError:
         raise DataError(f"archive.unreadable: {path.name} is no longer there") from None
 
 
-def _current(path: Path) -> Index:
+def _current(path: Path, kept: Path | None) -> Index:
     known = _INDICES.get(str(path))
     if known and known[0] == _signature(path.stat()):
         return known[1]
     with path.open("rb") as stream:
-        return _of_open(path, stream)
+        return _of_open(path, stream, kept)
 
 
-def _of_open(path: Path, stream: BinaryIO) -> Index:
+def _of_open(path: Path, stream: BinaryIO, kept: Path | None) -> Index:
     """Return the index of an open archive: of the file that is open, even if it was replaced."""
     signature = _signature(os.fstat(stream.fileno()))
     known = _INDICES.get(str(path))
@@ -124,12 +126,23 @@ def _of_open(path: Path, stream: BinaryIO) -> Index:
         with _INDEXING:  # two threads that come at once make it once
             known = _INDICES.get(str(path))
             if known is None or known[0] != signature:
-                known = (signature, archive_index.of(path, stream))
+                known = (signature, _made(path, stream, signature, kept))
                 _INDICES[str(path)] = known
     return known[1]
 
 
-def _signature(state: os.stat_result) -> tuple[int, int, int]:
+def _made(path: Path, stream: BinaryIO, signature: Signature, kept: Path | None) -> Index:
+    if kept is None or path.name.lower().endswith(".zip"):  # a zip has a directory
+        return archive_index.of(path, stream)
+    place = archive_store.path_of(kept, path)
+    found = archive_store.read(place, signature)
+    if found is None:
+        found = archive_index.of(path, stream)
+        archive_store.write(place, signature, found)
+    return found
+
+
+def _signature(state: os.stat_result) -> Signature:
     return state.st_size, state.st_mtime_ns, state.st_ino
 
 
@@ -138,12 +151,13 @@ class Member(PosixPath):
 
     archive: Path | None = None  # None: the path of a file, such as a Member's parent
     inside: str = ""  # the member's name in the archive
+    kept: Path | None = None  # where indices of tars are kept
 
     @classmethod
-    def of(cls, archive: Path, inside: str) -> Member:
+    def of(cls, archive: Path, inside: str, kept: Path | None = None) -> Member:
         """Return the path of a member, which need not exist."""
         made = cls(archive, inside)
-        made.archive, made.inside = archive, inside
+        made.archive, made.inside, made.kept = archive, inside, kept
         return made
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
@@ -155,7 +169,7 @@ class Member(PosixPath):
         if self.archive is None:
             return super().stat(follow_symlinks=follow_symlinks)
         whole = self.archive.stat()
-        return _state(whole, self._entry(_current(self.archive)))
+        return _state(whole, self._entry(_current(self.archive, self.kept)))
 
     def open(  # type: ignore[override]
         self,
@@ -187,18 +201,18 @@ class Member(PosixPath):
     def sizes(self) -> tuple[int, int]:
         """Return (the member's size, its size in the archive), in bytes. Raises as `stat`."""
         assert self.archive is not None
-        entry = self._entry(_current(self.archive))
+        entry = self._entry(_current(self.archive, self.kept))
         return entry.size, entry.packed
 
     def deflated(self) -> bool:
         """Return whether a seek in the member unpacks all before it. Raises as `stat`."""
         assert self.archive is not None
-        return self._entry(_current(self.archive)).kind == DEFLATED
+        return self._entry(_current(self.archive, self.kept)).kind == DEFLATED
 
     def _content(self, archive: Path) -> _Content:
         stream = archive.open("rb")
         try:
-            return _Content(stream, self._entry(_of_open(archive, stream)))
+            return _Content(stream, self._entry(_of_open(archive, stream, self.kept)))
         except BaseException:
             stream.close()
             raise

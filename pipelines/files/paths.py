@@ -39,6 +39,7 @@ class RawTree:
 
     root: Path
     links: bool = False
+    kept: Path | None = None  # the folder in which the indices of tars are kept
 
 
 Root = Path | RawTree  # a Path means a tree whose links may not lead out
@@ -82,7 +83,7 @@ def inside(root: Root, relative: str) -> Path:
         raise IngestError("path.escape")
     if archives.within(relative) and (archive := _archive_of(where, parts)):
         below = parts.relative_to(archive).as_posix()
-        return archives.Member.of(inside(where, archive), below)
+        return archives.Member.of(inside(where, archive), below, where.kept)
     path = where.root / parts
     if where.links:
         return path
@@ -199,7 +200,7 @@ def _opened(where: RawTree, relative: str, seen: set[str]) -> Index | None:
     if real in seen or not path.is_file():
         return None
     seen.add(real)
-    return archives.index(path)
+    return archives.index(path, where.kept)
 
 
 def unpacked_first(found: Iterable[str]) -> list[str]:

@@ -546,3 +546,51 @@ def test_no_name_of_a_member_leads_out_and_every_listed_one_can_be_read(
         listed += len(same)
     assert listed - len(members) == faults["archive.twice"]
     shutil.rmtree(root)
+
+
+def aged(path: Path) -> Path:
+    """Make a file older than the time in which it may change unseen."""
+    old = path.stat().st_mtime_ns - 10**10
+    os.utime(path, ns=(old, old))
+    return path
+
+
+def listed(tree: paths.RawTree) -> tuple[list[str], Counter[str]]:
+    """Return what a new process finds."""
+    archives._INDICES.clear()
+    return walked(tree)
+
+
+def test_the_index_of_a_tar_is_kept_and_that_of_another_tar_is_not_used(tmp_path, monkeypatch):
+    files = {**FILES, "/x": b"", "./t.csv": b"again", "in.zip": b""}
+    path = aged(tarred(tmp_path / "root" / "data.tar", files))
+    tree = paths.RawTree(tmp_path / "root", kept=tmp_path / "state")
+    first = listed(tree)
+    assert first[1] == {"archive.name": 1, "archive.twice": 1, "archive.nested": 1}
+    (kept,) = (tmp_path / "state").iterdir()
+
+    def refused(stream):
+        pytest.fail("the headers were read again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive_index, "of_tar", refused)
+        assert listed(tree) == first
+        assert paths.inside(tree, "data.tar/b/2.png").read_bytes() == FILES["b/2.png"]
+    for spoiled in (kept.read_bytes()[:-1], b"", b"{}\n", b"[]\n", b"\xff\n"):
+        kept.write_bytes(spoiled)
+        assert listed(tree) == first
+    aged(tarred(path, {"3.png": b"3"}))
+    assert listed(tree) == (["3.png"], {})
+    aged(tarred(path, {}))
+    assert listed(tree) == listed(tree) == ([], {})
+
+
+def test_no_index_is_kept_of_a_zip_or_of_a_tar_that_may_still_change(tmp_path):
+    aged(zipped(tmp_path / "root" / "data.zip", FILES))
+    tarred(tmp_path / "root" / "data.tar", FILES)
+    tree = paths.RawTree(tmp_path / "root", kept=tmp_path / "state")
+    listed(tree)
+    assert not (tmp_path / "state").exists()
+    (tmp_path / "state").write_text("")  # nor where it cannot be
+    aged(tmp_path / "root" / "data.tar")
+    assert len(listed(tree)[0]) == 2 * len(FILES)
