@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import os
 import shutil
@@ -11,6 +13,8 @@ import time
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from archiving import files_of, pieces, split_off, tarred, zipped
 from stages import build, params, run_scan, tree_bytes
@@ -200,3 +204,50 @@ def test_a_member_that_cannot_be_read_is_a_counted_reject(tmp_path, raw):
     header = scanned(tmp_path / "raw", "nih", tmp_path)
     assert header["dropped"] == {"scan archive.encrypted": 1}
     assert header["listed"] == header["images"] + 1
+
+
+def own_files(raw: Path, table: str) -> dict[str, bytes]:
+    """A folder of one's own: pictures, and a table with a report in each row."""
+    pictures = [data for name, data in files_of(raw / "nih").items() if name.endswith(".png")]
+    files = {f"images/{n}.png": data for n, data in enumerate(pictures[:6])}
+    rows = [
+        {"image": f"images/{n}.png", "patient": f"p{n}", "report": f"FINDINGS: Effusion {n}.\nEnd"}
+        for n in range(len(files))
+    ]
+    stream = io.BytesIO()
+    if table == "t.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), stream)
+    elif table == "t.jsonl":
+        stream.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+    else:
+        stream.write(csv_of(rows))
+    return files | {table: stream.getvalue()}
+
+
+def csv_of(rows: list[dict[str, str]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+@pytest.mark.parametrize("table", ["t.csv", "t.parquet", "t.jsonl"])
+def test_a_table_of_ones_own_in_an_archive(tmp_path, raw, table):
+    files = own_files(raw, table)
+    for name, data in files.items():
+        (tmp_path / "plain" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "plain" / name).write_bytes(data)
+    zipped(tmp_path / "zipped" / "own.zip", files)
+    tarred(tmp_path / "tarred" / "own.tar", files)
+    shutil.copytree(tmp_path / "plain", tmp_path / "both")
+    zipped(tmp_path / "both" / "own.zip", files)
+    sources = {"own": {"preset": "table", "parts": {"train": 1, "validate": 1, "test": 1}}}
+    made = {
+        name: tree_bytes(build(tmp_path / name, "own", tmp_path / f"{name}-out", sources=sources))
+        for name in ("plain", "zipped", "tarred", "both")
+    }
+    assert any(name.endswith(".tar") and data for name, data in made["plain"].items())
+    assert made["zipped"] == made["plain"] == made["tarred"]
+    tars = {name: data for name, data in made["both"].items() if name.endswith(".tar")}
+    assert tars == {name: data for name, data in made["plain"].items() if name.endswith(".tar")}
