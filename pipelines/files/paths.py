@@ -29,6 +29,7 @@ LINKS = "set `links: true` for this source to follow links that lead out of its 
 _BULK = re.compile(
     r"p\d+|s\d+|patient\d+|study\d+|\d+|images?(_\d+)?|images_normalized|ecgen-radiology|\..*", re.I
 )
+_IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".dcm.gz")
 UPPER = 3  # levels of folders in which the tables of every downloaded collection are
 _OUT, _NOWHERE = "link out", "link nowhere"
 
@@ -319,9 +320,13 @@ def _shallow_members(where: RawTree, relative: str, depth: int, seen: set[str]) 
 
 @functools.lru_cache(maxsize=64)
 def _upper(found: Index) -> tuple[str, ...]:
-    """Return the members that are not in a folder of images: few of 200,000, for each `find`."""
+    """Return the members that may be tables: few of 200,000, for each `find`."""
     bulk = functools.cache(_BULK.fullmatch)
-    return tuple(name for name in found if not any(map(bulk, name.split("/")[:-1])))
+    return tuple(
+        name
+        for name in found
+        if not name.lower().endswith(_IMAGES) and not any(map(bulk, name.split("/")[:-1]))
+    )
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

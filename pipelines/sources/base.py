@@ -64,6 +64,9 @@ A minimal reader, for a folder of images STUDY/IMAGE.png with one report STUDY/r
             text, note = reading.text(data)
             return RawReport(text, hashlib.sha256(data).hexdigest(), note)
 
+A file may be a member of a zip or tar, which is a folder of its own name: open it with the path
+that `paths.inside` returns (its `open`, `read_bytes` and `stat`), never by its text.
+
 A row that cannot be used has its code in the column `fault`. It is yielded under its study, which
 is then refused as a whole, or under NOBODY where it names no study. Codes are those of
 pipelines/codes.py. Rows, notes and messages never hold report text, and messages no ids.

@@ -395,17 +395,18 @@ def test_threads_read_an_archive_at_the_same_time(tmp_path, kind):
 
 
 def test_an_archive_that_is_a_link_out_is_read_only_with_the_option(tmp_path):
-    zipped(tmp_path / "store" / "data.zip", {"1.png": b"one"})
+    zipped(tmp_path / "store" / "data.zip", {"1.png": b"one", "t.csv": b"a"})
     root = tmp_path / "root"
     root.mkdir()
     (root / "data.zip").symlink_to(tmp_path / "store" / "data.zip")
     (root / "lost.zip").symlink_to(tmp_path / "nowhere.zip")
     assert walked(root) == ([], {"path.escape": 2})
-    assert paths.find(root, "1.png") == ""
+    assert paths.find(root, "t.csv") == ""
     with pytest.raises(IngestError, match=r"path\.escape"):
         paths.inside(root, "data.zip/1.png")
     tree = paths.RawTree(root, links=True)
-    assert walked(tree) == (["1.png"], {})
+    assert walked(tree) == (["1.png", "t.csv"], {})
+    assert paths.find(tree, "t.csv") == "data.zip/t.csv"
     assert paths.inside(tree, "data.zip/1.png").read_bytes() == b"one"
 
 
