@@ -173,7 +173,7 @@ class BuildInventory(beam.PTransform):
     @property
     def tree(self) -> RawTree:
         """The raw tree, and whether links may lead out of it."""
-        return RawTree(Path(self.root), self.links)
+        return RawTree(Path(self.root), self.links, Path(self.file_index).parent)
 
     def expand(self, pipeline: beam.Pipeline) -> None:
         """Write parts, rejects.jsonl, counts.jsonl and, after an error, faults.jsonl.

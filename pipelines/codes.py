@@ -16,6 +16,35 @@ Explanation = tuple[str, str]  # (meaning, remedy)
 
 SCAN: Mapping[str, Explanation] = {
     "age.bad_value": ("an age that is not a number of years", ""),
+    "archive.broken": (
+        "a zip or tar that is cut, damaged or split",
+        "download it again, or move it out of the root",
+    ),
+    "archive.damaged": ("a member of an archive that is damaged", "download the archive again"),
+    "archive.encrypted": ("a member of an archive that is encrypted", "unpack the archive"),
+    "archive.link": (
+        "a link or a device inside an archive",
+        "unpack the archive, if the link is meant",
+    ),
+    "archive.method": (
+        "a member that is packed in another way than stored or deflated, or is a sparse file",
+        "unpack the archive with `7z x`, or a sparse tar with `tar -xf`",
+    ),
+    "archive.name": (
+        "a member whose name leads out of its archive (absolute, `..`, NUL); it is never read",
+        "",
+    ),
+    "archive.nested": (
+        "an archive inside an archive, which is not opened",
+        "unpack the outer one, if the inner one holds images",
+    ),
+    "archive.packed": (
+        "an archive that is not read in place: only zip and plain tar are",
+        "unpack it where it is, if it holds images: `tar -xf` for .tar.gz, .tgz and .tar.zst, "
+        "`7z x` for .7z and split files",
+    ),
+    "archive.twice": ("a member whose name occurs again in its archive; the last is used", ""),
+    "archive.unreadable": ("an archive that cannot be read", "correct its permissions"),
     "box.bad_value": ("a box without area, outside its image, or not of four numbers", ""),
     "box.outvoted": ("a box of a finding that most of the image's readers did not see", ""),
     "csv.bomb": ("a .gz that unpacks to a hundred times its size", "unpack it yourself"),

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     protection = Protection.of_inventory({"source": source.name, "ids": collection.ids, **terms})
     if naming.salted:
         ids.warn_of_open_salt(section.salt, flags.out)
-    tree = paths.RawTree(root, collection.links)
+    tree = paths.RawTree(root, collection.links, flags.state / "scan")
     COUNTS.clear()
     with (
         privacy.protecting(protection, flags.out, flags.state, first=True),
@@ -294,10 +294,11 @@ def _check(header: Mapping[str, Any], missing: str, tree: paths.RawTree) -> None
     """Raise DataError if files are missing under `missing: fail`, or if too much is rejected."""
     absent = header["dropped"].get("scan image.missing", 0)
     reports = header["notes"].get("report.missing", 0)
+    packed = f"; {found}" if absent and (found := paths.packed(tree)) else ""
     if missing == "fail" and (absent or reports):
         raise DataError(
             f"missing: {absent} images and {reports} reports are listed and not on disk; finish "
-            "the download, or set `missing: skip` for this source"
+            f"the download, or set `missing: skip` for this source{packed}"
         )
     if not header["images"]:
         why = ", ".join(f"{number:,} {code}" for code, number in header["dropped"].items())

@@ -81,7 +81,13 @@ def _read(flags: argparse.Namespace) -> tuple[dict[str, Any], TextBuilder]:
     source = reader(flags.source, inventory["reader"], preset=inventory["preset"])
     links = bool(inventory.get("links"))
     return inventory, TextBuilder(
-        source, str(root), str(flags.scan), section, resources, links=links
+        source,
+        str(root),
+        str(flags.scan),
+        section,
+        resources,
+        links=links,
+        kept=str(flags.state / "scan"),
     )
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.files import cells
+from cxr_vlp.pipelines.files import archives, cells
 
 Row = dict[str, str]
 
@@ -195,6 +195,8 @@ class _Lines:
                     data = self._stream.readline(LINE)  # skipped, and never in memory as a whole
                     self._end += len(data)
                 return _LONG, place
+        except IngestError as error:  # of a member of an archive
+            raise _unread(error, self._name) from None
         except (EOFError, gzip.BadGzipFile, zlib.error):
             message = f"csv.gzip: {self._name}, after line {self.number}: the gzip file is broken"
             raise DataError(message) from None
@@ -331,14 +333,37 @@ def opened(path: Path) -> BinaryIO:
         raise DataError(f"csv.unreadable: {path.name}: correct its permissions") from None
     except FileNotFoundError:
         raise DataError(f"csv.unreadable: {path.name} is no longer there") from None
+    except IngestError as error:
+        raise _unread(error, path.name) from None
+    return _by_content(path, magic)
+
+
+def _by_content(path: Path, magic: bytes) -> BinaryIO:
     if magic in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"csv.encoding: {path.name} is UTF-16 text; save it as UTF-8")
     if magic == b"PK":
         raise DataError(f"csv.header: {path.name} is a zip file; unpack it")
     if magic == b"\x1f\x8b":
         _check_size(path)
-        return io.BufferedReader(gzip.open(path))  # splits lines in C
+        return io.BufferedReader(_Gzip(path.open("rb")))  # splits lines in C
+    _check_member(path)
     return path.open("rb")
+
+
+class _Gzip(gzip.GzipFile):
+    """A .gz that also closes the file that it reads."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(fileobj=stream)
+        self._stream = stream
+
+    def close(self) -> None:
+        super().close()
+        self._stream.close()
+
+
+def _unread(error: IngestError, name: str) -> DataError:
+    return DataError(f"{error.code}: {name}: unpack its archive, or download it again")
 
 
 def _check_size(path: Path) -> None:
@@ -346,7 +371,7 @@ def _check_size(path: Path) -> None:
     most = max(PACKED, RATIO * path.stat().st_size)
     size = 0
     try:
-        with gzip.open(path) as stream:
+        with _Gzip(path.open("rb")) as stream:
             while block := stream.read(1 << 20):
                 size += len(block)
                 if size > most:
@@ -354,10 +379,23 @@ def _check_size(path: Path) -> None:
                         f"csv.bomb: {path.name} unpacks to more than {RATIO} times its size; "
                         "unpack it yourself if it is valid"
                     )
+    except IngestError as error:
+        raise _unread(error, path.name) from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise DataError(
             f"csv.gzip: {path.name}: the gzip file is broken; download it again"
         ) from None
+
+
+def _check_member(path: Path) -> None:
+    """Refuse a member of a zip that unpacks to more than a table of its size can."""
+    if isinstance(path, archives.Member):
+        size, packed = path.sizes()
+        if size > max(PACKED, RATIO * packed):
+            raise DataError(
+                f"csv.bomb: {path.name} unpacks to more than {RATIO} times its size in the "
+                "archive; unpack it yourself if it is valid"
+            )
 
 
 def sole_row(rows: Iterable[Row], columns: Sequence[str]) -> tuple[Row | None, int]:

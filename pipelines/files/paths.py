@@ -1,7 +1,9 @@
 """Finds files below the root of a raw tree, and refuses paths that lead out of it.
 
-Nothing outside the root is opened, unless the collection says `links: true`. This holds as long as
-the folders of the tree do not change during a run.
+A zip or plain tar is a folder of its own name: its members are files of the tree (archives.py), and
+are opened with the path that `inside` returns, never with its text. Nothing outside the root is
+opened, unless the collection says `links: true`. This holds as long as the folders of the tree do
+not change during a run.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from cxr_vlp.pipelines.errors import ConfigError, IngestError
-from cxr_vlp.pipelines.files import environment
+from cxr_vlp.pipelines.files import archives, environment
+from cxr_vlp.pipelines.files.archive_index import Index
 from cxr_vlp.pipelines.format import local_paths
 
 LINKS = "set `links: true` for this source to follow links that lead out of its root"
@@ -26,9 +29,9 @@ LINKS = "set `links: true` for this source to follow links that lead out of its 
 _BULK = re.compile(
     r"p\d+|s\d+|patient\d+|study\d+|\d+|images?(_\d+)?|images_normalized|ecgen-radiology|\..*", re.I
 )
+_IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".dcm.gz")
 UPPER = 3  # levels of folders in which the tables of every downloaded collection are
 _OUT, _NOWHERE = "link out", "link nowhere"
-_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class RawTree:
 
     root: Path
     links: bool = False
+    kept: Path | None = None  # the folder in which the indices of tars are kept
 
 
 Root = Path | RawTree  # a Path means a tree whose links may not lead out
@@ -69,7 +73,7 @@ def root(text: str | Path) -> Path:
 
 
 def inside(root: Root, relative: str) -> Path:
-    """Return the path of a file below the root.
+    """Return the path of a file below the root, or of a member of an archive.
 
     Raises IngestError path.escape for an absolute path, `..`, NUL, or a link that leads out
     without permission.
@@ -78,6 +82,9 @@ def inside(root: Root, relative: str) -> Path:
     parts = PurePosixPath(relative)
     if not relative or "\0" in relative or parts.is_absolute() or ".." in parts.parts:
         raise IngestError("path.escape")
+    if archives.within(relative) and (archive := _archive_of(where, parts)):
+        below = parts.relative_to(archive).as_posix()
+        return archives.Member.of(inside(where, archive), below, where.kept)
     path = where.root / parts
     if where.links:
         return path
@@ -90,6 +97,14 @@ def inside(root: Root, relative: str) -> Path:
     if not real.is_relative_to(where.root):
         raise IngestError("path.escape")
     return path
+
+
+def _archive_of(where: RawTree, parts: PurePosixPath) -> str:
+    """Return the archive that a path leads into, "" if it leads into none."""
+    for folder in reversed(parts.parents):
+        if archives.is_archive(folder.name) and (where.root / folder).is_file():
+            return folder.as_posix()
+    return ""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -124,8 +139,14 @@ def signature(path: Path) -> Signature:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
-def walk(root: Root, fault: Callable[[str], object] = str) -> Iterator[str]:
+def walk(
+    root: Root, fault: Callable[[str], object] = str, *, members: bool = True
+) -> Iterator[str]:
     """Yield every file below the root as a POSIX relative path, sorted inside each folder.
+
+    The members of a zip or plain tar follow the archive itself, if `members` are wanted. Then
+    `fault` is also called with archive.* codes: of members that are not listed, and of archives
+    that have to be unpacked. Raises DataError archive.* for an archive that is broken.
 
     Folders that are links are followed if they stay inside the root (or links may lead out of it)
     and were not visited yet. A folder that cannot be read, or leads out without permission, is
@@ -146,15 +167,63 @@ def walk(root: Root, fault: Callable[[str], object] = str) -> Iterator[str]:
         folders.sort()
         base = Path(folder).relative_to(where.root).as_posix()
         for name in sorted(files):
-            yield name if base == "." else f"{base}/{name}"
+            relative = name if base == "." else f"{base}/{name}"
+            yield relative
+            if members and archives.is_archive(name):
+                yield from _members(where, relative, seen, fault)
+            elif members and archives.packed(name):
+                fault("archive.packed")
+
+
+def _members(
+    where: RawTree, relative: str, seen: set[str], fault: Callable[[str], object]
+) -> Iterator[str]:
+    """Yield the members of an archive; of two links to one archive, the first has them."""
+    try:
+        found = _opened(where, relative, seen)
+    except IngestError as error:
+        fault(error.code)
+        return
+    for code, number in found.faults.items() if found else ():
+        for _ in range(number):
+            fault(code)
+    for name in found or ():
+        yield f"{relative}/{name}"
+
+
+def _opened(where: RawTree, relative: str, seen: set[str]) -> Index | None:
+    """Return the index of an archive; None if it was seen, or is a link that leads nowhere.
+
+    Raises IngestError path.escape for a link that leads out without permission.
+    """
+    path = inside(where, relative)
+    real = os.path.realpath(path)
+    if real in seen or not path.is_file():
+        return None
+    seen.add(real)
+    return archives.index(path, where.kept)
+
+
+def unpacked_first(found: Iterable[str]) -> list[str]:
+    """Return files without those in archives that also are unpacked, by their names."""
+    found = list(found)
+    names = {path.rpartition("/")[2].lower() for path in found if not archives.within(path)}
+    return [
+        path
+        for path in found
+        if not (archives.within(path) and path.rpartition("/")[2].lower() in names)
+    ]
 
 
 def state(root: Root, relative: str) -> os.stat_result:
     """Return the state of a file that `walk` yielded; of a dangling link, that of the link."""
-    path = tree(root).root / relative
+    where = tree(root)
+    path = where.root / relative
     try:
+        if archives.within(relative):
+            return inside(where, relative).stat()
         return path.stat()
-    except OSError:  # dangling, in a loop, behind a folder that may not be entered
+    except (OSError, IngestError):  # dangling, in a loop, behind a folder that may not be entered
         try:
             return path.lstat()
         except OSError:  # it vanished: the same as a file that never existed
@@ -173,9 +242,10 @@ def readable(relative: str) -> bool:
 def find(root: Root, *patterns: str, depth: int = 5) -> str:
     """Return the one file that matches the first pattern with a match, up to `depth` folders down.
 
-    Case does not matter. "" if nothing matches. A file and its .gz copy count once. Raises
-    ConfigError if there are several releases, because reading both would mix them, and
-    if the file is a link that leads out of the root without permission.
+    Case does not matter. "" if nothing matches. A file and its .gz copy count once, and a member of
+    an archive only if no unpacked file matches. Raises ConfigError if there are several releases,
+    because reading both would mix them, and if the file is a link that leads out of the root
+    without permission.
     """
     where = tree(root)
     listing = list(_shallow(where, depth))
@@ -188,6 +258,8 @@ def find(root: Root, *patterns: str, depth: int = 5) -> str:
                 if not deep and fnmatch(name.lower(), pattern.lower()):
                     key = f"{folders}/{name.lower().removesuffix('.gz')}"
                     found.setdefault(key, relative)
+            if unpacked := {k: path for k, path in found.items() if not archives.within(path)}:
+                found = unpacked
             if len(found) > 1:
                 names = ", ".join(sorted(found.values())[:3])
                 raise ConfigError(f"several releases below the root ({names}): point --root at one")
@@ -228,9 +300,33 @@ def _shallow(where: RawTree, depth: int) -> Iterator[str]:
                 relative = f"{folder}/{entry.name}" if folder else entry.name
                 if not _is_folder(entry):
                     yield relative
+                    if archives.is_archive(entry.name):
+                        yield from _shallow_members(where, relative, depth, seen)
                 elif not _BULK.fullmatch(entry.name):
                     below.append(relative)
         level = below
+
+
+def _shallow_members(where: RawTree, relative: str, depth: int, seen: set[str]) -> Iterator[str]:
+    """Yield an archive's members in its upper folders, without folders of images."""
+    try:
+        found = _opened(where, relative, seen)
+    except IngestError:  # `walk` reports the link
+        return
+    for name in _upper(found) if found else ():
+        if relative.count("/") + name.count("/") + 1 < depth:
+            yield f"{relative}/{name}"
+
+
+@functools.lru_cache(maxsize=64)
+def _upper(found: Index) -> tuple[str, ...]:
+    """Return the members that may be tables: few of 200,000, for each `find`."""
+    bulk = functools.cache(_BULK.fullmatch)
+    return tuple(
+        name
+        for name in found
+        if not name.lower().endswith(_IMAGES) and not any(map(bulk, name.split("/")[:-1]))
+    )
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -245,8 +341,11 @@ def summary(root: Root) -> str:
     where = tree(root)
     kinds: Counter[str] = Counter()
     faults: Counter[str] = Counter()
+    packed: Counter[str] = Counter()
     for relative in walk(where, lambda code: faults.update((code,))):
         kinds[_kind(where, relative)] += 1
+        packed[_packed(relative)] += 1
+    del packed[""]
     out = kinds.pop(_OUT, 0) + sum(1 for _ in _links_out(where))
     nowhere, unread = kinds.pop(_NOWHERE, 0), faults["folder.unreadable"]
     counts = [*kinds.most_common(6), ("others", sum(n for _, n in kinds.most_common()[6:]))]
@@ -255,13 +354,24 @@ def summary(root: Root) -> str:
     parts = [f"{number:,} {kind}" for kind, number in counts if number]
     said = f"below the root there are {', '.join(parts)}" if parts else "the root is empty"
     hints = (
-        (any(kind.lower() in _ARCHIVES for kind in kinds), "unpack archives that hold images"),
+        (packed, archives.remedy(packed)),
         (out, LINKS),
         (nowhere, "fetch the files of the links (git annex get, datalad get)"),
         (unread, "correct the permissions"),
         (True, "point --root at the folder that holds both tables and images"),
     )
     return f"{said}. Remedy: {', or '.join(hint for there, hint in hints if there)}"
+
+
+def packed(root: Root) -> str:
+    """Return the commands that unpack the archives which are not read in place, "" without any."""
+    kinds = Counter(map(_packed, walk(root, members=False)))
+    del kinds[""]
+    return archives.remedy(kinds)
+
+
+def _packed(relative: str) -> str:
+    return "" if archives.within(relative) else archives.packed(relative.rpartition("/")[2])
 
 
 def _kind(where: RawTree, relative: str) -> str:

@@ -64,6 +64,9 @@ A minimal reader, for a folder of images STUDY/IMAGE.png with one report STUDY/r
             text, note = reading.text(data)
             return RawReport(text, hashlib.sha256(data).hexdigest(), note)
 
+A file may be a member of a zip or tar, which is a folder of its own name: open it with the path
+that `paths.inside` returns (its `open`, `read_bytes` and `stat`), never by its text.
+
 A row that cannot be used has its code in the column `fault`. It is yielded under its study, which
 is then refused as a whole, or under NOBODY where it names no study. Codes are those of
 pipelines/codes.py. Rows, notes and messages never hold report text, and messages no ids.
@@ -79,7 +82,7 @@ from typing import ClassVar, NamedTuple, Protocol
 
 from cxr_vlp.nlp import labels
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.files import cells, paths
+from cxr_vlp.pipelines.files import archives, cells, paths
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import Lost, ReportRef, Study
@@ -218,6 +221,7 @@ def rows_of_files(
 
     Each pattern is paired with a function that returns (study key, row) for a match. The file's
     relative path is added to the row as `path`; a path that is not UTF-8 becomes "" with a fault.
+    Members of archives and archives that are not read (archive.*) are noted, and no images.
     """
     faults: list[str] = []
     for path in paths.walk(root, faults.append):
@@ -228,7 +232,8 @@ def rows_of_files(
                 yield study, row | ({"path": path} if readable else _UNREADABLE)
                 break
     for number, code in enumerate(faults, 1):
-        yield NOBODY, _bad(code, "", number, lists=False)
+        note = {"note": "1"} if code.startswith("archive.") else {}
+        yield NOBODY, _bad(code, "", number, lists=False) | note
 
 
 _UNREADABLE = {"path": "", "fault": "path.encoding"}
@@ -244,12 +249,15 @@ class OnDisk:
 
     @classmethod
     def of(cls, rows: Iterable[Row], rank: Callable[[str], bool]) -> OnDisk:
-        """Choose for each image the file of lowest `rank`, then the first by name."""
+        """Choose for each image the file of lowest `rank`, then an unpacked one, the first by name.
+
+        So an archive beside its unpacked copy changes nothing.
+        """
         found: dict[str, list[Row]] = {}
         for row in rows:
             found.setdefault(row["image"], []).append(row)
         best = {
-            image: min(copies, key=lambda row: (not row["path"], rank(row["path"]), row["path"]))
+            image: min(copies, key=lambda row: _preference(row["path"], rank))
             for image, copies in found.items()
         }
         return cls(
@@ -269,6 +277,10 @@ class OnDisk:
     def unlisted(self, listed: Iterable[str]) -> int:
         """Return how many images on the disk are not listed."""
         return len((set(self.paths) | set(self.faults)) - set(listed))
+
+
+def _preference(path: str, rank: Callable[[str], bool]) -> tuple[bool, bool, bool, str]:
+    return not path, rank(path), archives.within(path), path
 
 
 def refused(
@@ -302,7 +314,9 @@ def assembled(source: Source, study: str, rows: Rows, rule: PatientRule) -> Asse
         return source.assemble(study, rows, rule)
     bad = sorted((row for table in rows.values() for row in table), key=_place)
     lost = tuple(
-        Lost(row["fault"], f"{row['file']}:{row['line']}", int(row["images"])) for row in bad
+        Lost(row["fault"], f"{row['file']}:{row['line']}", int(row["images"]))
+        for row in bad
+        if "note" not in row
     )
     notes: Counter[str] = Counter()
     shown: Counter[str] = Counter()

@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 from cxr_vlp.nlp.config.settings import STRICT
 from cxr_vlp.nlp.labels import CHEXPERT14
 from cxr_vlp.pipelines.errors import ConfigError, IngestError
-from cxr_vlp.pipelines.files import cells, csv_tables, paths
+from cxr_vlp.pipelines.files import archives, cells, csv_tables, paths
 from cxr_vlp.pipelines.files.csv_tables import Row
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import Image, ReportRef, Study
@@ -241,9 +241,9 @@ def _split(rows: Rows, listed: set[str], rule: PatientRule, subject: str) -> str
 
 
 def _report(rows: Rows) -> ReportRef | None:
-    found = sorted(r["path"] for r in rows.get("files", ()) if "report" in r and r["path"])
-    if found:
-        return ReportRef(found[0])
+    found = [r["path"] for r in rows.get("files", ()) if "report" in r and r["path"]]
+    if found:  # an unpacked file rather than its copy in an archive
+        return ReportRef(min(found, key=lambda path: (archives.within(path), path)))
     zipped = sorted((r["path"], r["member"]) for r in rows.get("zip", ()))
     return ReportRef(*zipped[0]) if zipped else None
 

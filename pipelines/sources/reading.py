@@ -26,7 +26,7 @@ from xml.parsers import expat
 
 from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.files import paths
+from cxr_vlp.pipelines.files import archives, paths
 
 LONGEST = 1 << 20  # bytes of one report; the longest of MIMIC-CXR has 11 kB
 MEMBERS = 1_000_000  # members of an archive; MIMIC-CXR has 227,835 reports
@@ -96,7 +96,8 @@ def _zip(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: AR
     """
     try:
         paths.plain(path, "report")
-        archive = zipfile.ZipFile(path)
+        # of a zip in a zip, the path is none that the library could open
+        archive = zipfile.ZipFile(path.open("rb") if isinstance(path, archives.Member) else path)
     except IngestError:
         raise DataError(f"report.zip: {path.name} is not a plain file") from None
     except FileNotFoundError:
@@ -176,7 +177,7 @@ def tgz_members(path: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, byt
     """
     try:
         paths.plain(path, "report")
-        with gzip.open(path) as packed, _tar(packed) as tar:
+        with path.open("rb") as whole, gzip.open(whole) as packed, _tar(packed) as tar:
             for _ in range(MEMBERS):
                 member = tar.next()
                 if member is None:

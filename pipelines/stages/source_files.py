@@ -34,7 +34,8 @@ class SourceFiles:
         """
         # the message has no path, because its ids could be guessed; data/scan shows the image
         name = f"sha256 {image.sha256[:16]}..."
-        path = paths.inside(paths.RawTree(Path(self.root), self.links), image.path)
+        kept = Path(self.file_index).parent if self.file_index else None
+        path = paths.inside(paths.RawTree(Path(self.root), self.links, kept), image.path)
         try:
             stat = paths.plain(path, "image")
             data = path.read_bytes()

@@ -72,6 +72,7 @@ class TextBuilder:
     texts: Texts
     resources: TextResources
     links: bool = False  # links may lead out of the root
+    kept: str = ""  # the folder in which the indices of tars are kept
 
     def file(self, part: str) -> str:
         """Return the path of the part's texts in the output."""
@@ -204,7 +205,8 @@ class TextBuilder:
         for a report that changed or vanished since: the inventory then describes another tree.
         """
         name = key_hash(f"{study.source}-{study.key}")
-        tree = paths.RawTree(Path(self.root), self.links)
+        kept = Path(self.kept) if self.kept else None
+        tree = paths.RawTree(Path(self.root), self.links, kept)
         try:
             read = self.source.report(tree, ref)
         except IngestError:

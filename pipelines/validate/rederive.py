@@ -214,10 +214,10 @@ def tables(origin: Origin) -> list[str]:
     """Return the names of the raw tables that differ from those that scan read."""
     there = {table.name: table.path for table in origin.source.tables(origin.root) if table.path}
     odd = {name for name in there if name not in origin.tables}
-    top = paths.tree(origin.root).root
     for name, digest in origin.tables.items():
-        path = top / there.get(name, "")
-        if not path.is_file() or jsonl.sha256(path) != digest:
+        relative = there.get(name, "")
+        path = paths.inside(origin.root, relative) if relative else None
+        if path is None or not path.is_file() or jsonl.sha256(path) != digest:
             odd.add(name)
     return sorted(odd)
 

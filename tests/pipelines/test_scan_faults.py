@@ -139,7 +139,7 @@ def test_links_are_followed_through_all_stages(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"train": ".zip"}, ["1 .zip", "unpack"]),
+        ({"train": ".tgz"}, ["1 .tgz", "unpack the 1 .tgz"]),
         ({"train": ".txt"}, ["1 .txt", "point --root"]),
     ],
 )
@@ -205,8 +205,8 @@ def test_a_file_that_vanishes_during_the_walk_is_missing(tmp_path, monkeypatch):
 
     walk = paths.walk
 
-    def listing(root, *rest):
-        yield from walk(root, *rest)
+    def listing(root, *rest, **options):
+        yield from walk(root, *rest, **options)
         yield path_of(3)
 
     monkeypatch.setattr(paths, "walk", listing)

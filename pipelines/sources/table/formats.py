@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.errors import DataError
-from cxr_vlp.pipelines.files import csv_tables
+from cxr_vlp.pipelines.files import archives, csv_tables
 from cxr_vlp.pipelines.files.csv_tables import LINE, Line, Row
 
 TABLE = re.compile(r"\.(?:csv|tsv|tab|txt|jsonl|ndjson|json)(?:\.gz)?\Z|\.(?:parquet|pq)\Z", re.I)
@@ -76,6 +76,8 @@ def is_csv(path: Path) -> bool:
 def seekable(path: Path) -> bool:
     """Return whether a row can be read again at its place: CSV and JSON lines, not packed."""
     if _kind(path) == "parquet" or _packed(path):
+        return False
+    if isinstance(path, archives.Member) and path.deflated():
         return False
     return _kind(path) != "json" or _is_lines(path)
 
@@ -182,7 +184,8 @@ def _parquet(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path)
+        member = isinstance(path, archives.Member)
+        return pq.ParquetFile(pa.BufferReader(path.read_bytes()) if member else path)
     except (pa.ArrowException, OSError):
         raise DataError(f"csv.parquet: {path.name} is no whole Parquet file; {_REMEDY}") from None
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.files import paths
+from cxr_vlp.pipelines.files import archives, paths
 from cxr_vlp.pipelines.files.paths import Root
 
 DICOM = (".dcm", ".dicom", ".dcm.gz", ".dicom.gz")
@@ -120,10 +120,12 @@ class Disk:
         Raises IngestError image.missing, image.ambiguous (files in different folders, of which
         none is nearer to what is stated) and path.encoding.
         """
-        found = self.candidates(tail)
-        if len(found) > 1:
-            best = max(_common(stated, path) for path in found)
-            found = tuple(path for path in found if _common(stated, path) == best)
+        near = self.candidates(tail)
+        if len(near) > 1:
+            best = max(_common(stated, path) for path in near)
+            near = tuple(path for path in near if _common(stated, path) == best)
+        # an archive beside its unpacked copy changes nothing
+        found = tuple(path for path in near if not archives.within(path)) or near
         if len({path.rpartition("/")[0] for path in found}) > 1 and not _twins(found):
             raise IngestError("image.ambiguous")
         if not found:
@@ -131,7 +133,7 @@ class Disk:
         chosen = min(found, key=lambda path: (_form(path, prefer), path))
         if not paths.readable(chosen):
             raise IngestError("path.encoding")
-        return chosen, len(found) - 1
+        return chosen, len(near) - 1
 
 
 def _walked(root: Root, fault: Callable[[str], object], patterns: tuple[str, ...]) -> Iterator[str]:

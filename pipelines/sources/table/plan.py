@@ -138,14 +138,15 @@ def _matching(name: str, root: Root, option: str) -> list[str]:
         if not found:
             raise ConfigError(f"{option}: no file {name} below the root; {_seen(root)}")
         return [found]
-    matched = [path for path in _all(root) if _fits(path, name)]
+    matched = paths.unpacked_first(path for path in _all(root) if _fits(path, name))
     if not matched:
         raise ConfigError(f"{option}: no file below the root fits {name}; {_seen(root)}")
     return matched
 
 
 def _by_end(name: str, root: Root) -> str:
-    found = [p for p in _all(root) if f"/{p}".removesuffix(".gz").endswith(f"/{name}")]
+    ends = (p for p in _all(root) if f"/{p}".removesuffix(".gz").endswith(f"/{name}"))
+    found = paths.unpacked_first(ends)
     if len(found) > 1:
         raise ConfigError(
             f"there are {len(found)} files {name} below the root: give the whole path"
@@ -164,7 +165,8 @@ def _all(root: Root) -> Iterator[str]:
 
 def _only_table(root: Root) -> str:
     """Return the only table that has a column of images. Raises ConfigError with what was seen."""
-    found = [path for path in _all(root) if path.count("/") < _SHALLOW and _lists(root, path)]
+    shallow = paths.unpacked_first(path for path in _all(root) if path.count("/") < _SHALLOW)
+    found = [path for path in shallow if _lists(root, path)]
     if len(found) == 1:
         return found[0]
     if found:

@@ -104,12 +104,13 @@ def test_only_plain_files_are_opened(tmp_path, kind):
 def test_the_summary_of_a_root_has_counts_and_remedies_but_no_names(tmp_path):
     root = lead_out(tmp_path)
     (root / "nowhere").symlink_to(tmp_path / "annex")
-    for name in ("SECRET1.JPG", "SECRET2.JPG", "a.zip", "t.csv.gz", "12345"):
+    for name in ("SECRET1.JPG", "SECRET2.JPG", "a.tar.gz", "t.csv.gz", "12345"):
         (root / name).write_text("")
     said = paths.summary(root)
     assert said.startswith("below the root there are 2 .JPG, ")
-    for part in ("1 .zip", "1 .csv.gz", "2 links that lead out of it", "1 links that lead nowhere",
-                 "unpack", "links: true", "git annex get"):  # fmt: skip
+    for part in ("1 .tar.gz", "1 .csv.gz", "2 links that lead out of it",
+                 "1 links that lead nowhere", "unpack the 1 .tar.gz", "-execdir tar -xf",
+                 "links: true", "git annex get"):  # fmt: skip
         assert part in said
     assert "SECRET" not in said
     assert "12345" not in said
