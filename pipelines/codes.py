@@ -53,6 +53,19 @@ SCAN: Mapping[str, Explanation] = {
     "label.bad_value": ("a label that is not 1, 0, -1 or blank", "correct the table"),
     "label.missing": ("a study whose labels the tables do not give", ""),
     "list.image": ("a line of a list that is not the name of an image", "correct the line"),
+    "leave_out.image": ("an image that a list of sources.NAME.leave_out names", ""),
+    "leave_out.nobody": (
+        "a list of sources.NAME.leave_out that names nobody of the collection: nothing is left out",
+        "look at its ids and at `column`; say in `ids` whether they are of a patient, a study or "
+        "an image",
+    ),
+    "leave_out.patient": ("an image of a patient that a list of leave_out names", ""),
+    "leave_out.study": ("an image of a study that a list of leave_out names", ""),
+    "leave_out.unmatched": (
+        "an id of a leave_out list that names no usable image here, so it leaves nothing out",
+        "it may be of a part that was not downloaded, or of another collection; where the lists "
+        "name images by bare ids, a column of paths or patients is safer",
+    ),
     "path.encoding": ("a path that is not UTF-8", "rename the file or its folder"),
     "path.escape": (
         "a path or link that leads out of the root",
