@@ -20,9 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from cxr_vlp.nlp.config.settings import STRICT
@@ -45,11 +44,15 @@ _BREAKS = re.compile(r"[\s_./\\-]+")
 class LeaveOut:
     """An entry of `sources.NAME.leave_out`: a list of ids, and what is left out for each."""
 
-    file: Annotated[str, Field(min_length=1)]  # relative: to the folder of params.yaml
+    file: str = ""  # relative: to the folder of params.yaml
     column: str = ""  # of a table, or the key of a JSON list's objects
     by: Kind = "patient"  # left out are all studies of the patient, the study, or the image alone
     # what the ids are, where their form does not tell; default: as `by`
     ids: Literal["", "patient", "study", "image"] = ""
+
+    def __post_init__(self) -> None:
+        if not self.file:
+            raise ValueError("say which `file` has the ids")
 
     def facts(self, place: str) -> dict[str, str]:
         """Return what decides whom the entry leaves out; no path. `place` is for a message."""
@@ -108,8 +111,7 @@ class IdList:
         found = [self.images.get((at, plain(image))) for at in ("", plain(study))]
         found.append(self.keys.get(key))
         if self.files:
-            names = (self._file(name) for name in (path, image) if name)
-            found += [number for numbers in names for number in numbers]
+            found += self._file(path or image)  # of a lost image the path is not known
         return {number for number in found if number is not None}
 
     def _file(self, path: str) -> Iterator[int]:
