@@ -28,8 +28,8 @@ from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.format import exit_codes, local_paths, manifest
 from cxr_vlp.pipelines.validate import foreign
-from cxr_vlp.pipelines.validate.rederive import Rederivation
 from cxr_vlp.pipelines.validate.near_duplicates import Pair
+from cxr_vlp.pipelines.validate.rederive import Rederivation
 from cxr_vlp.pipelines.validate.runner import NearDuplicates, check
 
 SHOWN = 20  # breaches in the printed table

@@ -1,9 +1,9 @@
-"""Finds films that are stored twice with other pixels: at another size, quality, window or polarity.
+"""Finds films that are stored twice with other pixels: another size, quality, window, polarity.
 
 RSNA and SIIM hold NIH's films under other names, compressed again: no digest of theirs agrees. Each
 stored image becomes a fingerprint of 48 x 48 ranks (so that no window and no equalisation changes
 it) and a code of 256 signs of their cosine transform. Codes that agree in 16 chosen bits, of one of
-48 choices, are compared as a whole; those that differ in few bits are candidates. A candidate is
+96 choices, are compared as a whole; those that differ in few bits are candidates. A candidate is
 confirmed by the correlation of its details, after the one image was moved and scaled onto the
 other, because a border may be cut off. Every image is compared: nothing is drawn.
 
@@ -33,7 +33,7 @@ Thumb = npt.NDArray[np.uint8]
 SIDE = 48  # pixels of a thumb
 BITS = 256  # of a code
 FINEST = 40  # the cosine transform's highest frequency that may be in a code
-TABLES, KEY_BITS = 48, 16  # choices of bits in which two codes must agree once
+TABLES, KEY_BITS = 96, 16  # choices of bits in which two codes must agree once
 NEAR = 64  # bits in which the codes of two pictures of one film may differ
 ALIKE = 0.9  # correlation of details at which nothing needs to be aligned
 SAME = 0.8  # correlation of details after alignment
@@ -80,7 +80,7 @@ def thumb(stored: bytes, facts: Pixels) -> Thumb | None:
     values = cv2.imdecode(np.frombuffer(stored, np.uint8), _reduced(facts))
     if values is None:
         return None
-    small = cv2.resize(values, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(values, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
     if small.std() < FLAT:  # all blank images are alike, and of nobody
         return np.zeros((SIDE, SIDE), np.uint8)
     return _ranks(small)
@@ -122,9 +122,7 @@ def code(ranks: Thumb) -> bytes:
     return np.packbits(transformed[_ROWS, _COLUMNS] > 0).tobytes()
 
 
-def of_image(
-    stored: bytes, facts: Pixels, key: str, dataset: str, patient: bytes
-) -> Print | None:
+def of_image(stored: bytes, facts: Pixels, key: str, dataset: str, patient: bytes) -> Print | None:
     """Return the fingerprint of an image, with no code if it shows nothing; None if unreadable."""
     ranks = thumb(stored, facts)
     if ranks is None:
@@ -201,8 +199,8 @@ class Prints:
                 there.append(other)
         for image in images:
             for there in firsts.values():
-                strangers = (o for o in there if self._patient(o) != self._patient(image))
-                if (other := next(strangers, None)) is not None:
+                strangers = [o for o in there if self._patient(o) != self._patient(image)]
+                for other in strangers[:1]:
                     yield min(image, other), max(image, other)
 
     def _patient(self, image: int) -> bytes:
@@ -306,9 +304,9 @@ def _aligned(
 ) -> npt.NDArray[np.float32] | None:
     """Return the other thumb, moved and scaled onto the one; None if only a wild move fits."""
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
-    start = np.eye(2, 3, dtype=np.float32)
+    start, everywhere = np.eye(2, 3, dtype=np.float32), np.ones((SIDE, SIDE), np.uint8)
     try:
-        _, move = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, stop, None, 5)
+        _, move = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, stop, everywhere, 5)
     except cv2.error:  # it does not converge: the two have nothing in common
         return None
     change = np.abs(move - np.eye(2, 3, dtype=np.float32))

@@ -101,7 +101,9 @@ def _work(
         path = a_set.path(line)
         if path.is_file():  # declared.breaches reports a missing one
             expected = a_set.expected(line)
-            work.append((line["split"], partial(check_tar, path, line, expected, deep=deep, near=near)))
+            work.append(
+                (line["split"], partial(check_tar, path, line, expected, deep=deep, near=near))
+            )
     remade = rederivation.tasks(a_set) if rederivation else ()
     return [*work, *((task.split, partial(rederive.remake, task)) for task in remade)]
 

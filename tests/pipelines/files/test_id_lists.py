@@ -90,7 +90,7 @@ def test_the_place_of_a_row_is_its_line_after_a_cell_of_two_lines(tmp_path):
 )  # fmt: skip
 def test_a_list_that_cannot_be_read_stops_with_its_place(tmp_path, name, text, column, said):
     path = written(tmp_path, name, text)
-    with pytest.raises(ConfigError, match=".") as caught:
+    with pytest.raises(ConfigError) as caught:
         texts(path, column)
     assert said in str(caught.value)
     assert path.name in str(caught.value)

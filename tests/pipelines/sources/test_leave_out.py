@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -271,7 +270,7 @@ def images_of(found):
         ("mimic", "patient", lambda row, image: f"p{row['patient']}"),
         ("mimic", "patient", lambda row, image: image["key"]),
         ("mimic", "study", lambda row, image: f"files/{image['path']}"),
-        ("chexpert", "patient", lambda row, image: f"CheXpert-v1.0/{image['path'].split('/', 1)[1]}"),
+        ("chexpert", "patient", lambda row, image: "CheXpert/" + image["path"].split("/", 1)[1]),
         ("chexpert", "image", lambda row, image: f"{row['key'].replace('-', '_')}_{image['key']}"),
         ("nih", "patient", lambda row, image: f"{row['key']}.png"),
         ("nih", "image", lambda row, image: row["key"]),
@@ -393,4 +392,4 @@ def test_a_wrong_entry_is_named(raw, tmp_path, entry, said):
     arguments += ["--out", str(tmp_path / "scan"), "--state", str(tmp_path / ".cxr")]
     with pytest.raises(ConfigError, match=re.escape(said)):
         scan.main(arguments)
-    assert not os.path.exists(tmp_path / "scan")
+    assert not (tmp_path / "scan").exists()
