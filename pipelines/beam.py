@@ -12,7 +12,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from cxr_vlp.pipelines.sources.base import Source, Table
 from cxr_vlp.pipelines.sources.ids import Ids
 from cxr_vlp.pipelines.sources.layers import base as layered
 from cxr_vlp.pipelines.sources.layers.base import ReadLayer
+from cxr_vlp.pipelines.sources.leave_out import LeftOut, Met
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages.scan_study import FileReader, place_patient, read_files
 
@@ -169,6 +170,7 @@ class BuildInventory(beam.PTransform):
     official: bool = False  # the collection's own digests are used
     links: bool = False  # links may lead out of the root
     layers: tuple[ReadLayer, ...] = ()
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
     def tree(self) -> RawTree:
@@ -183,9 +185,10 @@ class BuildInventory(beam.PTransform):
         tables = self.source.tables(self.tree)
         read = {table.name: self._read(pipeline, table) for table in tables}
         joined = {name: rows.main for name, rows in read.items()} | beam.CoGroupByKey()
-        assembled = joined | "Assemble" >> _guarded(self._assemble, "rejects", "counts")
+        assembled = joined | "Assemble" >> _guarded(self._assemble, "rejects", "counts", "hits")
+        left_out = (self._leave_out_of(assembled.main),) if self.left_out else ()
         digested = (
-            assembled.main
+            (*left_out, assembled)[0].main
             | "Spread" >> beam.Reshuffle()
             | "ReadFiles" >> _guarded(self._read_files, "rejects", "counts", "laid")
         )
@@ -199,17 +202,32 @@ class BuildInventory(beam.PTransform):
             | "ByPart" >> beam.GroupBy(self._part)
             | "WritePart" >> _guarded(self._write_part)
         )
-        steps = (*read.values(), assembled, digested, placed, written)
+        steps = (*read.values(), assembled, *left_out, digested, placed, written)
         faulty = [step.faults for step in steps]
         faulty | beam.Flatten() | "Faults" >> Write(f"{self.out}/{FAULTS}")
         digested.laid | "Laid" >> Write(f"{self.out}/{LAID}")
-        rejects = [assembled.rejects, digested.rejects]
+        rejects = [step.rejects for step in (assembled, *left_out, digested)]
         rejects | "AllRejects" >> beam.Flatten() | "Rejects" >> Write(f"{self.out}/rejects.jsonl")
         (
-            [assembled.counts, digested.counts]
+            [assembled.counts, self._named(assembled.hits), digested.counts]
             | "AllCounts" >> beam.Flatten()
             | "Add" >> beam.CombinePerKey(sum)
             | "Counts" >> Write(f"{self.out}/counts.jsonl")
+        )
+
+    def _leave_out_of(self, met: PCollection) -> beam.pvalue.DoOutputsTuple:
+        """Leave out what the lists name; one image may name the patient of many studies."""
+        people = met | "ByPerson" >> beam.GroupBy(lambda each: each.study.patient)
+        return people | "LeaveOut" >> _guarded(self._leave_out, "rejects")
+
+    @staticmethod
+    def _named(hits: PCollection) -> PCollection:
+        """Return ("named:LIST", 1) for every id that names somebody, each id once."""
+        return (
+            hits
+            | "Ids" >> beam.Map(lambda hit: (hit.list, hit.id))
+            | "EachOnce" >> beam.Distinct()
+            | "Named" >> beam.Map(lambda pair: (f"named:{pair[0]}", 1))
         )
 
     def _read(self, pipeline: beam.Pipeline, table: Table) -> beam.pvalue.DoOutputsTuple:
@@ -227,11 +245,22 @@ class BuildInventory(beam.PTransform):
         COUNTS.add("studies")
         if result.study is not None:
             COUNTS.add("images", len(result.study.images))
-            yield self.ids.study(result.study)
+            if self.left_out:
+                met = self.left_out.met(result.study, self.ids, result.lost)
+                yield met
+                yield from (beam.pvalue.TaggedOutput("hits", hit) for hit in met.hits)
+            else:
+                yield self.ids.study(result.study)
         for lost in result.lost:
             yield beam.pvalue.TaggedOutput("rejects", self.ids.reject(study, lost))
         yield beam.pvalue.TaggedOutput("counts", ("listed", result.listed))
         yield from _noted(result.notes)
+
+    def _leave_out(self, person: tuple[str, Sequence[Met]]) -> Iterator[Any]:
+        kept = self.left_out.kept(person[1])
+        yield from kept.studies
+        for lost in kept.rejects:
+            yield beam.pvalue.TaggedOutput("rejects", lost)
 
     def _read_files(self, study: Study) -> Iterator[Any]:
         files = FileReader(self.tree, file_index.shared(self.file_index), self.official)

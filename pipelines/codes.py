@@ -103,6 +103,19 @@ SCAN: Mapping[str, Explanation] = {
         "rows of a layer that name images which are not in the inventory",
         "finish the download of these images, if you want them",
     ),
+    "leave_out.image": ("an image that a list of sources.NAME.leave_out names", ""),
+    "leave_out.nobody": (
+        "a list of sources.NAME.leave_out that names nobody of the collection: nothing is left out",
+        "look at its ids and at `column`; say in `ids` whether they are of a patient, a study or "
+        "an image",
+    ),
+    "leave_out.patient": ("an image of a patient that a list of leave_out names", ""),
+    "leave_out.study": ("an image of a study that a list of leave_out names", ""),
+    "leave_out.unmatched": (
+        "an id of a leave_out list that names no usable image here, so it leaves nothing out",
+        "it may be of a part that was not downloaded, or of another collection; where the lists "
+        "name images by bare ids, a column of paths or patients is safer",
+    ),
     "list.image": ("a line of a list that is not the name of an image", "correct the line"),
     "mask.bad_value": ("a mask whose runs are no pairs of numbers, or leave the image", ""),
     "path.encoding": ("a path that is not UTF-8", "rename the file or its folder"),
@@ -349,6 +362,14 @@ VERIFY: Mapping[str, Explanation] = {
         "",
     ),
     "image.twice": ("an image that occurs more than once in a split", ""),
+    # --near-duplicates: one film, stored with other pixels under two patients
+    "leakage.near_duplicate": (
+        "two images of two splits that show one film",
+        "give verify a file, `--near-duplicates FILE`, and name it in `sources.NAME.leave_out` of "
+        "the collection that trains",
+    ),
+    "image.near_duplicate": ("two images of one split that show one film", ""),
+    "image.blank": ("an image that shows nothing, compared with none for near-duplicates", ""),
     # of a set's folder
     "set.open_to_others": (
         "a credentialed or salted set that other users of this machine may read",

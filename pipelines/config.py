@@ -27,6 +27,7 @@ from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.pipelines.sources import layers
 from cxr_vlp.pipelines.sources.base import Source
 from cxr_vlp.pipelines.sources.layers.base import OpenLayer
+from cxr_vlp.pipelines.sources.leave_out import LeaveOut
 
 Section = TypeVar("Section")
 
@@ -173,6 +174,8 @@ class Collection:
     # read: hash every file; official: use the digests of the collection's SHA256SUMS.txt; `shards`
     # then rejects a file whose digest differs
     digests: Literal["read", "official"] = "read"
+    # lists of the people, studies or images of it that another collection tests on
+    leave_out: Several[LeaveOut] = ()
     # options of the collection's reader (cxr_vlp.pipelines.sources); its class declares them
     reader: Mapping[str, Any] = field(default_factory=dict)
     # annotation layers on the collection's images, and their folders: {mscxr: /data/ms-cxr}
@@ -205,7 +208,11 @@ class Params:
         values = of_sources.get(source)
         if isinstance(values, Mapping) and values.get("reader", {}) is None:
             values = {**values, "reader": {}}
-        return build(Collection, values, f"{self.path}: sources.{source}")
+        made = build(Collection, values, f"{self.path}: sources.{source}")
+        # their files stand beside params.yaml
+        folder = Path(self.path).parent
+        lists = (dataclasses.replace(each, file=str(folder / each.file)) for each in made.leave_out)
+        return dataclasses.replace(made, leave_out=tuple(lists))
 
     def reader(self, source: str) -> Source:
         """Return the reader of a collection, with its options. Raises ConfigError, PluginError."""

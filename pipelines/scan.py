@@ -26,7 +26,7 @@ from cxr_vlp.pipelines.executor.progress import COUNTS, showing
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy, synthetic_marker
 from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting
-from cxr_vlp.pipelines.sources import ids
+from cxr_vlp.pipelines.sources import ids, leave_out
 from cxr_vlp.pipelines.sources.base import Source
 from cxr_vlp.pipelines.sources.layers import base as layered
 from cxr_vlp.pipelines.sources.layers.base import Layer, OpenLayer, ReadLayer
@@ -167,6 +167,8 @@ def _scan(
         # imported here because Beam takes a second to import, and an unchanged tree needs none
         from cxr_vlp.pipelines import beam
 
+        where = f"sources.{source.name}.leave_out"
+        left_out = leave_out.read(source, collection.leave_out, where)
         index = _file_index(root, collection, flags.state)
         inventory = beam.BuildInventory(
             source=source,
@@ -179,6 +181,7 @@ def _scan(
             official=collection.digests == "official",
             links=collection.links,
             layers=read,
+            left_out=left_out,
         )
         before = reject_limit.number(jsonl.glimpse(flags.out / HEADER), "images")
         try:
@@ -186,7 +189,7 @@ def _scan(
         finally:  # also keeps what a stopped or failed run has read
             file_index.shared(index).commit()
         beam.raise_faults(staging)
-        header = _header(staging, names, source, tree, recorded, layers)
+        header = _header(staging, names, source, tree, recorded, left_out, layers)
         header |= _with_layers(header, read, staging / beam.LAID)
         _check(header, collection.missing, tree)
         reject_limit.shrunk(before, header["images"], "images", allowed=flags.shrink)
@@ -210,6 +213,7 @@ def _header(
     source: Source,
     tree: paths.RawTree,
     recorded: Mapping[str, Any],
+    left_out: leave_out.LeftOut,
     layers: Sequence[OpenLayer],
 ) -> dict[str, Any]:
     counts: dict[str, int] = {}
@@ -236,7 +240,7 @@ def _header(
         "dropped": lost,
         "images": images,
         "studies": studies,
-        "notes": {k.removeprefix("note:"): n for k, n in counts.items() if k.startswith("note:")},
+        "notes": _counted(counts, "note:") | left_out.notes(_named(counts)),
         "tables": {t.name: jsonl.sha256(paths.inside(tree, t.path)) for t in tables},
     }
 
@@ -280,6 +284,15 @@ def _terms(source: Source, root: Path, layers: Sequence[OpenLayer]) -> dict[str,
     ]
     closed = own["credentialed"] or any(each["credentialed"] for each in others)
     return {**own, "credentialed": closed, "annotations": others}
+
+
+def _counted(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
+    return {k.removeprefix(prefix): n for k, n in counts.items() if k.startswith(prefix)}
+
+
+def _named(counts: Mapping[str, int]) -> dict[int, int]:
+    """Return list -> how many of its ids name somebody."""
+    return {int(place): n for place, n in _counted(counts, "named:").items()}
 
 
 def _terms_of(made: Source | Layer, root: Path) -> dict[str, Any]:

@@ -4,8 +4,9 @@
 
 Checks digests, names, members, headers, JSON fields, sizes.json and counts. Over all sets it checks
 that keys are unique and that no patient and no image is in two splits. --deep also decodes every
-image, and finds equal images by their grey values; --rederive K makes K samples of each set again
-from the sources. It prints a remedy for every code that it found (codes.py), and no key, id or
+image, and finds equal images by their grey values; --near-duplicates finds films that are stored
+twice with other pixels, and writes the pairs; --rederive K makes K samples of each set again from
+the sources. It prints a remedy for every code that it found (codes.py), and no key, id or
 text. Tars that belong to no set are read too, and never valid. The exit code is 0 if the sets are
 valid, 65 if not.
 """
@@ -13,7 +14,10 @@ valid, 65 if not.
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +25,12 @@ from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, errors, interrupts
 from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.format import exit_codes, local_paths, manifest
 from cxr_vlp.pipelines.validate import foreign
+from cxr_vlp.pipelines.validate.near_duplicates import Pair
 from cxr_vlp.pipelines.validate.rederive import Rederivation
-from cxr_vlp.pipelines.validate.runner import check
+from cxr_vlp.pipelines.validate.runner import NearDuplicates, check
 
 SHOWN = 20  # breaches in the printed table
 
@@ -38,9 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not found:
         _refuse_wrong_path(flags.shards, others)
     rederivation = _rederivation(flags, settings)
+    near = None if flags.near_duplicates is None else NearDuplicates()
     result = check(
-        found, deep=flags.deep, workers=flags.workers, rederivation=rederivation, others=others
+        found,
+        deep=flags.deep,
+        workers=flags.workers,
+        rederivation=rederivation,
+        others=others,
+        near=near,
     )
+    if near is not None and flags.near_duplicates:
+        _write_pairs(flags.near_duplicates, near, found)
     met = [found["code"] for found in (*result["breaches"], *result["notes"])]
     result["remedies"] = codes.remedies(met, table=codes.VERIFY)
     if flags.json:
@@ -60,6 +74,15 @@ def _parser() -> argparse.ArgumentParser:
         "shards", type=local_paths.path, metavar="DIR", help="a set, or a folder of sets"
     )
     parser.add_argument("--deep", action="store_true", help="decode every image too")
+    parser.add_argument(
+        "--near-duplicates",
+        type=_pairs_file,
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="find films that are stored twice with other pixels, under two patients; write the "
+        "pairs of sample keys to a .csv that `sources.NAME.leave_out` reads",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
         "--rederive",
@@ -87,6 +110,27 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, metavar="N", help="chooses the samples of --rederive"
     )
     return parser
+
+
+def _pairs_file(text: str) -> Path:
+    path = Path(local_paths.path(text))
+    if path.suffix.lower() != ".csv":
+        raise argparse.ArgumentTypeError(f"{path} is no .csv: name the set or folder first")
+    return path
+
+
+def _write_pairs(path: Path, near: NearDuplicates, sets: Sequence[Path]) -> None:
+    """Write the pairs; only the user may read them if that holds for one of the sets."""
+    headers = [jsonl.glimpse(folder / manifest.NAME) for folder in sets]
+    private = any(isinstance(each, dict) and privacy.is_private(each) for each in headers)
+    with jsonl.replacing(path) as stream:
+        if private:
+            os.fchmod(stream.fileno(), 0o600)
+        text = io.TextIOWrapper(stream, "utf-8", newline="", write_through=True)
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(Pair._fields)
+        rows.writerows(found.pair for found in near.found)
+        text.detach()  # `replacing` closes the stream
 
 
 def _refuse_wrong_path(path: Path, others: Sequence[foreign.TarFolder]) -> None:

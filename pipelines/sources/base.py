@@ -70,6 +70,9 @@ that `paths.inside` returns (its `open`, `read_bytes` and `stat`), never by its 
 A row that cannot be used has its code in the column `fault`. It is yielded under its study, which
 is then refused as a whole, or under NOBODY where it names no study. Codes are those of
 pipelines/codes.py. Rows, notes and messages never hold report text, and messages no ids.
+
+A reader may have a fifth method, for the lists of `sources.NAME.leave_out`: `named(text, kind)`
+returns what a text of another table names in its collection (see `named`).
 """
 
 from __future__ import annotations
@@ -87,6 +90,8 @@ from cxr_vlp.pipelines.files.csv_tables import Line, Row
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import Lost, ReportRef, Study
 from cxr_vlp.pipelines.sources.splits import PatientRule
+
+_FILE = re.compile(r"[/\\]|\.(?:png|jpe?g|dcm|dicom|tiff?|bmp)(?:\.gz)?\Z", re.I)
 
 NOBODY = ""  # the study key of rows that name no study
 SHOWN = 5  # how many unusable lines of a table are named in the notes
@@ -168,6 +173,31 @@ class Source(Protocol):
         `ref` is what `assemble` put into the study. Raises IngestError report.* for a report that
         cannot be used, DataError report.* for an archive that is broken as a whole.
         """
+
+
+class Named(NamedTuple):
+    """What a text of another table names, in the reader's own keys; "" where it does not tell."""
+
+    patient: str = ""
+    study: str = ""
+    image: str = ""
+    file: str = ""  # of an image: its name, or its path as far as it is known
+
+
+def named(source: Source, text: str, kind: str) -> Named | None:
+    """Return what a text names in a collection; None for a text that can be no id of it.
+
+    `kind` is "patient", "study" or "image": what the text names where its form does not tell. A
+    reader's own method `named(text, kind)` knows the forms of its collection: p10000032,
+    CheXpert-v1.0/train/patient00001/study1/view1_frontal.jpg. Without it, a text with the ending
+    of an image or with a slash is an image's file, and any other is the id itself.
+    """
+    own: Callable[[str, str], Named | None] | None = getattr(source, "named", None)
+    if own is not None:
+        return own(text, kind)
+    if _FILE.search(text):
+        return Named(file=text)
+    return Named(image=text, file=text) if kind == "image" else Named(**{kind: text})
 
 
 class LabelsOnly:

@@ -25,6 +25,7 @@ from cxr_vlp.pipelines.sources import views
 from cxr_vlp.pipelines.sources.base import (
     Assembled,
     LabelsOnly,
+    Named,
     OnDisk,
     Rows,
     Table,
@@ -41,6 +42,11 @@ _STUDY = r"(?:^|/)patient(\d+)[/_]study(\d+)"
 # _ is for copies in a single folder: patient00001_study1_view1_frontal.jpg
 _IMAGE = re.compile(rf"{_STUDY}[/_](view\d+_[a-z]+)\.(?:jpe?g|png|dcm|dicom)\Z", re.I | re.A)
 _NO_VIEW = re.compile(rf"{_STUDY}(?:[/_]|\Z)", re.I | re.A)
+# names in tables of others, which may have no ending: patient00001_study1_view1_frontal
+_PLACE = re.compile(
+    r"(?:^|[/\\])patient(\d+)(?:[/\\_-]study(\d+)(?:[/\\_-](view\d+_[a-z]+)(?:\.\w+)*)?)?[/\\]?\Z",
+    re.I | re.A,
+)
 _TABLES = {"train": ("train.csv",), "validate": ("valid.csv",)} | {
     "test": ("test.csv", "test_labels.csv", "groundtruth.csv")  # AIMI's, and the labels' own repo's
 }
@@ -100,6 +106,18 @@ class Chexpert(LabelsOnly):
             return refused(error.code, listed, on_disk, notes, faulty)
         missing = on_disk.missing(listed)
         return Assembled(result if result.images else None, len(listed), missing, +notes)
+
+    def named(self, text: str, kind: str) -> Named | None:
+        """Return what a path, patient00001, patient00001_study1_view1_frontal or a number name."""
+        if match := _PLACE.search(text):
+            patient = f"patient{match[1].zfill(5)}"
+            study = f"{patient}-study{int(match[2])}" if match[2] else ""
+            return Named(patient, study, (match[3] or "").lower())
+        try:
+            digits = cells.identifier(text)
+        except IngestError:
+            return None
+        return Named(f"patient{digits.zfill(5)}") if kind == "patient" else None
 
     def _study(
         self,

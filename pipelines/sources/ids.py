@@ -90,12 +90,14 @@ class Ids:
 
     def reject(self, study: str, lost: Lost) -> Reject:
         """Return the reject row for something lost; `study` is the source's own study key."""
-        image = lost.image
+        return Reject(key_hash(self.key(study, lost.image)), lost.code, "scan", lost.images)
+
+    def key(self, study: str, image: str) -> str:
+        """Return the sample key of an image, or of a whole study for the image ""."""
         if self.salted:
             image = self._image(study, image) if image else ""
             study = self._hash("study", study)
-        key = sample_key(self.source, study, image) if image else f"{self.source}-{study}"
-        return Reject(key_hash(key), lost.code, "scan", lost.images)
+        return sample_key(self.source, study, image) if image else f"{self.source}-{study}"
 
     def _image(self, study: str, image: str) -> str:
         return self._hash("image", study, image)

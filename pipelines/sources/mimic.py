@@ -26,6 +26,7 @@ from cxr_vlp.pipelines.records import Image, ReportRef, Study
 from cxr_vlp.pipelines.sources import reading, views
 from cxr_vlp.pipelines.sources.base import (
     Assembled,
+    Named,
     OnDisk,
     RawReport,
     Rows,
@@ -43,6 +44,12 @@ _IMAGE = re.compile(
     rf"(?:^|/)p(\d{{8}})/s(\d{{8}})/({_DICOM})\.(?:(?:dcm|dicom)(?:\.gz)?|jpe?g|png)\Z", re.I | re.A
 )
 _DICOM_ID = re.compile(_DICOM, re.A)
+# names in tables of others: files/p10/p10000032/s50414267/<dicom_id>.jpg, or the end of it
+_PLACE = re.compile(
+    rf"(?:^|[/\\])p(\d{{8}})(?:[/\\]s(\d{{8}})(?:[/\\]({_DICOM})(?:\.\w+)*|\.txt|[/\\])?)?[/\\]?\Z",
+    re.I | re.A,
+)
+_STUDY_OR_IMAGE = re.compile(rf"(?:s(\d{{8}})(?:\.txt)?|({_DICOM})(?:\.\w+)*)", re.I | re.A)
 _REPORT = re.compile(r"(?:^|/)p(\d{8})/s(\d{8})\.txt\Z", re.I | re.A)
 _SUFFIXES = {"dicom": (".dcm", ".dicom", ".gz"), "jpg": (".jpg", ".jpeg", ".png")}
 
@@ -170,6 +177,19 @@ class Mimic:
         )
         missing = on_disk.missing(listed)
         return Assembled(result if images else None, len(listed), missing, +notes)
+
+    def named(self, text: str, kind: str) -> Named | None:
+        """Return what a path, p10000032, s50414267, a dicom_id or bare digits name."""
+        if match := _PLACE.search(text):
+            return Named(match[1], f"s{match[2]}" if match[2] else "", (match[3] or "").lower())
+        if match := _STUDY_OR_IMAGE.fullmatch(text):
+            return Named("", f"s{match[1]}" if match[1] else "", (match[2] or "").lower())
+        try:
+            digits = cells.identifier(text, 8)
+        except IngestError:
+            return None
+        found = {"patient": Named(digits), "study": Named("", f"s{digits}")}
+        return found.get(kind)
 
     def report(self, root: Root, ref: ReportRef) -> RawReport:
         """Return the report's text unchanged."""

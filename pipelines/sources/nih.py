@@ -27,6 +27,7 @@ from cxr_vlp.pipelines.sources import views
 from cxr_vlp.pipelines.sources.base import (
     Assembled,
     LabelsOnly,
+    Named,
     OnDisk,
     Rows,
     Table,
@@ -130,6 +131,18 @@ class Nih(LabelsOnly):
             return refused(error.code, "0", on_disk, notes)
         missing = on_disk.missing("0")
         return Assembled(result if result.images else None, 1, missing, +notes)
+
+    def named(self, text: str, kind: str) -> Named | None:
+        """Return what an image's name, with folders or without its ending, or a number name."""
+        try:
+            stem, _ = _named(text, "csv.image")
+        except IngestError:
+            try:
+                digits = cells.identifier(text)
+            except IngestError:
+                return None
+            return Named(str(int(digits))) if kind == "patient" else None
+        return Named(str(int(stem[:8])), stem, "0")
 
     def _study(
         self, study: str, rows: Rows, rule: PatientRule, on_disk: OnDisk, notes: Counter[str]

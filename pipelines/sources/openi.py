@@ -31,6 +31,7 @@ from cxr_vlp.pipelines.sources import reading, views
 from cxr_vlp.pipelines.sources.base import (
     NOBODY,
     Assembled,
+    Named,
     OnDisk,
     RawReport,
     Rows,
@@ -48,6 +49,9 @@ _IMAGE = re.compile(
     re.I | re.A,
 )
 _NAME = re.compile(r"(?:.*[/\\])?(?:CXR)?(\d+)(?:_1)?_(IM-[0-9-]+)", re.I | re.A)
+# the names of images and reports in tables of others
+_PLACE = re.compile(r"(?:^|[/\\])(?:CXR)?(\d+)(?:_1)?_(IM-[0-9-]+)(?:\.\w+)*\Z", re.I | re.A)
+_REPORT = re.compile(r"(?:.*[/\\])?(?:CXR)?(\d+)(?:\.0|\.xml)?", re.I | re.A)
 _XML = re.compile(r"(?:^|/)(\d+)\.xml\Z", re.I | re.A)
 _FOLDER = re.compile(r"(?:^|/)ecgen-radiology/(?:.*/)?(\d+)\.xml\Z", re.I | re.A)
 _SEPARATOR = "\x1f"  # between the captions of a report
@@ -151,6 +155,15 @@ class Openi:
             return refused(error.code, listed, on_disk, notes)
         missing = on_disk.missing(listed)
         return Assembled(result if result.images else None, len(listed), missing, +notes)
+
+    def named(self, text: str, kind: str) -> Named | None:  # noqa: ARG002 - the form tells
+        """Return what an image's name in one of its three forms, CXR1000 or 1000 name."""
+        if match := _PLACE.search(text):
+            study = f"cxr{int(match[1])}"
+            return Named(study, study, match[2].lower())
+        match = _REPORT.fullmatch(text)
+        study = f"cxr{int(match[1])}" if match else ""
+        return Named(study, study) if study else None
 
     def _study(
         self,

@@ -41,6 +41,10 @@ def of_scan(source: Source, collection: Collection, section: Scan, salt: str) ->
         "links": collection.links,
         "ids": collection.ids,
         "layers": sorted(collection.layers),  # their content is seen by `scan`, as the tree is
+        "leave_out": [
+            entry.facts(f"sources.{source.name}.leave_out[{number}]")
+            for number, entry in enumerate(collection.leave_out)
+        ],
         # the salt is a secret; its digest shows whether it changed
         "scan": dataclasses.asdict(section) | {"salt": fingerprints.of(salt)},
     }

@@ -8,6 +8,7 @@ again, or that another set stores at another size, has other pixels.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,19 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.set}/{self.split}"
+
+
+# ids that two collections do not invent independently: MIMIC's and VinDr's digests, UUIDs of
+# RSNA, UIDs of DICOM (in a key, their dots are hyphens) and names of NIH's images
+_ONLY = re.compile(
+    r"[0-9a-f]{32,}|[0-9a-f]{8}(?:[_-][0-9a-f]{4}){3}[_-][0-9a-f]{12}|[0-9a-f]{8}(?:[_-][0-9a-f]{8}){4}"
+    r"|[12](?:[._-]\d+){5,}|\d{8}_\d{3}"
+)
+
+
+def only_name(study: str, image: str) -> str:
+    """Return the image's id, or its study's, if no two collections have it by chance; else ""."""
+    return next((word for word in (image, study) if _ONLY.fullmatch(word)), "")
 
 
 def digest(*words: str) -> bytes:

@@ -19,6 +19,7 @@ from cxr_vlp.pipelines.validate import manifest as declared
 from cxr_vlp.pipelines.validate.foreign import TarFolder
 from cxr_vlp.pipelines.validate.leakage import Ledger, Place
 from cxr_vlp.pipelines.validate.manifest import Declared
+from cxr_vlp.pipelines.validate.near_duplicates import Found, Prints
 from cxr_vlp.pipelines.validate.shard import CheckedTar, check_tar
 
 
@@ -29,17 +30,18 @@ def check(
     workers: int = 1,
     rederivation: rederive.Rederivation | None = None,
     others: Sequence[TarFolder] = (),
+    near: NearDuplicates | None = None,
 ) -> dict[str, Any]:
     """Return {"sets", "deep", "breaches", "notes"} of finished sets.
 
-    `others` are folders of tars that belong to no set.
+    `others` are folders of tars that belong to no set; `near` gets the near-duplicates of the sets.
 
     A breach or note is {"code", "where", "count"}. Raises OSError if the disk does not give a
     file, ConfigError if a set was made of other folders or parameters than `rederivation` names.
     """
     results = CheckResults()
     sets = list(_read(folders, results))
-    work = [_work(a_set, deep, rederivation) for a_set in sets]
+    work = [_work(a_set, deep, rederivation, near is not None) for a_set in sets]
     tasks = [task for works in work for _, task in works]
     tasks += [task for other in others for task in _foreign_work(other)]
     done = pool.with_progress(tasks, workers, "verify")
@@ -61,7 +63,10 @@ def check(
             results.notes["fingerprints.other_code", a_set.folder.name] += 1
         row = Row(a_set.folder.name, len(a_set.tars))
         for split, _ in works:
-            results.enter(Place(row.name, split), next(done), row)
+            result = next(done)
+            results.enter(Place(row.name, split), result, row)
+            if near is not None and isinstance(result, CheckedTar):
+                near.prints.add(Place(row.name, split), result.prints)
         rows.append(row.plain())
     for other in others:
         row = Row(other.folder.name, len(other.tars))
@@ -69,6 +74,8 @@ def check(
         rows.append(row.plain())
     next(done, None)  # reaches the end: the progress bar is removed, the workers end
     results.compare()
+    if near is not None:
+        results.enter_near(near, workers)
     return {
         "sets": rows,
         "deep": deep,
@@ -92,7 +99,7 @@ def _read(folders: Sequence[Path], results: CheckResults) -> list[Declared]:
 
 
 def _work(
-    a_set: Declared, deep: bool, rederivation: rederive.Rederivation | None
+    a_set: Declared, deep: bool, rederivation: rederive.Rederivation | None, near: bool
 ) -> list[tuple[str, Callable[[], Any]]]:
     """Return (split, task) for every tar that exists, and for those with samples to make again."""
     work: list[tuple[str, Callable[[], Any]]] = []
@@ -100,7 +107,9 @@ def _work(
         path = a_set.path(line)
         if path.is_file():  # declared.breaches reports a missing one
             expected = a_set.expected(line)
-            work.append((line["split"], partial(check_tar, path, line, expected, deep=deep)))
+            work.append(
+                (line["split"], partial(check_tar, path, line, expected, deep=deep, near=near))
+            )
     remade = rederivation.tasks(a_set) if rederivation else ()
     return [*work, *((task.split, partial(rederive.remake, task)) for task in remade)]
 
@@ -108,6 +117,14 @@ def _work(
 def _foreign_work(other: TarFolder) -> list[Callable[[], Any]]:
     paths = enumerate(other.tars, start=1)
     return [partial(foreign.check_tar, path, number) for number, path in paths]
+
+
+@dataclass
+class NearDuplicates:
+    """The fingerprints of all sets, then the pairs that they gave."""
+
+    prints: Prints = field(default_factory=Prints)
+    found: Sequence[Found] = ()
 
 
 @dataclass
@@ -143,6 +160,7 @@ class CheckResults:
     patients: Ledger = field(default_factory=Ledger)
     sources: Ledger = field(default_factory=Ledger)
     images: Ledger = field(default_factory=Ledger)
+    names: Ledger = field(default_factory=Ledger)
 
     def breach(self, code: str, where: str, count: int = 1) -> None:
         """Add a breach."""
@@ -171,7 +189,7 @@ class CheckResults:
         row.patients.update(leakage.each(checked.patients))
         for code, (where, count) in checked.breaches.items():
             self.breach(code, f"{place.set}: {where}", count)
-        for name in ("keys", "patients", "sources", "images"):
+        for name in ("keys", "patients", "sources", "images", "names"):
             getattr(self, name).add(place, bytes(getattr(checked, name)))
 
     def compare(self) -> None:
@@ -180,6 +198,8 @@ class CheckResults:
             self.breach("key.twice", "over all shards", twice)
         for where, count in self.patients.across().items():
             self.breach("patient.two_splits", where, count)
+        for where, count in self.names.between(sets=True).items():
+            self.breach("image.two_splits", f"{where} (same id)", count)
         for ledger, how in ((self.sources, "same file"), (self.images, "same grey values")):
             for where, count in ledger.between(sets=True).items():
                 self.breach("image.two_splits", f"{where} ({how})", count)
@@ -188,3 +208,16 @@ class CheckResults:
                 self.notes["image.own_splits", f"{where} ({how})"] += count
             for where, count in ledger.within().items():
                 self.notes["image.twice", f"{where} ({how})"] += count
+
+    def enter_near(self, near: NearDuplicates, workers: int) -> None:
+        """Compare the fingerprints of all images, and count the pairs by their places."""
+        near.found = near.prints.pairs(workers)
+        pairs = Counter(found.places for found in near.found)
+        for (one, other), count in sorted(pairs.items()):
+            if one.split != other.split:
+                self.breach("leakage.near_duplicate", f"{one} and {other}", count)
+            else:
+                where = f"{one} and {other}" if one != other else str(one)
+                self.notes["image.near_duplicate", where] += count
+        if near.prints.blank:
+            self.notes["image.blank", "over all sets"] += near.prints.blank

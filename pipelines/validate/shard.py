@@ -16,8 +16,9 @@ from typing import Any
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import KEY, Sample
 from cxr_vlp.pipelines.format.tar import DigestingReader, Member
-from cxr_vlp.pipelines.validate import image, leakage
+from cxr_vlp.pipelines.validate import image, leakage, near_duplicates
 from cxr_vlp.pipelines.validate import sample as fields
+from cxr_vlp.pipelines.validate.near_duplicates import Print
 from cxr_vlp.pipelines.validate.sample import Expected
 
 KINDS = ("jpg", "png", "json", "txt")
@@ -36,7 +37,9 @@ class CheckedTar:
     keys: bytearray = field(default_factory=bytearray)
     patients: bytearray = field(default_factory=bytearray)  # each once
     sources: bytearray = field(default_factory=bytearray)  # of the files that images were made of
+    names: bytearray = field(default_factory=bytearray)  # of ids that no two collections invent
     images: bytearray = field(default_factory=bytearray)  # of the grey values; with `deep` only
+    prints: list[Print] = field(default_factory=list)  # of the images; with `near` only
 
     def breach(self, code: str, where: str) -> None:
         """Count a breach."""
@@ -44,7 +47,17 @@ class CheckedTar:
         self.breaches[code] = (first, count + 1)
 
 
-def check_tar(path: Path, line: Mapping[str, Any], expected: Expected, *, deep: bool) -> CheckedTar:
+@dataclass(frozen=True)
+class Depth:
+    """What is done with the images."""
+
+    deep: bool = False  # decoded, and their grey values are digested
+    near: bool = False  # their fingerprints are taken, to find near-duplicates
+
+
+def check_tar(
+    path: Path, line: Mapping[str, Any], expected: Expected, *, deep: bool, near: bool = False
+) -> CheckedTar:
     """Check one tar against the format and its manifest line; one sample is in memory at a time.
 
     Raises OSError if the disk does not give the file.
@@ -53,7 +66,9 @@ def check_tar(path: Path, line: Mapping[str, Any], expected: Expected, *, deep: 
     with path.open("rb") as stream:
         reader = DigestingReader(stream)
         try:
-            counts = _check_samples(reader.members(), path.name, expected, checked, deep)
+            counts = _check_samples(
+                reader.members(), path.name, expected, checked, Depth(deep, near)
+            )
         except FormatError as error:  # the rest has no readable members
             checked.breach(error.code, path.name)
             counts = {}
@@ -70,7 +85,7 @@ def check_tar(path: Path, line: Mapping[str, Any], expected: Expected, *, deep: 
 
 
 def _check_samples(
-    members: Iterator[Member], name: str, expected: Expected, checked: CheckedTar, deep: bool
+    members: Iterator[Member], name: str, expected: Expected, checked: CheckedTar, depth: Depth
 ) -> dict[str, int]:
     """Check the samples; return the numbers of samples, studies and patients."""
     last = study = ""
@@ -82,7 +97,7 @@ def _check_samples(
             checked.breach(code, where)
         if key <= last:
             checked.breach("shard.order", where)
-        sample = _check_content(of_sample, key, expected, checked, deep, where)
+        sample = _check_content(of_sample, key, expected, checked, depth, where)
         if sample and sample.study != study:
             study = sample.study
             if study in studies:
@@ -132,7 +147,7 @@ def _check_content(
     key: str,
     expected: Expected,
     checked: CheckedTar,
-    deep: bool,
+    depth: Depth,
     where: str,
 ) -> Sample | None:
     """Check the content of the three members; return the sample, None if its values are wrong."""
@@ -144,10 +159,12 @@ def _check_content(
         checked.breach(code, where)
     if sample is None:
         return None
+    if name := leakage.only_name(sample.study, sample.image):
+        checked.names += leakage.digest(name)
     if "json.provenance" not in codes:
         checked.sources += leakage.digest(sample.provenance.image_sha256)
-    if deep:
-        for code in _check_image(stored, sample, expected, checked):
+    if depth.deep or depth.near:
+        for code in _check_image(stored, key, sample, expected, checked, depth):
             checked.breach(code, where)
     return sample
 
@@ -165,11 +182,23 @@ def _check_document(
 
 
 def _check_image(
-    stored: bytes, sample: Sample, expected: Expected, checked: CheckedTar
+    stored: bytes,
+    key: str,
+    sample: Sample,
+    expected: Expected,
+    checked: CheckedTar,
+    depth: Depth,
 ) -> list[str]:
     """Return the codes of an image's breaches; one that is too large or broken is not decoded."""
     codes = list(image.breaches(stored, expected.form, sample.pixels, expected.largest))
     if {"image.unreadable", "image.too_large"} & set(codes):
+        return codes
+    if depth.near:
+        patient = leakage.digest(sample.dataset, sample.patient)
+        found = near_duplicates.of_image(stored, sample.pixels, key, sample.dataset, patient)
+        checked.prints += [found] if found else []
+        codes += [] if found or depth.deep else ["image.unreadable"]
+    if not depth.deep:
         return codes
     code, digest = image.decode(stored, sample.pixels)
     checked.images += digest
