@@ -31,6 +31,7 @@ PACKED = 1 << 24  # bytes to which any .gz may unpack; it may unpack to more onl
 RATIO = 100  # times its size (gzip reduces real tables to a tenth)
 MANY = 1000  # bad rows; with more of them than good rows, a table is broken as a whole
 
+_BOM = b"\xef\xbb\xbf"
 _UNDECODED = re.compile("[\udc80-\udcff\0]")  # bytes that are not UTF-8, and NUL
 _REMEDY = {
     "csv.encoding": "not UTF-8 text; save it as UTF-8",
@@ -49,6 +50,8 @@ class Line(NamedTuple):
     number: int  # of the line where the row begins, from 1
     row: Row
     code: str = ""
+    start: int = 0  # of the row in the unpacked file, in bytes
+    size: int = 0  # of the row with its line end, in bytes; `row_at` reads it again
 
 
 def read(
@@ -119,7 +122,21 @@ def _rows(
             if len(found) != len(names):
                 yield Line(lines.first, {}, "csv.ragged")
             else:
-                yield Line(lines.first, dict(zip(names, found, strict=True)))
+                row = dict(zip(names, found, strict=True))
+                yield Line(lines.first, row, "", lines.start, lines.offset - lines.start)
+
+
+def row_at(data: bytes, names: Sequence[str]) -> Row:
+    """Return the row that these bytes of a table hold; `names` are the names of its columns.
+
+    Raises IngestError report.unreadable if they are not one whole row: the table was changed.
+    """
+    try:
+        text = io.StringIO(data.decode("utf-8-sig"), newline="")
+        (found,) = csv.reader(text, strict=True)
+        return dict(zip(names, found, strict=True))
+    except (UnicodeDecodeError, csv.Error, ValueError):
+        raise IngestError("report.unreadable") from None
 
 
 def _code(error: Exception) -> str:
@@ -142,15 +159,18 @@ class _Lines:
         self.number = 0  # of the last line that was returned
         self.first = 1  # number of the first line of the row that is being read
         self.code = ""  # what is wrong with the text of that row
+        self.start = 0  # of that row, in bytes
+        self.offset = 0  # of the end of the last line that was returned, in bytes
         self._stream = stream
         self._name = name
         self._given: list[str] = []
         self._waiting: deque[str] = deque()
         self._size = 0
+        self._skipped = 0  # bytes of a line that is too long
 
     def begin(self) -> None:
         """Start a row with the next line."""
-        self.first, self.code = self.number + 1, ""
+        self.first, self.code, self.start = self.number + 1, "", self.offset
         self._given.clear()
         self._size = 0
 
@@ -159,6 +179,7 @@ class _Lines:
         again = self._given[1:]
         self._waiting.extendleft(reversed(again))
         self.number -= len(again)
+        self.offset -= sum(map(self._bytes_of, again))
 
     def __iter__(self) -> _Lines:
         return self
@@ -167,6 +188,7 @@ class _Lines:
         line = self._waiting.popleft() if self._waiting else self._read()
         self.number += 1
         self._given.append(line)
+        self.offset += self._bytes_of(line)
         self._size += len(line)
         if line is _LONG or self._size > LINE:
             raise _TooLongError
@@ -174,20 +196,27 @@ class _Lines:
             self.code = "csv.encoding" if _UNDECODED.search(line) else self.code
         return line
 
+    def _bytes_of(self, line: str) -> int:
+        if line is _LONG:
+            return self._skipped
+        return len(line) if line.isascii() else len(line.encode("utf-8", "surrogateescape"))
+
     def _read(self) -> str:
         try:
             data = self._stream.readline(LINE + 1)
             if len(data) > LINE:
+                self._skipped = len(data)
                 while data and not data.endswith(b"\n"):
                     data = self._stream.readline(LINE)  # skipped, and never in memory as a whole
+                    self._skipped += len(data)
                 return _LONG
         except (EOFError, gzip.BadGzipFile, zlib.error):
             message = f"csv.gzip: {self._name}, after line {self.number}: the gzip file is broken"
             raise DataError(message) from None
         if not data:
             raise StopIteration
-        if self.number == 0:
-            data = data.removeprefix(b"\xef\xbb\xbf")
+        if self.number == 0 and data.startswith(_BOM):
+            data, self.offset = data.removeprefix(_BOM), len(_BOM)
         text = data.decode("utf-8", "surrogateescape")
         if "\r" in text:  # alone it also ends a line, in files of old spreadsheets
             text, *more = io.StringIO(text, newline="").readlines()
