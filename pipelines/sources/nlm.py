@@ -45,7 +45,7 @@ _NO_FILMS = re.compile(r"(?:^|/)(?:[^/]*masks?|annotations?[^/]*)/", re.I)
 # "Patient's Sex: F" and "Patient's Age: 027Y" of Montgomery
 _STATED = re.compile(r"\s*patient'?s?\s+(sex|age)\s*:\s*(\S*)\s*\Z", re.I)
 # "male 45yrs", "Female, 30 yrs", "male45 years", "45 yrs", "male"
-_SEX = r"(?P<sex>fe\s?male?|male?|[fm](?![a-z]))"
+_SEX = r"(?P<sex>(?:fe\s?male?|male?|[fm])(?![a-z]))"
 _UNIT = r"(?P<unit>y(?:ea)?rs?|y|months?|mos?|weeks?|wks?|days?)\b"
 _WHO = re.compile(
     rf"\s*(?:{_SEX}[\s,.;:]*(?:(?P<age>\d{{1,3}})\s*(?:{_UNIT})?)?|"
@@ -149,12 +149,10 @@ class _Nlm:
         path = paths.inside(root, ref.path)
         if places.is_name(ref.member):
             text = " ".join(placed.row(path, ref.member, _COLUMNS)["findings"].split())
-            return RawReport({"impression": text}, placed.digest(text))
+            return RawReport(_sections(text), placed.digest(text))
         data = reading.of_file(path)
         text, note = reading.text(data)
-        return RawReport(
-            {"impression": _parsed(text).text}, hashlib.sha256(data).hexdigest(), note
-        )
+        return RawReport(_sections(_parsed(text).text), hashlib.sha256(data).hexdigest(), note)
 
     def _pattern(self, suffix: str) -> re.Pattern[str]:
         """Return the pattern of a file's path; its groups are the prefix, number and digit."""
@@ -200,6 +198,10 @@ def _placed(line: Line, path: str) -> Line:
     if line.code:
         return line
     return line._replace(row=line.row | placed.reference(path, line))
+
+
+def _sections(text: str) -> dict[str, str]:
+    return {"impression": text} if text else {}
 
 
 def _facts_of_file(root: Root, path: str) -> Row:
