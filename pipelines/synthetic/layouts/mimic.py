@@ -50,7 +50,6 @@ from cxr_vlp.pipelines.synthetic.writing.truth import (
     true_labels,
 )
 
-
 Form = Literal["physionet", "sectioned", "r2gen"]
 RADIOLOGISTS = ("study_id", *(n if n != "Lung Opacity" else "Airspace Opacity" for n in LABELS))
 
