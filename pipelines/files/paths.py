@@ -6,6 +6,7 @@ the folders of the tree do not change during a run.
 
 from __future__ import annotations
 
+import filecmp
 import functools
 import os
 import re
@@ -173,9 +174,10 @@ def readable(relative: str) -> bool:
 def find(root: Root, *patterns: str, depth: int = 5) -> str:
     """Return the one file that matches the first pattern with a match, up to `depth` folders down.
 
-    Case does not matter. "" if nothing matches. A file and its .gz copy count once. Raises
-    ConfigError if there are several releases, because reading both would mix them, and
-    if the file is a link that leads out of the root without permission.
+    Case does not matter. "" if nothing matches. A file and its .gz copy count once, and so does a
+    copy of it in a folder beside it (Kaggle's sample of NIH has its table twice). Raises
+    ConfigError if there are several releases, because reading both would mix them, and if the file
+    is a link that leads out of the root without permission.
     """
     where = tree(root)
     listing = list(_shallow(where, depth))
@@ -188,12 +190,27 @@ def find(root: Root, *patterns: str, depth: int = 5) -> str:
                 if not deep and fnmatch(name.lower(), pattern.lower()):
                     key = f"{folders}/{name.lower().removesuffix('.gz')}"
                     found.setdefault(key, relative)
-            if len(found) > 1:
+            if len(found) > 1 and not _copies(where, list(found.values())):
                 names = ", ".join(sorted(found.values())[:3])
                 raise ConfigError(f"several releases below the root ({names}): point --root at one")
             if found:
                 return _checked(where, next(iter(found.values())))
     return ""
+
+
+def _copies(where: RawTree, found: list[str]) -> bool:
+    """Return whether all but the first file are copies of it in folders below its own."""
+    first, *others = found
+    folder = first.rpartition("/")[0]
+    try:
+        path = inside(where, first)
+        return all(
+            (not folder or other.startswith(f"{folder}/"))
+            and filecmp.cmp(path, inside(where, other), shallow=False)
+            for other in others
+        )
+    except (OSError, IngestError):
+        return False
 
 
 def _checked(where: RawTree, relative: str) -> str:
