@@ -14,45 +14,88 @@ import re
 import tempfile
 import zlib
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import paths
 
 UNPACKED = 1 << 32  # bytes to which a .gz may unpack
-_PLACE = re.compile(r"(\d{1,15})\+(\d{1,9})", re.A)
+_PLACE = re.compile(r"(\d{1,15})(?:\+(\d{1,9}))?", re.A)
 
 
-def name(start: int, size: int) -> str:
-    """Return the form in which an inventory holds a place: START+SIZE, in bytes."""
-    return f"{start}+{size}"
+def name(start: int, size: int = 0) -> str:
+    """Return the form in which an inventory holds a place: START, or START+SIZE, in bytes."""
+    return f"{start}+{size}" if size else str(start)
 
 
-def is_name(text: str) -> bool:
-    """Return whether a text has the form of a place."""
-    return _PLACE.fullmatch(text) is not None
+def start_of(text: str) -> int | None:
+    """Return the START of a place; None for a text that is none."""
+    match = _PLACE.fullmatch(text)
+    return int(match[1]) if match else None
 
 
 def read(path: Path, place: str) -> bytes:
-    """Return the bytes at a place that `name` made; of a .gz, those of its content.
+    """Return the bytes at a place START+SIZE; of a .gz, those of its content.
 
     Raises IngestError report.unreadable if the file cannot be read or does not reach so far.
     """
     match = _PLACE.fullmatch(place)
-    if match is None:
+    size = int(match[2] or 0) if match else 0
+    if match is None or not size:
         raise IngestError("report.unreadable")
-    start, size = int(match[1]), int(match[2])
     try:
-        with path.open("rb") as stream:
-            packed = stream.read(2) == b"\x1f\x8b"
-            if not packed:
-                data = os.pread(stream.fileno(), size, start)
-        if packed:
-            data = os.pread(_unpacked(path, paths.signature(path)).fileno(), size, start)
-    except (OSError, EOFError, zlib.error):
+        with opened(path) as stream:
+            stream.seek(int(match[1]))
+            data = stream.read(size)
+    except OSError:
         raise IngestError("report.unreadable") from None
     if len(data) != size:
         raise IngestError("report.unreadable")
     return data
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a file for reading at any place; of a .gz, its content.
+
+    Raises IngestError report.unreadable for a .gz that is broken, OSError as `open` does.
+    """
+    stream = path.open("rb")
+    if stream.read(2) != b"\x1f\x8b":
+        return stream
+    stream.close()
+    try:
+        return io.BufferedReader(_View(_unpacked(path, paths.signature(path)).fileno()))
+    except (OSError, EOFError, zlib.error):
+        raise IngestError("report.unreadable") from None
+
+
+class _View(io.RawIOBase):
+    """Reads an open file with a place of its own: other threads read the same file."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_SET:
+            self._place = place
+        elif whence == os.SEEK_CUR:
+            self._place += place
+        else:
+            raise io.UnsupportedOperation("seek from the end")
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        data = os.pread(self._file, len(buffer), self._place)
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
 
 
 @functools.lru_cache(maxsize=2)

@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from cxr_vlp.nlp.config.settings import STRICT
 from cxr_vlp.nlp.labels import CHEXPERT14
 from cxr_vlp.pipelines.errors import ConfigError, IngestError
-from cxr_vlp.pipelines.files import cells, csv_tables, paths, places
+from cxr_vlp.pipelines.files import cells, csv_tables, paths
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import Image, ReportRef, Study
@@ -207,7 +207,7 @@ class Mimic:
         """Return the report: a file's text unchanged, or the sections that a table has."""
         if ref.path.lower().endswith(".json"):
             return RawReport(*r2gen.report(paths.inside(root, ref.path), ref.member))
-        if places.is_name(ref.member):
+        if placed.is_place(ref.member):
             row = placed.row(paths.inside(root, ref.path), ref.member, tuple(_SECTIONS))
             sections = _sections(row)
             return RawReport(sections, placed.digest(sections))

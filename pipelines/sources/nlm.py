@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from cxr_vlp.nlp.config.settings import STRICT
 from cxr_vlp.pipelines.errors import ConfigError, IngestError
-from cxr_vlp.pipelines.files import cells, csv_tables, paths, places
+from cxr_vlp.pipelines.files import cells, csv_tables, paths
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import Image, ReportRef, Study
@@ -147,7 +147,7 @@ class _Nlm:
     def report(self, root: Root, ref: ReportRef) -> RawReport:
         """Return the reading, as the impression: sex and age are not part of it."""
         path = paths.inside(root, ref.path)
-        if places.is_name(ref.member):
+        if placed.is_place(ref.member):
             text = " ".join(placed.row(path, ref.member, _COLUMNS)["findings"].split())
             return RawReport(_sections(text), placed.digest(text))
         data = reading.of_file(path)

@@ -1,6 +1,6 @@
 """Returns reports that stand in a row of a table or in an object of a JSON document, by place.
 
-The place is the `member` of a ReportRef: START+SIZE in bytes (files/places.py). The digest is that
+The place is the `member` of a ReportRef, in bytes (files/places.py). The digest is that
 of the sections, so that one report has the same digest in every form of its collection.
 """
 
@@ -20,7 +20,12 @@ from cxr_vlp.pipelines.files.csv_tables import Line, Row
 
 def reference(path: str, line: Line) -> Row:
     """Return the fields of a listed row that say where it stands."""
-    return {"report": "1", "path": path, "member": places.name(line.start, line.size)}
+    return {"report": "1", "path": path, "member": places.name(line.place)}
+
+
+def is_place(member: str) -> bool:
+    """Return whether the `member` of a ReportRef is a place, and not a name in an archive."""
+    return places.start_of(member) is not None
 
 
 def row(path: Path, place: str, columns: Sequence[str]) -> Row:
@@ -28,11 +33,17 @@ def row(path: Path, place: str, columns: Sequence[str]) -> Row:
 
     Raises IngestError report.unreadable if no row stands there.
     """
+    start = places.start_of(place)
+    found = None
     try:
         names = _names(path, paths.signature(path), tuple(columns))
-    except DataError:
+        with places.opened(path) as stream:
+            found = csv_tables.row_in(stream, path.name, start or 0, names)
+    except (DataError, OSError):
         raise IngestError("report.unreadable") from None
-    return csv_tables.row_at(places.read(path, place), names)
+    if found is None:
+        raise IngestError("report.unreadable")
+    return found
 
 
 @functools.lru_cache(maxsize=4)

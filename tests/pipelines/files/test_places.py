@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.files import csv_tables, json_entries, places
+from cxr_vlp.pipelines.sources import placed
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 NAMES = ("id", "text")
@@ -34,8 +35,8 @@ def test_a_row_is_read_again_from_its_place(tmp_path_factory, rows, end, bom, pa
     path.write_bytes(gzip.compress(data) if packed else data)
     for line in csv_tables.read(path, NAMES):
         assert not line.code
-        again = places.read(path, places.name(line.start, line.size))
-        assert csv_tables.row_at(again, NAMES) == line.row
+        with places.opened(path) as stream:
+            assert csv_tables.row_in(stream, path.name, line.place, NAMES) == line.row
 
 
 @pytest.mark.parametrize(
@@ -49,8 +50,8 @@ def test_bad_rows_before_it_do_not_move_a_place(tmp_path, bad):
     good = [line for line in csv_tables.read(path, NAMES) if not line.code]
     assert [line.row["text"] for line in good] == ["é", "b"]
     for line in good:
-        again = places.read(path, places.name(line.start, line.size))
-        assert csv_tables.row_at(again, NAMES) == line.row
+        with places.opened(path) as stream:
+            assert csv_tables.row_in(stream, path.name, line.place, NAMES) == line.row
 
 
 @pytest.mark.parametrize("place", ["", "1", "0+99", "-1+2", "0+1+2", "9999+1"])
@@ -59,8 +60,8 @@ def test_a_place_that_the_file_does_not_have_is_refused(tmp_path, place):
     path.write_bytes(b"id,text\n1,a\n")
     with pytest.raises(IngestError, match=r"report\.unreadable"):
         places.read(path, place)
-    assert places.is_name("0+99")
-    assert not places.is_name("files/p10.txt")
+    assert (places.start_of("7+99"), places.start_of("7")) == (7, 7)
+    assert places.start_of("files/p10.txt") is None
 
 
 def test_a_gz_that_was_replaced_is_unpacked_again(tmp_path):
@@ -141,8 +142,26 @@ def test_an_object_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
 def test_bytes_that_are_no_object_any_more_are_an_unreadable_report():
     with pytest.raises(IngestError, match=r"report\.unreadable"):
         json_entries.at(b'{"report": ')
+
+
+@pytest.mark.parametrize("place", ["10", "999"])
+def test_a_row_that_is_no_longer_there_is_an_unreadable_report(tmp_path, place):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"id,text\n1,2,3\n")
     with pytest.raises(IngestError, match=r"report\.unreadable"):
-        csv_tables.row_at(b"1,2,3\n", NAMES)
+        placed.row(path, "8", NAMES)
+    path.write_bytes(b"id,text\n1,2\n")
+    assert placed.row(path, "8", NAMES) == {"id": "1", "text": "2"}
+    with pytest.raises(IngestError, match=r"report\.unreadable"):
+        placed.row(path, place, NAMES)
+
+
+def test_two_readers_of_one_gz_keep_their_own_places(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"abcdefgh"))
+    with places.opened(path) as one, places.opened(path) as two:
+        one.seek(4)
+        assert (two.read(2), one.read(2)) == (b"ab", b"ef")
 
 
 def test_a_file_without_permission_or_that_is_gone(tmp_path):
