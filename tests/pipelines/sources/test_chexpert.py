@@ -322,7 +322,9 @@ def test_a_test_table_with_some_labels_wins_over_one_without(tmp_path):
     assert scanned(tmp_path).studies["patient70000-study1"].labels == {"Atelectasis": 1}
 
 
-@pytest.mark.parametrize("labels", LABELERS)
+@pytest.mark.parametrize(
+    "labels", [pytest.param("chexbert", marks=pytest.mark.slow), "visualchexbert"]
+)
 def test_a_whole_run_with_the_labels_of_another_labeler(tmp_path, labels):
     chexpert_layout.write(tmp_path, studies=12, seed=6, height=96, labelers=True)
     truth = [json.loads(line) for line in (tmp_path / "chexpert.truth.jsonl").open()]

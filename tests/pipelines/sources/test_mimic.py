@@ -570,6 +570,8 @@ def test_a_whole_run_on_the_look_alike_of_another_form(tmp_path, form):
             assert all(row["labels"] == line["labels"] for _, row in rows)
             views = [("lateral" if i["view"] == "LATERAL" else "frontal") for i in line["images"]]
             assert sorted(row["view"] for _, row in rows) == sorted(views)
+    inventory = b"".join(p.read_bytes() for p in (tmp_path / "out/scan").rglob("*.json*"))
+    assert b"lung" not in inventory  # a report is first in `texts`
     texts = " ".join(row["findings"] for rows in found.values() for _, row in rows)
     said = [s["text"] for line in kept for s in line["sentences"] if s["section"] == "findings"]
     there = [" ".join(text.split()) in texts for text in said]

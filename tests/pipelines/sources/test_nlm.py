@@ -183,15 +183,16 @@ def test_a_text_file_wins_over_the_table_and_bad_lines_are_counted(tmp_path):
     assert joined.notes["csv.image shenzhen_metadata.csv line 3"] == 1
 
 
-FORMS = [("shenzhen", "nlm"), ("shenzhen", "kaggle"), ("montgomery", "older")]
-
-
-@pytest.mark.parametrize(("source", "form"), FORMS)
-def test_a_whole_run_on_the_look_alike(tmp_path, source, form, capfd):
+@pytest.mark.parametrize(
+    ("source", "form", "name"),
+    [("shenzhen", "nlm", "shenzhen"), ("shenzhen", "kaggle", "tbset"),
+     pytest.param("montgomery", "older", "montgomery", marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_a_whole_run_on_the_look_alike(tmp_path, source, form, name, capfd):
     nlm.write(source, tmp_path, studies=12, seed=2, height=96, form=form)
     truth = [json.loads(line) for line in (tmp_path / f"{source}.truth.jsonl").open()]
-    kept = {"sources": {source: {"parts": {"train": 1, "validate": 1, "test": 1}}}}
-    folder = build(tmp_path / source, source, tmp_path / "out", **kept)
+    section = {"parts": {"train": 1, "validate": 1, "test": 1}, "preset": source}
+    folder = build(tmp_path / source, name, tmp_path / "out", sources={name: section})
     assert verify.main([str(folder), "--deep"]) == 0
     found = {f"{row['study']}": row for _, row in samples(folder)}
     assert len(found) == len(truth) == 12
@@ -200,5 +201,7 @@ def test_a_whole_run_on_the_look_alike(tmp_path, source, form, capfd):
         assert (row["labels"], row["labels_from"]) == (line["labels"], "nlm")
         assert (row["sex"], row["age"]) == (line["sex"], line["age"])
         assert (row["view"], row["projection"]) == ("frontal", "PA")
-    said = capfd.readouterr().out
-    assert "report.missing" not in said
+    assert "report.missing" not in capfd.readouterr().out
+    inventory = b"".join(p.read_bytes() for p in (tmp_path / "out/scan").rglob("*.json*"))
+    assert b"PTB" not in inventory  # a reading is first in `texts`
+    assert any("PTB" in row["impression"] for row in found.values())

@@ -14,6 +14,7 @@ from stages import build, samples
 
 from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.errors import ConfigError, DataError
+from cxr_vlp.pipelines.records import ReportRef
 from cxr_vlp.pipelines.sources.openi import Openi
 from cxr_vlp.pipelines.synthetic.layouts import openi as openi_layout
 
@@ -302,3 +303,24 @@ def test_a_whole_run_on_the_look_alike_of_r2gens_tree(tmp_path):
         said = [s["text"] for s in line["sentences"] if s["section"] == "findings"]
         assert said
         assert all(" ".join(text.split()) in row["findings"] for row in rows for text in said)
+
+
+def test_r2gens_list_of_the_real_reports(shared, tmp_path):
+    archive = shared / "data/openi"
+    tables = {table.name: table for table in Openi().tables(archive)}
+    entries = []
+    wanted = {}
+    for study, row in Openi().rows(archive, tables["reports"]):
+        found = Openi().report(archive, ReportRef(row["path"], row["member"])).report
+        if "findings" in found and row["images"]:
+            name = f"CXR{study[3:]}_IM-0001"
+            entries.append(r2gen(name, report=found["findings"]))
+            wanted[study] = found["findings"]
+    names = [f"images/{one['id']}/{place}.png" for one in entries[:50] for place in (0, 1)]
+    lay(tmp_path, dict.fromkeys(names, b"x"))
+    joined = annotated(tmp_path, *entries)
+    assert (joined.listed, len(joined.studies)) == (2 * len(wanted), 50)
+    assert len(wanted) > 3300
+    assert joined.notes["report.missing"] == 0
+    for study, made in joined.studies.items():
+        assert Openi().report(tmp_path, made.report).report == {"findings": wanted[study]}
