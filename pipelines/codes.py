@@ -88,6 +88,11 @@ SCAN: Mapping[str, Explanation] = {
         "download it again, or correct its permissions",
     ),
     "label.bad_value": ("a label that is not 1, 0, -1 or blank", "correct the table"),
+    "json.document": (
+        "a JSON document that is cut, or is no object of lists",
+        "download it again",
+    ),
+    "json.entry": ("an object of a JSON document without an id or images", "correct it"),
     "label.missing": ("a study whose labels the tables do not give", ""),
     "layer.bad_row": ("a row of a layer without an image, a label or a size", "correct the row"),
     "layer.bad_value": ("a change that is not improving, stable or worsening", "correct the table"),
@@ -116,6 +121,7 @@ SCAN: Mapping[str, Explanation] = {
         "it may be of a part that was not downloaded, or of another collection; where the lists "
         "name images by bare ids, a column of paths or patients is safer",
     ),
+    "label.reading": ("a reading that contradicts the label in the film's name", ""),
     "list.image": ("a line of a list that is not the name of an image", "correct the line"),
     "mask.bad_value": ("a mask whose runs are no pairs of numbers, or leave the image", ""),
     "path.encoding": ("a path that is not UTF-8", "rename the file or its folder"),
@@ -169,6 +175,7 @@ TEXTS: Mapping[str, Explanation] = {
     "report.no_text": ("a report without any text", ""),
     "report.not_file": ("a FIFO, socket or device in place of a report", "put the file there"),
     "report.not_text": ("RTF, a web page, a PDF, a pointer or binary data", "fetch the text"),
+    "report.other_form": ("a report that is there in a second form, which is not used", ""),
     "report.too_long": ("a report of more than a megabyte", ""),
     "report.unreadable": ("a report that cannot be read or unpacked", "download it again"),
     "report.utf16": ("a report in UTF-16, which was read as such", ""),

@@ -282,11 +282,18 @@ def names_of(path: Path, names: Sequence[str] = (), delimiter: str = ",") -> lis
 def row_at(path: Path, place: int, names: Sequence[str], delimiter: str = ",") -> Row | None:
     """Return the row that begins at a byte of a table that is not packed; None if none does."""
     with path.open("rb") as stream:
-        stream.seek(place)
-        lines = _Lines(stream, path.name)
-        lines.number = 1  # so that no byte order mark is looked for
-        rows = csv.reader(lines, strict=True, delimiter=delimiter)
-        line = next(_rows(lines, rows, list(names), [], by_position=False), None)
+        return row_in(stream, path.name, place, names, delimiter)
+
+
+def row_in(
+    stream: BinaryIO, name: str, place: int, names: Sequence[str], delimiter: str = ","
+) -> Row | None:
+    """Return the row that begins at a byte of an open table; None if none does."""
+    stream.seek(place)
+    lines = _Lines(stream, name)
+    lines.number = 1  # so that no byte order mark is looked for
+    rows = csv.reader(lines, strict=True, delimiter=delimiter)
+    line = next(_rows(lines, rows, list(names), [], by_position=False), None)
     return line.row if line and not line.code else None
 
 

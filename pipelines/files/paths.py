@@ -8,6 +8,7 @@ not change during a run.
 
 from __future__ import annotations
 
+import filecmp
 import functools
 import os
 import re
@@ -242,10 +243,11 @@ def readable(relative: str) -> bool:
 def find(root: Root, *patterns: str, depth: int = 5) -> str:
     """Return the one file that matches the first pattern with a match, up to `depth` folders down.
 
-    Case does not matter. "" if nothing matches. A file and its .gz copy count once, and a member of
-    an archive only if no unpacked file matches. Raises ConfigError if there are several releases,
-    because reading both would mix them, and if the file is a link that leads out of the root
-    without permission.
+    Case does not matter. "" if nothing matches. A file and its .gz copy count once, and so does a
+    copy of it in a folder beside it (Kaggle's sample of NIH has its table twice). A member of an
+    archive counts only if no unpacked file matches. Raises ConfigError if there are several
+    releases, because reading both would mix them, and if the file is a link that leads out of the
+    root without permission.
     """
     where = tree(root)
     listing = list(_shallow(where, depth))
@@ -260,12 +262,27 @@ def find(root: Root, *patterns: str, depth: int = 5) -> str:
                     found.setdefault(key, relative)
             if unpacked := {k: path for k, path in found.items() if not archives.within(path)}:
                 found = unpacked
-            if len(found) > 1:
+            if len(found) > 1 and not _copies(where, list(found.values())):
                 names = ", ".join(sorted(found.values())[:3])
                 raise ConfigError(f"several releases below the root ({names}): point --root at one")
             if found:
                 return _checked(where, next(iter(found.values())))
     return ""
+
+
+def _copies(where: RawTree, found: list[str]) -> bool:
+    """Return whether all but the first file are copies of it in folders below its own."""
+    first, *others = found
+    folder = first.rpartition("/")[0]
+    try:
+        path = inside(where, first)
+        return all(
+            (not folder or other.startswith(f"{folder}/"))
+            and filecmp.cmp(path, inside(where, other), shallow=False)
+            for other in others
+        )
+    except (OSError, IngestError):
+        return False
 
 
 def _checked(where: RawTree, relative: str) -> str:

@@ -2,7 +2,8 @@
 
 `Path` in the tables begins with another root (CheXpert-v1.0/..., CheXpert-v1.0-small/...), and
 a batch folder may leave out train/: images are found by patient, study and view, never by the whole
-path. The collection has labels and no reports.
+path. The collection has labels and no reports. The labels of the training images are those of the
+collection, or those that CheXbert or VisualCheXbert gave later.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -50,13 +51,18 @@ _PLACE = re.compile(
 _TABLES = {"train": ("train.csv",), "validate": ("valid.csv",)} | {
     "test": ("test.csv", "test_labels.csv", "groundtruth.csv")  # AIMI's, and the labels' own repo's
 }
-_OPTIONAL = ("Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14)
+# The test table of some releases calls Lung Opacity so.
+_NAMES = (*CHEXPERT14, "Airspace Opacity")
+_OPTIONAL = ("Sex", "Age", "Frontal/Lateral", "AP/PA", *_NAMES)
+_LABELERS = {"chexbert": "train_cheXbert.csv", "visualchexbert": "train_visualCheXbert.csv"}
 _LABELS = ("No Finding", "Cardiomegaly", "Pleural Effusion")  # a table with these has labels
 
 
 @dataclass(frozen=True, config=STRICT)
 class Chexpert(LabelsOnly):
-    """Reader of CheXpert; it has no options."""
+    """Reader of CheXpert. `labels`: who labelled the reports of the training images."""
+
+    labels: Literal["chexpert", "chexbert", "visualchexbert"] = "chexpert"
 
     name: ClassVar[str] = "chexpert"
     title: ClassVar[str] = "CheXpert"
@@ -65,14 +71,34 @@ class Chexpert(LabelsOnly):
     views_from: ClassVar[str] = "Frontal/Lateral and AP/PA in train.csv and valid.csv"
 
     def tables(self, root: Root) -> tuple[Table, ...]:
-        """Return train.csv, valid.csv and, if present, a test table."""
+        """Return train.csv, valid.csv, the chosen labels and, if present, a test table."""
         found = {split: _table(root, names) for split, names in _TABLES.items()}
+        labeler = self._labeler(root)
+        if labeler and not found["train"]:  # it repeats all columns of train.csv
+            found["train"], labeler = labeler, ""
         if not found["train"] and not found["validate"]:
             raise ConfigError(
                 "this is no CheXpert tree: no train.csv or valid.csv; " + paths.summary(root)
             )
         listed = (Table(split, path, lists=True) for split, path in found.items() if path)
-        return (*listed, Table("files"))
+        chosen = (Table("labels", labeler),) if labeler else ()
+        return (*listed, *chosen, Table("files"))
+
+    def _labeler(self, root: Root) -> str:
+        """Return the file of another labeler, "" for the collection's own labels.
+
+        Raises ConfigError with the remedy if the file is not there.
+        """
+        if self.labels == "chexpert":
+            return ""
+        name = _LABELERS[self.labels]
+        found = paths.find(root, name, f"{name}.gz")
+        if not found:
+            raise ConfigError(
+                f"chexpert: `labels: {self.labels}` needs {name}, which is not below the root: it "
+                "lies beside the zip files in AIMI's download; or set `labels: chexpert`"
+            )
+        return found
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (patient-study, row) of a table or of the walk."""
@@ -133,18 +159,21 @@ class Chexpert(LabelsOnly):
         split = splits[0]
         rows = tables_of[split]
         raise_fault(rows)
-        labelled = [c for c in CHEXPERT14 if c in rows[0]]
+        other = split == "train" and "labels" in tables_of
+        given = tables_of["labels"] if other else rows
+        raise_fault(given)
+        labelled = [c for c in _NAMES if c in given[0]] if given else []
         # every row counts, also the second row of an image: they must agree
-        row, _ = csv_tables.sole_row(rows, labelled)
+        marks, _ = csv_tables.sole_row(given, labelled)
         notes["label.missing"] += not labelled
+        row = min(rows, key=lambda row: row["image"])
         images = tuple(
             Image(name, on_disk.paths[name], "", *_view_of(name, listed[name]))
             for name in sorted(listed)
             if name in on_disk.paths
         )
         patient, number = study.split("-")
-        given = row or {}
-        labels = label_columns(row, labelled, notes)
+        labels = label_columns(marks, labelled, notes)
         return Study(
             source=self.name,
             key=study,
@@ -152,9 +181,9 @@ class Chexpert(LabelsOnly):
             split=split,
             images=images,
             labels=labels,
-            labels_from=("chexpert" if split == "train" else "radiologists") if labelled else "",
-            sex=sex_of(given.get("Sex", "")),
-            age=cells.years(given.get("Age", "")) or None,  # 0 stands for unknown
+            labels_from=(self.labels if split == "train" else "radiologists") if labelled else "",
+            sex=sex_of(row.get("Sex", "")),
+            age=cells.years(row.get("Age", "")) or None,  # 0 stands for unknown
             when=number.removeprefix("study").zfill(6),
         )
 
@@ -169,7 +198,7 @@ def _table(root: Root, names: Sequence[str]) -> str:
 
 def _has_labels(root: Root, path: str) -> bool:
     try:
-        return set(_LABELS) <= set(csv_tables.names_of(paths.inside(root, path), _LABELS))
+        return bool(set(_NAMES) & set(csv_tables.names_of(paths.inside(root, path), _NAMES)))
     except DataError:
         return False
 

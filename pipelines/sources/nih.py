@@ -1,10 +1,11 @@
 """Reads NIH ChestX-ray14: its label table, boxes and split lists, and PNGs in any folders.
 
 The PNGs are in one folder (images/), in the folders of Kaggle (images_001/images/ ...), or in any
-other folders under the collection's file names. The header of the table holds commas inside
-brackets, so its columns are named here by position. `Follow-up #` is the place in the patient's
-history, not the number in the file's name (they agree in 78.5 % of the rows). The labels were mined
-from reports that were never released.
+other folders under the collection's file names. Kaggle's sample of 5,606 images has a table of its
+own, sample_labels.csv. The header of the table holds commas inside brackets, so its columns are
+named here by position. `Follow-up #` is the place in the patient's history, not the number in the
+file's name (they agree in 78.5 % of the rows). The labels were mined from reports that were never
+released.
 """
 
 from __future__ import annotations
@@ -77,12 +78,12 @@ class Nih(LabelsOnly):
 
     def tables(self, root: Root) -> tuple[Table, ...]:
         """Return the label table, the boxes and the split lists below the root."""
-        entry = paths.find(
-            root, *_either("Data_Entry_2017_v2020.csv"), *_either("Data_Entry_2017.csv")
-        )
+        names = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv")
+        entry = paths.find(root, *(either for name in names for either in _either(name)))
         if not entry:
             raise ConfigError(
-                "this is no ChestX-ray14 tree: no Data_Entry_2017*.csv; " + paths.summary(root)
+                "this is no ChestX-ray14 tree: no Data_Entry_2017*.csv and no sample_labels.csv; "
+                + paths.summary(root)
             )
         boxes = paths.find(root, *_either("BBox_List_2017.csv"))
         lists = _LISTS.get(self.lists, {})

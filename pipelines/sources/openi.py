@@ -4,6 +4,9 @@ One image has three names (CXR1000_IM-0003-1001 in XML and PNG archive, 1000_IM-
 Kaggle, 1000_IM-0003-1001.dcm), and report 1 is CXR1_1_IM-... in the XML only. The collection does
 not identify patients: every report counts as its own patient. Reports are already divided into
 sections.
+
+R2Gen's copy (images/CXR1000_IM-0003/0.png and annotation.json) has findings, splits and images
+alone. It does not say which image is which of the collection, so its images have keys of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,7 +30,7 @@ from cxr_vlp.pipelines.files import cells, csv_tables, paths
 from cxr_vlp.pipelines.files.csv_tables import Row
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import Image, ReportRef, Study
-from cxr_vlp.pipelines.sources import reading, views
+from cxr_vlp.pipelines.sources import r2gen, reading, views
 from cxr_vlp.pipelines.sources.base import (
     NOBODY,
     Assembled,
@@ -54,6 +57,10 @@ _PLACE = re.compile(r"(?:^|[/\\])(?:CXR)?(\d+)(?:_1)?_(IM-[0-9-]+)(?:\.\w+)*\Z",
 _REPORT = re.compile(r"(?:.*[/\\])?(?:CXR)?(\d+)(?:\.0|\.xml)?", re.I | re.A)
 _XML = re.compile(r"(?:^|/)(\d+)\.xml\Z", re.I | re.A)
 _FOLDER = re.compile(r"(?:^|/)ecgen-radiology/(?:.*/)?(\d+)\.xml\Z", re.I | re.A)
+# images/CXR2384_IM-0942/0.png and /1.png of R2Gen's copy
+_R2GEN = re.compile(
+    r"(?:^|/)(?:CXR)?(\d+)(?:_1)?_(IM-[0-9-]+)/(\d{1,2})\.(?:png|jpe?g)\Z", re.I | re.A
+)
 _SEPARATOR = "\x1f"  # between the captions of a report
 
 
@@ -69,7 +76,7 @@ class Openi:
     views_from: ClassVar[str] = "indiana_projections.csv of Kaggle's copy, or nlmcxr_tsne_pa.csv"
 
     def tables(self, root: Root) -> tuple[Table, ...]:
-        """Return the listing of reports, in one of its three forms, and the lists of views."""
+        """Return the listing of reports, in one of its four forms, and the lists of views."""
         archive = paths.find(root, "NLMCXR_reports.tgz", "NLMCXR_reports.tar.gz")
         kaggle = paths.find(root, "indiana_reports.csv", "indiana_reports.csv.gz")
         if kaggle:
@@ -78,10 +85,12 @@ class Openi:
             reports = Table("reports", archive)
         elif any(map(_FOLDER.search, paths.walk(root))):
             reports = Table("reports")
+        elif annotation := paths.find(root, *r2gen.NAMES):
+            return (Table("annotation", annotation, lists=True), Table("r2gen files"))
         else:
             raise ConfigError(
-                "this is no Open-i tree: no NLMCXR_reports.tgz, ecgen-radiology/*.xml or "
-                f"indiana_reports.csv; {paths.summary(root)}"
+                "this is no Open-i tree: no NLMCXR_reports.tgz, ecgen-radiology/*.xml, "
+                f"indiana_reports.csv or annotation.json; {paths.summary(root)}"
             )
         optional = {
             "projections": paths.find(
@@ -102,8 +111,14 @@ class Openi:
                 root, (_IMAGE, lambda m: (f"cxr{int(m[1])}", {"image": m[2].lower()}))
             )
             return
+        if table.name == "r2gen files":
+            yield from rows_of_files(root, (_R2GEN, _r2gen_image))
+            return
         if not table.path:
             yield from self._folder(root)
+            return
+        if table.name == "annotation":
+            yield from keyed(table, r2gen.lines(root, table), _r2gen_row)
             return
         path = paths.inside(root, table.path)
         if table.name == "projections":
@@ -136,6 +151,8 @@ class Openi:
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Join one report with its images."""
+        if "annotation" in rows:
+            return self._r2gen(study, rows)
         notes: Counter[str] = Counter()
         on_disk = OnDisk.of(rows.get("files", ()), lambda path: not path.lower().endswith(".png"))
         notes["image.duplicate_file"] += on_disk.copies
@@ -164,6 +181,27 @@ class Openi:
         match = _REPORT.fullmatch(text)
         study = f"cxr{int(match[1])}" if match else ""
         return Named(study, study) if study else None
+
+    def _r2gen(self, study: str, rows: Rows) -> Assembled:
+        """Join one entry of R2Gen's list with its images."""
+        notes: Counter[str] = Counter()
+        on_disk = OnDisk.of(rows["r2gen files"], lambda path: not path.lower().endswith(".png"))
+        notes["image.duplicate_file"] += on_disk.copies
+        listed = {row["image"] for row in rows["annotation"]}
+        notes["image.unlisted"] += on_disk.unlisted(listed)
+        if not listed:
+            return Assembled(None, 0, notes=+notes)
+        try:
+            row = _entry(rows["annotation"])
+        except IngestError as error:
+            return refused(error.code, listed, on_disk, notes)
+        notes["report.missing"] += "report" not in row
+        images = tuple(
+            Image(name, on_disk.paths[name]) for name in sorted(listed & set(on_disk.paths))
+        )
+        report = ReportRef(row["path"], row["member"]) if "report" in row else None
+        made = Study(self.name, study, study, row["split"], images, report)
+        return Assembled(made if images else None, len(listed), on_disk.missing(listed), +notes)
 
     def _study(
         self,
@@ -206,14 +244,17 @@ class Openi:
     def report(self, root: Root, ref: ReportRef) -> RawReport:
         """Return a report's sections that are not empty, and the digest of all."""
         path = paths.inside(root, ref.path)
+        if ref.path.lower().endswith(".json"):
+            found, digest = r2gen.report(path, ref.member)
+            return RawReport(found, digest)
         if _is_archive(ref.path):
             spool = reading.Spool.of(path, _XML, paths.signature(path))
             sections = _sections_of_xml(reading.xml(spool.read(ref.member)))
         elif ref.member:
-            found = _kaggle(path, paths.signature(path)).get(ref.member)
-            if found is None:
+            row = _kaggle(path, paths.signature(path)).get(ref.member)
+            if row is None:
                 raise IngestError("report.unreadable")
-            sections = found
+            sections = row
         else:
             sections = _sections_of_xml(reading.xml(reading.of_file(path)))
         kept = {name: text for name, text in sections.items() if text}
@@ -226,6 +267,31 @@ def _is_archive(path: str) -> bool:
 
 def _image_file(match: re.Match[str]) -> tuple[str, Row]:
     return f"cxr{int(match[1])}", {"image": match[2].lower()}
+
+
+def _r2gen_image(match: re.Match[str]) -> tuple[str, Row]:
+    """Return (study key, row) of an image: report 2384, image im-0942-0."""
+    return f"cxr{int(match[1])}", {"image": f"{match[2].lower()}-{int(match[3])}"}
+
+
+def _r2gen_row(row: Row) -> tuple[str, Row]:
+    match = _R2GEN.search(row["image"])
+    if match is None:
+        raise IngestError("csv.image")
+    study, found = _r2gen_image(match)
+    return study, row | found
+
+
+def _entry(rows: Sequence[Row]) -> Row:
+    """Return a row of the one entry of a report. Raises IngestError csv.conflict, split.conflict.
+
+    An entry has a row for each image.
+    """
+    if len({row["split"] for row in rows}) > 1:
+        raise IngestError("split.conflict")
+    row, _ = csv_tables.sole_row(rows, ("sha256",))
+    assert row is not None  # `_r2gen` returns earlier without rows
+    return row
 
 
 def _view_row(name: str, view: str) -> tuple[str, Row]:

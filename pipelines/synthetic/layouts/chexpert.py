@@ -1,7 +1,8 @@
 """Writes CheXpert v1.0 as Stanford's download, or Kaggle's small one, unpacks.
 
 `CheXpert-v1.0/` holds train, valid and test images, train.csv (a labeler's 1, 0, -1 and blanks),
-valid.csv and test.csv (radiologists' 0 and 1).
+valid.csv and test.csv (radiologists' 0 and 1). AIMI's download has the labels of two more labelers
+beside it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _BATCHES = {
     "valid": "CheXpert-v1.0 batch 1 (validate & csv)",
     "test": "CheXpert-v1.0 batch 1 (validate & csv)",
 }
+LABELERS = {"chexbert": "train_cheXbert.csv", "visualchexbert": "train_visualCheXbert.csv"}
 _SMALL = 390  # columns of an image in the small release
 
 
@@ -48,20 +50,23 @@ def write(
     content: Content | None = None,
     small: bool = False,
     batches: bool = False,
+    labelers: bool = False,
     faults: bool = False,
     advance: Callable[[int], None] = no_progress,
 ) -> list[Written]:
     """Write the tree `out/chexpert` and `out/chexpert.truth.jsonl`.
 
     `small=True` writes CheXpert-v1.0-small (390 columns); `batches=True` spreads the images over
-    the folders of the large download; the paths in the tables stay the same.
+    the folders of the large download; the paths in the tables stay the same. `labelers=True` adds
+    train_cheXbert.csv and train_visualCheXbert.csv, and names the test table as the repository of
+    its labels does. In the truth, `labels_of` has the labels of each.
     """
     # this collection has no reports, so real ones change nothing in it
     persons = people_of("chexpert", studies, seed, Content((content or Content()).images))
     name = "CheXpert-v1.0-small" if small else "CheXpert-v1.0"
     splits = deal_splits(persons, seed, SPLITS)
     width = _SMALL if small else 0
-    tree = ChexpertTree(name, seed, height, splits, _numbers(splits), width, batches)
+    tree = ChexpertTree(name, seed, height, splits, _numbers(splits), width, batches, labelers)
     written = write_tree(tree, out / "chexpert", persons, workers=workers, advance=advance)
     truth = truth_of(written)
     if faults:
@@ -91,12 +96,13 @@ class ChexpertTree:
     numbers: Mapping[int, int]  # person -> the collection's patient number
     width: int  # of the small release; 0: as drawn
     batches: bool
+    labelers: bool
 
     def write_person(self, root: Path, person: Person) -> Written:
         """Write the person's images."""
         split = self.splits[person.number]
         patient = f"patient{self.numbers[person.number]:05d}"
-        written = Written({name: [] for name in SPLITS})
+        written = Written({name: [] for name in (*SPLITS, *LABELERS)})
         for visit, case in enumerate(person.cases, start=1):
             labels = report_labels(case.study) if split == "train" else true_labels(case.study)
             study = f"{patient}/study{visit}"
@@ -113,6 +119,9 @@ class ChexpertTree:
                 seed=self.seed,
                 reported=False,
             )
+            if self.labelers and split == "train":
+                line |= {"labels_of": _labels_of(case, labels)}
+                self._list_labels(written, line["labels_of"], line["images"])
             written.truth.append(line)
         return written
 
@@ -163,9 +172,46 @@ class ChexpertTree:
             "AP/PA": "" if lateral else view,
         }
 
+    def _list_labels(
+        self,
+        written: Written,
+        labels: Mapping[str, Mapping[str, int]],
+        images: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Add the rows of the study's images to the tables of the other labelers."""
+        rows = written.rows["train"][-len(images) :]
+        for name in LABELERS:
+            kept = [{k: v for k, v in row.items() if k not in CHEXPERT_LABELS} for row in rows]
+            marks = {label: f"{value:.1f}" for label, value in labels[name].items()}
+            written.rows[name] += [row | marks for row in kept]
+
     def write_tables(self, root: Path, written: Sequence[Written]) -> None:
-        """Write train.csv, valid.csv and test.csv."""
+        """Write train.csv, valid.csv and test.csv, and the tables of the other labelers."""
         top = root / (_BATCHES["valid"] if self.batches else self.name)
         for split in SPLITS:
             columns = ("Path", *CHEXPERT_LABELS) if split == "test" else _COLUMNS
-            archives.write_csv(top / f"{split}.csv", columns, rows_of(written, split))
+            rows = list(rows_of(written, split))
+            if self.labelers and split == "test":
+                self._write_ground_truth(root, rows)
+            else:
+                archives.write_csv(top / f"{split}.csv", columns, rows)
+        for name, file in LABELERS.items() if self.labelers else ():
+            archives.write_csv(root / file, _COLUMNS, rows_of(written, name))
+
+    def _write_ground_truth(self, root: Path, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write the test table of the labels' own repository, in another order and spelling."""
+        names = {name: name for name in CHEXPERT_LABELS} | {"Lung Opacity": "Airspace Opacity"}
+        columns = ("Path", *names.values())
+        turned = [
+            {names.get(k, k): f"CheXpert-v1.0/{v}" if k == "Path" else v for k, v in row.items()}
+            for row in reversed(rows)
+        ]
+        archives.write_csv(root / "groundtruth.csv", columns, turned)
+
+
+def _labels_of(case: Case, labels: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Return the labels of the other labelers: one guesses where CheXpert's is uncertain, and one
+    says what the image shows.
+    """
+    guessed = {name: 1 if value < 0 else value for name, value in labels.items()}
+    return {"chexbert": guessed, "visualchexbert": true_labels(case.study)}

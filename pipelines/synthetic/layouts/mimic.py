@@ -1,12 +1,13 @@
 """Writes MIMIC-CXR and MIMIC-CXR-JPG, side by side, as PhysioNet lays them out.
 
 `mimic-cxr/2.1.0` holds DICOM files, reports, record and study lists. `mimic-cxr-jpg/2.1.0` holds a
-JPG twin of each DICOM file, and metadata, split and label tables.
+JPG twin of each DICOM file, and metadata, split and label tables. Two forms in which many groups
+have the collection are written as well: the JPG release with a table of sections, and R2Gen's tree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from cxr_vlp.pipelines.synthetic.layouts.mimic_tables import (
 )
 from cxr_vlp.pipelines.synthetic.reports.report_plan import labels as report_labels
 from cxr_vlp.pipelines.synthetic.seeding import stream
-from cxr_vlp.pipelines.synthetic.writing import archives, dicom_files
+from cxr_vlp.pipelines.synthetic.writing import archives, dicom_files, report_tables
 from cxr_vlp.pipelines.synthetic.writing.acquisitions import Acquisition, acquire
 from cxr_vlp.pipelines.synthetic.writing.case_content import image_of, mimic_report
 from cxr_vlp.pipelines.synthetic.writing.faults import FaultError, break_mimic
@@ -42,7 +43,15 @@ from cxr_vlp.pipelines.synthetic.writing.tree_writer import (
     truth_of,
     write_tree,
 )
-from cxr_vlp.pipelines.synthetic.writing.truth import image_line, study_line
+from cxr_vlp.pipelines.synthetic.writing.truth import (
+    LABELS,
+    image_line,
+    study_line,
+    true_labels,
+)
+
+Form = Literal["physionet", "sectioned", "r2gen"]
+RADIOLOGISTS = ("study_id", *(n if n != "Lung Opacity" else "Airspace Opacity" for n in LABELS))
 
 
 def write(
@@ -55,20 +64,23 @@ def write(
     content: Content | None = None,
     twins: bool = True,
     reports: Literal["files", "zip"] = "files",
+    form: Form = "physionet",
     faults: bool = False,
     advance: Callable[[int], None] = no_progress,
 ) -> list[Written]:
     """Write the tree `out/mimic` and `out/mimic.truth.jsonl`.
 
     `twins=False` leaves the JPG files out (their tables stay); `reports="zip"` packs the reports
-    into mimic-cxr-reports.zip; `faults=True` damages a dozen files (see `faults`). Raises
-    FaultError for faults with zipped reports, as some faults damage report files.
+    into mimic-cxr-reports.zip; `faults=True` damages a dozen files (see `faults`).
+    `form="sectioned"` writes the JPG release alone, with mimic_cxr_sectioned.csv and the labels of
+    radiologists for some studies; `form="r2gen"` writes images/ and annotation.json. Raises
+    FaultError for faults without report files, as some faults damage those.
     """
-    if faults and reports == "zip":
-        raise FaultError('faults need reports="files"')
+    if faults and (reports == "zip" or form != "physionet"):
+        raise FaultError('faults need reports="files" and form="physionet"')
     persons = people_of("mimic", studies, seed, content or Content())
     splits = deal_splits(persons, seed, SPLITS)
-    tree = MimicTree(seed, height, splits, *_bare(studies, seed), twins, reports)
+    tree = MimicTree(seed, height, splits, *_bare(studies, seed), twins, reports, form)
     written = write_tree(tree, out / "mimic", persons, workers=workers, advance=advance)
     truth = truth_of(written)
     if faults:
@@ -96,6 +108,7 @@ class MimicTree:
     unreported: frozenset[int]
     twins: bool
     reports: str
+    form: str
 
     def write_person(self, root: Path, person: Person) -> Written:
         """Write the person's DICOM files, JPG twins and reports."""
@@ -104,7 +117,7 @@ class MimicTree:
         days = study_days(len(person.cases), stream("days", self.seed, person.number))
         for case, day in zip(person.cases, days, strict=True):
             self._write_case(root, case, day, written, rows)
-        if self.reports == "files":
+        if self.reports == "files" and self.form == "physionet":
             for path, text in written.texts.items():
                 written.sums.append(archives.write_bytes(root / CXR / path, text))
             written.texts.clear()
@@ -124,7 +137,12 @@ class MimicTree:
             path = f"{study_folder(subject, study)}.txt"
             written.texts[path] = mimic_report(case, seed=self.seed).encode()
             rows["study"].append({"subject_id": subject, "study_id": study, "path": path})
-        if labels:
+        if self.form == "sectioned" and self._read_by_radiologists(case):
+            labels = true_labels(case.study)
+            marks = {name: f"{value:.1f}" for name, value in labels.items()}
+            marks["Airspace Opacity"] = marks.pop("Lung Opacity")
+            rows.setdefault("radiologists", []).append({"study_id": study} | marks)
+        elif labels:
             list_labels(rows, subject, study, labels, stream("negbio", self.seed, case.serial))
         written.truth.append(
             study_line(
@@ -150,14 +168,23 @@ class MimicTree:
         header = self._header(case, place, acquisition, day)
         folder = study_folder(header.patient, header.study)
         path = root / CXR / folder / f"{header.image}.dcm"
-        written.sums.append(_write_dicom(path, image.pixels, acquisition, header))
-        if self.twins:
-            twin = root / JPG / folder / f"{header.image}.jpg"
+        twin = root / JPG / folder / f"{header.image}.jpg"
+        if self.form == "r2gen":
+            twin = root / folder.replace("files/", "images/", 1) / f"{header.image}.jpg"
+        if self.form == "physionet":
+            written.sums.append(_write_dicom(path, image.pixels, acquisition, header))
+        else:
+            path = twin
+        if self.twins or path == twin:
             written.sums.append(
                 archives.write_bytes(twin, mimic_jpg(image.pixels, acquisition.storage))
             )
         list_image(rows, header, acquisition, shape=image.pixels.shape, split=self.splits[who])
         return image_line(path, root, view, image.boxes)
+
+    def _read_by_radiologists(self, case: Case) -> bool:
+        """Return whether the study is one of those that radiologists labelled, all of the test."""
+        return self.splits[case.study.patient] == "test" and case.serial % 3 != 2
 
     def _header(
         self, case: Case, place: int, acquisition: Acquisition, day: tuple[str, str]
@@ -183,17 +210,45 @@ class MimicTree:
         )
 
     def write_tables(self, root: Path, written: Sequence[Written]) -> None:
-        """Write the six tables, the licence and the checksum lists."""
+        """Write the six tables, the licence and the checksum lists, or those of another form."""
+        if self.form == "r2gen":
+            report_tables.write_annotation(root / "annotation.json", list(_r2gen(written)))
+            return
+        if self.form == "sectioned":
+            self._write_sectioned(root / JPG, written)
         sums = [pair for one in written for pair in one.sums]
         if self.reports == "zip":
             members = {path: text for one in written for path, text in one.texts.items()}
             sums.append(archives.write_zip(root / CXR / "mimic-cxr-reports.zip", members))
         for name, (path, columns) in TABLES.items():
+            if self.form == "sectioned" and path.is_relative_to(CXR):
+                continue
             sums.append(archives.write_csv(root / path, columns, rows_of(written, name)))
-        for top in (root / CXR, root / JPG):
+        for top in (root / CXR, root / JPG)[self.form == "sectioned" :]:
             sums.append(archives.write_bytes(top / "LICENSE.txt", LICENSE))
             own = [pair for pair in sums if Path(pair[0]).is_relative_to(top)]
             archives.write_sums(top / "SHA256SUMS.txt", own)
+
+    def _write_sectioned(self, top: Path, written: Sequence[Written]) -> None:
+        """Write the table of sections without one study, and the labels of the radiologists."""
+        texts = {path: text for one in written for path, text in one.texts.items()}
+        left_out = sorted(Path(name).stem for name in texts)[:1]
+        report_tables.write_sectioned(top / "mimic_cxr_sectioned.csv", texts, left_out)
+        rows = rows_of(written, "radiologists")
+        archives.write_csv(top / "mimic-cxr-2.1.0-test-set-labeled.csv", RADIOLOGISTS, rows)
+
+
+def _r2gen(written: Sequence[Written]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (split, entry) of each image whose report has findings: R2Gen keeps no other."""
+    splits = {row["dicom_id"]: row["split"] for row in rows_of(written, "split")}
+    texts = {Path(p).stem[1:]: t.decode() for one in written for p, t in one.texts.items()}
+    for row in rows_of(written, "record"):
+        found = report_tables.sections_of(texts.get(row["study_id"], "")).get("findings")
+        if found:
+            image = row["path"].removeprefix("files/").replace(".dcm", ".jpg")
+            ids = {"study_id": int(row["study_id"]), "subject_id": int(row["subject_id"])}
+            entry = {"id": row["dicom_id"], **ids, "report": found, "image_path": [image]}
+            yield report_tables.R2GEN_SPLITS[splits[row["dicom_id"]]], entry
 
 
 def _write_dicom(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 
@@ -38,6 +38,10 @@ _HEADER = (
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
 )
 _COLUMNS = tuple(_HEADER.split(","))
+_SAMPLE_HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImageWidth,OriginalImageHeight,OriginalImagePixelSpacing_x,OriginalImagePixelSpacing_y"
+)
 _BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
 _BOX_COLUMNS = ("Image Index", "Finding Label", "x", "y", "w", "h")  # of the rows, not the header
 _BOX_FRAME = 1024  # the list is in pixels of the released 1024 px images, also in smaller copies
@@ -70,19 +74,21 @@ def write(
     workers: int = 1,
     content: Content | None = None,
     kaggle: bool = False,
+    form: Literal["box", "sample"] = "box",
     faults: bool = False,
     advance: Callable[[int], None] = no_progress,
 ) -> list[Written]:
     """Write the tree `out/nih` and `out/nih.truth.jsonl`.
 
     `kaggle=True` writes images_001/images/ and so on, and the 2017 table: each line has one comma
-    more, and ages are such as `058Y`, one of them 412 years.
+    more, and ages are such as `058Y`, one of them 412 years. `form="sample"` writes Kaggle's
+    sample: sample_labels.csv twice, the same kind of ages, no lists and no boxes.
     """
     given = content or Content()
     frontal = tuple(image for image in given.images if image.view != "LATERAL")
     persons = people_of("nih", studies, seed, Content(frontal))
     total = sum(len(p.cases) for p in persons)
-    tree = NihTree(seed, height, deal_splits(persons, seed, SPLITS), kaggle, total)
+    tree = NihTree(seed, height, deal_splits(persons, seed, SPLITS), kaggle, total, form)
     written = write_tree(tree, out / "nih", persons, workers=workers, advance=advance)
     truth = truth_of(written)
     if faults:
@@ -100,6 +106,7 @@ class NihTree:
     splits: Mapping[int, str]
     kaggle: bool
     total: int  # images in all
+    form: str = "box"
 
     def write_person(self, root: Path, person: Person) -> Written:
         """Write the person's images, square as all images of this collection."""
@@ -134,6 +141,8 @@ class NihTree:
 
     def _folder(self, serial: int) -> str:
         """Return the folder of an image. Kaggle's first folder holds half as many as the others."""
+        if self.form == "sample":
+            return "sample/images"
         if not self.kaggle:
             return "images"
         share = max(1, self.total // 5)
@@ -152,7 +161,7 @@ class NihTree:
         self, name: str, follow_up: int, case: Case, size: tuple[int, int, float]
     ) -> dict[str, str]:
         age = str(case.study.age)
-        if self.kaggle:
+        if self.kaggle or self.form == "sample":
             age = "412Y" if case.serial == 5 else f"{case.study.age:03d}Y"
         values = (
             name,
@@ -168,6 +177,13 @@ class NihTree:
 
     def write_tables(self, root: Path, written: Sequence[Written]) -> None:
         """Write the data entry table, the box list and the two split lists."""
+        if self.form == "sample":
+            for folder in (root, root / "sample"):
+                rows = rows_of(written, "entry")
+                archives.write_csv(
+                    folder / "sample_labels.csv", _COLUMNS, rows, header=_SAMPLE_HEADER
+                )
+            return
         if self.kaggle:
             columns: Sequence[str] = (*_COLUMNS, "")
             table, header = "Data_Entry_2017.csv", f"{_HEADER},"

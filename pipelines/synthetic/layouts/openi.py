@@ -6,6 +6,7 @@ patient of a report, so each report counts as its own patient. There is no split
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +23,7 @@ from cxr_vlp.pipelines.synthetic.layouts.openi_terms import (
 )
 from cxr_vlp.pipelines.synthetic.reports.report_plan import labels as report_labels
 from cxr_vlp.pipelines.synthetic.seeding import stream
-from cxr_vlp.pipelines.synthetic.writing import archives
+from cxr_vlp.pipelines.synthetic.writing import archives, report_tables
 from cxr_vlp.pipelines.synthetic.writing.case_content import image_of, sections
 from cxr_vlp.pipelines.synthetic.writing.faults import break_images
 from cxr_vlp.pipelines.synthetic.writing.image_files import eight_bits, png
@@ -58,6 +59,7 @@ def write(
     reports: Literal["tgz", "xml"] = "tgz",
     kaggle: bool = False,
     views: bool = False,
+    form: Literal["openi", "r2gen"] = "openi",
     faults: bool = False,
     advance: Callable[[int], None] = no_progress,
 ) -> list[Written]:
@@ -66,13 +68,14 @@ def write(
     `reports="xml"` lays the reports out as ecgen-radiology/<n>.xml instead of the archive that
     holds them; `kaggle=True` writes indiana_reports.csv and indiana_projections.csv instead.
     `views=True` adds nlmcxr_tsne_pa.csv, the list of views that torchxrayvision gives for the
-    archive: without a list the view of nearly every image is unknown.
+    archive: without a list the view of nearly every image is unknown. `form="r2gen"` writes
+    images/CXR1_IM-0001/0.png and annotation.json: reports with findings and at least two images.
     """
     given = content or Content()
     persons = people_of("openi", studies, seed, given)
     if not given.images:
         persons = tuple(_with_views(person) for person in persons)
-    tree = OpeniTree(seed, height, kaggle, reports, views)
+    tree = OpeniTree(seed, height, kaggle, reports, views, form)
     written = write_tree(tree, out / "openi", persons, workers=workers, advance=advance)
     truth = truth_of(written)
     if faults:
@@ -101,12 +104,15 @@ class OpeniTree:
     kaggle: bool
     reports: str
     views: bool = False
+    form: str = "openi"
 
     def write_person(self, root: Path, person: Person) -> Written:
         """Write the person's images. `write_tables` packs the reports in an archive."""
         written = Written({"report": [], "projection": [], "view": []})
         for case in person.cases:
             self._write_case(root, case, written)
+        if self.form == "r2gen":
+            return written
         if self.reports == "xml" and not self.kaggle:
             for name, text in written.texts.items():
                 archives.write_bytes(root / name, text)
@@ -117,14 +123,19 @@ class OpeniTree:
         empty = () if case.report else _EMPTY.get(case.serial, ())
         texts = dict(sections(case, seed=self.seed)) | dict.fromkeys(empty, "")
         names = _image_names(uid, len(case.study.views), rng.random() < 0.05)
-        self._list(case, uid, texts, names, written)
+        split = ""
+        if self.form == "r2gen":
+            split = ("train", "train", "val", "test")[case.serial % 4]
+            self._list_r2gen(uid, texts["findings"], names, split, written)
+        else:
+            self._list(case, uid, texts, names, written)
         written.truth.append(
             study_line(
                 case,
                 source="openi",
                 study=f"CXR{uid}",
                 patient=f"CXR{uid}",
-                split="",
+                split=split,
                 labels=report_labels(case.study),
                 images=self._write_images(root, case, uid, names),
                 seed=self.seed,
@@ -161,13 +172,26 @@ class OpeniTree:
     ) -> list[dict[str, Any]]:
         images = []
         for place, (name, view) in enumerate(zip(names, case.study.views, strict=True)):
-            path = root / self._path(uid, name)
+            path = root / self._path(uid, name, place)
             image = image_of(case, place, height=self.height, seed=self.seed)
             archives.write_bytes(path, png(eight_bits(image.pixels)))
             images.append(image_line(path, root, view, image.boxes))
         return images
 
-    def _path(self, uid: int, name: str) -> str:
+    def _list_r2gen(
+        self, uid: int, findings: str, names: list[str], split: str, written: Written
+    ) -> None:
+        """Add the entry of a report with findings and two images; R2Gen keeps no other."""
+        if not findings or len(names) < 2:
+            return
+        files = [self._path(uid, name, place) for place, name in enumerate(names[:2])]
+        entry = {"id": Path(files[0]).parent.name, "report": findings,
+                 "image_path": [file.removeprefix("images/") for file in files]}  # fmt: skip
+        written.texts[f"{split} {uid:06d}"] = json.dumps(entry).encode()
+
+    def _path(self, uid: int, name: str, place: int = 0) -> str:
+        if self.form == "r2gen":
+            return f"images/{name.rpartition('-')[0]}/{place}.png"
         if self.kaggle:
             # in the XML the ids of report 1 have one number more than in the file names from DICOM
             kept = name.removeprefix("CXR1_") if uid == 1 else name.removeprefix("CXR")
@@ -176,6 +200,11 @@ class OpeniTree:
 
     def write_tables(self, root: Path, written: Sequence[Written]) -> None:
         """Write the archive of reports, or Kaggle's two tables, and the list of views."""
+        if self.form == "r2gen":
+            texts = [pair for one in written for pair in one.texts.items()]
+            entries = [(name.split()[0], json.loads(text)) for name, text in texts]
+            report_tables.write_annotation(root / "annotation.json", entries)
+            return
         if self.kaggle:
             reports, projections = rows_of(written, "report"), rows_of(written, "projection")
             archives.write_csv(root / "indiana_reports.csv", _REPORT_COLUMNS, reports)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from joining import Joined, join, lay
+from stages import build, samples
 
 from cxr_vlp.nlp.labels import CHEXPERT14
+from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.sources.chexpert import Chexpert
+from cxr_vlp.pipelines.synthetic.layouts import chexpert as chexpert_layout
 
 HEAD = ",".join(["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *CHEXPERT14])
 
@@ -23,8 +27,8 @@ def table(*rows: str) -> str:
     return "\n".join([HEAD, *rows]) + "\n"
 
 
-def scanned(root: Path) -> Joined:
-    joined = join(Chexpert(), root)
+def scanned(root: Path, **options: str) -> Joined:
+    joined = join(Chexpert(**options), root)
     assert joined.balanced()
     return joined
 
@@ -235,3 +239,109 @@ def test_a_header_in_capitals_loses_no_column(tmp_path):
     study = scanned(tmp_path).studies["patient00001-study1"]
     assert study.labels == {"Edema": 1, "Fracture": 0}
     assert (study.sex, study.age, study.images[0].projection) == ("F", 68, "AP")
+
+
+LABELERS = {"chexbert": "train_cheXbert.csv", "visualchexbert": "train_visualCheXbert.csv"}
+
+
+@pytest.mark.parametrize("labels", LABELERS)
+@pytest.mark.parametrize("folder", ["", "CheXpert-v1.0/"])
+def test_the_labels_of_another_labeler(tmp_path, labels, folder):
+    other = table(row(f"CheXpert-v1.0/train/{P1}/{FRONTAL}", Edema="0.0", Fracture="-1.0"),
+                  row("train/patient00003/study1/view1_frontal.jpg"))  # fmt: skip
+    lay(tmp_path, GOOD | {
+        "train.csv": table(row(f"train/{P1}/{FRONTAL}", Edema="1.0"),
+                           row(f"train/{P2}/{FRONTAL}", Edema="1.0")),
+        folder + LABELERS[labels]: other,
+    })  # fmt: skip
+    own = scanned(tmp_path).studies["patient00001-study1"]
+    assert (own.labels, own.labels_from) == ({"Edema": 1}, "chexpert")
+    joined = scanned(tmp_path, labels=labels)
+    study = joined.studies["patient00001-study1"]
+    assert (study.labels, study.labels_from) == ({"Edema": 0, "Fracture": -1}, labels)
+    assert (study.sex, study.age) == ("F", 68)  # of train.csv
+    # a study that the labeler's table leaves out has no label, not those of another labeler
+    left = joined.studies["patient64541-study1"]
+    assert (left.labels, left.labels_from) == ({}, "")
+    assert joined.notes["label.missing"] == 1
+    assert (joined.listed, joined.codes()) == (2, {})
+
+
+def test_the_table_of_another_labeler_stands_in_for_a_missing_train_table(tmp_path):
+    files = {name: data for name, data in GOOD.items() if name != "train.csv"}
+    text = table(row(f"train/{P1}/{FRONTAL}", Edema="1.0"))
+    lay(tmp_path, files | {"train_cheXbert.csv": text})
+    study = scanned(tmp_path, labels="chexbert").studies["patient00001-study1"]
+    assert (study.labels, study.labels_from, study.sex) == ({"Edema": 1}, "chexbert", "F")
+
+
+def test_labels_whose_file_is_missing_stop_with_the_remedy(tmp_path):
+    lay(tmp_path, GOOD)
+    with pytest.raises(ConfigError, match=r"needs train_visualCheXbert\.csv.*labels: chexpert"):
+        Chexpert(labels="visualchexbert").tables(tmp_path)
+
+
+def test_contradicting_rows_of_another_labeler_reject_only_their_study(tmp_path):
+    lay(tmp_path, GOOD | {"train_cheXbert.csv": table(
+        row(f"train/{P1}/{FRONTAL}", Edema="1.0"), row(f"train/{P1}/{LATERAL}", Edema="0.0"),
+        row(f"train/{P2}/{FRONTAL}", Edema="1.0"))})  # fmt: skip
+    joined = scanned(tmp_path, labels="chexbert")
+    assert joined.codes() == {"csv.conflict": 1}
+    assert list(joined.studies) == ["patient64541-study1"]
+
+
+def test_radiologists_labels_stay_with_another_labeler(tmp_path):
+    path = f"valid/patient64600/study1/{FRONTAL}"
+    lay(tmp_path, GOOD | {"valid.csv": table(row(path, Edema="1.0")), path: b"9",
+                          "train_cheXbert.csv": GOOD["train.csv"]})  # fmt: skip
+    study = scanned(tmp_path, labels="chexbert").studies["patient64600-study1"]
+    assert (study.labels, study.labels_from) == ({"Edema": 1}, "radiologists")
+
+
+@pytest.mark.parametrize("name", ["test.csv", "test_labels.csv", "groundtruth.csv"])
+@pytest.mark.parametrize("top", ["", "test/", "CheXpert-v1.0/test/", "CheXpert-test/test/"])
+def test_published_spellings_of_the_test_table(tmp_path, name, top):
+    people = [f"patient{number}/study1" for number in (64743, 64741, 64742)]  # in no order
+    marks = ",".join({"Lung Opacity": "1.0"}.get(label, "0.0") for label in CHEXPERT14)
+    head = "Path," + ",".join(CHEXPERT14).replace("Lung Opacity", "Airspace Opacity")
+    lines = [f"{top}{who}/{FRONTAL},{marks}" for who in people]
+    lay(tmp_path, GOOD | {name: "\n".join([head, *lines]) + "\n"}
+        | {f"test/{who}/{FRONTAL}": who.encode() for who in people})  # fmt: skip
+    joined = scanned(tmp_path)
+    for who in people:
+        study = joined.studies[who.replace("/", "-")]
+        assert (study.split, study.labels["Lung Opacity"], len(study.labels)) == ("test", 1, 14)
+        assert study.labels_from == "radiologists"
+    assert joined.codes() == {}
+
+
+def test_a_test_table_with_some_labels_wins_over_one_without(tmp_path):
+    path = f"test/patient70000/study1/{FRONTAL}"
+    lay(tmp_path, GOOD | {"test.csv": f"Path\n{path}\n", path: b"5",
+                          "test_labels.csv": f"Path,Atelectasis\n{path},1\n"})  # fmt: skip
+    assert scanned(tmp_path).studies["patient70000-study1"].labels == {"Atelectasis": 1}
+
+
+@pytest.mark.parametrize(
+    "labels", [pytest.param("chexbert", marks=pytest.mark.slow), "visualchexbert"]
+)
+def test_a_whole_run_with_the_labels_of_another_labeler(tmp_path, labels):
+    chexpert_layout.write(tmp_path, studies=12, seed=6, height=96, labelers=True)
+    truth = [json.loads(line) for line in (tmp_path / "chexpert.truth.jsonl").open()]
+    parts = {"train": 1, "validate": 1, "test": 1}
+    chosen = {"chexpert": {"parts": parts, "reader": {"labels": labels}}}
+    folder = build(tmp_path / "chexpert", "chexpert", tmp_path / "out", sources=chosen)
+    assert verify.main([str(folder), "--deep"]) == 0
+    found = {row["study"]: row for _, row in samples(folder)}
+    seen = set()
+    for line in truth:
+        row = found[line["study"].replace("/", "-")]
+        wanted = line["labels_of"][labels] if line["split"] == "train" else line["labels"]
+        by = labels if line["split"] == "train" else "radiologists"
+        assert row["labels"] == wanted
+        assert row["labels_from"] == (by if wanted else "")
+        seen.add(row["split"])
+    assert seen == {"train", "validate", "test"}
+    assert any(
+        line.get("labels_of", {}).get(labels) not in (None, line["labels"]) for line in truth
+    )

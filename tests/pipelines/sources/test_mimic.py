@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
 import pytest
 from joining import Joined, join, lay
+from stages import build, samples
 
 from cxr_vlp.nlp.labels import CHEXPERT14
+from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.sources.mimic import Mimic
+from cxr_vlp.pipelines.synthetic.layouts import mimic as mimic_layout
 from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
 A, B, C = (f"{n}0000000-0000000{n}-00000000-00000000-00000000" for n in (1, 2, 3))
@@ -379,3 +383,196 @@ def test_tables_four_folders_down_are_found(tmp_path):
         f"{deep}/mimic-cxr-2.0.0-metadata.csv": csv_of(f"{A},19999001,59999001,PA"),
         f"{deep}/{STUDY}/{A}.jpg": b"x"})  # fmt: skip
     assert scanned(tmp_path).studies["s59999001"].images[0].view == "frontal"
+
+
+SECTIONED = "study,impression,findings,last_paragraph,comparison\n"
+
+
+def sectioned(tree: Path, *rows: str, name: str = "mimic_cxr_sectioned.csv") -> Joined:
+    return scanned(lay(tree, {f"{JPG}/{name}": SECTIONED + "".join(f"{row}\n" for row in rows)}))
+
+
+@pytest.mark.parametrize("name", ["mimic_cxr_sectioned.csv", "mimic_cxr_sectioned.csv.gz"])
+def test_reports_of_the_sectioned_table_are_read_by_place(tree, name):
+    (tree / CXR / f"{STUDY}.txt").unlink()
+    joined = sectioned(tree, 's59999001,Edema.,"The lungs\n are, clear.",,None.',
+                       "s59999002,,,A single paragraph.,", name=name)  # fmt: skip
+    one, two = joined.studies["s59999001"].report, joined.studies["s59999002"].report
+    assert one.path == f"{JPG}/{name}"
+    found = Mimic().report(tree, one)
+    assert found.report == {
+        "impression": "Edema.", "findings": "The lungs\n are, clear.", "comparison": "None.",
+    }  # fmt: skip
+    assert found.sha256 == one.sha256
+    assert Mimic().report(tree, two).report == {"body": "A single paragraph."}
+    assert not joined.notes["id.normalised"]
+    assert not joined.notes["report.missing"]
+
+
+def test_a_report_file_wins_over_the_sectioned_table(tree):
+    joined = sectioned(tree, "s59999001,Edema.,,,")
+    assert joined.studies["s59999001"].report.path.endswith(".txt")
+    assert joined.notes["report.other_form"] == 1
+    assert joined.notes["report.missing"] == 1  # of the other study, which the table leaves out
+
+
+def test_a_study_that_the_sectioned_table_names_twice(tree):
+    (tree / CXR / f"{STUDY}.txt").unlink()
+    joined = sectioned(tree, "s59999001,Edema.,,,", "s59999001,Edema.,,,", "s59999002,A.,,,",
+                       "s59999002,B.,,,", "s59999003,C.,,,")  # fmt: skip
+    assert joined.codes() == {"csv.conflict": 1}
+    assert joined.notes["csv.repeated_row"] == 1
+    assert joined.notes["study.no_image"] == 1
+    assert list(joined.studies) == ["s59999001"]
+
+
+def test_the_text_of_the_sectioned_table_is_in_no_row(tree):
+    sectioned(tree, "s59999001,Secret words.,,,")
+    [table] = [table for table in Mimic().tables(tree) if table.name == "sectioned"]
+    assert "Secret" not in str(list(Mimic().rows(tree, table)))
+
+
+RADIOLOGISTS = "study_id," + ",".join(CHEXPERT14).replace("Lung Opacity", "Airspace Opacity")
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "by"),
+    [
+        ({}, {"Lung Opacity": 1, "Edema": -1}, "radiologists"),
+        ({"test_labels": "labeler"}, {"Edema": 1, "Pneumonia": -1, "Fracture": 0}, "chexpert"),
+    ],
+)
+def test_the_radiologists_labels_of_release_2_1(tree, options, labels, by):
+    marks = ",".join({"Lung Opacity": "1.0", "Edema": "-1"}.get(n, "") for n in CHEXPERT14)
+    text = f"{RADIOLOGISTS}\n59999001,{marks}\n59999009,{marks}\n"
+    lay(tree, {f"{JPG}/mimic-cxr-2.1.0-test-set-labeled.csv": text})
+    joined = join(Mimic(**options), tree)
+    study = joined.studies["s59999001"]
+    assert (study.labels, study.labels_from) == (labels, by)
+    assert joined.notes["study.no_image"] == (by == "radiologists")
+    assert joined.codes() == {}
+
+
+def r2gen(*entries: dict, **lists: list) -> str:
+    return json.dumps({"train": list(entries), "val": [], "test": []} | lists)
+
+
+def entry(dicom: str, study: int = 59999001, report: str = "Clear lungs.", **values) -> dict:
+    path = f"p19/p19999001/s{study}/{dicom}.jpg"
+    return {"id": dicom, "study_id": study, "subject_id": 19999001, "report": report,
+            "image_path": [path], "split": "train"} | values  # fmt: skip
+
+
+def images(*dicoms: str) -> dict[str, bytes]:
+    return {f"images/{STUDY.removeprefix('files/')}/{name}.jpg": b"x" for name in dicoms}
+
+
+@pytest.mark.parametrize("name", ["annotation.json", "mimic_annotation_all.json"])
+def test_r2gens_tree_is_a_form_of_mimic(tmp_path, name):
+    lay(tmp_path, images(A, B) | {name: r2gen(entry(A), entry(B))})
+    joined = scanned(tmp_path)
+    study = joined.studies["s59999001"]
+    assert (study.patient, study.split) == ("19999001", "train")
+    assert [image.key for image in study.images] == [A, B]  # the keys of MIMIC's own tables
+    found = Mimic().report(tmp_path, study.report)
+    assert (found.report, found.sha256) == ({"findings": "Clear lungs."}, study.report.sha256)
+    assert joined.notes == {"view.unknown": 2}
+
+
+def test_images_that_r2gen_lists_and_are_not_there_and_the_reverse(tmp_path):
+    other = entry(C, 59999002, split="val")
+    lay(tmp_path, images(A, B) | {"annotation.json": r2gen(entry(A), val=[other])})
+    joined = scanned(tmp_path)
+    assert joined.codes() == {"image.missing": 1}
+    assert joined.notes["image.unlisted"] == 1
+    assert joined.listed == 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (entry(B, split="test"), "split.conflict"),
+        (entry(B, image_path=[]), "json.entry"),
+        (entry(B, image_path=[7]), "json.entry"),
+        (["a list"], "json.entry"),
+        (entry("nan", image_path=["nan.jpg"]), "csv.id"),
+        (entry(B, 59999002, report="Other."), "csv.conflict"),
+        (entry(B, study_id=59999003), "csv.conflict"),
+        (entry(B, subject_id=True, study_id="x", image_path=["x.jpg"]), "csv.id"),
+    ],
+    ids=["split", "no-image", "image-is-a-number", "no-object", "no-dicom-id", "reports-differ",
+         "ids-differ-from-the-path", "no-ids"],
+)  # fmt: skip
+def test_a_bad_entry_of_r2gens_list_loses_itself(tmp_path, bad, code):
+    good = entry(A, 59999002)
+    folder = f"images/{OTHER.removeprefix('files/')}"
+    lay(tmp_path, images(B) | {f"{folder}/{A}.jpg": b"a", f"{folder}/{B}.jpg": b"b",
+                               "annotation.json": r2gen(good, bad)})  # fmt: skip
+    joined = scanned(tmp_path)
+    assert code in joined.codes()
+    assert (list(joined.studies) == ["s59999002"]) == ("Other." not in str(bad) and bad != "nan")
+    assert "lungs" not in str(joined.notes)
+
+
+def test_a_report_with_headings_is_read_as_a_whole_report(tmp_path):
+    text = " FINAL REPORT\n FINDINGS: Clear.\n IMPRESSION: No pneumonia.\n"
+    lay(tmp_path, images(A) | {"annotation.json": r2gen(entry(A, report=text))})
+    assert Mimic().report(tmp_path, scanned(tmp_path).studies["s59999001"].report).report == text
+
+
+@pytest.mark.parametrize("report", ["", "  ", None])
+def test_an_entry_without_report_keeps_its_image(tmp_path, report):
+    lay(tmp_path, images(A) | {"annotation.json": r2gen(entry(A, report=report))})
+    joined = scanned(tmp_path)
+    assert joined.studies["s59999001"].report is None
+    assert joined.notes["report.missing"] == 1
+
+
+def test_half_a_character_in_a_report_is_not_text(tmp_path):
+    lay(tmp_path, images(A) | {"annotation.json": r2gen(entry(A, report="Clear \ud800."))})
+    assert scanned(tmp_path).notes["report.not_text"] == 1
+
+
+def test_beside_mimics_own_tables_r2gens_list_gives_reports_alone(tree):
+    other = entry(C, 59999002, "Effusion.", split="train")
+    lay(tree, {f"{JPG}/mimic_annotation_all.json": r2gen(entry(A), other)})
+    joined = scanned(tree)
+    assert joined.studies["s59999001"].report.path.endswith(".txt")
+    assert joined.studies["s59999002"].report.path.endswith(".json")
+    assert {study.split for study in joined.studies.values()} == {"test"}  # MIMIC's own
+    assert joined.notes["report.other_form"] == 1
+    assert (joined.listed, joined.codes()) == (3, {})
+
+
+@pytest.mark.parametrize("form", ["sectioned", "r2gen"])
+def test_a_whole_run_on_the_look_alike_of_another_form(tmp_path, form):
+    mimic_layout.write(tmp_path, studies=12, seed=4, height=96, form=form)
+    truth = [json.loads(line) for line in (tmp_path / "mimic.truth.jsonl").open()]
+    folder = build(tmp_path / "mimic", "mimic", tmp_path / "out")
+    assert verify.main([str(folder), "--deep"]) == 0
+    found: dict[str, list] = {}
+    for key, row in samples(folder):
+        found.setdefault(row["study"], []).append((key, row))
+    with_findings = {line["study"] for line in truth
+                     if any(s["section"] == "findings" for s in line["sentences"])}  # fmt: skip
+    # R2Gen keeps reports with findings; a study without label and report has no text at all
+    labelled = {line["study"] for line in truth if line["labels"] and form == "sectioned"}
+    kept = [line for line in truth if line["study"] in with_findings | labelled]
+    assert set(found) == {f"s{line['study']}" for line in kept}
+    assert len(kept) > 8
+    for line in kept:
+        rows = found[f"s{line['study']}"]
+        assert {row["split"] for _, row in rows} == {line["split"]}
+        assert {Path(image["path"]).stem for image in line["images"]} == {
+            key.partition(f"{line['study']}-")[2] for key, _ in rows
+        }
+        if form == "sectioned":
+            assert all(row["labels"] == line["labels"] for _, row in rows)
+            views = [("lateral" if i["view"] == "LATERAL" else "frontal") for i in line["images"]]
+            assert sorted(row["view"] for _, row in rows) == sorted(views)
+    inventory = b"".join(p.read_bytes() for p in (tmp_path / "out/scan").rglob("*.json*"))
+    assert b"lung" not in inventory  # a report is first in `texts`
+    texts = " ".join(row["findings"] for rows in found.values() for _, row in rows)
+    said = [s["text"] for line in kept for s in line["sentences"] if s["section"] == "findings"]
+    there = [" ".join(text.split()) in texts for text in said]
+    assert sum(there) > 0.8 * len(there) > 10

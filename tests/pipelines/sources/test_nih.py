@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from joining import Joined, join, lay
+from stages import build, samples
 
+from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.sources.nih import Nih
+from cxr_vlp.pipelines.synthetic.layouts import nih as nih_layout
 
 HEAD = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
@@ -231,3 +235,50 @@ def test_the_real_tables_and_images(shared):
     assert joined.notes["image.duplicate_file"] == 1
     assert {study.split for study in joined.studies.values()} == {"train", "validate", "test"}
     assert all(study.images[0].view == "frontal" for study in joined.studies.values())
+
+
+SAMPLE_HEAD = HEAD.replace("[Width,Height]", "Width,OriginalImageHeight").replace(
+    "PixelSpacing[x,y]", "PixelSpacing_x,OriginalImagePixelSpacing_y"
+)
+SAMPLE = entry(ONE.replace(",81,", ",081Y,"), TWO).replace(HEAD, SAMPLE_HEAD)
+
+
+@pytest.mark.parametrize("tables", [[""], ["sample/"], ["", "sample/"]])
+def test_kaggles_sample_with_its_table_once_or_twice(tmp_path, tables):
+    lay(tmp_path, {f"{top}sample_labels.csv": SAMPLE for top in tables})
+    lay(tmp_path / "sample/images", {"00000003_000.png": b"1", "00000003_001.png": b"2"})
+    joined = scanned(tmp_path)
+    one = joined.studies["00000003_000"]
+    assert (one.age, one.labels["Mass"], one.images[0].projection) == (81, 1, "PA")
+    assert (joined.listed, joined.codes(), joined.notes) == (2, {}, {})
+
+
+def test_tables_side_by_side_or_with_other_bytes_are_still_two_releases(tmp_path):
+    lay(tmp_path, {"a/sample_labels.csv": SAMPLE, "b/sample_labels.csv": SAMPLE})
+    with pytest.raises(ConfigError, match="several releases"):
+        Nih().tables(tmp_path)
+    lay(tmp_path, {"sample_labels.csv": SAMPLE + "\n"})
+    with pytest.raises(ConfigError, match="several releases"):
+        Nih().tables(tmp_path)
+
+
+def test_the_whole_table_wins_over_that_of_the_sample(tmp_path):
+    lay(tmp_path, {"sample/sample_labels.csv": SAMPLE, "Data_Entry_2017.csv": entry(ONE),
+                   "images/00000003_000.png": b"1"})  # fmt: skip
+    assert Nih().tables(tmp_path)[0].path == "Data_Entry_2017.csv"
+
+
+def test_a_whole_run_on_the_look_alike_of_kaggles_sample(tmp_path):
+    nih_layout.write(tmp_path, studies=12, seed=5, height=96, form="sample")
+    truth = [json.loads(line) for line in (tmp_path / "nih.truth.jsonl").open()]
+    folder = build(tmp_path / "nih", "nih", tmp_path / "out")
+    assert verify.main([str(folder), "--deep"]) == 0
+    found = {row["study"]: row for _, row in samples(folder)}
+    assert len(found) == len(truth) == 12
+    for line in truth:
+        row = found[line["study"]]
+        present = {name for name, value in row["labels"].items() if value == 1}
+        assert len(present) == len(line["labels"]) > 0
+        assert row["projection"] == line["images"][0]["view"]
+    ages = [row["age"] for row in found.values()]
+    assert ages.count(None) == 1  # 412 years

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tarfile
 from pathlib import Path
 
 import pytest
 from joining import Joined, join, lay
+from stages import build, samples
 
+from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.errors import ConfigError, DataError
+from cxr_vlp.pipelines.records import ReportRef
 from cxr_vlp.pipelines.sources.openi import Openi
+from cxr_vlp.pipelines.synthetic.layouts import openi as openi_layout
 
 
 def xml(uid: int, images: tuple[str, ...], findings: str = "Clear lungs.", mesh: str = "normal"):
@@ -223,3 +228,99 @@ def test_the_real_archive_with_its_four_images(shared):
     assert joined.notes["study.no_image"] == 104
     views = [image.view for image in joined.studies["cxr1000"].images]
     assert sorted(views) == ["frontal", "unknown", "unknown"]  # the list of views names one a study
+
+
+def r2gen(name: str, images: int = 2, report: str | None = "Clear lungs.", **values) -> dict:
+    paths = [f"{name}/{place}.png" for place in range(images)]
+    return {"id": name, "report": report, "image_path": paths, "split": "train"} | values
+
+
+def annotated(root: Path, *entries: dict, **lists: list) -> Joined:
+    document = {"train": list(entries), "val": [], "test": []} | lists
+    return scanned(lay(root, {"annotation.json": json.dumps(document)}))
+
+
+def test_r2gens_tree_is_a_form_of_openi(tmp_path):
+    lay(tmp_path, {f"images/CXR7_IM-0003/{place}.png": b"x" for place in (0, 1)})
+    joined = annotated(tmp_path, r2gen("CXR7_IM-0003"), val=[r2gen("CXR8_IM-0004", split="val")])
+    study = joined.studies["cxr7"]  # the key of the other forms
+    assert [image.key for image in study.images] == ["im-0003-0", "im-0003-1"]
+    assert [image.view for image in study.images] == ["unknown"] * 2  # 0 is not always frontal
+    assert (study.split, study.patient, study.labels_from) == ("train", "cxr7", "")
+    found = Openi().report(tmp_path, study.report)
+    assert (found.report, found.sha256) == ({"findings": "Clear lungs."}, study.report.sha256)
+    assert joined.codes() == {"image.missing": 2}
+    assert joined.listed == 4
+
+
+def test_report_1_unlisted_images_and_an_entry_without_report_in_r2gens_tree(tmp_path):
+    lay(tmp_path, {f"images/CXR1_1_IM-0001/{place}.png": b"x" for place in (0, 1, 2)})
+    joined = annotated(tmp_path, r2gen("CXR1_1_IM-0001", report=None))
+    assert list(joined.studies) == ["cxr1"]
+    assert joined.notes == {"image.unlisted": 1, "report.missing": 1, "view.unknown": 2}
+
+
+@pytest.mark.parametrize(
+    ("lists", "code"),
+    [
+        ({"val": [r2gen("CXR7_IM-0003", split="val")]}, "split.conflict"),
+        ({"train": [r2gen("CXR7_IM-0003"), r2gen("CXR7_IM-0003", report="No.")]}, "csv.conflict"),
+        ({"train": [r2gen("somebody")]}, "csv.image"),
+        ({"other": [r2gen("CXR9_IM-0003")]}, "split.unknown"),
+    ],
+    ids=["two-splits", "two-reports", "another-name", "another-list"],
+)
+def test_a_bad_entry_of_r2gens_list_loses_itself(tmp_path, lists, code):
+    lay(tmp_path, {f"images/{n}_IM-0003/{p}.png": b"x" for n in ("CXR7", "CXR5") for p in (0, 1)})
+    good = r2gen("CXR5_IM-0003", split="test")
+    joined = annotated(tmp_path, r2gen("CXR7_IM-0003"), test=[good], **lists)
+    assert code in joined.codes()
+    assert "cxr5" in joined.studies
+
+
+def test_the_files_of_openi_win_over_r2gens_list(tmp_path):
+    lay(tmp_path, {"ecgen-radiology/7.xml": TWO, "NLMCXR_png/CXR7_IM-0003-1001.png": b"1",
+                   "annotation.json": json.dumps({"train": [r2gen("CXR7_IM-0003")]})})  # fmt: skip
+    [image] = scanned(tmp_path).studies["cxr7"].images
+    assert image.key == "im-0003-1001"
+
+
+def test_a_whole_run_on_the_look_alike_of_r2gens_tree(tmp_path):
+    openi_layout.write(tmp_path, studies=12, seed=3, height=96, form="r2gen")
+    truth = [json.loads(line) for line in (tmp_path / "openi.truth.jsonl").open()]
+    folder = build(tmp_path / "openi", "openi", tmp_path / "out")
+    assert verify.main([str(folder), "--deep"]) == 0
+    found: dict[str, list] = {}
+    for _, row in samples(folder):
+        found.setdefault(row["study"].upper(), []).append(row)
+    kept = [line for line in truth if line["study"] in found]
+    assert len(found) == len(kept) == 5
+    for line in kept:
+        rows = found[line["study"]]
+        assert len(rows) == 2 <= len(line["images"])
+        split = {"val": "validate"}.get(line["split"], line["split"])
+        assert {row["split"] for row in rows} == {split}
+        said = [s["text"] for s in line["sentences"] if s["section"] == "findings"]
+        assert said
+        assert all(" ".join(text.split()) in row["findings"] for row in rows for text in said)
+
+
+def test_r2gens_list_of_the_real_reports(shared, tmp_path):
+    archive = shared / "data/openi"
+    tables = {table.name: table for table in Openi().tables(archive)}
+    entries = []
+    wanted = {}
+    for study, row in Openi().rows(archive, tables["reports"]):
+        found = Openi().report(archive, ReportRef(row["path"], row["member"])).report
+        if "findings" in found and row["images"]:
+            name = f"CXR{study[3:]}_IM-0001"
+            entries.append(r2gen(name, report=found["findings"]))
+            wanted[study] = found["findings"]
+    names = [f"images/{one['id']}/{place}.png" for one in entries[:50] for place in (0, 1)]
+    lay(tmp_path, dict.fromkeys(names, b"x"))
+    joined = annotated(tmp_path, *entries)
+    assert (joined.listed, len(joined.studies)) == (2 * len(wanted), 50)
+    assert len(wanted) > 3300
+    assert joined.notes["report.missing"] == 0
+    for study, made in joined.studies.items():
+        assert Openi().report(tmp_path, made.report).report == {"findings": wanted[study]}

@@ -1,0 +1,66 @@
+"""Returns reports that stand in a row of a table or in an object of a JSON document, by place.
+
+The place is the `member` of a ReportRef, in bytes (files/places.py). The digest is that
+of the sections, so that one report has the same digest in every form of its collection.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cxr_vlp.pipelines.errors import DataError, IngestError
+from cxr_vlp.pipelines.files import csv_tables, json_entries, paths, places
+from cxr_vlp.pipelines.files.csv_tables import Line, Row
+
+
+def reference(path: str, line: Line) -> Row:
+    """Return the fields of a listed row that say where it stands."""
+    return {"report": "1", "path": path, "member": places.name(line.place)}
+
+
+def is_place(member: str) -> bool:
+    """Return whether the `member` of a ReportRef is a place, and not a name in an archive."""
+    return places.start_of(member) is not None
+
+
+def row(path: Path, place: str, columns: Sequence[str]) -> Row:
+    """Return the row of a table; its header is read once in each process.
+
+    Raises IngestError report.unreadable if no row stands there.
+    """
+    start = places.start_of(place)
+    found = None
+    try:
+        names = _names(path, paths.signature(path), tuple(columns))
+        with places.opened(path) as stream:
+            found = csv_tables.row_in(stream, path.name, start or 0, names)
+    except (DataError, OSError):
+        raise IngestError("report.unreadable") from None
+    if found is None:
+        raise IngestError("report.unreadable")
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+def _names(path: Path, signature: paths.Signature, columns: tuple[str, ...]) -> list[str]:  # noqa: ARG001
+    return csv_tables.names_of(path, columns)
+
+
+def entry(path: Path, place: str) -> dict[str, Any]:
+    """Return the object of a JSON document. Raises IngestError report.unreadable."""
+    found = json_entries.at(places.read(path, place))
+    if not isinstance(found, dict):
+        raise IngestError("report.unreadable")
+    return found
+
+
+def digest(report: str | Mapping[str, str]) -> str:
+    """Return the digest of a report's text, or of its sections."""
+    kept = report if isinstance(report, str) else dict(report)
+    text = json.dumps(kept, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,169 @@
+"""Rows and JSON objects are read again from their places, alone, and as they were listed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxr_vlp.pipelines.errors import DataError, IngestError
+from cxr_vlp.pipelines.files import csv_tables, json_entries, places
+from cxr_vlp.pipelines.sources import placed
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+NAMES = ("id", "text")
+
+
+def table(rows, end: str) -> bytes:
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator=end, quoting=csv.QUOTE_ALL)
+    writer.writerows([NAMES, *rows])
+    return stream.getvalue().encode()
+
+
+@given(st.lists(st.tuples(CELLS, CELLS), max_size=6), st.sampled_from(["\n", "\r\n"]),
+       st.booleans(), st.booleans())  # fmt: skip
+def test_a_row_is_read_again_from_its_place(tmp_path_factory, rows, end, bom, packed):
+    path = tmp_path_factory.mktemp("t") / f"t.csv{'.gz' if packed else ''}"
+    data = b"\xef\xbb\xbf" * bom + table(rows, end)
+    path.write_bytes(gzip.compress(data) if packed else data)
+    for line in csv_tables.read(path, NAMES):
+        assert not line.code
+        with places.opened(path) as stream:
+            assert csv_tables.row_in(stream, path.name, line.place, NAMES) == line.row
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b'x,"open\n', b"x\n", b"x,\xff\n", b"x," + b"y" * (csv_tables.LINE + 9) + b"\n"],
+    ids=["quote", "ragged", "not-utf-8", "too-long"],
+)
+def test_bad_rows_before_it_do_not_move_a_place(tmp_path, bad):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"id,text\n" + bad + "1,é\n2,b\n".encode())
+    good = [line for line in csv_tables.read(path, NAMES) if not line.code]
+    assert [line.row["text"] for line in good] == ["é", "b"]
+    for line in good:
+        with places.opened(path) as stream:
+            assert csv_tables.row_in(stream, path.name, line.place, NAMES) == line.row
+
+
+@pytest.mark.parametrize("place", ["", "1", "0+99", "-1+2", "0+1+2", "9999+1"])
+def test_a_place_that_the_file_does_not_have_is_refused(tmp_path, place):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"id,text\n1,a\n")
+    with pytest.raises(IngestError, match=r"report\.unreadable"):
+        places.read(path, place)
+    assert (places.start_of("7+99"), places.start_of("7")) == (7, 7)
+    assert places.start_of("files/p10.txt") is None
+
+
+def test_a_gz_that_was_replaced_is_unpacked_again(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    for text in (b"first", b"other"):
+        path.with_suffix(".new").write_bytes(gzip.compress(text))
+        path.with_suffix(".new").replace(path)
+        assert places.read(path, "0+5") == text
+
+
+def test_a_broken_gz_is_an_unreadable_report(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"text" * 999)[:-12])
+    with pytest.raises(IngestError, match=r"report\.unreadable"):
+        places.read(path, "0+5")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | CELLS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(CELLS, inner, max_size=3),
+    max_leaves=8,
+)
+ENTRIES = st.dictionaries(CELLS, st.lists(st.dictionaries(CELLS, JSON, max_size=3), max_size=4))
+
+
+@given(ENTRIES, st.sampled_from([None, 1]), st.booleans(), st.booleans(), st.integers(1, 40))
+def test_every_object_of_a_document_is_read(tmp_path_factory, document, indent, ascii_, bom, block):
+    path = tmp_path_factory.mktemp("t") / "annotation.json"
+    text = json.dumps(document, indent=indent, ensure_ascii=ascii_)
+    path.write_bytes(b"\xef\xbb\xbf" * bom + text.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_entries, "BLOCK", block)  # objects end anywhere in a block
+        found = list(json_entries.read(path))
+    wanted = [(key, value) for key, values in document.items() for value in values]
+    assert [(entry.key, entry.value) for entry in found] == wanted
+    assert [entry.number for entry in found] == list(range(1, len(wanted) + 1))
+    for entry in found:
+        data = places.read(path, places.name(entry.start, entry.size))
+        assert json_entries.at(data) == entry.value
+
+
+GOOD = '{"train": [{"id": "a"}, {"id": "b"}], "val": []}'
+
+
+@pytest.mark.parametrize("end", range(len(GOOD)))
+def test_a_document_that_is_cut_anywhere_stops(tmp_path, end):
+    path = tmp_path / "annotation.json"
+    path.write_text(GOOD[:end])
+    with pytest.raises(DataError, match=r"json\.document: annotation\.json"):
+        list(json_entries.read(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<html>please log in</html>", "[1, 2]", '{"train": {"id": 1}}', GOOD + "x", '{"a": [1 2]}',
+     '{"a": [1]; "b": []}', '{1: []}', '{"a": [' + "[" * 99_999],
+)  # fmt: skip
+def test_another_document_stops_and_is_not_quoted(tmp_path, text):
+    path = tmp_path / "annotation.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"json\.document") as error:
+        list(json_entries.read(path))
+    assert "log in" not in str(error.value)
+
+
+def test_an_object_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_entries, "LONGEST", 1000)
+    monkeypatch.setattr(json_entries, "BLOCK", 100)
+    path = tmp_path / "annotation.json"
+    path.write_text('{"train": [{"report": "' + "x" * 100_000)
+    with path.open("rb") as stream:
+        text = json_entries._Text(stream, path.name)
+        with pytest.raises(DataError, match="no JSON there"):
+            list(json_entries._entries(text))
+        assert stream.tell() < 2000
+
+
+def test_bytes_that_are_no_object_any_more_are_an_unreadable_report():
+    with pytest.raises(IngestError, match=r"report\.unreadable"):
+        json_entries.at(b'{"report": ')
+
+
+@pytest.mark.parametrize("place", ["10", "999"])
+def test_a_row_that_is_no_longer_there_is_an_unreadable_report(tmp_path, place):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"id,text\n1,2,3\n")
+    with pytest.raises(IngestError, match=r"report\.unreadable"):
+        placed.row(path, "8", NAMES)
+    path.write_bytes(b"id,text\n1,2\n")
+    assert placed.row(path, "8", NAMES) == {"id": "1", "text": "2"}
+    with pytest.raises(IngestError, match=r"report\.unreadable"):
+        placed.row(path, place, NAMES)
+
+
+def test_two_readers_of_one_gz_keep_their_own_places(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"abcdefgh"))
+    with places.opened(path) as one, places.opened(path) as two:
+        one.seek(4)
+        assert (two.read(2), one.read(2)) == (b"ab", b"ef")
+
+
+def test_a_file_without_permission_or_that_is_gone(tmp_path):
+    with pytest.raises(DataError, match="cannot be read"):
+        list(json_entries.read(Path(tmp_path / "none.json")))
