@@ -17,6 +17,7 @@ from cxr_vlp.pipelines.errors import DataError
 
 ENTRY = 1 << 22  # bytes of the longest entry, as of the longest row of a table
 _BLOCK = 1 << 20  # bytes that are read at once
+_MARK = "\xef\xbb\xbf"  # the byte order mark of UTF-8
 _BLANKS = " \t\r\n"
 _DECODER = json.JSONDecoder(strict=False)  # a line break in a text is no reason to lose the file
 
@@ -94,9 +95,9 @@ class _Window:
         self._text, self._at = "", 0
         self._before = 0  # bytes of the file before the window
         self._lines = 1  # number of the line at `_at`
-        self._more()
-        if self._text.startswith("\xef\xbb\xbf"):
-            self._at = 3
+        while len(self._text) < len(_MARK) and self._more():
+            pass
+        self._at = len(_MARK) * self._text.startswith(_MARK)
 
     def peek(self) -> str:
         """Return the next character that is not a blank, "" at the end of the file."""
