@@ -1,4 +1,4 @@
-"""Helpers for the tests of presets: a look-alike the whole way, and its truth beside the samples."""
+"""Helpers for the tests of presets: a look-alike the whole way, its truth beside the samples."""
 
 from __future__ import annotations
 

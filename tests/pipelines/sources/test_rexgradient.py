@@ -131,7 +131,9 @@ def test_images_beside_the_folder_of_the_download(tmp_path):
     assert scanned(tmp_path).studies[KEY].images[0].path == "unpacked/" + ONE
 
 
-@pytest.mark.parametrize("name", ["deid_png.part00", "download/deid_png.part09", "deid_png.tar.zst"])
+@pytest.mark.parametrize(
+    "name", ["deid_png.part00", "download/deid_png.part09", "deid_png.tar.zst", "deid_png.tar"]
+)
 def test_images_that_are_still_packed_stop_with_the_commands(tmp_path, name):
     root = tree(tmp_path, name, train={"a": study(ONE)})
     with pytest.raises(ConfigError, match=r"cat deid_png\.part\* \| tar --zstd -xf -"):
