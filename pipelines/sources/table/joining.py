@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ class Joining:
             keys.key(tail.rpartition("/")[2] if unique else tail): rows
             for tail, rows in by_tail.items()
         }
-        return dict(sorted(named.items()))
+        return dict(sorted(named.items(), key=lambda item: _natural(item[0])))
 
     def _count(self, listed: Mapping[str, Sequence[Row]]) -> None:
         """Count what rows noted, rows that repeat others, and files beyond the first."""
@@ -241,6 +242,12 @@ _HAS_PHRASE = "phrase" in {each.name for each in dataclasses.fields(SourceBox)}
 def _source_box(box: Found, sides: tuple[float, float, float, float]) -> SourceBox:
     more = {"phrase": box.phrase} if _HAS_PHRASE and box.phrase else {}
     return SourceBox(box.label, *sides, **more)
+
+
+def _natural(key: str) -> list[tuple[int, str]]:
+    """Return what sorts view2 before view10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", key)
+    return [(int(part), part) if part.isdigit() else (-1, part) for part in parts]
 
 
 def _sole(rows: Iterable[Row], name: str, code: str) -> str:
