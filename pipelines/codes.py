@@ -55,6 +55,7 @@ SCAN: Mapping[str, Explanation] = {
     "json.not_file": ("a table in JSON that is not a plain file", "put the file itself there"),
     "json.unreadable": ("a table in JSON that cannot be read", "correct its permissions"),
     "label.bad_value": ("a label that is not 1, 0, -1 or blank", "correct the table"),
+    "label.differs": ("labels of a study's images that differ; those of its first are used", ""),
     "label.missing": ("a study whose labels the tables do not give", ""),
     "list.image": ("a line of a list that is not the name of an image", "correct the line"),
     "path.encoding": ("a path that is not UTF-8", "rename the file or its folder"),

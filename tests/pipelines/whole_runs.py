@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from stages import PARTS, build, samples
 
 from cxr_vlp.pipelines import verify
@@ -27,6 +30,16 @@ class Run:
         """Return (study, image, sample) of each image; all images must have a sample."""
         assert set(self.samples) == set(self.truth)
         return [(*self.truth[path], self.samples[path]) for path in sorted(self.truth)]
+
+    def picture(self, sample: Line) -> Any:
+        """Return the pixels of a sample's image."""
+        name = f"{sample['dataset']}-{sample['study']}-{sample['image']}.jpg"
+        for path in self.folder.glob(f"{sample['split']}/*.tar"):
+            with tarfile.open(path) as tar:
+                if name in tar.getnames():
+                    data = np.frombuffer(tar.extractfile(name).read(), np.uint8)
+                    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        raise AssertionError(name)
 
 
 def whole_run(

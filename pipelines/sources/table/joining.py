@@ -174,6 +174,8 @@ class Joining:
         for row in rows:
             if row.get("labels"):
                 by_image.setdefault(row.get("image", ""), []).append(row)
+        if readers is None and not soft and self.options.reports == "first" and by_image:
+            return self._of_first(by_image)
         if readers is None:
             return join(json.loads(row["labels"]) for found in by_image.values() for row in found)
         merged = []
@@ -185,6 +187,18 @@ class Joining:
             sets = [join(json.loads(r["labels"]) for r in each) for each in by_reader.values()]
             merged.append(merging.of_readers(sets, readers.merge))
         return join(merged)
+
+    def _of_first(self, by_image: Mapping[str, Sequence[Row]]) -> dict[str, int]:
+        """Return the labels of the study's first image, whose report counts too.
+
+        Labels that were read from reports differ where the reports of a study differ.
+        """
+        sets = [
+            merging.agreed(json.loads(row["labels"]) for row in by_image[tail])
+            for tail in sorted(by_image, key=_natural)
+        ]
+        self.notes["label.differs"] += any(each != sets[0] for each in sets)
+        return sets[0]
 
     def _labels_from(self) -> str:
         stated = [each.by for _, each, _ in self._parts() if each and each.by]

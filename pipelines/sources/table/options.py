@@ -163,7 +163,8 @@ class Options:
     report_file: str = ""  # or the pattern of its file: "reports/{AccessionNumber}.txt"
     # or section -> its column; `text` is then read where findings and impression are blank
     sections: Sections = field(default_factory=dict)
-    # same: all rows of a study must have one report; first: that of its first image counts
+    # same: all rows of a study must have one report; first: that of its first image counts, and the
+    # labels of that image, which were read from it
     reports: Literal["same", "first"] = "same"
 
     labels: Annotated[Labels | None, Short(values.labels)] = None
