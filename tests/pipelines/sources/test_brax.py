@@ -87,7 +87,7 @@ def test_the_spreadsheet_of_each_release(tmp_path, name, index):
     assert study.split in ("train", "validate", "test")
 
 
-@pytest.mark.parametrize(("prefer", "folder"), [("dicom", "Anonymized_DICOMs"), ("picture", "imag")])
+@pytest.mark.parametrize(("prefer", "folder"), [("dicom", "Anonymized"), ("picture", "images")])
 def test_of_the_twins_the_preferred_one_is_used(tmp_path, prefer, folder):
     lay(tmp_path, {UPDATE: table(row()), dicom("1-1"): b"1", png("1-1"): b"2"})
     joined = scanned(tmp_path, prefer=prefer)

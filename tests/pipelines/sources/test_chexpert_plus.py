@@ -70,7 +70,8 @@ def file(name: str = FRONTAL, folder: str = "PNG/PNG", suffix: str = ".png") -> 
 
 
 def laid(root: Path, *rows: dict[str, str], labels: str = "", **files: Any) -> Path:
-    stated = {TABLE: table(*rows), "chexbert_labels/report_fixed.json": labels or label_line(Edema=0)}
+    labels = labels or label_line(Edema=0)
+    stated = {TABLE: table(*rows), "chexbert_labels/report_fixed.json": labels}
     return lay(root, stated | files)
 
 
@@ -183,8 +184,9 @@ def test_which_text_is_read(tmp_path, values, report):
 
 
 def test_labels_are_those_of_the_file_that_is_named(tmp_path):
-    root = laid(tmp_path, row(), labels=label_line(Edema=-1, Fracture=0, Pneumothorax=1.0),
-                **{file(): b"1", "chexbert_labels/impression_fixed.json": label_line(Edema=1)})  # fmt: skip
+    labels = label_line(Edema=-1, Fracture=0, Pneumothorax=1.0)
+    files = {file(): b"1", "chexbert_labels/impression_fixed.json": label_line(Edema=1)}
+    root = laid(tmp_path, row(), labels=labels, **files)
     study = scanned(root).studies[KEY]
     assert study.labels == {"Edema": -1, "Fracture": 0, "Pneumothorax": 1}
     assert study.labels_from == "chexbert"
