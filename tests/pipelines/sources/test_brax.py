@@ -1,4 +1,4 @@
-"""BRAX: a DICOM file and a PNG of each image, ages in groups, words for views that machines give."""
+"""BRAX: a DICOM file and a PNG of each image, ages in groups, words of machines for views."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def one(root: Path, **values: str) -> Any:
 @pytest.mark.parametrize("index", [False, True])
 def test_the_spreadsheet_of_each_release(tmp_path, name, index):
     lay(tmp_path, {f"brax/1.1.0/{name}": table(row(), row("1-2", ViewPosition="RL"), index=index),
-                   "brax/1.1.0/" + dicom("1-1"): b"1", "brax/1.1.0/" + dicom("1-2"): b"2"})  # fmt: skip
+                   "brax/1.1.0/" + dicom("1-1"): b"1",
+                   "brax/1.1.0/" + dicom("1-2"): b"2"})  # fmt: skip
     joined = scanned(tmp_path)
     [study] = joined.studies.values()
     assert joined.codes() == joined.notes == {}

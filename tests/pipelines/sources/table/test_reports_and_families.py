@@ -11,7 +11,7 @@ from cxr_vlp.pipelines.errors import ConfigError, IngestError
 from cxr_vlp.pipelines.sources.table.lookup import Disk
 from cxr_vlp.pipelines.stages import parameter_check
 
-IMAGES = {"a/1.png": b"1", "a/2.png": b"2", "a/10.png": b"3"}
+IMAGES = dict.fromkeys(("a/1.png", "a/2.png", "a/3.png", "a/10.png"), b"1")
 
 
 def reader(**options):
@@ -61,7 +61,7 @@ def test_the_whole_report_counts_where_no_section_says_what_was_seen(tmp_path, c
     assert found == report
 
 
-ROWS = [("10", "Tenth.", "1"), ("2", "Second.", "0"), ("1", "First.", "-1")]
+ROWS = [("10", "Tenth.", "1"), ("3", "Third.", "0"), ("2", "Second.", "-1")]
 
 
 @pytest.mark.parametrize("rows", [ROWS, ROWS[::-1]])
@@ -72,8 +72,8 @@ def test_the_first_image_by_number_gives_report_and_labels(tmp_path, rows):
     made = reader(**options, reports="first")
     joined = join(made, tmp_path)
     [study] = joined.studies.values()
-    assert [image.key for image in study.images] == ["1", "2", "10"]
-    assert made.report(tmp_path.resolve(), study.report).report == "First."
+    assert [image.key for image in study.images] == ["2", "3", "10"]
+    assert made.report(tmp_path.resolve(), study.report).report == "Second."
     assert study.labels == {"Edema": -1}
     assert joined.notes["label.differs"] == 1
     refused = join(reader(**options), tmp_path)
