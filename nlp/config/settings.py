@@ -262,7 +262,7 @@ def _inner(hint: Any, place: tuple[int | str, ...]) -> Any:
     if get_origin(bare) is tuple:
         index = 0 if is_items else min(int(place[0]), len(inner) - 1)
     else:
-        index = 1
+        index = 0 if place[1:] == ("[key]",) else 1
     return _inner(inner[index], place[1:])
 
 

@@ -28,7 +28,9 @@ LINKS = "set `links: true` for this source to follow links that lead out of its 
 
 # Folders with these names hold tens of thousands of images and no table.
 _BULK = re.compile(
-    r"p\d+|s\d+|patient\d+|study\d+|\d+|images?(_\d+)?|images_normalized|ecgen-radiology|\..*", re.I
+    r"p\d+|s\d+|patient\d+|study\d+|\d+|images?(_\d+)?|images_normalized|ecgen-radiology|deid_png|"
+    r"\..*",
+    re.I,
 )
 _IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".dcm.gz")
 UPPER = 3  # levels of folders in which the tables of every downloaded collection are

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,7 +92,7 @@ class Joining:
             keys.key(tail.rpartition("/")[2] if unique else tail): rows
             for tail, rows in by_tail.items()
         }
-        return dict(sorted(named.items()))
+        return dict(sorted(named.items(), key=lambda item: _natural(item[0])))
 
     def _count(self, listed: Mapping[str, Sequence[Row]]) -> None:
         """Count what rows noted, rows that repeat others, and files beyond the first."""
@@ -174,6 +175,8 @@ class Joining:
         for row in rows:
             if row.get("labels"):
                 by_image.setdefault(row.get("image", ""), []).append(row)
+        if readers is None and not soft and self.options.reports == "first" and by_image:
+            return self._of_first(by_image)
         if readers is None:
             return join(json.loads(row["labels"]) for found in by_image.values() for row in found)
         merged = []
@@ -185,6 +188,18 @@ class Joining:
             sets = [join(json.loads(r["labels"]) for r in each) for each in by_reader.values()]
             merged.append(merging.of_readers(sets, readers.merge))
         return join(merged)
+
+    def _of_first(self, by_image: Mapping[str, Sequence[Row]]) -> dict[str, int]:
+        """Return the labels of the study's first image, whose report counts too.
+
+        Labels that were read from reports differ where the reports of a study differ.
+        """
+        sets = [
+            merging.agreed(json.loads(row["labels"]) for row in by_image[tail])
+            for tail in sorted(by_image, key=_natural)
+        ]
+        self.notes["label.differs"] += any(each != sets[0] for each in sets)
+        return sets[0]
 
     def _labels_from(self) -> str:
         stated = [each.by for _, each, _ in self._parts() if each and each.by]
@@ -242,6 +257,12 @@ _HAS_PHRASE = "phrase" in {each.name for each in dataclasses.fields(SourceBox)}
 def _source_box(box: Found, sides: tuple[float, float, float, float]) -> SourceBox:
     more: dict[str, Any] = {"phrase": box.phrase} if _HAS_PHRASE and box.phrase else {}
     return SourceBox(box.label, *sides, **more)
+
+
+def _natural(key: str) -> list[tuple[int, str]]:
+    """Return what sorts view2 before view10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", key)
+    return [(int(part), part) if part.isdigit() else (-1, part) for part in parts]
 
 
 def _sole(rows: Iterable[Row], name: str, code: str) -> str:

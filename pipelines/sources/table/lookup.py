@@ -120,20 +120,24 @@ class Disk:
         Raises IngestError image.missing, image.ambiguous (files in different folders, of which
         none is nearer to what is stated) and path.encoding.
         """
-        near = self.candidates(tail)
-        if len(near) > 1:
-            best = max(_common(stated, path) for path in near)
-            near = tuple(path for path in near if _common(stated, path) == best)
+        agreed = {path: _common(stated, path) for path in self.candidates(tail)}
+        best, parts = max(agreed.values(), default=0), tail.count("/") + 1
+        # A file of the other form is the same image (BRAX has a PNG twin of each DICOM file) if its
+        # path agrees in more parts than the tail, which any file of that name has.
+        same = {p: common for p, common in agreed.items() if common == best or common // 2 > parts}
+        twins = {p: common for p, common in same.items() if _is_dicom(p) == (prefer == "dicom")}
+        nearest = max((twins or same).values(), default=0)
+        near = [path for path, common in (twins or same).items() if common == nearest]
         # an archive beside its unpacked copy changes nothing
-        found = tuple(path for path in near if not archives.within(path)) or near
-        if len({path.rpartition("/")[0] for path in found}) > 1 and not _twins(found):
+        found = [path for path in near if not archives.within(path)] or near
+        if len({path.rpartition("/")[0] for path in found}) > 1:
             raise IngestError("image.ambiguous")
         if not found:
             raise IngestError("image.missing")
         chosen = min(found, key=lambda path: (_form(path, prefer), path))
         if not paths.readable(chosen):
             raise IngestError("path.encoding")
-        return chosen, len(near) - 1
+        return chosen, len(same) - 1
 
 
 def _walked(root: Root, fault: Callable[[str], object], patterns: tuple[str, ...]) -> Iterator[str]:
@@ -161,10 +165,8 @@ def _common(stated: str, path: str) -> int:
     return 2 * length + (stated[-4:].casefold() == path[-4:].casefold() and is_image(stated))
 
 
-def _twins(found: tuple[str, ...]) -> bool:
-    """Return whether files are one image in two forms: one DICOM file, and one picture."""
-    kinds = [path.lower().endswith(DICOM) for path in found]
-    return len(found) == 2 and kinds.count(True) == 1
+def _is_dicom(path: str) -> bool:
+    return path.lower().endswith(DICOM)
 
 
 def _form(path: str, prefer: str) -> int:

@@ -23,7 +23,10 @@ from pydantic import BeforeValidator
 from pydantic.dataclasses import dataclass
 
 from cxr_vlp.nlp.config.settings import STRICT, Listed, Several, Short
+from cxr_vlp.pipelines.format import sample
 from cxr_vlp.pipelines.sources.table import values
+
+SECTIONS = ("findings", "impression", *sample.SECTIONS)
 
 # A value of a row: the name of a column (`PatientID`), a pattern of columns
 # (`p{PatientID}/{Study}.dcm`), several columns of which the first with a value counts
@@ -35,10 +38,16 @@ Value = Annotated[Any, BeforeValidator(values.checked)]
 # path below the root, its name, or a pattern (`train*.csv`).
 Tables = Annotated[Any, BeforeValidator(values.checked_tables)]
 
+# findings, impression or another section of the format -> Value
+Sections = Mapping[Literal[SECTIONS], Value]  # type: ignore[valid-type]
+
 
 @dataclass(frozen=True, config=STRICT)
 class Labels:
-    """Which labels a row gives. `labels: [A, B]` is short for `labels: {columns: [A, B]}`."""
+    """Which labels a row gives. `labels: [A, B]` is short for `labels: {columns: [A, B]}`.
+
+    For `columns` and `of`, chexpert14, chestxray14 or vindr stands for all labels of that set.
+    """
 
     columns: Several[str] = ()  # columns of 1, 0, -1 (uncertain) and blank (not mentioned)
     list: str = ""  # or one column of names: "Mass|Nodule", ['mass', 'nodule']
@@ -107,7 +116,7 @@ class Also:
     image: Value = ""
     study: Value = ""
     text: Value = ""  # a column with the whole report
-    sections: Mapping[str, str] = field(default_factory=dict)
+    sections: Sections = field(default_factory=dict)
     labels: Annotated[Labels | None, Short(values.labels)] = None
     boxes: Boxes | None = None
     masks: Masks | None = None
@@ -152,8 +161,10 @@ class Options:
     # a column with the whole report (not `report`: the method of a reader has that name)
     text: Value = ""
     report_file: str = ""  # or the pattern of its file: "reports/{AccessionNumber}.txt"
-    sections: Mapping[str, str] = field(default_factory=dict)  # or section -> its column
-    # same: all rows of a study must have one report; first: that of its first image counts
+    # or section -> its column; `text` is then read where findings and impression are blank
+    sections: Sections = field(default_factory=dict)
+    # same: all rows of a study must have one report; first: that of its first image counts, and the
+    # labels of that image, which were read from it
     reports: Literal["same", "first"] = "same"
 
     labels: Annotated[Labels | None, Short(values.labels)] = None

@@ -30,11 +30,15 @@ from cxr_vlp.pipelines.sources.table.plan import Part
 
 
 def in_row(meaning: Meaning, row: Row) -> Report:
-    """Return the report that a row holds, as text or as sections; "" or {} if it has none."""
-    if not meaning.sections:
-        return meaning.text.of(row, plain=False)
-    found = {name: pick.of(row) for name, pick in meaning.sections.items()}
-    return {name: text for name, text in found.items() if text}
+    """Return the report that a row holds, as sections or as text; "" or {} if it has none.
+
+    With both, the text counts where the sections have neither findings nor impression.
+    """
+    named = {name: pick.of(row) for name, pick in meaning.sections.items()}
+    found = {name: text for name, text in named.items() if text}
+    if "findings" in found or "impression" in found:
+        return found
+    return meaning.text.of(row, plain=False) or found
 
 
 def digest(report: Report) -> str:

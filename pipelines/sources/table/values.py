@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cxr_vlp.nlp.labels import CHESTXRAY14, CHEXPERT14, VINDR
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import cells
 from cxr_vlp.pipelines.files.csv_tables import Row
@@ -138,6 +139,18 @@ def checked_tables(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else names
 
 
+# Published sets of labels that `columns` and `of` may name as a whole.
+FAMILIES = {"chexpert14": CHEXPERT14, "chestxray14": CHESTXRAY14, "vindr": VINDR}
+
+
 def labels(value: Any) -> Any:
-    """Return the keys and values that the short form of labels, a list of columns, stands for."""
-    return {"columns": value} if isinstance(value, list | tuple) else value
+    """Return the keys and values that a short form of labels stands for.
+
+    The columns alone, [A, B], or the name of a published set in their place: chexpert14.
+    """
+    if isinstance(value, list | tuple) or (isinstance(value, str) and value in FAMILIES):
+        value = {"columns": value}
+    if not isinstance(value, Mapping):
+        return value
+    named = {k: FAMILIES.get(v, v) for k, v in value.items() if isinstance(v, str)}
+    return {**value, **{k: named[k] for k in ("columns", "of") if k in named}}

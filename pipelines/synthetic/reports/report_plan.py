@@ -27,6 +27,8 @@ _DENIED = {
 _SHAPES = {
     "mimic": {"full": 0.76, "impression": 0.11, "findings": 0.06, "body": 0.07},
     "openi": {"full": 0.86, "impression": 0.13, "findings": 0.01},
+    "chexpertplus": {"impression": 0.7, "full": 0.25, "findings": 0.05},
+    "rexgradient": {"full": 0.9, "impression": 0.06, "findings": 0.04},
 }
 
 

@@ -84,6 +84,29 @@ def test_one_unknown_word_leaves_the_view_unknown(named, stranger, data, between
     assert views.of(between.join(words)) == ("unknown", "")
 
 
+# The words of PadChest, BIMCV-COVID19+, BRAX and ReXGradient, as their tables have them.
+PUBLISHED = {
+    "frontal": ("PA", "AP", "AP_horizontal", "POSTEROANTERIOR", "ANTEROPOSTERIOR", "AP Supine",
+                "POSTERO_ANTERIOR", "ANTERO_POSTERIOR"),
+    "lateral": ("L", "LATERAL", "LL", "RL", "LLAT", "latero-lateral"),
+    "other": ("COSTAL", "OBLICUA", "LLD", "AP LLD", "LT-DECUB", "RLO", "LLO", "LAO", "RAO"),
+    "unknown": ("EXCLUDE", "GENERICA", "UNKNOWN", "N/A", "None", "", "AP (KUB)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("view", "word"), [(view, word) for view, words in PUBLISHED.items() for word in words]
+)
+def test_the_words_of_published_tables(view, word):
+    assert views.of(word)[0] == view
+
+
+@pytest.mark.parametrize("word", ["GENERICA", "UNKNOWN", "N/A", "None", ""])
+def test_a_word_that_says_nothing_leaves_the_view_to_the_procedure(word):
+    assert views.decide([word], ["CHEST (PORTABLE AP)"]) == ("frontal", "AP")
+    assert views.decide(["EXCLUDE"], ["CHEST (PORTABLE AP)"]) == ("unknown", "")
+
+
 @given(st.text(max_size=40))
 def test_any_text_has_a_view(text):
     assert views.of(text)[0] in ("frontal", "lateral", "other", "unknown")
