@@ -204,9 +204,7 @@ def pictures(folder: Path) -> dict[str, np.ndarray]:
         with tarfile.open(path) as tar:
             for member in tar:
                 if member.name.endswith(".png"):
-                    data = np.frombuffer(
-                        io.BytesIO(tar.extractfile(member).read()).read(), np.uint8
-                    )
+                    data = np.frombuffer(tar.extractfile(member).read(), np.uint8)
                     key = member.name.removesuffix(".png")
                     found[studies[key]] = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     return found
