@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 from pydantic.dataclasses import dataclass
 
 from cxr_vlp.nlp.config.settings import STRICT, Several, Short
@@ -30,6 +30,11 @@ from cxr_vlp.pipelines.sources.table import values
 # ([Projection, ViewPosition]), or a part of a column ({column: Path, pattern: "(patient\\d+)/"}:
 # the groups of the pattern, joined by "-"; a value that does not fit is a fault of the row).
 Value = Annotated[Any, BeforeValidator(values.checked)]
+
+# Two numbers or columns, which may be equal, or none.
+Frame = Annotated[
+    tuple[int | str, ...], BeforeValidator(values.listed), AfterValidator(values.two_or_none)
+]
 
 # The tables of the images: a file, several files, or a file for each split. A file is named by its
 # path below the root, its name, or a pattern (`train*.csv`).
@@ -48,7 +53,9 @@ class Labels:
     values: Mapping[str, Literal[1, 0, -1]] = field(default_factory=dict)  # other words: {yes: 1}
     # positive: what a row does not name is not mentioned; complete: it is negative
     family: Literal["positive", "complete"] = "positive"
-    of: Several[str] = ()  # of a complete family: its labels (default: the columns, or all names)
+    # of a complete family: its labels (default: the columns, or all names). Of a list with `of`,
+    # other names are noted, and are no labels
+    of: Several[str] = ()
     # given: as the table has it; derived: 1 where no label of the row is 1 or -1, else 0
     no_finding: Literal["given", "derived"] = "given"
     by: str = ""  # who gave them (`labels_from` of the samples); default: the collection's name
@@ -68,7 +75,7 @@ class Boxes:
     unit: Literal["pixel", "fraction", "percent"] = "pixel"
     # width and height of the image that pixels are counted in, as numbers or columns; default: of
     # the file
-    frame: Several[int | str] = ()
+    frame: Frame = ()
     phrase: str = ""  # a column with the words that describe the box
 
 
@@ -82,7 +89,7 @@ class Masks:
     start: Literal["relative", "absolute"] = "relative"
     first: Literal[0, 1] = 0  # the number of the first pixel, of absolute starts
     order: Literal["columns", "rows"] = "columns"  # the pixels that follow each other
-    frame: Several[int | str] = ()  # width and height, as numbers or columns
+    frame: Frame = ()  # width and height, as numbers or columns
     none: Several[str] = ("-1",)  # what stands where there is no mask: the finding is absent
 
 
