@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tarfile
-import uuid
 from pathlib import Path
 
 import cv2
@@ -19,7 +18,7 @@ from cxr_vlp.pipelines.synthetic import layouts
 from cxr_vlp.pipelines.synthetic.layouts.kaggle_nih import MAPPING
 
 SMALL = {"studies": 12, "seed": 4, "height": 128}
-ONE, TWO, THREE = (str(uuid.UUID(int=n)) for n in (1, 2, 3))
+ONE, TWO, THREE = (f"{n}04cfab6-14fd-4e49-80ba-63a80b6bddd6" for n in "abc")
 LABELS = "patientId,x,y,width,height,Target\n"
 NORMAL, OTHER, OPAQUE = "Normal", "No Lung Opacity / Not Normal", "Lung Opacity"
 

@@ -77,7 +77,10 @@ def test_masks_become_boxes_and_the_label_is_complete(out):
         line = expected[path]
         assert study.labels == named(line["labels"])
         assert set(study.labels) == {"Pneumothorax"}
-        assert boxes(study.images[0].boxes) == boxes(line["images"][0]["boxes"], scale)
+        for ours, theirs in zip(
+            boxes(study.images[0].boxes), boxes(line["images"][0]["boxes"], scale), strict=True
+        ):
+            assert ours[1:] == pytest.approx(theirs[1:], abs=0.5)  # the truth is rounded
     assert any(len(study.images[0].boxes) > 1 for study in found.values())
     assert joined.codes() == {"image.missing": 1}  # an id without a file
     # films that no row names, and those of the test folder

@@ -188,7 +188,8 @@ def test_rows_without_a_box_are_none_and_impossible_ones_are_counted(tmp_path, c
 
 
 def test_a_box_of_a_film_that_is_not_listed_is_no_film(tmp_path):
-    tree(tmp_path, row(A, "R1"), marks=(f"{'c' * 32},R1,Edema,1,2,3,4",))
+    tree(tmp_path, row(A, "R1"),
+         marks=(f"{'c' * 32},R1,Edema,1,2,3,4", f"{A},R1,No finding,,,,"))  # fmt: skip
     assert sorted(scanned(tmp_path, "vindr").studies) == [A, "b" * 32]
 
 
@@ -279,10 +280,10 @@ def test_a_disease_without_a_place_is_no_finding_in_the_boxes_only(tmp_path):
     cells = ",".join("1.0" if name == "Bronchitis" else "0.0" for name in names.split(","))
     lay(tmp_path, {
         "image_labels_train.csv": f"image_id,rad_ID,{names}\n{A},R1,{cells}\n",
-        "image_labels_test.csv": f"image_id,rad_ID,{names}\n",
+        "image_labels_test.csv": f"image_id,rad_ID,{names}\n{'b' * 32},R1,1.0{',0.0' * 14}\n",
         "annotations_train.csv": BOXES.replace("rad_id", "rad_ID") + f"\n{A},R1,No finding,,,,\n",
         "annotations_test.csv": BOXES.replace("rad_id", "rad_ID") + "\n",
-        f"train/{A}.dicom": b"1",
+        f"train/{A}.dicom": b"1", f"test/{'b' * 32}.dicom": b"2",
     })  # fmt: skip
     labels = scanned(tmp_path, "vindrpcxr").studies[A].labels
     assert (labels["Bronchitis"], labels["No Finding"], labels["Cardiomegaly"]) == (1, 0, 0)
