@@ -1,4 +1,4 @@
-"""Finds the tables of a collection, and decides what their columns mean: by the options, or guessed.
+"""Finds the tables of a collection, and what their columns mean by the options or by guess.
 
 The listing (`Listing`) is made by one pass over the rows that name images: how many parts of a path
 tell images apart, and which study an image belongs to. Then the files on disk are looked up by the
@@ -72,7 +72,7 @@ def of(options: Options, root: Root) -> Plan:
     guess = guesses.of(options, _union(headers.values()))
     filled = guess.options
     if not filled.image:
-        raise ConfigError(_no_image(root, headers, guess.doubtful))
+        raise ConfigError(_no_image(headers, guess.doubtful))
     meaning = Meaning.of_images(filled)
     meaning.check({_name(path): header for path, header in headers.items()}, ("image", "study"))
     several = len(files) > 1
@@ -179,7 +179,7 @@ def _seen(root: Root) -> str:
     return f"the tables there are {shown}" if shown else f"it has no table; {paths.summary(root)}"
 
 
-def _no_image(root: Root, headers: Mapping[str, Sequence[str]], doubtful: Mapping[str, str]) -> str:
+def _no_image(headers: Mapping[str, Sequence[str]], doubtful: Mapping[str, str]) -> str:
     name, header = next(iter(headers.items()))
     said = f"{_name(name)} has the columns {', '.join(header[:30])}"
     if "image" in doubtful:
@@ -246,7 +246,7 @@ def stated_in(meaning: Meaning, row: Row) -> tuple[tuple[str, ...], str]:
 
 
 def study_of(meaning: Meaning, row: Row) -> str:
-    """Return the study key of a row, "" where its table names no study. Raises IngestError csv.id."""
+    """Return the study key of a row, "" if its table names none. Raises IngestError csv.id."""
     return keys.key(keys.restored(meaning.study.of(row))[0]) if meaning.study else ""
 
 
