@@ -111,6 +111,7 @@ class Also:
     """A further table, whose rows are joined to the images by `image`, or by `study`."""
 
     table: Tables = ""
+    optional: bool = False  # true: a collection may lack the table; false: without it a run stops
     image: Value = ""
     study: Value = ""
     text: Value = ""  # a column with the whole report
