@@ -77,7 +77,7 @@ def breaches(*sets: Path, deep: bool = False) -> dict[str, list[str]]:
 
 
 def lost(folder: Path) -> Counter[str]:
-    """Return code -> images that scan or shards rejected."""
+    """Return code -> images that were rejected, of the rejects of a set."""
     found: Counter[str] = Counter()
     for line in (folder / "rejects.jsonl").read_text().splitlines():
         row = json.loads(line)

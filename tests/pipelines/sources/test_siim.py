@@ -160,7 +160,7 @@ def test_from_the_raw_tree_to_verified_shards(tmp_path):
     whole = [one for one in lines.values()
              if one["images"][0].get("fault") in (None, "no_syntax")]  # fmt: skip
     assert len(found) == len(whole)
-    assert lost(tmp_path / "out/scan/siim")["image.missing"] >= 1
+    assert lost(folder)["image.missing"] >= 1
     scale = 96 / SMALL["height"]
     drawn = sorted(b for one in whole for b in boxes(one["images"][0]["boxes"], scale))
     stored = sorted(b for sample in found for b in boxes(sample["boxes"]))
