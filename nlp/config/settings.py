@@ -53,6 +53,8 @@ def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
+# A list of any length.
+Listed = Annotated[tuple[T, ...], BeforeValidator(_listed)]
 # A list of any length whose values differ.
 Several = Annotated[tuple[T, ...], BeforeValidator(_listed), AfterValidator(_distinct)]
 # Two numbers.

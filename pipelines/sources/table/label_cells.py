@@ -53,7 +53,8 @@ def in_row(
     if family and options.list:
         strange = set(found) - {*family, NO_FINDING}
         notes[f"label.bad_value:{options.list}"] += len(strange)
-        found = {label: value for label, value in found.items() if label not in strange}
+        if options.family == "positive":
+            found = {label: value for label, value in found.items() if label not in strange}
     says = bool(found) or any(_names(options, row.get(options.list, ""), Counter()))
     if options.family == "complete" and says and notes.total() == bad:
         found = dict.fromkeys(family or [*_columns(options), *complete], 0) | found

@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import BeforeValidator
 from pydantic.dataclasses import dataclass
 
-from cxr_vlp.nlp.config.settings import STRICT, Several, Short
+from cxr_vlp.nlp.config.settings import STRICT, Listed, Several, Short
 from cxr_vlp.pipelines.sources.table import values
 
 # A value of a row: the name of a column (`PatientID`), a pattern of columns
@@ -30,11 +30,6 @@ from cxr_vlp.pipelines.sources.table import values
 # ([Projection, ViewPosition]), or a part of a column ({column: Path, pattern: "(patient\\d+)/"}:
 # the groups of the pattern, joined by "-"; a value that does not fit is a fault of the row).
 Value = Annotated[Any, BeforeValidator(values.checked)]
-
-# Two numbers or columns, which may be equal, or none.
-Frame = Annotated[
-    tuple[int | str, ...], BeforeValidator(values.listed), AfterValidator(values.two_or_none)
-]
 
 # The tables of the images: a file, several files, or a file for each split. A file is named by its
 # path below the root, its name, or a pattern (`train*.csv`).
@@ -53,8 +48,8 @@ class Labels:
     values: Mapping[str, Literal[1, 0, -1]] = field(default_factory=dict)  # other words: {yes: 1}
     # positive: what a row does not name is not mentioned; complete: it is negative
     family: Literal["positive", "complete"] = "positive"
-    # of a complete family: its labels (default: the columns, or all names). Of a list with `of`,
-    # other names are noted, and are no labels
+    # of a complete family: its labels (default: the columns, or all names). Of a positive list: the
+    # names that are labels; others are noted and left out
     of: Several[str] = ()
     # given: as the table has it; derived: 1 where no label of the row is 1 or -1, else 0
     no_finding: Literal["given", "derived"] = "given"
@@ -75,7 +70,7 @@ class Boxes:
     unit: Literal["pixel", "fraction", "percent"] = "pixel"
     # width and height of the image that pixels are counted in, as numbers or columns; default: of
     # the file
-    frame: Frame = ()
+    frame: Listed[int | str] = ()
     phrase: str = ""  # a column with the words that describe the box
 
 
@@ -89,7 +84,7 @@ class Masks:
     start: Literal["relative", "absolute"] = "relative"
     first: Literal[0, 1] = 0  # the number of the first pixel, of absolute starts
     order: Literal["columns", "rows"] = "columns"  # the pixels that follow each other
-    frame: Frame = ()  # width and height, as numbers or columns
+    frame: Listed[int | str] = ()  # width and height, as numbers or columns
     none: Several[str] = ("-1",)  # what stands where there is no mask: the finding is absent
 
 

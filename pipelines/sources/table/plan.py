@@ -60,6 +60,18 @@ class Plan:
         """Return the part of a listing."""
         return next(part for part in self.parts if part.name == name)
 
+    def understood(self) -> list[tuple[str, str, str]]:
+        """Return (option, columns, how) for each option of the tables that list images."""
+        given: dict[str, list[str]] = {}
+        for option, each in self.parts[0].meaning.stated():
+            name = option.removeprefix("reader.").partition(".")[0]
+            if each and name not in self.guessed:
+                given.setdefault(name, []).extend(each.named())
+        rows = [(name, ", ".join(columns), "given") for name, columns in given.items()]
+        rows += [(name, columns, "guessed") for name, columns in self.guessed.items()]
+        rows += [(name, columns, "not clear which") for name, columns in self.doubtful.items()]
+        return rows + [("", column, "not used") for column in self.unused]
+
     def tables(self) -> tuple[Table, ...]:
         """Return the listings, in the form of `Source`."""
         return (*(Table(p.name, p.path, p.lists) for p in self.parts), Table(FILES))
@@ -216,12 +228,14 @@ class Listing:
     disk: Disk
     names: frozenset[str]  # of labels, where a list of names is complete
     known: frozenset[str]  # study keys
+    torn: frozenset[tuple[str, ...]]  # images that rows put into two studies
 
     @classmethod
     def of(cls, plan: Plan, root: Root) -> Listing:
         """Read the tables and the tree."""
         stated: dict[tuple[str, ...], str] = {}
         names: set[str] = set()
+        torn: set[tuple[str, ...]] = set()
         for part in (p for p in plan.parts if p.lists):
             for line in formats.rows(paths.inside(root, part.path), part.meaning.columns()):
                 if line.code:
@@ -230,14 +244,15 @@ class Listing:
                     image, study = stated_in(part.meaning, line.row)
                 except IngestError:  # `rows` gives the code
                     continue
-                stated[image] = study
+                if stated.setdefault(image, study) != study:
+                    torn.add(image)
                 names.update(names_in(part.meaning.labels, line.row))
         tails = Tails.of(stated)
         found = {
             tail: study or keys.key(tail) for i, study in stated.items() if (tail := tails.tail(i))
         }
         disk = Disk.of(root, tails, plan.options.files)
-        return cls(tails, found, disk, frozenset(names), frozenset(found.values()))
+        return cls(tails, found, disk, frozenset(names), frozenset(found.values()), frozenset(torn))
 
 
 def stated_in(meaning: Meaning, row: Row) -> tuple[tuple[str, ...], str]:

@@ -70,6 +70,10 @@ class TableReader(Options):
         yield from keyed_lines(table, formats.rows(path, part.meaning.columns()), reading)
         yield from reading.unmatched()
 
+    def understood(self, root: Root) -> list[tuple[str, str, str]]:
+        """Return (option, columns, how): given, guessed, not used, or why nothing was guessed."""
+        return plan.kept(self, root).understood()
+
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Join the rows of one study."""
         if study == _COUNTED:
@@ -121,6 +125,8 @@ class _Reading:
         parts, study = plan.stated_in(self.part.meaning, line.row)
         tail = self.listing.tails.tail(parts)
         row = self._facts(line) | {"image": tail} | self._file(line.row, tail)
+        if parts in self.listing.torn:
+            row["fault"] = "csv.conflict"
         return study or keys.key(tail), row
 
     def _file(self, row: Row, tail: str) -> Row:

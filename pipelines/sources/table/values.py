@@ -138,18 +138,6 @@ def checked_tables(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else names
 
 
-def listed(value: Any) -> Any:
-    """Return a list as a tuple."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def two_or_none(value: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return a width and a height, or nothing. Raises ValueError for another number of them."""
-    if len(value) not in (0, 2):
-        raise ValueError("expected a width and a height: two numbers or columns")
-    return value
-
-
 def labels(value: Any) -> Any:
     """Return the keys and values that the short form of labels, a list of columns, stands for."""
     return {"columns": value} if isinstance(value, list | tuple) else value
