@@ -267,6 +267,7 @@ def test_children_have_names_of_their_own_and_the_errors_in_them_are_mended(out)
         assert study.labels == named(expected[path]["labels"])
         assert boxes(study.images[0].boxes) == boxes(expected[path]["images"][0]["boxes"])
         assert study.labels_from == "vindr-pcxr"
+        assert study.images[0].projection == "PA"
     names = set().union(*(study.labels for study in found.values()))
     assert {"Broncho-pneumonia", "Diaphragmatic Hernia", "Paravertebral Mass", "ILD"} <= names
     assert not any("Brocho" in n or "Diagphram" in n or "aveolar" in n for n in names)
