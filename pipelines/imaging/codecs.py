@@ -160,6 +160,17 @@ DECODERS: Mapping[str, Callable[[bytes], np.ndarray]] = {
     **dict.fromkeys(_HTJ2K, imagecodecs.jpeg2k_decode),
 }
 
+_BY_PROCESS = {0xC0: "50", 0xC1: "51", 0xC3: "57", 0xF7: "80"}  # of JPEG and JPEG-LS
+
+
+def syntax_of_frame(frame: bytes) -> str:
+    """Return the transfer syntax that a compressed frame has; "" if no decoder here reads it."""
+    header = frame_header(frame)
+    if header is None:
+        return ""
+    number = _BY_PROCESS.get(header.process, "") if header.process else "90"
+    return f"1.2.840.10008.1.2.4.{number}" if number else ""
+
 
 def reduced(
     frame: bytes, syntax: str, shape: tuple[int, int], bits: int, times: int

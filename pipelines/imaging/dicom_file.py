@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -57,6 +58,7 @@ INFLATED = 1 << 28  # bytes of a deflated data set; 64 megapixels of 16 bits are
 # the tag of Pixel Data (7FE0,0010), and the tag with its VR, OB or OW, and two reserved bytes
 PIXELS = b"\xe0\x7f\x10\x00"
 PIXELS_WITH_VR = (PIXELS + b"OB\0\0", PIXELS + b"OW\0\0")
+_ITEM = b"\xfe\xff\x00\xe0"  # the tag (FFFE,E000) before each fragment of compressed pixels
 
 
 # transfer syntaxes that pydicom reads, besides those of codecs.DECODERS
@@ -85,7 +87,8 @@ def parse(data: bytes, *, pixels: bool = True) -> Dataset:
     """Return the data set of a DICOM file, also of one without preamble and file meta.
 
     Such a headless file is read as implicit VR little endian, and only accepted with Rows and
-    pixels: pydicom's `force` accepts any junk.
+    pixels: pydicom's `force` accepts any junk. A file whose meta group names no transfer syntax
+    gets the one that its pixels have.
     Raises IngestError: dicom.empty, dicom.not_dicom, dicom.truncated, image.too_large.
     """
     if not data:
@@ -95,7 +98,8 @@ def parse(data: bytes, *, pixels: bool = True) -> Dataset:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote tag values
         try:
-            return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
+            dataset = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
+            return dataset if syntax_of(dataset) else _with_syntax(dataset)
         except InvalidDicomError:
             return _headless(data, pixels)
         except EOFError:
@@ -107,8 +111,8 @@ def parse(data: bytes, *, pixels: bool = True) -> Dataset:
 def parse_header(data: bytes) -> tuple[Dataset, int] | None:
     """Return (the data set up to its pixels, the position of PixelData in the file).
 
-    None for a deflated file, whose size only `parse` limits, and for a file that cannot be
-    read: `parse` raises its code.
+    None for a deflated file, whose size only `parse` limits, for a file that names no transfer
+    syntax, and for one that cannot be read: `parse` raises its code.
     """
     if is_deflated(data):
         return None
@@ -116,7 +120,8 @@ def parse_header(data: bytes) -> tuple[Dataset, int] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's warnings quote tag values
-            return pydicom.dcmread(stream, stop_before_pixels=True), stream.tell()
+            dataset = pydicom.dcmread(stream, stop_before_pixels=True)
+            return (dataset, stream.tell()) if syntax_of(dataset) else None
     except Exception:
         return None
 
@@ -175,6 +180,25 @@ def _headless(data: bytes, pixels: bool) -> Dataset:
     if not pixels:
         del dataset.PixelData
     return dataset
+
+
+def _with_syntax(dataset: Dataset) -> Dataset:
+    """Name the transfer syntax of a data set that pydicom read without one.
+
+    pydicom finds out by itself whether its elements have a VR.
+    """
+    data = pixel_bytes(dataset)
+    plain = ImplicitVRLittleEndian if dataset.original_encoding[0] else ExplicitVRLittleEndian
+    found = codecs.syntax_of_frame(_first_fragment(data)) if data.startswith(_ITEM) else plain
+    if found:
+        dataset.file_meta.TransferSyntaxUID = UID(found)
+    return dataset
+
+
+def _first_fragment(data: bytes) -> bytes:
+    """Return the first fragment of encapsulated pixels, after the table of offsets (PS3.5 A.4)."""
+    at = 8 + int.from_bytes(data[4:8], "little")
+    return data[at + 8 :] if data.startswith(_ITEM, at) else b""
 
 
 def check(dataset: Dataset, max_pixels: int, gates: Gates = NOTED) -> list[str]:

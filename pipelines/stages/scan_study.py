@@ -186,8 +186,9 @@ def _report_facts(report: ReportRef, source: Source, reader: FileReader) -> Mapp
 
 
 def place_patient(studies: Iterable[Study]) -> Iterator[Study]:
-    """Yield a patient's studies in order of time, if every study has a time.
+    """Yield a patient's studies in order of time, if every study has a time of its own.
 
+    Several studies at one time have no order: some publishers write one date into all files.
     Raises DataError if the patient is in two splits, because a test score would be meaningless.
     """
     studies = sorted(studies, key=lambda study: (study.when, study.key))
@@ -197,6 +198,7 @@ def place_patient(studies: Iterable[Study]) -> Iterator[Study]:
             "tested on a patient it was trained on; correct the list, or remove it to split "
             "patients by scan.validate and scan.test"
         )
-    known = all(study.when for study in studies)
+    times = {study.when for study in studies}
+    known = "" not in times and len(times) == len(studies)
     for place, study in enumerate(studies):
         yield dataclasses.replace(study, order=place if known else None, when="")

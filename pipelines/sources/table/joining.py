@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cxr_vlp.nlp.labels import NO_FINDING
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files.csv_tables import Row
 from cxr_vlp.pipelines.records import Image, Lost, ReportRef, SourceBox, Study
@@ -158,8 +159,14 @@ class Joining:
             wanted |= options is not None
             derived |= options is not None and options.no_finding == "derived"
             sets.append(self._of_table(rows, options, readers))
-        masks = [json.loads(row["masked"]) for rows, _, _ in self._parts() for row in rows
-                 if row.get("masked")]  # fmt: skip
+        masks = [
+            merging.agreed(json.loads(row["masked"]) for row in found)
+            for rows, _, _ in self._parts()
+            for found in _by_image(rows, "masked").values()
+        ]
+        # one that is derived need not be the same in all tables
+        kept = [{k: v for k, v in each.items() if k != NO_FINDING} for each in sets]
+        sets = kept if derived and any(kept) else sets
         labels = merging.agreed((*sets, merging.strongest(masks)))
         self.notes["label.missing"] += wanted and not labels
         labels = merging.with_no_finding(labels) if derived else labels
@@ -171,14 +178,15 @@ class Joining:
         """Return the labels of one table: first of each image's rows, then of the study."""
         soft = options is not None and bool(options.list or options.family == "complete")
         join = merging.strongest if soft else merging.agreed
-        by_image: dict[str, list[Row]] = {}
-        for row in rows:
-            if row.get("labels"):
-                by_image.setdefault(row.get("image", ""), []).append(row)
+        by_image = _by_image(rows, "labels")
         if readers is None and not soft and self.options.reports == "first" and by_image:
             return self._of_first(by_image)
         if readers is None:
-            return join(json.loads(row["labels"]) for found in by_image.values() for row in found)
+            # a list may have a row for each name; columns have all names in each row
+            same = merging.strongest if options and options.list else merging.agreed
+            return join(
+                same(json.loads(row["labels"]) for row in found) for found in by_image.values()
+            )
         merged = []
         for found in by_image.values():
             by_reader: dict[str, list[Row]] = {}
@@ -263,6 +271,15 @@ def _natural(key: str) -> list[tuple[int, str]]:
     """Return what sorts view2 before view10."""
     parts = re.findall(r"[0-9]+|[^0-9]+", key)
     return [(int(part), part) if part.isdigit() else (-1, part) for part in parts]
+
+
+def _by_image(rows: Iterable[Row], name: str) -> dict[str, list[Row]]:
+    """Return the rows of each image that have a value."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.get(name):
+            found.setdefault(row.get("image", ""), []).append(row)
+    return found
 
 
 def _sole(rows: Iterable[Row], name: str, code: str) -> str:

@@ -42,20 +42,22 @@ def in_row(
     """Return label -> 1, 0, -1 of a row; {} where it gives none.
 
     `complete`: the labels of a complete family that `options` does not list. A value that is not
-    known, or a name that is not of the family, is noted; then nothing is set to 0.
+    known, or a name that is not of the family, is noted; then nothing is set to 0. A list of names
+    that stand for no label says that all labels of its family are absent.
     """
     if options is None:
         return {}
     bad = notes.total()
     found = _of_columns(options, row, notes) | _of_list(options, row, notes)
-    if options.family == "complete" and found:
-        family = [label for name in options.of if (label := label_of(name, options.names))]
-        family = family or [*_columns(options), *complete]
-        if options.of and options.list:
-            strange = set(found) - set(family) - {NO_FINDING}
-            notes[f"label.bad_value:{options.list}"] += len(strange)
-        if notes.total() == bad:
-            found = dict.fromkeys(family, 0) | found
+    family = [label for name in options.of if (label := label_of(name, options.names))]
+    if family and options.list:
+        strange = set(found) - {*family, NO_FINDING}
+        notes[f"label.bad_value:{options.list}"] += len(strange)
+        if options.family == "positive":
+            found = {label: value for label, value in found.items() if label not in strange}
+    says = bool(found) or any(_names(options, row.get(options.list, ""), Counter()))
+    if options.family == "complete" and says and notes.total() == bad:
+        found = dict.fromkeys(family or [*_columns(options), *complete], 0) | found
     return found
 
 

@@ -57,10 +57,16 @@ class Labels:
     values: Mapping[str, Literal[1, 0, -1]] = field(default_factory=dict)  # other words: {yes: 1}
     # positive: what a row does not name is not mentioned; complete: it is negative
     family: Literal["positive", "complete"] = "positive"
-    of: Several[str] = ()  # of a complete family: its labels (default: the columns, or all names)
+    # of a complete family: its labels (default: the columns, or all names). Of a positive list: the
+    # names that are labels; others are noted and left out
+    of: Several[str] = ()
     # given: as the table has it; derived: 1 where no label of the row is 1 or -1, else 0
     no_finding: Literal["given", "derived"] = "given"
     by: str = ""  # who gave them (`labels_from` of the samples); default: the collection's name
+
+    def __post_init__(self) -> None:
+        if not (self.columns or self.list or self.names):
+            raise ValueError("give columns or list")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -80,6 +86,12 @@ class Boxes:
     frame: Listed[int | str] = ()
     phrase: str = ""  # a column with the words that describe the box
 
+    def __post_init__(self) -> None:
+        if sorted(map(len, (self.corners, self.sides))) != [0, 4]:
+            raise ValueError("give four columns, as corners or as sides")
+        if not (self.label or self.name):
+            raise ValueError("give label or name")
+
 
 @dataclass(frozen=True, config=STRICT)
 class Masks:
@@ -93,6 +105,12 @@ class Masks:
     order: Literal["columns", "rows"] = "columns"  # the pixels that follow each other
     frame: Listed[int | str] = ()  # width and height, as numbers or columns
     none: Several[str] = ("-1",)  # what stands where there is no mask: the finding is absent
+
+    def __post_init__(self) -> None:
+        if not (self.column and self.name):
+            raise ValueError("give column and name")
+        if len(self.frame) != 2:
+            raise ValueError("give frame, the width and height in which the runs are counted")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -113,6 +131,7 @@ class Also:
     """A further table, whose rows are joined to the images by `image`, or by `study`."""
 
     table: Tables = ""
+    optional: bool = False  # true: a collection may lack the table; false: without it a run stops
     image: Value = ""
     study: Value = ""
     text: Value = ""  # a column with the whole report

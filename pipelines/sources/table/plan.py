@@ -24,11 +24,15 @@ from cxr_vlp.pipelines.sources.table import formats, guesses, keys, lookup
 from cxr_vlp.pipelines.sources.table.label_cells import names_in
 from cxr_vlp.pipelines.sources.table.lookup import Disk, Tails
 from cxr_vlp.pipelines.sources.table.meaning import Meaning
-from cxr_vlp.pipelines.sources.table.options import Options, Tables
+from cxr_vlp.pipelines.sources.table.options import Also, Options, Tables
 from cxr_vlp.pipelines.sources.table.values import SPLITS
 
 FILES = "files"  # the listing of the files on disk
 _SHALLOW = 4  # levels of folders in which a table is looked for that the options do not name
+
+
+class _AbsentError(ConfigError):
+    """A table that the options name is not below the root."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,15 @@ def of(options: Options, root: Root) -> Plan:
     return Plan(filled, tuple(parts), guess.columns, unused, guess.doubtful)
 
 
-def _also(number: int, also: Any, root: Root) -> list[Part]:
-    files = _files(also.table, root, f"also[{number}].table")
-    if not files:
+def _also(number: int, also: Also, root: Root) -> list[Part]:
+    if not also.table:
         raise ConfigError(f"also[{number}] names no table")
+    try:
+        files = _files(also.table, root, f"also[{number}].table")
+    except _AbsentError:
+        if also.optional:
+            return []
+        raise
     meaning = Meaning.of_also(also)
     if not (meaning.image or meaning.study):
         raise ConfigError(f"also[{number}]: give image or study, by which its rows are joined")
@@ -136,11 +145,11 @@ def _matching(name: str, root: Root, option: str) -> list[str]:
         else:
             found = paths.find(root, name, f"{name}.gz")
         if not found:
-            raise ConfigError(f"{option}: no file {name} below the root; {_seen(root)}")
+            raise _AbsentError(f"{option}: no file {name} below the root; {_seen(root)}")
         return [found]
     matched = paths.unpacked_first(path for path in _all(root) if _fits(path, name))
     if not matched:
-        raise ConfigError(f"{option}: no file below the root fits {name}; {_seen(root)}")
+        raise _AbsentError(f"{option}: no file below the root fits {name}; {_seen(root)}")
     return matched
 
 

@@ -66,6 +66,13 @@ def test_an_unknown_time_gives_no_order():
     assert [s.order for s in place_patient([study("s1", "2180"), study("s2")])] == [None, None]
 
 
+def test_one_time_for_all_studies_gives_no_order():
+    same = "19010101000000.00"
+    placed = [s.order for s in place_patient([study("s1", same), study("s2", same)])]
+    assert placed == [None, None]
+    assert [s.order for s in place_patient([study("s1", same)])] == [0]
+
+
 def test_a_patient_in_two_splits_stops():
     with pytest.raises(DataError, match=r"split\.two"):
         list(place_patient([study("s1"), study("s2", split="test")]))
