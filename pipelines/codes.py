@@ -146,6 +146,11 @@ SHARDS: Mapping[str, Explanation] = {
         "a file whose suffix names another format than its content; the content counts",
         "",
     ),
+    "grey.inverted": (
+        "a PNG or JPEG whose low values are white, as the collection says beside the file; they "
+        "were made black",
+        "",
+    ),
     "grey.stretched": ("an image without a usable window, shown by the range of its values", ""),
     "key.bad": ("ids that make a key that loaders would cut", "set `ids: salted` for this source"),
     "lut.depth_wrong": ("a VOI LUT with a wrong descriptor; its entries give the depth", ""),

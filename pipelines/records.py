@@ -44,6 +44,9 @@ class Image:
     frame: tuple[int, int] | None = None  # (width, height) the boxes are given in; None: the file's
     size: int = 0  # of the file, in bytes
     origin: str = ""  # the source's own key, where `key` is a salted hash; stays in data/scan
+    # "inverted": a PNG or JPEG whose low values are white, as the collection says beside the file
+    # (MONOCHROME1). A DICOM file says so itself
+    polarity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
