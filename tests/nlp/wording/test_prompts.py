@@ -80,7 +80,7 @@ def faults(text: str, plurals: frozenset[str]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("label", sorted({*EVERY} - {"No Finding"}))
+@pytest.mark.parametrize("label", sorted({*EVERY, *own_bank().names} - {"No Finding"}))
 def test_every_prompt_is_good_english(label: str) -> None:
     plurals = own_bank().plurals
     for polarity in MEANS:
