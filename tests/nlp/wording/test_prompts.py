@@ -73,7 +73,7 @@ def faults(text: str, plurals: frozenset[str]) -> list[str]:
     for name in plurals:
         if re.search(rf"\b{name} is\b|\bis (?:no )?{name}\b|\ban? {name}\b", words):
             found.append(name)
-    if re.search(r"\b(?:are|There are) ", text) and not any(n in words for n in plurals):
+    if re.search(r"\b(?:are|There are) ", text) and not any(n.lower() in words for n in plurals):
         found.append("are with a singular")
     if not re.fullmatch(r"[A-Z].*[a-zA-Z]\.", text) or "  " in text or set(text) & set("[]{}|"):
         found.append("marks")
