@@ -20,7 +20,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import (
@@ -166,9 +166,58 @@ def _fields(
                 made[name] = _section(allowed[name], found, inner, faults, secret=secret)
             else:
                 _fields(allowed[name], found, inner, faults, secret=secret, whole=False)
+        elif (part := _part(allowed[name])) is not None:
+            made[name] = _of_part(part, found, _at(where, name), faults, secret=secret)
         else:
             made[name] = _leaf(allowed[name], found, _at(where, name), faults, secret=secret)
     return made
+
+
+@dataclasses.dataclass(frozen=True)
+class Short:
+    """Annotates a part of a section that has a short form, which `whole` makes keys and values."""
+
+    whole: Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """A part of a section that may be absent (`Labels | None`), or a list of such parts."""
+
+    kind: type
+    several: bool = False
+    whole: Callable[[Any], Any] = staticmethod(lambda found: found)
+
+
+@functools.cache
+def _part(hint: Any) -> _Part | None:
+    """Return the part that an annotation allows, None for a single value."""
+    if get_origin(hint) is Annotated:
+        bare, *extras = get_args(hint)
+        part = _part(bare)
+        short = next((each.whole for each in extras if isinstance(each, Short)), None)
+        return dataclasses.replace(part, whole=short) if part and short else part
+    inner = [each for each in get_args(hint) if each not in (type(None), ...)]
+    if len(inner) != 1 or not dataclasses.is_dataclass(inner[0]):
+        return None
+    if get_origin(hint) is tuple or isinstance(hint, types.UnionType):
+        return _Part(typing.cast("type", inner[0]), get_origin(hint) is tuple)
+    return None
+
+
+def _of_part(part: _Part, found: Any, where: str, faults: list[str], *, secret: bool) -> Any:
+    if not part.several:
+        made = part.whole(found)
+        if made is None or isinstance(made, part.kind):
+            return made
+        return _section(part.kind, made, where, faults, secret=secret)
+    if not isinstance(found, list | tuple):
+        faults.append(f"{where}: expected a list, found {_found(found, secret=secret)}")
+        return ()
+    return tuple(
+        _section(part.kind, each, f"{where}[{place}]", faults, secret=secret)
+        for place, each in enumerate(found)
+    )
 
 
 def _leaf(hint: Any, found: Any, where: str, faults: list[str], *, secret: bool) -> Any:

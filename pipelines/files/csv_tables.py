@@ -49,6 +49,7 @@ class Line(NamedTuple):
     number: int  # of the line where the row begins, from 1
     row: Row
     code: str = ""
+    place: int = 0  # of the row's first byte, in the unpacked file
 
 
 def read(
@@ -58,6 +59,7 @@ def read(
     *,
     optional: Sequence[str] = (),
     stated: Sequence[str] = (),
+    delimiter: str = ",",
 ) -> Iterator[Line]:
     """Yield the rows of a .csv or .csv.gz file (UTF-8, with or without BOM), bad ones with a code.
 
@@ -71,16 +73,17 @@ def read(
     csv.gzip, csv.bomb, csv.not_file; or the code of the first bad row, where no row is good, or
     where more than a thousand rows are bad and they outnumber the good ones.
     """
-    with _opened(path) as stream:
+    with opened(path) as stream:
         lines = _Lines(stream, path.name)
-        found = _first(path, lines)
+        found = _first(path, lines, delimiter)
         if columns is None:
             names = _names(path, found, required, optional)
         else:
             names = _by_position(path, found, columns, stated)
         good = bad = 0
         first = None
-        for line in _rows(lines, names, found, by_position=columns is not None):
+        rows = csv.reader(lines, strict=True, delimiter=delimiter)
+        for line in _rows(lines, rows, names, found, by_position=columns is not None):
             if line.code:
                 bad, first = bad + 1, first or line
                 if bad > max(MANY, good):
@@ -94,11 +97,15 @@ def read(
             )
 
 
+# strict: a quote that never ends is an error, not one huge last cell
 def _rows(
-    lines: _Lines, names: list[str], header: list[str], *, by_position: bool
+    lines: _Lines,
+    reader: Iterator[list[str]],
+    names: list[str],
+    header: list[str],
+    *,
+    by_position: bool,
 ) -> Iterator[Line]:
-    # strict: a quote that never ends is an error, not one huge last cell
-    reader = csv.reader(lines, strict=True)
     while True:
         lines.begin()
         try:
@@ -119,7 +126,7 @@ def _rows(
             if len(found) != len(names):
                 yield Line(lines.first, {}, "csv.ragged")
             else:
-                yield Line(lines.first, dict(zip(names, found, strict=True)))
+                yield Line(lines.first, dict(zip(names, found, strict=True)), "", lines.place)
 
 
 def _code(error: Exception) -> str:
@@ -142,11 +149,13 @@ class _Lines:
         self.number = 0  # of the last line that was returned
         self.first = 1  # number of the first line of the row that is being read
         self.code = ""  # what is wrong with the text of that row
+        self.place = 0  # of the first byte of that row
         self._stream = stream
         self._name = name
-        self._given: list[str] = []
-        self._waiting: deque[str] = deque()
+        self._given: list[tuple[str, int]] = []  # lines, each with the place of its first byte
+        self._waiting: deque[tuple[str, int]] = deque()
         self._size = 0
+        self._end = 0  # of what was read
 
     def begin(self) -> None:
         """Start a row with the next line."""
@@ -164,9 +173,11 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._waiting.popleft() if self._waiting else self._read()
+        line, place = self._waiting.popleft() if self._waiting else self._read()
+        if not self._given:
+            self.place = place
         self.number += 1
-        self._given.append(line)
+        self._given.append((line, place))
         self._size += len(line)
         if line is _LONG or self._size > LINE:
             raise _TooLongError
@@ -174,32 +185,38 @@ class _Lines:
             self.code = "csv.encoding" if _UNDECODED.search(line) else self.code
         return line
 
-    def _read(self) -> str:
+    def _read(self) -> tuple[str, int]:
+        place = self._end
         try:
             data = self._stream.readline(LINE + 1)
+            self._end += len(data)
             if len(data) > LINE:
                 while data and not data.endswith(b"\n"):
                     data = self._stream.readline(LINE)  # skipped, and never in memory as a whole
-                return _LONG
+                    self._end += len(data)
+                return _LONG, place
         except (EOFError, gzip.BadGzipFile, zlib.error):
             message = f"csv.gzip: {self._name}, after line {self.number}: the gzip file is broken"
             raise DataError(message) from None
         if not data:
             raise StopIteration
-        if self.number == 0:
-            data = data.removeprefix(b"\xef\xbb\xbf")
+        if self.number == 0 and data.startswith(b"\xef\xbb\xbf"):
+            data, place = data[3:], 3
         text = data.decode("utf-8", "surrogateescape")
         if "\r" in text:  # alone it also ends a line, in files of old spreadsheets
             text, *more = io.StringIO(text, newline="").readlines()
-            self._waiting.extend(more)
-        return text
+            after = place + len(text.encode("utf-8", "surrogateescape"))
+            for line in more:
+                self._waiting.append((line, after))
+                after += len(line.encode("utf-8", "surrogateescape"))
+        return text, place
 
 
-def _first(path: Path, lines: _Lines) -> list[str]:
+def _first(path: Path, lines: _Lines, delimiter: str = ",") -> list[str]:
     """Return the fields of a table's first line."""
     lines.begin()
     try:
-        found = next(csv.reader(lines, strict=True), None)
+        found = next(csv.reader(lines, strict=True, delimiter=delimiter), None)
     except (csv.Error, _TooLongError) as error:
         code = _code(error)
         raise DataError(f"{code}: {path.name}, line 1: {_REMEDY[code]}") from None
@@ -251,13 +268,34 @@ def _by_position(
     return list(columns)
 
 
-def names_of(path: Path, names: Sequence[str] = ()) -> list[str]:
+def names_of(path: Path, names: Sequence[str] = (), delimiter: str = ",") -> list[str]:
     """Return the column names in a table's first line; those in `names` with that spelling.
 
     Raises DataError as `read` does.
     """
-    with _opened(path) as stream:
-        return _names(path, _first(path, _Lines(stream, path.name)), (), names)
+    with opened(path) as stream:
+        return _names(path, _first(path, _Lines(stream, path.name), delimiter), (), names)
+
+
+def row_at(path: Path, place: int, names: Sequence[str], delimiter: str = ",") -> Row | None:
+    """Return the row that begins at a byte of a table that is not packed; None if none does."""
+    with path.open("rb") as stream:
+        stream.seek(place)
+        lines = _Lines(stream, path.name)
+        lines.number = 1  # so that no byte order mark is looked for
+        rows = csv.reader(lines, strict=True, delimiter=delimiter)
+        line = next(_rows(lines, rows, list(names), [], by_position=False), None)
+    return line.row if line and not line.code else None
+
+
+def delimiter_of(path: Path) -> str:
+    """Return what separates the fields of a table's first line: a comma, tab, semicolon or bar.
+
+    It is the one that makes most fields. Raises DataError as `read` does.
+    """
+    with opened(path) as stream:
+        line = stream.readline(LINE).decode("utf-8", "replace")
+    return max(",\t;|", key=lambda mark: len(next(csv.reader([line], delimiter=mark), [])))
 
 
 def listed(path: Path) -> Iterator[Line]:
@@ -265,7 +303,7 @@ def listed(path: Path) -> Iterator[Line]:
 
     Codes: csv.encoding, csv.row_too_long. Raises DataError for a file that is broken as a whole.
     """
-    with _opened(path) as stream:
+    with opened(path) as stream:
         lines = _Lines(stream, path.name)
         while True:
             lines.begin()
@@ -282,7 +320,7 @@ def listed(path: Path) -> Iterator[Line]:
                 yield Line(lines.first, {"name": words[0]})
 
 
-def _opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BinaryIO:
     """Open a table, unpacked if its content is gzip: browsers unpack a .gz and keep its name."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):

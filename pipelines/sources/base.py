@@ -185,12 +185,19 @@ def keyed(
     A line that cannot be used, or for which `study_of` raises IngestError, is yielded under NOBODY.
     Raises DataError csv.no_row for a table that should list images and lists none.
     """
+    yield from keyed_lines(table, lines, lambda line: study_of(line.row))
+
+
+def keyed_lines(
+    table: Table, lines: Iterable[Line], study_of: Callable[[Line], tuple[str, Row]]
+) -> Iterator[tuple[str, Row]]:
+    """Yield as `keyed` does, for a `study_of` that needs the number or the place of a line."""
     line = None
     for line in lines:
         code = line.code
         if not code:
             try:
-                yield study_of(line.row)
+                yield study_of(line)
                 continue
             except IngestError as error:
                 code = error.code

@@ -9,7 +9,7 @@ sources:
       image: "images/{AccessionNumber}/{File}.dcm"
       patient: PatientID
       study: AccessionNumber
-      report: ReportText
+      text: ReportText
       labels: [Pneumonia, Pleural Effusion]
 """
 
@@ -17,21 +17,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import BeforeValidator
 from pydantic.dataclasses import dataclass
 
-from cxr_vlp.nlp.config.settings import STRICT, Several
+from cxr_vlp.nlp.config.settings import STRICT, Several, Short
+from cxr_vlp.pipelines.sources.table import values
 
 # A value of a row: the name of a column (`PatientID`), a pattern of columns
 # (`p{PatientID}/{Study}.dcm`), several columns of which the first with a value counts
 # ([Projection, ViewPosition]), or a part of a column ({column: Path, pattern: "(patient\\d+)/"}:
 # the groups of the pattern, joined by "-"; a value that does not fit is a fault of the row).
-Value = Any  # checked by options.value, which makes a `Pick` of each form
+Value = Annotated[Any, BeforeValidator(values.checked)]
 
 # The tables of the images: a file, several files, or a file for each split. A file is named by its
 # path below the root, its name, or a pattern (`train*.csv`).
-Tables = str | Several[str] | Mapping[str, str]
+Tables = Annotated[Any, BeforeValidator(values.checked_tables)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -54,13 +56,13 @@ class Labels:
 
 @dataclass(frozen=True, config=STRICT)
 class Boxes:
-    """The box of a row: `corners` (left, top, right, bottom) or `size` (left, top, width, height).
+    """The box of a row: `corners` (left, top, right, bottom) or `sides` (left, top, width, height).
 
-    A row whose four cells are blank has no box.
+    A row whose four cells are blank has no box. (Not `size`: DVC hashes no key of that name.)
     """
 
     corners: Several[str] = ()
-    size: Several[str] = ()
+    sides: Several[str] = ()
     label: str = ""  # the column of its name
     name: str = ""  # or one name for all
     unit: Literal["pixel", "fraction", "percent"] = "pixel"
@@ -104,13 +106,16 @@ class Also:
     table: Tables = ""
     image: Value = ""
     study: Value = ""
-    report: Value = ""
+    text: Value = ""  # a column with the whole report
     sections: Mapping[str, str] = field(default_factory=dict)
-    labels: Labels | None = None
+    labels: Annotated[Labels | None, Short(values.labels)] = None
     boxes: Boxes | None = None
     masks: Masks | None = None
     readers: Readers | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)  # view, sex, age, split, ... -> Value
+    # patient, split, view, sex, age, birth, date -> Value
+    facts: Mapping[Literal[values.FACTS], Value] = field(  # type: ignore[valid-type]
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -144,13 +149,14 @@ class Options:
     # facts that hold for all images: {view: PA, split: test, sex: F}
     constants: Mapping[Literal["view", "split", "sex", "age"], str] = field(default_factory=dict)
 
-    report: Value = ""  # a column with the whole report
+    # a column with the whole report (not `report`: the method of a reader has that name)
+    text: Value = ""
     report_file: str = ""  # or the pattern of its file: "reports/{AccessionNumber}.txt"
     sections: Mapping[str, str] = field(default_factory=dict)  # or section -> its column
     # same: all rows of a study must have one report; first: that of its first image counts
     reports: Literal["same", "first"] = "same"
 
-    labels: Labels | None = None
+    labels: Annotated[Labels | None, Short(values.labels)] = None
     boxes: Boxes | None = None
     masks: Masks | None = None
     readers: Readers | None = None

@@ -1,0 +1,138 @@
+"""Reads the labels of a row: columns of values, or a list of names."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from cxr_vlp.nlp.labels import NO_FINDING, canonical
+from cxr_vlp.pipelines.files import cells
+from cxr_vlp.pipelines.files.csv_tables import Row
+from cxr_vlp.pipelines.sources.base import LABEL_VALUES
+from cxr_vlp.pipelines.sources.table.options import Labels
+
+LONGEST_NAME = 100  # characters; more is a sentence, not the name of a label
+_QUOTES = "'\" "
+
+
+def label_of(name: str, names: Mapping[str, str]) -> str:
+    """Return the label that a column or a name of a list stands for, "" for none."""
+    if name in names:
+        return canonical(names[name]) if names[name] else ""
+    renamed = _folded(tuple(names.items())).get(_key(name))
+    return canonical(name if renamed is None else renamed) if renamed != "" else ""
+
+
+@functools.lru_cache(maxsize=64)
+def _folded(names: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    return {_key(name): label for name, label in names}
+
+
+def _key(name: str) -> str:
+    return " ".join(name.split()).casefold()
+
+
+def in_row(
+    options: Labels | None, row: Row, complete: Iterable[str], notes: Counter[str]
+) -> dict[str, int]:
+    """Return label -> 1, 0, -1 of a row; {} where it gives none.
+
+    `complete`: the labels of a complete family that `options` does not list. A value that is not
+    known, or a name that is not of the family, is noted; then nothing is set to 0.
+    """
+    if options is None:
+        return {}
+    bad = notes.total()
+    found = _of_columns(options, row, notes) | _of_list(options, row, notes)
+    if options.family == "complete" and found:
+        family = [label for name in options.of if (label := label_of(name, options.names))]
+        family = family or [*_columns(options), *complete]
+        if options.of and options.list:
+            strange = set(found) - set(family) - {NO_FINDING}
+            notes[f"label.bad_value:{options.list}"] += len(strange)
+        if notes.total() == bad:
+            found = dict.fromkeys(family, 0) | found
+    return found
+
+
+def _columns(options: Labels) -> list[str]:
+    return [label for c in options.columns if (label := label_of(c, options.names))]
+
+
+def _of_columns(options: Labels, row: Row, notes: Counter[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for column in options.columns:
+        cell = cells.known(row.get(column))
+        label = label_of(column, options.names)
+        if not cell or not label:
+            continue
+        value = _value(cell, options.values)
+        if value is None:
+            notes[f"label.bad_value:{column}"] += 1
+        else:
+            found[label] = max(found.get(label, value), value, key=RANK.__getitem__)
+    return found
+
+
+RANK = {0: 0, -1: 1, 1: 2}  # positive outweighs uncertain, uncertain outweighs negative
+_WORDS = {"true": 1, "false": 0}
+
+
+def _value(cell: str, words: Mapping[str, int]) -> int | None:
+    if cell in words:
+        return words[cell]
+    lowered = cell.casefold()
+    found = next((value for word, value in words.items() if word.casefold() == lowered), None)
+    if found is not None:
+        return found
+    return LABEL_VALUES.get(cell, _WORDS.get(lowered))
+
+
+def _of_list(options: Labels, row: Row, notes: Counter[str]) -> dict[str, int]:
+    found = {}
+    for name in _names(options, row.get(options.list, ""), notes):
+        if label := label_of(name, options.names):
+            found[label] = 1
+    return found
+
+
+def _names(options: Labels, cell: str, notes: Counter[str]) -> Iterator[str]:
+    if not options.list:
+        return
+    text = cells.known(cell)
+    listed = _literal(text) if text[:1] == "[" else text.split(options.separator)
+    if listed is None:
+        notes[f"label.bad_value:{options.list}"] += 1
+        return
+    for each in listed:
+        name = " ".join(cells.known(each).strip(_QUOTES).split())
+        if len(name) > LONGEST_NAME:
+            notes[f"label.bad_value:{options.list}"] += 1
+        elif name:
+            yield name
+
+
+def _literal(text: str) -> list[str] | None:
+    """Return the names of a list as Python or JSON writes it; None if it is none."""
+    found: Any = None
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return None
+    if not isinstance(found, list | tuple):
+        return None
+    # a missing entry is NaN or None in the lists of some tables
+    return [each for each in found if isinstance(each, str)]
+
+
+def names_in(options: Labels | None, row: Row) -> Iterator[str]:
+    """Yield the labels that a row's list names, where they make up a complete family."""
+    if options and options.list and options.family == "complete" and not options.of:
+        yield from _of_list(options, row, Counter())

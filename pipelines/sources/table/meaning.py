@@ -1,0 +1,118 @@
+"""What the columns of one table mean: its options, as picks from a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cxr_vlp.pipelines.errors import DataError
+from cxr_vlp.pipelines.sources.table.options import (
+    Also,
+    Boxes,
+    Labels,
+    Masks,
+    Options,
+    Readers,
+)
+from cxr_vlp.pipelines.sources.table.values import FACTS, Pick, pick
+
+Stated = tuple[str, Pick]  # a dotted option, and what it picks
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """The picks of one table's rows; those of the images, or those that are joined to them."""
+
+    image: Pick
+    study: Pick
+    facts: Mapping[str, Pick]
+    text: Pick
+    report_file: Pick
+    sections: Mapping[str, Pick]
+    labels: Labels | None
+    boxes: Boxes | None
+    masks: Masks | None
+    readers: Readers | None
+    constants: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_images(cls, options: Options) -> Meaning:
+        """Return the meaning of the tables that list the images."""
+        return cls(
+            pick(options.image),
+            pick(options.study),
+            {name: pick(value) for name in FACTS if (value := getattr(options, name))},
+            pick(options.text),
+            pick(options.report_file),
+            {name: pick(column) for name, column in options.sections.items()},
+            options.labels,
+            options.boxes,
+            options.masks,
+            options.readers,
+            options.constants,
+        )
+
+    @classmethod
+    def of_also(cls, also: Also) -> Meaning:
+        """Return the meaning of a further table."""
+        return cls(
+            pick(also.image),
+            pick(also.study),
+            {name: pick(value) for name, value in also.facts.items() if value},
+            pick(also.text),
+            Pick(),
+            {name: pick(column) for name, column in also.sections.items()},
+            also.labels,
+            also.boxes,
+            also.masks,
+            also.readers,
+        )
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a row has the text of a report."""
+        return bool(self.text or self.sections)
+
+    def stated(self) -> Iterator[Stated]:
+        """Yield every option that names columns, each with what it picks."""
+        yield from (("image", self.image), ("study", self.study), *self.facts.items())
+        yield from (("text", self.text), ("report_file", self.report_file))
+        yield from ((f"sections.{name}", each) for name, each in self.sections.items())
+        for name, columns in self._parts():
+            yield from ((name, Pick((column,))) for column in columns if column)
+
+    def _parts(self) -> Iterator[tuple[str, Iterable[str]]]:
+        if self.labels:
+            yield "labels.columns", self.labels.columns
+            yield "labels.list", (self.labels.list,)
+        if self.boxes:
+            boxes = self.boxes
+            yield "boxes", (*boxes.corners, *boxes.sides, boxes.label, boxes.phrase)
+            yield "boxes.frame", (each for each in boxes.frame if isinstance(each, str))
+        if self.masks:
+            yield "masks.column", (self.masks.column,)
+            yield "masks.frame", (each for each in self.masks.frame if isinstance(each, str))
+        if self.readers:
+            yield "readers.column", (self.readers.column,)
+
+    def columns(self) -> list[str]:
+        """Return every column that is read."""
+        return list(dict.fromkeys(c for _, each in self.stated() for c in each.named()))
+
+    def check(self, headers: Mapping[str, Sequence[str]], needed: Sequence[str]) -> None:
+        """Check that each option is in one of the tables, and those `needed` in each of them.
+
+        `headers`: file name -> columns. Raises DataError csv.header with the columns that there
+        are.
+        """
+        for option, each in self.stated():
+            if not each:
+                continue
+            lacking = [name for name, header in headers.items() if not each.among(header)]
+            if lacking and (option in needed or len(lacking) == len(headers)):
+                column = next(c for c in each.named() if c not in headers[lacking[0]])
+                there = ", ".join(headers[lacking[0]][:30])
+                raise DataError(
+                    f"csv.header: {lacking[0]}: no column {column!r} (option {option}); its "
+                    f"columns are {there}"
+                )
