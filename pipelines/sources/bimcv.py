@@ -159,7 +159,7 @@ def _files(root: Root) -> Iterator[tuple[str, Row]]:
         root,
         (_FILM, lambda match: (_key(match[1], match[2]), {"image": _image(match)})),
         (_HEADER, lambda match: (_key(match[1], match[2]), {"header": _image(match)})),
-        (_OTHER, lambda match: (_APART, {"other": "1"})),
+        (_OTHER, lambda _: (_APART, {"other": "1"})),
     )
     for study, row in found:
         yield study, _header_row(root, row) if "header" in row else row

@@ -34,6 +34,8 @@ class Meaning:
     masks: Masks | None
     readers: Readers | None
     constants: Mapping[str, str] = field(default_factory=dict)
+    photometric: Pick = field(default_factory=Pick)
+    exclude: Mapping[str, Sequence[str]] = field(default_factory=dict)  # column -> values
 
     @classmethod
     def of_images(cls, options: Options) -> Meaning:
@@ -50,6 +52,8 @@ class Meaning:
             options.masks,
             options.readers,
             options.constants,
+            pick(options.photometric),
+            options.exclude,
         )
 
     @classmethod
@@ -69,6 +73,12 @@ class Meaning:
         )
 
     @property
+    def labels_by(self) -> Pick:
+        """What picks who gave the labels of a row; nothing where it is the same for all rows."""
+        by = self.labels.by if self.labels else ""
+        return pick(by) if "{" in by else Pick()
+
+    @property
     def has_text(self) -> bool:
         """Whether a row has the text of a report."""
         return bool(self.text or self.sections)
@@ -77,6 +87,8 @@ class Meaning:
         """Yield every option that names columns, each with what it picks."""
         yield from (("image", self.image), ("study", self.study), *self.facts.items())
         yield from (("text", self.text), ("report_file", self.report_file))
+        yield from (("photometric", self.photometric), ("labels.by", self.labels_by))
+        yield from (("exclude", Pick((column,))) for column in self.exclude)
         yield from ((f"sections.{name}", each) for name, each in self.sections.items())
         for name, columns in self._parts():
             yield from ((name, Pick((column,))) for column in columns if column)

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 from pydantic.dataclasses import dataclass
 
-from cxr_vlp.nlp.config.settings import STRICT, Several, Short
+from cxr_vlp.nlp.config.settings import STRICT, Pair, Several, Short
 from cxr_vlp.pipelines.sources.table import values
 
 # A value of a row: the name of a column (`PatientID`), a pattern of columns
@@ -51,7 +51,9 @@ class Labels:
     of: Several[str] = ()  # of a complete family: its labels (default: the columns, or all names)
     # given: as the table has it; derived: 1 where no label of the row is 1 or -1, else 0
     no_finding: Literal["given", "derived"] = "given"
-    by: str = ""  # who gave them (`labels_from` of the samples); default: the collection's name
+    # who gave them (`labels_from` of the samples), or a pattern of columns ("nlp-{Method}");
+    # default: the collection's name
+    by: str = ""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -68,7 +70,7 @@ class Boxes:
     unit: Literal["pixel", "fraction", "percent"] = "pixel"
     # width and height of the image that pixels are counted in, as numbers or columns; default: of
     # the file
-    frame: Several[int | str] = ()
+    frame: Pair[int | str] | tuple[()] = ()
     phrase: str = ""  # a column with the words that describe the box
 
 
@@ -82,7 +84,7 @@ class Masks:
     start: Literal["relative", "absolute"] = "relative"
     first: Literal[0, 1] = 0  # the number of the first pixel, of absolute starts
     order: Literal["columns", "rows"] = "columns"  # the pixels that follow each other
-    frame: Several[int | str] = ()  # width and height, as numbers or columns
+    frame: Pair[int | str] | tuple[()] = ()  # width and height, as numbers or columns
     none: Several[str] = ("-1",)  # what stands where there is no mask: the finding is absent
 
 
@@ -132,6 +134,12 @@ class Options:
     image: Value = ""
     files: Several[str] = ()  # patterns of the files that are images: ["CXR_png/*"]; default: all
     prefer: Literal["dicom", "picture"] = "dicom"  # where an image is there in both forms
+    # column -> values: an image of such a row is lost with the code image.excluded. Of a list, one
+    # entry is enough
+    exclude: Mapping[str, Several[str]] = field(default_factory=dict)
+    # a column with MONOCHROME1 or MONOCHROME2, of PNG or JPEG files that are stored as they were
+    # in DICOM: low values of MONOCHROME1 are white, and are made black
+    photometric: Value = ""
 
     patient: Value = ""  # none: a study is a patient of its own, which is counted
     study: Value = ""  # none: an image is a study of its own
