@@ -52,7 +52,9 @@ _APART = "other"  # the study key of files that belong to no session
 _NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")  # an entry of a Python list, whatever separates them
 _SPECIAL = {"covid 19": ("COVID-19", 1), "covid 19 uncertain": ("COVID-19", -1)}
 _PROCEDURES = ("0008103E", "00181030", "00081030")  # names of series, protocol, study
-_SIDE = re.compile(r"_vp-([a-z]+)")
+# Codes and words of the hospitals in the name of a series, beside the projection. The `vp-pa` in a
+# file's name is not used: it is on laterals too.
+_LOCAL = re.compile(r"\b(?:[A-Z]\d{2,4}|PECHO|DIRECTO|CAMILLA|SEDE|BIPE|DEC|SUP|H)\b|\*")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -91,13 +93,15 @@ class Bimcv:
         yield from keyed(table, lines, lambda row: _labels_row(row, table.path))
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
-        """Join one session: its films list themselves, the table has report and labels."""
+        """Join one session: its films and their side files are the list of its images."""
         found = rows.get("files", ())
         notes: Counter[str] = Counter()
         notes["file.not_film"] += sum("other" in row for row in found)
         on_disk = OnDisk.of((row for row in found if "image" in row), lambda _: False)
         notes["image.duplicate_file"] += on_disk.copies
-        listed = {*on_disk.paths, *on_disk.faults}
+        # a side file without its film tells that the download is not whole
+        sided = {row["header"] for row in found if "header" in row}
+        listed = {*on_disk.paths, *on_disk.faults, *sided}
         if not listed:
             notes["study.no_image"] += bool(rows.get("labels"))
             return Assembled(None, 0, notes=+notes)
@@ -187,10 +191,8 @@ def _header_row(root: Root, row: Row) -> Row:
         return row | {"fault": "image.no_header"}
     code = header.get("00540220")
     meaning = _value(code["Value"][0], "00080104") if _has_item(code) else ""
-    procedures = tuple(_value(header, tag) for tag in _PROCEDURES)
+    procedures = tuple(_LOCAL.sub(" ", _value(header, tag).upper()) for tag in _PROCEDURES)
     view, projection = views.decide((_value(header, "00185101"), meaning), procedures)
-    if view == "unknown" and (side := _SIDE.search(row["header"])):
-        view, projection = views.of(side[1])
     return row | {
         "polarity": "inverted" if photometric == "MONOCHROME1" else "",
         "view": view,

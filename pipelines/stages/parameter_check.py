@@ -173,7 +173,10 @@ def _different(dotted: str, made: Any, now: Any) -> Iterator[tuple[str, Any, Any
 
 def _plain(value: Any) -> Any:
     """Return the JSON form of a value, in which 1 and true differ."""
-    value = list(value) if isinstance(value, tuple) else value
+    if isinstance(value, list | tuple):
+        return False, [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return False, {key: _plain(each) for key, each in value.items()}
     return type(value) is bool, value
 
 

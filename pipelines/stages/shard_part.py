@@ -246,6 +246,11 @@ def encode_image(source_files: SourceFiles, image: Image, shards: Shards) -> Enc
 
 
 def suffix_of(image: Image) -> str:
-    """Return the suffix of an image's file, with that before .gz: ".dcm", ".dcm.gz"."""
+    """Return the suffix of an image's file, with that before .gz: ".dcm", ".dcm.gz".
+
+    A file whose name is a UID (1.2.840.1) has none.
+    """
     path = Path(image.path)
+    if path.suffix[1:].isdigit():
+        return ""
     return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix

@@ -82,7 +82,7 @@ class CandidTree:
         """Write the person's images, and their rows in the three tables."""
         written = Written({"reports": [], **{name: [] for name in _TABLES}})
         for case in person.cases:
-            study = dicom_files.uid_of("candid", str(self.seed), str(case.serial))
+            study = _uid("candid", str(self.seed), str(case.serial))
             listed = _listed(case)
             images = [
                 self._write_image(root, case, place, study, listed, written.rows)
@@ -112,11 +112,11 @@ class CandidTree:
         listed: Mapping[str, bool],
         rows: dict[str, list[dict[str, str]]],
     ) -> dict[str, Any]:
-        image = dicom_files.uid_of(study, str(place))
+        image = _uid(study, str(place))
         drawn = image_of(case, 0, height=self.height, seed=self.seed)
         high, wide = drawn.pixels.shape
-        # the second image of a study is the same chest under a little less exposure
-        pixels = drawn.pixels * (1 - 0.05 * place)
+        # the second image of a study is the same chest under another exposure
+        pixels = drawn.pixels ** (1 + 0.4 * place)
         square = cv2.resize(pixels, (high, high), interpolation=cv2.INTER_AREA)
         path = self._write_file(root, square, case, image)
         found = [(label, _inside(at, wide, high)) for label, *at in drawn.boxes]
@@ -173,6 +173,11 @@ _DRAWN = {
     "Chest Tube": "Support Devices",
     "Rib Fracture": "Fracture",
 }
+
+
+def _uid(*parts: str) -> str:
+    """Return a UID of the form that the tool of the collection gave its files."""
+    return "1.2.826.0.1.3680043.8.498." + dicom_files.uid_of(*parts).rpartition(".")[2]
 
 
 def _listed(case: Case) -> dict[str, bool]:

@@ -155,7 +155,9 @@ class PadchestTree:
             path = root / "images" / (name if self.flat else f"{folder}/{name}")
             drawn = image_of(case, of, height=self.height, seed=self.seed)
             bits = _BITS[case.serial % len(_BITS)]
-            values = stored_values(drawn.pixels, bits=bits, photometric="MONOCHROME2")
+            # an image beyond the views is the same chest under another exposure
+            pixels = drawn.pixels ** (1.0 if place == of else 1.4)
+            values = stored_values(pixels, bits=bits, photometric="MONOCHROME2")
             archives.write_bytes(path, deep_png(values))
             rows.append(shared | self._row(case, place, name, folder, projection, bits))
             line = image_line(path, root, projection, drawn.boxes)
