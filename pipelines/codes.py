@@ -17,6 +17,7 @@ Explanation = tuple[str, str]  # (meaning, remedy)
 SCAN: Mapping[str, Explanation] = {
     "age.bad_value": ("an age that is not a number of years", ""),
     "box.bad_value": ("a box without area, outside its image, or not of four numbers", ""),
+    "box.outvoted": ("a box of a finding that most of the image's readers did not see", ""),
     "csv.bomb": ("a .gz that unpacks to a hundred times its size", "unpack it yourself"),
     "csv.cell_too_long": ("a cell of more than a million characters", "correct the line"),
     "csv.conflict": ("rows of one study that contradict each other", "correct the table"),
@@ -29,12 +30,15 @@ SCAN: Mapping[str, Explanation] = {
     "csv.no_row": ("a table of images that has a header and no row", "download it again"),
     "csv.not_file": ("a table that is not a plain file", "put the file itself there"),
     "csv.number": ("a cell that should be a number and is not", ""),
+    "csv.object": ("a line or an entry that is no JSON object", "correct the line"),
+    "csv.parquet": ("a Parquet file that is cut or damaged", "download it again"),
     "csv.path": ("a path that names no image", "correct the line"),
     "csv.quote": ("a quote that is wrong or never ends", "correct the line"),
     "csv.ragged": ("a row with more or fewer fields than the header", "correct the line"),
     "csv.repeated_row": ("a row that repeats another", ""),
     "csv.row_too_long": ("a row of more than four million bytes", "correct the line"),
     "csv.unreadable": ("a table that cannot be read", "correct its permissions"),
+    "csv.unmatched": ("a row of a further table whose image or study no other table lists", ""),
     "date.bad_value": ("a date that is not valid; the order of the study is unknown", ""),
     "digests.line": (
         "a list of digests that is not in the format of sha256sum",
@@ -43,6 +47,10 @@ SCAN: Mapping[str, Explanation] = {
     "file.not_film": ("a CT volume or a mask among the films; it is not read", ""),
     "folder.unreadable": ("a folder that may not be read", "correct its permissions"),
     "id.normalised": ("an id that a spreadsheet had changed into a number, and was restored", ""),
+    "image.ambiguous": (
+        "an image that may be one of several files in different folders",
+        "state the folder in the table, or in reader.image, or narrow reader.files",
+    ),
     "image.duplicate_file": ("a second file of an image; one is used", ""),
     "image.excluded": ("an image that the collection itself excludes", ""),
     "image.missing": ("an image that is listed and not on disk", "finish the download"),
@@ -59,12 +67,22 @@ SCAN: Mapping[str, Explanation] = {
     "label.bad_value": ("a label that is not 1, 0, -1 or blank", "correct the table"),
     "label.missing": ("a study whose labels the tables do not give", ""),
     "list.image": ("a line of a list that is not the name of an image", "correct the line"),
+    "mask.bad_value": ("a mask whose runs are no pairs of numbers, or leave the image", ""),
     "path.encoding": ("a path that is not UTF-8", "rename the file or its folder"),
     "path.escape": (
         "a path or link that leads out of the root",
         "set `links: true` for this source, if the link is meant",
     ),
     "path.loop": ("a link that leads to itself", "put the file there"),
+    "patient.unknown": (
+        "a study without a patient, which counts as a patient of its own",
+        "",
+    ),
+    "report.conflict": (
+        "a study whose rows have different reports",
+        "correct the table, or set reader.reports: first",
+    ),
+    "sex.bad_value": ("a sex that is none of the known words", ""),
     "split.conflict": ("a study in two splits of the official list", "correct the list"),
     "split.two": (
         "a patient in two splits: a model would be tested on its training data",

@@ -5,7 +5,7 @@
 It reads the tables, joins their rows by study, reads the files (digest, DICOM header), orders the
 studies of each patient, and writes one file of studies per part, rejects.jsonl and inventory.json.
 An unchanged tree is recognised by names, sizes and times alone; then nothing is read and nothing is
-written.
+written. --dry-run reads the tables and the names of the files only, and prints what it understood.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.pipelines import cli, codes, config, errors, parts
+from cxr_vlp.pipelines import cli, codes, config, errors, parts, scan_preview
 from cxr_vlp.pipelines.cache import checksums, file_index, row_digest, store
 from cxr_vlp.pipelines.cache.tree_state import TreeState
 from cxr_vlp.pipelines.errors import ConfigError, DataError
@@ -49,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     naming = ids.Ids(source.name, ids.salt(section.salt), collection.ids == "salted")
     naming.check()
     recorded = parameter_check.of_scan(source, collection, section, naming.salt)
+    _say_open_ids(source, collection)
+    if flags.dry_run:
+        return _preview(source, paths.RawTree(root, collection.links), section, naming, recorded)
+    if flags.out is None:
+        raise ConfigError("--out is missing: give the folder of the inventory, or --dry-run")
     cli.own_folder(flags.out, HEADER, source.name)
     terms = _terms(source, root)
     protection = Protection(source.name, terms["licence"], terms["credentialed"], naming.salted)
@@ -70,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     store.remove_unused_links(flags.state, flags.out.parent)
     row_digest.report(row_digest.DISCARDED.take())
     _show(source, header, "written" if changed else "unchanged")
+    _say_guesses(source, tree)
     if changed:
         cli.print_dvc_commit("scan", source.name, flags.out)
     return 0
@@ -85,8 +91,53 @@ def _root(text: str) -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("scan", "List the studies and images of a raw tree in an inventory.")
-    cli.folders(parser, out="the inventory")
+    # a dry run writes no inventory, so it needs no folder
+    parser.add_argument("--out", type=cli.folder, metavar="DIR", help="the inventory")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print what the tables and the files' names say; open no image, write nothing",
+    )
     return parser
+
+
+def _preview(
+    source: Source,
+    tree: paths.RawTree,
+    section: config.Scan,
+    naming: ids.Ids,
+    recorded: Mapping[str, Any],
+) -> int:
+    """Print what a scan would find. Raises DataError where the scan would stop."""
+    rule = PatientRule(source.name, naming.salt, section.validate, section.test)
+    made = scan_preview.of(source, tree, rule)
+    scan_preview.show(source, made, understood(source, tree))
+    scan_preview.check(made)
+    _check({**recorded, **made.header()}, recorded["missing"], tree)
+    return 0
+
+
+def understood(source: Source, tree: paths.RawTree) -> Sequence[Sequence[str]]:
+    """Return (option, columns, how) of a reader that says how it understands columns."""
+    explain = getattr(source, "understood", None)
+    return explain(tree) if explain else ()
+
+
+def _say_guesses(source: Source, tree: paths.RawTree) -> None:
+    """Print the columns that were guessed: a guess is never silent."""
+    guessed = [f"{option}: {column}" for option, column, how in understood(source, tree)
+               if how == "guessed"]  # fmt: skip
+    if guessed:
+        cli.say(f"guessed from the names of columns: {'; '.join(guessed)}")
+
+
+def _say_open_ids(source: Source, collection: config.Collection) -> None:
+    """Print that the ids of a user's own table are not hidden."""
+    if collection.preset == "table" and collection.ids == "source":
+        cli.say(
+            f"{source.name}: the ids of its table stand in the shards; for patients of your own "
+            "write `ids: salted` and a secret scan.salt (docs/own-data.md)"
+        )
 
 
 def _scan(

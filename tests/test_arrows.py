@@ -40,7 +40,7 @@ ORDER = (
     ("stages",),
     ("beam",),
     ("cli",),
-    ("dry_run", "validate"),
+    ("dry_run", "scan_preview", "validate"),
     ("scan", "texts", "shards", "plan", "verify"),
     ("cards",),
     ("selection",),

@@ -53,6 +53,8 @@ def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
+# A list of any length.
+Listed = Annotated[tuple[T, ...], BeforeValidator(_listed)]
 # A list of any length whose values differ.
 Several = Annotated[tuple[T, ...], BeforeValidator(_listed), AfterValidator(_distinct)]
 # Two numbers.
@@ -186,7 +188,7 @@ class _Part:
 
     kind: type
     several: bool = False
-    whole: Callable[[Any], Any] = staticmethod(lambda found: found)
+    whole: Callable[[Any], Any] | None = None  # makes keys and values of a short form
 
 
 @functools.cache
@@ -207,7 +209,7 @@ def _part(hint: Any) -> _Part | None:
 
 def _of_part(part: _Part, found: Any, where: str, faults: list[str], *, secret: bool) -> Any:
     if not part.several:
-        made = part.whole(found)
+        made = part.whole(found) if part.whole else found
         if made is None or isinstance(made, part.kind):
             return made
         return _section(part.kind, made, where, faults, secret=secret)

@@ -20,11 +20,14 @@ from cxr_vlp.pipelines.sources.table.options import Options
 from cxr_vlp.pipelines.sources.table.plan import Part
 from cxr_vlp.pipelines.sources.table.values import SPLITS
 
-_SEXES = {
-    **dict.fromkeys("f w female woman girl weiblich femme femenino feminino femmina mujer".split(), "F"),
-    **dict.fromkeys("m male man boy männlich homme masculino maschio masculin hombre".split(), "M"),
-}  # fmt: skip
-_DAY = re.compile(r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d))?)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")  # fmt: skip # noqa: E501
+_FEMALE = "f w female woman girl weiblich femme femenino feminino femmina mujer"
+_MALE = "m male man boy männlich homme masculino maschio masculin hombre"
+_SEXES = dict.fromkeys(_FEMALE.split(), "F") | dict.fromkeys(_MALE.split(), "M")
+_NO_SEX = frozenset({"o", "u", "x", "d", "other", "unknown"})
+_DAY = re.compile(
+    r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d))?)?"
+    r"(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"
+)
 _GERMAN = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
 
 
@@ -61,7 +64,7 @@ def of_row(
         "boxes": _json([*boxes, *around]),
         "reader": cells.known(row.get(meaning.readers.column)) if meaning.readers else "",
         "number": str(line.number),
-        **texts.place_of(part, line, notes, seekable=seekable),
+        **texts.place_of(part, line, seekable=seekable),
         "notes": _json(+notes),
     }
     return {name: value for name, value in found.items() if value}
@@ -104,9 +107,6 @@ def _sex(word: str, notes: Counter[str]) -> str:
     # DICOM's O (other) and what stands for unknown is no mistake
     notes["sex.bad_value"] += bool(word) and not found and word.casefold() not in _NO_SEX
     return found
-
-
-_NO_SEX = frozenset({"o", "u", "x", "d", "other", "unknown"})
 
 
 def _age(facts: Mapping[str, str], notes: Counter[str]) -> str:

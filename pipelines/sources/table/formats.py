@@ -117,15 +117,15 @@ def _json_lines(path: Path) -> Iterator[Line]:
             raise DataError(
                 f"csv.gzip: {path.name}, after line {number}: the gzip file is broken"
             ) from None
-    if bad and bad > max(csv_tables.MANY, good) or (bad and not good):
-        raise DataError(f"csv.json: {path.name}: most of its lines are no JSON object; {_REMEDY}")
+    if (bad and bad > max(csv_tables.MANY, good)) or (bad and not good):
+        raise DataError(f"csv.object: {path.name}: most of its lines are no JSON object; {_REMEDY}")
 
 
 def _json_line(number: int, data: bytes, place: int) -> Line:
     if len(data) > LINE:
         return Line(number, {}, "csv.row_too_long")
     row = _row(data)
-    return Line(number, {}, "csv.json") if row is None else Line(number, row, "", place)
+    return Line(number, {}, "csv.object") if row is None else Line(number, row, "", place)
 
 
 def _row(data: bytes) -> Row | None:
@@ -141,21 +141,21 @@ def _whole(path: Path) -> Iterator[Line]:
     with csv_tables.opened(path) as stream:
         data = stream.read(WHOLE + 1)
     if len(data) > WHOLE:
-        raise DataError(f"csv.json: {path.name} is too large; save it as JSON lines")
+        raise DataError(f"csv.object: {path.name} is too large; save it as JSON lines")
     try:
         found = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        raise DataError(f"csv.json: {path.name} is not whole JSON; {_REMEDY}") from None
+        raise DataError(f"csv.object: {path.name} is not whole JSON; {_REMEDY}") from None
     if isinstance(found, dict):
         found = [
             {"key": key, **value} if isinstance(value, dict) else value
             for key, value in found.items()
         ]
     if not isinstance(found, list):
-        raise DataError(f"csv.json: {path.name} has no list of rows; {_REMEDY}")
+        raise DataError(f"csv.object: {path.name} has no list of rows; {_REMEDY}")
     for number, each in enumerate(found, 1):
         fine = isinstance(each, dict)
-        yield Line(number, texts(each) if fine else {}, "" if fine else "csv.json")
+        yield Line(number, texts(each) if fine else {}, "" if fine else "csv.object")
 
 
 def texts(row: Mapping[str, Any]) -> Row:

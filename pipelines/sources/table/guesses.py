@@ -35,10 +35,11 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 }
 _SECTIONS = ("findings", "impression", "indication", "comparison", "technique")
 _LISTS = (
-    "labels label findinglabels diagnoses diagnosis classname pathologies pathology diseases"
-).split()
+    "labels", "label", "findinglabels", "diagnoses", "diagnosis", "classname", "pathologies",
+    "pathology",
+)  # fmt: skip
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_BOX_LABELS = "classname finding findinglabel labelname categoryname".split()
+_BOX_LABELS = ("classname", "finding", "findinglabel", "labelname", "categoryname")
 
 
 @dataclass(frozen=True)

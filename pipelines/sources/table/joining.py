@@ -1,4 +1,4 @@
-"""Joins the rows of one study: its images, labels, boxes and report, or the code that refuses it."""
+"""Joins the rows of one study: images, labels, boxes and report, or the code that refuses it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files.csv_tables import Row
@@ -110,7 +111,7 @@ class Joining:
             if row.get("fault"):
                 raise IngestError(row["fault"])
         patient = self._patient(every)
-        labels, outvoted = self._labels(listed)
+        labels, outvoted = self._labels()
         images = tuple(
             self._image(image, rows[0], outvoted)
             for image, rows in listed.items()
@@ -150,7 +151,7 @@ class Joining:
             also = self.options.also[int(name.removeprefix("also"))]
             yield rows, also.labels, also.readers
 
-    def _labels(self, listed: Mapping[str, Sequence[Row]]) -> tuple[dict[str, int], set[str]]:
+    def _labels(self) -> tuple[dict[str, int], set[str]]:
         """Return (the study's labels, those of them that readers were outvoted on)."""
         sets, derived, wanted = [], False, False
         for rows, options, readers in self._parts():
@@ -245,7 +246,7 @@ _HAS_PHRASE = "phrase" in {each.name for each in dataclasses.fields(SourceBox)}
 
 
 def _source_box(box: Found, sides: tuple[float, float, float, float]) -> SourceBox:
-    more = {"phrase": box.phrase} if _HAS_PHRASE and box.phrase else {}
+    more: dict[str, Any] = {"phrase": box.phrase} if _HAS_PHRASE and box.phrase else {}
     return SourceBox(box.label, *sides, **more)
 
 

@@ -51,7 +51,7 @@ class Meaning:
             options.boxes,
             options.masks,
             options.readers,
-            options.constants,
+            {str(name): value for name, value in options.constants.items()},
             pick(options.photometric),
             options.exclude,
         )
@@ -85,27 +85,28 @@ class Meaning:
 
     def stated(self) -> Iterator[Stated]:
         """Yield every option that names columns, each with what it picks."""
-        yield from (("image", self.image), ("study", self.study), *self.facts.items())
-        yield from (("text", self.text), ("report_file", self.report_file))
-        yield from (("photometric", self.photometric), ("labels.by", self.labels_by))
-        yield from (("exclude", Pick((column,))) for column in self.exclude)
-        yield from ((f"sections.{name}", each) for name, each in self.sections.items())
+        yield from (("reader.image", self.image), ("reader.study", self.study))
+        yield from ((f"reader.{name}", each) for name, each in self.facts.items())
+        yield from (("reader.text", self.text), ("reader.report_file", self.report_file))
+        yield from (("reader.photometric", self.photometric), ("reader.labels.by", self.labels_by))
+        yield from (("reader.exclude", Pick((column,))) for column in self.exclude)
+        yield from ((f"reader.sections.{name}", each) for name, each in self.sections.items())
         for name, columns in self._parts():
             yield from ((name, Pick((column,))) for column in columns if column)
 
     def _parts(self) -> Iterator[tuple[str, Iterable[str]]]:
         if self.labels:
-            yield "labels.columns", self.labels.columns
-            yield "labels.list", (self.labels.list,)
+            yield "reader.labels.columns", self.labels.columns
+            yield "reader.labels.list", (self.labels.list,)
         if self.boxes:
             boxes = self.boxes
-            yield "boxes", (*boxes.corners, *boxes.sides, boxes.label, boxes.phrase)
-            yield "boxes.frame", (each for each in boxes.frame if isinstance(each, str))
+            yield "reader.boxes", (*boxes.corners, *boxes.sides, boxes.label, boxes.phrase)
+            yield "reader.boxes.frame", (each for each in boxes.frame if isinstance(each, str))
         if self.masks:
-            yield "masks.column", (self.masks.column,)
-            yield "masks.frame", (each for each in self.masks.frame if isinstance(each, str))
+            yield "reader.masks.column", (self.masks.column,)
+            yield "reader.masks.frame", (each for each in self.masks.frame if isinstance(each, str))
         if self.readers:
-            yield "readers.column", (self.readers.column,)
+            yield "reader.readers.column", (self.readers.column,)
 
     def columns(self) -> list[str]:
         """Return every column that is read."""
@@ -121,7 +122,9 @@ class Meaning:
             if not each:
                 continue
             lacking = [name for name, header in headers.items() if not each.among(header)]
-            if lacking and (option in needed or len(lacking) == len(headers)):
+            if lacking and (
+                option.removeprefix("reader.") in needed or len(lacking) == len(headers)
+            ):
                 column = next(c for c in each.named() if c not in headers[lacking[0]])
                 there = ", ".join(headers[lacking[0]][:30])
                 raise DataError(

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 from pydantic.dataclasses import dataclass
 
-from cxr_vlp.nlp.config.settings import STRICT, Pair, Several, Short
+from cxr_vlp.nlp.config.settings import STRICT, Listed, Several, Short
 from cxr_vlp.pipelines.sources.table import values
 
 # A value of a row: the name of a column (`PatientID`), a pattern of columns
@@ -70,7 +70,7 @@ class Boxes:
     unit: Literal["pixel", "fraction", "percent"] = "pixel"
     # width and height of the image that pixels are counted in, as numbers or columns; default: of
     # the file
-    frame: Pair[int | str] | tuple[()] = ()
+    frame: Listed[int | str] = ()
     phrase: str = ""  # a column with the words that describe the box
 
 
@@ -84,7 +84,7 @@ class Masks:
     start: Literal["relative", "absolute"] = "relative"
     first: Literal[0, 1] = 0  # the number of the first pixel, of absolute starts
     order: Literal["columns", "rows"] = "columns"  # the pixels that follow each other
-    frame: Pair[int | str] | tuple[()] = ()  # width and height, as numbers or columns
+    frame: Listed[int | str] = ()  # width and height, as numbers or columns
     none: Several[str] = ("-1",)  # what stands where there is no mask: the finding is absent
 
 

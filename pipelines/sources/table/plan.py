@@ -1,4 +1,4 @@
-"""Finds the tables of a collection, and decides what their columns mean: by the options, or guessed.
+"""Finds the tables of a collection, and what their columns mean by the options or by guess.
 
 The listing (`Listing`) is made by one pass over the rows that name images: how many parts of a path
 tell images apart, and which study an image belongs to. Then the files on disk are looked up by the
@@ -56,6 +56,18 @@ class Plan:
         """Return the part of a listing."""
         return next(part for part in self.parts if part.name == name)
 
+    def understood(self) -> list[tuple[str, str, str]]:
+        """Return (option, columns, how) for each option of the tables that list images."""
+        given: dict[str, list[str]] = {}
+        for option, each in self.parts[0].meaning.stated():
+            name = option.removeprefix("reader.").partition(".")[0]
+            if each and name not in self.guessed:
+                given.setdefault(name, []).extend(each.named())
+        rows = [(name, ", ".join(columns), "given") for name, columns in given.items()]
+        rows += [(name, columns, "guessed") for name, columns in self.guessed.items()]
+        rows += [(name, columns, "not clear which") for name, columns in self.doubtful.items()]
+        return rows + [("", column, "not used") for column in self.unused]
+
     def tables(self) -> tuple[Table, ...]:
         """Return the listings, in the form of `Source`."""
         return (*(Table(p.name, p.path, p.lists) for p in self.parts), Table(FILES))
@@ -72,7 +84,7 @@ def of(options: Options, root: Root) -> Plan:
     guess = guesses.of(options, _union(headers.values()))
     filled = guess.options
     if not filled.image:
-        raise ConfigError(_no_image(root, headers, guess.doubtful))
+        raise ConfigError(_no_image(headers, guess.doubtful))
     meaning = Meaning.of_images(filled)
     meaning.check({_name(path): header for path, header in headers.items()}, ("image", "study"))
     several = len(files) > 1
@@ -179,7 +191,7 @@ def _seen(root: Root) -> str:
     return f"the tables there are {shown}" if shown else f"it has no table; {paths.summary(root)}"
 
 
-def _no_image(root: Root, headers: Mapping[str, Sequence[str]], doubtful: Mapping[str, str]) -> str:
+def _no_image(headers: Mapping[str, Sequence[str]], doubtful: Mapping[str, str]) -> str:
     name, header = next(iter(headers.items()))
     said = f"{_name(name)} has the columns {', '.join(header[:30])}"
     if "image" in doubtful:
@@ -207,12 +219,14 @@ class Listing:
     disk: Disk
     names: frozenset[str]  # of labels, where a list of names is complete
     known: frozenset[str]  # study keys
+    torn: frozenset[tuple[str, ...]]  # images that rows put into two studies
 
     @classmethod
     def of(cls, plan: Plan, root: Root) -> Listing:
         """Read the tables and the tree."""
         stated: dict[tuple[str, ...], str] = {}
         names: set[str] = set()
+        torn: set[tuple[str, ...]] = set()
         for part in (p for p in plan.parts if p.lists):
             for line in formats.rows(paths.inside(root, part.path), part.meaning.columns()):
                 if line.code:
@@ -221,14 +235,15 @@ class Listing:
                     image, study = stated_in(part.meaning, line.row)
                 except IngestError:  # `rows` gives the code
                     continue
-                stated[image] = study
+                if stated.setdefault(image, study) != study:
+                    torn.add(image)
                 names.update(names_in(part.meaning.labels, line.row))
         tails = Tails.of(stated)
         found = {
             tail: study or keys.key(tail) for i, study in stated.items() if (tail := tails.tail(i))
         }
         disk = Disk.of(root, tails, plan.options.files)
-        return cls(tails, found, disk, frozenset(names), frozenset(found.values()))
+        return cls(tails, found, disk, frozenset(names), frozenset(found.values()), frozenset(torn))
 
 
 def stated_in(meaning: Meaning, row: Row) -> tuple[tuple[str, ...], str]:
@@ -246,7 +261,7 @@ def stated_in(meaning: Meaning, row: Row) -> tuple[tuple[str, ...], str]:
 
 
 def study_of(meaning: Meaning, row: Row) -> str:
-    """Return the study key of a row, "" where its table names no study. Raises IngestError csv.id."""
+    """Return the study key of a row, "" if its table names none. Raises IngestError csv.id."""
     return keys.key(keys.restored(meaning.study.of(row))[0]) if meaning.study else ""
 
 

@@ -78,6 +78,10 @@ class TableReader(Options):
         yield from keyed_lines(table, formats.rows(path, part.meaning.columns()), reading)
         yield from reading.unmatched()
 
+    def understood(self, root: Root) -> list[tuple[str, str, str]]:
+        """Return (option, columns, how): given, guessed, not used, or why nothing was guessed."""
+        return plan.kept(self, root).understood()
+
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:
         """Join the rows of one study."""
         if study == _COUNTED:
@@ -131,6 +135,8 @@ class _Reading:
         row = self._facts(line) | {"image": tail} | self._file(line.row, tail)
         if label_cells.excluded(self.part.meaning.exclude, line.row):
             row["lost"] = "image.excluded"
+        if parts in self.listing.torn:
+            row["fault"] = "csv.conflict"
         return study or keys.key(tail), row
 
     def _file(self, row: Row, tail: str) -> Row:

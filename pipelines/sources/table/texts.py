@@ -1,8 +1,8 @@
 """Finds the report of a row, and reads it again: from its row, or from a file of its own.
 
-A row of an inventory has the place of a report and its digest. In a CSV file or JSON lines the place
-is the row's first byte. A packed file or Parquet has no such place: then the texts are copied once
-in each process to an unnamed temporary file.
+A row of an inventory has the place of a report and its digest. In a CSV file or JSON lines the
+place is the row's first byte. A packed file or Parquet has no such place: then the texts are copied
+once in each process to an unnamed temporary file.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BufferedRandom
 from pathlib import Path
 
-from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.files import cells, csv_tables, paths
+from cxr_vlp.pipelines.errors import IngestError
+from cxr_vlp.pipelines.files import csv_tables, paths
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import ReportRef
@@ -44,7 +43,7 @@ def digest(report: Report) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def place_of(part: Part, line: Line, notes: Counter[str], *, seekable: bool) -> dict[str, str]:
+def place_of(part: Part, line: Line, *, seekable: bool) -> dict[str, str]:
     """Return where a row's report is and its digest, under the names of `facts`."""
     meaning = part.meaning
     if meaning.report_file:
@@ -59,7 +58,7 @@ def place_of(part: Part, line: Line, notes: Counter[str], *, seekable: bool) -> 
 
 
 def read(part: Part, root: Root, ref: ReportRef) -> RawReport:
-    """Return a report that is in a row. Raises IngestError report.*, DataError as the table does."""
+    """Return a report that is in a row. Raises IngestError report.*, and DataError."""
     path = paths.inside(root, ref.path)
     kind, _, place = ref.member.partition(" ")[2].partition(" ")
     signature = paths.signature(path)

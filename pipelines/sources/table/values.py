@@ -109,7 +109,7 @@ def _inner(value: Any) -> Any:
     if isinstance(value, str) and value:
         return value
     if not isinstance(value, Mapping):
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004 - pydantic shows the message of a ValueError only
             "expected a column, a pattern like p{PatientID}, a list of columns, or "
             "{column: NAME, pattern: EXPRESSION}"
         )
