@@ -185,12 +185,12 @@ def _header_row(root: Root, row: Row) -> Row:
         found = json.loads(reading.of_file(paths.inside(root, row["path"])))
     except (IngestError, ValueError, RecursionError):
         found = None
-    header = {str(tag).upper(): value for tag, value in found.items()} if _is_map(found) else {}
+    elements = found.items() if isinstance(found, Mapping) else ()
+    header = {str(tag).upper(): value for tag, value in elements}
     photometric = _value(header, "00280004").upper()
     if not photometric:
         return row | {"fault": "image.no_header"}
-    code = header.get("00540220")
-    meaning = _value(code["Value"][0], "00080104") if _has_item(code) else ""
+    meaning = _value(_item(header.get("00540220")), "00080104")
     procedures = tuple(_LOCAL.sub(" ", _value(header, tag).upper()) for tag in _PROCEDURES)
     view, projection = views.decide((_value(header, "00185101"), meaning), procedures)
     return row | {
@@ -203,14 +203,11 @@ def _header_row(root: Root, row: Row) -> Row:
     }
 
 
-def _is_map(value: object) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _has_item(code: object) -> bool:
-    """Return whether a sequence of a header has an item."""
-    values = code.get("Value") if isinstance(code, Mapping) else None
-    return isinstance(values, list) and bool(values) and _is_map(values[0])
+def _item(sequence: object) -> Mapping[str, Any]:
+    """Return the first item of a sequence, {} if it has none."""
+    values = sequence.get("Value") if isinstance(sequence, Mapping) else None
+    first = values[0] if isinstance(values, list) and values else None
+    return first if isinstance(first, Mapping) else {}
 
 
 def _value(header: Mapping[str, Any], tag: str) -> str:

@@ -93,10 +93,10 @@ def test_two_reports_of_one_study_are_refused(tmp_path):
     assert joined.codes() == {"report.conflict": 1}
 
 
-def test_an_image_in_two_studies_is_in_neither_twice(tmp_path):
+def test_an_image_in_two_studies_is_refused_in_both(tmp_path):
     joined = scanned(tmp_path, f"{A},{STUDY},-1,Clear.\n{A},{STUDY}7,-1,Clear.\n")
-    kept = [image.path for study in joined.studies.values() for image in study.images]
-    assert len(kept) == len(set(kept))
+    assert not joined.studies
+    assert joined.codes() == {"csv.conflict": 2}
 
 
 def test_the_patient_is_the_study_unless_the_column_is_there(tmp_path):
