@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from joining import Joined, join, lay
 from stages import PARTS, build, samples
 
 from cxr_vlp.pipelines import sources, verify
+from cxr_vlp.pipelines.stages.shard_part import suffix_of
 from cxr_vlp.pipelines.synthetic.layouts import candid
+from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
 HEAD = "SOPInstanceUID,StudyInstanceUID,EncodedPixels,Report\n"
 MASKS = "anon_SOPUID,annotation_ref,mask_rle\n"
@@ -154,3 +157,14 @@ def uid_key(path: str) -> str:
 
 def test_the_set_is_valid(run):
     assert verify.main([str(run / "shards" / "candid"), "--deep"]) == 0
+
+
+def test_a_dicom_file_without_a_suffix_has_its_header_read(tmp_path):
+    header = dicom_files.Header("P1", "1", "1", view="LATERAL", date="20200101", time="120000")
+    pixels = np.linspace(0, 1, 80 * 80, dtype=np.float32).reshape(80, 80)
+    dicom_files.write(tmp_path / A, pixels, bits=12, photometric="MONOCHROME2",
+                      syntax=dicom_files.SYNTAXES[0], header=header)  # fmt: skip
+    lay(tmp_path, {"films.csv": f"uid\n{A}\n"})
+    study = sole(join(sources.reader("own", {"table": "films.csv", "image": "uid"}, preset="table"), tmp_path))
+    assert [image.view for image in study.images] == ["lateral"]
+    assert suffix_of(study.images[0]) == ""

@@ -17,6 +17,7 @@ from stages import PARTS, build, samples
 from cxr_vlp.nlp.layout import language
 from cxr_vlp.pipelines import sources, verify
 from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.format.sample import LABELS
 from cxr_vlp.pipelines.synthetic.layouts import padchest
 
 TABLE = padchest.TABLE
@@ -82,6 +83,23 @@ def test_labels_are_a_python_list_with_blanks_and_mixed_case(tmp_path, cell, lab
     joined = scanned(tmp_path, {"Labels": cell})
     assert sole(joined).labels == labels
     assert joined.notes["label.missing"] == (not labels)
+
+
+def test_the_193_published_labels(tmp_path):
+    names = (Path(__file__).parent / "padchest_labels.txt").read_text().splitlines()
+    rows = [{"ImageID": f"{n}.png", "StudyID": f"s{n}", "Labels": repr([name])}
+            for n, name in enumerate(names) if name != "exclude"]  # fmt: skip
+    studies = scanned(tmp_path, *rows).studies
+    found = {names[int(key[1:])]: list(study.labels) for key, study in studies.items()}
+    assert len(found) == 192
+    assert [name for name, labels in found.items() if not labels] == [
+        "suboptimal study", "unchanged",
+    ]  # fmt: skip
+    labels = Counter(label for labels in found.values() for label in labels)
+    assert {label for label, number in labels.items() if number > 1} == {"Mass"}
+    assert sum(label in LABELS for label in labels) == 24
+    # a label that is no noun of English as it stands has a name of its own
+    assert not {"Bullas", "Dai", "Pneumoperitoneo", "Pectum Excavatum"} & set(labels)
 
 
 def test_a_cell_that_is_no_list_is_noted(tmp_path):
@@ -243,6 +261,13 @@ def test_the_words_of_an_odd_term_are_english(run):
 
 def test_the_set_is_valid(run):
     assert verify.main([str(run / "shards" / "padchest"), "--deep"]) == 0
+
+
+def test_the_samples_are_made_again_from_the_raw_files(run):
+    where = {name: str(run / name / "padchest") for name in ("scan", "texts")}
+    again = ["--rederive", "9", "--params", str(run / "params.yaml"), "--root",
+             str(run / "padchest"), "--scan", where["scan"], "--texts", where["texts"]]  # fmt: skip
+    assert verify.main([str(run / "shards" / "padchest"), *again]) == 0
 
 
 def test_films_of_any_depth_are_shown_alike(run):
