@@ -12,7 +12,7 @@ import pytest
 from joining import Joined, join, lay
 from stages import PARTS, build, samples
 
-from cxr_vlp.pipelines import verify
+from cxr_vlp.pipelines import sources, verify
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.records import ReportRef
 from cxr_vlp.pipelines.sources.bimcv import Bimcv
@@ -171,6 +171,15 @@ def test_a_report_is_read_again_at_its_place(tmp_path):
 
 def vars_of(ref: ReportRef) -> dict[str, str]:
     return {"path": ref.path, "member": ref.member, "sha256": ref.sha256}
+
+
+def test_the_negative_set_has_the_same_layout_and_a_name_of_its_own(tmp_path):
+    lay(tmp_path, {"derivatives/labels/labels_SARS-cov-2_nega.tsv": HEAD + row("['normal']"),
+                   f"{FILM}.png": b"1", f"{FILM}.json": header()})  # fmt: skip
+    joined = join(sources.reader("bimcvnega", {}, preset="bimcv"), tmp_path)
+    study = joined.studies[KEY]
+    assert (study.source, study.labels_from) == ("bimcvnega", "bimcvnega")
+    assert study.labels == {"No Finding": 1}
 
 
 def test_packed_archives_stop_with_what_to_do(tmp_path):
