@@ -73,6 +73,7 @@ SCAN: Mapping[str, Explanation] = {
         "a list of digests that is not in the format of sha256sum",
         "download it again, or set `digests: read`",
     ),
+    "file.not_film": ("a CT volume or a mask among the films; it is not read", ""),
     "folder.unreadable": ("a folder that may not be read", "correct its permissions"),
     "id.normalised": ("an id that a spreadsheet had changed into a number, and was restored", ""),
     "image.ambiguous": (
@@ -80,7 +81,12 @@ SCAN: Mapping[str, Explanation] = {
         "state the folder in the table, or in reader.image, or narrow reader.files",
     ),
     "image.duplicate_file": ("a second file of an image; one is used", ""),
+    "image.excluded": ("an image that the collection itself excludes", ""),
     "image.missing": ("an image that is listed and not on disk", "finish the download"),
+    "image.no_header": (
+        "an image whose side file is absent or broken, or does not say which values are white",
+        "finish the download",
+    ),
     "image.not_file": ("a FIFO, socket or device in place of an image", "put the file there"),
     "image.unlisted": ("an image on disk that no table lists", ""),
     "image.unreadable": (
@@ -230,6 +236,11 @@ SHARDS: Mapping[str, Explanation] = {
     "image.unencodable": ("an image that could not be written", ""),
     "file.suffix": (
         "a file whose suffix names another format than its content; the content counts",
+        "",
+    ),
+    "grey.inverted": (
+        "a PNG or JPEG whose low values are white, as the collection says beside the file; they "
+        "were made black",
         "",
     ),
     "grey.stretched": ("an image without a usable window, shown by the range of its values", ""),

@@ -58,6 +58,9 @@ class Image:
     size: int = 0  # of the file, in bytes
     origin: str = ""  # the source's own key, where `key` is a salted hash; stays in data/scan
     changes: tuple[SourceChange, ...] = ()
+    # "inverted": a PNG or JPEG whose low values are white, as the collection says beside the file
+    # (MONOCHROME1). A DICOM file says so itself
+    polarity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

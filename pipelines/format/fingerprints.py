@@ -34,6 +34,14 @@ def image(source_sha256: str, parameters: Mapping[str, Any]) -> str:
     return image_of(source_sha256, [dict(parameters), versions.PIXELS, pixel_toolchain()])
 
 
+def with_polarity(parameters: Mapping[str, Any], polarity: str) -> dict[str, Any]:
+    """Return the parameters of an image whose polarity is stated beside its file.
+
+    Without a stated polarity they are the same as ever, and so is the fingerprint.
+    """
+    return {**parameters, **({"polarity": polarity} if polarity else {})}
+
+
 def image_of(source_sha256: str, made_by: Iterable[Any]) -> str:
     """Return the fingerprint of an image made by [parameters, version, toolchain]."""
     return of([source_sha256, *made_by])

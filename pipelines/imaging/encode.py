@@ -30,18 +30,21 @@ from cxr_vlp.pipelines.records import Encoded
 _SUFFIXES = {"dicom": (".dcm", ".dicom", ".dic", ""), "image": (".png", ".jpg", ".jpeg")}
 
 
-def encode(data: bytes, suffix: str, parameters: ImageParameters) -> Encoded:
+def encode(data: bytes, suffix: str, parameters: ImageParameters, polarity: str = "") -> Encoded:
     """Return the stored form of one image file; `suffix` is its file name's, ".dcm", ".png".
 
-    The content decides the format; the suffix decides if the content is not known.
+    The content decides the format; the suffix decides if the content is not known. `polarity` is
+    "inverted" for a PNG or JPEG whose low values are white; a DICOM file's own header counts.
     Raises IngestError with a code: dicom.*, image.unreadable, image.too_large, image.degenerate,
     image.implausible.
     """
     max_pixels = parameters.max_megapixels * 1_000_000
     data, suffix = _read(data, suffix.lower(), max_pixels)
     kind = _kind(data, suffix)
-    decode = render.dicom if kind == "dicom" else render.png_or_jpeg
-    rendered = decode(data, parameters, max_pixels)
+    if kind == "dicom":
+        rendered = render.dicom(data, parameters, max_pixels)
+    else:
+        rendered = render.png_or_jpeg(data, parameters, max_pixels, inverted=bool(polarity))
     steps = geometry.turn_steps(rendered.directions)
     notes = {*rendered.notes, geometry.orientation_note(steps)} - {""}
     if suffix not in _SUFFIXES[kind]:

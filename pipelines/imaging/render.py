@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import cv2
 import numpy as np
 
 from cxr_vlp.pipelines.errors import IngestError
@@ -166,15 +167,19 @@ def _sample(values: np.ndarray) -> np.ndarray:
     return values[::step, ::step]
 
 
-def png_or_jpeg(data: bytes, parameters: ImageParameters, max_pixels: int) -> Rendered:
+def png_or_jpeg(
+    data: bytes, parameters: ImageParameters, max_pixels: int, *, inverted: bool = False
+) -> Rendered:
     """Return the display grey of a PNG or JPEG file. Raises IngestError image.*.
 
-    For recipe voi its 8 bits are display grey already.
+    For recipe voi its 8 bits are display grey already. 16 bits have no window, and most files use
+    a part of their range only: for recipe voi they are stretched between two percentiles.
+    `inverted`: low values are white, as the collection says beside the file; they become black.
     """
     image = raster.opened(data, max_pixels)
     times = resize.halvings(image.size, parameters)
-    notes: frozenset[str] = frozenset()
-    stored = _unchanged(image, parameters)
+    notes = frozenset({"grey.inverted"} if inverted else ())
+    stored = None if inverted else _unchanged(image, parameters)
     if stored is not None:  # below it is decoded as it will be stored: so what is stored decodes
         image = dataclasses.replace(image, data=stored)
     if parameters.recipe == "voi" and not image.deep:
@@ -184,15 +189,32 @@ def png_or_jpeg(data: bytes, parameters: ImageParameters, max_pixels: int) -> Re
         _refuse_degenerate(image.size, values, image.values)
         if plausible.is_stencil(_sample(whole)):  # means of 2 x 2 would have more levels
             raise IngestError("image.implausible")
+        values = cv2.bitwise_not(values) if inverted else values
         if not plausible.fault_of_levels(_sample(values)):
-            return Rendered(values, times, image.size, 8, "stored", stored=stored)
-        notes = frozenset({"grey.stretched"})  # as for a DICOM file with the same 8 bits
+            return Rendered(
+                values, times, image.size, 8, "stored", notes, _photometric(inverted),
+                stored=stored,
+            )  # fmt: skip
+        notes |= {"grey.stretched"}  # as for a DICOM file with the same 8 bits
+    return _stretched(image, parameters.recipe, times, notes, inverted=inverted)
+
+
+def _stretched(
+    image: RasterImage, recipe: str, times: int, notes: frozenset[str], *, inverted: bool
+) -> Rendered:
+    """Return a PNG or JPEG under the table that follows from its values."""
     values = image.values()
     _refuse_degenerate(image.size, values, lambda: values)
-    candidates = LutCandidates(int(values.min()), int(values.max()), ImageHeader())
-    lut = next(candidates.from_values(parameters.recipe, display_lut.histogram(values)))
+    header = ImageHeader(photometric=_photometric(inverted) or "MONOCHROME2")
+    candidates = LutCandidates(int(values.min()), int(values.max()), header)
+    lut = next(candidates.from_values(recipe, display_lut.histogram(values)))
     grey = _halved_under(lut, values, times)
-    return Rendered(grey, times, image.size, 8 * values.dtype.itemsize, lut.window, notes)
+    bits = 8 * values.dtype.itemsize
+    return Rendered(grey, times, image.size, bits, lut.window, notes, _photometric(inverted))
+
+
+def _photometric(inverted: bool) -> str:
+    return "MONOCHROME1" if inverted else ""
 
 
 def _halved_under(lut: DisplayLut, values: np.ndarray, times: int) -> np.ndarray:

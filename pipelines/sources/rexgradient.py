@@ -285,7 +285,8 @@ def _with_boxes(
         sides = [float(side) for side in row["sides"].split()]
         notes["box.bad_value"] += not sides
         if sides:
-            found.setdefault(keys[row["image"]], set()).add(SourceBox(row["label"], *sides))
+            x, y, w, h = sides
+            found.setdefault(keys[row["image"]], set()).add(SourceBox(row["label"], x, y, w, h))
     images = tuple(
         dataclasses.replace(image, boxes=_in_order(found[image.key]), frame=label_studio.FRAME)
         if image.key in found

@@ -152,4 +152,5 @@ def fingerprint(
 
 def image_fingerprint(study: Study, image: Image, shards: Shards) -> str:
     """Return the fingerprint under which a sample's image is found again in earlier tars."""
-    return fingerprints.image(ids.digest(study, image.sha256), shards.image_parameters())
+    source, parameters = ids.digest(study, image.sha256), shards.image_parameters()
+    return fingerprints.image(source, fingerprints.with_polarity(parameters, image.polarity))

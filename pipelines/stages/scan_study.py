@@ -106,7 +106,8 @@ def _facts(path: Path, image: Image, reader: FileReader) -> dict[str, Any]:
         header = _peek_at(path) if is_dicom else header
         return {"sha256": digest, "header": dataclasses.asdict(header), "read": False}
     data = path.read_bytes()
-    header = _peek(data) if is_dicom else header
+    # an archive names its files by their UIDs, without a suffix
+    header = _peek(data) if is_dicom or data[128:132] == b"DICM" else header
     digest = hashlib.sha256(data).hexdigest()
     return {"sha256": digest, "header": dataclasses.asdict(header), "read": True}
 

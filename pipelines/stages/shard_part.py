@@ -236,15 +236,21 @@ def sample_of(
     """
     key = sample_members.key_of(study, image)
     sample = SampleInput.of(study, image, texts, shards)
-    return key, sample.members(encode.encode(data, suffix_of(image), shards), shards)
+    encoded = encode.encode(data, suffix_of(image), shards, image.polarity)
+    return key, sample.members(encoded, shards)
 
 
 def encode_image(source_files: SourceFiles, image: Image, shards: Shards) -> Encoded:
     """Return the encoded image. Raises what SourceFiles.read and encode.encode raise."""
-    return encode.encode(source_files.read(image), suffix_of(image), shards)
+    return encode.encode(source_files.read(image), suffix_of(image), shards, image.polarity)
 
 
 def suffix_of(image: Image) -> str:
-    """Return the suffix of an image's file, with that before .gz: ".dcm", ".dcm.gz"."""
+    """Return the suffix of an image's file, with that before .gz: ".dcm", ".dcm.gz".
+
+    A file whose name is a UID (1.2.840.1) has none.
+    """
     path = Path(image.path)
+    if path.suffix[1:].isdigit():
+        return ""
     return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix

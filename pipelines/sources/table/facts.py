@@ -58,6 +58,8 @@ def of_row(
         "age": _age(facts, notes),
         "when": _when(facts.get("date", ""), notes),
         "labels": _json(labels),
+        "labels_by": meaning.labels_by.of(row) if labels else "",
+        "polarity": _polarity(meaning.photometric.of(row)),
         "masked": _json(masked),
         "boxes": _json([*boxes, *around]),
         "reader": cells.known(row.get(meaning.readers.column)) if meaning.readers else "",
@@ -66,6 +68,10 @@ def of_row(
         "notes": _json(+notes),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _polarity(photometric: str) -> str:
+    return "inverted" if photometric.upper().replace(" ", "") == "MONOCHROME1" else ""
 
 
 def _json(value: object) -> str:

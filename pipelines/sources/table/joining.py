@@ -89,8 +89,9 @@ class Joining:
         unique = len(set(names)) == len(names)
         if len(by_tail) == 1 and self.study == keys.key(next(iter(by_tail))):
             return {"0": next(iter(by_tail.values()))}
+        longest = keys.longest_image(self.source, self.study)
         named = {
-            keys.key(tail.rpartition("/")[2] if unique else tail): rows
+            keys.key(tail.rpartition("/")[2] if unique else tail, longest): rows
             for tail, rows in by_tail.items()
         }
         return dict(sorted(named.items(), key=lambda item: _natural(item[0])))
@@ -210,8 +211,12 @@ class Joining:
         return sets[0]
 
     def _labels_from(self) -> str:
-        stated = [each.by for _, each, _ in self._parts() if each and each.by]
-        return stated[0] if stated else self.source
+        found = sorted({row["labels_by"] for rows, _, _ in self._parts() for row in rows
+                        if row.get("labels_by")})  # fmt: skip
+        stated = [
+            each.by for _, each, _ in self._parts() if each and each.by and "{" not in each.by
+        ]
+        return "+".join(found) or (stated[0] if stated else self.source)
 
     def _image(self, image: str, row: Row, absent: set[str]) -> Image:
         tail = row["image"]
@@ -226,7 +231,8 @@ class Joining:
         self.notes["box.outvoted"] += len(found) - len(kept)
         boxes, frame = self._in_one_frame(kept)
         stated = next((r["view"] for r in everywhere if r.get("view")), "")
-        return Image(image, row["path"], "", *views.of(stated), boxes, frame)
+        polarity = next((r["polarity"] for r in everywhere if r.get("polarity")), "")
+        return Image(image, row["path"], "", *views.of(stated), boxes, frame, polarity=polarity)
 
     def _in_one_frame(self, found: Sequence[Found]) -> tuple[tuple[SourceBox, ...], Frame]:
         """Return boxes in the frame of the first; one that cannot be given in it is noted."""

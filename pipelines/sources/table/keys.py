@@ -11,8 +11,10 @@ import re
 
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import cells
+from cxr_vlp.pipelines.format.sample import LONGEST_KEY
 
 LONGEST = 36  # characters; a longer id becomes a digest. Study and image together fit a sample key
+_ROOM = LONGEST_KEY - 2  # of a sample key, without the two hyphens between its parts
 _PLAIN = re.compile(r"[a-z0-9_-]+")
 _UID = re.compile(r"\d+(?:\.\d+){3,}", re.ASCII)
 _LIKE_UID = re.compile(r"\d+(?:-\d+){3,}", re.ASCII)
@@ -32,10 +34,15 @@ def restored(text: str) -> tuple[str, bool]:
     return text, False
 
 
+def longest_image(source: str, study: str) -> int:
+    """Return how long an image's key may be in a study; other tables are joined on whole ids."""
+    return max(LONGEST, _ROOM - len(source) - len(study))
+
+
 @functools.lru_cache(maxsize=1 << 12)
-def key(text: str) -> str:
+def key(text: str, longest: int = LONGEST) -> str:
     """Return the key of an id. Ids that differ, if only in case, have different keys."""
-    if len(text) <= LONGEST:
+    if len(text) <= longest:
         if _PLAIN.fullmatch(text) and not _LIKE_UID.fullmatch(text):
             return text
         if _UID.fullmatch(text):

@@ -6,7 +6,7 @@ import ast
 import functools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cxr_vlp.nlp.labels import NO_FINDING, canonical
@@ -132,6 +132,16 @@ def _literal(text: str) -> list[str] | None:
         return None
     # a missing entry is NaN or None in the lists of some tables
     return [each for each in found if isinstance(each, str)]
+
+
+def excluded(values: Mapping[str, Sequence[str]], row: Row) -> bool:
+    """Return whether a cell of the row, or an entry of its list, has one of its column's values."""
+    for column, unwanted in values.items():
+        text = cells.known(row.get(column))
+        listed = (_literal(text) or []) if text[:1] == "[" else [text]
+        if {_key(each) for each in listed} & {_key(each) for each in unwanted}:
+            return True
+    return False
 
 
 def names_in(options: Labels | None, row: Row) -> Iterator[str]:

@@ -34,6 +34,8 @@ class Meaning:
     masks: Masks | None
     readers: Readers | None
     constants: Mapping[str, str] = field(default_factory=dict)
+    photometric: Pick = field(default_factory=Pick)
+    exclude: Mapping[str, Sequence[str]] = field(default_factory=dict)  # column -> values
 
     @classmethod
     def of_images(cls, options: Options) -> Meaning:
@@ -50,6 +52,8 @@ class Meaning:
             options.masks,
             options.readers,
             {str(name): value for name, value in options.constants.items()},
+            pick(options.photometric),
+            options.exclude,
         )
 
     @classmethod
@@ -69,6 +73,12 @@ class Meaning:
         )
 
     @property
+    def labels_by(self) -> Pick:
+        """What picks who gave the labels of a row; nothing where it is the same for all rows."""
+        by = self.labels.by if self.labels else ""
+        return pick(by) if "{" in by else Pick()
+
+    @property
     def has_text(self) -> bool:
         """Whether a row has the text of a report."""
         return bool(self.text or self.sections)
@@ -78,6 +88,8 @@ class Meaning:
         yield from (("reader.image", self.image), ("reader.study", self.study))
         yield from ((f"reader.{name}", each) for name, each in self.facts.items())
         yield from (("reader.text", self.text), ("reader.report_file", self.report_file))
+        yield from (("reader.photometric", self.photometric), ("reader.labels.by", self.labels_by))
+        yield from (("reader.exclude", Pick((column,))) for column in self.exclude)
         yield from ((f"reader.sections.{name}", each) for name, each in self.sections.items())
         for name, columns in self._parts():
             yield from ((name, Pick((column,))) for column in columns if column)

@@ -62,7 +62,9 @@ class Labels:
     of: Several[str] = ()
     # given: as the table has it; derived: 1 where no label of the row is 1 or -1, else 0
     no_finding: Literal["given", "derived"] = "given"
-    by: str = ""  # who gave them (`labels_from` of the samples); default: the collection's name
+    # who gave them (`labels_from` of the samples), or a pattern of columns ("nlp-{Method}");
+    # default: the collection's name
+    by: str = ""
 
     def __post_init__(self) -> None:
         if not (self.columns or self.list or self.names):
@@ -160,6 +162,12 @@ class Options:
     image: Value = ""
     files: Several[str] = ()  # patterns of the files that are images: ["CXR_png/*"]; default: all
     prefer: Literal["dicom", "picture"] = "dicom"  # where an image is there in both forms
+    # column -> values: an image of such a row is lost with the code image.excluded. Of a list, one
+    # entry is enough
+    exclude: Mapping[str, Several[str]] = field(default_factory=dict)
+    # a column with MONOCHROME1 or MONOCHROME2, of PNG or JPEG files that are stored as they were
+    # in DICOM: low values of MONOCHROME1 are white, and are made black
+    photometric: Value = ""
 
     patient: Value = ""  # none: a study is a patient of its own, which is counted
     study: Value = ""  # none: an image is a study of its own

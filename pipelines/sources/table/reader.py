@@ -24,7 +24,15 @@ from cxr_vlp.pipelines.sources.base import (
     keyed_lines,
 )
 from cxr_vlp.pipelines.sources.splits import PatientRule
-from cxr_vlp.pipelines.sources.table import facts, formats, keys, plan, texts, values
+from cxr_vlp.pipelines.sources.table import (
+    facts,
+    formats,
+    keys,
+    label_cells,
+    plan,
+    texts,
+    values,
+)
 from cxr_vlp.pipelines.sources.table.joining import Joining
 from cxr_vlp.pipelines.sources.table.options import Options
 from cxr_vlp.pipelines.sources.table.plan import Listing, Part, Plan
@@ -125,6 +133,8 @@ class _Reading:
         parts, study = plan.stated_in(self.part.meaning, line.row)
         tail = self.listing.tails.tail(parts)
         row = self._facts(line) | {"image": tail} | self._file(line.row, tail)
+        if label_cells.excluded(self.part.meaning.exclude, line.row):
+            row["lost"] = "image.excluded"
         if parts in self.listing.torn:
             row["fault"] = "csv.conflict"
         return study or keys.key(tail), row

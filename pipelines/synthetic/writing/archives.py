@@ -41,14 +41,19 @@ def gzipped(content: bytes) -> bytes:
 
 
 def write_csv(
-    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, header: str = ""
+    path: Path,
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    header: str = "",
+    separator: str = ",",
 ) -> tuple[str, str]:
     """Write a table; a cell that a row lacks is empty.
 
     `header` replaces the first line where that of the collection is not valid CSV (NIH's brackets).
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n", delimiter=separator)
     if header:
         text.write(header + "\n")
     else:

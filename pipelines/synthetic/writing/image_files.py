@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_vlp.pipelines.synthetic.writing.acquisitions import Storage
-from cxr_vlp.pipelines.synthetic.writing.dicom_files import Pixels, stored_values
+from cxr_vlp.pipelines.synthetic.writing.dicom_files import Pixels, Stored, stored_values
 
 Grey = NDArray[np.uint8]
 
@@ -51,6 +51,11 @@ def eight_bits(pixels: cv2.typing.MatLike) -> Grey:
 def jpeg(grey: cv2.typing.MatLike) -> bytes:
     """Return JPEG bytes of quality 95."""
     return cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def deep_png(values: Stored) -> bytes:
+    """Return PNG bytes of 16 bits, whatever range the values have."""
+    return cv2.imencode(".png", values)[1].tobytes()
 
 
 def png(grey: Grey, *, rgba: bool = False) -> bytes:

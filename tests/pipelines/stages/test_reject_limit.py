@@ -135,3 +135,13 @@ def test_a_set_may_lose_half_and_no_more(before, now):
     else:
         assert 2 * now >= before
     reject_limit.shrunk(before, now, "samples", allowed=True)
+
+
+@pytest.mark.parametrize("unread", [0, 19, 20])
+def test_reports_in_another_language_were_read(unread):
+    reject_limit.reports({"report.language": 20, "report.unreadable": unread}, 0)
+
+
+def test_more_unreadable_reports_than_read_ones_stop():
+    with pytest.raises(DataError, match=r"report\.unreadable 21"):
+        reject_limit.reports({"report.language": 20, "report.unreadable": 21}, 0)
