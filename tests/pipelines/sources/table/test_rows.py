@@ -205,8 +205,8 @@ def test_boxes_of_outvoted_labels_are_dropped_and_counted(tmp_path):
 
 @pytest.mark.parametrize(
     ("cells", "bad"),
-    [("0,0,100,200", 0), ("0,0,101,200", 1), ("5,5,0,9", 1), ("5,5,9,0", 1), (",,,", 0), ("1,,2,3", 1),
-     ("-1,0,9,9", 1)],
+    [("0,0,100,200", 0), ("0,0,101,200", 1), ("5,5,0,9", 1), ("5,5,9,0", 1), (",,,", 0),
+     ("1,,2,3", 1), ("-1,0,9,9", 1)],
 )  # fmt: skip
 def test_boxes_outside_the_frame_are_noted(tmp_path, cells, bad):
     boxes = {"sides": ["x", "y", "w", "h"], "name": "Mass", "frame": [100, 200]}
