@@ -8,7 +8,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from joining import lay
+from joining import join, lay
 from stages import build, params, samples
 from tables import csv, images, reader, scanned
 
@@ -242,3 +242,14 @@ def test_a_dry_run_of_another_collection(tmp_path, capsys):
 def test_the_reader_s_own_name_is_that_of_the_collection():
     assert reader().name == "clinic"
     assert sources.reader("table", {}).name == "table"
+
+
+@pytest.mark.slow
+def test_the_columns_of_a_real_table_are_guessed(shared):
+    """NIH's table of 112,120 films, of which 105 files are there: one of them at two sizes."""
+    joined = join(reader(guess=True, table="Data_Entry_2017_v2020.csv"), shared / "data/nih")
+    assert joined.balanced()
+    assert joined.listed == 112_120
+    assert joined.codes() == {"image.missing": 112_016, "image.ambiguous": 1}
+    assert {study.labels_from for study in joined.studies.values()} == {"clinic"}
+    assert all(study.images[0].view == "frontal" for study in joined.studies.values())
