@@ -21,7 +21,8 @@ from cxr_vlp.pipelines.synthetic.layouts import nih
 FULL = {
     "table": {"train": "a.csv", "test": "b.csv"}, "image": ["Dicom", "p{A}/{B}.dcm"],
     "patient": {"column": "Path", "pattern": "(p\\d+)/"}, "splits": {"x": "train_val"},
-    "labels": ["Mass", "Nodule"], "boxes": {"corners": list("abcd"), "name": "Mass", "frame": [1024, "H"]},
+    "labels": ["Mass", "Nodule"],
+    "boxes": {"corners": list("abcd"), "name": "Mass", "frame": [1024, "H"]},
     "masks": {"column": "rle", "name": "Pneumothorax", "frame": [1024, 1024]},
     "readers": {"column": "rad", "merge": "any"}, "constants": {"view": "PA"},
     "also": [{"table": "c.csv", "study": "S", "labels": {"list": "L"}, "facts": {"sex": "G"}}],
