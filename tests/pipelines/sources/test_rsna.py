@@ -164,6 +164,17 @@ def test_the_people_of_the_look_alike(out):
     assert len({study.patient for study in found.values()}) < len(found)
 
 
+def test_an_age_of_155_is_no_age(tmp_path):
+    layouts.writer("rsna")(tmp_path, studies=12, seed=2, height=64)
+    stated = {}
+    for path, study in by_path(scanned(tmp_path / "rsna", "rsna")).items():
+        header = pydicom.dcmread(tmp_path / "rsna" / path, stop_before_pixels=True)
+        stated[int(str(header.PatientAge).strip())] = study.age
+    assert stated.pop(155) is None
+    assert stated
+    assert all(age == years for age, years in stated.items())
+
+
 # pixels
 
 
