@@ -165,6 +165,10 @@ def test_a_dicom_file_without_a_suffix_has_its_header_read(tmp_path):
     dicom_files.write(tmp_path / A, pixels, bits=12, photometric="MONOCHROME2",
                       syntax=dicom_files.SYNTAXES[0], header=header)  # fmt: skip
     lay(tmp_path, {"films.csv": f"uid\n{A}\n"})
-    study = sole(join(sources.reader("own", {"table": "films.csv", "image": "uid"}, preset="table"), tmp_path))
+    study = sole(
+        join(
+            sources.reader("own", {"table": "films.csv", "image": "uid"}, preset="table"), tmp_path
+        )
+    )
     assert [image.view for image in study.images] == ["lateral"]
     assert suffix_of(study.images[0]) == ""
