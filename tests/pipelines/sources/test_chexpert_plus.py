@@ -275,5 +275,7 @@ def _likeness(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_pictures_alone_are_enough(tmp_path):
-    run = whole_run(tmp_path, "chexpertplus", chexpert_plus.write, images="png", index=True, studies=5)
+    run = whole_run(
+        tmp_path, "chexpertplus", chexpert_plus.write, images="png", index=True, studies=5
+    )
     assert all(sample["pixels"]["photometric"] == "" for _, _, sample in run.pairs())
