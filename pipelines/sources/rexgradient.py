@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 from pydantic.dataclasses import dataclass
 
 from cxr_vlp.nlp.config.settings import STRICT
-from cxr_vlp.pipelines.errors import ConfigError, IngestError
+from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
 from cxr_vlp.pipelines.files import cells, csv_tables, json_stream, paths
 from cxr_vlp.pipelines.files.csv_tables import Row
 from cxr_vlp.pipelines.files.json_stream import Entry
@@ -95,8 +95,7 @@ class Rexgradient:
         elif table.name == "boxes":
             yield from _rows_of_boxes(root, self.tables(root), table)
         else:
-            for entry in json_stream.entries(paths.inside(root, table.path)):
-                yield _of_entry(entry, table.path)
+            yield from _rows_of_studies(root, table.path)
 
     def assemble(self, study: str, rows: Rows, rule: PatientRule) -> Assembled:  # noqa: ARG002
         """Join one study. The key of an image is its place in the study's lists, from 0."""
@@ -200,6 +199,16 @@ def _keyed(row: Row, keys: Mapping[str, str]) -> Row:
 
 def _is_day(text: str) -> bool:
     return len(text) == 8 and text.isascii() and text.isdigit()
+
+
+def _rows_of_studies(root: Root, path: str) -> Iterator[tuple[str, Row]]:
+    """Yield (study key, row). Raises DataError csv.no_row for metadata without a study."""
+    entry = None
+    for entry in json_stream.entries(paths.inside(root, path)):
+        yield _of_entry(entry, path)
+    if entry is None:
+        name = path.rpartition("/")[2]
+        raise DataError(f"csv.no_row: {name} has no study; download it again")
 
 
 def _of_entry(entry: Entry, path: str) -> tuple[str, Row]:

@@ -231,6 +231,12 @@ def test_metadata_that_are_cut_stop(tmp_path):
         scanned(root)
 
 
+def test_metadata_without_a_study_stop(tmp_path):
+    root = tree(tmp_path, ONE, train={"a": study(ONE)}, valid={})
+    with pytest.raises(DataError, match=r"csv\.no_row: valid_metadata_view_position\.json"):
+        scanned(root)
+
+
 def test_a_report_whose_place_holds_another_thing_cannot_be_read(tmp_path):
     root = tree(tmp_path, ONE, train={"a": study(ONE)})
     ref = scanned(root).studies[KEY].report
