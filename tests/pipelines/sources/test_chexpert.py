@@ -281,12 +281,15 @@ def test_labels_whose_file_is_missing_stop_with_the_remedy(tmp_path):
         Chexpert(labels="visualchexbert").tables(tmp_path)
 
 
-def test_contradicting_rows_of_another_labeler_reject_only_their_study(tmp_path):
+@pytest.mark.parametrize(
+    ("path", "code"), [(f"{P1}/{LATERAL}", "csv.conflict"), (f"{P1}/", "csv.path")]
+)
+def test_a_bad_row_of_another_labeler_rejects_only_its_study(tmp_path, path, code):
     lay(tmp_path, GOOD | {"train_cheXbert.csv": table(
-        row(f"train/{P1}/{FRONTAL}", Edema="1.0"), row(f"train/{P1}/{LATERAL}", Edema="0.0"),
+        row(f"train/{P1}/{FRONTAL}", Edema="1.0"), row(f"train/{path}", Edema="0.0"),
         row(f"train/{P2}/{FRONTAL}", Edema="1.0"))})  # fmt: skip
     joined = scanned(tmp_path, labels="chexbert")
-    assert joined.codes() == {"csv.conflict": 1}
+    assert joined.codes() == {code: 1}
     assert list(joined.studies) == ["patient64541-study1"]
 
 

@@ -468,11 +468,14 @@ def images(*dicoms: str) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", ["annotation.json", "mimic_annotation_all.json"])
-def test_r2gens_tree_is_a_form_of_mimic(tmp_path, name):
-    lay(tmp_path, images(A, B) | {name: r2gen(entry(A), entry(B))})
+@pytest.mark.parametrize(("key", "split"), [("train", "train"), ("val", "validate"),
+                                            ("test", "test")])  # fmt: skip
+def test_r2gens_tree_is_a_form_of_mimic(tmp_path, name, key, split):
+    entries = [entry(A, split=key), entry(B, split=key)]
+    lay(tmp_path, images(A, B) | {name: r2gen(**{key: entries})})
     joined = scanned(tmp_path)
     study = joined.studies["s59999001"]
-    assert (study.patient, study.split) == ("19999001", "train")
+    assert (study.patient, study.split) == ("19999001", split)
     assert [image.key for image in study.images] == [A, B]  # the keys of MIMIC's own tables
     found = Mimic().report(tmp_path, study.report)
     assert (found.report, found.sha256) == ({"findings": "Clear lungs."}, study.report.sha256)
@@ -535,7 +538,8 @@ def test_half_a_character_in_a_report_is_not_text(tmp_path):
 
 def test_beside_mimics_own_tables_r2gens_list_gives_reports_alone(tree):
     other = entry(C, 59999002, "Effusion.", split="train")
-    lay(tree, {f"{JPG}/mimic_annotation_all.json": r2gen(entry(A), other)})
+    strange = entry(f"{A[:-1]}9", split="train")  # an image that MIMIC's tables do not list
+    lay(tree, {f"{JPG}/mimic_annotation_all.json": r2gen(entry(A), other, strange)})
     joined = scanned(tree)
     assert joined.studies["s59999001"].report.path.endswith(".txt")
     assert joined.studies["s59999002"].report.path.endswith(".json")

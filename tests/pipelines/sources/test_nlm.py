@@ -128,7 +128,7 @@ def test_other_files_and_the_other_set_are_not_read(tmp_path):
 
 
 def test_a_copy_of_a_film_is_counted_and_the_one_in_cxr_png_is_used(tmp_path):
-    joined = scanned(lay(tmp_path, {"a/CHNCXR_0001_0.png": b"1", FILM: b"2", TEXT: "normal"}))
+    joined = scanned(lay(tmp_path, {"A/CHNCXR_0001_0.png": b"1", FILM: b"2", TEXT: "normal"}))
     assert [i.path for i in joined.studies["chncxr_0001_0"].images] == [FILM]
     assert joined.notes == {"image.duplicate_file": 1}
 
