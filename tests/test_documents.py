@@ -153,7 +153,7 @@ def words_of(line: str) -> list[str]:
 
 def test_command_lines_are_found():
     found = {words_of(line)[0] for page, line in command_lines() if page == "README.md"}
-    assert found >= {"scan", "texts", "shards", "verify", "fit", "evaluate"}
+    assert found >= {"card", "inspect", "select", "export", "fit", "evaluate"}
 
 
 @pytest.mark.parametrize(("page", "line"), sorted(set(command_lines())))

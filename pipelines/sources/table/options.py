@@ -53,6 +53,10 @@ class Labels:
     no_finding: Literal["given", "derived"] = "given"
     by: str = ""  # who gave them (`labels_from` of the samples); default: the collection's name
 
+    def __post_init__(self) -> None:
+        if not (self.columns or self.list or self.names):
+            raise ValueError("give columns or list")
+
 
 @dataclass(frozen=True, config=STRICT)
 class Boxes:
@@ -71,6 +75,12 @@ class Boxes:
     frame: Listed[int | str] = ()
     phrase: str = ""  # a column with the words that describe the box
 
+    def __post_init__(self) -> None:
+        if sorted(map(len, (self.corners, self.sides))) != [0, 4]:
+            raise ValueError("give four columns, as corners or as sides")
+        if not (self.label or self.name):
+            raise ValueError("give label or name")
+
 
 @dataclass(frozen=True, config=STRICT)
 class Masks:
@@ -84,6 +94,12 @@ class Masks:
     order: Literal["columns", "rows"] = "columns"  # the pixels that follow each other
     frame: Listed[int | str] = ()  # width and height, as numbers or columns
     none: Several[str] = ("-1",)  # what stands where there is no mask: the finding is absent
+
+    def __post_init__(self) -> None:
+        if not (self.column and self.name):
+            raise ValueError("give column and name")
+        if len(self.frame) != 2:
+            raise ValueError("give frame, the width and height in which the runs are counted")
 
 
 @dataclass(frozen=True, config=STRICT)
