@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from stages import PARTS, build, params, run_scan, samples, tree_bytes
 
 from cxr_vlp.pipelines import scan, shards, verify
 from cxr_vlp.pipelines.cards import command as card
-from cxr_vlp.pipelines.cards import terms
+from cxr_vlp.pipelines.cards import sample_table, terms
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.exports import command as export
 from cxr_vlp.pipelines.files import jsonl
@@ -319,6 +320,35 @@ def test_card_and_export_name_the_layers(sets, tmp_path):
     words = ["--to", "jsonl", "--side", "64", "--out", str(out), "--state", str(tmp_path / ".cxr")]
     assert export.main([str(sets / "shards/mimic"), *words]) == 0
     assert "with the annotations of MS-CXR, licence: PhysioNet" in (out / "LICENCE.txt").read_text()
+
+
+def test_the_inspector_shows_phrases_and_changes(sets, tmp_path):
+    from inspecting import client_of
+
+    from cxr_vlp.pipelines.inspector.session import Session
+
+    client = client_of(Session(sets / "shards/mimic", tmp_path))
+    phrases = changes = 0
+    for key, sample in samples(sets / "shards/mimic"):
+        page = html.unescape(client.get(f"/sample/mimic/{key}").text)
+        for box in sample["boxes"]:
+            phrases += 1
+            assert f"\u201c{box['phrase']}\u201d" in page
+        for change in sample["changes"]:
+            changes += 1
+            assert f"{change['label']}: {change['change']} <small>mscxrt, since " in page
+            assert change["earlier"] in page
+    assert min(phrases, changes) > 1
+    assert "With MS-CXR (PhysioNet" in client.get("/sets").text
+
+
+def test_the_table_of_samples_counts_phrases_and_comparisons(sets):
+    rows = {row["key"]: row for row in sample_table.build(sets / "shards/mimic").to_pylist()}
+    for key, sample in samples(sets / "shards/mimic"):
+        assert rows[key]["boxes"] == rows[key]["phrases"] == len(sample["boxes"])
+        assert rows[key]["comparisons"] == len(sample["changes"])
+    boxes = sample_table.build(sets / "shards/chexpert").to_pylist()
+    assert sum(row["boxes"] for row in boxes) > sum(row["phrases"] for row in boxes) == 0
 
 
 def test_a_set_is_as_closed_as_its_layers(trees):

@@ -116,7 +116,7 @@ def _around(outline: Any) -> Sides | None:
         points = np.asarray(outline, dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError):
         return None
-    if not len(points) or not np.isfinite(points).all():
+    if not len(points):
         return None
     (x, y), (right, below) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return x, y, right - x, below - y

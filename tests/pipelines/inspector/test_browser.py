@@ -144,6 +144,7 @@ def test_zoom_and_keys_work_and_boxes_stay_on_the_image(copied, tmp_path, shape,
     folder = copied("nih")
     wide, high = shape
     box = {"label": "Nodule", "x": wide * 0.25, "y": high * 0.5, "w": wide * 0.5, "h": high * 0.25}
+    box |= {"phrase": "", "layer": ""}
 
     def shaped(name, data):
         if name.endswith(".jpg"):

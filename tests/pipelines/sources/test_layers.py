@@ -325,6 +325,8 @@ def test_an_outline_becomes_the_box_around_it(tmp_path):
         pytest.param([[[1, 1], [2]]], "layer.box", id="half-a-point"),
         pytest.param([[["a", 1], [2, 2]]], "layer.box", id="a-word"),
         pytest.param([[[None, 1], [2, 2]]], "layer.box", id="nothing"),
+        pytest.param([[[float("nan"), 1], [2, 2]]], "layer.box", id="no-number"),
+        pytest.param([[[0, 1], [float("inf"), 2]]], "layer.box", id="without-end"),
         pytest.param("drawn", "layer.bad_row", id="no-list"),
         pytest.param({"size": [9, 9], "counts": [80]}, "layer.bad_row", id="too-short-a-mask"),
         pytest.param({"size": [9, 9], "counts": [-1, 82]}, "layer.bad_row", id="a-run-back"),
@@ -444,9 +446,11 @@ def test_an_image_is_found_by_path_or_ids(name, text, image):
 
 def test_an_image_whose_path_says_nothing_is_found_by_its_key(tmp_path):
     found = mscxr(tmp_path, row())
-    made, matched = base.lay(study("s1", "1", Image(ONE, "part.tar")), [found])
-    assert matched == {"mscxr": [ONE]}
-    assert made.images[0].boxes == found.images[ONE].boxes
+    plain = study("s1", "1", Image(ONE, "part.tar"))
+    for each in (plain, Ids("mimic", "a salt of this test", salted=True).study(plain)):
+        made, matched = base.lay(each, [found])
+        assert matched == {"mscxr": [ONE]}
+        assert made.images[0].boxes == found.images[ONE].boxes
 
 
 def test_boxes_of_the_collection_come_first_and_keep_their_frame(tmp_path):
