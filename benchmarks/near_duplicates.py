@@ -1,11 +1,10 @@
-"""Measures how well `verify --near-duplicates` finds a film that is stored twice, and what it costs.
+"""Measures how well `verify --near-duplicates` finds films that are stored twice, and its cost.
 
     python benchmarks/near_duplicates.py FOLDER... [--codes 2000 20000 100000]
 
-FOLDER holds images of different films (PNG or JPEG, in any folders); a file of `patients.csv`'s
-column `image_id` or a name that begins as another's up to its first "_" is of the same patient. It
-prints the recall for each way in which a film may be stored again, false pairs of different films,
-and the time and memory of a search over codes of made-up films, which are as alike as real ones.
+FOLDER holds images of different films (PNG or JPEG, in any folders). It prints the recall for each
+way in which a film may be stored again, the false pairs of different films, and the time and memory
+of a search over codes of made-up films, which are as alike as real ones.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ def print_of(film: Grey, name: str = "", patient: str = "") -> Print:
     """Return the fingerprint of a film as `shards` stores it, with its default quality."""
     stored = cv2.imencode(".jpg", film, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     height, width = film.shape
-    facts = Pixels(height, width, height, width, "", 8, [], "voi", [])
+    facts = Pixels(height, width)
     found = near.of_image(stored, facts, name, "films", patient.encode())
     assert found is not None
     return found
@@ -166,7 +165,7 @@ def search(codes: npt.NDArray[np.uint64], number: int) -> None:
 def cost(found: Sequence[Grey]) -> None:
     """Print the time of a fingerprint."""
     stored = [cv2.imencode(".jpg", film)[1].tobytes() for film in found]
-    facts = [Pixels(*film.shape, *film.shape, "", 8, [], "voi", []) for film in found]
+    facts = [Pixels(*film.shape) for film in found]
     start = time.perf_counter()
     for data, fact in zip(stored, facts, strict=True):
         near.of_image(data, fact, "", "", b"")
