@@ -190,11 +190,14 @@ def named(source: Source, text: str, kind: str) -> Named | None:
     `kind` is "patient", "study" or "image": what the text names where its form does not tell. A
     reader's own method `named(text, kind)` knows the forms of its collection: p10000032,
     CheXpert-v1.0/train/patient00001/study1/view1_frontal.jpg. Without it, a text with the ending
-    of an image or with a slash is an image's file, and any other is the id itself.
+    of an image or with a slash is an image's file, and any other is the id itself (`as_stated`).
     """
     own: Callable[[str, str], Named | None] | None = getattr(source, "named", None)
-    if own is not None:
-        return own(text, kind)
+    return own(text, kind) if own is not None else as_stated(text, kind)
+
+
+def as_stated(text: str, kind: str) -> Named:
+    """Return what a text names for a reader that knows no forms: a file by its form, else an id."""
     if _FILE.search(text):
         return Named(file=text)
     return Named(image=text, file=text) if kind == "image" else Named(**{kind: text})

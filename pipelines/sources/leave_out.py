@@ -34,7 +34,11 @@ from cxr_vlp.pipelines.sources import base, ids
 from cxr_vlp.pipelines.sources.base import Named, Source
 
 Kind = Literal["patient", "study", "image"]
-CODES = {kind: f"leave_out.{kind}" for kind in ("patient", "study", "image")}
+CODES: Mapping[Kind, str] = {
+    "patient": "leave_out.patient",
+    "study": "leave_out.study",
+    "image": "leave_out.image",
+}
 UNMATCHED, NOBODY = "leave_out.unmatched", "leave_out.nobody"
 _SUFFIX = re.compile(r"\.(?:png|jpe?g|dcm|dicom|gz|tiff?|bmp)\Z", re.I)
 _BREAKS = re.compile(r"[\s_./\\-]+")

@@ -12,6 +12,7 @@ Where the numbers come from: benchmarks/near_duplicates.py measures them on real
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,11 +36,11 @@ BITS = 256  # of a code
 FINEST = 40  # the cosine transform's highest frequency that may be in a code
 TABLES, KEY_BITS = 96, 16  # choices of bits in which two codes must agree once
 NEAR = 64  # bits in which the codes of two pictures of one film may differ
-ALIKE = 0.9  # correlation of details at which nothing needs to be aligned
-SAME = 0.8  # correlation of details after alignment
+SAME = 0.9  # correlation of the details of one film, as they are or after alignment
 BLUR = 2.0  # pixels: what is coarser is no detail
 MOVED = 0.12  # how much an alignment may scale, turn or move, as a fraction
-FLAT = 4.0  # grey levels: the deviation of an image that shows nothing
+FLAT = 6.0  # grey levels between the darkest and lightest of an image that shows nothing
+EDGE = 5.0  # percent of the pixels at each end that do not count: a letter on a black image
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def thumb(stored: bytes, facts: Pixels) -> Thumb | None:
     if values is None:
         return None
     small = np.asarray(cv2.resize(values, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
-    if small.std() < FLAT:  # all blank images are alike, and of nobody
+    darkest, lightest = np.percentile(small, (EDGE, 100 - EDGE))
+    if lightest - darkest < FLAT:  # all blank images are alike, and of nobody
         return np.zeros((SIDE, SIDE), np.uint8)
     return _ranks(small)
 
@@ -231,6 +233,7 @@ def _numbers(one: np.int64, other: np.int64) -> tuple[int, int]:
     return int(one), int(other)
 
 
+@functools.cache
 def _choices() -> list[list[int]]:
     """Return the bits of every table, the same on every machine."""
 
@@ -291,7 +294,7 @@ def same_film(one: Thumb, other: Thumb) -> bool:
     """Return whether two thumbs show one film, by their details; the one may be a negative."""
     a, b = one.astype(np.float32), other.astype(np.float32)
     alike = _correlation(a, b)
-    if abs(alike) >= ALIKE:
+    if abs(alike) >= SAME:
         return True
     if _correlation(a, b, details=False) < 0:
         b = np.float32(255) - b

@@ -18,9 +18,11 @@ from cxr_vlp.pipelines.records import ReportRef
 from cxr_vlp.pipelines.sources.base import (
     NOBODY,
     Assembled,
+    Named,
     RawReport,
     Rows,
     Table,
+    as_stated,
     keyed_lines,
 )
 from cxr_vlp.pipelines.sources.splits import PatientRule
@@ -87,6 +89,15 @@ class TableReader(Options):
         if study == _COUNTED:
             return Assembled(None, 0, notes=_counts(rows))
         return Joining.of(self, self.name, study, rows, rule).result()
+
+    def named(self, text: str, kind: str) -> Named | None:
+        """Return what an id or a path in another table names."""
+        stated = as_stated(text, kind)
+        try:
+            key = keys.key(keys.restored(text)[0])
+        except IngestError:
+            return None
+        return stated._replace(study=stated.study and key, image=stated.image and key)
 
     def report(self, root: Root, ref: ReportRef) -> RawReport:
         """Return a report from its row, or from a file of its own."""

@@ -7,6 +7,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import stages
 from hypothesis import given
@@ -393,3 +395,40 @@ def test_a_wrong_entry_is_named(raw, tmp_path, entry, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
         scan.main(arguments)
     assert not (tmp_path / "scan").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "how", "left"),
+    [
+        ("A 7", {}, ["c.png"]),
+        ("S 2023/2", {"by": "study"}, ["a.png", "b.png", "c.png", "d.png"]),  # a path of no file
+        ("S2", {"by": "study"}, ["a.png", "b.png", "c.png"]),
+        ("other/films/b.jpg", {"by": "image"}, ["a.png", "c.png", "d.png"]),
+        ("b", {"by": "image"}, ["a.png", "c.png", "d.png"]),
+        ("b", {"by": "patient", "ids": "image"}, ["c.png"]),
+    ],
+)
+def test_a_table_of_your_own(tmp_path, line, how, left):
+    root = tmp_path / "raw"
+    (root / "films").mkdir(parents=True)
+    random = np.random.default_rng(1)
+    rows = ["file,person,visit,Edema"]
+    for name, person, visit in (
+        ("a", "A 7", "S1"),
+        ("b", "A 7", "S1"),
+        ("c", "B", "S3"),
+        ("d", "A 7", "S2"),
+    ):
+        picture = cv2.resize(random.integers(0, 256, (9, 9), np.uint8), (96, 96))
+        cv2.imwrite(str(root / "films" / f"{name}.png"), picture)
+        rows.append(f"{name}.png,{person},{visit},1")
+    (root / "films.csv").write_text("\n".join(rows))
+    (tmp_path / "list.txt").write_text(line)
+    reader = {"image": "file", "patient": "person", "study": "visit", "labels": ["Edema"]}
+    values = {"preset": "table", "reader": reader, "parts": stages.PARTS}
+    values["leave_out"] = [{"file": "list.txt", **how}]
+    params = stages.params(tmp_path, sources={"clinic": values})
+    stages.run_scan("clinic", ["--root", str(root), "--params", str(params)], tmp_path)
+    parts = sorted((tmp_path / "scan" / "clinic").glob("clinic-*.jsonl"))
+    found = [row for part in parts for row in jsonl.read_records(part)]
+    assert sorted(Path(path).name for path in images_of(found).values()) == left
