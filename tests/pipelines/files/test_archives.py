@@ -344,12 +344,18 @@ def test_too_many_members_or_too_large_a_header_stop(tmp_path, monkeypatch):
     archives._INDICES.clear()
     with pytest.raises(DataError, match="more than 4 members"):
         walked(tmp_path)
-    (tmp_path / "data.zip").unlink()
-    info = tarfile.TarInfo("x")
-    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 33
-    (tmp_path / "data.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(10240))
-    with pytest.raises(DataError, match=r"archive\.broken"):
-        walked(tmp_path)
+
+
+@pytest.mark.parametrize(("size", "whole"), [(4 * 512, True), (5 * 512, False)])
+def test_a_header_of_a_tar_is_read_up_to_a_limit(tmp_path, monkeypatch, size, whole):
+    monkeypatch.setattr(archive_index, "BLOCK", 4 * 512)
+    name = "/".join(["a" * 31] * (size // 32))[:-1]  # and a NUL
+    tarred(tmp_path / "data.tar", {name: b"x"}, tarfile.GNU_FORMAT)
+    if whole:
+        assert walked(tmp_path)[0] == [name]
+    else:
+        with pytest.raises(DataError, match=r"archive\.broken"):
+            walked(tmp_path)
 
 
 def test_an_archive_that_was_replaced_is_read_anew(tmp_path):
@@ -360,8 +366,9 @@ def test_an_archive_that_was_replaced_is_read_anew(tmp_path):
     other = zipped(tmp_path / "new", {"1.png": b"ONE"})
     os.utime(other, ns=(before.st_mtime_ns, before.st_mtime_ns))
     other.rename(path)
-    assert first.read_bytes() == b"ONE"
     assert first.stat().st_ino != before.st_ino  # by which the file index knows it
+    assert first.read_bytes() == b"ONE"
+    assert walked(tmp_path)[0] == ["1.png"]
     assert not paths.inside(tmp_path, "data.zip/2.png").exists()
     cut(path, 50)
     with pytest.raises(DataError, match=r"archive\.broken"):
