@@ -12,6 +12,7 @@ How a tree is made:
     reports/   writes the report of a study
     layouts/   writes images, reports and tables as the publisher does, one module a collection
     writing/   what the layouts share: DICOM and image files, archives, CSV, faults, the truth file
+    names/     the names that the collections have for findings
     ownership  protects every folder that this command did not make
     seeding    random generators: the same seed gives the same bytes
     demo       the parts of `make demo` and `make clean` that are not `dvc`

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from cxr_vlp.pipelines.synthetic.cases.people import Case, Person, people_of
 from cxr_vlp.pipelines.synthetic.cases.real_content import Content
-from cxr_vlp.pipelines.synthetic.layouts.openi_terms import (
+from cxr_vlp.pipelines.synthetic.names.openi import (
     automatic_terms,
     major_terms,
     problems,

@@ -15,7 +15,7 @@ from typing import Any
 
 from cxr_vlp.pipelines.synthetic.cases.people import Case, Person, people_of
 from cxr_vlp.pipelines.synthetic.cases.real_content import Content
-from cxr_vlp.pipelines.synthetic.layouts import padchest_terms as terms
+from cxr_vlp.pipelines.synthetic.names import padchest as terms
 from cxr_vlp.pipelines.synthetic.seeding import stream
 from cxr_vlp.pipelines.synthetic.writing import archives
 from cxr_vlp.pipelines.synthetic.writing.case_content import image_of

@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
 from cxr_vlp.pipelines.synthetic.cases.people import Case, Person, deal_splits, people_of
 from cxr_vlp.pipelines.synthetic.cases.real_content import Content
-from cxr_vlp.pipelines.synthetic.layouts import vindr_names
+from cxr_vlp.pipelines.synthetic.names import vindr as vindr_names
 from cxr_vlp.pipelines.synthetic.phantom.render import BoxedImage
 from cxr_vlp.pipelines.synthetic.seeding import stream
 from cxr_vlp.pipelines.synthetic.writing import archives, dicom_files
