@@ -18,6 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path[:0] = [str(Path(__file__).parent)]
+
+# ruff: noqa: E402 - the folder has to be known before
+import timing
+
 FINDINGS = ("Pneumonia", "Mass", "Nodule", "Edema", "Hernia")
 PER_FOLDER = 500
 PER_FILE = 60_000  # a file system allows about 65,000 hard links
@@ -71,6 +76,7 @@ def main() -> None:
         sys.stderr.write(json.dumps(measure(flags.one)) + "\n")
         return
     sys.stdout.write("rows     CPU s  ms a row  peak MB\n")
+    results = {}
     for rows in flags.rows:
         with tempfile.TemporaryDirectory() as folder:
             make(Path(folder), rows)
@@ -78,9 +84,12 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 sys.exit(done.stderr)
-            found = json.loads(done.stderr.splitlines()[-1])
+            found = results[rows] = json.loads(done.stderr.splitlines()[-1])
             each = found["cpu"] / rows * 1000
             sys.stdout.write(f"{rows:>7} {found['cpu']:>6.1f} {each:>9.2f} {found['peak']:>8.0f}\n")
+    out = Path(__file__).parent / "results" / "scan_rows.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps({"rows": results, "machine": timing.machine()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ def place_of(part: Part, line: Line, *, seekable: bool) -> dict[str, str]:
     """Return where a row's report is and its digest, under the names of `facts`."""
     meaning = part.meaning
     if meaning.report_file:
-        return {"report": meaning.report_file.of(line.row)}
+        stated = meaning.report_file.of(line.row)
+        return {"report": stated} if stated else {"report_blank": "1"}
     if not meaning.has_text:
         return {}
     report = in_row(meaning, line.row)

@@ -8,7 +8,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from joining import lay
+from joining import join, lay
 from stages import build, params, samples
 from tables import csv, images, reader, scanned
 
@@ -21,7 +21,8 @@ from cxr_vlp.pipelines.synthetic.layouts import nih
 FULL = {
     "table": {"train": "a.csv", "test": "b.csv"}, "image": ["Dicom", "p{A}/{B}.dcm"],
     "patient": {"column": "Path", "pattern": "(p\\d+)/"}, "splits": {"x": "train_val"},
-    "labels": ["Mass", "Nodule"], "boxes": {"corners": list("abcd"), "name": "Mass", "frame": [1024, "H"]},
+    "labels": ["Mass", "Nodule"],
+    "boxes": {"corners": list("abcd"), "name": "Mass", "frame": [1024, "H"]},
     "masks": {"column": "rle", "name": "Pneumothorax", "frame": [1024, 1024]},
     "readers": {"column": "rad", "merge": "any"}, "constants": {"view": "PA"},
     "also": [{"table": "c.csv", "study": "S", "labels": {"list": "L"}, "facts": {"sex": "G"}}],
@@ -241,3 +242,14 @@ def test_a_dry_run_of_another_collection(tmp_path, capsys):
 def test_the_reader_s_own_name_is_that_of_the_collection():
     assert reader().name == "clinic"
     assert sources.reader("table", {}).name == "table"
+
+
+@pytest.mark.slow
+def test_the_columns_of_a_real_table_are_guessed(shared):
+    """NIH's table of 112,120 films, of which 105 files are there: one of them at two sizes."""
+    joined = join(reader(guess=True, table="Data_Entry_2017_v2020.csv"), shared / "data/nih")
+    assert joined.balanced()
+    assert joined.listed == 112_120
+    assert joined.codes() == {"image.missing": 112_016, "image.ambiguous": 1}
+    assert {study.labels_from for study in joined.studies.values()} == {"clinic"}
+    assert all(study.images[0].view == "frontal" for study in joined.studies.values())

@@ -47,6 +47,13 @@ def test_short_ids_of_the_usual_letters_are_their_own_keys(text, key):
     assert keys.key(text) == key
 
 
+@pytest.mark.parametrize(("length", "whole"), [(keys.LONGEST, True), (keys.LONGEST + 1, False)])
+def test_a_long_id_becomes_a_digest(length, whole):
+    text = "a" * length
+    assert (keys.key(text) == text) is whole
+    assert len(keys.key(text)) <= keys.LONGEST
+
+
 @given(st.lists(st.text(min_size=1, max_size=60), min_size=2, max_size=6, unique=True))
 def test_different_ids_have_different_keys_of_the_allowed_letters(ids):
     made = [keys.key(text) for text in ids]
@@ -198,8 +205,8 @@ def test_boxes_of_outvoted_labels_are_dropped_and_counted(tmp_path):
 
 @pytest.mark.parametrize(
     ("cells", "bad"),
-    [("0,0,100,200", 0), ("0,0,101,200", 1), ("5,5,0,9", 1), (",,,", 0), ("1,,2,3", 1),
-     ("-1,0,9,9", 1)],
+    [("0,0,100,200", 0), ("0,0,101,200", 1), ("5,5,0,9", 1), ("5,5,9,0", 1), (",,,", 0),
+     ("1,,2,3", 1), ("-1,0,9,9", 1)],
 )  # fmt: skip
 def test_boxes_outside_the_frame_are_noted(tmp_path, cells, bad):
     boxes = {"sides": ["x", "y", "w", "h"], "name": "Mass", "frame": [100, 200]}
