@@ -87,9 +87,7 @@ def sample(
         statements=tuple(texts["statements"]),
         translations={name: translations.get(name, "") for name in TRANSLATED},
         boxes=boxes(image, encoded),
-        changes=tuple(
-            Change(each.label, each.change, each.earlier, each.layer) for each in image.changes
-        ),
+        changes=changes(image),
         pixels=Pixels(**{"notes": (), **encoded.facts}),
         provenance=Provenance(
             image_sha256=ids.digest(study, image.sha256),
@@ -121,6 +119,13 @@ def boxes(image: Image, encoded: Encoded) -> tuple[Box, ...]:
         w, h = (max(round(side, 1), 0.1) for side in sides)  # one of a few pixels still has an area
         found.append(Box(box.label, round(x, 1), round(y, 1), w, h, box.phrase, box.layer))
     return tuple(found)
+
+
+def changes(image: Image) -> tuple[Change, ...]:
+    """Return the changes since an earlier image."""
+    return tuple(
+        Change(each.label, each.change, each.earlier, each.layer) for each in image.changes
+    )
 
 
 def members(key: str, made: Sample, image: bytes, form: str) -> list[tuple[str, bytes]]:

@@ -51,14 +51,8 @@ def check(
             results.notes["set.open_to_others", a_set.folder.name] += 1
         for code, where in declared.breaches(a_set):
             results.breach(code, f"{a_set.folder.name}: {where}")
-        for table in rederive.tables(rederivation.origin(a_set)) if rederivation else ():
-            results.breach(rederive.CHANGED, f"{a_set.folder.name}: table {table}")
         if rederivation:
-            changed, gone = rederive.layers(rederivation.settings, a_set.header)
-            for layer in changed:
-                results.breach(rederive.CHANGED, f"{a_set.folder.name}: layer {layer}")
-            for layer in gone:
-                results.notes[rederive.GONE, f"{a_set.folder.name}: layer {layer}"] += 1
+            _compare_tables(a_set, rederivation, results)
         if not a_set.same_code:
             results.notes["fingerprints.other_code", a_set.folder.name] += 1
         row = Row(a_set.folder.name, len(a_set.tars))
@@ -112,6 +106,18 @@ def _work(
             )
     remade = rederivation.tasks(a_set) if rederivation else ()
     return [*work, *((task.split, partial(rederive.remake, task)) for task in remade)]
+
+
+def _compare_tables(
+    a_set: Declared, rederivation: rederive.Rederivation, results: CheckResults
+) -> None:
+    """Add a breach for every raw table that changed since scan, a note for a layer that is gone."""
+    changed, gone = rederive.layers(rederivation.settings, a_set.header)
+    odd = [f"table {name}" for name in rederive.tables(rederivation.origin(a_set))]
+    for name in (*odd, *(f"layer {name}" for name in changed)):
+        results.breach(rederive.CHANGED, f"{a_set.folder.name}: {name}")
+    for name in gone:
+        results.notes[rederive.GONE, f"{a_set.folder.name}: layer {name}"] += 1
 
 
 def _foreign_work(other: TarFolder) -> list[Callable[[], Any]]:
