@@ -121,6 +121,16 @@ def test_of_many_copies_each_is_paired_with_one_of_every_place():
     assert len(found) < 5 * 63
 
 
+def test_a_copy_whose_first_counterpart_is_of_its_own_patient_is_still_paired():
+    here = [print_of(film(3), "nih-1", "b"), print_of(film(3), "nih-2", "a")]
+    there = [print_of(film(3), "rsna-1", "a"), print_of(film(3), "rsna-2", "b")]
+    across = [f.pair for f in pairs_of((TRAIN, here), (TEST, there)) if f.places == (TRAIN, TEST)]
+    assert {(pair.key, pair.other_key) for pair in across} == {
+        ("nih-1", "rsna-1"),
+        ("nih-2", "rsna-2"),
+    }
+
+
 def test_an_image_that_cannot_be_decoded_has_no_fingerprint():
     assert near.of_image(b"no image", Pixels(height=9, width=9), "k", "d", b"p") is None
 
