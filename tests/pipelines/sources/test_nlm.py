@@ -69,6 +69,21 @@ def test_a_film_is_a_person_and_the_last_digit_is_the_label(tmp_path, top):
         ("male 45yrs\nPTB\n\nfemale 30yrs", ("M", 45), "PTB female 30yrs"),
         ("male 45yrs", ("M", 45), ""),
         ("male 450yrs\nnormal", ("M", None), "normal"),
+        ("45yrs male\nnormal", ("M", 45), "normal"),
+        ("45-year-old female\nPTB", ("F", 45), "PTB"),
+        ("male 45 years old, normal", ("M", 45), "normal"),
+        ("M 45\nnormal", ("M", 45), "normal"),
+        ("male, 30, normal", ("M", 30), "normal"),
+        ("Sex: F Age: 034Y\nnormal", ("F", 34), "normal"),
+        ("age 45\nmale\nnormal", ("M", 45), "normal"),
+        ("0.5 yrs female\nnormal", ("F", 0), "normal"),
+        ("male 6 yrs 4 months\nnormal", ("M", 6), "normal"),
+        ("Patient's Sex: O\nPatient's Age: 027Y\nnormal", ("", 27), "normal"),
+        ("F/U of PTB", ("", None), "F/U of PTB"),
+        ("M. tuberculosis", ("", None), "M. tuberculosis"),
+        ("female 2 nodules", ("F", None), "2 nodules"),
+        ("male\n1.PTB; 2.effusion", ("M", None), "1.PTB; 2.effusion"),
+        ("male 45yrs\nnan", ("M", 45), ""),
     ],
 )  # fmt: skip
 def test_readings_in_several_forms(tmp_path, text, who, report):
@@ -170,6 +185,15 @@ def test_kaggles_table_stands_in_for_the_text_files(tmp_path):
     assert found.report == {"impression": "left PTB,left pleurisy"}
     assert found.sha256 == two.report.sha256
     assert joined.notes == {}
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "None"])
+def test_a_cell_without_reading_is_no_reading(tmp_path, cell):
+    table = f"study_id,sex,age,findings\nCHNCXR_0001_0.png,Male,45,{cell}\n"
+    lay(tmp_path, {"images/CHNCXR_0001_0.png": b"1", "shenzhen_metadata.csv": table})
+    study = scanned(tmp_path).studies["chncxr_0001_0"]
+    assert study.labels == {"Tuberculosis": 0}  # it is not said to be other than normal
+    assert Shenzhen().report(tmp_path, study.report).report == {}
 
 
 def test_a_text_file_wins_over_the_table_and_bad_lines_are_counted(tmp_path):
