@@ -170,7 +170,9 @@ class _Nlm:
         if match is None:
             raise IngestError("csv.image")
         return _key(match), _facts(
-            _Reading(_words(row["findings"]), row.get("sex") or row.get("gender", ""), row.get("age", ""))
+            _Reading(
+                _words(row["findings"]), row.get("sex") or row.get("gender", ""), row.get("age", "")
+            )
         ) | {name: row[name] for name in ("report", "path", "member")}
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import json_entries, paths, places
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
@@ -35,7 +34,7 @@ def lines(root: Root, table: Table) -> Iterator[Line]:
     the place and digest of the report if there is one. Codes: json.entry, split.conflict,
     split.unknown.
     """
-    for entry in json_entries.read(paths.inside(root, table.path)):
+    for entry in json_entries.of_lists(paths.inside(root, table.path)):
         try:
             for row in _rows(entry, table.path):
                 yield Line(entry.number, row)
@@ -87,11 +86,6 @@ def report(path: Path, place: str) -> tuple[Report, str]:
     text = placed.entry(path, place).get("report")
     if not isinstance(text, str):
         raise IngestError("report.unreadable")
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold
-        raise IngestError("report.not_text") from None
-    if not is_text(text):
-        raise IngestError("report.not_text")
+    placed.checked(text)
     found: Report = text if _HEADED.search(text) else {"findings": text.strip()}
     return found, placed.digest(text)

@@ -442,7 +442,7 @@ RADIOLOGISTS = "study_id," + ",".join(CHEXPERT14).replace("Lung Opacity", "Airsp
         ({}, {"Edema": 1, "Pneumonia": -1, "Fracture": 0}, "chexpert"),
     ],
 )
-def test_the_radiologists_labels_of_release_2_1_replace_the_labelers_only_if_asked_for(tree, options, labels, by):
+def test_radiologists_labels_of_release_2_1_count_only_if_asked_for(tree, options, labels, by):
     marks = ",".join({"Lung Opacity": "1.0", "Edema": "-1"}.get(n, "") for n in CHEXPERT14)
     text = f"{RADIOLOGISTS}\n59999001,{marks}\n59999009,{marks}\n"
     lay(tree, {f"{JPG}/mimic-cxr-2.1.0-test-set-labeled.csv": text})
