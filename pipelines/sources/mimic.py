@@ -155,6 +155,9 @@ class Mimic:
         listed = {row["image"] for table in present for row in rows[table]}
         listed = listed if present else set(on_disk.paths) | set(on_disk.faults)
         notes["image.unlisted"] += on_disk.unlisted(listed)
+        if present and not any(rows[name] for name in rows if name != "files"):
+            notes["study.no_image"] += not images
+            return Assembled(None, 0, notes=+notes)  # no table names the study
         try:
             return self._joined(study, rows, rule, listed, on_disk, notes)
         except IngestError as error:

@@ -491,6 +491,12 @@ def test_images_that_r2gen_lists_and_are_not_there_and_the_reverse(tmp_path):
     assert joined.listed == 2
 
 
+def test_a_study_that_r2gen_does_not_keep_is_unlisted_and_no_more(tmp_path):
+    folder = f"images/{OTHER.removeprefix('files/')}"
+    lay(tmp_path, images(A) | {f"{folder}/{C}.jpg": b"x", "annotation.json": r2gen(entry(A))})
+    assert scanned(tmp_path).notes == {"image.unlisted": 1, "view.unknown": 1}
+
+
 @pytest.mark.parametrize(
     ("bad", "code"),
     [
