@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.files import json_entries, paths, places
+from cxr_vlp.pipelines.files import cells, json_entries, paths, places
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
 from cxr_vlp.pipelines.files.json_entries import Entry
 from cxr_vlp.pipelines.files.paths import Root
@@ -53,7 +53,7 @@ def _rows(entry: Entry, path: str) -> Iterator[Row]:
     row = {name: _word(value.get(name)) for name in ("id", "study_id", "subject_id")}
     row["split"] = _split(entry.key, value.get("split"))
     report = value.get("report")
-    if isinstance(report, str) and report.strip():
+    if isinstance(report, str) and cells.known(report):
         row |= {"report": "1", "path": path, "member": places.name(entry.start, entry.size),
                 "sha256": placed.digest(report)}  # fmt: skip
     for image in images:

@@ -529,7 +529,7 @@ def test_a_report_with_headings_is_read_as_a_whole_report(tmp_path):
     assert Mimic().report(tmp_path, scanned(tmp_path).studies["s59999001"].report).report == text
 
 
-@pytest.mark.parametrize("report", ["", "  ", None])
+@pytest.mark.parametrize("report", ["", "  ", None, "None", "nan", float("nan")])
 def test_an_entry_without_report_keeps_its_image(tmp_path, report):
     lay(tmp_path, images(A) | {"annotation.json": r2gen(entry(A, report=report))})
     joined = scanned(tmp_path)
