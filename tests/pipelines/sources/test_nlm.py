@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from joining import Joined, join, lay
+from joining import RULE_VALUES, Joined, join, lay
 from stages import build, samples
 
-from cxr_vlp.pipelines import verify
+from cxr_vlp.pipelines import scan_preview, verify
 from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.files.paths import RawTree
 from cxr_vlp.pipelines.sources.nlm import Montgomery, Shenzhen
+from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.synthetic.layouts import nlm
 
 TOP = "ChinaSet_AllFiles"
@@ -116,6 +118,14 @@ def test_a_film_without_tuberculosis_is_normal_only_if_the_reading_says_so(
     joined = scanned(lay(tmp_path, {film: b"1", said: f"male 45yrs\n{text}"}))
     assert joined.studies[f"chncxr_{name}"].labels == labels
     assert joined.notes == notes
+
+
+def test_a_dry_run_shows_the_files_where_there_is_no_table(tmp_path):
+    source, rule = Shenzhen(), PatientRule("shenzhen", *RULE_VALUES)
+    root = RawTree(lay(tmp_path, {FILM: b"1", TEXT: "normal"}).resolve(), False)
+    assert scan_preview.of(source, root, rule).tables == {"files": 2}
+    lay(tmp_path, {"shenzhen_metadata.csv": "study_id,findings\nCHNCXR_0001_0,normal\n"})
+    assert scan_preview.of(source, root, rule).tables == {"shenzhen_metadata.csv": 1}
 
 
 @pytest.mark.parametrize(
