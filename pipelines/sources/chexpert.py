@@ -219,10 +219,6 @@ def _view(match: re.Match[str]) -> str:
     return match[3].lower()
 
 
-def _image_file(match: re.Match[str]) -> tuple[str, Row]:
-    return _study(match), {"image": _view(match)}
-
-
 def _of_table(row: Row) -> tuple[str, Row]:
     """Return (study key, row) of a row, by its Path.
 

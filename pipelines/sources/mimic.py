@@ -289,7 +289,7 @@ def _of_annotation(row: Row) -> tuple[str, Row]:
     given = {"subject_id": match[1], "study_id": match[2]} if match else {}
     stated = {name: row[name] for name in ("subject_id", "study_id") if row[name]}
     study, made = _of_table(row | {"dicom_id": stem} | given | stated)
-    if "fault" not in made and any(made[name] != value for name, value in given.items()):
+    if match and "fault" not in made and (made["subject_id"], study) != (match[1], f"s{match[2]}"):
         made |= {"fault": "csv.conflict"}
     return study, made
 

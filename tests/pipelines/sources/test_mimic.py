@@ -491,6 +491,13 @@ def test_images_that_r2gen_lists_and_are_not_there_and_the_reverse(tmp_path):
     assert joined.listed == 2
 
 
+def test_ids_of_r2gens_list_may_have_their_letters(tmp_path):
+    lettered = entry(A, study_id="s59999001", subject_id="p19999001")
+    joined = scanned(lay(tmp_path, images(A) | {"annotation.json": r2gen(lettered)}))
+    assert joined.codes() == {}
+    assert joined.studies["s59999001"].patient == "19999001"
+
+
 def test_a_study_that_r2gen_does_not_keep_is_unlisted_and_no_more(tmp_path):
     folder = f"images/{OTHER.removeprefix('files/')}"
     lay(tmp_path, images(A) | {f"{folder}/{C}.jpg": b"x", "annotation.json": r2gen(entry(A))})
