@@ -98,10 +98,6 @@ SCAN: Mapping[str, Explanation] = {
     "json.not_file": ("a table in JSON that is not a plain file", "put the file itself there"),
     "json.unreadable": ("a table in JSON that cannot be read", "correct its permissions"),
     "label.bad_value": ("a label that is not 1, 0, -1 or blank", "correct the table"),
-    "json.document": (
-        "a JSON document that is cut, or is no object of lists",
-        "download it again",
-    ),
     "json.entry": ("an object of a JSON document without an id or images", "correct it"),
     "label.differs": ("labels of a study's images that differ; those of its first are used", ""),
     "label.missing": ("a study whose labels the tables do not give", ""),

@@ -66,8 +66,8 @@ def of(source: Source, root: Root, rule: PatientRule) -> Preview:
         for study, row in source.rows(root, table):
             rows.setdefault(study, {}).setdefault(table.name, []).append(row)
             number += 1
-        if table.path:
-            made.tables[table.path] = number
+        if table.path or len(tables) == 1:  # a collection may be files alone
+            made.tables[table.path or "files"] = number
     for study in sorted(rows):
         found = {table.name: rows[study].get(table.name, []) for table in tables}
         _add(made, base.assembled(source, study, found, rule), found, tables)

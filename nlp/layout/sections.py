@@ -49,6 +49,7 @@ _WET_READ = re.compile(
     r"(?P<end>[^\n]{0,60}?\b\d{1,2}:\d\d(?:[ \t]*[AP]M\b)?|(?:[ \t]*_{2,})*)",
     re.MULTILINE,
 )
+_CODE = re.compile(r"\s*\d[ \t]*-[ \t]*[A-Z]{3}")  # 1-NORMAL, 4-POSSIBLE SIGNIFICANT FINDING
 _SIGNATURE = re.compile(
     r"(?:^[ \t]*|(?<=[.;]\s)|(?<=[.;]\s\s))"
     rf"(?:{lexicon.pattern('layout', 'signatures')})\b[ \t]*:?",
@@ -208,13 +209,13 @@ def _heads(text: str) -> list[_Head]:
         is_free = not kept or head.start >= kept[-1].end
         if is_free and not (head.name == "views" and any(k.name == "findings" for k in kept)):
             kept.append(head)
-    return [_settled(head, kept) for head in kept]
+    return [_settled(head, kept, text) for head in kept]
 
 
-def _settled(head: _Head, heads: list[_Head]) -> _Head:
-    """Return `head`; a summary beside an impression is a code ("2-ABNORMAL") and no impression."""
+def _settled(head: _Head, heads: list[_Head], text: str) -> _Head:
+    """Return `head`; a summary that is a code ("2-ABNORMAL") or beside one is no impression."""
     if head.name == "summary":
-        is_other = any(h.name == "impression" for h in heads)
+        is_other = any(h.name == "impression" for h in heads) or _CODE.match(text, head.end)
         return head._replace(name="end" if is_other else "impression")
     return head
 

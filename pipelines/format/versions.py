@@ -7,7 +7,7 @@ the number does not.
 
 FORMAT = 4  # layout of tars, manifest and JSON members
 SCAN = 4  # readers, joins, inventory
-TEXTS = 4  # what is made of a report (the lexicon has a digest of its own)
+TEXTS = 5  # what is made of a report (the lexicon has a digest of its own)
 PIXELS = 3  # grey values, resizing, encoding
 CARDS = 2  # the table of samples, cards and indexes
 SELECTION = 1  # which samples `select` draws, and how it cuts them into parts

@@ -76,9 +76,10 @@ class Chexpert(LabelsOnly):
         labeler = self._labeler(root)
         if labeler and not found["train"]:  # it repeats all columns of train.csv
             found["train"], labeler = labeler, ""
-        if not found["train"] and not found["validate"]:
+        if not any(found.values()):
             raise ConfigError(
-                "this is no CheXpert tree: no train.csv or valid.csv; " + paths.summary(root)
+                "this is no CheXpert tree: no train.csv, valid.csv or test table; "
+                + paths.summary(root)
             )
         listed = (Table(split, path, lists=True) for split, path in found.items() if path)
         chosen = (Table("labels", labeler),) if labeler else ()
@@ -216,10 +217,6 @@ def _study(match: re.Match[str]) -> str:
 
 def _view(match: re.Match[str]) -> str:
     return match[3].lower()
-
-
-def _image_file(match: re.Match[str]) -> tuple[str, Row]:
-    return _study(match), {"image": _view(match)}
 
 
 def _of_table(row: Row) -> tuple[str, Row]:

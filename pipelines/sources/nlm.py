@@ -42,14 +42,19 @@ _COLUMNS = ("study_id", "findings")
 _OPTIONAL = ("sex", "gender", "age")
 # ManualMask/leftMask/, mask/, shcxr-lung-mask/, Annotations/, Annotations-2/
 _NO_FILMS = re.compile(r"(?:^|/)(?:[^/]*masks?|annotations?[^/]*)/", re.I)
-# "Patient's Sex: F" and "Patient's Age: 027Y" of Montgomery
-_STATED = re.compile(r"\s*patient'?s?\s+(sex|age)\s*:\s*(\S*)\s*\Z", re.I)
-# "male 45yrs", "Female, 30 yrs", "male45 years", "45 yrs", "male"
-_SEX = r"(?P<sex>(?:fe\s?male?|male?|[fm])(?![a-z]))"
-_UNIT = r"(?P<unit>y(?:ea)?rs?|y|months?|mos?|weeks?|wks?|days?)\b"
+# What stands before a reading, in any order: "male 45yrs", "45-year-old female", "M 45", "male",
+# and "Patient's Sex: F", "Patient's Age: 027Y" of Montgomery. Neither "F/U", "M. tuberculosis" nor
+# "2 nodules" is a person.
+_UNIT = r"y(?:ea)?rs?|y|months?|mos?|weeks?|wks?|days?"
 _WHO = re.compile(
-    rf"\s*(?:{_SEX}[\s,.;:]*(?:(?P<age>\d{{1,3}})\s*(?:{_UNIT})?)?|"
-    rf"(?P<alone>\d{{1,3}})\s*{_UNIT.replace('unit', 'unit2')})[\s,.;]*",
+    r"[\s,.;:]*(?:"
+    r"(?:patient'?s?\s+)?(?:sex|gender)\s*:[ \t]*(?P<stated>(?!age\b)[a-z]*)|"
+    r"(?:patient'?s?\s+)?age\s*:[ \t]*(?P<strange>(?!sex\b|gender\b)[a-z]\S*)?|"
+    r"(?P<sex>(?:fe\s?male?|male?)(?![a-z])|[fm](?=\s*(?:[,;\d]|age\b|\Z)))|"
+    rf"(?:age\s+)?(?P<age>\d{{1,3}}(?:\.\d)?)[\s-]*(?P<unit>{_UNIT})\b(?:[\s-]*old\b)?"
+    r"(?:\s*\d{1,2}\s*mo(?:nth)?s?\b)?|"
+    r"(?P<bare>(?:age\s+)?\d{1,3}(?=\s*(?:[,;]|\Z|sex\b|gender\b)))"
+    r")[\s,.;]*",
     re.I | re.A,
 )
 _NORMAL = ("normal", "normale")  # the second spelling is in the collection
@@ -148,7 +153,7 @@ class _Nlm:
         """Return the reading, as the impression: sex and age are not part of it."""
         path = paths.inside(root, ref.path)
         if placed.is_place(ref.member):
-            text = " ".join(placed.row(path, ref.member, _COLUMNS)["findings"].split())
+            text = _words(placed.row(path, ref.member, _COLUMNS)["findings"])
             return RawReport(_sections(text), placed.digest(text))
         data = reading.of_file(path)
         text, note = reading.text(data)
@@ -165,7 +170,9 @@ class _Nlm:
         if match is None:
             raise IngestError("csv.image")
         return _key(match), _facts(
-            _Reading(row["findings"], row.get("sex") or row.get("gender", ""), row.get("age", ""))
+            _Reading(
+                _words(row["findings"]), row.get("sex") or row.get("gender", ""), row.get("age", "")
+            )
         ) | {name: row[name] for name in ("report", "path", "member")}
 
 
@@ -200,6 +207,11 @@ def _placed(line: Line, path: str) -> Line:
     return line._replace(row=line.row | placed.reference(path, line))
 
 
+def _words(cell: str) -> str:
+    """Return the reading of a table's cell; pandas writes `nan` for a missing one."""
+    return " ".join(cells.known(cell).split())
+
+
 def _sections(text: str) -> dict[str, str]:
     return {"impression": text} if text else {}
 
@@ -220,28 +232,33 @@ def _facts(said: _Reading) -> Row:
 
 
 def _parsed(text: str) -> _Reading:
-    """Return the reading, and the person that the lines before it describe."""
-    sex = age = ""
+    """Return the reading, and the person that the words before it describe."""
+    who = {"sex": "", "age": ""}
     kept: list[str] = []
     for line in text.splitlines():
-        stated = None if kept else _STATED.match(line)
-        who = None if kept or stated else _WHO.match(line)
-        if stated and stated[1].lower() == "sex":
-            sex = sex or stated[2]
-        elif stated:
-            age = age or stated[2]
-        elif who and not (sex and age):
-            sex, age = sex or who["sex"] or "", age or _age(who)
-            kept += [line[who.end() :].strip()]
-        else:
-            kept.append(line.strip())
-        kept = [words for words in kept if words]
-    return _Reading(" ".join(" ".join(kept).split()), sex, age)
+        words = line if kept else _without_person(line, who)
+        kept += words.split()
+    return _Reading(cells.known(" ".join(kept)), **who)
 
 
-def _age(who: re.Match[str]) -> str:
-    number, unit = who["age"] or who["alone"], who["unit"] or who["unit2"] or "y"
-    return f"{number}{unit[0].upper()}" if number else ""
+def _without_person(line: str, who: dict[str, str]) -> str:
+    """Return a line from where it is reading; the sex and age before it are put into `who`."""
+    place = 0
+    while match := _WHO.match(line, place):
+        stated = {"sex": match["stated"] or match["sex"] or "", "age": _age(match)}
+        found = {name: value for name, value in stated.items() if value}
+        if (not place and (match["bare"] or "").isdigit()) or any(who[name] for name in found):
+            break  # a number alone, or a second person
+        who |= found
+        place = match.end()
+    return line[place:]
+
+
+def _age(match: re.Match[str]) -> str:
+    """Return an age as DICOM writes it, "" where none is stated."""
+    if match["bare"]:
+        return match["bare"].split()[-1]
+    return f"{match['age']}{match['unit'][0].upper()}" if match["age"] else match["strange"] or ""
 
 
 def _said(rows: Rows, notes: Counter[str]) -> Mapping[str, str]:

@@ -265,10 +265,6 @@ def _is_archive(path: str) -> bool:
     return path.lower().endswith((".tgz", ".tar.gz"))
 
 
-def _image_file(match: re.Match[str]) -> tuple[str, Row]:
-    return f"cxr{int(match[1])}", {"image": match[2].lower()}
-
-
 def _r2gen_image(match: re.Match[str]) -> tuple[str, Row]:
     """Return (study key, row) of an image: report 2384, image im-0942-0."""
     return f"cxr{int(match[1])}", {"image": f"{match[2].lower()}-{int(match[3])}"}

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.files import csv_tables, json_entries, paths, places
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
@@ -57,6 +58,17 @@ def entry(path: Path, place: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise IngestError("report.unreadable")
     return found
+
+
+def checked(text: str) -> str:
+    """Return the text of a JSON document as it is. Raises IngestError report.not_text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold
+        raise IngestError("report.not_text") from None
+    if not is_text(text):
+        raise IngestError("report.not_text")
+    return text
 
 
 def digest(report: str | Mapping[str, str]) -> str:

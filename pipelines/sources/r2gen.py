@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.files import json_entries, paths, places
+from cxr_vlp.pipelines.files import cells, json_entries, paths, places
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
 from cxr_vlp.pipelines.files.json_entries import Entry
 from cxr_vlp.pipelines.files.paths import Root
@@ -35,7 +34,7 @@ def lines(root: Root, table: Table) -> Iterator[Line]:
     the place and digest of the report if there is one. Codes: json.entry, split.conflict,
     split.unknown.
     """
-    for entry in json_entries.read(paths.inside(root, table.path)):
+    for entry in json_entries.of_lists(paths.inside(root, table.path)):
         try:
             for row in _rows(entry, table.path):
                 yield Line(entry.number, row)
@@ -54,7 +53,7 @@ def _rows(entry: Entry, path: str) -> Iterator[Row]:
     row = {name: _word(value.get(name)) for name in ("id", "study_id", "subject_id")}
     row["split"] = _split(entry.key, value.get("split"))
     report = value.get("report")
-    if isinstance(report, str) and report.strip():
+    if isinstance(report, str) and cells.known(report):
         row |= {"report": "1", "path": path, "member": places.name(entry.start, entry.size),
                 "sha256": placed.digest(report)}  # fmt: skip
     for image in images:
@@ -87,11 +86,6 @@ def report(path: Path, place: str) -> tuple[Report, str]:
     text = placed.entry(path, place).get("report")
     if not isinstance(text, str):
         raise IngestError("report.unreadable")
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold
-        raise IngestError("report.not_text") from None
-    if not is_text(text):
-        raise IngestError("report.not_text")
+    placed.checked(text)
     found: Report = text if _HEADED.search(text) else {"findings": text.strip()}
     return found, placed.digest(text)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,12 +19,12 @@ from pydantic.dataclasses import dataclass
 
 from cxr_vlp.nlp.config.settings import STRICT
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
-from cxr_vlp.pipelines.files import cells, csv_tables, json_stream, paths
+from cxr_vlp.pipelines.files import cells, csv_tables, json_entries, paths, places
 from cxr_vlp.pipelines.files.csv_tables import Row
-from cxr_vlp.pipelines.files.json_stream import Entry
+from cxr_vlp.pipelines.files.json_entries import Entry
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import Image, ReportRef, SourceBox, Study
-from cxr_vlp.pipelines.sources import label_studio, reading, views
+from cxr_vlp.pipelines.sources import label_studio, placed, reading, views
 from cxr_vlp.pipelines.sources.base import (
     NOBODY,
     Assembled,
@@ -55,7 +54,7 @@ _JOIN = (
 )
 _BOXES = "interstitial_pattern_bbox.json"
 BOX_LABEL = "Interstitial Pattern"  # of a box that has no label of its own
-_PLACE = ("start", "size", "path")  # columns that differ between equal rows
+_PLACE = ("number", "member")  # columns that differ between equal rows
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -130,7 +129,7 @@ class Rexgradient:
         if len(found) > 1:
             raise IngestError("split.conflict")
         raise_fault(found[split])
-        rows = sorted(found[split], key=lambda row: int(row["start"]))
+        rows = sorted(found[split], key=lambda row: int(row["number"]))
         row, repeats = csv_tables.sole_row(rows, [c for c in rows[0] if c not in _PLACE])
         assert row is not None  # `found` has rows
         notes["csv.repeated_row"] += repeats
@@ -152,9 +151,7 @@ class Rexgradient:
                 for name, key in keys.items()
                 if key in on_disk.paths
             ),
-            report=ReportRef(row["path"], f"{row['start']}+{row['size']}")
-            if row["report"]
-            else None,
+            report=ReportRef(row["path"], row["member"]) if row["report"] else None,
             sex=sex_of(row["sex"]),
             age=age,
             when=row["date"] if _is_day(row["date"]) else "",
@@ -162,15 +159,10 @@ class Rexgradient:
 
     def report(self, root: Root, ref: ReportRef) -> RawReport:
         """Return the sections that are not empty, read from the study's place in the file."""
-        start, _, size = ref.member.partition("+")
-        value = json_stream.entry_at(paths.inside(root, ref.path), int(start), int(size))
-        if value is None:
-            raise IngestError("report.unreadable")
-        sections = _sections(value)
+        sections = _sections(placed.entry(paths.inside(root, ref.path), ref.member))
         if sum(map(len, sections.values())) > reading.LONGEST:
             raise IngestError("report.too_long")
-        text = json.dumps(sections, sort_keys=True)
-        return RawReport(sections, hashlib.sha256(text.encode()).hexdigest())
+        return RawReport(sections, placed.digest(sections))
 
 
 def _is_packed(root: Root) -> bool:
@@ -204,7 +196,7 @@ def _is_day(text: str) -> bool:
 def _rows_of_studies(root: Root, path: str) -> Iterator[tuple[str, Row]]:
     """Yield (study key, row). Raises DataError csv.no_row for metadata without a study."""
     entry = None
-    for entry in json_stream.entries(paths.inside(root, path)):
+    for entry in json_entries.of_object(paths.inside(root, path)):
         yield _of_entry(entry, path)
     if entry is None:
         name = path.rpartition("/")[2]
@@ -217,10 +209,14 @@ def _of_entry(entry: Entry, path: str) -> tuple[str, Row]:
     matches = [_IMAGE.search(text.replace("\\", "/")) for text in stated]
     found = [match for match in matches if match]
     if len({_study(match) for match in found}) != 1 or len(found) != len(stated):
-        where = {"file": path.rpartition("/")[2], "line": str(entry.line)}
+        where = {"file": path.rpartition("/")[2], "line": str(entry.number)}
         fault = "csv.path" if stated else "study.no_image"
         return NOBODY, {"fault": fault, "images": str(len(set(stated))), **where}
-    row = _facts(entry, path) | {"names": "\n".join(match[4] for match in found)}
+    row = (
+        _facts(entry, path)
+        | _report(entry.value)
+        | {"names": "\n".join(match[4] for match in found)}
+    )
     positions = _list(entry.value.get("ImageViewPosition"))
     odd = bool(positions) and len(positions) != len(found)
     row |= {"odd": "1" if odd else "", "views": "" if odd else "\n".join(positions)}
@@ -234,16 +230,22 @@ def _facts(entry: Entry, path: str) -> Row:
     value = entry.value
     return {
         "path": path,
-        "start": str(entry.start),
-        "size": str(entry.size),
+        "number": str(entry.number),
+        "member": places.name(entry.start, entry.size),
         "patient": _text(value.get("PatientID")),
         "sex": _text(value.get("PatientSex")),
         "age": _text(value.get("PatientAge")),
         "date": _text(value.get("StudyDate")).removesuffix(".0"),
-        "report": hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
-        if (found := _sections(value))
-        else "",
     }
+
+
+def _report(value: Mapping[str, Any]) -> Row:
+    """Return the digest of the report, or the fault of one that cannot be used."""
+    try:
+        sections = _sections(value)
+    except IngestError as error:
+        return {"report": "", "fault": error.code}
+    return {"report": placed.digest(sections) if sections else ""}
 
 
 def _text(value: Any) -> str:
@@ -257,8 +259,15 @@ def _list(value: Any) -> list[str]:
 
 
 def _sections(value: Mapping[str, Any]) -> dict[str, str]:
-    found = {name.lower(): _text(value.get(name)) for name in SECTIONS}
-    return {name: text for name, text in found.items() if text}
+    """Return the sections that are not empty. Raises IngestError report.not_text."""
+    found = {}
+    for name in SECTIONS:
+        stated = value.get(name)
+        if not isinstance(stated, str | None) and stated == stated:  # pandas' nan is no value
+            raise IngestError("report.not_text")
+        if text := _text(stated):
+            found[name.lower()] = placed.checked(text)
+    return found
 
 
 def _rows_of_boxes(root: Root, tables: Iterable[Table], table: Table) -> Iterator[tuple[str, Row]]:
@@ -272,9 +281,9 @@ def _rows_of_boxes(root: Root, tables: Iterable[Table], table: Table) -> Iterato
         sop = box.image.rpartition("_")[2].rpartition(".")[0]
         wanted.setdefault(sop, []).append(_box_row(sop, box))
     for each in (t for t in tables if t.name in SPLITS):
-        for entry in json_stream.entries(paths.inside(root, each.path)):
+        for entry in json_entries.of_object(paths.inside(root, each.path)):
             study, row = _of_entry(entry, each.path)
-            for sop in row.get("names", "").split("\n"):
+            for sop in row["names"].split("\n") if "names" in row else ():
                 yield from ((study, box) for box in wanted.pop(sop, ()))
     for number, _ in enumerate((box for of in wanted.values() for box in of), 1):
         where = {"file": table.path.rpartition("/")[2], "line": str(number), "images": "0"}

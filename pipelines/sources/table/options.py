@@ -35,7 +35,7 @@ SECTIONS = ("findings", "impression", *sample.SECTIONS)
 Value = Annotated[Any, BeforeValidator(values.checked)]
 
 # The tables of the images: a file, several files, or a file for each split. A file is named by its
-# path below the root, its name, or a pattern (`train*.csv`).
+# path below the root, its name, or a pattern (`train*.csv`). Of `new.csv|old.csv` the first counts.
 Tables = Annotated[Any, BeforeValidator(values.checked_tables)]
 
 # findings, impression or another section of the format -> Value

@@ -7,6 +7,7 @@ same parts. Both are made once in each process and tree, and made anew when a sc
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import threading
@@ -135,7 +136,12 @@ def _files(named: Tables, root: Root, option: str) -> list[tuple[str, str]]:
 
 
 def _matching(name: str, root: Root, option: str) -> list[str]:
-    """Return the tables of a path, a name or a pattern; a pattern may match several."""
+    """Return the tables of a path, a name or a pattern; a pattern may match several.
+
+    Of names with "|" between them, the first that is there counts.
+    """
+    if "|" in name:
+        return _first(name.split("|"), root, option)
     name = name.replace("\\", "/").removeprefix("./")
     if not any(mark in name for mark in "*?["):
         if "/" in name:
@@ -151,6 +157,13 @@ def _matching(name: str, root: Root, option: str) -> list[str]:
     if not matched:
         raise _AbsentError(f"{option}: no file below the root fits {name}; {_seen(root)}")
     return matched
+
+
+def _first(names: Sequence[str], root: Root, option: str) -> list[str]:
+    for name in names:
+        with contextlib.suppress(_AbsentError):
+            return _matching(name, root, option)
+    raise _AbsentError(f"{option}: no file {' or '.join(names)} below the root; {_seen(root)}")
 
 
 def _by_end(name: str, root: Root) -> str:

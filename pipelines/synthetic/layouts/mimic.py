@@ -142,7 +142,7 @@ class MimicTree:
             marks = {name: f"{value:.1f}" for name, value in labels.items()}
             marks["Airspace Opacity"] = marks.pop("Lung Opacity")
             rows.setdefault("radiologists", []).append({"study_id": study} | marks)
-        elif labels:
+        if labels:
             list_labels(rows, subject, study, labels, stream("negbio", self.seed, case.serial))
         written.truth.append(
             study_line(

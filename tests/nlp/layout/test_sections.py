@@ -77,6 +77,13 @@ LAYOUTS = {
         "SUMMARY: 2-ABNORMAL\n\nACCESSION NUMBER:\n123\n",
         {"history": "Cough.", "impression": "1. NO DISEASE."},
     ),
+    "a code without an impression": (
+        "\nNARRATIVE:\nPA and lateral chest.\n\nThe lungs are clear.\n\nSUMMARY: 1-NORMAL\n",
+        {"examination": "PA and lateral chest.", "body": "The lungs are clear."},
+    ),
+    "a summary in words": ("FINDINGS: Clear.\nSUMMARY: 1 nodule.", {
+        "findings": "Clear.", "impression": "1 nodule.",
+    }),
     "tail is cut off": (
         " IMPRESSION:  Nodule.\n \n RECOMMENDATION(S):  CT.\n \n NOTIFICATION:  Called.\n",
         {"impression": "Nodule.", "recommendation": "CT.", "notification": "Called."},

@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.files import csv_tables, json_entries, places
+from cxr_vlp.pipelines.errors import IngestError
+from cxr_vlp.pipelines.files import csv_tables, places
 from cxr_vlp.pipelines.sources import placed
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
@@ -79,71 +77,6 @@ def test_a_broken_gz_is_an_unreadable_report(tmp_path):
         places.read(path, "0+5")
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-99, 99) | CELLS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(CELLS, inner, max_size=3),
-    max_leaves=8,
-)
-ENTRIES = st.dictionaries(CELLS, st.lists(st.dictionaries(CELLS, JSON, max_size=3), max_size=4))
-
-
-@given(ENTRIES, st.sampled_from([None, 1]), st.booleans(), st.booleans(), st.integers(1, 40))
-def test_every_object_of_a_document_is_read(tmp_path_factory, document, indent, ascii_, bom, block):
-    path = tmp_path_factory.mktemp("t") / "annotation.json"
-    text = json.dumps(document, indent=indent, ensure_ascii=ascii_)
-    path.write_bytes(b"\xef\xbb\xbf" * bom + text.encode())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_entries, "BLOCK", block)  # objects end anywhere in a block
-        found = list(json_entries.read(path))
-    wanted = [(key, value) for key, values in document.items() for value in values]
-    assert [(entry.key, entry.value) for entry in found] == wanted
-    assert [entry.number for entry in found] == list(range(1, len(wanted) + 1))
-    for entry in found:
-        data = places.read(path, places.name(entry.start, entry.size))
-        assert json_entries.at(data) == entry.value
-
-
-GOOD = '{"train": [{"id": "a"}, {"id": "b"}], "val": []}'
-
-
-@pytest.mark.parametrize("end", range(len(GOOD)))
-def test_a_document_that_is_cut_anywhere_stops(tmp_path, end):
-    path = tmp_path / "annotation.json"
-    path.write_text(GOOD[:end])
-    with pytest.raises(DataError, match=r"json\.document: annotation\.json"):
-        list(json_entries.read(path))
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["<html>please log in</html>", "[1, 2]", '{"train": {"id": 1}}', GOOD + "x", '{"a": [1 2]}',
-     '{"a": [1]; "b": []}', '{1: []}', '{"a": [' + "[" * 99_999],
-)  # fmt: skip
-def test_another_document_stops_and_is_not_quoted(tmp_path, text):
-    path = tmp_path / "annotation.json"
-    path.write_text(text)
-    with pytest.raises(DataError, match=r"json\.document") as error:
-        list(json_entries.read(path))
-    assert "log in" not in str(error.value)
-
-
-def test_an_object_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_entries, "LONGEST", 1000)
-    monkeypatch.setattr(json_entries, "BLOCK", 100)
-    path = tmp_path / "annotation.json"
-    path.write_text('{"train": [{"report": "' + "x" * 100_000)
-    with path.open("rb") as stream:
-        text = json_entries._Text(stream, path.name)
-        with pytest.raises(DataError, match="no JSON there"):
-            list(json_entries._entries(text))
-        assert stream.tell() < 2000
-
-
-def test_bytes_that_are_no_object_any_more_are_an_unreadable_report():
-    with pytest.raises(IngestError, match=r"report\.unreadable"):
-        json_entries.at(b'{"report": ')
-
-
 @pytest.mark.parametrize("place", ["10", "999"])
 def test_a_row_that_is_no_longer_there_is_an_unreadable_report(tmp_path, place):
     path = tmp_path / "t.csv"
@@ -162,8 +95,3 @@ def test_two_readers_of_one_gz_keep_their_own_places(tmp_path):
     with places.opened(path) as one, places.opened(path) as two:
         one.seek(4)
         assert (two.read(2), one.read(2)) == (b"ab", b"ef")
-
-
-def test_a_file_without_permission_or_that_is_gone(tmp_path):
-    with pytest.raises(DataError, match="cannot be read"):
-        list(json_entries.read(Path(tmp_path / "none.json")))

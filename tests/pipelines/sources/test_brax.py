@@ -15,6 +15,7 @@ from whole_runs import views_agree, whole_run
 
 from cxr_vlp.nlp.labels import CHEXPERT14
 from cxr_vlp.pipelines import sources
+from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.synthetic.layouts import brax
 from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
@@ -86,6 +87,19 @@ def test_the_spreadsheet_of_each_release(tmp_path, name, index):
     assert [(i.view, i.projection) for i in study.images] == [("frontal", "PA"), ("lateral", "RL")]
     assert (study.patient, study.sex, study.age, study.when[:8]) == ("id_a1", "F", 40, "20100102")
     assert study.split in ("train", "validate", "test")
+
+
+def test_of_both_spreadsheets_the_update_alone_is_read(tmp_path):
+    old, new = row(**{"No Finding": "", "Edema": "1.0"}), row(PatientAge="45")
+    lay(tmp_path, {"master_spreadsheet.csv": table(old), UPDATE: table(new), dicom("1-1"): b"1"})
+    joined = scanned(tmp_path)
+    [study] = joined.studies.values()
+    assert (study.labels, study.age, joined.notes) == ({"No Finding": 1}, 45, {})
+
+
+def test_without_a_spreadsheet_both_names_are_told(tmp_path):
+    with pytest.raises(ConfigError, match=r"_update\.csv or master_spreadsheet\.csv below"):
+        scanned(lay(tmp_path, {dicom("1-1"): b"1"}))
 
 
 @pytest.mark.parametrize(("prefer", "folder"), [("dicom", "Anonymized"), ("picture", "images")])

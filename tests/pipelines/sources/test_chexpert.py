@@ -226,6 +226,12 @@ def test_another_folder_is_not_accepted_as_chexpert(tmp_path):
         Chexpert().tables(tmp_path)
 
 
+def test_the_test_set_alone_is_enough(tmp_path):
+    path = f"test/{P1}/{FRONTAL}"
+    joined = scanned(lay(tmp_path, {"groundtruth.csv": table(row(path)), path: b"1"}))
+    assert [study.split for study in joined.studies.values()] == ["test"]
+
+
 def test_a_table_with_only_a_header_stops(tmp_path):
     lay(tmp_path, {"train.csv": HEAD + "\n", "valid.csv": table(row(f"valid/{P2}/{FRONTAL}")),
                    f"train/{P1}/{FRONTAL}": b"1", f"valid/{P2}/{FRONTAL}": b"2"})  # fmt: skip

@@ -438,11 +438,11 @@ RADIOLOGISTS = "study_id," + ",".join(CHEXPERT14).replace("Lung Opacity", "Airsp
 @pytest.mark.parametrize(
     ("options", "labels", "by"),
     [
-        ({}, {"Lung Opacity": 1, "Edema": -1}, "radiologists"),
-        ({"test_labels": "labeler"}, {"Edema": 1, "Pneumonia": -1, "Fracture": 0}, "chexpert"),
+        ({"test_labels": "radiologists"}, {"Lung Opacity": 1, "Edema": -1}, "radiologists"),
+        ({}, {"Edema": 1, "Pneumonia": -1, "Fracture": 0}, "chexpert"),
     ],
 )
-def test_the_radiologists_labels_of_release_2_1(tree, options, labels, by):
+def test_radiologists_labels_of_release_2_1_count_only_if_asked_for(tree, options, labels, by):
     marks = ",".join({"Lung Opacity": "1.0", "Edema": "-1"}.get(n, "") for n in CHEXPERT14)
     text = f"{RADIOLOGISTS}\n59999001,{marks}\n59999009,{marks}\n"
     lay(tree, {f"{JPG}/mimic-cxr-2.1.0-test-set-labeled.csv": text})
@@ -491,6 +491,19 @@ def test_images_that_r2gen_lists_and_are_not_there_and_the_reverse(tmp_path):
     assert joined.listed == 2
 
 
+def test_ids_of_r2gens_list_may_have_their_letters(tmp_path):
+    lettered = entry(A, study_id="s59999001", subject_id="p19999001")
+    joined = scanned(lay(tmp_path, images(A) | {"annotation.json": r2gen(lettered)}))
+    assert joined.codes() == {}
+    assert joined.studies["s59999001"].patient == "19999001"
+
+
+def test_a_study_that_r2gen_does_not_keep_is_unlisted_and_no_more(tmp_path):
+    folder = f"images/{OTHER.removeprefix('files/')}"
+    lay(tmp_path, images(A) | {f"{folder}/{C}.jpg": b"x", "annotation.json": r2gen(entry(A))})
+    assert scanned(tmp_path).notes == {"image.unlisted": 1, "view.unknown": 1}
+
+
 @pytest.mark.parametrize(
     ("bad", "code"),
     [
@@ -523,7 +536,7 @@ def test_a_report_with_headings_is_read_as_a_whole_report(tmp_path):
     assert Mimic().report(tmp_path, scanned(tmp_path).studies["s59999001"].report).report == text
 
 
-@pytest.mark.parametrize("report", ["", "  ", None])
+@pytest.mark.parametrize("report", ["", "  ", None, "None", "nan", float("nan")])
 def test_an_entry_without_report_keeps_its_image(tmp_path, report):
     lay(tmp_path, images(A) | {"annotation.json": r2gen(entry(A, report=report))})
     joined = scanned(tmp_path)

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from joining import Joined, join, lay
+from joining import RULE_VALUES, Joined, join, lay
 from stages import build, samples
 
-from cxr_vlp.pipelines import verify
+from cxr_vlp.pipelines import scan_preview, verify
 from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.files.paths import RawTree
 from cxr_vlp.pipelines.sources.nlm import Montgomery, Shenzhen
+from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.synthetic.layouts import nlm
 
 TOP = "ChinaSet_AllFiles"
@@ -69,6 +71,21 @@ def test_a_film_is_a_person_and_the_last_digit_is_the_label(tmp_path, top):
         ("male 45yrs\nPTB\n\nfemale 30yrs", ("M", 45), "PTB female 30yrs"),
         ("male 45yrs", ("M", 45), ""),
         ("male 450yrs\nnormal", ("M", None), "normal"),
+        ("45yrs male\nnormal", ("M", 45), "normal"),
+        ("45-year-old female\nPTB", ("F", 45), "PTB"),
+        ("male 45 years old, normal", ("M", 45), "normal"),
+        ("M 45\nnormal", ("M", 45), "normal"),
+        ("male, 30, normal", ("M", 30), "normal"),
+        ("Sex: F Age: 034Y\nnormal", ("F", 34), "normal"),
+        ("age 45\nmale\nnormal", ("M", 45), "normal"),
+        ("0.5 yrs female\nnormal", ("F", 0), "normal"),
+        ("male 6 yrs 4 months\nnormal", ("M", 6), "normal"),
+        ("Patient's Sex: O\nPatient's Age: 027Y\nnormal", ("", 27), "normal"),
+        ("F/U of PTB", ("", None), "F/U of PTB"),
+        ("M. tuberculosis", ("", None), "M. tuberculosis"),
+        ("female 2 nodules", ("F", None), "2 nodules"),
+        ("male\n1.PTB; 2.effusion", ("M", None), "1.PTB; 2.effusion"),
+        ("male 45yrs\nnan", ("M", 45), ""),
     ],
 )  # fmt: skip
 def test_readings_in_several_forms(tmp_path, text, who, report):
@@ -101,6 +118,14 @@ def test_a_film_without_tuberculosis_is_normal_only_if_the_reading_says_so(
     joined = scanned(lay(tmp_path, {film: b"1", said: f"male 45yrs\n{text}"}))
     assert joined.studies[f"chncxr_{name}"].labels == labels
     assert joined.notes == notes
+
+
+def test_a_dry_run_shows_the_files_where_there_is_no_table(tmp_path):
+    source, rule = Shenzhen(), PatientRule("shenzhen", *RULE_VALUES)
+    root = RawTree(lay(tmp_path, {FILM: b"1", TEXT: "normal"}).resolve(), False)
+    assert scan_preview.of(source, root, rule).tables == {"files": 2}
+    lay(tmp_path, {"shenzhen_metadata.csv": "study_id,findings\nCHNCXR_0001_0,normal\n"})
+    assert scan_preview.of(source, root, rule).tables == {"shenzhen_metadata.csv": 1}
 
 
 @pytest.mark.parametrize(
@@ -170,6 +195,15 @@ def test_kaggles_table_stands_in_for_the_text_files(tmp_path):
     assert found.report == {"impression": "left PTB,left pleurisy"}
     assert found.sha256 == two.report.sha256
     assert joined.notes == {}
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "None"])
+def test_a_cell_without_reading_is_no_reading(tmp_path, cell):
+    table = f"study_id,sex,age,findings\nCHNCXR_0001_0.png,Male,45,{cell}\n"
+    lay(tmp_path, {"images/CHNCXR_0001_0.png": b"1", "shenzhen_metadata.csv": table})
+    study = scanned(tmp_path).studies["chncxr_0001_0"]
+    assert study.labels == {"Tuberculosis": 0}  # it is not said to be other than normal
+    assert Shenzhen().report(tmp_path, study.report).report == {}
 
 
 def test_a_text_file_wins_over_the_table_and_bad_lines_are_counted(tmp_path):

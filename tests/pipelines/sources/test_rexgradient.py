@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def test_images_beside_the_folder_of_the_download(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["deid_png.part00", "download/deid_png.part09", "deid_png.tar.zst", "deid_png.tar"]
+    "name", ["deid_png.part00", "download/deid_png.part09", "deid_png.tar.zst"]
 )
 def test_images_that_are_still_packed_stop_with_the_commands(tmp_path, name):
     root = tree(tmp_path, name, train={"a": study(ONE)})
@@ -140,6 +141,15 @@ def test_images_that_are_still_packed_stop_with_the_commands(tmp_path, name):
         scanned(root)
     lay(root, {ONE: b"1"})
     assert scanned(root).codes() == {}  # the parts may stay beside the unpacked images
+
+
+def test_the_joined_parts_without_compression_are_read_in_place(tmp_path):
+    root = tree(tmp_path, ONE, train={"a": study(ONE)})
+    with tarfile.open(root / "deid_png.tar", "w") as packed:
+        packed.add(root / ONE, ONE)
+    (root / ONE).unlink()
+    [image] = scanned(root).studies[KEY].images
+    assert image.path == f"deid_png.tar/{ONE}"
 
 
 def test_another_folder_is_not_accepted(tmp_path):
@@ -176,7 +186,7 @@ def test_a_study_whose_paths_name_no_study_is_lost_with_its_images(tmp_path, pat
     joined = scanned(root)
     assert joined.codes() == codes
     [code] = codes
-    assert joined.notes[f"{code} train_metadata_view_position.json line 2"] == notes
+    assert joined.notes[f"{code} train_metadata_view_position.json line 1"] == notes
     assert list(joined.studies) == [OTHER_KEY]
 
 
@@ -266,6 +276,31 @@ def test_an_impossible_box_is_counted_and_left_out(tmp_path):
     joined = scanned(tree(tmp_path, ONE, train={"a": study(ONE)}, boxes=boxes))
     assert joined.notes == {"box.bad_value": 1}
     assert len(joined.studies[KEY].images[0].boxes) == 1
+
+
+@pytest.mark.parametrize("paths", [[], None])
+def test_a_box_without_an_image_beside_a_study_without_one(tmp_path, paths):
+    studies = {"a": study(ONE), "b": study(ImagePath=paths)}
+    joined = scanned(tree(tmp_path, ONE, train=studies, boxes=[BOX]))
+    assert list(joined.studies) == [KEY]
+    assert joined.notes["list.image interstitial_pattern_bbox.json line 1"] == 1
+    assert joined.notes["study.no_image train_metadata_view_position.json line 2"] == 1
+
+
+@pytest.mark.parametrize(
+    "value", [["The lungs are clear."], 7, True, {"text": "Clear."}, "Clear \ud800.", "\0\1\2"]
+)
+def test_a_section_that_is_no_text_loses_its_study(tmp_path, value):
+    joined = scanned(tree(tmp_path, ONE, train={"a": study(ONE, Findings=value)}))
+    assert joined.codes() == {"report.not_text": 1}
+    assert joined.studies == {}
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), "None", "nan", " ", "N/A"])
+def test_a_missing_section_is_no_text(tmp_path, value):
+    root = tree(tmp_path, ONE, train={"a": study(ONE, Findings=value, Indication=value)})
+    report = Rexgradient().report(root, scanned(root).studies[KEY].report).report
+    assert report == {"impression": "No acute disease."}
 
 
 def test_the_look_alike_the_whole_way(tmp_path):
