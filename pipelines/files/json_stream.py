@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from cxr_vlp.pipelines.errors import DataError
+from cxr_vlp.pipelines.errors import DataError, IngestError
+from cxr_vlp.pipelines.files import places
 
 ENTRY = 1 << 22  # bytes of the longest entry, as of the longest row of a table
 _BLOCK = 1 << 20  # bytes that are read at once
@@ -60,10 +61,10 @@ def entry_at(path: Path, start: int, size: int) -> dict[str, Any] | None:
     if not 0 < size <= ENTRY:
         return None
     try:
-        with path.open("rb") as stream:
+        with places.opened(path) as stream:
             stream.seek(start)
             found = _decoded(stream.read(size))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, IngestError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

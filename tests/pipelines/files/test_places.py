@@ -6,14 +6,16 @@ import csv
 import gzip
 import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
+from archiving import tarred, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.files import csv_tables, json_entries, places
+from cxr_vlp.pipelines.files import archives, csv_tables, json_entries, json_stream, paths, places
 from cxr_vlp.pipelines.sources import placed
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
@@ -167,3 +169,26 @@ def test_two_readers_of_one_gz_keep_their_own_places(tmp_path):
 def test_a_file_without_permission_or_that_is_gone(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         list(json_entries.read(Path(tmp_path / "none.json")))
+
+
+@pytest.mark.parametrize("kind", ["stored", "deflated", "tar"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gz"])
+def test_a_place_in_an_archive_is_read_as_in_a_file(tmp_path, kind, pack):
+    content = json.dumps({"a": {"text": "y"}, "b": {"text": "x" * 9}}).encode()
+    start, data = content.index(b'{"text": "x'), pack(content)
+    if kind == "tar":
+        tarred(tmp_path / "data.tar", {"t.json": data})
+    else:
+        method = zipfile.ZIP_DEFLATED if kind == "deflated" else zipfile.ZIP_STORED
+        zipped(tmp_path / "data.zip", {"t.json": data}, method)
+    path = paths.inside(tmp_path, f"data.{'tar' if kind == 'tar' else 'zip'}/t.json")
+    assert places.read(path, f"{start}+21") == b'{"text": "xxxxxxxxx"'
+    assert json_stream.entry_at(path, start, 21) == {"text": "x" * 9}
+
+
+def test_a_deflated_member_is_unpacked_once_for_all_places_in_it(tmp_path, monkeypatch):
+    zipped(tmp_path / "data.zip", {"t.json": b"0123456789" * 9})
+    path = paths.inside(tmp_path, "data.zip/t.json")
+    assert places.read(path, "3+2") == b"34"
+    monkeypatch.setattr(archives.Member, "open", lambda *_: pytest.fail("it was unpacked again"))
+    assert places.read(path, "85+2") == b"56"
