@@ -25,7 +25,6 @@ from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.files import archives
 from cxr_vlp.pipelines.format import manifest
 
-
 STOPS = (ConfigError, DataError)
 
 

@@ -182,7 +182,7 @@ def test_a_place_in_an_archive_is_read_as_in_a_file(tmp_path, kind, pack):
         method = zipfile.ZIP_DEFLATED if kind == "deflated" else zipfile.ZIP_STORED
         zipped(tmp_path / "data.zip", {"t.json": data}, method)
     path = paths.inside(tmp_path, f"data.{'tar' if kind == 'tar' else 'zip'}/t.json")
-    assert places.read(path, f"{start}+21") == b'{"text": "xxxxxxxxx"'
+    assert places.read(path, f"{start}+21") == b'{"text": "xxxxxxxxx"}'
     assert json_stream.entry_at(path, start, 21) == {"text": "x" * 9}
 
 
