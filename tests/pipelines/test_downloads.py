@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from archiving import files_of, zipped
-from stages import PARTS, build, tree_bytes
+from archiving import files_of, tarred, zipped
+from stages import PARTS, build, params, run_scan, tree_bytes
 
 from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.synthetic import layouts
@@ -73,3 +74,24 @@ def test_a_collection_as_downloaded_gives_the_shards_of_its_tree(tmp_path, name,
     assert any(path.endswith(".tar") and data for path, data in bytes_of.items())
     assert bytes_of == tree_bytes(plain)
     assert verify.check([made], deep=True)["breaches"] == []
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_a_layer_in_an_archive_says_the_same(tmp_path, pack):
+    for name in ("mimic", "mscxr", "mscxrt"):
+        layouts.writer(name)(tmp_path / "raw", studies=8, seed=4, height=64)
+    found = {}
+    for kind in ("plain", "packed"):
+        layers = {name: str(tmp_path / kind / name) for name in ("mscxr", "mscxrt")}
+        for name, folder in layers.items():
+            if kind == "plain":
+                shutil.copytree(tmp_path / "raw" / name, folder)
+            else:
+                pack(Path(folder) / f"layer.{pack.__name__[:3]}", files_of(tmp_path / "raw" / name))
+        sources = {"mimic": {"parts": PARTS, "layers": layers}}
+        options = ["--root", str(tmp_path / "raw/mimic")]
+        options += ["--params", str(params(tmp_path / f"{kind}-out", sources=sources))]
+        run_scan("mimic", options, tmp_path / f"{kind}-out")
+        found[kind] = tree_bytes(tmp_path / f"{kind}-out/scan/mimic")
+    assert any(b'"mscxr"' in data for data in found["plain"].values())
+    assert found["packed"] == found["plain"]
