@@ -387,13 +387,18 @@ def summary(root: Root) -> str:
 
 
 def packed(root: Root) -> str:
-    """Return the commands that unpack the archives which are not read in place, "" without any."""
+    """Return how to unpack the archives which are not read in place, "" without any."""
     where = tree(root)
     names = (relative.rpartition("/")[2] for relative in walk(where, members=False))
     kinds = Counter(map(archives.packed, names))
-    kinds.update(map(archives.packed_inside, _archives(where)))
+    nested = 0
+    for path in _archives(where):
+        kinds[archives.packed_inside(path)] += 1
+        with contextlib.suppress(DataError):  # `broken` names it
+            nested += archives.index(path, where.kept).faults["archive.nested"]
     del kinds[""]
-    return archives.remedy(kinds)
+    inner = f"unpack what holds {nested:,} archives inside archives, which are not opened"
+    return "; ".join(filter(None, (archives.remedy(kinds), inner if nested else "")))
 
 
 def _archives(where: RawTree) -> Iterator[Path]:

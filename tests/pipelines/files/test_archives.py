@@ -518,7 +518,7 @@ def test_archives_that_have_to_be_unpacked_are_counted_and_named_by_kind(tmp_pat
         assert part in said
     assert said in paths.summary(tmp_path)
     assert "002" not in said
-    assert paths.packed(zipped(tmp_path / "x" / "data.zip", {"a.tgz": b""}).parent) == ""
+    assert paths.packed(zipped(tmp_path / "x" / "data.zip", {"a.png": b""}).parent) == ""
 
 
 def test_archives_inside_archives_are_noted_and_what_a_mac_adds_is_not_listed(tmp_path):
@@ -528,6 +528,9 @@ def test_archives_inside_archives_are_noted_and_what_a_mac_adds_is_not_listed(tm
     members, faults = walked(tmp_path)
     assert members == sorted(set(files) - {"__MACOSX/._1.png"})
     assert faults == {"archive.nested": 2}
+    said = "unpack what holds 2 archives inside archives, which are not opened"
+    assert paths.packed(tmp_path) == said
+    assert said in paths.summary(tmp_path)
 
 
 def test_reports_in_the_archive_of_a_reader_are_not_listed_twice(tmp_path):
