@@ -66,7 +66,7 @@ def opened(path: Path) -> BinaryIO:
             return stream
         stream.close()
     try:
-        return io.BufferedReader(_View(_unpacked(path, paths.signature(path)).fileno()))
+        return io.BufferedReader(_View(_unpacked(path, paths.signature(path))))
     except (OSError, EOFError, zlib.error):
         raise IngestError("report.unreadable") from None
 
@@ -74,8 +74,8 @@ def opened(path: Path) -> BinaryIO:
 class _View(io.RawIOBase):
     """Reads an open file with a place of its own: other threads read the same file."""
 
-    def __init__(self, file: int) -> None:
-        self._file = file
+    def __init__(self, file: io.BufferedRandom) -> None:
+        self._file = file  # which stays open as long as the view, also out of the cache
         self._place = 0
 
     def readable(self) -> bool:
@@ -90,11 +90,11 @@ class _View(io.RawIOBase):
         elif whence == os.SEEK_CUR:
             self._place += place
         else:
-            raise io.UnsupportedOperation("seek from the end")
+            self._place = os.fstat(self._file.fileno()).st_size + place
         return self._place
 
     def readinto(self, buffer: Any) -> int:
-        data = os.pread(self._file, len(buffer), self._place)
+        data = os.pread(self._file.fileno(), len(buffer), self._place)
         buffer[: len(data)] = data
         self._place += len(data)
         return len(data)

@@ -553,6 +553,16 @@ def test_a_table_is_found_in_an_archive_and_its_unpacked_copy_wins(tmp_path):
     assert paths.unpacked_first(found) == ["t.csv", "one.zip/u.csv"]
 
 
+@pytest.mark.parametrize("kind", ["deflated", "pax"])
+def test_a_copy_of_a_table_in_a_folder_beside_it_counts_once_in_an_archive_too(tmp_path, kind):
+    write(kind, tmp_path, {"s.csv": b"x" * 9, "sample/s.csv": b"x" * 9})  # as Kaggle's NIH sample
+    assert re.fullmatch(r"data\.(zip|tar)/s\.csv", paths.find(tmp_path, "s.csv"))
+    for other in (b"x" * 8, b"x" * 8 + b"y"):
+        write(kind, tmp_path, {"s.csv": b"x" * 9, "sample/s.csv": other})
+        with pytest.raises(ConfigError, match="several releases"):
+            paths.find(tmp_path, "s.csv")
+
+
 TABLE = "a,b\n" + "".join(f'{number},"x\ny {number}"\n' for number in range(3000))
 
 
@@ -601,6 +611,27 @@ def test_archives_of_reports_inside_an_archive_are_opened_by_their_readers(tmp_p
     assert reading.of_zip(path, "s1.txt") == b"FINDINGS: none."
     tgz = paths.inside(tmp_path / "root", "data.zip/NLMCXR_reports.tgz")
     assert list(reading.tgz_members(tgz, re.compile("xml"))) == [("1.xml", b"<a/>")]
+
+
+def test_a_deflated_archive_of_reports_inside_an_archive_is_unpacked_once(tmp_path, monkeypatch):
+    names = [f"{number}.txt" for number in range(3)]
+    inner = zipped(tmp_path / "x" / "mimic-cxr-reports.zip", {n: n.encode() for n in names})
+    zipped(tmp_path / "data.zip", {"mimic-cxr-reports.zip": inner.read_bytes()})
+    path = paths.inside(tmp_path, "data.zip/mimic-cxr-reports.zip")
+    assert path.deflated()
+    assert len(reading.zip_names(path, re.compile("txt"))) == 3
+    refuse = lambda *_: pytest.fail("it was unpacked again")  # noqa: E731
+    monkeypatch.setattr(archives.Member, "open", refuse)
+    monkeypatch.setattr(archives._Content, "_next", refuse)
+    assert [reading.of_zip(path, name) for name in names] == [n.encode() for n in names]
+
+
+def test_a_damaged_archive_of_reports_inside_an_archive_stops(tmp_path):
+    path = zipped(tmp_path / "data.zip", {"mimic-cxr-reports.zip": b"x" * 999})
+    patched(path, (16, "<L", 7))
+    member = paths.inside(tmp_path, "data.zip/mimic-cxr-reports.zip")
+    with pytest.raises(DataError, match=r"mimic-cxr-reports\.zip is not a whole zip file"):
+        reading.zip_names(member, re.compile("txt"))
 
 
 NAMES = st.text(st.sampled_from("ab./\\:C ä"), min_size=1, max_size=9)

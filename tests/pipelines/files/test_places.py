@@ -192,3 +192,14 @@ def test_a_deflated_member_is_unpacked_once_for_all_places_in_it(tmp_path, monke
     assert places.read(path, "3+2") == b"34"
     monkeypatch.setattr(archives.Member, "open", lambda *_: pytest.fail("it was unpacked again"))
     assert places.read(path, "85+2") == b"56"
+
+
+def test_a_place_is_read_though_other_files_took_the_cache(tmp_path):
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"0123456789"))
+    stream = places.opened(tmp_path / "t.csv.gz")
+    places._unpacked.cache_clear()
+    with (tmp_path / "other").open("wb+") as other:  # may get the number of a file that was closed
+        other.write(b"x" * 99)
+        other.flush()
+        stream.seek(-7, 2)
+        assert stream.read(2) == b"34"
