@@ -17,7 +17,8 @@ Explanation = tuple[str, str]  # (meaning, remedy)
 SCAN: Mapping[str, Explanation] = {
     "age.bad_value": ("an age that is not a number of years", ""),
     "archive.broken": (
-        "a zip or tar that is cut, damaged or split",
+        "a zip or tar that is cut, damaged or split, or none at all; `scan` stops if an image or "
+        "a report is missing, which it may hold",
         "download it again, or move it out of the root",
     ),
     "archive.damaged": ("a member of an archive that is damaged", "download the archive again"),

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         privacy.protecting(protection, flags.out, flags.state, first=True),
         showing(f"scan {source.name}", COUNTS.of_scan),
     ):
-        tables = [each.root.root / table for each in layers for table in each.tables]
+        tables = [paths.inside(each.root, table) for each in layers for table in each.tables]
         tree_state = TreeState.read(tree, recorded, flags.out / HEADER, flags.state, tables)
         changed = not tree_state.unchanged()
         if changed:
@@ -304,9 +304,14 @@ def _terms_of(made: Source | Layer, root: Path) -> dict[str, Any]:
 
 
 def _check(header: Mapping[str, Any], missing: str, tree: paths.RawTree) -> None:
-    """Raise DataError if files are missing under `missing: fail`, or if too much is rejected."""
+    """Raise DataError for missing files that a broken archive may hold, whatever `missing` says.
+
+    And if files are missing under `missing: fail`, or if too much is rejected.
+    """
     absent = header["dropped"].get("scan image.missing", 0)
     reports = header["notes"].get("report.missing", 0)
+    if (absent or reports or not header["listed"]) and (broken := paths.broken(tree)):
+        raise DataError(f"{broken} ({absent} images and {reports} reports are not on disk)")
     packed = f"; {found}" if absent and (found := paths.packed(tree)) else ""
     if missing == "fail" and (absent or reports):
         raise DataError(

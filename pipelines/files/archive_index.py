@@ -36,6 +36,18 @@ _NESTED = re.compile(rb"\.(zip|tar|7z|rar|tgz|tbz2|txz|tzst|tar\.(gz|bz2|xz|zst)
 _JUNK = b"__MACOSX/"  # what macOS keeps beside the files; unpacking there merges it into them
 _DRIVE = re.compile(rb"[A-Za-z]:/")
 
+# first bytes of files that have no cheap way to one member, whatever their names say
+_PACKED = (
+    ("gzip", re.compile(rb"\x1f\x8b")),
+    ("bzip2", re.compile(rb"BZh[1-9]1AY&SY")),
+    ("xz", re.compile(rb"\xfd7zXZ\0")),
+    ("zstd", re.compile(rb"(?:\x28\xb5\x2f\xfd|[\x50-\x5f]\x2aM\x18)")),  # also one of pzstd
+    ("lz4", re.compile(rb"\x04\x22M\x18")),
+    ("7z", re.compile(rb"7z\xbc\xaf\x27\x1c")),
+    ("rar", re.compile(rb"Rar!\x1a\x07")),
+)
+_USTAR = 257  # where a tar has its mark
+
 
 class Entry(NamedTuple):
     """Where a member is."""
@@ -270,8 +282,7 @@ class _Bounded(io.RawIOBase):
 def of_tar(stream: BinaryIO) -> Index:
     """Return the index of a plain tar.
 
-    Raises DataError with the reason, without the file's name, for one that is compressed, cut or
-    damaged.
+    Raises DataError with the reason, without the file's name, for one that is cut or damaged.
     """
     stream.seek(0)
     index = Index()
@@ -283,7 +294,7 @@ def of_tar(stream: BinaryIO) -> Index:
                 _add_member(index, member, links)
             end = tar.offset
     except (tarfile.TarError, ValueError, OverflowError, struct.error):
-        raise DataError(f"{_TORN}, or unpack it, if it is compressed") from None
+        raise DataError(_TORN) from None
     # tarfile takes a header that is cut or damaged for the end, which is a block of zeros
     stream.seek(end)
     if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -327,14 +338,34 @@ def _join_links(index: Index, links: Sequence[tuple[bytes, bytes]]) -> None:
         index.add(name, found or Entry(0, 0, 0, 0, LINK))
 
 
-def of(path: Path, stream: BinaryIO) -> Index:
-    """Return the index of an open zip or tar, by the suffix of its path.
+def packing(stream: BinaryIO) -> str:
+    """Return how a file is packed that has to be unpacked first ("zstd"), "" for any other."""
+    stream.seek(0)
+    first = stream.read(16)
+    return next((name for name, magic in _PACKED if magic.match(first)), "")
 
-    Raises DataError archive.broken with the remedy.
+
+def of(path: Path, stream: BinaryIO) -> Index:
+    """Return the index of an open zip or tar: of what it is, where its name says the other.
+
+    One that is compressed as a whole (a `.tar` of zstd) has no members and the fault
+    archive.packed. Raises DataError archive.broken with the remedy.
     """
+    if packing(stream):
+        index = Index()
+        index.faults["archive.packed"] = 1
+        return index
     try:
-        return of_zip(stream) if path.name.lower().endswith(".zip") else of_tar(stream)
+        return of_zip(stream) if _is_zip(path, stream) else of_tar(stream)
     except DataError as error:
         raise DataError(
             f"archive.broken: {path.name} {error}, or move it out of the root"
         ) from None
+
+
+def _is_zip(path: Path, stream: BinaryIO) -> bool:
+    stream.seek(0)
+    first = stream.read(_USTAR + 5)
+    if first.startswith((b"PK\3\4", b"PK\5\6")):
+        return True
+    return path.name.lower().endswith(".zip") and first[_USTAR:] != b"ustar"

@@ -13,12 +13,14 @@ import json
 import sys
 import time
 from array import array
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.files.archive_index import Index
 
-VERSION = f"1 {sys.byteorder}"  # of the files; those of another version are not read
+VERSION = f"2 {sys.byteorder}"  # of the files; those of another version are not read
 FRESH = 2_000_000_000  # nanoseconds: a younger tar may change again with the same time stamp
 
 Signature = tuple[int, int, int]  # size, time in nanoseconds, inode
@@ -36,10 +38,12 @@ def read(path: Path, signature: Signature) -> Index | None:
         with path.open("rb") as stream:
             head = json.loads(stream.readline())
             data = stream.read()
-        made = [head["version"], head["signature"], head["sha256"]]
-        if made != [VERSION, list(signature), hashlib.sha256(data).hexdigest()]:
+        said = head.pop("sha256")
+        if said != _digest(head, data) or head["version"] != VERSION:
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+        if head["signature"] != list(signature):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     index = Index()
     index.faults.update(head["faults"])
@@ -62,9 +66,14 @@ def write(path: Path, signature: Signature, index: Index) -> None:
     head = {
         "version": VERSION,
         "signature": signature,
-        "sha256": hashlib.sha256(data).hexdigest(),
         "members": len(index.names),
         "faults": index.faults,
     }
+    head["sha256"] = _digest(head, data)
     with contextlib.suppress(OSError), jsonl.replacing(path) as stream:
         stream.write(json.dumps(head).encode() + b"\n" + data)
+
+
+def _digest(head: Mapping[str, Any], data: bytes) -> str:
+    """Return the digest of all of an index: a head that was edited is not used."""
+    return hashlib.sha256(json.dumps(head, sort_keys=True).encode() + data).hexdigest()

@@ -45,7 +45,8 @@ _PACKED = re.compile(
 )
 _BROKEN = (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError)
 _INDEXING = threading.Lock()
-_INDICES: dict[str, tuple[Signature, Index]] = {}  # path -> (signature, index)
+# path -> (signature, index, or what is wrong: a broken tar of 200 GB is not read twice)
+_INDICES: dict[str, tuple[Signature, Index | DataError]] = {}
 
 
 def is_archive(name: str) -> bool:
@@ -60,12 +61,25 @@ def within(relative: str) -> bool:
 
 
 def packed(name: str) -> str:
-    """Return the kind of an archive that has to be unpacked (".tar.gz"), "" for any other file."""
+    """Return the kind of an archive that has to be unpacked, "" for any other file.
+
+    The kind is that of the name (".tar.gz"); `packed_inside` looks into a file.
+    """
     lower = name.lower()
     if lower.rpartition(".")[2] in _PLAIN_FILES or lower in OF_REPORTS:
         return ""
     found = _PACKED.search(lower)
     return _kind(found[0]) if found else ""
+
+
+def packed_inside(path: Path) -> str:
+    """Return the kind of a .zip or .tar that in truth is compressed (".tar (zstd)"), else ""."""
+    try:
+        with path.open("rb") as stream:
+            found = archive_index.packing(stream)
+    except OSError:  # `index` says why
+        return ""
+    return f"{path.suffix.lower()} ({found})" if found else ""
 
 
 def _kind(suffix: str) -> str:
@@ -92,8 +106,10 @@ def _command(kind: str) -> str:
         return "`zip -s 0 NAME.zip --out WHOLE.zip`, then move the parts away"
     if kind == ".tar.001":
         return "`cat NAME.tar.* > NAME.tar`, then move the parts away"
-    tool = "7z x" if kind.startswith((".7z", ".rar", ".zip")) else "tar -xf"
-    return f"`find . -iname '*{kind}' -execdir {tool} {{}} \\;`"
+    suffix, _, packing = kind.partition(" ")
+    form = packing.strip("()") or suffix.lstrip(".")
+    tool = "7z x" if form.startswith(("7z", "rar", "zip")) else "tar -xf"
+    return f"`find . -iname '*{suffix}' -execdir {tool} {{}} \\;`"
 
 
 def index(path: Path, kept: Path | None = None) -> Index:
@@ -113,7 +129,7 @@ def index(path: Path, kept: Path | None = None) -> Index:
 def _current(path: Path, kept: Path | None) -> Index:
     known = _INDICES.get(str(path))
     if known and known[0] == _signature(path.stat()):
-        return known[1]
+        return _whole(known[1])
     with path.open("rb") as stream:
         return _of_open(path, stream, kept)
 
@@ -126,9 +142,24 @@ def _of_open(path: Path, stream: BinaryIO, kept: Path | None) -> Index:
         with _INDEXING:  # two threads that come at once make it once
             known = _INDICES.get(str(path))
             if known is None or known[0] != signature:
-                known = (signature, _made(path, stream, signature, kept))
+                known = (signature, _made_or_fault(path, stream, signature, kept))
                 _INDICES[str(path)] = known
-    return known[1]
+    return _whole(known[1])
+
+
+def _whole(found: Index | DataError) -> Index:
+    if isinstance(found, DataError):
+        raise DataError(str(found))
+    return found
+
+
+def _made_or_fault(
+    path: Path, stream: BinaryIO, signature: Signature, kept: Path | None
+) -> Index | DataError:
+    try:
+        return _made(path, stream, signature, kept)
+    except DataError as error:
+        return error.with_traceback(None)
 
 
 def _made(path: Path, stream: BinaryIO, signature: Signature, kept: Path | None) -> Index:

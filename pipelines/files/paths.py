@@ -8,7 +8,7 @@ not change during a run.
 
 from __future__ import annotations
 
-import filecmp
+import contextlib
 import functools
 import os
 import re
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
-from cxr_vlp.pipelines.errors import ConfigError, IngestError
+from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
 from cxr_vlp.pipelines.files import archives, environment
 from cxr_vlp.pipelines.files.archive_index import Index
 from cxr_vlp.pipelines.format import local_paths
@@ -33,6 +33,7 @@ _BULK = re.compile(
     re.I,
 )
 _IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".dcm.gz")
+NAMED = 3  # broken archives that a message names
 UPPER = 3  # levels of folders in which the tables of every downloaded collection are
 _OUT, _NOWHERE = "link out", "link nowhere"
 
@@ -148,8 +149,8 @@ def walk(
     """Yield every file below the root as a POSIX relative path, sorted inside each folder.
 
     The members of a zip or plain tar follow the archive itself, if `members` are wanted. Then
-    `fault` is also called with archive.* codes: of members that are not listed, and of archives
-    that have to be unpacked. Raises DataError archive.* for an archive that is broken.
+    `fault` is also called with archive.* codes: of members that are not listed, of archives that
+    have to be unpacked, and of those that are broken, which `broken` names.
 
     Folders that are links are followed if they stay inside the root (or links may lead out of it)
     and were not visited yet. A folder that cannot be read, or leads out without permission, is
@@ -197,14 +198,18 @@ def _members(
 def _opened(where: RawTree, relative: str, seen: set[str]) -> Index | None:
     """Return the index of an archive; None if it was seen, or is a link that leads nowhere.
 
-    Raises IngestError path.escape for a link that leads out without permission.
+    Raises IngestError path.escape for a link that leads out without permission, and archive.* for
+    an archive that cannot be read.
     """
     path = inside(where, relative)
     real = os.path.realpath(path)
     if real in seen or not path.is_file():
         return None
     seen.add(real)
-    return archives.index(path, where.kept)
+    try:
+        return archives.index(path, where.kept)
+    except DataError as error:
+        raise IngestError(str(error).partition(":")[0]) from None
 
 
 def unpacked_first(found: Iterable[str]) -> list[str]:
@@ -279,12 +284,22 @@ def _copies(where: RawTree, found: list[str]) -> bool:
     try:
         path = inside(where, first)
         return all(
-            (not folder or other.startswith(f"{folder}/"))
-            and filecmp.cmp(path, inside(where, other), shallow=False)
+            (not folder or other.startswith(f"{folder}/")) and _same(path, inside(where, other))
             for other in others
         )
     except (OSError, IngestError):
         return False
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Return whether two files, or members of archives, hold the same bytes."""
+    if one.stat().st_size != other.stat().st_size:
+        return False
+    with one.open("rb") as left, other.open("rb") as right:
+        while block := left.read(1 << 20):
+            if block != right.read(1 << 20):
+                return False
+    return True
 
 
 def _checked(where: RawTree, relative: str) -> str:
@@ -330,7 +345,7 @@ def _shallow_members(where: RawTree, relative: str, depth: int, seen: set[str]) 
     """Yield an archive's members in its upper folders, without folders of images."""
     try:
         found = _opened(where, relative, seen)
-    except IngestError:  # `walk` reports the link
+    except IngestError:  # `walk` reports the archive
         return
     for name in _upper(found) if found else ():
         if relative.count("/") + name.count("/") + 1 < depth:
@@ -360,11 +375,8 @@ def summary(root: Root) -> str:
     where = tree(root)
     kinds: Counter[str] = Counter()
     faults: Counter[str] = Counter()
-    packed: Counter[str] = Counter()
     for relative in walk(where, lambda code: faults.update((code,))):
         kinds[_kind(where, relative)] += 1
-        packed[_packed(relative)] += 1
-    del packed[""]
     out = kinds.pop(_OUT, 0) + sum(1 for _ in _links_out(where))
     nowhere, unread = kinds.pop(_NOWHERE, 0), faults["folder.unreadable"]
     counts = [*kinds.most_common(6), ("others", sum(n for _, n in kinds.most_common()[6:]))]
@@ -373,24 +385,52 @@ def summary(root: Root) -> str:
     parts = [f"{number:,} {kind}" for kind, number in counts if number]
     said = f"below the root there are {', '.join(parts)}" if parts else "the root is empty"
     hints = (
-        (packed, archives.remedy(packed)),
+        (True, packed(where)),
+        (True, broken(where)),
         (out, LINKS),
         (nowhere, "fetch the files of the links (git annex get, datalad get)"),
         (unread, "correct the permissions"),
         (True, "point --root at the folder that holds both tables and images"),
     )
-    return f"{said}. Remedy: {', or '.join(hint for there, hint in hints if there)}"
+    return f"{said}. Remedy: {', or '.join(hint for there, hint in hints if there and hint)}"
 
 
 def packed(root: Root) -> str:
-    """Return the commands that unpack the archives which are not read in place, "" without any."""
-    kinds = Counter(map(_packed, walk(root, members=False)))
+    """Return how to unpack the archives which are not read in place, "" without any."""
+    where = tree(root)
+    names = (relative.rpartition("/")[2] for relative in walk(where, members=False))
+    kinds = Counter(map(archives.packed, names))
+    nested = 0
+    for path in _archives(where):
+        kinds[archives.packed_inside(path)] += 1
+        with contextlib.suppress(DataError):  # `broken` names it
+            nested += archives.index(path, where.kept).faults["archive.nested"]
     del kinds[""]
-    return archives.remedy(kinds)
+    inner = f"unpack what holds {nested:,} archives inside archives, which are not opened"
+    return "; ".join(filter(None, (archives.remedy(kinds), inner if nested else "")))
 
 
-def _packed(relative: str) -> str:
-    return "" if archives.within(relative) else archives.packed(relative.rpartition("/")[2])
+def _archives(where: RawTree) -> Iterator[Path]:
+    """Yield the archives that are read in place, or would be if they were whole."""
+    for relative in walk(where, members=False):
+        if archives.is_archive(relative.rpartition("/")[2]):
+            with contextlib.suppress(IngestError):  # a link that leads out
+                path = inside(where, relative)
+                if path.is_file():  # opening a FIFO might never end
+                    yield path
+
+
+def broken(root: Root) -> str:
+    """Return what is wrong with the archives that cannot be read, and the remedies; "" if none."""
+    where = tree(root)
+    faults = []
+    for path in _archives(where):
+        try:
+            archives.index(path, where.kept)
+        except DataError as error:
+            faults.append(str(error))
+    more = f"; {len(faults) - NAMED} more such archives" if len(faults) > NAMED else ""
+    return "; ".join(faults[:NAMED]) + more
 
 
 def _kind(where: RawTree, relative: str) -> str:

@@ -14,10 +14,10 @@ import re
 import tempfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.files import paths
+from cxr_vlp.pipelines.files import archives, paths
 
 UNPACKED = 1 << 32  # bytes to which a .gz may unpack
 _PLACE = re.compile(r"(\d{1,15})(?:\+(\d{1,9}))?", re.A)
@@ -57,14 +57,16 @@ def read(path: Path, place: str) -> bytes:
 def opened(path: Path) -> BinaryIO:
     """Open a file for reading at any place; of a .gz, its content.
 
+    So a deflated member of a zip, in which a seek unpacks all before it, is unpacked once.
     Raises IngestError report.unreadable for a .gz that is broken, OSError as `open` does.
     """
-    stream = path.open("rb")
-    if stream.read(2) != b"\x1f\x8b":
-        return stream
-    stream.close()
+    if not (isinstance(path, archives.Member) and path.deflated()):
+        stream = path.open("rb")
+        if stream.read(2) != b"\x1f\x8b":
+            return stream
+        stream.close()
     try:
-        return io.BufferedReader(_View(_unpacked(path, paths.signature(path)).fileno()))
+        return io.BufferedReader(_View(_unpacked(path, paths.signature(path))))
     except (OSError, EOFError, zlib.error):
         raise IngestError("report.unreadable") from None
 
@@ -72,8 +74,8 @@ def opened(path: Path) -> BinaryIO:
 class _View(io.RawIOBase):
     """Reads an open file with a place of its own: other threads read the same file."""
 
-    def __init__(self, file: int) -> None:
-        self._file = file
+    def __init__(self, file: io.BufferedRandom) -> None:
+        self._file = file  # which stays open as long as the view, also out of the cache
         self._place = 0
 
     def readable(self) -> bool:
@@ -88,27 +90,34 @@ class _View(io.RawIOBase):
         elif whence == os.SEEK_CUR:
             self._place += place
         else:
-            raise io.UnsupportedOperation("seek from the end")
+            self._place = os.fstat(self._file.fileno()).st_size + place
         return self._place
 
     def readinto(self, buffer: Any) -> int:
-        data = os.pread(self._file, len(buffer), self._place)
+        data = os.pread(self._file.fileno(), len(buffer), self._place)
         buffer[: len(data)] = data
         self._place += len(data)
         return len(data)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)  # the files of three splits, and one more
 def _unpacked(path: Path, signature: paths.Signature) -> io.BufferedRandom:  # noqa: ARG001
-    """Return a temporary file with the content of a .gz, made once in each process.
+    """Return a temporary file with a file's content, of a .gz what it packs; made once a process.
 
-    A .gz has no random access. A file that was replaced has another signature.
+    A .gz has no random access, nor has a deflated member. A file that was replaced has another
+    signature.
     """
     stream = tempfile.TemporaryFile()  # noqa: SIM115 - open for the life of the process
-    with gzip.open(path) as packed:
+    with path.open("rb") as whole, _plain(whole) as packed:
         while block := packed.read(1 << 20):
             stream.write(block)
             if stream.tell() > UNPACKED:
                 raise IngestError("report.unreadable")
     stream.flush()
     return stream
+
+
+def _plain(stream: IO[bytes]) -> IO[bytes]:
+    magic = stream.read(2)
+    stream.seek(0)
+    return cast(IO[bytes], gzip.open(stream)) if magic == b"\x1f\x8b" else stream

@@ -26,7 +26,7 @@ from xml.parsers import expat
 
 from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.files import archives, paths
+from cxr_vlp.pipelines.files import archives, paths, places
 
 LONGEST = 1 << 20  # bytes of one report; the longest of MIMIC-CXR has 11 kB
 MEMBERS = 1_000_000  # members of an archive; MIMIC-CXR has 227,835 reports
@@ -88,6 +88,9 @@ def text(data: bytes) -> tuple[str, str]:
     return decoded, note
 
 
+_WHOLE = "a whole zip file; download it again"
+
+
 @functools.lru_cache(maxsize=2)
 def _zip(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: ARG001
     """Return the open archive; its directory of 227,835 names is read once in each process.
@@ -97,17 +100,18 @@ def _zip(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: AR
     try:
         paths.plain(path, "report")
         # of a zip in a zip, the path is none that the library could open
-        archive = zipfile.ZipFile(path.open("rb") if isinstance(path, archives.Member) else path)
-    except IngestError:
-        raise DataError(f"report.zip: {path.name} is not a plain file") from None
+        archive = zipfile.ZipFile(
+            places.opened(path) if isinstance(path, archives.Member) else path
+        )
+    except IngestError as error:
+        why = "a plain file" if error.code == "report.not_file" else _WHOLE
+        raise DataError(f"report.zip: {path.name} is not {why}") from None
     except FileNotFoundError:
         raise DataError(f"report.zip: {path.name} is no longer there") from None
     except PermissionError:
         raise DataError(f"report.zip: {path.name}: correct its permissions") from None
     except _ZIP:
-        raise DataError(
-            f"report.zip: {path.name} is not a whole zip file; download it again"
-        ) from None
+        raise DataError(f"report.zip: {path.name} is not {_WHOLE}") from None
     if len(archive.filelist) > MEMBERS:
         raise DataError(f"report.zip: {path.name} has more than {MEMBERS:,} members")
     return archive

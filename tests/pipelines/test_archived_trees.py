@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -20,9 +21,11 @@ from archiving import files_of, pieces, split_off, tarred, zipped
 from stages import build, params, run_scan, tree_bytes
 
 from cxr_vlp.pipelines import scan, shards, texts, verify
-from cxr_vlp.pipelines.errors import DataError
+from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.files import archives
 from cxr_vlp.pipelines.format import manifest
+
+STOPS = (ConfigError, DataError)
 
 
 def pack_whole_zip(tree: Path, root: Path) -> None:
@@ -91,6 +94,56 @@ def test_an_archive_beside_its_unpacked_copy_changes_nothing(tmp_path, raw, buil
     assert header == there
     for path in (built / "scan/chexpert").glob("*-*.jsonl"):  # with the paths of the loose files
         assert path.read_bytes() == (tmp_path / "scan/chexpert" / path.name).read_bytes()
+
+
+def wrap(path: Path, content: str, files: dict[str, bytes]) -> None:
+    """Write what stands for an archive: a cut one, a page, nothing, or a compressed one."""
+    whole = (tarred if path.suffix == ".tar" else zipped)(path, files).read_bytes()
+    path.write_bytes(
+        {
+            "cut": whole[: len(whole) // 2],
+            "page": b"<html>log in</html>",
+            "empty": b"",
+            "compressed": gzip.compress(whole),
+        }[content]
+    )
+
+
+UNREAD = {"cut": "broken", "page": "broken", "empty": "broken", "compressed": "packed"}
+
+
+@pytest.mark.parametrize("name", ["more.zip", "more.tar"])
+@pytest.mark.parametrize("content", UNREAD)
+def test_an_archive_that_cannot_be_read_beside_a_whole_tree_is_noted(
+    tmp_path, raw, built, name, content
+):
+    root = tmp_path / "raw"
+    shutil.copytree(raw / "nih", root)
+    wrap(root / name, content, files_of(raw / "nih"))
+    there = json.loads((built / "scan/nih" / scan.HEADER).read_text())
+    header = scanned(root, "nih", tmp_path)
+    assert header["notes"].pop(f"archive.{UNREAD[content]}") == 1
+    assert header == there
+
+
+@pytest.mark.parametrize("content", UNREAD)
+@pytest.mark.parametrize("lost", ["image", "table"])
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["scan", "dry-run"])
+def test_an_archive_that_cannot_be_read_and_may_hold_what_is_missing_stops(
+    tmp_path, raw, content, lost, dry
+):
+    root = tmp_path / "raw"
+    shutil.copytree(raw / "nih", root)
+    gone = next(root.rglob("*.png" if lost == "image" else "Data_Entry*"))
+    wrap(root / "more.zip", content, {gone.name: gone.read_bytes()})
+    gone.unlink()
+    arguments = ["--root", str(root), "--params", str(params(tmp_path)), *dry]
+    if content == "compressed" and lost == "image":  # counted, as NIH's .tar.gz under `skip`
+        run_scan("nih", arguments, tmp_path)
+        return
+    kind = "unpack the 1 .zip (gzip)" if content == "compressed" else "archive.broken: more.zip"
+    with pytest.raises(STOPS, match=re.escape(kind)):
+        run_scan("nih", arguments, tmp_path)
 
 
 def test_an_unchanged_tree_is_not_read_and_a_replaced_archive_is(tmp_path, raw, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from pathlib import Path
@@ -32,7 +33,7 @@ def _bytes(path: Path) -> bytes:
     data = path.read_bytes()
     if data[:2] != b"\x1f\x8b":
         return data
-    with gzip.open(path) as stream:
+    with gzip.open(io.BytesIO(data)) as stream:
         unpacked = stream.read(LARGEST + 1)
     if len(unpacked) > LARGEST:
         raise DataError(f"layer.broken: {path.name} unpacks to more than {LARGEST >> 20:,} MB")

@@ -290,8 +290,6 @@ def broken(tmp_path: Path, kind: str) -> None:
         tarred(tars, two, tarfile.USTAR_FORMAT)
         keep = {"tar cut": 3000, "tar cut between members": 512 + 2048, "tar of nothing": 0}
         cut(tars, keep.get(kind, tars.stat().st_size))
-        if kind == "tar in gzip":
-            tars.write_bytes(gzip.compress(tars.read_bytes()))
         if kind == "tar damaged":
             tars.write_bytes(tars.read_bytes()[:2560] + b"?" * 512 + tars.read_bytes()[3072:])
         if kind == "tar twice":
@@ -306,15 +304,88 @@ def broken(tmp_path: Path, kind: str) -> None:
         ("zip without its first bytes", "download it again"),
         ("zip with a wrong count", "download it again"), ("zip in parts", "zip -s 0"),
         ("tar cut", "download it again"), ("tar cut between members", "download it again"),
-        ("tar of nothing", "download it again"), ("tar in gzip", "unpack it"),
+        ("tar of nothing", "download it again"),
         ("tar damaged", "download it again"), ("tar twice", "--ignore-zeros"),
     ],
 )  # fmt: skip
-def test_a_broken_archive_stops_with_its_name_and_a_remedy(tmp_path, kind, said):
+def test_a_broken_archive_is_counted_and_named_with_a_remedy(tmp_path, kind, said):
     broken(tmp_path, kind)
-    for reading_it in (lambda: walked(tmp_path), lambda: paths.find(tmp_path, "train.csv")):
-        with pytest.raises(DataError, match=rf"archive\.broken: data\.(zip|tar) .*{said}"):
-            reading_it()
+    assert walked(tmp_path) == ([], {"archive.broken": 1})
+    assert paths.find(tmp_path, "train.csv") == ""
+    for found in (paths.broken(tmp_path), paths.summary(tmp_path)):
+        assert re.search(rf"archive\.broken: data\.(zip|tar) .*{said}", found)
+    (member,) = {"data.zip/1.png", "data.tar/1.png"} & {
+        f"{path.name}/1.png" for path in tmp_path.iterdir()
+    }
+    for _ in range(2):  # what is wrong is kept, and the file not read again
+        with pytest.raises(DataError, match=r"archive\.broken"):
+            paths.inside(tmp_path, member).read_bytes()
+
+
+def test_a_broken_archive_is_read_once_and_again_when_it_was_replaced(tmp_path, monkeypatch):
+    tars = tarred(tmp_path / "data.tar", {"1.png": b"x" * 2000})
+    cut(tars, 1024)
+    assert walked(tmp_path)[1] == {"archive.broken": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(archive_index, "of_tar", lambda _: pytest.fail("it was read again"))
+        assert walked(tmp_path)[1] == {"archive.broken": 1}
+        assert "data.tar" in paths.broken(tmp_path)
+    tarred(tars, {"1.png": b"x"})
+    assert walked(tmp_path) == (["1.png"], {})
+    assert paths.broken(tmp_path) == ""
+
+
+def test_many_broken_archives_are_named_as_far_as_one_reads(tmp_path):
+    for number in range(5):
+        (tmp_path / f"{number}.zip").write_bytes(b"")
+    os.mkfifo(tmp_path / "5.zip")  # opening it would never end
+    found = paths.broken(tmp_path)
+    assert [f"{number}.zip" in found for number in range(6)] == [True] * 3 + [False] * 3
+    assert found.endswith("; 2 more such archives")
+    assert paths.packed(tmp_path) == ""
+
+
+WRAPPED = {
+    "gzip": b"\x1f\x8b\x08\0", "bzip2": b"BZh91AY&SY", "xz": b"\xfd7zXZ\0\0",
+    "zstd": b"\x28\xb5\x2f\xfd", "lz4": b"\x04\x22M\x18", "7z": b"7z\xbc\xaf\x27\x1c",
+    "rar": b"Rar!\x1a\x07\x01", "zstd of pzstd": b"\x5e\x2aM\x18",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["tar", "zip", "TAR"])
+@pytest.mark.parametrize("form", WRAPPED)
+def test_an_archive_that_in_truth_is_compressed_has_to_be_unpacked(tmp_path, form, suffix):
+    (tmp_path / f"data.{suffix}").write_bytes(WRAPPED[form] + bytes(99))
+    assert walked(tmp_path) == ([], {"archive.packed": 1})
+    assert paths.broken(tmp_path) == ""
+    tool = "7z x" if form in ("7z", "rar") else "tar -xf"
+    kind = f".{suffix.lower()} ({form.split()[0]})"
+    assert paths.packed(tmp_path) == (
+        f"unpack the 1 {kind} archives, which are not read in place: "
+        f"`find . -iname '*.{suffix.lower()}' -execdir {tool} {{}} \\;` (in the root)"
+    )
+    with pytest.raises(FileNotFoundError):
+        paths.inside(tmp_path, f"data.{suffix}/1.png").read_bytes()
+
+
+@pytest.mark.parametrize(("made", "named"), [("zip", "data.tar"), ("tar", "data.zip")])
+def test_an_archive_with_the_name_of_the_other_kind_is_read(tmp_path, made, named):
+    packed = write("deflated" if made == "zip" else "pax", tmp_path)
+    packed.rename(tmp_path / named)
+    tree = paths.RawTree(tmp_path, kept=tmp_path / "state")
+    assert walked(tree) == (sorted(FILES), {})
+    assert paths.inside(tree, f"{named}/b/2.png").read_bytes() == FILES["b/2.png"]
+
+
+def test_an_archive_that_may_not_be_read_is_counted_and_named(tmp_path, monkeypatch):
+    zipped(tmp_path / "data.zip", FILES)
+
+    def refuse(path, kept):
+        raise PermissionError
+
+    monkeypatch.setattr(archives, "_current", refuse)  # root may read everything
+    assert walked(tmp_path) == ([], {"archive.unreadable": 1})
+    assert "archive.unreadable: data.zip: correct its permissions" in paths.broken(tmp_path)
 
 
 def test_empty_archives_have_no_members(tmp_path):
@@ -342,8 +413,8 @@ def test_too_many_members_or_too_large_a_header_stop(tmp_path, monkeypatch):
     assert len(walked(tmp_path)[0]) == 2 * len(FILES)
     monkeypatch.setattr(archive_index, "MEMBERS", len(FILES) - 1)
     archives._INDICES.clear()
-    with pytest.raises(DataError, match="more than 4 members"):
-        walked(tmp_path)
+    assert walked(tmp_path) == ([], {"archive.broken": 2})
+    assert paths.broken(tmp_path).count("more than 4 members") == 2
 
 
 @pytest.mark.parametrize(("size", "whole"), [(4 * 512, True), (5 * 512, False)])
@@ -354,8 +425,7 @@ def test_a_header_of_a_tar_is_read_up_to_a_limit(tmp_path, monkeypatch, size, wh
     if whole:
         assert walked(tmp_path)[0] == [name]
     else:
-        with pytest.raises(DataError, match=r"archive\.broken"):
-            walked(tmp_path)
+        assert walked(tmp_path) == ([], {"archive.broken": 1})
 
 
 def test_an_archive_that_was_replaced_is_read_anew(tmp_path):
@@ -448,7 +518,7 @@ def test_archives_that_have_to_be_unpacked_are_counted_and_named_by_kind(tmp_pat
         assert part in said
     assert said in paths.summary(tmp_path)
     assert "002" not in said
-    assert paths.packed(zipped(tmp_path / "x" / "data.zip", {"a.tgz": b""}).parent) == ""
+    assert paths.packed(zipped(tmp_path / "x" / "data.zip", {"a.png": b""}).parent) == ""
 
 
 def test_archives_inside_archives_are_noted_and_what_a_mac_adds_is_not_listed(tmp_path):
@@ -458,6 +528,9 @@ def test_archives_inside_archives_are_noted_and_what_a_mac_adds_is_not_listed(tm
     members, faults = walked(tmp_path)
     assert members == sorted(set(files) - {"__MACOSX/._1.png"})
     assert faults == {"archive.nested": 2}
+    said = "unpack what holds 2 archives inside archives, which are not opened"
+    assert paths.packed(tmp_path) == said
+    assert said in paths.summary(tmp_path)
 
 
 def test_reports_in_the_archive_of_a_reader_are_not_listed_twice(tmp_path):
@@ -478,6 +551,16 @@ def test_a_table_is_found_in_an_archive_and_its_unpacked_copy_wins(tmp_path):
     assert paths.find(tmp_path, "train.csv") == "top/train.csv"
     found = ["one.zip/a/T.csv", "t.csv", "one.zip/u.csv"]
     assert paths.unpacked_first(found) == ["t.csv", "one.zip/u.csv"]
+
+
+@pytest.mark.parametrize("kind", ["deflated", "pax"])
+def test_a_copy_of_a_table_in_a_folder_beside_it_counts_once_in_an_archive_too(tmp_path, kind):
+    write(kind, tmp_path, {"s.csv": b"x" * 9, "sample/s.csv": b"x" * 9})  # as Kaggle's NIH sample
+    assert re.fullmatch(r"data\.(zip|tar)/s\.csv", paths.find(tmp_path, "s.csv"))
+    for other in (b"x" * 8, b"x" * 8 + b"y"):
+        write(kind, tmp_path, {"s.csv": b"x" * 9, "sample/s.csv": other})
+        with pytest.raises(ConfigError, match="several releases"):
+            paths.find(tmp_path, "s.csv")
 
 
 TABLE = "a,b\n" + "".join(f'{number},"x\ny {number}"\n' for number in range(3000))
@@ -528,6 +611,27 @@ def test_archives_of_reports_inside_an_archive_are_opened_by_their_readers(tmp_p
     assert reading.of_zip(path, "s1.txt") == b"FINDINGS: none."
     tgz = paths.inside(tmp_path / "root", "data.zip/NLMCXR_reports.tgz")
     assert list(reading.tgz_members(tgz, re.compile("xml"))) == [("1.xml", b"<a/>")]
+
+
+def test_a_deflated_archive_of_reports_inside_an_archive_is_unpacked_once(tmp_path, monkeypatch):
+    names = [f"{number}.txt" for number in range(3)]
+    inner = zipped(tmp_path / "x" / "mimic-cxr-reports.zip", {n: n.encode() for n in names})
+    zipped(tmp_path / "data.zip", {"mimic-cxr-reports.zip": inner.read_bytes()})
+    path = paths.inside(tmp_path, "data.zip/mimic-cxr-reports.zip")
+    assert path.deflated()
+    assert len(reading.zip_names(path, re.compile("txt"))) == 3
+    refuse = lambda *_: pytest.fail("it was unpacked again")  # noqa: E731
+    monkeypatch.setattr(archives.Member, "open", refuse)
+    monkeypatch.setattr(archives._Content, "_next", refuse)
+    assert [reading.of_zip(path, name) for name in names] == [n.encode() for n in names]
+
+
+def test_a_damaged_archive_of_reports_inside_an_archive_stops(tmp_path):
+    path = zipped(tmp_path / "data.zip", {"mimic-cxr-reports.zip": b"x" * 999})
+    patched(path, (16, "<L", 7))
+    member = paths.inside(tmp_path, "data.zip/mimic-cxr-reports.zip")
+    with pytest.raises(DataError, match=r"mimic-cxr-reports\.zip is not a whole zip file"):
+        reading.zip_names(member, re.compile("txt"))
 
 
 NAMES = st.text(st.sampled_from("ab./\\:C ä"), min_size=1, max_size=9)
@@ -584,7 +688,13 @@ def test_the_index_of_a_tar_is_kept_and_that_of_another_tar_is_not_used(tmp_path
         patch.setattr(archive_index, "of_tar", refused)
         assert listed(tree) == first
         assert paths.inside(tree, "data.tar/b/2.png").read_bytes() == FILES["b/2.png"]
-    for spoiled in (kept.read_bytes()[:-1], b"", b"{}\n", b"[]\n", b"\xff\n"):
+    whole = kept.read_bytes()
+    edited = [
+        whole.replace(b'"members": 6', b'"members": 5'),
+        whole.replace(b'"archive.name": 1', b'"archive.name": 9'),
+    ]
+    assert whole not in edited
+    for spoiled in (*edited, whole[:-1], b"", b"{}\n", b"[]\n", b"\xff\n", b"1\n"):
         kept.write_bytes(spoiled)
         assert listed(tree) == first
     aged(tarred(path, {"3.png": b"3"}))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
+import zipfile
 
 import pytest
+from archiving import tarred, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.files import csv_tables, places
+from cxr_vlp.pipelines.files import archives, csv_tables, paths, places
 from cxr_vlp.pipelines.sources import placed
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
@@ -95,3 +98,36 @@ def test_two_readers_of_one_gz_keep_their_own_places(tmp_path):
     with places.opened(path) as one, places.opened(path) as two:
         one.seek(4)
         assert (two.read(2), one.read(2)) == (b"ab", b"ef")
+
+
+@pytest.mark.parametrize("kind", ["stored", "deflated", "tar"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gz"])
+def test_a_place_in_an_archive_is_read_as_in_a_file(tmp_path, kind, pack):
+    content = json.dumps({"a": {"text": "y"}, "b": {"text": "x" * 9}}).encode()
+    start, data = content.index(b'{"text": "x'), pack(content)
+    if kind == "tar":
+        tarred(tmp_path / "data.tar", {"t.json": data})
+    else:
+        method = zipfile.ZIP_DEFLATED if kind == "deflated" else zipfile.ZIP_STORED
+        zipped(tmp_path / "data.zip", {"t.json": data}, method)
+    path = paths.inside(tmp_path, f"data.{'tar' if kind == 'tar' else 'zip'}/t.json")
+    assert places.read(path, f"{start}+21") == b'{"text": "xxxxxxxxx"}'
+
+
+def test_a_deflated_member_is_unpacked_once_for_all_places_in_it(tmp_path, monkeypatch):
+    zipped(tmp_path / "data.zip", {"t.json": b"0123456789" * 9})
+    path = paths.inside(tmp_path, "data.zip/t.json")
+    assert places.read(path, "3+2") == b"34"
+    monkeypatch.setattr(archives.Member, "open", lambda *_: pytest.fail("it was unpacked again"))
+    assert places.read(path, "85+2") == b"56"
+
+
+def test_a_place_is_read_though_other_files_took_the_cache(tmp_path):
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"0123456789"))
+    stream = places.opened(tmp_path / "t.csv.gz")
+    places._unpacked.cache_clear()
+    with (tmp_path / "other").open("wb+") as other:  # may get the number of a file that was closed
+        other.write(b"x" * 99)
+        other.flush()
+        stream.seek(-7, 2)
+        assert stream.read(2) == b"34"
