@@ -191,3 +191,13 @@ def test_the_table_in_another_language_is_understood(tmp_path):
     (tmp_path / "1.png").write_bytes(b"1")
     found = scan_preview.of(made, tmp_path, PatientRule("clinic", "salt", 0.1, 0.2))
     assert dict(found.counts["label"]) == {"Pneumonia 1": 1, "Pleural Effusion 0": 1}
+
+
+def test_a_dry_run_says_that_it_reads_no_list_of_people_to_leave_out(clinic, tmp_path, capsys):
+    text = five_lines("README.md").replace("/data/clinic", str(clinic))
+    path = tmp_path / "params.yaml"
+    (tmp_path / "people.txt").write_text("p1\n")
+    for entry, said in (("    leave_out: [{file: people.txt}]\n", True), ("", False)):
+        path.write_text(text + entry)
+        assert scan.main(["clinic", "--dry-run", "--params", str(path)]) == 0
+        assert ("a dry run reads no list of leave_out" in capsys.readouterr().out) == said
