@@ -189,7 +189,11 @@ TEXTS: Mapping[str, Explanation] = {
     "report.utf16": ("a report in UTF-16, which was read as such", ""),
     "report.xml": ("a report that is not complete XML, or has a DTD", "download it again"),
     "report.zip": ("a zip of reports that is cut, or is a bomb", "download it again"),
-    "text.none": ("a study without a report and without a label: no text can be made", ""),
+    "text.none": (
+        "a study without a report and without a label: no text can be made",
+        "in a table of your own, name the columns of reports or labels (cxr-vlp scan NAME "
+        "--dry-run shows which are not used); else check that both were downloaded",
+    ),
     "translated": ("a section that has a translation", ""),
 }
 

@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recorded = parameter_check.of_scan(source, collection, section, naming.salt)
     _say_open_ids(source, collection)
     if flags.dry_run:
+        if collection.leave_out or collection.layers:
+            cli.say("a dry run reads no list of leave_out and no layer: the scan does")
         return _preview(source, paths.RawTree(root, collection.links), section, naming, recorded)
     if flags.out is None:
         raise ConfigError("--out is missing: give the folder of the inventory, or --dry-run")

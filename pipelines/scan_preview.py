@@ -116,6 +116,7 @@ def _count(made: Preview, study: Study) -> None:
     counts = made.counts
     counts["found"]["studies"] += 1
     counts["found"]["reports"] += study.report is not None
+    counts["found"]["textless"] += 0 if study.report or study.labels else len(study.images)
     counts["split"][study.split] += len(study.images)
     counts["label"].update(f"{name} {value}" for name, value in study.labels.items())
     for image in study.images:
@@ -152,6 +153,8 @@ def show(source: Source, made: Preview, understood: Iterable[Sequence[str]]) -> 
     if made.notes:
         cli.show("notes", ("code", "number"), sorted(made.notes.items()))
     _say_rejects(source, made)
+    if textless := made.counts["found"]["textless"]:
+        cli.say(f"`texts` would reject {textless:,} images: {codes.advice('text.none', '')}")
     cli.say("nothing was written")
 
 

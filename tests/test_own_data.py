@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 import yaml
 
-from cxr_vlp.pipelines import scan, shards, sources, texts, verify
+from cxr_vlp.pipelines import scan, scan_preview, shards, sources, texts, verify
+from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.sources.table.options import Options
+from cxr_vlp.pipelines.synthetic import generate
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = (".dvcignore", ".gitignore", ".src", "dvc.yaml", "nlp", "pipelines", "train")
@@ -140,3 +143,61 @@ def test_the_options_on_the_page_are_those_of_the_reader():
     cells = [line.split("|")[1] for line in table.splitlines()[2:]]
     named = {name.partition(".")[0] for cell in cells for name in re.findall(r"`([a-z_.]+)`", cell)}
     assert {each.name for each in dataclasses.fields(Options)} <= named
+
+
+@pytest.mark.parametrize(("number", "suffix"), [(0, ".png"), (1, ".dcm")])
+def test_the_programs_of_the_page_write_a_table_that_is_understood(
+    clinic, tmp_path, capsys, number, suffix
+):
+    made = ["--sources", "siim", "--studies", "4", "--height", "96"]
+    assert generate.main(["--out", str(tmp_path / "made"), *made]) == 0
+    folder = clinic if suffix == ".png" else tmp_path / "made"
+    films = sorted(folder.rglob(f"*{suffix}"))[:4]
+    for place, film in enumerate(films):
+        folder = tmp_path / "clinic" / f"P{place // 2}" / f"study{place % 2}"
+        folder.mkdir(parents=True)
+        shutil.copy(film, folder / f"film{suffix}")
+    program = blocks("docs/own-data.md", "python")[number]
+    exec(program.replace("/data/clinic", str(tmp_path / "clinic")), {})
+    path = params(tmp_path, tmp_path / "clinic")
+    assert scan.main(["clinic", "--dry-run", "--params", str(path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "image image guessed patient patient guessed study study guessed" in said
+    assert f"images found {len(films)}" in said
+    assert f"`texts` would reject {len(films)} images: text.none: " in said
+
+
+def test_salted_ids_as_the_page_writes_them(clinic, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (text,) = (b for b in blocks("docs/own-data.md", "yaml") if "ids: salted" in b)
+    (tmp_path / "params.yaml").write_text(text.replace("/data/clinic", str(clinic)))
+    with pytest.raises(ConfigError, match=r"the variable CXR_SALT is not set"):
+        scan.main(["clinic", "--out", "data/scan"])
+    monkeypatch.setenv("CXR_SALT", "0123456789abcdef")
+    assert scan.main(["clinic", "--out", "data/scan"]) == 0
+    assert texts.main(["clinic", "--scan", "data/scan", "--out", "data/texts"]) == 0
+    said = b"".join(path.read_bytes() for path in Path("data/texts").rglob("*") if path.is_file())
+    assert said
+    assert b"film0" not in said
+    assert b"clinic" in said
+
+
+def test_the_table_in_another_language_is_understood(tmp_path):
+    (text,) = (b for b in blocks("docs/own-data.md", "yaml") if "Datei" in b)
+    made = sources.reader("clinic", yaml.safe_load(text)["clinic"]["reader"], preset="table")
+    (tmp_path / "a.csv").write_text(
+        "Datei;Patient;Geschlecht;Alter;Pneumonie;Erguss\n1.png;p;w;40;ja;nein\n"
+    )
+    (tmp_path / "1.png").write_bytes(b"1")
+    found = scan_preview.of(made, tmp_path, PatientRule("clinic", "salt", 0.1, 0.2))
+    assert dict(found.counts["label"]) == {"Pneumonia 1": 1, "Pleural Effusion 0": 1}
+
+
+def test_a_dry_run_says_that_it_reads_no_list_of_people_to_leave_out(clinic, tmp_path, capsys):
+    text = five_lines("README.md").replace("/data/clinic", str(clinic))
+    path = tmp_path / "params.yaml"
+    (tmp_path / "people.txt").write_text("p1\n")
+    for entry, said in (("    leave_out: [{file: people.txt}]\n", True), ("", False)):
+        path.write_text(text + entry)
+        assert scan.main(["clinic", "--dry-run", "--params", str(path)]) == 0
+        assert ("a dry run reads no list of leave_out" in capsys.readouterr().out) == said

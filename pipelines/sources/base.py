@@ -72,7 +72,8 @@ is then refused as a whole, or under NOBODY where it names no study. Codes are t
 pipelines/codes.py. Rows, notes and messages never hold report text, and messages no ids.
 
 A reader may have a fifth method, for the lists of `sources.NAME.leave_out`: `named(text, kind)`
-returns what a text of another table names in its collection (see `named`).
+returns what a text of another table names in its collection (see `named`). A reader that guesses
+columns may have `understood(root)`: (option, columns, how), which `scan --dry-run` shows.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cxr_vlp.pipelines import codes
 from cxr_vlp.pipelines.errors import DataError
 
 ABSENT = ("image.missing", "report.missing")  # under `missing: skip` a partial download
@@ -27,9 +28,11 @@ def check(
     lost = {key.removeprefix(f"{step} "): n for key, n in dropped.items() if key.startswith(step)}
     listed = ", ".join(f"{code} {number:,}" for code, number in sorted(lost.items())) or "none lost"
     if not left:
+        most = max(lost, key=lambda code: lost[code], default="")
+        asked = "are the root and the parameters those of this collection?"
+        said = "; ".join(filter(None, (codes.advice(most, ""), STAYS)))
         raise DataError(
-            f"no image left of {entered:,} that entered {step} ({listed}): are the root and the "
-            f"parameters those of this collection? {STAYS}"
+            f"no image left of {entered:,} that entered {step} ({listed}): {asked} {said}"
         )
     absent = set(ABSENT if inventory["missing"] == "skip" else ())
     # what the user's lists leave out is no fault of the tree

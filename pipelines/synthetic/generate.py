@@ -116,8 +116,8 @@ def _counts(tree: Path, source: str, written: Sequence[Written]) -> tuple[str, .
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cxr-vlp synthetic",
-        description="Write small synthetic trees in the exact layouts of MIMIC-CXR, CheXpert, NIH "
-        "ChestX-ray14 and Open-i, with drawn images and invented reports (or your own). "
+        description="Write small synthetic trees in the exact layouts of the published "
+        "collections, with drawn images and invented reports (or your own). "
         "SOURCE.truth.jsonl beside each tree says what was put into it. The same seed gives the "
         "same bytes. Example: cxr-vlp synthetic --out data/synthetic --studies 100",
     )
@@ -132,7 +132,9 @@ def _parser() -> argparse.ArgumentParser:
         "--sources",
         type=_sources,
         default=SOURCES,
-        help=f"collections to write, separated by commas, or `all` (default: {','.join(SOURCES)})",
+        metavar="NAMES",
+        help="collections and layers to write, separated by commas, or `all` (default: "
+        f"{','.join(SOURCES)}); there are {', '.join((*layouts.WRITERS, *layouts.LAYERS))}",
     )
     parser.add_argument("--images", type=_existing, help="folder of PNG or JPEG images to use")
     parser.add_argument(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +58,7 @@ def of(options: Options, header: Sequence[str]) -> Guess:
     """Return the options with what the header shows; as they are where `guess` is false."""
     if not options.guess:
         return Guess(options)
-    named = set(Meaning.of_images(options).columns())
+    named = set(_whole(options))
     keyed: dict[str, list[str]] = {}
     for column in header:
         if column not in named:
@@ -68,6 +68,18 @@ def of(options: Options, header: Sequence[str]) -> Guess:
     found |= _labels(options, keyed, header)
     filled = dataclasses.replace(options, **found) if found else options
     return Guess(filled, {option: _written(value) for option, value in found.items()}, doubtful)
+
+
+def _whole(options: Options) -> Iterator[str]:
+    """Yield the columns that an option names as they are.
+
+    A column that is a part of a pattern may still be what its name says: of the report file
+    `reports/{study}.txt` the study.
+    """
+    for _, each in Meaning.of_images(options).stated():
+        for one in each.alternatives or (each,):
+            if not one.template and one.part is None:
+                yield from one.columns
 
 
 def _single(options: Options, keyed: Header) -> tuple[dict[str, Any], dict[str, str]]:

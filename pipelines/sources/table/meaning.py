@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cxr_vlp.pipelines.errors import DataError
+from cxr_vlp.pipelines.files import cells
 from cxr_vlp.pipelines.sources.table.options import (
     Also,
     Boxes,
@@ -16,6 +17,7 @@ from cxr_vlp.pipelines.sources.table.options import (
 )
 from cxr_vlp.pipelines.sources.table.values import FACTS, Pick, pick
 
+_LONGEST_NAME = 60  # characters of a column's name; what is longer is text
 Stated = tuple[str, Pick]  # a dotted option, and what it picks
 
 
@@ -126,8 +128,19 @@ class Meaning:
                 option.removeprefix("reader.") in needed or len(lacking) == len(headers)
             ):
                 column = next(c for c in each.named() if c not in headers[lacking[0]])
-                there = ", ".join(headers[lacking[0]][:30])
                 raise DataError(
-                    f"csv.header: {lacking[0]}: no column {column!r} (option {option}); its "
-                    f"columns are {there}"
+                    f"csv.header: {lacking[0]}: no column {column!r} (option {option}); "
+                    f"{has_columns(lacking[0], headers[lacking[0]])}"
                 )
+
+
+def is_header(header: Sequence[str]) -> bool:
+    """Return whether a table's first line may be names of columns: no numbers, no long text."""
+    return all(len(name) <= _LONGEST_NAME and cells.number(name) is None for name in header)
+
+
+def has_columns(file: str, header: Sequence[str]) -> str:
+    """Return which columns a table has, for a message."""
+    if not is_header(header):  # it is a row, and no message may hold that
+        return f"the first line of {file} is no header, and must name the columns"
+    return f"{file} has the columns {', '.join(header[:30])}"

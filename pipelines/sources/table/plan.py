@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,11 +25,12 @@ from cxr_vlp.pipelines.sources.base import Table
 from cxr_vlp.pipelines.sources.table import formats, guesses, keys, lookup
 from cxr_vlp.pipelines.sources.table.label_cells import names_in
 from cxr_vlp.pipelines.sources.table.lookup import Disk, Tails
-from cxr_vlp.pipelines.sources.table.meaning import Meaning
+from cxr_vlp.pipelines.sources.table.meaning import Meaning, has_columns, is_header
 from cxr_vlp.pipelines.sources.table.options import Also, Options, Tables
-from cxr_vlp.pipelines.sources.table.values import SPLITS
+from cxr_vlp.pipelines.sources.table.values import SPLITS, pick
 
 FILES = "files"  # the listing of the files on disk
+_COLUMNS = re.compile(r"\.(?:csv|tsv|parquet)(?:\.gz)?\Z", re.I)  # files whose columns may be shown
 _SHALLOW = 4  # levels of folders in which a table is looked for that the options do not name
 
 
@@ -84,7 +86,7 @@ def of(options: Options, root: Root) -> Plan:
     Raises ConfigError where a table is not found or it is not clear which, or which column names
     the images; DataError for a column that no table has, and a broken table.
     """
-    files = _files(options.table, root, "table") or [("", _only_table(root))]
+    files = _files(options.table, root, "table") or [("", _only_table(options, root))]
     headers = {path: formats.header(paths.inside(root, path)) for _, path in files}
     guess = guesses.of(options, _union(headers.values()))
     filled = guess.options
@@ -185,10 +187,10 @@ def _all(root: Root) -> Iterator[str]:
     return (path for path in paths.walk(root) if formats.TABLE.search(path))
 
 
-def _only_table(root: Root) -> str:
+def _only_table(options: Options, root: Root) -> str:
     """Return the only table that has a column of images. Raises ConfigError with what was seen."""
     shallow = paths.unpacked_first(path for path in _all(root) if path.count("/") < _SHALLOW)
-    found = [path for path in shallow if _lists(root, path)]
+    found = [path for path in shallow if _lists(options, root, path)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -196,14 +198,34 @@ def _only_table(root: Root) -> str:
         raise ConfigError(
             f"several tables may list the images ({names}): write the one that does as reader.table"
         )
-    raise ConfigError(f"no table that lists images was found; {_seen(root)}")
+    hint = _hint(options, root, shallow)
+    raise ConfigError(f"no table that lists images was found; {_seen(root)}{hint}")
 
 
-def _lists(root: Root, path: str) -> bool:
+def _hint(options: Options, root: Root, tables: Sequence[str]) -> str:
+    """Return what to write where no table is known to list the images."""
+    for path in (each for each in tables if _COLUMNS.search(each)):
+        try:
+            header = formats.header(paths.inside(root, path))
+        except (DataError, IngestError):
+            continue
+        if options.image:
+            return f". None has the columns of reader.image: {has_columns(_name(path), header)}"
+        return f". {_no_image({path: header}, {})}"
+    return (
+        ". A table is a CSV file with a header and a line for each image: docs/own-data.md, Images "
+        "without a table, has a program that writes one"
+    )
+
+
+def _lists(options: Options, root: Root, path: str) -> bool:
+    """Return whether a table has the columns that name the images, as given or guessed."""
     if path.lower().removesuffix(".gz").endswith(".txt"):
         return False
     try:
-        return bool(guesses.of(Options(), formats.header(paths.inside(root, path))).options.image)
+        header = formats.header(paths.inside(root, path))
+        image = options.image or guesses.of(Options(), header).options.image
+        return pick(image).among(header)
     except (DataError, IngestError):
         return False
 
@@ -217,7 +239,9 @@ def _seen(root: Root) -> str:
 
 def _no_image(headers: Mapping[str, Sequence[str]], doubtful: Mapping[str, str]) -> str:
     name, header = next(iter(headers.items()))
-    said = f"{_name(name)} has the columns {', '.join(header[:30])}"
+    said = has_columns(_name(name), header)
+    if not is_header(header):
+        return said
     if "image" in doubtful:
         return f"{said}: both {doubtful['image']} may name the images; write one as reader.image"
     return f"{said}: none is known to name the images; write it as reader.image"

@@ -46,6 +46,14 @@ def test_a_run_without_usable_images_stops_and_keeps_the_old_set(tree, tmp_path)
     assert tree_bytes(out) == before
 
 
+def test_a_stage_that_loses_all_says_the_remedy_of_the_most_frequent_code():
+    lost = {"texts text.none": 9, "texts report.language": 1}
+    with pytest.raises(DataError, match=r"text\.none 9\).*name the columns of reports or labels.*"):
+        reject_limit.check("texts", {}, 10, lost, 0)
+    with pytest.raises(DataError, match=r"none lost\).* collection\? nothing was published"):
+        reject_limit.check("texts", {}, 0, {}, 0)
+
+
 def test_a_stage_stops_above_its_reject_limit_but_not_at_it(tree, tmp_path):
     listed = images(tree)
     rot(listed[:3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -111,6 +112,55 @@ def test_two_tables_of_images_stop_with_their_names(tmp_path):
 def test_a_folder_without_a_table_stops(tmp_path):
     with pytest.raises(ConfigError, match=r"no table that lists images was found.*it has no table"):
         scanned(tmp_path, dict(images("a.png")), guess=True)
+
+
+def test_a_folder_without_a_table_says_how_to_make_one(tmp_path):
+    with pytest.raises(ConfigError, match=r"docs/own-data\.md, Images without a table"):
+        scanned(tmp_path, {**images("p1/a.png"), "p1/report.txt": "findings, clear"}, guess=True)
+    page = (Path(__file__).parents[4] / "docs" / "own-data.md").read_text(encoding="utf-8")
+    assert "\n### Images without a table\n" in page
+
+
+def test_the_only_table_is_found_by_the_image_column_that_is_given(tmp_path):
+    files = {"liste.csv": csv("Datei", "a.png"), "mehr.csv": csv("Alter", "40")}
+    joined = scanned(tmp_path, {**files, **images("a.png")}, guess=True, image="Datei")
+    assert list(joined.studies) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, r"has the columns Datei, Alter: none is known .* write it as reader\.image"),
+        ({"image": "File"}, r"None has the columns of reader\.image: liste\.csv .* Datei, Alter"),
+    ],
+)
+def test_a_table_that_is_not_understood_stops_with_its_columns(tmp_path, options, said):
+    files = {"liste.csv": csv("Datei,Alter", "a.png,40")}
+    with pytest.raises(ConfigError, match=said):
+        scanned(tmp_path, {**files, **images("a.png")}, guess=True, **options)
+
+
+@pytest.mark.parametrize("row", ["a.png,40", f"a.png,{'said ' * 13}"])
+@pytest.mark.parametrize(
+    "options", [{}, {"table": "liste.csv"}, {"table": "liste.csv", "image": "File"}]
+)
+def test_a_table_without_a_header_stops_and_its_row_is_not_shown(tmp_path, row, options):
+    files = {"liste.csv": csv(row, "b.png,50")}
+    said = r"the first line of liste\.csv is no header"
+    with pytest.raises((ConfigError, DataError), match=said) as stop:
+        scanned(tmp_path, {**files, **images("a.png")}, guess=True, **options)
+    assert "a.png" not in str(stop.value)
+
+
+def test_a_column_of_a_pattern_is_still_guessed(tmp_path):
+    """Else a patient is in two splits: every study would be a patient of its own."""
+    table = csv("path,patient,study", "x/a.png,p1,s1", "x/b.png,p1,s2")
+    files = {"t.csv": table, **images("x/a.png", "x/b.png"), "r/p1-s1.txt": "Clear."}
+    joined = scanned(tmp_path, files, guess=True, report_file="r/{patient}-{study}.txt")
+    assert {key: study.patient for key, study in joined.studies.items()} == {"s1": "p1", "s2": "p1"}
+    part = {"column": "path", "pattern": "(.)/"}
+    joined = scanned(tmp_path, files, guess=True, patient=part)
+    assert {study.patient for study in joined.studies.values()} == {"x"}
 
 
 def test_a_table_without_rows_stops(tmp_path):
