@@ -46,6 +46,7 @@ SCAN: Mapping[str, Explanation] = {
     "archive.twice": ("a member whose name occurs again in its archive; the last is used", ""),
     "archive.unreadable": ("an archive that cannot be read", "correct its permissions"),
     "box.bad_value": ("a box without area, outside its image, or not of four numbers", ""),
+    "box.contradicts": ("a box of a finding that the labels of its study say is absent", ""),
     "box.outvoted": ("a box of a finding that most of the image's readers did not see", ""),
     "csv.bomb": ("a .gz that unpacks to a hundred times its size", "unpack it yourself"),
     "csv.cell_too_long": ("a cell of more than a million characters", "correct the line"),

@@ -72,6 +72,10 @@ def test_a_row_of_the_table(tmp_path):
         ("['NSG tube', 'copd signs', 'scoliosis']",
          {"Nasogastric Tube": 1, "COPD": 1, "Scoliosis": 1}),
         ("['normal']", {"No Finding": 1}),
+        # as numpy prints a list, and as Python prints a missing entry
+        ("['mass' 'scoliosis'\n ' nodule']", {"Mass": 1, "Scoliosis": 1, "Nodule": 1}),
+        ("['mass', nan, \"nodule\"]", {"Mass": 1, "Nodule": 1}),
+        ("['', ' ', 'mass']", {"Mass": 1}),
         ("['suboptimal study', 'nodule']", {"Nodule": 1}),
         ("['unchanged']", {}),
         ("nan", {}),

@@ -122,6 +122,17 @@ def test_a_row_that_contradicts_another_is_refused(tmp_path):
     assert list(joined.studies) == [TWO]
 
 
+def test_a_box_of_a_film_without_pneumonia_is_counted_and_left_out(tmp_path):
+    tree(tmp_path, [f"{ONE},1.0,2.0,30.0,40.0,0", f"{TWO},1.0,2.0,30.0,40.0,1"],
+         [f"{ONE},{NORMAL}", f"{TWO},{OPAQUE}"])  # fmt: skip
+    joined = scanned(tmp_path, "rsna")
+    assert joined.studies[ONE].labels["Pneumonia"] == 0
+    assert joined.studies[ONE].images[0].boxes == ()
+    assert len(joined.studies[TWO].images[0].boxes) == 1
+    assert joined.notes["box.contradicts"] == 1
+    assert not joined.notes["box.outvoted"]
+
+
 def test_a_word_that_is_no_class_is_noted(tmp_path):
     tree(tmp_path, [f"{ONE},,,,,0"], [f"{ONE},Perhaps"])
     joined = scanned(tmp_path, "rsna")
