@@ -192,7 +192,9 @@ class Joining:
         for found in by_image.values():
             by_reader: dict[str, list[Row]] = {}
             for row in found:
-                who = row.get("reader", "") if readers.column else row["number"]
+                # a list has a row for each name, so rows of nobody are those of one reader
+                one = bool(readers.column and options and options.list)
+                who = row.get("reader") or ("" if one else row["number"])
                 by_reader.setdefault(who, []).append(row)
             sets = [join(json.loads(r["labels"]) for r in each) for each in by_reader.values()]
             merged.append(merging.of_readers(sets, readers.merge))

@@ -162,6 +162,15 @@ def test_with_the_list_of_nih_films_of_a_person_are_in_one_split(tmp_path):
     assert studies[ONE].split == studies[TWO].split
 
 
+def test_the_list_of_nih_may_be_a_table(tmp_path):
+    tree(tmp_path, [f"{name},,,,,0" for name in (ONE, TWO)],
+         [f"{name},{NORMAL}" for name in (ONE, TWO)],
+         **{"pneumonia_dataset_mapping.csv": "img_id,subset_img_id\n"
+            f"00000003_000.png,{ONE}\n00000003_001.png,{TWO}\n"})  # fmt: skip
+    studies = scanned(tmp_path, "rsna").studies
+    assert [studies[name].patient for name in (ONE, TWO)] == ["3", "3"]
+
+
 def test_a_film_that_the_list_lacks_is_a_patient_of_its_own(tmp_path):
     mapping = [{"subset_img_id": ONE, "img_id": "00000003_000.png"}]
     tree(tmp_path, [f"{ONE},,,,,0", f"{TWO},,,,,0"], [f"{ONE},{NORMAL}", f"{TWO},{NORMAL}"],
