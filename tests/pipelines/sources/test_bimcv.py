@@ -70,7 +70,7 @@ def test_the_polarity_is_that_of_the_side_file(tmp_path, photometric, polarity):
 
 @pytest.mark.parametrize(
     "content", [None, "{", "[1]", "{}", header(photometric=""), '{"00280004": {"Value": []}}',
-                '{"00280004": "MONOCHROME1"}', '{"00280004": {"Value": [{"a": 1}]}}'],
+                '{"00280004": {"Value": [{"a": 1}]}}', header(photometric="PALETTE COLOR")],
 )  # fmt: skip
 def test_a_film_whose_polarity_nobody_states_is_lost(tmp_path, content):
     other = FILM.replace("run-1", "run-2")
@@ -78,6 +78,13 @@ def test_a_film_whose_polarity_nobody_states_is_lost(tmp_path, content):
     joined = scanned(tmp_path, files | ({f"{FILM}.json": content} if content else {}))
     assert joined.codes() == {"image.no_header": 1}
     assert [image.key for image in joined.studies[KEY].images] == ["run-2_bp-chest_vp-pa_cr"]
+
+
+@pytest.mark.parametrize("plain", ["MONOCHROME1", ["MONOCHROME1"], {"Value": ["MONOCHROME1"]}])
+def test_a_value_may_be_given_plainly(tmp_path, plain):
+    text = json.dumps({"00280004": plain, "00185101": "AP"})
+    [image] = scanned(tmp_path, {f"{FILM}.png": b"1", f"{FILM}.json": text}).studies[KEY].images
+    assert (image.polarity, image.projection) == ("inverted", "AP")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +116,8 @@ def test_the_view_code_sequence_tells_the_view_too(tmp_path):
         ("['pneumonia', ' Cardiomegaly']", {"Pneumonia": 1, "Cardiomegaly": 1}),
         ("\"['pneumonia'\t'COVID 19']\"", {"Pneumonia": 1, "COVID-19": 1}),
         ("['COVID 19 uncertain', 'NSG tube']", {"COVID-19": -1, "Nasogastric Tube": 1}),
+        ("['COVID 19', 'COVID 19 uncertain']", {"COVID-19": 1}),
+        ("['COVID 19 uncertain', 'COVID 19']", {"COVID-19": 1}),
         ("['unchanged', 'suboptimal study']", {}),
         ("[]", {}),
         ("nan", {}),
@@ -124,6 +133,19 @@ def test_labels_have_the_names_of_padchest(tmp_path, cell, labels):
 def test_a_report_that_the_collection_excludes(tmp_path):
     files = {f"{FILM}.png": b"1", f"{FILM}.json": header()}
     assert scanned(tmp_path, files, "['exclude']").codes() == {"image.excluded": 1}
+
+
+def test_a_session_may_be_named_with_its_subject(tmp_path):
+    lay(tmp_path, {LABELS: HEAD + row("['mass']", session="sub-S03001_ses-E06200"),
+                   f"{FILM}.png": b"1", f"{FILM}.json": header()})  # fmt: skip
+    assert join(Bimcv(), tmp_path).studies[KEY].labels == {"Mass": 1}
+
+
+def test_the_two_sets_below_one_root_stop(tmp_path):
+    lay(tmp_path, {LABELS: HEAD + row("['mass']"), f"{FILM}.png": b"1", f"{FILM}.json": header(),
+                   "derivatives/labels/labels_SARS-cov-2_nega.tsv": HEAD})  # fmt: skip
+    with pytest.raises(ConfigError, match="are two sets: give each a root"):
+        Bimcv().tables(tmp_path)
 
 
 def test_ct_volumes_and_masks_are_counted_and_not_read(tmp_path):

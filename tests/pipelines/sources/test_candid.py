@@ -81,8 +81,9 @@ def test_the_table_of_rib_fractures_has_two_names(tmp_path):
 
 def test_the_tables_of_masks_may_have_the_columns_of_the_first(tmp_path):
     scanned(tmp_path, f"{A},{STUDY},-1,Clear.\n")
-    lay(tmp_path, {"chest_tube.csv": f"SOPInstanceUID,EncodedPixels\n{A},{ONE}\n",
-                   "acute_rib_fracture.csv": f"SOPInstanceUID,EncodedPixels\n{A},-1\n"})  # fmt: skip
+    head = "SOPInstanceUID,EncodedPixels\n"
+    lay(tmp_path, {"chest_tube.csv": f"{head}{A},{ONE}\n",
+                   "acute_rib_fracture.csv": f"{head}{A},-1\n"})  # fmt: skip
     study = sole(join(sources.reader("candid", {}), tmp_path))
     assert study.labels == {"Pneumothorax": 0, "Chest Tube": 1, "Rib Fracture": 0}
     assert [box.label for box in study.images[0].boxes] == ["Chest Tube"]

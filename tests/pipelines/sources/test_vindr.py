@@ -216,8 +216,8 @@ def test_a_table_that_is_not_there_stops(tmp_path, lacking):
 
 def test_a_column_that_is_not_there_stops(tmp_path):
     tree(tmp_path, row(A, "R1"))
-    for split in ("train", "test"):
-        path = tmp_path / f"annotations/image_labels_{split}.csv"
+    for folder in ("train", "test"):
+        path = tmp_path / f"annotations/image_labels_{folder}.csv"
         path.write_text(path.read_text().replace("Pleural effusion", "Effusion of pleura"))
     with pytest.raises(DataError, match=r"csv\.header.*Pleural effusion"):
         scanned(tmp_path, "vindr")
