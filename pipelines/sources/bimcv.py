@@ -153,14 +153,9 @@ class Bimcv:
         unread = sorted(on_disk.paths.keys() - usable.keys())
         return made, tuple(Lost("image.no_header", key) for key in unread)
 
-    def report(self, root: Root, ref: ReportRef) -> RawReport:
-        """Return a report of the table, and its digest."""
-        path = paths.inside(root, ref.path)
-        names = csv_tables.names_of(path, _NEEDED, "\t")
-        row = csv_tables.row_at(path, int(ref.member), names, "\t")
-        if row is None or not cells.known(row.get("Report", "")):
-            raise IngestError("report.unreadable")
-        return RawReport(row["Report"], _sha256(row["Report"]))
+    def report(self, root: Root, ref: ReportRef) -> RawReport:  # noqa: ARG002
+        """Raise IngestError report.language: all reports are Spanish."""
+        raise IngestError("report.language")
 
 
 def _files(root: Root) -> Iterator[tuple[str, Row]]:

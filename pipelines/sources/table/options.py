@@ -191,6 +191,9 @@ class Options:
     report_file: str = ""  # or the pattern of its file: "reports/{AccessionNumber}.txt"
     # or section -> its column; `text` is then read where findings and impression are blank
     sections: Sections = field(default_factory=dict)
+    # of all reports, where it is not English: es. Then none is read, and they are counted. (Of few
+    # words the language cannot be told.)
+    language: str = ""
     # same: all rows of a study must have one report; first: that of its first image counts, and the
     # labels of that image, which were read from it
     reports: Literal["same", "first"] = "same"

@@ -13,8 +13,7 @@ from joining import Joined, join, lay
 from stages import PARTS, build, samples
 
 from cxr_vlp.pipelines import sources, verify
-from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.records import ReportRef
+from cxr_vlp.pipelines.errors import ConfigError, IngestError
 from cxr_vlp.pipelines.sources.bimcv import Bimcv
 from cxr_vlp.pipelines.synthetic.layouts import bimcv
 
@@ -183,16 +182,16 @@ def test_rows_that_contradict_each_other_refuse_the_session(tmp_path):
     assert join(Bimcv(), tmp_path).codes() == {"csv.conflict": 1}
 
 
-def test_a_report_is_read_again_at_its_place(tmp_path):
-    study = one(tmp_path)
+def test_no_report_is_read_whatever_its_words(tmp_path):
+    # no list of words tells the language of one that is in no list
+    lay(tmp_path, {LABELS: HEAD + row("['mass']", report="Reservorio."),
+                   f"{FILM}.png": b"1", f"{FILM}.json": header()})  # fmt: skip
+    joined = join(Bimcv(), tmp_path)
+    study = joined.studies[KEY]
     assert study.report is not None
-    read = Bimcv().report(tmp_path, study.report)
-    assert (read.report, read.sha256) == ("Sin hallazgos.", study.report.sha256)
-    assert "Sin" not in repr(ReportRef(**vars_of(study.report)))
-
-
-def vars_of(ref: ReportRef) -> dict[str, str]:
-    return {"path": ref.path, "member": ref.member, "sha256": ref.sha256}
+    assert joined.notes["report.language"] == 1
+    with pytest.raises(IngestError, match=r"report\.language"):
+        Bimcv().report(tmp_path, study.report)
 
 
 def test_the_negative_set_has_the_same_layout_and_a_name_of_its_own(tmp_path):
