@@ -6,6 +6,8 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pydicom
 import pytest
 from joining import lay
@@ -403,3 +405,24 @@ def test_from_the_raw_tree_to_verified_shards(tmp_path, name):
         for ours, theirs in zip(stored, boxes(line["images"][0]["boxes"], scale), strict=True):
             assert ours[1:] == pytest.approx(theirs[1:], abs=1.5)
         assert sample["caption"]
+
+
+@pytest.mark.parametrize(("small", "whole"), [(1.0, True), (0.5, False)])
+def test_boxes_on_pictures_of_another_size_are_refused(tmp_path, small, whole):
+    """Many hold the films as pictures of another size, and the boxes of the published one."""
+    grey = np.random.default_rng(0).integers(0, 255, (200, 200), np.uint8)
+    picture = cv2.resize(cv2.GaussianBlur(grey, (0, 0), 8), None, fx=small, fy=small)
+    picture = cv2.normalize(picture, None, 0, 255, cv2.NORM_MINMAX)
+    head = "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max\n"
+    lines = [f"{A},Cardiomegaly,3,R1,60,100,150,208", f"{'b' * 32},No finding,14,R1,,,,"]
+    lay(tmp_path / "raw", {"train.csv": head + "\n".join(lines) + "\n"})
+    for name in (A, "b" * 32):
+        path = tmp_path / f"raw/train/{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), picture)
+    folder = built(tmp_path / "raw", "vinbigdata", tmp_path / "out", shards={"side": 64})
+    found = {sample["study"]: sample["boxes"] for _, sample in samples(folder)}
+    assert (A in found) is whole
+    assert found["b" * 32] == []
+    assert lost(folder)["box.outside"] == (not whole)
+    assert set(breaches(folder, deep=True)) <= {"image.twice", "image.own_splits"}
