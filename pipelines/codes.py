@@ -47,6 +47,12 @@ SCAN: Mapping[str, Explanation] = {
     "archive.twice": ("a member whose name occurs again in its archive; the last is used", ""),
     "archive.unreadable": ("an archive that cannot be read", "correct its permissions"),
     "box.bad_value": ("a box without area, outside its image, or not of four numbers", ""),
+    "box.contradicts": ("a box of a finding that the labels of its study say is absent", ""),
+    "box.outside": (
+        "a box that leads out of its image, which has another size than the one it was drawn on",
+        "use the files as published, or give the size in reader.boxes.frame, or leave the boxes "
+        "out: reader.boxes null, and reader.also without those of a further table",
+    ),
     "box.outvoted": ("a box of a finding that most of the image's readers did not see", ""),
     "csv.bomb": ("a .gz that unpacks to a hundred times its size", "unpack it yourself"),
     "csv.cell_too_long": ("a cell of more than a million characters", "correct the line"),

@@ -50,6 +50,7 @@ _HEADER = re.compile(_SESSION + r"mod-rx/([^/]+_(?:cr|dx))\.json\Z", re.I | re.A
 _OTHER = re.compile(r"\.(?:png|nii|nii\.gz)\Z", re.I)
 _APART = "other"  # the study key of files that belong to no session
 _NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")  # an entry of a Python list, whatever separates them
+_KNOWN = ("MONOCHROME1", "MONOCHROME2", "RGB", "YBR_")  # of the last two low values are black
 _SPECIAL = {"covid 19": ("COVID-19", 1), "covid 19 uncertain": ("COVID-19", -1)}
 _PROCEDURES = ("0008103E", "00181030", "00081030")  # names of series, protocol, study
 # Codes and words of the hospitals in the name of a series, beside the projection. The `vp-pa` in a
@@ -75,13 +76,18 @@ class Bimcv:
                 "this is no BIMCV-COVID19 tree: no sub-S*/ses-E*/mod-rx/*_cr.png or *_dx.png; "
                 f"unpack its .tgz files below the root; {paths.summary(root)}"
             )
-        table = paths.find(root, *TABLES)
-        if not table:
+        found = [table for name in TABLES if (table := paths.find(root, name))]
+        if len(found) > 1:
+            raise ConfigError(
+                f"bimcv: {TABLES[0]} and {TABLES[1]} are two sets: give each a root and a name of "
+                "its own, the second with `preset: bimcv`"
+            )
+        if not found:
             raise ConfigError(
                 f"bimcv: {TABLES[0]} is missing; it is in the archive whose name ends in _head: "
                 "unpack it below the root"
             )
-        return (Table("labels", table), Table("files"))
+        return (Table("labels", found[0]), Table("files"))
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (subject_session, row). A row has the place of a report, never its text."""
@@ -147,14 +153,9 @@ class Bimcv:
         unread = sorted(on_disk.paths.keys() - usable.keys())
         return made, tuple(Lost("image.no_header", key) for key in unread)
 
-    def report(self, root: Root, ref: ReportRef) -> RawReport:
-        """Return a report of the table, and its digest."""
-        path = paths.inside(root, ref.path)
-        names = csv_tables.names_of(path, _NEEDED, "\t")
-        row = csv_tables.row_at(path, int(ref.member), names, "\t")
-        if row is None or not cells.known(row.get("Report", "")):
-            raise IngestError("report.unreadable")
-        return RawReport(row["Report"], _sha256(row["Report"]))
+    def report(self, root: Root, ref: ReportRef) -> RawReport:  # noqa: ARG002
+        """Raise IngestError report.language: all reports are Spanish."""
+        raise IngestError("report.language")
 
 
 def _files(root: Root) -> Iterator[tuple[str, Row]]:
@@ -188,7 +189,7 @@ def _header_row(root: Root, row: Row) -> Row:
     elements = found.items() if isinstance(found, Mapping) else ()
     header = {str(tag).upper(): value for tag, value in elements}
     photometric = _value(header, "00280004").upper()
-    if not photometric:
+    if not photometric.startswith(_KNOWN):
         return row | {"fault": "image.no_header"}
     meaning = _value(_item(header.get("00540220")), "00080104")
     procedures = tuple(_LOCAL.sub(" ", _value(header, tag).upper()) for tag in _PROCEDURES)
@@ -205,17 +206,22 @@ def _header_row(root: Root, row: Row) -> Row:
 
 def _item(sequence: object) -> Mapping[str, Any]:
     """Return the first item of a sequence, {} if it has none."""
-    values = sequence.get("Value") if isinstance(sequence, Mapping) else None
-    first = values[0] if isinstance(values, list) and values else None
+    first = _first_of(sequence)
     return first if isinstance(first, Mapping) else {}
 
 
 def _value(header: Mapping[str, Any], tag: str) -> str:
-    """Return the first value of an element as text, "" if there is none (PS3.18 F)."""
-    element = header.get(tag)
-    values = element.get("Value") if isinstance(element, Mapping) else None
-    first = values[0] if isinstance(values, list) and values else ""
+    """Return the first value of an element as text, "" if there is none."""
+    first = _first_of(header.get(tag))
     return str(first).strip() if isinstance(first, str | int | float) else ""
+
+
+def _first_of(element: object) -> object:
+    """Return the first value of an element: of its list `Value` (PS3.18 F), or given plainly."""
+    values = element.get("Value") if isinstance(element, Mapping) else element
+    if isinstance(values, list):
+        return values[0] if values else None
+    return values
 
 
 def _is_usable(header: Row | None) -> bool:
@@ -233,6 +239,7 @@ def _placed(line: Line) -> Line:
 
 def _labels_row(row: Row, path: str) -> tuple[str, Row]:
     subject, session = cells.known(row["PatientID"]), cells.known(row["ReportID"])
+    session = session.removeprefix(f"{subject}_")
     if not re.fullmatch(r"sub-s\d+", subject, re.I) or not re.fullmatch(r"ses-e\d+", session, re.I):
         raise IngestError("csv.id")
     text = row["Report"] if cells.known(row["Report"]) else ""
@@ -254,7 +261,8 @@ def _states(cell: str, notes: Counter[str]) -> dict[str, int]:
             raise IngestError("image.excluded")
         label, state = _SPECIAL.get(known, (_padchest().get(known, name), 1))
         if label:
-            found[labels.canonical(label)] = state
+            label = labels.canonical(label)
+            found[label] = max(state, found.get(label, state))  # certain, where it says both
     if not names and cells.known(cell) not in ("", "[]"):
         notes["label.bad_value:Labels"] += 1
     return found

@@ -23,7 +23,7 @@ from cxr_vlp.pipelines.format.sample import (
     Sample,
     sentence_of,
 )
-from cxr_vlp.pipelines.records import Encoded, Image, Study, dumps
+from cxr_vlp.pipelines.records import Encoded, Image, SourceBox, Study, dumps
 from cxr_vlp.pipelines.sources import ids
 
 
@@ -105,17 +105,46 @@ def split_labels(labels: Mapping[str, int]) -> tuple[dict[str, int], tuple[Other
     return known, tuple(OtherLabel(name, labels[name]) for name in others)
 
 
+_BEYOND = 0.05  # of a side of the image: more is no slip of the hand
+
+
+def check_boxes(image: Image, encoded: Encoded) -> None:
+    """Raise IngestError box.outside if a box leads out of the file's picture.
+
+    Then the file has another size than the one that the boxes were drawn on, and all of them would
+    be in a wrong place.
+    """
+    width, height = _size(encoded)
+    for x, y, w, h in (_in_file(box, image, encoded) for box in image.boxes):
+        if (
+            min(x / width, y / height) < -_BEYOND
+            or max((x + w) / width, (y + h) / height) > 1 + _BEYOND
+        ):
+            raise IngestError("box.outside")
+
+
+def _size(encoded: Encoded) -> tuple[int, int]:
+    """Return the width and height of the file's picture."""
+    return encoded.facts["source_width"], encoded.facts["source_height"]
+
+
+def _in_file(box: SourceBox, image: Image, encoded: Encoded) -> tuple[float, float, float, float]:
+    """Return x, y, width and height of a box in pixels of the file.
+
+    Boxes may be given for another size than the file's (NIH's for 1024 px, beside a 224 px copy),
+    and those of a layer for another size than the collection's own.
+    """
+    file = _size(encoded)
+    width, height = box.frame or image.frame or file
+    fx, fy = file[0] / width, file[1] / height
+    return box.x * fx, box.y * fy, box.w * fx, box.h * fy
+
+
 def boxes(image: Image, encoded: Encoded) -> tuple[Box, ...]:
     """Return the boxes in pixels of the stored image, to a tenth of a pixel."""
-    at, facts = encoded.placement, encoded.facts
-    file = facts["source_width"], facts["source_height"]
     found = []
     for box in image.boxes:
-        # boxes may be given for another size than the file's (NIH's for 1024 px, beside a 224 px
-        # copy), and those of a layer for another size than the collection's own
-        width, height = box.frame or image.frame or file
-        fx, fy = file[0] / width, file[1] / height
-        x, y, *sides = at.box(box.x * fx, box.y * fy, box.w * fx, box.h * fy)
+        x, y, *sides = encoded.placement.box(*_in_file(box, image, encoded))
         w, h = (max(round(side, 1), 0.1) for side in sides)  # one of a few pixels still has an area
         found.append(Box(box.label, round(x, 1), round(y, 1), w, h, box.phrase, box.layer))
     return tuple(found)

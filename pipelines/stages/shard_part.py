@@ -177,6 +177,7 @@ class ShardBuilder:
                 sample.texts, self.shards
             )  # before the image is decoded, which is slow
             encoded = self._encoded(sample, cached, worker, contents)
+            sample_members.check_boxes(sample.image, encoded)
         except IngestError as error:
             contents.rejects.append(reject(sample.digests.key, error.code, "shards"))
             contents.samples.append(sample.digests.shortened(written=False))

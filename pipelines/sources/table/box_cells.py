@@ -11,6 +11,7 @@ from cxr_vlp.pipelines.files import cells
 from cxr_vlp.pipelines.files.csv_tables import Row
 from cxr_vlp.pipelines.sources.table.label_cells import label_of
 from cxr_vlp.pipelines.sources.table.options import Boxes, Masks
+from cxr_vlp.pipelines.sources.table.values import pick
 
 Frame = tuple[int, int] | None  # width and height; None: those of the file
 _UNITS: Mapping[str, Frame] = {"fraction": (1, 1), "percent": (100, 100), "pixel": None}
@@ -84,7 +85,7 @@ def mask_in(
     """Return (the label of a row's mask: 1, 0 without a mask, none for a blank cell; its box)."""
     if options is None:
         return {}, []
-    cell = cells.known(row.get(options.column))
+    cell = pick(options.column).of(row)
     label = canonical(options.name)
     if not cell:
         return {}, []

@@ -154,7 +154,7 @@ class Joining:
             yield rows, also.labels, also.readers
 
     def _labels(self) -> tuple[dict[str, int], set[str]]:
-        """Return (the study's labels, those of them that readers were outvoted on)."""
+        """Return (the study's labels, those of them that are negative)."""
         sets, derived, wanted = [], False, False
         for rows, options, readers in self._parts():
             wanted |= options is not None
@@ -192,7 +192,9 @@ class Joining:
         for found in by_image.values():
             by_reader: dict[str, list[Row]] = {}
             for row in found:
-                who = row.get("reader", "") if readers.column else row["number"]
+                # a list has a row for each name, so rows of nobody are those of one reader
+                one = bool(readers.column and options and options.list)
+                who = row.get("reader") or ("" if one else row["number"])
                 by_reader.setdefault(who, []).append(row)
             sets = [join(json.loads(r["labels"]) for r in each) for each in by_reader.values()]
             merged.append(merging.of_readers(sets, readers.merge))
@@ -227,8 +229,8 @@ class Joining:
             for r in everywhere
             for label, sides, frame, phrase in json.loads(r.get("boxes", "[]"))
         ]
-        kept = [box for box in found if not (voted and box.label in absent)]
-        self.notes["box.outvoted"] += len(found) - len(kept)
+        kept = [box for box in found if box.label not in absent]
+        self.notes["box.outvoted" if voted else "box.contradicts"] += len(found) - len(kept)
         boxes, frame = self._in_one_frame(kept)
         stated = next((r["view"] for r in everywhere if r.get("view")), "")
         polarity = next((r["polarity"] for r in everywhere if r.get("polarity")), "")

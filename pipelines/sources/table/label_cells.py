@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from cxr_vlp.pipelines.sources.table.options import Labels
 
 LONGEST_NAME = 100  # characters; more is a sentence, not the name of a label
 _QUOTES = "'\" "
+# what a list as Python or numpy prints it has that is no Python: nothing between two texts, and nan
+_PRINTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s+(?=['"]))?|\bnan\b""")
 
 
 def label_of(name: str, names: Mapping[str, str]) -> str:
@@ -119,8 +122,9 @@ def _names(options: Labels, cell: str, notes: Counter[str]) -> Iterator[str]:
 
 
 def _literal(text: str) -> list[str] | None:
-    """Return the names of a list as Python or JSON writes it; None if it is none."""
+    """Return the names of a list as Python, numpy or JSON writes it; None if it is none."""
     found: Any = None
+    text = _PRINTED.sub(lambda m: f"{m[1]}{',' * bool(m[2])}" if m[1] else "None", text)
     try:
         found = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cxr_vlp.nlp.labels import canonical
 from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.files import cells
 from cxr_vlp.pipelines.sources.table.options import (
@@ -93,22 +94,34 @@ class Meaning:
         yield from (("reader.photometric", self.photometric), ("reader.labels.by", self.labels_by))
         yield from (("reader.exclude", Pick((column,))) for column in self.exclude)
         yield from ((f"reader.sections.{name}", each) for name, each in self.sections.items())
+        yield from (("reader.labels.columns", each) for each in self._of_labels())
+        if self.masks:
+            yield "reader.masks.column", pick(self.masks.column)
         for name, columns in self._parts():
             yield from ((name, Pick((column,))) for column in columns if column)
 
+    def _of_labels(self) -> Iterator[Pick]:
+        """Yield what picks each column of labels, or its other spelling: `Other disease(s)`."""
+        found: dict[str, list[Pick]] = {}
+        for column in self.labels.columns if self.labels else ():
+            found.setdefault(canonical(column), []).append(Pick((column,)))
+        yield from (Pick(alternatives=tuple(each)) for each in found.values())
+
     def _parts(self) -> Iterator[tuple[str, Iterable[str]]]:
         if self.labels:
-            yield "reader.labels.columns", self.labels.columns
             yield "reader.labels.list", (self.labels.list,)
         if self.boxes:
             boxes = self.boxes
             yield "reader.boxes", (*boxes.corners, *boxes.sides, boxes.label, boxes.phrase)
             yield "reader.boxes.frame", (each for each in boxes.frame if isinstance(each, str))
         if self.masks:
-            yield "reader.masks.column", (self.masks.column,)
             yield "reader.masks.frame", (each for each in self.masks.frame if isinstance(each, str))
         if self.readers:
             yield "reader.readers.column", (self.readers.column,)
+
+    @property
+    def _may_lack_readers(self) -> bool:
+        return self.readers is not None and self.readers.optional
 
     def columns(self) -> list[str]:
         """Return every column that is read."""
@@ -121,7 +134,7 @@ class Meaning:
         are.
         """
         for option, each in self.stated():
-            if not each:
+            if not each or (option == "reader.readers.column" and self._may_lack_readers):
                 continue
             lacking = [name for name, header in headers.items() if not each.among(header)]
             if lacking and (

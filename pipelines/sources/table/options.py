@@ -34,8 +34,9 @@ SECTIONS = ("findings", "impression", *sample.SECTIONS)
 # the groups of the pattern, joined by "-"; a value that does not fit is a fault of the row).
 Value = Annotated[Any, BeforeValidator(values.checked)]
 
-# The tables of the images: a file, several files, or a file for each split. A file is named by its
-# path below the root, its name, or a pattern (`train*.csv`). Of `new.csv|old.csv` the first counts.
+# The tables of the images: a file, several files, or a file for each split ("": a copy without this
+# split). A file is named by its path below the root, its name, or a pattern (`train*.csv`). Of
+# `new.csv|old.csv` the first that is there counts.
 Tables = Annotated[Any, BeforeValidator(values.checked_tables)]
 
 # findings, impression or another section of the format -> Value
@@ -99,7 +100,7 @@ class Boxes:
 class Masks:
     """The run lengths of a row, of which the smallest box around them is kept."""
 
-    column: str = ""
+    column: Value = ""
     name: str = ""  # of the finding
     # relative: a start counts from the end of the run before (SIIM); absolute: from the first pixel
     start: Literal["relative", "absolute"] = "relative"
@@ -125,6 +126,7 @@ class Readers:
     """
 
     column: str = ""  # who read; "": every row of an image is of another reader
+    optional: bool = False  # true: a table may lack the column; then each row is another reader's
     merge: Literal["any", "majority", "unanimous"] = "majority"
 
 
@@ -190,6 +192,9 @@ class Options:
     report_file: str = ""  # or the pattern of its file: "reports/{AccessionNumber}.txt"
     # or section -> its column; `text` is then read where findings and impression are blank
     sections: Sections = field(default_factory=dict)
+    # of all reports, where it is not English: es. Then none is read, and they are counted. (Of few
+    # words the language cannot be told.)
+    language: str = ""
     # same: all rows of a study must have one report; first: that of its first image counts, and the
     # labels of that image, which were read from it
     reports: Literal["same", "first"] = "same"

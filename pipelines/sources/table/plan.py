@@ -86,7 +86,7 @@ def of(options: Options, root: Root) -> Plan:
     Raises ConfigError where a table is not found or it is not clear which, or which column names
     the images; DataError for a column that no table has, and a broken table.
     """
-    files = _files(options.table, root, "table") or [("", _only_table(options, root))]
+    files = _files(options.table, root, "reader.table") or [("", _only_table(options, root))]
     headers = {path: formats.header(paths.inside(root, path)) for _, path in files}
     guess = guesses.of(options, _union(headers.values()))
     filled = guess.options
@@ -99,21 +99,25 @@ def of(options: Options, root: Root) -> Plan:
         Part(f"images{number if several else ''}", path, meaning, split, lists=True)
         for number, (split, path) in enumerate(files)
     ]
-    parts += [each for n, also in enumerate(filled.also) for each in _also(n, also, root)]
+    without = _left_out(filled.table)
+    parts += [each for n, also in enumerate(filled.also) for each in _also(n, also, root, without)]
     used = set(meaning.columns())
     unused = tuple(c for c in _union(headers.values()) if c not in used)
     return Plan(filled, tuple(parts), guess.columns, unused, guess.doubtful)
 
 
-def _also(number: int, also: Also, root: Root) -> list[Part]:
+def _also(number: int, also: Also, root: Root, without: frozenset[str]) -> list[Part]:
     if not also.table:
         raise ConfigError(f"also[{number}] names no table")
     try:
-        files = _files(also.table, root, f"also[{number}].table")
-    except _AbsentError:
+        files = _files(also.table, root, f"reader.also[{number}].table", without)
+    except _AbsentError as error:
         if also.optional:
             return []
-        raise
+        raise ConfigError(
+            f"{error}. For a copy without it, give as reader.also only the tables that it has ([]: "
+            "none); what they state is then not known"
+        ) from None
     meaning = Meaning.of_also(also)
     if not (meaning.image or meaning.study):
         raise ConfigError(f"also[{number}]: give image or study, by which its rows are joined")
@@ -125,16 +129,43 @@ def _also(number: int, also: Also, root: Root) -> list[Part]:
     ]
 
 
-def _files(named: Tables, root: Root, option: str) -> list[tuple[str, str]]:
-    """Return (split or "", path) of the tables that an option names, in this order."""
+def _files(
+    named: Tables, root: Root, option: str, without: frozenset[str] = frozenset()
+) -> list[tuple[str, str]]:
+    """Return (split or "", path) of the tables that an option names, in this order.
+
+    `without`: words of splits whose tables are not looked for.
+    """
     if not named:
         return []
     if isinstance(named, Mapping):
-        pairs = [(SPLITS[word], name) for word, name in named.items()]
+        found = [
+            (SPLITS[word], path)
+            for word, name in named.items()
+            if name and word not in without
+            for path in _of_split(word, name, root, option)
+        ]
     else:
-        pairs = [("", name) for name in ((named,) if isinstance(named, str) else named)]
-    found = [(split, path) for split, name in pairs for path in _matching(name, root, option)]
+        names = (named,) if isinstance(named, str) else named
+        found = [("", path) for name in names for path in _matching(name, root, option)]
     return list(dict.fromkeys(found))
+
+
+def _of_split(word: str, name: str, root: Root, option: str) -> list[str]:
+    try:
+        return _matching(name, root, option)
+    except _AbsentError as error:
+        if option != "reader.table":
+            raise
+        raise _AbsentError(
+            f'{error}. For a copy without this split write reader.table: {{{word}: ""}}'
+        ) from None
+
+
+def _left_out(named: Tables) -> frozenset[str]:
+    """Return the words of the splits that the tables of images are given without."""
+    pairs = named.items() if isinstance(named, Mapping) else ()
+    return frozenset(word for word, name in pairs if not name)
 
 
 def _matching(name: str, root: Root, option: str) -> list[str]:

@@ -100,7 +100,12 @@ class TableReader(Options):
         return stated._replace(study=stated.study and key, image=stated.image and key)
 
     def report(self, root: Root, ref: ReportRef) -> RawReport:
-        """Return a report from its row, or from a file of its own."""
+        """Return a report from its row, or from a file of its own.
+
+        Raises IngestError report.language where the options say that no report is English.
+        """
+        if self.language not in ("", "en"):
+            raise IngestError("report.language")
         if not ref.member:
             return texts.read_file(root, ref)
         part = plan.kept(self, root).part(ref.member.partition(" ")[0])

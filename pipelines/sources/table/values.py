@@ -131,7 +131,7 @@ def checked_tables(value: Any) -> Any:
         for word in value:
             if word not in SPLITS:
                 raise ValueError(f"unknown split {word!r}; known: {', '.join(SPLITS)}")
-        names = tuple(value.values())
+        names = tuple(name for name in value.values() if name != "")
     else:
         names = tuple(value) if isinstance(value, list | tuple) else ()
     if not names or not all(isinstance(name, str) and name for name in names):

@@ -13,8 +13,7 @@ from joining import Joined, join, lay
 from stages import PARTS, build, samples
 
 from cxr_vlp.pipelines import sources, verify
-from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.records import ReportRef
+from cxr_vlp.pipelines.errors import ConfigError, IngestError
 from cxr_vlp.pipelines.sources.bimcv import Bimcv
 from cxr_vlp.pipelines.synthetic.layouts import bimcv
 
@@ -70,7 +69,7 @@ def test_the_polarity_is_that_of_the_side_file(tmp_path, photometric, polarity):
 
 @pytest.mark.parametrize(
     "content", [None, "{", "[1]", "{}", header(photometric=""), '{"00280004": {"Value": []}}',
-                '{"00280004": "MONOCHROME1"}', '{"00280004": {"Value": [{"a": 1}]}}'],
+                '{"00280004": {"Value": [{"a": 1}]}}', header(photometric="PALETTE COLOR")],
 )  # fmt: skip
 def test_a_film_whose_polarity_nobody_states_is_lost(tmp_path, content):
     other = FILM.replace("run-1", "run-2")
@@ -78,6 +77,13 @@ def test_a_film_whose_polarity_nobody_states_is_lost(tmp_path, content):
     joined = scanned(tmp_path, files | ({f"{FILM}.json": content} if content else {}))
     assert joined.codes() == {"image.no_header": 1}
     assert [image.key for image in joined.studies[KEY].images] == ["run-2_bp-chest_vp-pa_cr"]
+
+
+@pytest.mark.parametrize("plain", ["MONOCHROME1", ["MONOCHROME1"], {"Value": ["MONOCHROME1"]}])
+def test_a_value_may_be_given_plainly(tmp_path, plain):
+    text = json.dumps({"00280004": plain, "00185101": "AP"})
+    [image] = scanned(tmp_path, {f"{FILM}.png": b"1", f"{FILM}.json": text}).studies[KEY].images
+    assert (image.polarity, image.projection) == ("inverted", "AP")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +115,8 @@ def test_the_view_code_sequence_tells_the_view_too(tmp_path):
         ("['pneumonia', ' Cardiomegaly']", {"Pneumonia": 1, "Cardiomegaly": 1}),
         ("\"['pneumonia'\t'COVID 19']\"", {"Pneumonia": 1, "COVID-19": 1}),
         ("['COVID 19 uncertain', 'NSG tube']", {"COVID-19": -1, "Nasogastric Tube": 1}),
+        ("['COVID 19', 'COVID 19 uncertain']", {"COVID-19": 1}),
+        ("['COVID 19 uncertain', 'COVID 19']", {"COVID-19": 1}),
         ("['unchanged', 'suboptimal study']", {}),
         ("[]", {}),
         ("nan", {}),
@@ -124,6 +132,19 @@ def test_labels_have_the_names_of_padchest(tmp_path, cell, labels):
 def test_a_report_that_the_collection_excludes(tmp_path):
     files = {f"{FILM}.png": b"1", f"{FILM}.json": header()}
     assert scanned(tmp_path, files, "['exclude']").codes() == {"image.excluded": 1}
+
+
+def test_a_session_may_be_named_with_its_subject(tmp_path):
+    lay(tmp_path, {LABELS: HEAD + row("['mass']", session="sub-S03001_ses-E06200"),
+                   f"{FILM}.png": b"1", f"{FILM}.json": header()})  # fmt: skip
+    assert join(Bimcv(), tmp_path).studies[KEY].labels == {"Mass": 1}
+
+
+def test_the_two_sets_below_one_root_stop(tmp_path):
+    lay(tmp_path, {LABELS: HEAD + row("['mass']"), f"{FILM}.png": b"1", f"{FILM}.json": header(),
+                   "derivatives/labels/labels_SARS-cov-2_nega.tsv": HEAD})  # fmt: skip
+    with pytest.raises(ConfigError, match="are two sets: give each a root"):
+        Bimcv().tables(tmp_path)
 
 
 def test_ct_volumes_and_masks_are_counted_and_not_read(tmp_path):
@@ -161,16 +182,16 @@ def test_rows_that_contradict_each_other_refuse_the_session(tmp_path):
     assert join(Bimcv(), tmp_path).codes() == {"csv.conflict": 1}
 
 
-def test_a_report_is_read_again_at_its_place(tmp_path):
-    study = one(tmp_path)
+def test_no_report_is_read_whatever_its_words(tmp_path):
+    # no list of words tells the language of one that is in no list
+    lay(tmp_path, {LABELS: HEAD + row("['mass']", report="Reservorio."),
+                   f"{FILM}.png": b"1", f"{FILM}.json": header()})  # fmt: skip
+    joined = join(Bimcv(), tmp_path)
+    study = joined.studies[KEY]
     assert study.report is not None
-    read = Bimcv().report(tmp_path, study.report)
-    assert (read.report, read.sha256) == ("Sin hallazgos.", study.report.sha256)
-    assert "Sin" not in repr(ReportRef(**vars_of(study.report)))
-
-
-def vars_of(ref: ReportRef) -> dict[str, str]:
-    return {"path": ref.path, "member": ref.member, "sha256": ref.sha256}
+    assert joined.notes["report.language"] == 1
+    with pytest.raises(IngestError, match=r"report\.language"):
+        Bimcv().report(tmp_path, study.report)
 
 
 def test_the_negative_set_has_the_same_layout_and_a_name_of_its_own(tmp_path):

@@ -11,6 +11,7 @@ from joining import Joined, join, lay
 from stages import PARTS, build, samples
 
 from cxr_vlp.pipelines import sources, verify
+from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.stages.shard_part import suffix_of
 from cxr_vlp.pipelines.synthetic.layouts import candid
 from cxr_vlp.pipelines.synthetic.writing import dicom_files
@@ -76,6 +77,26 @@ def test_the_table_of_rib_fractures_has_two_names(tmp_path):
     study = sole(join(sources.reader("candid", {}), tmp_path))
     assert study.labels == {"Pneumothorax": 0, "Rib Fracture": 1}
     assert [box.label for box in study.images[0].boxes] == ["Rib Fracture"]
+
+
+def test_the_tables_of_masks_may_have_the_columns_of_the_first(tmp_path):
+    scanned(tmp_path, f"{A},{STUDY},-1,Clear.\n")
+    head = "SOPInstanceUID,EncodedPixels\n"
+    lay(tmp_path, {"chest_tube.csv": f"{head}{A},{ONE}\n",
+                   "acute_rib_fracture.csv": f"{head}{A},-1\n"})  # fmt: skip
+    study = sole(join(sources.reader("candid", {}), tmp_path))
+    assert study.labels == {"Pneumothorax": 0, "Chest Tube": 1, "Rib Fracture": 0}
+    assert [box.label for box in study.images[0].boxes] == ["Chest Tube"]
+
+
+def test_a_copy_without_the_tables_of_masks_says_so(tmp_path):
+    scanned(tmp_path, f"{A},{STUDY},{ONE},Clear.\n")
+    for name in ("chest_tube.csv", "acute_rib_fracture.csv"):
+        (tmp_path / name).unlink()
+    with pytest.raises(ConfigError, match=r"chest_tube\.csv.*reader\.also .*\[\]: none"):
+        join(sources.reader("candid", {}), tmp_path)
+    study = sole(join(sources.reader("candid", {"also": []}), tmp_path))
+    assert study.labels == {"Pneumothorax": 1}
 
 
 def test_a_study_has_the_findings_of_all_its_images(tmp_path):

@@ -52,14 +52,15 @@ def sole(joined: Joined):
 
 
 def test_a_row_of_the_table(tmp_path):
-    study = sole(scanned(tmp_path, {}))
+    joined = scanned(tmp_path, {})
+    study = sole(joined)
     [image] = study.images
     assert (study.patient, study.sex, study.age) == ("8398604886", "F", 84)
     assert (study.labels, study.labels_from) == ({"Mass": 1}, "padchest-Physician")
     assert (image.key, image.view, image.projection) == ("2168_00-021-144", "frontal", "PA")
     assert (image.path, image.polarity) == ("images/7/2168_00-021-144.png", "")
     assert study.report is not None
-    assert study.report.sha256
+    assert joined.notes["report.language"] == 1
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,10 @@ def test_a_row_of_the_table(tmp_path):
         ("['NSG tube', 'copd signs', 'scoliosis']",
          {"Nasogastric Tube": 1, "COPD": 1, "Scoliosis": 1}),
         ("['normal']", {"No Finding": 1}),
+        # as numpy prints a list, and as Python prints a missing entry
+        ("['mass' 'scoliosis'\n ' nodule']", {"Mass": 1, "Scoliosis": 1, "Nodule": 1}),
+        ("['mass', nan, \"nodule\"]", {"Mass": 1, "Nodule": 1}),
+        ("['', ' ', 'mass']", {"Mass": 1}),
         ("['suboptimal study', 'nodule']", {"Nodule": 1}),
         ("['unchanged']", {}),
         ("nan", {}),
@@ -252,6 +257,22 @@ def test_the_spanish_reports_are_read_and_give_no_text(run):
         assert sample["caption"] == sample["prompt"]
         assert language.of(sample["caption"]) == "en"
         assert " ." not in sample["caption"]
+
+
+def test_a_report_of_words_that_no_list_has_gives_no_text(tmp_path):
+    padchest.write(tmp_path, studies=4, seed=2, height=64, packed=False)
+    path = tmp_path / "padchest" / TABLE
+    with path.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    spanish = "reservori . catet vi yugul ."
+    assert language.of(spanish) == "en"  # so it has to be told
+    path.write_text(table(*({**row, "Report": spanish, "Labels": "['mass']"} for row in rows)))
+    source = {"padchest": {"parts": PARTS, "max_rejects": 0.7}}
+    folder = build(tmp_path / "padchest", "padchest", tmp_path, sources=source)
+    found = [sample for _, sample in samples(folder)]
+    assert found
+    assert "yugul" not in json.dumps(found).lower()
+    assert all(sample["caption"] == sample["prompt"] != "" for sample in found)
 
 
 def test_the_words_of_an_odd_term_are_english(run):

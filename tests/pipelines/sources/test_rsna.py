@@ -122,6 +122,17 @@ def test_a_row_that_contradicts_another_is_refused(tmp_path):
     assert list(joined.studies) == [TWO]
 
 
+def test_a_box_of_a_film_without_pneumonia_is_counted_and_left_out(tmp_path):
+    tree(tmp_path, [f"{ONE},1.0,2.0,30.0,40.0,0", f"{TWO},1.0,2.0,30.0,40.0,1"],
+         [f"{ONE},{NORMAL}", f"{TWO},{OPAQUE}"])  # fmt: skip
+    joined = scanned(tmp_path, "rsna")
+    assert joined.studies[ONE].labels["Pneumonia"] == 0
+    assert joined.studies[ONE].images[0].boxes == ()
+    assert len(joined.studies[TWO].images[0].boxes) == 1
+    assert joined.notes["box.contradicts"] == 1
+    assert not joined.notes["box.outvoted"]
+
+
 def test_a_word_that_is_no_class_is_noted(tmp_path):
     tree(tmp_path, [f"{ONE},,,,,0"], [f"{ONE},Perhaps"])
     joined = scanned(tmp_path, "rsna")
@@ -149,6 +160,15 @@ def test_with_the_list_of_nih_films_of_a_person_are_in_one_split(tmp_path):
     # as the reader of NIH names them, so that lists of people fit both
     assert [studies[name].patient for name in (ONE, TWO, THREE)] == ["3", "3", "12345"]
     assert studies[ONE].split == studies[TWO].split
+
+
+def test_the_list_of_nih_may_be_a_table(tmp_path):
+    tree(tmp_path, [f"{name},,,,,0" for name in (ONE, TWO)],
+         [f"{name},{NORMAL}" for name in (ONE, TWO)],
+         **{"pneumonia_dataset_mapping.csv": "img_id,subset_img_id\n"
+            f"00000003_000.png,{ONE}\n00000003_001.png,{TWO}\n"})  # fmt: skip
+    studies = scanned(tmp_path, "rsna").studies
+    assert [studies[name].patient for name in (ONE, TWO)] == ["3", "3"]
 
 
 def test_a_film_that_the_list_lacks_is_a_patient_of_its_own(tmp_path):

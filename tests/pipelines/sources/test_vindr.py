@@ -6,6 +6,8 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pydicom
 import pytest
 from joining import lay
@@ -13,7 +15,12 @@ from kaggle import boxes, breaches, built, by_path, first_line, lost, named, row
 from stages import samples
 
 from cxr_vlp.nlp.labels import VINDR, canonical
+from cxr_vlp.nlp.layout.sentences import split
+from cxr_vlp.nlp.wording.bank import own_bank
+from cxr_vlp.nlp.wording.prompts import report_prompts, texts
+from cxr_vlp.pipelines import sources
 from cxr_vlp.pipelines.errors import ConfigError, DataError
+from cxr_vlp.pipelines.sources.table.label_cells import label_of
 from cxr_vlp.pipelines.synthetic import layouts
 
 SMALL = {"studies": 12, "seed": 5, "height": 128}
@@ -211,11 +218,51 @@ def test_a_table_that_is_not_there_stops(tmp_path, lacking):
 
 def test_a_column_that_is_not_there_stops(tmp_path):
     tree(tmp_path, row(A, "R1"))
-    for split in ("train", "test"):
-        path = tmp_path / f"annotations/image_labels_{split}.csv"
+    for folder in ("train", "test"):
+        path = tmp_path / f"annotations/image_labels_{folder}.csv"
         path.write_text(path.read_text().replace("Pleural effusion", "Effusion of pleura"))
     with pytest.raises(DataError, match=r"csv\.header.*Pleural effusion"):
         scanned(tmp_path, "vindr")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "left", "word", "place"),
+    [("test", "train", "test", "train"), ("train", "test", "train_val", "test")],
+)
+def test_a_copy_of_one_split_says_so(tmp_path, lacking, left, word, place):
+    tree(tmp_path, *(row(A, f"R{n}", "Edema") for n in (1, 2, 3)), marks=(f"{A},R1,Edema,1,2,3,4",))
+    for name in ("image_labels", "annotations"):
+        (tmp_path / f"annotations/{name}_{lacking}.csv").unlink()
+    with pytest.raises(ConfigError, match=f'write reader.table: {{{word}: ""}}'):
+        scanned(tmp_path, "vindr")
+    joined = scanned(tmp_path, "vindr", table={word: ""})
+    [study] = joined.studies.values()
+    assert (Path(study.images[0].path).parent.name, study.split) == (left, place)
+    assert len(study.labels) == 28
+    assert len(study.images[0].boxes) == (left == "train")
+    assert joined.notes["image.unlisted"] == 1
+
+
+def test_the_boxes_of_a_split_that_is_there_must_be_there(tmp_path):
+    tree(tmp_path, row(A, "R1"))
+    (tmp_path / "annotations/annotations_test.csv").unlink()
+    with pytest.raises(ConfigError, match=r"annotations_test\.csv.*reader\.also"):
+        scanned(tmp_path, "vindr")
+    tree(tmp_path, row(A, "R1"))
+    (tmp_path / "annotations/annotations_train.csv").unlink()
+    with pytest.raises(ConfigError, match=r"annotations_train\.csv"):
+        scanned(tmp_path, "vindr", table={"test": ""})
+
+
+def test_rows_of_train_without_a_reader_are_those_of_several(tmp_path):
+    rows_ = [row(A, "", "Edema"), row(A, "", "Edema"), row(A, "", "Edema", "Pneumonia")]
+    tree(tmp_path, *rows_)
+    labels = scanned(tmp_path, "vindr").studies[A].labels
+    assert (labels["Edema"], labels["Pneumonia"]) == (1, 0)
+    path = tmp_path / "annotations/image_labels_train.csv"
+    path.write_text(path.read_text().replace(",rad_id,", ",").replace(f"{A},,", f"{A},"))
+    assert first_line(path).startswith("image_id,Aortic")
+    assert scanned(tmp_path, "vindr").studies[A].labels == labels
 
 
 # VinBigData
@@ -290,6 +337,36 @@ def test_a_disease_without_a_place_is_no_finding_in_the_boxes_only(tmp_path):
     assert (labels["Bronchitis"], labels["No Finding"], labels["Cardiomegaly"]) == (1, 0, 0)
 
 
+CHILD = sources.reader("vindrpcxr", {})
+NAMED = [label_of(name, CHILD.labels.names)
+         for name in (*CHILD.labels.columns, *CHILD.also[0].labels.of)]  # fmt: skip
+
+
+def test_each_label_of_children_has_a_name_of_english():
+    names = own_bank().names
+    assert [name for name in NAMED if name not in names] == ["No Finding"]
+    texts_ = {text for name in NAMED for text in texts(name, "positive")}
+    assert {"There is a paravertebral mass.", "There is another opacity.",
+            "There are expanded edges of the anterior ribs."} <= texts_  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("says", "denies"),
+    [("Broncho-pneumonia", "Pneumonia"), ("Pleuro-pneumonia", "Pneumonia"),
+     ("Pneumonia", "Broncho-pneumonia"), ("Congenital Emphysema", "Emphysema"),
+     ("Diffuse Alveolar Opacity", "Consolidation"), ("Reticulonodular Opacity", "ILD"),
+     ("Situs Inversus", "Dextrocardia"), ("Pneumonia", "Other Opacity")],
+)  # fmt: skip
+def test_a_text_of_children_denies_no_kind_of_what_it_says(says, denies):
+    family = dict.fromkeys(NAMED, 0) | {says: 1, "No Finding": 0}
+    forbidden, denied = texts(denies, "negative"), set()
+    for seed in range(40):
+        for text in report_prompts(family, k=2, seed=seed, epoch=0, key="x", negatives=6):
+            denied |= {sentence.text for sentence in split(text)}
+    assert not denied & set(forbidden)
+    assert denied & set(texts("Pleural Effusion", "negative"))
+
+
 def test_ages_of_children_are_in_months_and_days(out):
     found, expected = by_path(scanned(out / "vindrpcxr", "vindrpcxr")), truth(out, "vindrpcxr")
     years = {"007M": 0, "010D": 0, "003Y": 3, "009Y": 9, "": None}
@@ -328,3 +405,24 @@ def test_from_the_raw_tree_to_verified_shards(tmp_path, name):
         for ours, theirs in zip(stored, boxes(line["images"][0]["boxes"], scale), strict=True):
             assert ours[1:] == pytest.approx(theirs[1:], abs=1.5)
         assert sample["caption"]
+
+
+@pytest.mark.parametrize(("small", "whole"), [(1.0, True), (0.5, False)])
+def test_boxes_on_pictures_of_another_size_are_refused(tmp_path, small, whole):
+    """Many hold the films as pictures of another size, and the boxes of the published one."""
+    grey = np.random.default_rng(0).integers(0, 255, (200, 200), np.uint8)
+    picture = cv2.resize(cv2.GaussianBlur(grey, (0, 0), 8), None, fx=small, fy=small)
+    picture = cv2.normalize(picture, None, 0, 255, cv2.NORM_MINMAX)
+    head = "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max\n"
+    lines = [f"{A},Cardiomegaly,3,R1,60,100,150,208", f"{'b' * 32},No finding,14,R1,,,,"]
+    lay(tmp_path / "raw", {"train.csv": head + "\n".join(lines) + "\n"})
+    for name in (A, "b" * 32):
+        path = tmp_path / f"raw/train/{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), picture)
+    folder = built(tmp_path / "raw", "vinbigdata", tmp_path / "out", shards={"side": 64})
+    found = {sample["study"]: sample["boxes"] for _, sample in samples(folder)}
+    assert (A in found) is whole
+    assert found["b" * 32] == []
+    assert lost(folder)["box.outside"] == (not whole)
+    assert set(breaches(folder, deep=True)) <= {"image.twice", "image.own_splits"}
