@@ -303,6 +303,44 @@ def test_a_run_leaves_out_what_a_list_names_and_nothing_else(place, tmp_path, so
     assert all(splits[r["key"]] == r["split"] for r in after)
 
 
+OTHER = "0" * 8 + "-00000000" * 4  # an image that MIMIC does not have
+
+
+def shown(said: str) -> dict[str, int]:
+    """Return the numbers of a printed table, by the words before them."""
+    rows = [line.rsplit(maxsplit=1) for line in said.splitlines()]
+    pairs = [(row[0].strip(), row[1].replace(",", "")) for row in rows if len(row) == 2]
+    return {name: int(number) for name, number in pairs if number.isdigit()}
+
+
+@pytest.mark.parametrize(
+    ("by", "salted"), [("patient", False), ("study", False), ("image", True), ("patient", True)]
+)
+def test_a_dry_run_leaves_out_what_a_scan_leaves_out(place, raw, tmp_path, capsys, by, salted):
+    _, before = place("mimic", out="before")
+    image = before[0]["images"][0]
+    other = f"files/p19/p19999999/s59999999/{OTHER}.jpg"
+    (tmp_path / "list.txt").write_text(f"{image['path']}\n{other}\n")
+    entry = {"file": "list.txt", "by": by}
+    more = {"ids": "salted"} if salted else {}
+    values = {"leave_out": [entry], "max_rejects": 0.25, "parts": stages.PARTS, **more}
+    sections = {"sources": {"mimic": values}, "scan": {"salt": "a secret of many letters"}}
+    file = stages.params(tmp_path, **sections)
+    stages.run_scan("mimic", ["--root", str(raw / "mimic"), "--params", str(file)], tmp_path / "o")
+    header = json.loads((tmp_path / "o/scan/mimic/inventory.json").read_text())
+    capsys.readouterr()
+    words = ["--root", str(raw / "mimic"), "--params", str(file), "--dry-run"]
+    assert scan.main(["mimic", *words]) == 0
+    said = capsys.readouterr().out
+    found = shown(said)
+    left = header["dropped"][f"scan leave_out.{by}"]
+    assert found[f"- scan leave_out.{by}"] == left > 0
+    assert found["leave_out.unmatched"] == 1
+    assert found["images listed"] - left >= found["images found"] > 0
+    assert found["studies"] == header["studies"]
+    assert image["key"] not in said
+
+
 def test_what_lists_leave_out_does_not_count_against_max_rejects(place, tmp_path):
     _, before = place("nih", out="before")
     names = [f"{row['key']}.png" for row in before]
