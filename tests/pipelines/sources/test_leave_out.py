@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import defaultdict
@@ -167,6 +168,25 @@ def test_a_list_that_names_nobody(tmp_path, line, how):
         {},
         {"leave_out.unmatched": 1, "leave_out.nobody": 1},
     )
+
+
+COUNTED = (study("s1", "A", "0"), study("s2", "B", "0"), study("s3", "C", "0", "1"))
+
+
+@pytest.mark.parametrize("by", ["patient", "study", "image"])
+def test_a_number_that_readers_give_to_images_names_none_of_them(tmp_path, by):
+    # such as the index of a table, read as image ids: it would leave out every image
+    for line in ("7", "22"):
+        found = outcome(tmp_path, [line], COUNTED, by=by, ids="image")
+        assert found[1:] == ({}, {"leave_out.unmatched": 1, "leave_out.nobody": 1})
+    unnamed = tuple(
+        dataclasses.replace(
+            each, images=tuple(dataclasses.replace(i, path=f"{each.key}x.png") for i in each.images)
+        )
+        for each in COUNTED
+    )
+    found = outcome(tmp_path, ["0"], unnamed, by=by, ids="image")
+    assert found == (["0", "0", "0", "1"], {}, {"leave_out.unmatched": 1, "leave_out.nobody": 1})
 
 
 def test_ids_that_name_nobody_are_counted_once(tmp_path):
