@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_vlp.pipelines.format.sample import Pixels
+from cxr_vlp.pipelines.validate import near_codes
 from cxr_vlp.pipelines.validate import near_duplicates as near
 from cxr_vlp.pipelines.validate.leakage import Place
 from cxr_vlp.pipelines.validate.near_duplicates import Print, Prints
@@ -131,7 +132,7 @@ def false_pairs(originals: Sequence[Print]) -> None:
     prints.add(Place("films", "train"), originals)
     pairs = prints.pairs()
     codes = np.frombuffer(b"".join(p.code for p in originals), "<u8").reshape(-1, 4)
-    candidates = sum(1 for _ in near.near(codes))
+    candidates = sum(1 for _ in near_codes.near(codes))
     number = len(originals) * (len(originals) - 1) // 2
     print(f"{number:,} pairs of different films: {candidates} candidates, {len(pairs)} false pairs")
 

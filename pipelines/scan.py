@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,15 @@ from cxr_vlp.pipelines.cache.tree_state import TreeState
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.executor import beam_runners
 from cxr_vlp.pipelines.executor.progress import COUNTS, showing
-from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy, synthetic_marker
+from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting
 from cxr_vlp.pipelines.sources import ids, leave_out
 from cxr_vlp.pipelines.sources.base import Source
 from cxr_vlp.pipelines.sources.layers import base as layered
-from cxr_vlp.pipelines.sources.layers.base import Layer, OpenLayer, ReadLayer
+from cxr_vlp.pipelines.sources.layers.base import OpenLayer
 from cxr_vlp.pipelines.sources.splits import PatientRule
-from cxr_vlp.pipelines.stages import parameter_check, reject_limit
+from cxr_vlp.pipelines.stages import inventory_header, parameter_check, reject_limit
 
 HEADER = "inventory.json"
 PULLED = (
@@ -55,13 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recorded = parameter_check.of_scan(source, collection, section, naming.salt)
     _say_open_ids(source, collection)
     if flags.dry_run:
-        if collection.leave_out or collection.layers:
-            cli.say("a dry run reads no list of leave_out and no layer: the scan does")
-        return _preview(source, paths.RawTree(root, collection.links), section, naming, recorded)
+        tree = paths.RawTree(root, collection.links)
+        return _preview(source, tree, collection, section, naming, recorded, layers)
     if flags.out is None:
         raise ConfigError("--out is missing: give the folder of the inventory, or --dry-run")
     cli.own_folder(flags.out, HEADER, source.name)
-    terms = _terms(source, root, layers)
+    terms = inventory_header.terms(source, root, layers)
     protection = Protection.of_inventory({"source": source.name, "ids": collection.ids, **terms})
     if naming.salted:
         ids.warn_of_open_salt(section.salt, flags.out)
@@ -113,13 +111,17 @@ def _parser() -> argparse.ArgumentParser:
 def _preview(
     source: Source,
     tree: paths.RawTree,
+    collection: config.Collection,
     section: config.Scan,
     naming: ids.Ids,
     recorded: Mapping[str, Any],
+    layers: Sequence[OpenLayer],
 ) -> int:
     """Print what a scan would find. Raises DataError where the scan would stop."""
     rule = PatientRule(source.name, naming.salt, section.validate, section.test)
-    made = scan_preview.of(source, tree, rule)
+    left_out = _left_out(source, collection)
+    read = tuple(map(layered.read, layers))
+    made = scan_preview.of(source, tree, rule, naming, left_out, read)
     scan_preview.show(source, made, understood(source, tree))
     scan_preview.check(made)
     _check({**recorded, **made.header()}, recorded["missing"], tree)
@@ -169,8 +171,7 @@ def _scan(
         # imported here because Beam takes a second to import, and an unchanged tree needs none
         from cxr_vlp.pipelines import beam
 
-        where = f"sources.{source.name}.leave_out"
-        left_out = leave_out.read(source, collection.leave_out, where)
+        left_out = _left_out(source, collection)
         index = _file_index(root, collection, flags.state)
         inventory = beam.BuildInventory(
             source=source,
@@ -191,8 +192,8 @@ def _scan(
         finally:  # also keeps what a stopped or failed run has read
             file_index.shared(index).commit()
         beam.raise_faults(staging)
-        header = _header(staging, names, source, tree, recorded, left_out, layers)
-        header |= _with_layers(header, read, staging / beam.LAID)
+        header = inventory_header.of(staging, names, source, tree, recorded, left_out, layers)
+        header |= inventory_header.with_layers(header, read, staging / beam.LAID)
         _check(header, collection.missing, tree)
         reject_limit.shrunk(before, header["images"], "images", allowed=flags.shrink)
         if naming.salted:
@@ -201,108 +202,16 @@ def _scan(
     return header
 
 
+def _left_out(source: Source, collection: config.Collection) -> leave_out.LeftOut:
+    return leave_out.read(source, collection.leave_out, f"sources.{source.name}.leave_out")
+
+
 def _file_index(root: Path, collection: config.Collection, state: Path) -> str:
     """Return the path of the tree's file index, with official digests if they are to be used."""
     path = file_index.path_of(root, state)
     if collection.digests == "official":
         checksums.load(root, file_index.shared(path))
     return path
-
-
-def _header(
-    staging: Path,
-    names: Sequence[str],
-    source: Source,
-    tree: paths.RawTree,
-    recorded: Mapping[str, Any],
-    left_out: leave_out.LeftOut,
-    layers: Sequence[OpenLayer],
-) -> dict[str, Any]:
-    counts: dict[str, int] = {}
-    if (staging / "counts.jsonl").exists():
-        counts.update(jsonl.read_records(staging / "counts.jsonl"))
-        (staging / "counts.jsonl").unlink()
-    studies = images = 0
-    for name in names:  # a part without studies has a file too
-        path = staging / f"{name}.jsonl"
-        if not path.exists():
-            jsonl.write_lines(path, ())
-        for row in jsonl.read_records(path):
-            studies, images = studies + 1, images + len(row["images"])
-    if not (staging / "rejects.jsonl").exists():
-        jsonl.write_lines(staging / "rejects.jsonl", ())
-    lost = accounting.dropped(jsonl.read_records(staging / "rejects.jsonl"))
-    if fault := accounting.imbalance(counts.get("listed", 0), lost, images, "scan"):
-        raise DataError(fault)
-    tables = [t for t in source.tables(tree) if t.path]
-    return {
-        **recorded,
-        **_terms(source, tree.root, layers),
-        "listed": counts.get("listed", 0),
-        "dropped": lost,
-        "images": images,
-        "studies": studies,
-        "notes": _counted(counts, "note:") | left_out.notes(_named(counts)),
-        "tables": {t.name: jsonl.sha256(paths.inside(tree, t.path)) for t in tables},
-    }
-
-
-def _with_layers(
-    header: Mapping[str, Any], layers: Sequence[ReadLayer], laid: Path
-) -> dict[str, Any]:
-    """Return the header's notes, and its layers, with what was found of each in the inventory.
-
-    Raises DataError for a layer of which no image is in the inventory.
-    """
-    notes: Counter[str] = Counter(header["notes"])
-    matched: dict[str, set[str]] = {each.layer.name: set() for each in layers}
-    for name, image in jsonl.read_records(laid) if laid.exists() else ():
-        matched[name].add(image)
-    laid.unlink(missing_ok=True)
-    for each in layers:
-        notes.update(each.notes)
-        name = each.layer.name
-        notes[f"layer.unmatched:{name}"] += layered.unmatched(each, matched[name])
-    described = [each | {"images": len(matched[each["name"]])} for each in header["annotations"]]
-    return {"notes": dict(sorted((+notes).items())), "annotations": described}
-
-
-def _terms(source: Source, root: Path, layers: Sequence[OpenLayer]) -> dict[str, Any]:
-    """Return what the collection and its layers are, and under which terms.
-
-    A set is at least as closed as each of its layers.
-    """
-    own = _terms_of(source, root)
-    others = [
-        {
-            "name": each.layer.name,
-            **_terms_of(each.layer, each.root.root),
-            "tables": {
-                table.rpartition("/")[2]: jsonl.sha256(paths.inside(each.root, table))
-                for table in each.tables
-            },
-        }
-        for each in layers
-    ]
-    closed = own["credentialed"] or any(each["credentialed"] for each in others)
-    return {**own, "credentialed": closed, "annotations": others}
-
-
-def _counted(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
-    return {k.removeprefix(prefix): n for k, n in counts.items() if k.startswith(prefix)}
-
-
-def _named(counts: Mapping[str, int]) -> dict[int, int]:
-    """Return list -> how many of its ids name somebody."""
-    return {int(place): n for place, n in _counted(counts, "named:").items()}
-
-
-def _terms_of(made: Source | Layer, root: Path) -> dict[str, Any]:
-    """Return title, licence and whether it is credentialed; a synthetic tree has no terms."""
-    if synthetic_marker.wholly_synthetic(root):
-        licence = "synthetic, of nobody; under cxr-vlp's own licence"
-        return {"title": f"{made.title} (synthetic)", "licence": licence, "credentialed": False}
-    return {"title": made.title, "licence": made.licence, "credentialed": made.credentialed}
 
 
 def _check(header: Mapping[str, Any], missing: str, tree: paths.RawTree) -> None:

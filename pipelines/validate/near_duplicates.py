@@ -2,23 +2,20 @@
 
 RSNA and SIIM hold NIH's films under other names, compressed again: no digest of theirs agrees. Each
 stored image becomes a fingerprint of 48 x 48 ranks (so that no window and no equalisation changes
-it) and a code of 256 signs of their cosine transform. Codes that agree in 16 chosen bits, of one of
-96 choices, are compared as a whole; those that differ in few bits are candidates. A candidate is
-confirmed by the correlation of its details, after the one image was moved and scaled onto the
-other, because a border may be cut off. Every image is compared: nothing is drawn.
+it) and a code of 256 signs of their cosine transform. Codes that differ in few bits are candidates
+(near_codes.py finds them). A candidate is confirmed by the correlation of its details, after the
+one image was moved and scaled onto the other, because a border may be cut off. Every image is
+compared: nothing is drawn.
 
 Where the numbers come from: benchmarks/near_duplicates.py measures them on real films.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import starmap
 from typing import NamedTuple
 
 import cv2
@@ -26,16 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_vlp.pipelines.format.sample import Pixels
+from cxr_vlp.pipelines.validate import near_codes
 from cxr_vlp.pipelines.validate.leakage import Place
+from cxr_vlp.pipelines.validate.near_codes import BITS, Codes
 
-Codes = npt.NDArray[np.uint64]  # a row of four words for each image
 Thumb = npt.NDArray[np.uint8]
 
 SIDE = 48  # pixels of a thumb
-BITS = 256  # of a code
 FINEST = 40  # the cosine transform's highest frequency that may be in a code
-TABLES, KEY_BITS = 96, 16  # choices of bits in which two codes must agree once
-NEAR = 64  # bits in which the codes of two pictures of one film may differ
 SAME = 0.9  # correlation of the details of one film, as they are or after alignment
 BLUR = 2.0  # pixels: what is coarser is no detail
 MOVED = 0.12  # how much an alignment may scale, turn or move, as a fraction
@@ -169,24 +164,28 @@ class Prints:
         codes = np.frombuffer(bytes(self._codes), "<u8").reshape(-1, BITS // 64)
         self._thumbs.flush()
         thumbs = np.memmap(self._thumbs, np.uint8, "r", shape=(len(self), SIDE, SIDE))
-        wanted = sorted(set(self._listed(codes)))
+        wanted = sorted(set(self._listed(codes, workers)))
         with ThreadPoolExecutor(max(1, workers)) as threads:  # OpenCV works beside the others
             same = threads.map(lambda pair: same_film(thumbs[pair[0]], thumbs[pair[1]]), wanted)
             found = [pair for pair, is_same in zip(wanted, same, strict=True) if is_same]
         return sorted(self._found(codes, one, other) for one, other in found)
 
-    def _listed(self, codes: Codes) -> Iterator[tuple[int, int]]:
+    def _listed(self, codes: Codes, workers: int) -> Iterator[tuple[int, int]]:
         """Yield the pairs to be confirmed, as two numbers of images, the lower one first."""
         kept, group = np.unique(codes, axis=0, return_inverse=True)
         order = np.argsort(group.ravel(), kind="stable")
         ends = np.cumsum(np.bincount(group.ravel()))
-        members = [[int(n) for n in part] for part in np.split(order, ends[:-1])]
-        for own in members:
-            if len(own) > 1:
-                yield from self._across(own, own)
-        for one, other in near(kept):
-            yield from self._across(members[one], members[other])
-            yield from self._across(members[other], members[one])
+
+        def members(number: int) -> list[int]:
+            own = order[ends[number - 1] if number else 0 : ends[number]]
+            return [int(image) for image in own]
+
+        for number in np.flatnonzero(np.diff(ends, prepend=0) > 1):
+            own = members(int(number))
+            yield from self._across(own, own)
+        for one, other in near_codes.near(kept, workers):
+            yield from self._across(members(one), members(other))
+            yield from self._across(members(other), members(one))
 
     def _across(self, images: Sequence[int], others: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Yield each image with the first of the others in every place that is of another patient.
@@ -211,83 +210,9 @@ class Prints:
     def _found(self, codes: Codes, one: int, other: int) -> Found:
         halves = [(self._places[self._place[n]], self._whose[n], n) for n in (one, other)]
         (place, (key, dataset, _), first), (place_2, (key_2, dataset_2, _), second) = sorted(halves)
-        bits = int(_differing(codes[[first]], codes[[second]])[0])
+        bits = near_codes.differing(codes[first], codes[second])
         pair = Pair(dataset, key, place.split, dataset_2, key_2, place_2.split, bits)
         return Found((place, place_2), pair)
-
-
-def near(codes: Codes) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of different codes that differ in at most NEAR bits, or in all but those.
-
-    A negative of a film has the complement of its code.
-    """
-    found = [np.empty((0, 2), np.int64)]
-    for bits in _choices():
-        keys = _keys(codes, bits)
-        order = np.argsort(keys, kind="stable")
-        found.append(np.unique(np.concatenate([*_within(codes, keys[order], order)]), axis=0))
-    yield from starmap(_numbers, np.unique(np.concatenate(found), axis=0))
-
-
-def _numbers(one: np.int64, other: np.int64) -> tuple[int, int]:
-    return int(one), int(other)
-
-
-@functools.cache
-def _choices() -> list[list[int]]:
-    """Return the bits of every table, the same on every machine."""
-
-    def place(table: int, bit: int) -> bytes:
-        return hashlib.blake2b(f"{table} {bit}".encode(), digest_size=8).digest()
-
-    return [
-        sorted(range(BITS), key=lambda bit, table=table: place(table, bit))[:KEY_BITS]  # type: ignore[misc]
-        for table in range(TABLES)
-    ]
-
-
-def _keys(codes: Codes, bits: Sequence[int]) -> npt.NDArray[np.uint32]:
-    """Return some bits of every code as a number, which the complement of a code has too."""
-    keys = np.zeros(len(codes), np.uint32)
-    for bit in bits:
-        word = (codes[:, bit // 64] >> np.uint64(bit % 64)) & np.uint64(1)
-        keys = (keys << np.uint32(1)) | word.astype(np.uint32)
-    return np.minimum(keys, np.uint32((1 << KEY_BITS) - 1) - keys)
-
-
-def _within(
-    codes: Codes, keys: npt.NDArray[np.uint32], order: npt.NDArray[np.intp]
-) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the near pairs among codes of one key; `keys` are sorted, `order` says whose they are.
-
-    In each round, every code is compared with the one that is `step` behind it.
-    """
-    at, step = np.arange(len(keys)), 1
-    yield np.empty((0, 2), np.int64)
-    while True:
-        at = at[at + step < len(keys)]
-        at = at[keys[at] == keys[at + step]]
-        if not len(at):
-            return
-        one, other = order[at], order[at + step]
-        bits = _differing(codes[one], codes[other])
-        is_near = np.minimum(bits, BITS - bits) <= NEAR
-        pairs = np.stack([one[is_near], other[is_near]], axis=1).astype(np.int64)
-        yield np.sort(pairs, axis=1)
-        step += 1
-
-
-def _differing(codes: Codes, others: Codes) -> npt.NDArray[np.int64]:
-    """Return in how many bits each code differs from the other one."""
-    counts: npt.NDArray[np.int64] = _ONES[(codes ^ others).view(np.uint16)].sum(
-        axis=1, dtype=np.int64
-    )
-    return counts
-
-
-# the number of ones in each number of 16 bits
-_ONES = np.unpackbits(np.arange(1 << 16, dtype=np.uint16).view(np.uint8)).reshape(-1, 16)
-_ONES = _ONES.sum(axis=1, dtype=np.uint8)
 
 
 def same_film(one: Thumb, other: Thumb) -> bool:

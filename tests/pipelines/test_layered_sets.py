@@ -25,6 +25,7 @@ from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.pipelines.sources import layers, reader
 from cxr_vlp.pipelines.sources.layers.base import OpenLayer
+from cxr_vlp.pipelines.stages import inventory_header
 from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic
 from cxr_vlp.pipelines.synthetic.layouts import layers as layouts
 
@@ -256,6 +257,21 @@ def test_rows_of_images_that_are_not_there_are_counted(again, capsys):
     assert "layer.unmatched: rows of a layer that name images" in said.out + said.err
 
 
+def test_a_dry_run_shows_what_the_layers_add(trees, sets, tmp_path, capsys):
+    words = ["--root", str(trees / "mimic"), "--state", str(tmp_path / ".cxr"), "--dry-run"]
+    file = params(tmp_path, **section(trees, "mimic"))
+    assert scan.main(["mimic", *words, "--params", str(file)]) == 0
+    said = capsys.readouterr().out
+    for each in jsonl.read_header(sets / "scan/mimic", "inventory.json", "scan")["annotations"]:
+        assert re.search(rf"with {each['name']} +{each['images']}\n", said)
+    boxes = sum(len(line["boxes"]) for line in truth(trees, "mscxr"))
+    assert re.search(rf"boxes +{boxes}\n", said)
+    wrong = params(tmp_path, **section(trees, "chexpert", names=("mscxr",)))
+    words[1] = str(trees / "chexpert")
+    with pytest.raises(DataError, match=r"layer\.unmatched"):
+        scan.main(["chexpert", *words, "--params", str(wrong)])
+
+
 def test_a_layer_of_another_collection_stops_and_publishes_nothing(trees, tmp_path):
     words = ["--root", str(trees / "chexpert"), "--state", str(tmp_path / ".cxr")]
     wrong = section(trees, "chexpert", names=("mscxr",))
@@ -355,7 +371,7 @@ def test_a_set_is_as_closed_as_its_layers(trees):
     source = reader("nih", {})
     assert source.credentialed is False
     opened = OpenLayer.at(layers.layer("mscxr"), str(trees / "mscxr"), "key")
-    found = scan._terms(source, trees / "mimic", [opened])
+    found = inventory_header.terms(source, trees / "mimic", [opened])
     assert found["credentialed"] is True
     protection = Protection.of_inventory({"source": "nih", "ids": "source", **found})
     assert protection.private
@@ -363,7 +379,7 @@ def test_a_set_is_as_closed_as_its_layers(trees):
     header = {"source": "nih", "ids": "source", **found, "layers": found["annotations"]}
     assert terms.of(header).asked
     assert not terms.of(header | {"layers": []}).asked
-    assert scan._terms(source, trees / "mimic", [])["credentialed"] is False
+    assert inventory_header.terms(source, trees / "mimic", [])["credentialed"] is False
 
 
 def test_a_synthetic_layer_has_no_terms(tmp_path):
@@ -372,7 +388,7 @@ def test_a_synthetic_layer_has_no_terms(tmp_path):
     words = ["--studies", "12", "--seed", "4", "--height", "48", "--sources", "mscxr,mimic"]
     assert generate.main(["--out", str(tmp_path), *words]) == 0
     opened = OpenLayer.at(layers.layer("mscxr"), str(tmp_path / "mscxr"), "key")
-    found = scan._terms(reader("mimic", {}), tmp_path / "mimic", [opened])
+    found = inventory_header.terms(reader("mimic", {}), tmp_path / "mimic", [opened])
     assert found["credentialed"] is False
     assert found["annotations"][0]["title"] == "MS-CXR (synthetic)"
 

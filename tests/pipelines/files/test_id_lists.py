@@ -34,6 +34,8 @@ def texts(path, column=""):
         ("a.csv", '"Path","text"\nx,"of two\nlines"\ny,z\n', "Path", ["x", "y"]),
         ("a.TSV", "id\tPath\n1\ta,b\n", "Path", ["a,b"]),
         ("a.json", '["p1", 7]', "", ["p1", "7"]),
+        ("coco.json", '{"info": {}, "images": [{"file_name": "a.jpg"}], "annotations": [{}]}',
+         "file_name", ["a.jpg"]),
         ("a.json", '[{"img_id": "1_0.png", "x": 1}, {"img_id": "2_0.png"}]', "img_id",
          ["1_0.png", "2_0.png"]),
         ("a.json", '{"patient1_study1_view1_frontal": {"Edema": {}}}', "",
@@ -111,3 +113,9 @@ def test_a_file_that_is_not_there_or_not_utf8_or_torn(tmp_path):
 def test_a_long_json_is_read_in_its_order(tmp_path):
     ids = [f"p{number}" for number in range(2000)]
     assert texts(written(tmp_path, "a.json", json.dumps(ids))) == ids
+
+
+def test_the_parts_of_a_coco_file_are_no_ids(tmp_path):
+    path = written(tmp_path, "coco.json", '{"images": [], "annotations": [], "categories": []}')
+    with pytest.raises(ConfigError, match="a COCO file: say which `column` of its images"):
+        texts(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import defaultdict
@@ -169,6 +170,25 @@ def test_a_list_that_names_nobody(tmp_path, line, how):
     )
 
 
+COUNTED = (study("s1", "A", "0"), study("s2", "B", "0"), study("s3", "C", "0", "1"))
+
+
+@pytest.mark.parametrize("by", ["patient", "study", "image"])
+def test_a_number_that_readers_give_to_images_names_none_of_them(tmp_path, by):
+    # such as the index of a table, read as image ids: it would leave out every image
+    for line in ("7", "22"):
+        found = outcome(tmp_path, [line], COUNTED, by=by, ids="image")
+        assert found[1:] == ({}, {"leave_out.unmatched": 1, "leave_out.nobody": 1})
+    unnamed = tuple(
+        dataclasses.replace(
+            each, images=tuple(dataclasses.replace(i, path=f"{each.key}x.png") for i in each.images)
+        )
+        for each in COUNTED
+    )
+    found = outcome(tmp_path, ["0"], unnamed, by=by, ids="image")
+    assert found == (["0", "0", "0", "1"], {}, {"leave_out.unmatched": 1, "leave_out.nobody": 1})
+
+
 def test_ids_that_name_nobody_are_counted_once(tmp_path):
     found = outcome(tmp_path, ["A 7", "B", "C", "c", "D"])  # C and c are one id
     assert found == ([], {"leave_out.patient": 5}, {"leave_out.unmatched": 2})
@@ -301,6 +321,44 @@ def test_a_run_leaves_out_what_a_list_names_and_nothing_else(place, tmp_path, so
     assert "leave_out.unmatched" not in header["notes"]
     splits = {r["key"]: r["split"] for r in before}
     assert all(splits[r["key"]] == r["split"] for r in after)
+
+
+OTHER = "0" * 8 + "-00000000" * 4  # an image that MIMIC does not have
+
+
+def shown(said: str) -> dict[str, int]:
+    """Return the numbers of a printed table, by the words before them."""
+    rows = [line.rsplit(maxsplit=1) for line in said.splitlines()]
+    pairs = [(row[0].strip(), row[1].replace(",", "")) for row in rows if len(row) == 2]
+    return {name: int(number) for name, number in pairs if number.isdigit()}
+
+
+@pytest.mark.parametrize(
+    ("by", "salted"), [("patient", False), ("study", False), ("image", True), ("patient", True)]
+)
+def test_a_dry_run_leaves_out_what_a_scan_leaves_out(place, raw, tmp_path, capsys, by, salted):
+    _, before = place("mimic", out="before")
+    image = before[0]["images"][0]
+    other = f"files/p19/p19999999/s59999999/{OTHER}.jpg"
+    (tmp_path / "list.txt").write_text(f"{image['path']}\n{other}\n")
+    entry = {"file": "list.txt", "by": by}
+    more = {"ids": "salted"} if salted else {}
+    values = {"leave_out": [entry], "max_rejects": 0.25, "parts": stages.PARTS, **more}
+    sections = {"sources": {"mimic": values}, "scan": {"salt": "a secret of many letters"}}
+    file = stages.params(tmp_path, **sections)
+    stages.run_scan("mimic", ["--root", str(raw / "mimic"), "--params", str(file)], tmp_path / "o")
+    header = json.loads((tmp_path / "o/scan/mimic/inventory.json").read_text())
+    capsys.readouterr()
+    words = ["--root", str(raw / "mimic"), "--params", str(file), "--dry-run"]
+    assert scan.main(["mimic", *words]) == 0
+    said = capsys.readouterr().out
+    found = shown(said)
+    left = header["dropped"][f"scan leave_out.{by}"]
+    assert found[f"- scan leave_out.{by}"] == left > 0
+    assert found["leave_out.unmatched"] == 1
+    assert found["images listed"] - left >= found["images found"] > 0
+    assert found["studies"] == header["studies"]
+    assert image["key"] not in said
 
 
 def test_what_lists_leave_out_does_not_count_against_max_rejects(place, tmp_path):

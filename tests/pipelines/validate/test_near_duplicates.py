@@ -12,8 +12,6 @@ import cv2
 import numpy as np
 import pytest
 from breaking import members, put, restate, rewrite, tar_of
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from cxr_vlp.pipelines import sources, verify
 from cxr_vlp.pipelines.format.sample import Pixels
@@ -133,22 +131,6 @@ def test_a_copy_whose_first_counterpart_is_of_its_own_patient_is_still_paired():
 
 def test_an_image_that_cannot_be_decoded_has_no_fingerprint():
     assert near.of_image(b"no image", Pixels(height=9, width=9), "k", "d", b"p") is None
-
-
-@settings(max_examples=25)
-@given(st.integers(0, 2**32), st.integers(0, 24), st.booleans())
-def test_near_codes_are_found_and_only_near_ones(seed, flips, negative):
-    random = np.random.default_rng(seed)
-    bits = random.integers(0, 2, (40, 256), np.uint8)
-    bits[7] = bits[31] ^ negative
-    bits[7, random.permutation(256)[:flips]] ^= 1
-    codes = np.packbits(bits, axis=1).view("<u8")
-    differ = (bits[:, None] != bits[None]).sum(axis=2)
-    found = set(near.near(codes))
-    assert {(7, 31)} <= found
-    for one, other in found:
-        assert one < other
-        assert min(differ[one, other], 256 - differ[one, other]) <= near.NEAR
 
 
 def test_the_order_in_which_tars_are_added_changes_no_pair():
