@@ -45,7 +45,10 @@ SCAN: Mapping[str, Explanation] = {
     ),
     "archive.twice": ("a member whose name occurs again in its archive; the last is used", ""),
     "archive.unreadable": ("an archive that cannot be read", "correct its permissions"),
-    "box.bad_value": ("a box without area, outside its image, or not of four numbers", ""),
+    "box.bad_value": (
+        "a box without area, outside its image, or not of four numbers",
+        "correct the table, or how its boxes are given (unit, frame, corners or sides)",
+    ),
     "box.outvoted": ("a box of a finding that most of the image's readers did not see", ""),
     "csv.bomb": ("a .gz that unpacks to a hundred times its size", "unpack it yourself"),
     "csv.cell_too_long": ("a cell of more than a million characters", "correct the line"),
@@ -97,7 +100,10 @@ SCAN: Mapping[str, Explanation] = {
     "json.lists": ("lists of one study that differ in length; the shorter one is not used", ""),
     "json.not_file": ("a table in JSON that is not a plain file", "put the file itself there"),
     "json.unreadable": ("a table in JSON that cannot be read", "correct its permissions"),
-    "label.bad_value": ("a label that is not 1, 0, -1 or blank", "correct the table"),
+    "label.bad_value": (
+        "a label that is not 1, 0, -1 or blank, or a cell that is no list of names",
+        "correct the table, or for your own give labels.values, labels.names or labels.separator",
+    ),
     "json.document": (
         "a JSON document that is cut, or is no object of lists",
         "download it again",

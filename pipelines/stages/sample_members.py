@@ -59,6 +59,10 @@ def sample(
     `texts` is the study's row of stage `texts`, `image_digest` the fingerprint of the image.
     """
     labels, others = split_labels(texts["labels"])
+    kept = boxes(image, encoded)
+    notes = encoded.facts.get("notes", ())
+    if len(kept) < len(image.boxes):
+        notes = tuple(sorted({*notes, "box.bad_value"}))
     translations = texts.get("translations") or {}
     chosen = {name: texts["sections"].get(name, "") for name in shards.sections}
     return Sample(
@@ -86,9 +90,9 @@ def sample(
         prompts=tuple(texts["prompts"]),
         statements=tuple(texts["statements"]),
         translations={name: translations.get(name, "") for name in TRANSLATED},
-        boxes=boxes(image, encoded),
+        boxes=kept,
         changes=changes(image),
-        pixels=Pixels(**{"notes": (), **encoded.facts}),
+        pixels=Pixels(**{**encoded.facts, "notes": notes}),
         provenance=Provenance(
             image_sha256=ids.digest(study, image.sha256),
             report_sha256=texts["report_sha256"],
@@ -106,7 +110,11 @@ def split_labels(labels: Mapping[str, int]) -> tuple[dict[str, int], tuple[Other
 
 
 def boxes(image: Image, encoded: Encoded) -> tuple[Box, ...]:
-    """Return the boxes in pixels of the stored image, to a tenth of a pixel."""
+    """Return the boxes in pixels of the stored image, to a tenth of a pixel.
+
+    A box that leaves its image is not returned: a table may give boxes of another image, or in
+    another unit, which only the file's size shows.
+    """
     at, facts = encoded.placement, encoded.facts
     file = facts["source_width"], facts["source_height"]
     found = []
@@ -115,10 +123,23 @@ def boxes(image: Image, encoded: Encoded) -> tuple[Box, ...]:
         # copy), and those of a layer for another size than the collection's own
         width, height = box.frame or image.frame or file
         fx, fy = file[0] / width, file[1] / height
-        x, y, *sides = at.box(box.x * fx, box.y * fy, box.w * fx, box.h * fy)
+        given = box.x * fx, box.y * fy, box.w * fx, box.h * fy
+        if not _inside(given, file):
+            continue
+        x, y, *sides = at.box(*given)
         w, h = (max(round(side, 1), 0.1) for side in sides)  # one of a few pixels still has an area
         found.append(Box(box.label, round(x, 1), round(y, 1), w, h, box.phrase, box.layer))
     return tuple(found)
+
+
+def _inside(box: tuple[float, float, float, float], size: tuple[int, int]) -> bool:
+    """Return whether a box is inside an image, to a hundredth of its side or to one pixel."""
+    starts, sides = box[:2], box[2:]
+    return all(
+        start >= -edge and start + side <= whole + edge
+        for start, side, whole in zip(starts, sides, size, strict=True)
+        for edge in [max(1.0, whole / 100)]
+    )
 
 
 def changes(image: Image) -> tuple[Change, ...]:

@@ -199,7 +199,12 @@ def _seen(root: Root) -> str:
     """Return which tables are below the root, for a message; reports in .txt are none."""
     names = [_name(p) for p in _all(root) if not p.lower().endswith(".txt")]
     shown = ", ".join(dict.fromkeys(names[:10]))
-    return f"the tables there are {shown}" if shown else f"it has no table; {paths.summary(root)}"
+    if shown:
+        return f"the tables there are {shown}"
+    sheets = [_name(path) for path in paths.walk(root) if formats.SPREADSHEET.search(path)]
+    if sheets:
+        return f"{min(sheets)} is a spreadsheet: save it as CSV (UTF-8)"
+    return f"it has no table; {paths.summary(root)}"
 
 
 def _no_image(headers: Mapping[str, Sequence[str]], doubtful: Mapping[str, str]) -> str:
@@ -253,7 +258,7 @@ class Listing:
         found = {
             tail: study or keys.key(tail) for i, study in stated.items() if (tail := tails.tail(i))
         }
-        disk = Disk.of(root, tails, plan.options.files)
+        disk = Disk.of(root, tails, stated, plan.options.files)
         return cls(tails, found, disk, frozenset(names), frozenset(found.values()), frozenset(torn))
 
 

@@ -217,6 +217,22 @@ def test_boxes_given_in_another_frame_are_scaled():
     assert boxes(image, encoded) == (Box("Mass", 56.0, 28.0, 14.0, 7.0),)
 
 
+@pytest.mark.parametrize(
+    ("box", "kept"),
+    [
+        ((100, 100, 100, 60), True),  # 200 x 160: to the edge
+        ((100, 100, 102, 61.6), True),  # a hundredth of the side beyond it
+        ((100, 100, 102.1, 60), False),
+        ((-2.1, 0, 9, 9), False),
+        ((300, 300, 9, 9), False),  # of a larger image
+    ],
+)
+def test_a_box_that_leaves_its_image_is_not_kept(box, kept):
+    encoded = encode.encode(png(xray(8, 160, 200)), ".png", Shards(side=64))
+    image = Image("0", "x.png", boxes=(SourceBox("Mass", *box),))
+    assert len(boxes(image, encoded)) == kept
+
+
 def bomb() -> bytes:
     header = png(np.zeros((64, 64), np.uint8))
     chunk = b"IHDR" + (60_000).to_bytes(4, "big") * 2 + header[24:29]

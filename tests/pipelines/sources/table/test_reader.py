@@ -200,6 +200,18 @@ def test_a_table_becomes_verified_shards(clinic, tmp_path):
     )
 
 
+def test_boxes_of_a_larger_image_are_left_out_and_noted(tmp_path):
+    rows = ["a.png,PA,1,2,30,40,Clear lungs.", f"b.png,PA,1,2,{3 * SIDE},40,Clear lungs."]
+    files = {"t.csv": csv("image,view,x,y,X,Y,report", *rows)}
+    raw = lay(tmp_path / "raw", {**files, "a.png": film(1), "b.png": film(2)})
+    options = {"boxes": {"corners": list("xyXY"), "name": "Mass"}, "credentialed": False}
+    folder = build(raw, "clinic", tmp_path, sources=sections(reader=options))
+    found = dict(samples(folder)).values()
+    noted = {each["study"]: "box.bad_value" in each["pixels"]["notes"] for each in found}
+    assert noted == {"a": False, "b": True}
+    assert verify.main([str(folder), "--deep"]) == 0
+
+
 def test_salted_ids_hide_the_ids_of_the_table(clinic, tmp_path):
     salted = {"sources": sections(ids="salted"), "scan": {"salt": "a secret of many letters"}}
     folder = build(clinic, "clinic", tmp_path, **salted)
