@@ -10,6 +10,7 @@ not that of another patient's film with the same name.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -29,6 +30,7 @@ _AWAY = re.compile(r"^(?:(?:\.\.?)?/|[A-Za-z]:/?)+")  # ../, ./, / and C:/ in fr
 _MOST = 40  # parts of a path
 
 
+@functools.lru_cache(maxsize=256)  # a row's path is asked for several times
 def parts_of(stated: str) -> tuple[str, ...]:
     """Return the parts of a stated path, the last without its suffix.
 
@@ -140,11 +142,10 @@ class Disk:
         Raises IngestError image.missing, image.ambiguous (files in different folders, of which
         none is nearer to what is stated) and path.encoding.
         """
-        agreed = {
-            path: _common(stated, path)
-            for path in self.candidates(tail)
-            if self._certain(stated, path)
-        }
+        there = [path for path in self.candidates(tail) if self._certain(stated, path)]
+        if len(there) == 1 and paths.readable(there[0]):
+            return there[0], 0  # the usual case
+        agreed = {path: _common(stated, path) for path in there}
         best, parts = max(agreed.values(), default=0), tail.count("/") + 1
         # A file of the other form is the same image (BRAX has a PNG twin of each DICOM file) if its
         # path agrees in more parts than the tail, which any file of that name has.
@@ -165,6 +166,8 @@ class Disk:
 
     def _certain(self, stated: str, path: str) -> bool:
         """Return whether a file agrees with a path as far as the files of other paths do."""
+        if self.agreed < 2:
+            return True
         if is_image(stated) and _is_dicom(stated) != _is_dicom(path):
             return True  # a twin lies in folders of its own
         there, here = parts_of(stated), parts_of(path)

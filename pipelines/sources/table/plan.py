@@ -312,6 +312,17 @@ def listing(options: Options, root: Root) -> Listing:
         return _LISTINGS[at]
 
 
+_LAST: list[tuple[Options, Root, tuple[str, str]]] = []
+
+
 def _at(options: Options, root: Root) -> tuple[str, str]:
+    """Return what stands for options and a tree; that of the last call is kept."""
+    if _LAST and _LAST[0][0] is options and _LAST[0][1] == root:
+        return _LAST[0][2]
+    _LAST[:] = [(options, root, _written(options, root))]
+    return _LAST[0][2]
+
+
+def _written(options: Options, root: Root) -> tuple[str, str]:
     facts = {each.name: getattr(options, each.name) for each in dataclasses.fields(options)}
     return json.dumps(facts, default=repr, sort_keys=True), repr(paths.tree(root))
