@@ -27,7 +27,7 @@ from cxr_vlp.pipelines.files import cells, csv_tables, paths
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import Image, Lost, ReportRef, Study
-from cxr_vlp.pipelines.sources import reading, views
+from cxr_vlp.pipelines.sources import placed, reading, views
 from cxr_vlp.pipelines.sources.base import (
     Assembled,
     OnDisk,
@@ -150,9 +150,8 @@ class Bimcv:
     def report(self, root: Root, ref: ReportRef) -> RawReport:
         """Return a report of the table, and its digest."""
         path = paths.inside(root, ref.path)
-        names = csv_tables.names_of(path, _NEEDED, "\t")
-        row = csv_tables.row_at(path, int(ref.member), names, "\t")
-        if row is None or not cells.known(row.get("Report", "")):
+        row = placed.row(path, ref.member, _NEEDED, "\t")
+        if not cells.known(row.get("Report", "")):
             raise IngestError("report.unreadable")
         return RawReport(row["Report"], _sha256(row["Report"]))
 
