@@ -25,7 +25,7 @@ from cxr_vlp.pipelines.sources.table.label_cells import names_in
 from cxr_vlp.pipelines.sources.table.lookup import Disk, Tails
 from cxr_vlp.pipelines.sources.table.meaning import Meaning
 from cxr_vlp.pipelines.sources.table.options import Also, Options, Tables
-from cxr_vlp.pipelines.sources.table.values import SPLITS
+from cxr_vlp.pipelines.sources.table.values import SPLITS, pick
 
 FILES = "files"  # the listing of the files on disk
 _SHALLOW = 4  # levels of folders in which a table is looked for that the options do not name
@@ -83,7 +83,7 @@ def of(options: Options, root: Root) -> Plan:
     Raises ConfigError where a table is not found or it is not clear which, or which column names
     the images; DataError for a column that no table has, and a broken table.
     """
-    files = _files(options.table, root, "table") or [("", _only_table(root))]
+    files = _files(options.table, root, "table") or [("", _only_table(options, root))]
     headers = {path: formats.header(paths.inside(root, path)) for _, path in files}
     guess = guesses.of(options, _union(headers.values()))
     filled = guess.options
@@ -172,10 +172,10 @@ def _all(root: Root) -> Iterator[str]:
     return (path for path in paths.walk(root) if formats.TABLE.search(path))
 
 
-def _only_table(root: Root) -> str:
+def _only_table(options: Options, root: Root) -> str:
     """Return the only table that has a column of images. Raises ConfigError with what was seen."""
     shallow = paths.unpacked_first(path for path in _all(root) if path.count("/") < _SHALLOW)
-    found = [path for path in shallow if _lists(root, path)]
+    found = [path for path in shallow if _lists(options, root, path)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -183,16 +183,23 @@ def _only_table(root: Root) -> str:
         raise ConfigError(
             f"several tables may list the images ({names}): write the one that does as reader.table"
         )
-    raise ConfigError(f"no table that lists images was found; {_seen(root)}")
+    raise ConfigError(
+        f"no table that lists images was found; {_seen(root)}. Write it as reader.table, and its "
+        "column of images as reader.image"
+    )
 
 
-def _lists(root: Root, path: str) -> bool:
+def _lists(options: Options, root: Root, path: str) -> bool:
+    """Return whether a table has the columns of images that the options name, or usual ones."""
     if path.lower().removesuffix(".gz").endswith(".txt"):
         return False
     try:
-        return bool(guesses.of(Options(), formats.header(paths.inside(root, path))).options.image)
+        header = formats.header(paths.inside(root, path))
     except (DataError, IngestError):
         return False
+    if options.image:
+        return pick(options.image).among(header)
+    return bool(guesses.of(Options(), header).options.image)
 
 
 def _seen(root: Root) -> str:

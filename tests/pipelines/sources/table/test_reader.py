@@ -102,6 +102,12 @@ def test_the_only_table_of_images_is_found(tmp_path):
     assert list(joined.studies) == ["a"]
 
 
+def test_the_only_table_with_the_named_column_of_images_is_found(tmp_path):
+    files = {"films.csv": csv("Bild", "a.png"), "notes.csv": csv("image", "a.png")}
+    joined = scanned(tmp_path, {**files, **images("a.png")}, image="Bild")
+    assert list(joined.studies) == ["a"]
+
+
 def test_two_tables_of_images_stop_with_their_names(tmp_path):
     files = {"a.csv": csv("image", "a.png"), "b.csv": csv("image", "a.png")}
     with pytest.raises(ConfigError, match=r"several tables may list the images \(a\.csv, b\.csv\)"):
