@@ -46,7 +46,10 @@ SCAN: Mapping[str, Explanation] = {
     ),
     "archive.twice": ("a member whose name occurs again in its archive; the last is used", ""),
     "archive.unreadable": ("an archive that cannot be read", "correct its permissions"),
-    "box.bad_value": ("a box without area, outside its image, or not of four numbers", ""),
+    "box.bad_value": (
+        "a box without area, outside its image, or not of four numbers",
+        "correct the table, or how its boxes are given (unit, frame, corners or sides)",
+    ),
     "box.contradicts": ("a box of a finding that the labels of its study say is absent", ""),
     "box.outside": (
         "a box that leads out of its image, which has another size than the one it was drawn on",
@@ -104,7 +107,10 @@ SCAN: Mapping[str, Explanation] = {
     "json.lists": ("lists of one study that differ in length; the shorter one is not used", ""),
     "json.not_file": ("a table in JSON that is not a plain file", "put the file itself there"),
     "json.unreadable": ("a table in JSON that cannot be read", "correct its permissions"),
-    "label.bad_value": ("a label that is not 1, 0, -1 or blank", "correct the table"),
+    "label.bad_value": (
+        "a label that is not 1, 0, -1 or blank, or a cell that is no list of names",
+        "correct the table, or for your own give labels.values, labels.names or labels.separator",
+    ),
     "json.entry": ("an object of a JSON document without an id or images", "correct it"),
     "label.differs": ("labels of a study's images that differ; those of its first are used", ""),
     "label.missing": ("a study whose labels the tables do not give", ""),

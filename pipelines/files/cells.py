@@ -17,6 +17,10 @@ MISSING = frozenset({"", "nan", "none", "na", "n/a", "#n/a", "null", "<na>", "na
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+", re.ASCII)
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _POWER = re.compile(r"(\d)(?:\.(\d+))?[eE](\+?)0*(\d{1,2})", re.ASCII)
+_AGE = re.compile(
+    r"(\d+\.?\d*)\s*(?:(Y)(?:O|RS?|EARS?)?|(M)(?:OS?|ONTHS?)?|(W)(?:KS?|EEKS?)?|(D)(?:AYS?)?)?",
+    re.ASCII,
+)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 
@@ -74,18 +78,16 @@ def number(cell: str) -> float | None:
 
 
 def years(text: str) -> int | None:
-    """Return the whole years of an age (58, 58.0, or as DICOM writes it: 058Y, 011M).
+    """Return the whole years of an age (58, 58.0, 58 years, or as DICOM writes it: 058Y, 011M).
 
     None for anything else, and for ages above 120: NIH's first release holds some of 400 and more.
     """
-    text = text.strip().upper()
-    unit = text[-1:] if text[-1:] in ("Y", "M", "W", "D") else "Y"
-    try:
-        number = float(text.rstrip("YMWD"))
-    except ValueError:
+    found = _AGE.fullmatch(text.strip().upper())
+    if found is None:
         return None
-    age = number / {"Y": 1, "M": 12, "W": 52, "D": 365}[unit]
-    return int(age) if math.isfinite(age) and 0 <= age <= 120 else None
+    unit = next(filter(None, found.groups()[1:]), "Y")
+    age = float(found[1]) / {"Y": 1, "M": 12, "W": 52, "D": 365}[unit]
+    return int(age) if age <= 120 else None
 
 
 def plain(cell: str | None) -> str:

@@ -279,12 +279,6 @@ def names_of(path: Path, names: Sequence[str] = (), delimiter: str = ",") -> lis
         return _names(path, _first(path, _Lines(stream, path.name), delimiter), (), names)
 
 
-def row_at(path: Path, place: int, names: Sequence[str], delimiter: str = ",") -> Row | None:
-    """Return the row that begins at a byte of a table that is not packed; None if none does."""
-    with path.open("rb") as stream:
-        return row_in(stream, path.name, place, names, delimiter)
-
-
 def row_in(
     stream: BinaryIO, name: str, place: int, names: Sequence[str], delimiter: str = ","
 ) -> Row | None:

@@ -29,17 +29,18 @@ def is_place(member: str) -> bool:
     return places.start_of(member) is not None
 
 
-def row(path: Path, place: str, columns: Sequence[str]) -> Row:
+def row(path: Path, place: str, columns: Sequence[str] = (), delimiter: str = ",") -> Row:
     """Return the row of a table; its header is read once in each process.
 
+    `columns` are spelt as given. Without a `delimiter` the fields are separated as the header is.
     Raises IngestError report.unreadable if no row stands there.
     """
     start = places.start_of(place)
     found = None
     try:
-        names = _names(path, paths.signature(path), tuple(columns))
+        names, mark = _form(path, paths.signature(path), tuple(columns), delimiter)
         with places.opened(path) as stream:
-            found = csv_tables.row_in(stream, path.name, start or 0, names)
+            found = csv_tables.row_in(stream, path.name, start or 0, names, mark)
     except (DataError, OSError):
         raise IngestError("report.unreadable") from None
     if found is None:
@@ -47,9 +48,15 @@ def row(path: Path, place: str, columns: Sequence[str]) -> Row:
     return found
 
 
-@functools.lru_cache(maxsize=4)
-def _names(path: Path, signature: paths.Signature, columns: tuple[str, ...]) -> list[str]:  # noqa: ARG001
-    return csv_tables.names_of(path, columns)
+@functools.lru_cache(maxsize=16)
+def _form(
+    path: Path,
+    signature: paths.Signature,  # noqa: ARG001 - a table that was replaced has another
+    columns: tuple[str, ...],
+    delimiter: str,
+) -> tuple[list[str], str]:
+    mark = delimiter or csv_tables.delimiter_of(path)
+    return csv_tables.names_of(path, columns, mark), mark
 
 
 def entry(path: Path, place: str) -> dict[str, Any]:

@@ -4,10 +4,14 @@ The options say what each column means; what they do not say is guessed from com
 
     options    what may be written under `sources.NAME.reader`
     guesses    the options that common headers stand for
-    tabular    rows of CSV, TSV, Parquet and JSON-lines files, and one row again by its place
-    cells      the values of one row: names from patterns, sections, labels, boxes
-    merging    several readers' rows of an image to one label
-    masks      run lengths and outlines to boxes
+    formats    the rows of CSV, TSV, Parquet, JSON and JSON-lines files
+    values     a value of a row: a column, a pattern of columns, a part of one
+    meaning    what the columns of one table mean: its options, as values
+    plan       which tables there are, what they mean, and which images they list
     lookup     the file of an image, among those on the disk
+    keys       ids of any form as keys of studies and images
+    facts      the facts of a row, of which `label_cells`, `box_cells` and `texts` make some
+    merging    several readers' rows of an image to one label
+    joining    the rows of one study to a study
     reader     `TableReader`, a `Source`: these together
 """

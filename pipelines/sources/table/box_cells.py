@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cxr_vlp.nlp.labels import NO_FINDING, canonical
 from cxr_vlp.pipelines.files import cells
 from cxr_vlp.pipelines.files.csv_tables import Row
-from cxr_vlp.pipelines.sources.table.label_cells import label_of
+from cxr_vlp.pipelines.sources.table.label_cells import is_name, label_of
 from cxr_vlp.pipelines.sources.table.options import Boxes, Masks
 from cxr_vlp.pipelines.sources.table.values import pick
 
@@ -36,13 +36,14 @@ def box_in(
     given = [cells.known(row.get(column)) for column in columns]
     if not any(given):
         return []
-    label = label_of(cells.known(row.get(options.label)), names) if options.label else ""
-    label = label or canonical(options.name)
-    if not label and options.label and cells.known(row.get(options.label)):
+    name = cells.known(row.get(options.label))
+    label = (label_of(name, names) if options.label else "") or canonical(options.name)
+    if not label and name:
         return []  # a name that is no label
     sides = _sides([cells.number(cell) for cell in given], corners=bool(options.corners))
     frame = _frame(options.frame, row) or _UNITS[options.unit]
-    if sides is None or not label or label == NO_FINDING or not _inside(sides, frame):
+    named = label not in ("", NO_FINDING) and is_name(name, names)
+    if sides is None or not named or not _inside(sides, frame):
         notes["box.bad_value"] += 1
         return []
     return [Found(label, sides, frame, cells.known(row.get(options.phrase)))]
@@ -59,8 +60,13 @@ def _sides(
 
 
 def _inside(sides: tuple[float, float, float, float], frame: Frame) -> bool:
-    """Return whether a box is inside the frame, to half a pixel of rounding."""
+    """Return whether a box is inside the frame, to half a pixel of rounding.
+
+    A box within the first pixel of an image is one of fractions that the options call pixels.
+    """
     x, y, w, h = sides
+    if max(x + w, y + h) <= 1 and (frame is None or min(frame) > 1):
+        return False
     if frame is None:
         return x >= -0.5 and y >= -0.5
     width, height = frame

@@ -28,7 +28,8 @@ _DAY = re.compile(
     r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d))?)?"
     r"(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 )
-_GERMAN = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
+_GERMAN = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?![^ ])")
+_DIGITS_OF_A_DATE = re.compile(r"\d{8}(?:\d{4}|\d{6})?(?:\.0)?", re.ASCII)
 
 
 def of_row(
@@ -135,8 +136,8 @@ def _date(text: str) -> str:
     year = re.fullmatch(r"((?:1[89]|2[01])\d\d)(?:\.0)?", text)
     if year:
         return year[1]
-    if german := _GERMAN.fullmatch(text):
-        text = f"{german[3]}-{german[2]:0>2}-{german[1]:0>2}"
+    if german := _GERMAN.match(text):
+        text = f"{german[3]}-{german[2]:0>2}-{german[1]:0>2}{text[german.end() :]}"
     match = _DAY.fullmatch(text.removesuffix(".0"))
     if match is None:
         return ""
@@ -155,7 +156,8 @@ def _when(text: str, notes: Counter[str]) -> str:
     if len(found) > 4:
         return found
     number = cells.number(text)
-    if number is None or number < 0:
+    # the digits of no date, as in 02032019, would be in the order of the days
+    if number is None or number < 0 or _DIGITS_OF_A_DATE.fullmatch(text):
         notes["date.bad_value"] += 1
         return ""
     return f"{number:024.6f}"

@@ -20,6 +20,7 @@ from cxr_vlp.pipelines.files import archives, csv_tables
 from cxr_vlp.pipelines.files.csv_tables import LINE, Line, Row
 
 TABLE = re.compile(r"\.(?:csv|tsv|tab|txt|jsonl|ndjson|json)(?:\.gz)?\Z|\.(?:parquet|pq)\Z", re.I)
+SPREADSHEET = re.compile(r"\.(?:xlsx|xls|xlsm|ods)\Z", re.I)
 SEEN = 1000  # rows of a file of JSON from which its columns are taken
 WHOLE = 1 << 30  # bytes of a JSON file that is read as a whole
 BATCH = 1024  # rows of a Parquet file that are in memory at once
@@ -31,7 +32,7 @@ def header(path: Path) -> list[str]:
     """Return the columns of a table. Raises DataError for a file that is broken as a whole."""
     kind = _kind(path)
     if kind == "parquet":
-        return list(_parquet(path).schema_arrow.names)
+        return list(_columns_of(path, _parquet(path)))
     if kind == "csv":
         return csv_tables.names_of(path, (), csv_tables.delimiter_of(path))
     found: dict[str, None] = {}
@@ -88,8 +89,8 @@ def _kind(path: Path) -> str:
         return "parquet"
     if name.endswith((".json", ".jsonl", ".ndjson")):
         return "json" if name.endswith(".json") else "lines"
-    if name.endswith((".xlsx", ".xls", ".ods")):
-        raise DataError(f"csv.header: {path.name} is a spreadsheet; save it as CSV")
+    if SPREADSHEET.search(name):
+        raise DataError(f"csv.header: {path.name} is a spreadsheet; save it as CSV (UTF-8)")
     return "csv"
 
 
@@ -190,11 +191,21 @@ def _parquet(path: Path) -> Any:
         raise DataError(f"csv.parquet: {path.name} is no whole Parquet file; {_REMEDY}") from None
 
 
+def _columns_of(path: Path, file: Any) -> dict[str, str]:
+    """Return name without blanks -> name of each column of a Parquet file."""
+    names = file.schema_arrow.names
+    found = {name.strip(): name for name in names}
+    if len(found) < len(names):
+        raise DataError(f"csv.duplicate_column: {path.name}: two of its columns have one name")
+    return found
+
+
 def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Line]:
     import pyarrow as pa
 
     file = _parquet(path)
-    names = [name for name in file.schema_arrow.names if not columns or name in columns]
+    known = _columns_of(path, file)
+    names = [known[name] for name in known if not columns or name in columns]
     number = 0
     try:
         for batch in file.iter_batches(BATCH, columns=names):

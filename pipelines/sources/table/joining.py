@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from cxr_vlp.nlp.labels import NO_FINDING
 from cxr_vlp.pipelines.errors import IngestError
@@ -232,9 +230,9 @@ class Joining:
         kept = [box for box in found if box.label not in absent]
         self.notes["box.outvoted" if voted else "box.contradicts"] += len(found) - len(kept)
         boxes, frame = self._in_one_frame(kept)
-        stated = next((r["view"] for r in everywhere if r.get("view")), "")
         polarity = next((r["polarity"] for r in everywhere if r.get("polarity")), "")
-        return Image(image, row["path"], "", *views.of(stated), boxes, frame, polarity=polarity)
+        view = _view(everywhere)
+        return Image(image, row["path"], "", *view, boxes, frame, polarity=polarity)
 
     def _in_one_frame(self, found: Sequence[Found]) -> tuple[tuple[SourceBox, ...], Frame]:
         """Return boxes in the frame of the first; one that cannot be given in it is noted."""
@@ -249,7 +247,7 @@ class Joining:
             if box.frame and frame and box.frame != frame:
                 fx, fy = frame[0] / box.frame[0], frame[1] / box.frame[1]
             x, y, w, h = box.sides
-            boxes.append(_source_box(box, (x * fx, y * fy, w * fx, h * fy)))
+            boxes.append(SourceBox(box.label, x * fx, y * fy, w * fx, h * fy, box.phrase))
         boxes.sort(key=lambda b: (b.label, b.x, b.y, b.w, b.h))
         return tuple(boxes), frame
 
@@ -265,14 +263,6 @@ class Joining:
             raise IngestError("report.conflict")
         first = stated[0]
         return ReportRef(first["report"], first.get("member", ""), first.get("sha256", ""))
-
-
-_HAS_PHRASE = "phrase" in {each.name for each in dataclasses.fields(SourceBox)}
-
-
-def _source_box(box: Found, sides: tuple[float, float, float, float]) -> SourceBox:
-    more: dict[str, Any] = {"phrase": box.phrase} if _HAS_PHRASE and box.phrase else {}
-    return SourceBox(box.label, *sides, **more)
 
 
 def _natural(key: str) -> list[tuple[int, str]]:
@@ -296,6 +286,20 @@ def _sole(rows: Iterable[Row], name: str, code: str) -> str:
     if len(found) > 1:
         raise IngestError(code)
     return next(iter(found), "")
+
+
+def _view(rows: Iterable[Row]) -> tuple[str, str]:
+    """Return the (view, projection) that rows of an image state; a row may state only one of them.
+
+    Raises IngestError csv.conflict.
+    """
+    found = [views.of(word) for word in {row["view"] for row in rows if row.get("view")}]
+    kinds = {view for view, _ in found if view != "unknown"}
+    projections = {projection for _, projection in found if projection}
+    exact = projections - {view.upper() for view in kinds}  # PA says more than FRONTAL
+    if len(kinds) > 1 or len(exact) > 1:
+        raise IngestError("csv.conflict")
+    return next(iter(kinds), "unknown"), next(iter(exact or projections), "")
 
 
 def _ages(rows: Iterable[Row]) -> int | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import functools
+import io
 import json
 import re
+import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,13 +15,16 @@ from typing import Any
 from cxr_vlp.nlp.labels import NO_FINDING, canonical
 from cxr_vlp.pipelines.files import cells
 from cxr_vlp.pipelines.files.csv_tables import Row
+from cxr_vlp.pipelines.format.sample import LABELS
 from cxr_vlp.pipelines.sources.base import LABEL_VALUES
 from cxr_vlp.pipelines.sources.table.options import Labels
 
 LONGEST_NAME = 100  # characters; more is a sentence, not the name of a label
 _QUOTES = "'\" "
-# what a list as Python or numpy prints it has that is no Python: nothing between two texts, and nan
-_PRINTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s+(?=['"]))?|\bnan\b""")
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}
+_ADJACENT = re.compile(r"""['"]\s*['"]""")  # Python would join such strings to one
+_MARKS = ";,"  # which may separate names where the options give no separator
+_NO_NAMES = frozenset({"true", "false", "yes", "no", "y", "n"})
 
 
 def label_of(name: str, names: Mapping[str, str]) -> str:
@@ -108,34 +113,91 @@ def _of_list(options: Labels, row: Row, notes: Counter[str]) -> dict[str, int]:
 def _names(options: Labels, cell: str, notes: Counter[str]) -> Iterator[str]:
     if not options.list:
         return
-    text = cells.known(cell)
-    listed = _literal(text) if text[:1] == "[" else text.split(options.separator)
+    listed = _listed(options, cells.known(cell))
     if listed is None:
         notes[f"label.bad_value:{options.list}"] += 1
         return
     for each in listed:
         name = " ".join(cells.known(each).strip(_QUOTES).split())
-        if len(name) > LONGEST_NAME:
+        if len(name) > LONGEST_NAME or not is_name(name, options.names):
             notes[f"label.bad_value:{options.list}"] += 1
         elif name:
             yield name
 
 
+def is_name(text: str, names: Mapping[str, str]) -> bool:
+    """Return whether a text may name a label: a number or a yes does so only in the options."""
+    if cells.number(text) is None and text.casefold() not in _NO_NAMES:
+        return True
+    return _key(text) in _folded(tuple(names.items()))
+
+
+def _listed(options: Labels, text: str) -> list[str] | None:
+    """Return the names in a cell; None where it is not clear which names it holds."""
+    if _BRACKETS.get(text[:1]) == text[-1:]:
+        found = _literal(text)
+        if found is not None or text[0] != "(":  # a name may begin with a round bracket
+            return found
+    elif text[:1] == "[":
+        return None
+    if options.separator:
+        return text.split(options.separator)
+    return text.split("|") if "|" in text or not _may_be_several(text, options) else None
+
+
+def _may_be_several(text: str, options: Labels) -> bool:
+    """Return whether a cell without a bar holds known names with another mark between them."""
+    if not any(mark in text for mark in _MARKS) or _key(text) in _known(options):
+        return False
+    pieces = [_key(piece.strip(_QUOTES)) for piece in re.split(f"[{_MARKS}]", text)]
+    known = _known(options)
+    return any(piece in known or canonical(piece) in LABELS for piece in pieces if piece)
+
+
+def _known(options: Labels) -> set[str]:
+    return {_key(name) for name in (*options.names, *options.of)}
+
+
 def _literal(text: str) -> list[str] | None:
-    """Return the names of a list as Python, numpy or JSON writes it; None if it is none."""
-    found: Any = None
-    text = _PRINTED.sub(lambda m: f"{m[1]}{',' * bool(m[2])}" if m[1] else "None", text)
-    try:
-        found = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        try:
-            found = json.loads(text)
-        except ValueError:
-            return None
-    if not isinstance(found, list | tuple):
+    """Return the names of a list as JSON, Python or numpy writes it; None if it is none."""
+    found = _json(text)
+    if found is None:
+        found = _python(text)
+    if not isinstance(found, list | tuple | set):
         return None
     # a missing entry is NaN or None in the lists of some tables
-    return [each for each in found if isinstance(each, str)]
+    names = [each for each in found if each is not None and each == each]
+    return names if all(isinstance(each, str) for each in names) else None
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _python(text: str) -> Any:
+    try:
+        if _ADJACENT.search(text) or "nan" in text:
+            text = _with_commas(text)
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError):
+        return None
+
+
+def _with_commas(text: str) -> str:
+    """Return a list with a comma between entries that only blanks separate, as numpy writes it."""
+    words: list[str] = []
+    before = tokenize.OP
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.NL, tokenize.NEWLINE):
+            continue
+        if before != tokenize.OP and token.type in (tokenize.STRING, tokenize.NAME):
+            words.append(",")
+        words.append("None" if token.string == "nan" else token.string)
+        before = token.type
+    return " ".join(words)
 
 
 def excluded(values: Mapping[str, Sequence[str]], row: Row) -> bool:

@@ -3,12 +3,16 @@
 Rows and files rarely agree on folders and suffixes. So a path is known by its tail: its last parts,
 as many as are needed for the stated paths to differ (`Tails`). `00000001_000.png` is found in any
 folder; of `patient1/study1/view1.jpg` and `patient2/study1/view1.jpg` three parts are needed.
-Upper and lower case count only where stated paths differ by nothing else.
+Upper and lower case count only where stated paths differ by nothing else. Where the stated folders
+are those of the disk, they count too (`Disk.agreed`): the file of a film that was not downloaded is
+not that of another patient's film with the same name.
 """
 
 from __future__ import annotations
 
+import functools
 import re
+import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -26,13 +30,14 @@ _AWAY = re.compile(r"^(?:(?:\.\.?)?/|[A-Za-z]:/?)+")  # ../, ./, / and C:/ in fr
 _MOST = 40  # parts of a path
 
 
+@functools.lru_cache(maxsize=256)  # a row's path is asked for several times
 def parts_of(stated: str) -> tuple[str, ...]:
     """Return the parts of a stated path, the last without its suffix.
 
     What leads to a folder of another machine, or out of the table's own folder, is left out: the
     path is only compared, never opened. Raises IngestError csv.path for a path that names no file.
     """
-    path = _AWAY.sub("", stated.strip().replace("\\", "/"))
+    path = _AWAY.sub("", unicodedata.normalize("NFC", stated).strip().replace("\\", "/"))
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not parts or ".." in parts or "\0" in path or len(parts) > _MOST or path.endswith("/"):
         raise IngestError("csv.path")
@@ -86,14 +91,21 @@ class Disk:
 
     files: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)  # codes of the walk
+    agreed: int = 0  # the most parts in which a stated path and a file of its form agree
 
     @classmethod
-    def of(cls, root: Root, tails: Tails, patterns: tuple[str, ...] = ()) -> Disk:
+    def of(
+        cls,
+        root: Root,
+        tails: Tails,
+        stated: Iterable[tuple[str, ...]],
+        patterns: tuple[str, ...] = (),
+    ) -> Disk:
         """Return the files below the root that match one of the patterns; all without patterns."""
         disk = cls()
         above = paths.tree(root).root.parts[1:]
         for path in _walked(root, disk.faults.append, patterns):
-            *folders, name = path.split("/")
+            *folders, name = unicodedata.normalize("NFC", path).split("/")
             # rows may begin with the name of the root
             tail = tails.tail((*above, *folders, stem(name)))
             held = disk.files.get(tail)
@@ -101,6 +113,16 @@ class Disk:
                 disk.files[tail] = path
             else:
                 disk.files[tail] = (*((held,) if isinstance(held, str) else held), path)
+        # stated paths of one part agree in no folder
+        deep = (parts for parts in stated if len(parts) > 1)
+        disk.agreed = max(
+            (
+                _in_common(parts, parts_of(path))
+                for parts in deep
+                for path in disk.candidates(tails.tail(parts))
+            ),
+            default=0,
+        )
         return disk
 
     def candidates(self, tail: str) -> tuple[str, ...]:
@@ -120,7 +142,10 @@ class Disk:
         Raises IngestError image.missing, image.ambiguous (files in different folders, of which
         none is nearer to what is stated) and path.encoding.
         """
-        agreed = {path: _common(stated, path) for path in self.candidates(tail)}
+        there = [path for path in self.candidates(tail) if self._certain(stated, path)]
+        if len(there) == 1 and paths.readable(there[0]):
+            return there[0], 0  # the usual case
+        agreed = {path: _common(stated, path) for path in there}
         best, parts = max(agreed.values(), default=0), tail.count("/") + 1
         # A file of the other form is the same image (BRAX has a PNG twin of each DICOM file) if its
         # path agrees in more parts than the tail, which any file of that name has.
@@ -134,10 +159,19 @@ class Disk:
             raise IngestError("image.ambiguous")
         if not found:
             raise IngestError("image.missing")
-        chosen = min(found, key=lambda path: (_form(path, prefer), path))
+        chosen = min(found, key=lambda path: (_form(path, prefer), not _spelt(stated, path), path))
         if not paths.readable(chosen):
             raise IngestError("path.encoding")
         return chosen, len(same) - 1
+
+    def _certain(self, stated: str, path: str) -> bool:
+        """Return whether a file agrees with a path as far as the files of other paths do."""
+        if self.agreed < 2:
+            return True
+        if is_image(stated) and _is_dicom(stated) != _is_dicom(path):
+            return True  # a twin lies in folders of its own
+        there, here = parts_of(stated), parts_of(path)
+        return _in_common(there, here) >= min(self.agreed, len(there), len(here))
 
 
 def _walked(root: Root, fault: Callable[[str], object], patterns: tuple[str, ...]) -> Iterator[str]:
@@ -156,13 +190,23 @@ def _matches(path: str, pattern: str) -> bool:
 
 def _common(stated: str, path: str) -> int:
     """Return how much two paths agree: their common parts from the end, and the suffix."""
-    there, here = parts_of(stated)[::-1], parts_of(path)[::-1]
+    length = _in_common(parts_of(stated), parts_of(path))
+    return 2 * length + (stated[-4:].casefold() == path[-4:].casefold() and is_image(stated))
+
+
+def _in_common(there: tuple[str, ...], here: tuple[str, ...]) -> int:
+    """Return how many parts of two paths are equal, from the end, in any case."""
     length = 0
-    for a, b in zip(there, here, strict=False):
-        if a.casefold() != b.casefold():
+    for a, b in zip(reversed(there), reversed(here), strict=False):
+        if a != b and a.casefold() != b.casefold():
             break
         length += 1
-    return 2 * length + (stated[-4:].casefold() == path[-4:].casefold() and is_image(stated))
+    return length
+
+
+def _spelt(stated: str, path: str) -> bool:
+    """Return whether a file's name has the upper and lower case of the stated one."""
+    return parts_of(stated)[-1] == parts_of(path)[-1]
 
 
 def _is_dicom(path: str) -> bool:

@@ -52,7 +52,9 @@ class Labels:
 
     columns: Several[str] = ()  # columns of 1, 0, -1 (uncertain) and blank (not mentioned)
     list: str = ""  # or one column of names: "Mass|Nodule", ['mass', 'nodule']
-    separator: str = "|"  # between the names of a list; Python's and JSON's lists need none
+    # between the names of a list, by default "|"; Python's and JSON's lists need none. A cell with
+    # known names and another mark between them is noted where no separator is given
+    separator: str = ""
     # a column or a name of the list -> label; "" is not a label. Others keep their own names
     names: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Literal[1, 0, -1]] = field(default_factory=dict)  # other words: {yes: 1}

@@ -259,13 +259,21 @@ def _lists(options: Options, root: Root, path: str) -> bool:
         return pick(image).among(header)
     except (DataError, IngestError):
         return False
+    if options.image:
+        return pick(options.image).among(header)
+    return bool(guesses.of(Options(), header).options.image)
 
 
 def _seen(root: Root) -> str:
     """Return which tables are below the root, for a message; reports in .txt are none."""
     names = [_name(p) for p in _all(root) if not p.lower().endswith(".txt")]
     shown = ", ".join(dict.fromkeys(names[:10]))
-    return f"the tables there are {shown}" if shown else f"it has no table; {paths.summary(root)}"
+    if shown:
+        return f"the tables there are {shown}"
+    sheets = [_name(path) for path in paths.walk(root) if formats.SPREADSHEET.search(path)]
+    if sheets:
+        return f"{min(sheets)} is a spreadsheet: save it as CSV (UTF-8)"
+    return f"it has no table; {paths.summary(root)}"
 
 
 def _no_image(headers: Mapping[str, Sequence[str]], doubtful: Mapping[str, str]) -> str:
@@ -321,7 +329,7 @@ class Listing:
         found = {
             tail: study or keys.key(tail) for i, study in stated.items() if (tail := tails.tail(i))
         }
-        disk = Disk.of(root, tails, plan.options.files)
+        disk = Disk.of(root, tails, stated, plan.options.files)
         return cls(tails, found, disk, frozenset(names), frozenset(found.values()), frozenset(torn))
 
 
@@ -375,6 +383,17 @@ def listing(options: Options, root: Root) -> Listing:
         return _LISTINGS[at]
 
 
+_LAST: list[tuple[Options, Root, tuple[str, str]]] = []
+
+
 def _at(options: Options, root: Root) -> tuple[str, str]:
+    """Return what stands for options and a tree; that of the last call is kept."""
+    if _LAST and _LAST[0][0] is options and _LAST[0][1] == root:
+        return _LAST[0][2]
+    _LAST[:] = [(options, root, _written(options, root))]
+    return _LAST[0][2]
+
+
+def _written(options: Options, root: Root) -> tuple[str, str]:
     facts = {each.name: getattr(options, each.name) for each in dataclasses.fields(options)}
     return json.dumps(facts, default=repr, sort_keys=True), repr(paths.tree(root))

@@ -18,11 +18,11 @@ from io import BufferedRandom
 from pathlib import Path
 
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.files import csv_tables, paths
+from cxr_vlp.pipelines.files import paths
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import ReportRef
-from cxr_vlp.pipelines.sources import reading
+from cxr_vlp.pipelines.sources import placed, reading
 from cxr_vlp.pipelines.sources.base import RawReport, Report
 from cxr_vlp.pipelines.sources.table import formats
 from cxr_vlp.pipelines.sources.table.meaning import Meaning
@@ -41,12 +41,6 @@ def in_row(meaning: Meaning, row: Row) -> Report:
     return meaning.text.of(row, plain=False) or found
 
 
-def digest(report: Report) -> str:
-    """Return the sha256 of a report as `in_row` returns it."""
-    text = json.dumps(report, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def place_of(part: Part, line: Line, *, seekable: bool) -> dict[str, str]:
     """Return where a row's report is and its digest, under the names of `facts`."""
     meaning = part.meaning
@@ -59,22 +53,21 @@ def place_of(part: Part, line: Line, *, seekable: bool) -> dict[str, str]:
     if not report:
         return {"report_blank": "1"}
     place = f"at {line.place}" if seekable else f"row {line.number}"
-    return {"report": part.path, "member": f"{part.name} {place}", "sha256": digest(report)}
+    return {"report": part.path, "member": f"{part.name} {place}", "sha256": placed.digest(report)}
 
 
 def read(part: Part, root: Root, ref: ReportRef) -> RawReport:
     """Return a report that is in a row. Raises IngestError report.*, and DataError."""
     path = paths.inside(root, ref.path)
     kind, _, place = ref.member.partition(" ")[2].partition(" ")
-    signature = paths.signature(path)
     if kind == "at":
-        row = _row_at(path, int(place), signature)
-        report = in_row(part.meaning, row) if row else ""
+        report = in_row(part.meaning, _row_at(path, place))
     else:
-        report = Spool.of(path, part.name, _Hidden(part.meaning), signature).read(place)
+        spool = Spool.of(path, part.name, _Hidden(part.meaning), paths.signature(path))
+        report = spool.read(place)
     if not report:
         raise IngestError("report.unreadable")
-    return RawReport(report, digest(report))
+    return RawReport(report, placed.digest(report))
 
 
 def read_file(root: Root, ref: ReportRef) -> RawReport:
@@ -84,20 +77,10 @@ def read_file(root: Root, ref: ReportRef) -> RawReport:
     return RawReport(text, hashlib.sha256(data).hexdigest(), note)
 
 
-def _row_at(path: Path, place: int, signature: paths.Signature) -> Row | None:
-    names, mark = _form(path, signature)
-    if mark:
-        return csv_tables.row_at(path, place, names, mark)
-    return formats.row_at(path, place)
-
-
-@functools.lru_cache(maxsize=16)
-def _form(path: Path, signature: paths.Signature) -> tuple[tuple[str, ...], str]:  # noqa: ARG001
-    """Return (column names, separator) of a CSV file; ((), "") of JSON lines."""
-    if not formats.is_csv(path):
-        return (), ""
-    mark = csv_tables.delimiter_of(path)
-    return tuple(csv_tables.names_of(path, (), mark)), mark
+def _row_at(path: Path, place: str) -> Row:
+    if formats.is_csv(path):
+        return placed.row(path, place, delimiter="")
+    return formats.row_at(path, int(place)) or {}
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from contextlib import nullcontext
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.format.sample import Box
 from cxr_vlp.pipelines.imaging import dicom_header, dicom_pixels, display_lut, encode
 from cxr_vlp.pipelines.records import Image, SourceBox
-from cxr_vlp.pipelines.stages.sample_members import boxes
+from cxr_vlp.pipelines.stages.sample_members import check_boxes
 
 
 def xray(bits: int = 12, height: int = 200, width: int = 160) -> np.ndarray:
@@ -215,6 +216,24 @@ def test_boxes_given_in_another_frame_are_scaled():
     encoded = encode.encode(png(xray(8, 224, 224)), ".png", Shards(side=112))
     image = Image("0", "x.png", boxes=(SourceBox("Mass", 512, 256, 128, 64),), frame=(1024, 1024))
     assert boxes(image, encoded) == (Box("Mass", 56.0, 28.0, 14.0, 7.0),)
+
+
+@pytest.mark.parametrize(
+    ("box", "kept"),
+    [
+        ((100, 100, 100, 60), True),  # 200 x 160: to the edge
+        ((100, 100, 109, 67), True),  # less than a twentieth of the side beyond it
+        ((100, 100, 111, 60), False),
+        ((-9, 0, 9, 9), True),
+        ((-11, 0, 9, 9), False),
+        ((300, 300, 9, 9), False),  # of a larger image
+    ],
+)
+def test_a_box_that_leads_out_of_its_image_rejects_it(box, kept):
+    encoded = encode.encode(png(xray(8, 160, 200)), ".png", Shards(side=64))
+    image = Image("0", "x.png", boxes=(SourceBox("Mass", *box),))
+    with nullcontext() if kept else pytest.raises(IngestError, match=r"box\.outside"):
+        check_boxes(image, encoded)
 
 
 def bomb() -> bytes:

@@ -72,6 +72,42 @@ def test_the_folder_that_is_stated_decides_between_two_files(tmp_path):
     assert joined.codes() == {}
 
 
+@pytest.mark.parametrize(
+    ("stated", "there", "taken"),
+    [
+        # p1/IMG1 was not downloaded; another patient's film has its name
+        (["p1/IMG1.png", "p2/IMG2.png"], ["p2/IMG1.png", "p2/IMG2.png"], ["p2/IMG2.png"]),
+        (["p1/s1/v.png", "p2/s1/w.png"], ["p3/s1/v.png", "p2/s1/w.png"], ["p2/s1/w.png"]),
+        (["p1/IMG1.png", "p2/IMG2.png"], ["IMG1.png", "p2/IMG2.png"], ["IMG1.png", "p2/IMG2.png"]),
+        (["old/x.png", "old/y.png"], ["new/x.png", "new/y.png"], ["new/x.png", "new/y.png"]),
+    ],
+)
+def test_folders_count_where_they_are_those_of_the_disk(tmp_path, stated, there, taken):
+    joined, paths = found(tmp_path, stated, there)
+    assert paths == taken
+    lost = len(stated) - len(taken)
+    assert joined.codes() == ({"image.missing": lost} if lost else {})
+
+
+def test_a_twin_in_folders_of_its_own_is_the_same_image(tmp_path):
+    stated = ["dicom/p1/s1/x.dcm", "dicom/p2/s1/y.dcm"]
+    there = ["dicom/p1/s1/x.dcm", "png/p1/s1/x.png", "png/p2/s1/y.png"]
+    _, paths = found(tmp_path, stated, there, prefer="picture")
+    assert paths == ["png/p1/s1/x.png", "png/p2/s1/y.png"]
+
+
+@pytest.mark.parametrize("stated", ["a.png", "A.png"])
+def test_of_two_files_that_differ_in_case_the_stated_one_is_taken(tmp_path, stated):
+    _, paths = found(tmp_path, [stated], ["A.png", "a.png"])
+    assert paths == [stated]
+
+
+@pytest.mark.parametrize("stated", ["\u00e4.png", "a\u0308.png"])
+def test_a_letter_and_its_mark_in_one_character_or_in_two(tmp_path, stated):
+    _, paths = found(tmp_path, [stated], ["f/a\u0308.png"])
+    assert paths == ["f/a\u0308.png"]
+
+
 @pytest.mark.parametrize(("prefer", "taken"), [("dicom", "d/x.dcm"), ("picture", "p/x.png")])
 def test_of_a_dicom_file_and_its_picture_the_preferred_one_is_taken(tmp_path, prefer, taken):
     joined, paths = found(tmp_path, ["x"], ["d/x.dcm", "p/x.png"], prefer=prefer)

@@ -103,6 +103,12 @@ def test_the_only_table_of_images_is_found(tmp_path):
     assert list(joined.studies) == ["a"]
 
 
+def test_the_only_table_with_the_named_column_of_images_is_found(tmp_path):
+    files = {"films.csv": csv("Bild", "a.png"), "notes.csv": csv("image", "a.png")}
+    joined = scanned(tmp_path, {**files, **images("a.png")}, image="Bild")
+    assert list(joined.studies) == ["a"]
+
+
 def test_two_tables_of_images_stop_with_their_names(tmp_path):
     files = {"a.csv": csv("image", "a.png"), "b.csv": csv("image", "a.png")}
     with pytest.raises(ConfigError, match=r"several tables may list the images \(a\.csv, b\.csv\)"):
@@ -248,6 +254,18 @@ def test_a_table_becomes_verified_shards(clinic, tmp_path):
     assert (
         verify.main([str(folder.parent), "--rederive", "5", *flags, str(tmp_path / "texts")]) == 0
     )
+
+
+def test_an_image_with_a_box_of_a_larger_image_is_rejected(tmp_path):
+    rows = ["a.png,PA,1,2,30,40,Clear lungs.", f"b.png,PA,1,2,{3 * SIDE},40,Clear lungs."]
+    files = {"t.csv": csv("image,view,x,y,X,Y,report", *rows)}
+    raw = lay(tmp_path / "raw", {**files, "a.png": film(1), "b.png": film(2)})
+    options = {"boxes": {"corners": list("xyXY"), "name": "Mass"}, "credentialed": False}
+    made = sections(reader=options, max_rejects=0.5)
+    folder = build(raw, "clinic", tmp_path, sources=made)
+    assert [each["study"] for _, each in samples(folder)] == ["a"]
+    assert "box.outside" in (folder / "rejects.jsonl").read_text()
+    assert verify.main([str(folder), "--deep"]) == 0
 
 
 def test_salted_ids_hide_the_ids_of_the_table(clinic, tmp_path):

@@ -371,11 +371,123 @@ def test_a_table_that_is_not_there_stops_and_names_those_there_are(tmp_path):
         one(tmp_path, "image", "a.png", table="x.csv")
 
 
-@pytest.mark.parametrize("cell", ["['Mass'", "{'a': 1}", "[1, 2", "x" * 200])
-def test_a_list_that_is_none_is_noted(tmp_path, cell):
+NO_LISTS = ["['Mass'", "{'a': 1}", "[1, 2", "[0, 3]", "{Mass,Nodule}", "['Mass', ['x']]", "x" * 200]
+
+
+@pytest.mark.parametrize("cell", [*NO_LISTS, "0", "3.0", "yes", "Mass, Nodule", "Mass;Nodule"])
+def test_a_cell_that_is_no_list_of_names_is_noted(tmp_path, cell):
     joined = one(tmp_path, "image,l", f'a.png,"{cell}"', "b.png,Mass", labels={"list": "l"})
     assert joined.studies["b"].labels == {"Mass": 1}
-    assert "Mass'" not in str(joined.studies["a"].labels)
+    assert joined.studies["a"].labels == {}
+    assert joined.notes["label.bad_value:l"] == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [
+        ("['Mass' 'Nodule']", {}),  # as numpy writes it; Python would join the two
+        ("['Mass'\n 'Nodule' None]", {}),
+        ("['Mass', nan, 'Nodule']", {}),
+        ("('Mass', 'Nodule')", {}),
+        ("{'Mass', 'Nodule'}", {}),
+        ("Mass, Nodule", {"separator": ","}),
+        ("0|1", {"names": {"0": "Mass", "1": "Nodule"}}),
+    ],
+)
+def test_the_forms_of_a_list(tmp_path, cell, options):
+    joined = one(tmp_path, "image,l", f'a.png,"{cell}"', labels={"list": "l", **options})
+    assert joined.studies["a"].labels == {"Mass": 1, "Nodule": 1}
+    assert joined.notes["label.bad_value:l"] == 0
+
+
+@pytest.mark.parametrize("name", ["opacity, faint", "(old) scar", "(old)"])
+def test_marks_inside_a_name(tmp_path, name):
+    joined = one(tmp_path, "image,l", f'a.png,"{name}"', labels={"list": "l", "names": {name: "X"}})
+    assert joined.studies["a"].labels == {"X": 1}
+
+
+def test_a_column_of_1_and_0_is_no_list_of_names(tmp_path):
+    joined = scanned(tmp_path, {"t.csv": csv("image,label", "a.png,1"), **images("a.png")},
+                     guess=True)  # fmt: skip
+    assert joined.studies["a"].labels == {}
+    assert joined.notes["label.bad_value:label"] == 1
+
+
+def test_blanks_around_the_names_of_columns_in_parquet(tmp_path):
+    files = {"t.parquet": parquet({" image": "a.png", "Mass ": 1}), **images("a.png")}
+    joined = scanned(tmp_path, files, table="t.parquet", image="image", labels=["Mass"])
+    assert joined.studies["a"].labels == {"Mass": 1}
+    files["t.parquet"] = parquet({"image": "a.png", "Mass ": 1, "Mass": 0})
+    with pytest.raises(DataError, match=r"csv\.duplicate_column: t\.parquet"):
+        scanned(tmp_path, files, table="t.parquet", image="image", labels=["Mass"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "view"),
+    [("PA", "frontal", ("frontal", "PA")), ("PA", "", ("frontal", "PA")),
+     ("x", "lateral", ("lateral", "LATERAL"))],
+)  # fmt: skip
+def test_rows_of_one_image_may_state_parts_of_its_view(tmp_path, first, second, view):
+    joined = one(tmp_path, "image,v", f"a.png,{first}", f"a.png,{second}", view="v")
+    [image] = joined.studies["a"].images
+    assert (image.view, image.projection) == view
+
+
+@pytest.mark.parametrize("second", ["lateral", "AP"])
+def test_two_views_of_one_image_are_refused(tmp_path, second):
+    joined = one(tmp_path, "image,v", "a.png,PA", f"a.png,{second}", view="v")
+    assert joined.codes() == {"csv.conflict": 1}
+
+
+@pytest.mark.parametrize(("cells", "bad"), [("0.1,0.2,0.3,0.4", 1), ("0,0,1,1", 1), ("0,0,2,1", 0)])
+@pytest.mark.parametrize("frame", [(), (100, 100)])
+def test_fractions_are_no_pixels(tmp_path, cells, bad, frame):
+    boxes = {"sides": ["x", "y", "w", "h"], "name": "Mass", "frame": list(frame)}
+    joined = one(tmp_path, "image,x,y,w,h", f"a.png,{cells}", boxes=boxes)
+    assert joined.notes["box.bad_value"] == bad
+
+
+def test_a_box_whose_label_is_a_number_is_noted(tmp_path):
+    boxes = {"sides": ["x", "y", "w", "h"], "label": "l"}
+    joined = one(tmp_path, "image,l,x,y,w,h", "a.png,3,1,2,3,4", boxes=boxes)
+    assert joined.notes["box.bad_value"] == 1
+    assert not joined.studies["a"].images[0].boxes
+
+
+def test_a_phrase_of_a_box(tmp_path):
+    boxes = {"sides": ["x", "y", "w", "h"], "name": "Mass", "phrase": "p"}
+    joined = one(tmp_path, "image,p,x,y,w,h", "a.png,a round mass,1,2,3,4", boxes=boxes)
+    assert joined.studies["a"].images[0].boxes[0].phrase == "a round mass"
+
+
+@pytest.mark.parametrize(
+    ("cell", "when"),
+    [
+        ("2.3.2019 10:15", "20190302101500"), ("02.03.2019", "20190302000000"),
+        ("02032019", ""), ("20190230", ""), ("03/02/2019", ""), ("02.03.20191", ""),
+        ("43526", "00000000000043526.000000"),
+    ],
+)  # fmt: skip
+def test_dates(tmp_path, cell, when):
+    joined = one(tmp_path, "image,d", f"a.png,{cell}", date="d")
+    assert joined.studies["a"].when == when
+    assert joined.notes["date.bad_value"] == (not when)
+
+
+@pytest.mark.parametrize(
+    ("cell", "age"),
+    [("45 years", 45), ("45yrs", 45), ("045Y", 45), ("18 months", 1), ("011M", 0), ("45.0", 45),
+     (">89", None), ("<1", None), ("085Y+", None), ("1_0", None), ("Y", None), ("45 yards", None)],
+)  # fmt: skip
+def test_ages(tmp_path, cell, age):
+    joined = one(tmp_path, "image,a", f"a.png,{cell}", age="a")
+    assert joined.studies["a"].age == age
+    assert joined.notes["age.bad_value"] == (age is None)
+
+
+def test_a_folder_with_a_spreadsheet_only_says_what_to_do(tmp_path):
+    with pytest.raises(ConfigError, match=r"films\.xlsx is a spreadsheet: save it as CSV"):
+        scanned(tmp_path, {"films.xlsx": b"PK", **images("a.png")}, guess=True)
 
 
 def test_pick_refuses_a_cell_of_another_form(tmp_path):
