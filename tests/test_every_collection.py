@@ -102,7 +102,8 @@ def test_every_look_alike_and_every_layer_is_in_it():
 
 def test_all_of_them_are_valid_together(checkout):
     said = run(checkout, "cxr-vlp", "verify", "data/shards", "--deep")
-    assert "leakage" not in said
+    assert "two_splits" not in said
+    assert said.rstrip().endswith("valid")
     assert len(list((checkout / "data/shards").glob("*/manifest.jsonl"))) == len(ALL)
 
 
@@ -126,7 +127,8 @@ def test_the_flow_of_each_adds_up(checkout, name):
 def test_the_people_of_the_other_collection_are_left_out(checkout, name):
     dropped = header(checkout, name)["dropped"]
     code = f"scan leave_out.{LEFT_OUT[name]['by']}"
-    assert FEW <= dropped[code] < header(checkout, name)["listed"]
+    # the list of VinBigData does not name the films of its test folder
+    assert 0 < dropped[code] < header(checkout, name)["listed"]
 
 
 @pytest.mark.parametrize(("name", "layer"), [(n, layer) for n in ON for layer in ON[n]])
@@ -136,7 +138,7 @@ def test_every_layer_annotates_its_collection(checkout, name, layer):
 
 
 def test_without_the_list_the_same_films_are_found(checkout):
-    # why NIH and VinDr-CXR leave people out: with all of them `verify` stops
+    # why VinDr-CXR leaves films out: with all of them `verify` says that the sets are not valid
     params = (checkout / "params.yaml").read_text()
     assert "leave_out" in params
     (checkout / "all.yaml").write_text(re.sub(r"    leave_out:\n(?:    [- ] .*\n)+", "", params))
@@ -149,8 +151,8 @@ def test_without_the_list_the_same_films_are_found(checkout):
         run(checkout, "cxr-vlp", step, "vindr", "--params", "all.yaml", *words)
     both = checkout / "all/shards/vinbigdata"
     both.symlink_to(checkout / "data/shards/vinbigdata")
-    said = run(checkout, "cxr-vlp", "verify", "all/shards", "--deep", code=1)
-    assert "leakage" in said
+    said = run(checkout, "cxr-vlp", "verify", "all/shards", "--deep", code=65)
+    assert "image.two_splits: vinbigdata/test and vindr/train (same id)" in said
 
 
 def test_a_second_repro_runs_the_scans_and_builds_nothing(checkout):
