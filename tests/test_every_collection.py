@@ -23,6 +23,7 @@ from typing import Any
 import checkouts
 import pytest
 from checkouts import run
+from PIL import Image, ImageOps
 
 from cxr_vlp.pipelines.cards import sample_table
 from cxr_vlp.pipelines.sources import BUILT_IN, PRESETS
@@ -73,7 +74,7 @@ def settings(params: dict[str, Any]) -> None:
         sources[name]["layers"] = {layer: str(RAW / layer) for layer in layers}
     for name, listed in LEFT_OUT.items():
         sources[name]["leave_out"] = [listed]
-    sources["mimic"]["parts"] = {"train": 3, "validate": 1, "test": 1}
+    sources["chexpert"]["parts"] = {"train": 3, "validate": 1, "test": 1}
     params |= {"collections": ALL, "sources": sources}
 
 
@@ -162,17 +163,16 @@ def test_a_second_repro_runs_the_scans_and_builds_nothing(checkout):
 
 
 def test_one_changed_image_rebuilds_one_tar_of_one_collection(checkout):
-    (changed,) = sorted((checkout / RAW / "mimic").rglob("*.dcm"))[:1]
-    other = sorted((checkout / RAW / "mimic").rglob("*.dcm"))[-1]
+    changed = min((checkout / RAW / "chexpert").rglob("train/**/*.jpg"))
     before = changed.read_bytes()
-    changed.write_bytes(other.read_bytes())
+    ImageOps.invert(Image.open(changed)).save(changed)
     try:
         said = run(checkout, "dvc", "repro", "shards")
         assert [stage for stage in ran(said) if not stage.startswith("scan@")] == [
-            "texts@mimic",
-            "shards@mimic",
+            "texts@chexpert",
+            "shards@chexpert",
         ]
-        log = (checkout / ".cxr/logs/shards-mimic.log").read_text().splitlines()[-5:]
+        log = (checkout / ".cxr/logs/shards-chexpert.log").read_text().splitlines()[-5:]
         did = [line.split(maxsplit=2)[2] for line in log]
         assert sum(line.startswith("kept") for line in did) == 4
         assert sum(line.startswith("rewritten decoded=1") for line in did) == 1
