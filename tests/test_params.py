@@ -23,6 +23,7 @@ from cxr_vlp.pipelines.config import Collection, Filter, Scan, Shards, Texts
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format.sample import SECTIONS, VIEWS
 from cxr_vlp.pipelines.sources import BUILT_IN, reader
+from cxr_vlp.pipelines.synthetic.cases import people
 from cxr_vlp.train.config import params as of_train
 from cxr_vlp.train.config import recipe
 from cxr_vlp.train.config.params import EvaluateParams, TrainParams
@@ -352,7 +353,9 @@ def test_the_allowed_values_are_those_of_the_code():
     assert set(get_args(config.SectionName)) == set(SECTIONS)
     assert set(get_args(settings.hints(EvaluateParams)["bank"])) == set(prompts.BANKS)
     assert set(get_args(recipe.View)) == set(VIEWS)
-    assert set(BUILT_IN) == set(yaml.safe_load((ROOT / "params.yaml").read_text())["sources"])
+    shown = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert set(shown["sources"]) == set(shown["collections"]) == set(people.SOURCES)
+    assert set(people.SOURCES) < set(BUILT_IN)
 
 
 words = st.text("abno01579.eE+-_:xyfalsetru ", min_size=1, max_size=8)

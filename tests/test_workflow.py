@@ -5,56 +5,26 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import checkouts
 import pytest
 import yaml
+from checkouts import environment, run
 
 from cxr_vlp.pipelines.synthetic.layouts import mimic
-
-ROOT = Path(__file__).resolve().parents[1]
-TRACKED = ("dvc.yaml", ".dvcignore", ".src", "nlp", "pipelines", "train")
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's files, one collection of 24 studies, and a training of six steps."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in TRACKED:
-        source = ROOT / name
-        ignore = shutil.ignore_patterns("__pycache__")
-        if source.is_dir():
-            shutil.copytree(source, folder / name, symlinks=True, ignore=ignore)
-        else:
-            shutil.copy(source, folder / name)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["collections"] = ["mimic"]
-    params["shards"]["side"] = 128
-    params["train"]["overrides"] = {"run": {"steps": 6, "validate_every": 3, "batch_size": 8}}
-    params["evaluate"] |= {"resamples": 20, "min_positives": 1}  # four images are held out
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    only = {"collections": ["mimic"]}
+    folder = checkouts.make(tmp_path_factory.mktemp("checkout"), lambda params: params.update(only))
     mimic.write(folder / "data" / "synthetic", studies=24, seed=1, height=160)
-    run(folder, "git", "init", "-q")
-    run(folder, "dvc", "init", "-q")
     return folder
-
-
-def environment(folder: Path) -> dict[str, str]:
-    # the tools of the environment that runs the tests, whether it is activated or not
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(folder / ".src")}
-
-
-def run(folder: Path, *command: str) -> str:
-    found = environment(folder)
-    done = subprocess.run(command, cwd=folder, env=found, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,9 @@ def croissant(subject: Subject, table_sha256: str, table_bytes: int) -> dict[str
         "name": re.sub(r"[^A-Za-z0-9_-]", "-", subject.name),
         "description": f"{subject.title}: images, reports and labels as WebDataset shards.",
         "license": sorted({each.licence_link or each.licence or "" for each in known}),
-        "citeAs": " ".join(dict.fromkeys(each.citation for each in known if each.citation)),
+        "citeAs": " ".join(
+            dict.fromkeys(each for part in subject.parts for each in terms.citations(part.header))
+        ),
         "url": next((each.home for each in known if each.home), ""),
         "version": f"{versions.FORMAT}.{versions.CARDS}.0",
         "datePublished": max((each.published for each in known), default=""),

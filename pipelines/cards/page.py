@@ -60,22 +60,23 @@ def _about(subject: Subject, facts: Facts) -> Iterator[str]:
 def _terms(subject: Subject) -> Iterator[str]:
     for part in subject.parts:
         found = terms.of(part.header)
-        where = f" ([terms]({found.licence_link}))" if found.licence_link else ""
-        yield (
-            f"**{_escaped(part.header['title'])}**: {_escaped(part.header['licence'])}{where}. "
-            f"{_escaped(found.sharing)}"
-        )
+        yield f"{_licence(part.header, found)} {_escaped(found.sharing)}"
         for layer in part.header.get("layers", ()):
-            yield (
-                f"With the annotations of **{_escaped(layer['title'])}**: "
-                f"{_escaped(layer['licence'])}."
-            )
+            yield f"With the annotations of {_licence(layer, terms.of_layer(layer))}"
     if any(terms.closed(part.header) for part in subject.parts):
         yield (
             "This page and `card.json` hold counts only. `samples.parquet` holds ids, the tars and "
             "the contact sheet hold images: they fall under the terms above. A repository on a hub "
             "must be private, whatever its access form says."
         )
+
+
+def _licence(said: Mapping[str, Any], known: terms.Terms) -> str:
+    """Return title and licence of a collection or a layer, with links to terms and files."""
+    links = {known.home: "home", known.licence_link: "terms"}  # one where both are the same page
+    shown = ", ".join(f"[{name}]({link})" for link, name in links.items() if link)
+    where = f" ({shown})" if shown else ""
+    return f"**{_escaped(said['title'])}**: {_escaped(said['licence'])}{where}."
 
 
 def _reading(subject: Subject) -> Iterator[str]:
@@ -222,8 +223,8 @@ def _made(subject: Subject) -> Iterator[str]:
 
 
 def _citation(subject: Subject) -> Iterator[str]:
-    found = dict.fromkeys(terms.of(part.header).citation for part in subject.parts)
-    yield from (_escaped(each) for each in found if each)
+    found = dict.fromkeys(each for part in subject.parts for each in terms.citations(part.header))
+    yield from map(_escaped, found)
     yield "The shards were made with cxr-vlp."
 
 

@@ -111,7 +111,8 @@ def _named(counts: Mapping[str, int]) -> dict[int, int]:
 
 def _terms_of(made: Source | Layer, root: Path) -> dict[str, Any]:
     """Return title, licence and whether it is credentialed; a synthetic tree has no terms."""
+    title = made.title or made.name  # a table of your own need not have one
     if synthetic_marker.wholly_synthetic(root):
         licence = "synthetic, of nobody; under cxr-vlp's own licence"
-        return {"title": f"{made.title} (synthetic)", "licence": licence, "credentialed": False}
-    return {"title": made.title, "licence": made.licence, "credentialed": made.credentialed}
+        return {"title": f"{title} (synthetic)", "licence": licence, "credentialed": False}
+    return {"title": title, "licence": made.licence, "credentialed": made.credentialed}

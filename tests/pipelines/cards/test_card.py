@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +15,7 @@ import yaml
 from PIL import Image
 from stages import samples, tree_bytes
 
-from cxr_vlp.pipelines import errors, verify
+from cxr_vlp.pipelines import errors, scan, verify
 from cxr_vlp.pipelines.cards import (
     command,
     contact_sheet,
@@ -27,7 +28,7 @@ from cxr_vlp.pipelines.cards import (
 from cxr_vlp.pipelines.cards.subject import Part, Shard, Subject
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.selection import command as select
-from cxr_vlp.pipelines.sources import BUILT_IN, kind
+from cxr_vlp.pipelines.sources import BUILT_IN, PRESETS, layers, reader
 
 SOURCES = ("chexpert", "mimic", "nih", "openi")
 QUICK = ("--no-plots", "--no-images")
@@ -274,7 +275,7 @@ def rewrite(folder: Path, header: dict, line: dict) -> None:
 
 def closed_set(built: Path, place: Path, **header) -> Path:
     folder = Path(shutil.copytree(built / "shards" / "mimic", place))
-    source = kind("mimic")
+    source = reader("mimic", {})
     real = {"title": source.title, "licence": source.licence, "credentialed": True}
     rewrite(folder, real | header, {})
     return folder
@@ -315,17 +316,83 @@ def test_salted_ids_are_said_to_be_no_anonymisation(built, tmp_path):
     assert header_of(tmp_path / "card")["license_name"] == "own-data"
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_every_collection_has_terms(name):
-    source = kind(name)
-    found = terms.of({"source": name, "title": source.title, "licence": source.licence,
-                      "credentialed": source.credentialed, "ids": "source"})  # fmt: skip
-    assert found is terms.KNOWN[name]
-    assert found.licence == "other" or source.licence.lower().startswith(
-        found.licence[:5].replace("-", " ")
-    )
-    assert bool(found.asked) == source.credentialed
+# what `table` reads has the terms that its user gives
+NAMED = [*(name for name in BUILT_IN if name != "table"), *PRESETS]
+
+
+def header_for(made: Any, **changed: Any) -> dict[str, Any]:
+    """Return what a manifest says of the terms of a collection or a layer."""
+    said = {name: getattr(made, name) for name in ("title", "licence", "credentialed")}
+    return {"source": made.name, "ids": "source", **said, **changed}
+
+
+def complete(found: terms.Terms, licence: str) -> bool:
+    names = (licence.lower(), re.sub(r"[^a-z0-9.]+", "-", licence.lower()))
+    said = found.licence_name if found.licence == "other" else found.licence
+    assert any(said.split("-")[0] in name for name in names), "another licence than its reader's"
     assert re.search(r"https://doi\.org/10\.\d+/\S+", found.citation)
+    assert found.home.startswith("https://")
+    assert re.fullmatch(r"20\d\d", found.published)
+    return bool(found.sharing)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_collection_has_terms(name):
+    made = reader(name, {})
+    found = terms.of(header_for(made))
+    assert found is terms.KNOWN[made.title]
+    assert complete(found, made.licence)
+    assert bool(found.asked) == made.credentialed
+
+
+def test_no_terms_are_of_a_collection_that_has_no_reader():
+    assert set(terms.KNOWN) == {reader(name, {}).title for name in NAMED}
+    assert set(terms.LAYERS) == {layers.layer(name).title for name in layers.LAYERS}
+
+
+@pytest.mark.parametrize("name", layers.LAYERS)
+def test_every_layer_has_terms(name):
+    made = layers.layer(name)
+    found = terms.of_layer(header_for(made))
+    assert found is terms.LAYERS[made.title]
+    assert complete(found, made.licence)
+    assert found.asked
+
+
+@pytest.mark.parametrize("name", ["vindr", "openi"])
+def test_a_collection_under_a_name_of_yours_keeps_its_terms(name):
+    found = terms.of(header_for(reader("mine", {}, preset=name)))
+    assert found is terms.KNOWN[reader(name, {}).title]
+
+
+def test_a_table_of_your_own_has_your_terms():
+    options = {"title": "Ward 7", "licence": "CC BY 4.0", "credentialed": False}
+    for name in ("mine", "mimic"):  # also where its name is the one of a published collection
+        made = reader(name, options, preset="table")
+        found = terms.of(header_for(made))
+        assert (found.licence, found.licence_name, found.asked) == ("cc-by-4.0", "", {})
+        assert "CC BY 4.0" in found.sharing
+    closed = reader("mine", {"licence": "Ours <only>"}, preset="table")
+    found = terms.of(header_for(closed))
+    assert (found.licence, found.licence_name) == ("other", "ours-only")
+    assert list(found.asked) == ["I have the agreement of the hospital that these images come from"]
+    assert not found.citation
+
+
+def test_a_table_without_a_title_is_called_by_its_name(tmp_path):
+    made = reader("mine", {}, preset="table")
+    assert scan._terms_of(made, tmp_path)["title"] == "mine"
+
+
+def test_a_layer_adds_its_terms_and_its_citation():
+    layer = header_for(layers.layer("mscxr"))
+    header = header_for(reader("nih", {}), layers=[layer])
+    found = terms.of(header)
+    assert "PhysioNet user name" in found.asked
+    assert "MS-CXR" in found.sharing
+    assert [text.split()[0] for text in terms.citations(header)] == ["Wang", "Boecking"]
+    made_up = {**layer, "title": "MS-CXR (synthetic)", "credentialed": False}
+    assert not terms.of(header | {"layers": [made_up]}).asked
 
 
 def test_without_matplotlib_the_remedy_is_said(built, tmp_path, capsys, monkeypatch):

@@ -20,7 +20,7 @@ from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.format.sample import Box
 from cxr_vlp.pipelines.imaging import dicom_header, dicom_pixels, display_lut, encode
 from cxr_vlp.pipelines.records import Image, SourceBox
-from cxr_vlp.pipelines.stages.sample_members import check_boxes
+from cxr_vlp.pipelines.stages.sample_members import boxes, check_boxes
 
 
 def xray(bits: int = 12, height: int = 200, width: int = 160) -> np.ndarray:
