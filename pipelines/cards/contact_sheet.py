@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,13 @@ def chosen(table: pa.Table) -> list[int]:
     columns = [table.column(name).to_pylist() for name in ("key", "dataset", "split", "view")]
     for place, (key, *group) in enumerate(zip(*columns, strict=True)):
         groups[tuple(group)].append((hashlib.sha256(key.encode()).hexdigest(), place))
-    queues = [sorted(groups[name]) for name in sorted(groups)]
+    # the first group of every collection, then the second: many collections have more than MOST
+    within = Counter[str]()
+    order = []
+    for name in sorted(groups):
+        order.append((within[name[0]], name))
+        within[name[0]] += 1
+    queues = [sorted(groups[name]) for _, name in sorted(order)]
     turns = (queue[turn] for turn in range(MOST) for queue in queues if turn < len(queue))
     return sorted(place for _, (_, place) in zip(range(MOST), turns, strict=False))
 
@@ -61,7 +67,8 @@ def _tiles(subject: Subject) -> Iterator[tuple[str, Image.Image]]:
     first = 0
     for part in subject.parts:
         after = first + part.table.num_rows
-        rows = part.table.take([place - first for place in wanted if first <= place < after])
+        places = [place - first for place in wanted if first <= place < after]
+        rows = part.table.take(pa.array(places, pa.int64()))  # a list has no type if it is empty
         for sample in stored.samples(part.folder, rows):
             yield _caption(sample.row), _tile(sample)
         first = after

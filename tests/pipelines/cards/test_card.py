@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -464,3 +465,20 @@ def test_sets_of_jpg_and_png_have_both_columns(built):
     parts = (Part("a", Path("a"), header, lines, empty), Part("b", Path("b"), png, lines, empty))
     columns = Subject("joined", parts, joined=True).features
     assert list(columns) == ["__key__", "__url__", "jpg", "json", "txt", "png"]
+
+
+def test_the_contact_sheet_of_many_collections_shows_each(built, tmp_path):
+    # 13 sets with 3 groups each are more groups than tiles: no set is left out for its name
+    rows = [(f"{name}-{number}", name, split, "PA") for name in "abcdefghijklm"
+            for number in range(4) for split in ("test", "train", "validate")]  # fmt: skip
+    columns = dict(zip(("key", "dataset", "split", "view"), zip(*rows, strict=True), strict=True))
+    table = pa.table({name: list(values) for name, values in columns.items()})
+    shown = table.take(contact_sheet.chosen(table)).column("dataset").to_pylist()
+    assert len(shown) == contact_sheet.MOST
+    assert set(shown) == set("abcdefghijklm")
+
+
+def test_a_set_without_a_tile_on_the_contact_sheet_is_joined(built, tmp_path, monkeypatch):
+    monkeypatch.setattr(contact_sheet, "MOST", 2)
+    assert run(built / "shards", tmp_path / "all", "--joined", "--no-plots") == 0
+    assert (tmp_path / "all" / "figures" / contact_sheet.NAME).is_file()
