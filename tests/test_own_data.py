@@ -17,6 +17,8 @@ import yaml
 
 from cxr_vlp.pipelines import scan, scan_preview, shards, sources, texts, verify
 from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.sources.ids import Ids
+from cxr_vlp.pipelines.sources.leave_out import LeftOut
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.sources.table.options import Options
 from cxr_vlp.pipelines.synthetic import generate
@@ -189,15 +191,16 @@ def test_the_table_in_another_language_is_understood(tmp_path):
         "Datei;Patient;Geschlecht;Alter;Pneumonie;Erguss\n1.png;p;w;40;ja;nein\n"
     )
     (tmp_path / "1.png").write_bytes(b"1")
-    found = scan_preview.of(made, tmp_path, PatientRule("clinic", "salt", 0.1, 0.2))
+    rule, naming = PatientRule("clinic", "salt", 0.1, 0.2), Ids("clinic", "salt")
+    found = scan_preview.of(made, tmp_path, rule, naming, LeftOut(), ())
     assert dict(found.counts["label"]) == {"Pneumonia 1": 1, "Pleural Effusion 0": 1}
 
 
-def test_a_dry_run_says_that_it_reads_no_list_of_people_to_leave_out(clinic, tmp_path, capsys):
+def test_a_dry_run_shows_whom_a_list_leaves_out(clinic, tmp_path, capsys):
     text = five_lines("README.md").replace("/data/clinic", str(clinic))
     path = tmp_path / "params.yaml"
     (tmp_path / "people.txt").write_text("p1\n")
     for entry, said in (("    leave_out: [{file: people.txt}]\n", True), ("", False)):
         path.write_text(text + entry)
         assert scan.main(["clinic", "--dry-run", "--params", str(path)]) == 0
-        assert ("a dry run reads no list of leave_out" in capsys.readouterr().out) == said
+        assert ("leave_out.patient" in capsys.readouterr().out) == said

@@ -285,7 +285,10 @@ def csv_of(rows: list[dict[str, str]]) -> bytes:
     return text.getvalue().encode()
 
 
-@pytest.mark.parametrize("table", ["t.csv", "t.parquet", "t.jsonl"])
+@pytest.mark.parametrize(
+    "table",
+    ["t.csv", pytest.param("t.parquet", marks=SLOW), pytest.param("t.jsonl", marks=SLOW)],
+)
 def test_a_table_of_ones_own_in_an_archive(tmp_path, raw, table):
     files = own_files(raw, table)
     for name, data in files.items():

@@ -40,7 +40,7 @@ def zip_of_each_folder(tree: Path, root: Path) -> None:
 CASES = [
     ("siim", one_zip),
     ("padchest", zip_of_each_folder),
-    ("vindr", one_zip),
+    pytest.param("vindr", one_zip, marks=SLOW),
     ("shenzhen", one_zip),
     pytest.param("rsna", one_zip, marks=SLOW),
     pytest.param("vinbigdata", one_zip, marks=SLOW),

@@ -331,7 +331,7 @@ def test_card_and_export_name_the_layers(sets, tmp_path):
     assert card.main([str(sets / "shards/mimic"), *words[:4]]) == 0
     page = (where / "README.md").read_text()
     for each in (layers.layer("mscxr"), layers.layer("mscxrt")):
-        assert f"With the annotations of **{each.title}**: {each.licence}." in page
+        assert f"With the annotations of **{each.title}**: {each.licence} (" in page
     out = tmp_path / "flat"
     words = ["--to", "jsonl", "--side", "64", "--out", str(out), "--state", str(tmp_path / ".cxr")]
     assert export.main([str(sets / "shards/mimic"), *words]) == 0

@@ -140,7 +140,7 @@ CASES = [
 ]
 
 
-SLOW = (touch, one_image_less, another_split, caption, quality)
+SLOW = (touch, one_image_less, another_split, prompts, caption, quality)
 
 
 @pytest.mark.parametrize(
@@ -269,6 +269,7 @@ def test_an_output_that_dvc_deleted_is_restored_from_its_hard_links(raw, tmp_pat
         assert tree_bytes(tmp_path / stage) == found
 
 
+@pytest.mark.slow
 def test_hard_links_need_no_space_and_are_those_of_the_latest_set(raw, tmp_path):
     for sections in ({}, {"shards": {"side": 96}}, {}):
         out = build(raw / "nih", "nih", tmp_path, **sections)

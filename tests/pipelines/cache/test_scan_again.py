@@ -69,6 +69,7 @@ def test_only_changed_files_are_read_again(tree, tmp_path, monkeypatch):
     assert again == tree_bytes(tmp_path / "clean/scan")
 
 
+@pytest.mark.slow
 def test_other_parameters_read_nothing_again(tree, tmp_path, monkeypatch):
     seen = reads(monkeypatch)
     run_scan("mimic", common(tree, tmp_path), tmp_path)

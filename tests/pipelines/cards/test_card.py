@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 from stages import samples, tree_bytes
 
-from cxr_vlp.pipelines import errors, scan, verify
+from cxr_vlp.pipelines import errors, verify
 from cxr_vlp.pipelines.cards import (
     command,
     contact_sheet,
@@ -30,6 +30,7 @@ from cxr_vlp.pipelines.cards.subject import Part, Shard, Subject
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.selection import command as select
 from cxr_vlp.pipelines.sources import BUILT_IN, PRESETS, layers, reader
+from cxr_vlp.pipelines.stages import inventory_header
 
 SOURCES = ("chexpert", "mimic", "nih", "openi")
 QUICK = ("--no-plots", "--no-images")
@@ -382,7 +383,7 @@ def test_a_table_of_your_own_has_your_terms():
 
 def test_a_table_without_a_title_is_called_by_its_name(tmp_path):
     made = reader("mine", {}, preset="table")
-    assert scan._terms_of(made, tmp_path)["title"] == "mine"
+    assert inventory_header.terms(made, tmp_path, ())["title"] == "mine"
 
 
 def test_a_layer_adds_its_terms_and_its_citation():

@@ -63,6 +63,7 @@ def test_files_of_a_collection_whose_ids_are_hidden_are_private(raw, tmp_path):
         assert open_to_others(tmp_path / folder) == []
 
 
+@pytest.mark.slow
 def test_files_that_an_earlier_release_left_open_become_private(raw, tmp_path):
     build(raw / "mimic", "mimic", tmp_path)
     for path in tmp_path.rglob("*"):

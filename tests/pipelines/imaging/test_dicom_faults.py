@@ -499,7 +499,10 @@ def test_a_truncated_frame_in_a_complete_file_is_damaged(syntax, frame, elements
     assert code(framed(cut, syntax, **elements)) in ("dicom.damaged_frame", "image.implausible")
 
 
-@pytest.mark.parametrize("name", ["baseline", "lossless", "lossless-8-bits", "jpeg-ls"])
+@pytest.mark.parametrize(
+    "name",
+    ["baseline", "lossless", "lossless-8-bits", pytest.param("jpeg-ls", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("at", [0.3, 0.5, 0.8])
 def test_zeros_inside_a_frame_are_damage(name, at):
     syntax, frame, elements = FRAMES[name]

@@ -73,6 +73,7 @@ def test_members_are_copied_byte_for_byte_and_the_set_is_valid(sets, select):
     assert codes(new, deep=True) == set()
 
 
+@pytest.mark.slow
 def test_a_folder_of_sets_gives_a_folder_of_sets_without_the_empty_ones(sets, select, capsys):
     new = select(sets, "--where", "dataset in ('nih', 'openi')")
     assert [path.name for path in manifest.sets(new)] == ["nih", "openi"]
@@ -242,6 +243,7 @@ def test_a_list_that_is_none_is_refused(sets, select, tmp_path, name, data):
         select(sets / "nih", "--keys", tmp_path / name)
 
 
+@pytest.mark.slow
 def test_the_drawn_studies_are_balanced_whole_and_grow_with_the_number(sets, select):
     few = select(sets, "--studies", 8, "--balance", "dataset", "--seed", 7, out="few")
     more = select(sets, "--studies", 16, "--balance", "dataset", "--seed", 7, out="more")
@@ -298,6 +300,7 @@ def test_the_values_that_get_one_study_more_are_drawn(sets, select):
     assert len(drawn) > 1
 
 
+@pytest.mark.slow
 def test_shots_of_every_value_of_a_column(sets, select):
     new = select(sets, "--shots", 3, "--per", "dataset", "--shots-from", "train")
     assert [manifest.header(path)["written"] for path in manifest.sets(new)] == [3, 3, 3, 3]
@@ -408,6 +411,7 @@ def test_a_set_that_select_did_not_write_is_not_replaced(sets, copy, tmp_path):
     assert stages.tree_bytes(copy) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("single", [True, False])
 def test_a_selection_is_replaced_unless_it_holds_other_files(sets, select, single):
     path = sets / "nih" if single else sets
@@ -511,6 +515,7 @@ def test_a_column_that_is_none_is_refused(sets, select, words):
 # ---- other kinds of sets
 
 
+@pytest.mark.slow
 def test_a_salted_png_set(raw, select, tmp_path):
     made = stages.build(
         raw / "nih", "nih", tmp_path / "own",

@@ -12,6 +12,8 @@ from stages import build, samples
 from cxr_vlp.pipelines import scan_preview, verify
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files.paths import RawTree
+from cxr_vlp.pipelines.sources.ids import Ids
+from cxr_vlp.pipelines.sources.leave_out import LeftOut
 from cxr_vlp.pipelines.sources.nlm import Montgomery, Shenzhen
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.synthetic.layouts import nlm
@@ -123,9 +125,10 @@ def test_a_film_without_tuberculosis_is_normal_only_if_the_reading_says_so(
 def test_a_dry_run_shows_the_files_where_there_is_no_table(tmp_path):
     source, rule = Shenzhen(), PatientRule("shenzhen", *RULE_VALUES)
     root = RawTree(lay(tmp_path, {FILM: b"1", TEXT: "normal"}).resolve(), False)
-    assert scan_preview.of(source, root, rule).tables == {"files": 2}
+    rest = Ids("shenzhen", "salt"), LeftOut(), ()
+    assert scan_preview.of(source, root, rule, *rest).tables == {"files": 2}
     lay(tmp_path, {"shenzhen_metadata.csv": "study_id,findings\nCHNCXR_0001_0,normal\n"})
-    assert scan_preview.of(source, root, rule).tables == {"shenzhen_metadata.csv": 1}
+    assert scan_preview.of(source, root, rule, *rest).tables == {"shenzhen_metadata.csv": 1}
 
 
 @pytest.mark.parametrize(

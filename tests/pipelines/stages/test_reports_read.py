@@ -272,7 +272,7 @@ print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, s
     [
         (one_great_member, "mimic", ("report.too_long", "s59999002")),
         (many_members, "mimic", ("s59999001",)),
-        (many_xmls, "openi", ("cxr8",)),
+        pytest.param(many_xmls, "openi", ("cxr8",), marks=pytest.mark.slow),
         *(
             pytest.param(make, "openi", expected, marks=pytest.mark.slow)
             for make, expected in (

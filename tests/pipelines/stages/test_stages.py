@@ -77,6 +77,7 @@ def test_two_workers_write_the_same_bytes_as_one(built, raw, tmp_path):
     assert tree_bytes(tmp_path / "texts" / "mimic") == tree_bytes(built / "texts" / "mimic")
 
 
+@pytest.mark.slow
 def test_environment_and_folder_change_no_byte(built, raw, tmp_path):
     moved = tmp_path / "elsewhere" / "mimic"
     shutil.copytree(raw / "mimic", moved)
