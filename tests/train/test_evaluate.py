@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,17 @@ def test_a_source_is_not_measured_on_labels_that_it_never_names():
     asked = by_source(scored(), EvaluateParams(labels=LABELS, resamples=0))
     assert asked["a"]["auroc"]["Edema"] is None
     assert asked["a"]["unmeasured"] == ["Edema"]
+
+
+def test_a_source_without_labels_has_no_number_and_stops_nothing():
+    made = scored()
+    rows = tuple({} if source == "a" else row for source, row in zip(made.sources, made.rows))
+    found = by_source(dataclasses.replace(made, rows=rows), EvaluateParams(resamples=5))
+    assert (found["a"]["macro_auroc"], found["a"]["auroc"], found["a"]["images"]) == (None, {}, 40)
+    assert (
+        found["b"]["macro_auroc"]
+        == by_source(made, EvaluateParams(resamples=5))["b"]["macro_auroc"]
+    )
 
 
 def test_no_finding_is_in_no_mean_and_is_measured_in_three_ways():

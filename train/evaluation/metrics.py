@@ -163,6 +163,8 @@ class _Column:
 
 def _resample(columns: Sequence[_Label], groups: Sequence[str], bootstrap: Bootstrap) -> Floats:
     """Return the AUROCs (R, L) of the resamples."""
+    if not columns:  # a collection without labels
+        return np.empty((0, 0))
     chunks = [
         np.stack([column.auroc(weights) for column in columns], axis=1)
         for weights in _weights(groups, bootstrap)
