@@ -74,7 +74,9 @@ def test_a_source_is_not_measured_on_labels_that_it_never_names():
 
 def test_a_source_without_labels_has_no_number_and_stops_nothing():
     made = scored()
-    rows = tuple({} if source == "a" else row for source, row in zip(made.sources, made.rows))
+    rows = tuple(
+        {} if source == "a" else row for source, row in zip(made.sources, made.rows, strict=True)
+    )
     found = by_source(dataclasses.replace(made, rows=rows), EvaluateParams(resamples=5))
     assert (found["a"]["macro_auroc"], found["a"]["auroc"], found["a"]["images"]) == (None, {}, 40)
     assert (
