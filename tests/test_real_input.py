@@ -45,6 +45,7 @@ def sets(shared: Path, content: Content, tmp_path_factory: pytest.TempPathFactor
     return out / "shards"
 
 
+@pytest.mark.slow
 def test_every_image_of_the_synthetic_layouts_is_used(sets):
     for name in ("mimic", "chexpert"):
         header = checked(sets / name)

@@ -60,6 +60,7 @@ def shards_log(checkout: Path) -> list[str]:
     return [line.split(maxsplit=2)[2] for line in lines]
 
 
+@pytest.mark.slow
 def test_one_changed_report_rewrites_one_tar_and_decodes_nothing(reproduced):
     report = sorted((reproduced / "data/synthetic/mimic").rglob("s5*.txt"))[0]
     before = report.read_text()

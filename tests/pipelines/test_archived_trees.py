@@ -285,6 +285,7 @@ def csv_of(rows: list[dict[str, str]]) -> bytes:
     return text.getvalue().encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "table",
     ["t.csv", pytest.param("t.parquet", marks=SLOW), pytest.param("t.jsonl", marks=SLOW)],

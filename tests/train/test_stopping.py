@@ -76,6 +76,7 @@ def whole(recipe, source, tmp_path_factory) -> dict[str, bytes]:
         return contents(Path("models/m"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("earlier", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_run_that_was_killed_and_lost_its_output_resumes_to_the_same_bytes(
     recipe, source, whole, capfd, earlier
@@ -179,6 +180,7 @@ def test_killed_before_it_is_published_a_model_is_published_as_it_was(
     assert contents(Path("models/m")) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [
     "*[0-9].safetensors",
     *(

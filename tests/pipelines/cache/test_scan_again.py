@@ -137,6 +137,7 @@ def test_a_damaged_file_index_is_replaced(tree, tmp_path, damage):
     assert tree_bytes(tmp_path / "scan") == before
 
 
+@pytest.mark.slow
 def test_official_digests_are_used_until_the_image_is_read(tree, tmp_path, monkeypatch):
     plain = build(tree, "mimic", tmp_path / "read")
     seen = reads(monkeypatch)

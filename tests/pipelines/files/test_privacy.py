@@ -141,6 +141,7 @@ def test_a_remote_is_reported_before_the_run(tmp_path, capsys, protection, words
     assert "secret" not in said
 
 
+@pytest.mark.slow
 def test_a_build_warns_of_remotes_and_of_an_open_cache(raw, tmp_path, capsys):
     project(tmp_path)
     (tmp_path / ".dvc/cache").mkdir(mode=0o755)
@@ -162,6 +163,7 @@ def test_the_dvc_cache_is_created_private_before_dvc_creates_it(raw, tmp_path, s
     assert not closed or cache.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_a_cache_outside_the_project_is_not_created(raw, tmp_path):
     project(tmp_path)
     (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = /nowhere/of/ours\n")

@@ -166,13 +166,16 @@ def assert_the_same(rows: Iterable[dict], wanted: dict[str, dict]) -> None:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.parametrize("which", ["400-mimic-studies", "all-collections"])
-def test_hugging_face_datasets(sets, many, tmp_path, which, streaming):
+@pytest.mark.parametrize(
+    "which", [pytest.param("400-mimic-studies", marks=pytest.mark.slow), "all-collections"]
+)
+def test_hugging_face_datasets(sets, request, tmp_path, which, streaming):
     import datasets
 
     # NIH first: its samples have no report, no mention and no statement to infer a type from
     others = [sets / name for name in ("nih", "chexpert", "openi", "mimic")]
-    folders = [many] if which == "400-mimic-studies" else others
+    is_many = which == "400-mimic-studies"
+    folders = [request.getfixturevalue("many")] if is_many else others
     wanted = stored(folders)
     assert len({tuple(sample["labels"]) for sample in wanted.values()}) > 10
     rows = datasets.load_dataset(
@@ -196,6 +199,7 @@ def test_hugging_face_datasets_on_the_card_of_400_studies(many, tmp_path):
     assert_the_same((row for rows in loaded.values() for row in rows), stored([many]))
 
 
+@pytest.mark.slow
 def test_all_sets_have_the_same_features_with_every_field(sets, many):
     found = {(sets / name / "features.json").read_bytes() for name in SOURCES}
     assert found == {(many / "features.json").read_bytes()}

@@ -486,7 +486,13 @@ FRAMES: dict[str, tuple[str, Callable[[], bytes], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("syntax", "frame", "elements"), FRAMES.values(), ids=FRAMES)
+@pytest.mark.parametrize(
+    ("syntax", "frame", "elements"),
+    [
+        pytest.param(*case, id=name, marks=[pytest.mark.slow] * (name == "jpeg-ls"))
+        for name, case in FRAMES.items()
+    ],
+)
 @pytest.mark.parametrize("kept", [0.1, 0.6, 0.95])
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_truncated_frame_in_a_complete_file_is_damaged(syntax, frame, elements, kept, ended):
