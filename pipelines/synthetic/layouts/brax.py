@@ -144,7 +144,7 @@ class BraxTree:
         return image_line(path, root, seen, image.boxes), row
 
     def _dicom(self, case: Case, place: int, image: BoxedImage, stem: str) -> bytes:
-        """Return a DICOM file without a word for its view: the spreadsheet has it."""
+        """Return a DICOM file that states no view: the spreadsheet states it."""
         rng = stream("brax", self.seed, case.serial, place)
         view = case.study.views[place]
         taken = acquire(view, case.study.views, place=case.first + place, rng=rng)

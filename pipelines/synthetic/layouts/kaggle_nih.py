@@ -28,16 +28,13 @@ from cxr_vlp.pipelines.synthetic.cases.real_content import Content
 from cxr_vlp.pipelines.synthetic.seeding import stream
 from cxr_vlp.pipelines.synthetic.writing import archives
 from cxr_vlp.pipelines.synthetic.writing.case_content import image_of
-from cxr_vlp.pipelines.synthetic.writing.dicom_faults import break_dicoms
+from cxr_vlp.pipelines.synthetic.writing.dicom_faults import write_with_truth
 from cxr_vlp.pipelines.synthetic.writing.dicom_files import uid_of
 from cxr_vlp.pipelines.synthetic.writing.image_files import Grey, eight_bits
 from cxr_vlp.pipelines.synthetic.writing.tree_writer import (
-    Tree,
     Written,
     no_progress,
     rows_of,
-    truth_of,
-    write_tree,
 )
 from cxr_vlp.pipelines.synthetic.writing.truth import image_line, study_line
 
@@ -69,7 +66,7 @@ def write_rsna(
     """
     persons = _people(studies, seed, content)
     tree = RsnaTree(seed, height, deal_splits(persons, seed, SPLITS), raw, mapped)
-    return _written(tree, out / "rsna", persons, seed, workers, faults, advance)
+    return write_with_truth(tree, out / "rsna", persons, seed, workers, faults, advance)
 
 
 def write_siim(
@@ -86,30 +83,13 @@ def write_siim(
     """Write the tree `out/siim` and `out/siim.truth.jsonl`."""
     persons = _people(studies, seed, content)
     tree = SiimTree(seed, height, deal_splits(persons, seed, SPLITS))
-    return _written(tree, out / "siim", persons, seed, workers, faults, advance)
+    return write_with_truth(tree, out / "siim", persons, seed, workers, faults, advance)
 
 
 def _people(studies: int, seed: int, content: Content | None) -> tuple[Person, ...]:
     given = content or Content()
     frontal = tuple(image for image in given.images if image.view != "LATERAL")
     return people_of("nih", studies, seed, Content(frontal))
-
-
-def _written(
-    tree: Tree,
-    root: Path,
-    persons: Sequence[Person],
-    seed: int,
-    workers: int,
-    faults: bool,
-    advance: Callable[[int], None],
-) -> list[Written]:
-    written = write_tree(tree, root, persons, workers=workers, advance=advance)
-    truth = truth_of(written)
-    if faults:
-        break_dicoms(root, truth, seed)
-    archives.write_jsonl(root.with_name(f"{root.name}.truth.jsonl"), truth)
-    return written
 
 
 @dataclass(frozen=True, slots=True)

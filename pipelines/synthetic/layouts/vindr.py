@@ -24,15 +24,12 @@ from cxr_vlp.pipelines.synthetic.seeding import stream
 from cxr_vlp.pipelines.synthetic.writing import archives, dicom_files
 from cxr_vlp.pipelines.synthetic.writing.acquisitions import Storage
 from cxr_vlp.pipelines.synthetic.writing.case_content import image_of
-from cxr_vlp.pipelines.synthetic.writing.dicom_faults import break_dicoms
+from cxr_vlp.pipelines.synthetic.writing.dicom_faults import write_with_truth
 from cxr_vlp.pipelines.synthetic.writing.tree_writer import (
     Rows,
-    Tree,
     Written,
     no_progress,
     rows_of,
-    truth_of,
-    write_tree,
 )
 from cxr_vlp.pipelines.synthetic.writing.truth import image_line, study_line
 
@@ -75,7 +72,7 @@ def write(
     """
     persons = _people("vindr", studies, seed, content)
     tree = VindrTree(seed, height, deal_splits(persons, seed, SPLITS), beside)
-    return _written(tree, out / "vindr", persons, seed, workers, faults, advance)
+    return write_with_truth(tree, out / "vindr", persons, seed, workers, faults, advance)
 
 
 def write_vinbigdata(
@@ -92,7 +89,7 @@ def write_vinbigdata(
     """Write the tree `out/vinbigdata`: the films of `write` with the same seed and height."""
     persons = _people("vindr", studies, seed, content)
     tree = VinbigdataTree(seed, height, deal_splits(persons, seed, SPLITS))
-    return _written(tree, out / "vinbigdata", persons, seed, workers, faults, advance)
+    return write_with_truth(tree, out / "vinbigdata", persons, seed, workers, faults, advance)
 
 
 def write_pcxr(
@@ -109,7 +106,7 @@ def write_pcxr(
     """Write the tree `out/vindrpcxr` and its truth, which has the children's ages too."""
     persons = _people("vindrpcxr", studies, seed, content)
     tree = PcxrTree(seed, height, deal_splits(persons, seed, SPLITS))
-    return _written(tree, out / "vindrpcxr", persons, seed, workers, faults, advance)
+    return write_with_truth(tree, out / "vindrpcxr", persons, seed, workers, faults, advance)
 
 
 def _people(source: str, studies: int, seed: int, content: Content | None) -> tuple[Person, ...]:
@@ -120,23 +117,6 @@ def _people(source: str, studies: int, seed: int, content: Content | None) -> tu
         replace(p, cases=tuple(replace(c, study=replace(c.study, views=("PA",))) for c in p.cases))
         for p in persons
     )
-
-
-def _written(
-    tree: Tree,
-    root: Path,
-    persons: Sequence[Person],
-    seed: int,
-    workers: int,
-    faults: bool,
-    advance: Callable[[int], None],
-) -> list[Written]:
-    written = write_tree(tree, root, persons, workers=workers, advance=advance)
-    truth = truth_of(written)
-    if faults:
-        break_dicoms(root, truth, seed)
-    archives.write_jsonl(root.with_name(f"{root.name}.truth.jsonl"), truth)
-    return written
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Damages DICOM files of a finished tree that has one image a study, as real downloads have them.
+"""Writes trees that have one DICOM file a study, and damages files as in real downloads.
 
 In the truth each damaged image has a `fault`.
 """
@@ -14,8 +14,11 @@ import pydicom
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 
+from cxr_vlp.pipelines.synthetic.cases.people import Person
 from cxr_vlp.pipelines.synthetic.seeding import stream
+from cxr_vlp.pipelines.synthetic.writing import archives
 from cxr_vlp.pipelines.synthetic.writing.faults import IMAGE_FAULTS, FaultError
+from cxr_vlp.pipelines.synthetic.writing.tree_writer import Tree, Written, truth_of, write_tree
 
 
 def forget_syntax(path: Path) -> None:
@@ -51,3 +54,21 @@ def break_dicoms(root: Path, truth: Sequence[dict[str, Any]], seed: int) -> None
         image = free.pop()["images"][0]
         damage(root / image["path"])
         image["fault"] = name
+
+
+def write_with_truth(
+    tree: Tree,
+    root: Path,
+    persons: Sequence[Person],
+    seed: int,
+    workers: int,
+    faults: bool,
+    advance: Callable[[int], None],
+) -> list[Written]:
+    """Write a tree of DICOM files and, beside it, its truth; `faults` damages some files."""
+    written = write_tree(tree, root, persons, workers=workers, advance=advance)
+    truth = truth_of(written)
+    if faults:
+        break_dicoms(root, truth, seed)
+    archives.write_jsonl(root.with_name(f"{root.name}.truth.jsonl"), truth)
+    return written
