@@ -1,0 +1,1 @@
+"""Measures on scores and truth: values, thresholds, intervals, differences between models."""

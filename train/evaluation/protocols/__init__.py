@@ -1,0 +1,1 @@
+"""Evaluation protocols: named YAML files that fix everything that decides a number."""

@@ -1,0 +1,117 @@
+"""Reads the images of shards for an evaluation: once each, whole, not varied.
+
+Batches come source by source. The order inside a source depends on the number of workers, so every
+table is sorted by key before it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cv2
+import torch
+import webdataset as wds
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from cxr_vlp.pipelines.format.sample import Sample, key_hash
+from cxr_vlp.train.config.recipe import ImageConfig
+from cxr_vlp.train.data import images
+from cxr_vlp.train.data.samples import stored_samples
+from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.data.views import shown
+from cxr_vlp.train.errors import DataError
+from cxr_vlp.train.evaluation.facts import ImageFacts
+
+BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ReadImage:
+    """One image: `pixels` (1, S, S) uint8, the sample with its texts and boxes, and its caption."""
+
+    facts: ImageFacts
+    pixels: Tensor
+    sample: Sample
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBatch:
+    """B images of one source; `pixels` (B, 1, S, S) uint8."""
+
+    source: str
+    pixels: Tensor
+    images: tuple[ReadImage, ...]
+
+
+def batches(
+    shards: Sequence[Shard],
+    image: ImageConfig,
+    size: int,
+    views: Sequence[str] = (),
+    *,
+    limit: int = 0,
+    workers: int = 0,
+) -> Iterator[ImageBatch]:
+    """Yield the images of the views (none named: all), source by source.
+
+    `limit`: about this many images of each source; 0: all. Raises DataError for a damaged shard.
+    """
+    for source in sorted({shard.source for shard in shards}):
+        mine = [shard for shard in shards if shard.source == source]
+        seen = 0
+        for batch in _of_source(
+            source, mine, image, size, views, min(BATCH, limit or BATCH), workers
+        ):
+            yield batch
+            seen += len(batch.images)
+            if limit and seen >= limit:
+                break
+
+
+def _of_source(
+    source: str,
+    shards: Sequence[Shard],
+    image: ImageConfig,
+    size: int,
+    views: Sequence[str],
+    batch: int,
+    workers: int,
+) -> Iterator[ImageBatch]:
+    cv2.setNumThreads(1)  # before the workers are forked, as in data/loader
+    flow = partial(_images, source=source, recipe=image, size=size, views=tuple(views))
+    loader: DataLoader[Any] = DataLoader(
+        wds.DataPipeline(partial(iter, shards), wds.split_by_worker, flow),
+        batch_size=batch,
+        num_workers=min(workers, len(shards)),
+        collate_fn=partial(_collate, source),
+    )
+    try:
+        yield from loader
+    except DataError as error:
+        message = str(error).strip().splitlines()[-1]
+        raise DataError(message.removeprefix("cxr_vlp.train.errors.DataError: ")) from None
+
+
+def _images(
+    shards: Iterable[Shard], source: str, recipe: ImageConfig, size: int, views: tuple[str, ...]
+) -> Iterator[ReadImage]:
+    for shard in shards:
+        for stored in stored_samples(shard):
+            if not shown(stored.sample, views):
+                continue
+            decoded = images.decode(stored.image, recipe, size)
+            if decoded is None:
+                where = f"{stored.shard}: the image of sample {key_hash(stored.key)}"
+                raise DataError(f"{where} cannot be decoded")
+            pixels = images.prepare(decoded, recipe, size, None)
+            facts = ImageFacts.of(source, stored.key, stored.sample)
+            yield ReadImage(facts, pixels, stored.sample, stored.caption)
+
+
+def _collate(source: str, found: Sequence[ReadImage]) -> ImageBatch:
+    return ImageBatch(source, torch.stack([each.pixels for each in found]), tuple(found))

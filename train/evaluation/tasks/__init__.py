@@ -1,0 +1,1 @@
+"""What can be measured of a model: zero-shot, retrieval, grounding, probe, negation."""
