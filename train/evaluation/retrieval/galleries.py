@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from cxr_vlp.pipelines.format.sample import key_hash
+from cxr_vlp.train.data import views
 from cxr_vlp.train.data.policies import parse
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation import reading
@@ -97,6 +98,12 @@ def read(evaluation: Evaluation) -> dict[str, Reading]:
         keys = {key for mine in found.values() for key in mine.facts}
         benchmark.require(keys, f"the {evaluation.split} split of these shards")
     return found
+
+
+def left_out_by_view(evaluation: Evaluation) -> dict[str, dict[str, int]]:
+    """Return how many images of the shards are of other views: collection -> view -> images."""
+    shards = evaluation.shards[evaluation.split]
+    return views.left_out(views.survey(shards, ()).views, evaluation.protocol.views)
 
 
 def batches(

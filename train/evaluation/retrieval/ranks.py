@@ -56,8 +56,10 @@ def chance_recall(right: npt.NDArray[np.intp], gallery: int, count: int) -> floa
     1 - C(G - m, k) / C(G, k) of a query with m right ones among G.
     """
     k = min(count, gallery)
-    missed = [math.comb(gallery - m, k) / math.comb(gallery, k) for m in right.tolist()]
-    return float(1 - np.mean(missed))
+    orders = math.comb(gallery, k)
+    different, times = np.unique(right, return_counts=True)
+    found = [(orders - math.comb(gallery - m, k)) / orders for m in different.tolist()]
+    return float(np.dot(found, times) / len(right))
 
 
 def chance_rank(right: npt.NDArray[np.intp], gallery: int) -> float:

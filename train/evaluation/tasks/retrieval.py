@@ -43,11 +43,15 @@ def run(evaluation: Evaluation) -> TaskResult:
     collections: dict[str, Any] = {}
     parts: dict[str, Part] = {}
     dropped: dict[str, str] = {}
-    for source, mine in sorted(galleries.read(evaluation).items()):
+    read = galleries.read(evaluation)
+    views = galleries.left_out_by_view(evaluation)
+    for source in sorted(views):
+        mine = read.get(source, Reading([]))
         found, part = _collection(evaluation, source, mine)
         if part:
             collections[source], parts[source] = found, part
-        if TO_TEXT not in part and mine.facts:
+            found["left_out_by_view"] = views[source]
+        if TO_TEXT not in part:
             dropped[source] = _why(evaluation, mine)
     if not parts:
         raise ConfigError(
@@ -199,6 +203,9 @@ def _add_precisions(
 
 
 def _why(evaluation: Evaluation, mine: Reading) -> str:
+    if not mine.facts:
+        views = ", ".join(evaluation.protocol.views)
+        return f"it has no image of the benchmark set, or of the views {views or '(any)'}"
     return f"none of its {len(mine.facts)} images has a text of the kind {evaluation.protocol.text}"
 
 
