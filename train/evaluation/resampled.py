@@ -7,18 +7,15 @@ each draw gives its own mean. The gallery that the queries were compared with st
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cxr_vlp.train.evaluation.measures.resampling import Intervals, interval_of
 from cxr_vlp.train.evaluation.scores import Floats
-from cxr_vlp.train.evaluation.tasks.base import Intervals
-
-CHUNK = 50  # resamples in memory at a time
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +27,8 @@ class Resampled:
 
     def entry(self, chance: float | None = None) -> dict[str, float | None]:
         """Return value, low and high for metrics.json, with the level of chance where given."""
-        known = self.draws[~np.isnan(self.draws)]
-        low, high = (
-            map(float, np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-            if len(known)
-            else (None, None)
-        )
-        found = {"value": number(self.value), "low": low, "high": high}
+        low, high = interval_of(self.draws)
+        found: dict[str, float | None] = {"value": number(self.value), "low": low, "high": high}
         return found if chance is None else found | {"chance": chance}
 
 
@@ -49,17 +41,6 @@ def of_collection(intervals: Intervals, name: str) -> Intervals:
     """Return the intervals with a seed of this collection: two collections draw independently."""
     text = hashlib.sha256(f"{intervals.seed}/{name}".encode()).digest()
     return replace(intervals, seed=int.from_bytes(text[:8], "big"))
-
-
-def weights(groups: Sequence[str], intervals: Intervals) -> Iterator[Floats]:
-    """Yield chunks (R, N): how often each of N queries is in a resample of the groups."""
-    names, place = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    rng = np.random.default_rng(intervals.seed)
-    for start in range(0, intervals.resamples, CHUNK):
-        count = min(CHUNK, intervals.resamples - start)
-        drawn = rng.integers(0, len(names), (count, len(names)))
-        times = np.stack([np.bincount(row, minlength=len(names)) for row in drawn])
-        yield times[:, place].astype(np.float64)
 
 
 def shared(weights: Floats, owners: npt.NDArray[np.intp]) -> Floats:

@@ -16,6 +16,7 @@ import numpy as np
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation import resampled
 from cxr_vlp.train.evaluation.benchmark_sets import BenchmarkSet
+from cxr_vlp.train.evaluation.measures.resampling import bootstrap_weights
 from cxr_vlp.train.evaluation.resampled import Resampled
 from cxr_vlp.train.evaluation.retrieval import five_way, galleries, ranks
 from cxr_vlp.train.evaluation.retrieval.galleries import Gallery, Reading
@@ -91,7 +92,7 @@ def image_to_text(
         return owners[block, None] == np.arange(texts)
 
     found = ranks.in_blocks(len(owners), between.rows, right)
-    draws = partial(resampled.weights, gallery.patients, own)
+    draws = partial(bootstrap_weights, gallery.patients, own)
     return _of_ranks(found, draws), _chances(np.ones(len(owners), np.intp), texts)
 
 
@@ -113,7 +114,7 @@ def text_to_image(
 
 
 def _of_texts(gallery: Gallery, own: Intervals) -> Iterator[Floats]:
-    for part in resampled.weights(gallery.patients, own):
+    for part in bootstrap_weights(gallery.patients, own):
         yield resampled.shared(part, gallery.owners)
 
 
@@ -162,11 +163,11 @@ def _five_way(
     scores = five_way.class_scores(similarity, [len(each) for each in texts], how)
     found = five_way.correct(scores, truth)
     patients = [mine.facts[key].patient for key in keys]
-    measures = {"accuracy": resampled.mean(found, resampled.weights(patients, own))}
+    measures = {"accuracy": resampled.mean(found, bootstrap_weights(patients, own))}
     for place, name in enumerate(classes):
         own_of = [each for each, at in zip(patients, truth, strict=True) if at == place]
         if own_of:
-            draws = resampled.weights(own_of, own)
+            draws = bootstrap_weights(own_of, own)
             measures[f"accuracy_of_{name}"] = resampled.mean(found[truth == place], draws)
     counts = {
         "images": len(keys),
@@ -190,7 +191,7 @@ def _add_precisions(
             TO_TEXT,
             five_way.of_images,
             len(gallery.texts),
-            partial(resampled.weights, gallery.patients, own),
+            partial(bootstrap_weights, gallery.patients, own),
         ),
         (TO_IMAGE, five_way.of_texts, len(truth), partial(_of_texts, gallery, own)),
     ):
