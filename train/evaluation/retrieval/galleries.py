@@ -78,11 +78,7 @@ def read(evaluation: Evaluation) -> dict[str, Reading]:
     Of a benchmark set only its images. Raises ConfigError for models whose similarities have no
     common scale, and where images of the set are not in the shards.
     """
-    if len({model.fused for model in evaluation.models}) > 1:
-        raise ConfigError(
-            "an ensemble of a model with a fusion and one without has no common similarity: "
-            "measure the retrieval of each alone"
-        )
+    require_one_scale(evaluation.models)
     text, benchmark = text_of(evaluation.protocol), evaluation.benchmark
     found: dict[str, Reading] = {}
     for number, model in enumerate(evaluation.models):
@@ -98,6 +94,15 @@ def read(evaluation: Evaluation) -> dict[str, Reading]:
         keys = {key for mine in found.values() for key in mine.facts}
         benchmark.require(keys, f"the {evaluation.split} split of these shards")
     return found
+
+
+def require_one_scale(models: Sequence[Model]) -> None:
+    """Raise ConfigError for models whose similarities cannot be averaged: cosines and logits."""
+    if len({model.fused for model in models}) > 1:
+        raise ConfigError(
+            "an ensemble of a model with a fusion and one without has no common similarity: "
+            "measure each of them alone"
+        )
 
 
 def left_out_by_view(evaluation: Evaluation) -> dict[str, dict[str, int]]:
