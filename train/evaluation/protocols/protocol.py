@@ -73,6 +73,19 @@ class ThresholdConfig:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class RetrievalConfig:
+    """How images and texts are searched for each other, and the classes of a 5x200 set."""
+
+    sample: Annotated[int, Field(ge=0)] = 0  # images of a gallery, drawn at random; 0: all
+    seed: int = 0  # of the drawn images and prompts
+    # the score of a class from its prompts: their mean cosine (CXR-CLIP), the highest one
+    # (MedCLIP), or the highest one standardised over the images (GLoRIA)
+    classes: Literal["mean", "max", "zscore"] = "mean"
+    bank: Bank = "products"  # the prompts of a class
+    prompts: Annotated[int, Field(ge=0)] = 0  # of a class, drawn at random; 0: all
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Measuring:
     """What a protocol fixes beside its prompts; the section `evaluate` holds these keys too."""
 
@@ -95,6 +108,7 @@ class Measuring:
     thresholds: ThresholdConfig = field(default_factory=ThresholdConfig)
     bins: Annotated[int, Field(ge=2, le=1000)] = 15  # of the expected calibration error
     text: Literal["report", "findings", "impression", "longest", "caption"] = "report"  # retrieval
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     probe_shares: Several[Fraction | Literal[1]] = (0.01, 0.1, 1)
     probe_seeds: Annotated[int, Field(ge=1, le=100)] = 3
 

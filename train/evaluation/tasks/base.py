@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.evaluation.benchmark_sets import BenchmarkSet
 from cxr_vlp.train.evaluation.measures.resampling import Intervals as Intervals
 from cxr_vlp.train.evaluation.models.base import Model
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
@@ -19,7 +20,8 @@ class Evaluation:
 
     models: one, or several for an ensemble (the mean of their scores). shards: split -> shards.
     `split` is the one that is measured; thresholds come from `validate`, the probe learns on
-    `train`. limit: read about this many images of each source; 0: all.
+    `train`. limit: read about this many images of each source; 0: all. benchmark: measure only the
+    images of this set.
     """
 
     models: tuple[Model, ...]
@@ -30,6 +32,7 @@ class Evaluation:
     limit: int = 0
     workers: int = 0
     out: Path = Path()
+    benchmark: BenchmarkSet | None = None
 
 
 @dataclass(frozen=True, slots=True)
