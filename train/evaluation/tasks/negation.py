@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 
 from cxr_vlp.nlp.labels import NO_FINDING
-from cxr_vlp.train.data import views
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.evaluation import resampled
+from cxr_vlp.train.evaluation import by_collection, resampled
 from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.measures.resampling import bootstrap_weights
 from cxr_vlp.train.evaluation.models.base import Model
@@ -33,7 +32,7 @@ from cxr_vlp.train.evaluation.prompt_files import own_prompts
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.reading import ImageBatch
 from cxr_vlp.train.evaluation.resampled import Resampled
-from cxr_vlp.train.evaluation.retrieval import galleries, similarities
+from cxr_vlp.train.evaluation.retrieval import similarities
 from cxr_vlp.train.evaluation.scores import Floats
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
 from cxr_vlp.train.model.fusion import Tokens
@@ -61,71 +60,74 @@ class Preferences:
 def run(evaluation: Evaluation) -> TaskResult:
     """Measure every collection, and the mean over them.
 
-    Raises ConfigError where no image has a label or a statement to measure on.
+    Raises ConfigError where no image has a label or a statement to measure on, or images of a
+    benchmark set are missing.
     """
-    labels = _labels(evaluation)
-    measured, collections, dropped = {}, {}, {}
-    for source, mine in _read(evaluation, labels).items():
-        counts = {column: len(found) for column, found in mine.found.items()}
-        few = evaluation.protocol.min_positives
-        shares = _with_means(_shares(mine, evaluation, source))
-        if not shares:
-            dropped[source] = f"no label has {few} images on which a finding is present or absent"
-            continue
-        measured[source] = shares
-        collections[source] = {
-            "images": len(mine.facts),
-            "labels": nested(shares, counts),
-            "unmeasured": sorted({"/".join(c) for c, n in counts.items() if n < few}),
-        }
+    measured: dict[str, Shares] = {}
+    collections, dropped = {}, {}
+    keys: set[str] = set()
+    for source, own in by_collection.parts(evaluation, "negation").items():
+        surveyed = by_collection.survey(own)
+        mine = _read(own, _labels(own, surveyed.labels))
+        keys.update(mine.facts)
+        found = _shares(mine, own, source)
+        if found:
+            measured[source] = _with_means(found)
+            left = by_collection.left_out(surveyed, own)
+            collections[source] = _counts(mine, own) | {"left_out_by_view": left}
+            collections[source]["labels"] = nested(measured[source], _images(mine))
+        else:
+            dropped[source] = _why(mine, own)
+    by_collection.require_set(evaluation, keys)
     if not measured:
+        listed = "; ".join(f"{source}: {why}" for source, why in dropped.items())
         raise ConfigError(
-            "negation: no collection has enough images with a label or a statement: name other "
-            "labels or a lower min_positives in the protocol, or give other shards"
+            f"negation: there is nothing to measure ({listed}): name other labels or views, or a "
+            "lower min_positives, in the protocol, or give other shards"
         )
-    return _result(measured, collections, dropped, evaluation.protocol)
+    return _result(measured, collections, dropped)
 
 
-def _labels(evaluation: Evaluation) -> dict[str, tuple[str, ...]]:
-    """Return the labels of each collection: those that its own samples name, but No Finding."""
-    wanted = evaluation.protocol.labels
-    shards = evaluation.shards[evaluation.split]
-    found = {}
-    for source in sorted({shard.source for shard in shards}):
-        mine = [shard for shard in shards if shard.source == source]
-        named = views.survey(mine, evaluation.protocol.views).labels
-        chosen = [name for name in named if name in (wanted or named) and name != NO_FINDING]
-        found[source] = tuple(chosen)
-    return found
+def _labels(own: Evaluation, named: Sequence[str]) -> tuple[str, ...]:
+    """Return the protocol's labels that the collection's samples name, without No Finding."""
+    wanted = own.protocol.labels or named
+    return tuple(name for name in named if name in wanted and name != NO_FINDING)
 
 
-def _read(evaluation: Evaluation, labels: Mapping[str, tuple[str, ...]]) -> dict[str, Preferences]:
-    galleries.require_one_scale(evaluation.models)
-    bank = own_prompts(evaluation.protocol)
-    found = {
-        source: _of_source(evaluation, source, BankPairs.of(names, bank), frozenset(names))
-        for source, names in labels.items()
+def _images(mine: Preferences) -> dict[Column, int]:
+    return {column: len(found) for column, found in mine.found.items()}
+
+
+def _counts(mine: Preferences, own: Evaluation) -> dict[str, Any]:
+    few = [c for c, n in _images(mine).items() if n < own.protocol.min_positives]
+    return {
+        "images": len(mine.facts),
+        "patients": len({fact.patient for fact in mine.facts.values()}),
+        "unmeasured": sorted("/".join(column) for column in few),
+        "counted": {
+            "uncertain": own.protocol.uncertain,
+            "uncertain_of": dict(own.protocol.uncertain_of),
+            "unmentioned": own.protocol.unmentioned,
+        },
     }
-    if evaluation.benchmark:
-        keys = {key for mine in found.values() for key in mine.facts}
-        evaluation.benchmark.require(keys, f"the {evaluation.split} split of these shards")
-    return found
 
 
-def _of_source(
-    evaluation: Evaluation, source: str, asked: BankPairs, names: Collection[str]
-) -> Preferences:
-    models = evaluation.models
-    keys = evaluation.benchmark.keys if evaluation.benchmark else None
-    mine = Preferences()
+def _why(mine: Preferences, own: Evaluation) -> str:
+    if not mine.facts:
+        views = ", ".join(own.protocol.views)
+        return f"it has no image of the benchmark set, or of the views {views or '(any)'}"
+    least = own.protocol.min_positives
+    return f"no label has {least} images on which a finding is present, absent or uncertain"
+
+
+def _read(own: Evaluation, names: Sequence[str]) -> Preferences:
+    """Return what the images of a collection prefer, of each of the labels."""
+    mine, models = Preferences(), own.models
+    asked = BankPairs.of(names, own_prompts(own.protocol))
     texts = [similarities.encode_texts(model, asked.texts) for model in models]
     # every model reads the same images in the same order, each in its own size
-    for several in zip(
-        *(galleries.batches(evaluation, m, keys, source) for m in models), strict=True
-    ):
+    for several in zip(*(by_collection.batches(own, model) for model in models), strict=True):
         batch = several[0]
-        if not batch.images:
-            continue
         mine.facts.update((image.facts.key, image.facts) for image in batch.images)
         images = [
             similarities.encode_images(model, each.pixels)
@@ -133,8 +135,8 @@ def _of_source(
         ]
         if asked.texts:
             shares = asked.shares(similarities.mean_similarity(models, images, texts))
-            _note_bank(mine, batch, shares, evaluation.protocol)
-        _note_reports(mine, batch, models, images, names)
+            _note_bank(mine, batch, shares, own.protocol)
+        _note_reports(mine, batch, models, images, frozenset(names))
     return mine
 
 
@@ -187,16 +189,16 @@ def truth_of(labels: Mapping[str, int], name: str, protocol: Protocol) -> str:
     return {"positive": PRESENT, "negative": ABSENT}.get(policy, UNCERTAIN)
 
 
-def _shares(mine: Preferences, evaluation: Evaluation, source: str) -> Shares:
+def _shares(mine: Preferences, own: Evaluation, source: str) -> Shares:
     """Return the mean share of every column with enough images, whole patients resampled."""
-    keys, least = sorted(mine.facts), evaluation.protocol.min_positives
+    keys, least = sorted(mine.facts), own.protocol.min_positives
     columns = [column for column, found in sorted(mine.found.items()) if len(found) >= least]
     if not columns:
         return {}
     values = np.array([[mine.found[c].get(key, np.nan) for c in columns] for key in keys])
     patients = [mine.facts[key].patient for key in keys]
-    own = resampled.of_collection(evaluation.intervals, source)
-    found = resampled.means(values, bootstrap_weights(patients, own))
+    intervals = resampled.of_collection(own.intervals, source)
+    found = resampled.means(values, bootstrap_weights(patients, intervals))
     return dict(zip(columns, found, strict=True))
 
 
@@ -218,7 +220,6 @@ def _result(
     measured: Mapping[str, Shares],
     collections: Mapping[str, Any],
     dropped: Mapping[str, str],
-    protocol: Protocol,
 ) -> TaskResult:
     kinds = [k for k in KINDS if any((MACRO, k, BOTH) in own for own in measured.values())]
     every = sorted({column for own in measured.values() for column in own if column[0] == MACRO})
@@ -234,7 +235,6 @@ def _result(
         },
         "dropped": dict(dropped),
         "ties": "one half",
-        "counted": {"uncertain": protocol.uncertain, "unmentioned": protocol.unmentioned},
     }
     summary = {kind: resampled.number(means[MACRO, kind, BOTH].value) for kind in kinds}
     rows = [row for source, own in measured.items() for row in _rows(source, own, collections)]
