@@ -68,13 +68,16 @@ def run(evaluation: Evaluation) -> TaskResult:
     keys: set[str] = set()
     for source, own in by_collection.parts(evaluation, "negation").items():
         surveyed = by_collection.survey(own)
-        mine = _read(own, _labels(own, surveyed.labels))
+        names = _labels(own, surveyed.labels)
+        mine = _read(own, names)
         keys.update(mine.facts)
         found = _shares(mine, own, source)
         if found:
             measured[source] = _with_means(found)
             left = by_collection.left_out(surveyed, own)
             collections[source] = _counts(mine, own) | {"left_out_by_view": left}
+            asked = set(own.protocol.labels) - {*names, NO_FINDING}
+            collections[source]["labels_that_no_sample_names"] = sorted(asked)
             collections[source]["labels"] = nested(measured[source], _images(mine))
         else:
             dropped[source] = _why(mine, own)
