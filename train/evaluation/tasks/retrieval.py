@@ -121,12 +121,10 @@ def _of_texts(gallery: Gallery, own: Intervals) -> Iterator[Floats]:
 
 def _of_ranks(found: Places, draws: Draws) -> Measures:
     place = found.astype(np.float64)
-    measures = {
-        f"recall_at_{count}": resampled.mean((found <= count).astype(np.float64), draws())
-        for count in COUNTS
-    }
+    columns = np.stack([*(found <= count for count in COUNTS), place], axis=1)
+    names = [*(f"recall_at_{count}" for count in COUNTS), "mean_rank"]
+    measures = dict(zip(names, resampled.means(columns, draws()), strict=True))
     measures["median_rank"] = resampled.median(place, draws())
-    measures["mean_rank"] = resampled.mean(place, draws())
     return measures
 
 
@@ -194,22 +192,18 @@ def _add_precisions(
     classes = tuple(benchmark.counts())
     truth = five_way.places([benchmark.classes[image.key] for image in gallery.images], classes)
     texts = five_way.classes_of_texts(gallery.owners, truth, len(gallery.texts), len(classes))
-    share = (texts[:, truth]).mean()  # of right pairs: what chance gives
+    chance = float(texts[:, truth].mean())  # the share of pairs of one class
+    by_image = partial(bootstrap_weights, gallery.patients, own)
+    by_text = partial(_of_texts, gallery, own)
     for way, measured, size, draws in (
-        (
-            TO_TEXT,
-            five_way.of_images,
-            len(gallery.texts),
-            partial(bootstrap_weights, gallery.patients, own),
-        ),
-        (TO_IMAGE, five_way.of_texts, len(truth), partial(_of_texts, gallery, own)),
+        (TO_TEXT, five_way.of_images, len(gallery.texts), by_image),
+        (TO_IMAGE, five_way.of_texts, len(truth), by_text),
     ):
         counts = [count for count in PRECISIONS if count <= size]
-        values = measured(between, truth, texts, counts)
-        measures, chances = part[way]
-        for column, count in zip(values.T, counts, strict=True):
-            measures[f"precision_at_{count}"] = resampled.mean(column, draws())
-            chances[f"precision_at_{count}"] = float(share)
+        columns = resampled.means(measured(between, truth, texts, counts), draws())
+        found = {f"precision_at_{n}": column for n, column in zip(counts, columns, strict=True)}
+        part[way][0].update(found)
+        part[way][1].update(dict.fromkeys(found, chance))
 
 
 def _why(own: Evaluation, mine: Reading) -> str:
