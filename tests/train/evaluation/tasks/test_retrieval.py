@@ -164,7 +164,7 @@ def test_nothing_to_measure_is_an_error(seeing, tmp_path, write):
 
 
 def test_texts_that_differ_in_blanks_alone_are_one(seeing, tmp_path, write):
-    write(tmp_path, "blank", lambda i: {"impression": "edema." if i % 2 else "edema.\n"})
+    write(tmp_path, "blank", lambda i: {"impression": "No  edema." if i % 2 else "No\nedema. "})
     assert measured([tmp_path / "blank"], seeing())["collections"]["blank"]["unique_texts"] == 1
     write(tmp_path, "case", lambda i: {"impression": "edema." if i % 2 else "Edema."})
     assert measured([tmp_path / "case"], seeing())["collections"]["case"]["unique_texts"] == 2
