@@ -8,7 +8,6 @@ import pytest
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.evaluation.measures import point
 from cxr_vlp.train.evaluation.measures.fairness import MEAN, UNKNOWN, age_band, by_group
-from cxr_vlp.train.evaluation.measures.fairness_rows import rows
 from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights
 
 CUTS = {"A": 0.5, "B": 0.5}
@@ -141,17 +140,6 @@ def test_rates_have_a_gap_too():
 )  # fmt: skip
 def test_age_bands(age, band):
     assert age_band(age) == band
-
-
-def test_rows_have_equal_keys_and_name_what_is_left_out():
-    sex, scores, truth = people()
-    sex[0] = "X"
-    made = rows(grouped({"sex": sex}, scores, truth))
-    assert len({tuple(row) for row in made}) == 1
-    (small,) = (row for row in made if row["group"] == "X")
-    assert small["why"].startswith("too few")
-    assert {row["kind"] for row in made} == {"group", "gap"}
-    assert {row["group"] for row in made if row["kind"] == "gap"} <= {"F - M", "M - F"}
 
 
 def test_members_that_do_not_fit_are_refused():
