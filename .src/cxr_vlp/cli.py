@@ -107,16 +107,16 @@ COMMANDS = {
         "cxr-vlp evaluate --model models/chexzero_tiny --shards data/shards "
         "--out reports/evaluate/chexzero_tiny",
     ),
-    "compare": Command(
-        "cxr_vlp.train.compare",
-        "the differences between evaluations, with intervals and tests",
-        "cxr-vlp compare reports/evaluate/chexzero_tiny reports/evaluate/cxrclip_tiny",
-    ),
     "report": Command(
         "cxr_vlp.train.report",
         "make the HTML page about the shards, the model and its scores",
         "cxr-vlp report --shards data/shards --model models/chexzero_tiny "
         "--evaluation reports/evaluate/chexzero_tiny --out reports/index.html",
+    ),
+    "compare": Command(
+        "cxr_vlp.train.compare",
+        "the differences between evaluations, with intervals and tests",
+        "cxr-vlp compare reports/evaluate/chexzero_tiny reports/evaluate/cxrclip_tiny",
     ),
     "translate": Command(
         "cxr_vlp.train.translate",
