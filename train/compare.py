@@ -146,24 +146,30 @@ def _notes(found: Comparison) -> None:
 
 
 def _print(rows: Sequence[Row], first: Finished) -> None:
-    columns = ("model", "collection", "label", "measure", "A", "other", "other - A",
-               "95 % interval", "p", "p (Holm)")  # fmt: skip
-    cells = [
-        (
-            *(str(row[name]) for name in ("model", "collection", "label", "measure")),
-            *(_digits(row[name]) for name in ("first", "second", "difference")),
-            f"{_digits(row['low'])} to {_digits(row['high'])}",
-            *(_p(row[name]) for name in ("p", "p_holm")),
-        )
-        for row in rows
-    ]
-    cli.table(f"A: {first.folder}", columns, cells)
+    """Print a table for each model, measure and collection."""
+    columns = ("label", "A", "B", "B - A", "95 % interval", "p", "p (Holm)")
+    for model, measure, name in dict.fromkeys(
+        (row["model"], row["measure"], row["collection"]) for row in rows
+    ):
+        mine = (r for r in rows if (r["model"], r["measure"], r["collection"])
+                == (model, measure, name))  # fmt: skip
+        cli.table(f"{name}, {measure}, B: {model}", columns, map(_cells, mine))
+    sys.stdout.write(f"A: {first.folder}\n")
     used = sorted({row["test"] for row in rows if row["test"]})
     if used:
         sys.stdout.write(f"p: {', '.join(used)}; Holm: over the labels of a collection\n")
     lower = sorted({row["measure"] for row in rows if row["measure"] in LOWER})
     if lower:
         sys.stdout.write(f"less is better: {', '.join(lower)}\n")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row["label"],
+        *(_digits(row[name]) for name in ("first", "second", "difference")),
+        "-" if row["low"] is None else f"{_digits(row['low'])} to {_digits(row['high'])}",
+        *(_p(row[name]) for name in ("p", "p_holm")),
+    )
 
 
 def _digits(value: float | None) -> str:
