@@ -147,7 +147,7 @@ def _notes(found: Comparison) -> None:
 
 def _print(rows: Sequence[Row], first: Finished) -> None:
     """Print a table for each model, measure and collection."""
-    columns = ("label", "A", "B", "B - A", "95 % interval", "p", "p (Holm)")
+    columns = ("label", "A", "B", "B - A", "95 % interval", "p (Holm)")
     for model, measure, name in dict.fromkeys(
         (row["model"], row["measure"], row["collection"]) for row in rows
     ):
@@ -157,7 +157,10 @@ def _print(rows: Sequence[Row], first: Finished) -> None:
     sys.stdout.write(f"A: {first.folder}\n")
     used = sorted({row["test"] for row in rows if row["test"]})
     if used:
-        sys.stdout.write(f"p: {', '.join(used)}; Holm: over the labels of a collection\n")
+        sys.stdout.write(
+            f"p: {', '.join(used)}; Holm: over the labels of a collection. No p: a class has fewer "
+            "than two patients, or nothing varies\n"
+        )
     lower = sorted({row["measure"] for row in rows if row["measure"] in LOWER})
     if lower:
         sys.stdout.write(f"less is better: {', '.join(lower)}\n")
@@ -168,7 +171,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row["label"],
         *(_digits(row[name]) for name in ("first", "second", "difference")),
         "-" if row["low"] is None else f"{_digits(row['low'])} to {_digits(row['high'])}",
-        *(_p(row[name]) for name in ("p", "p_holm")),
+        _p(row["p_holm"]),
     )
 
 

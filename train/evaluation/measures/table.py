@@ -212,9 +212,10 @@ def mean_of(measured: Mapping[str, Measured]) -> Measured:
 
     Each collection counts the same, whatever its size. Collections share no patients: resample by
     resample their draws are averaged, each collection's in an order of its own, so that equal seeds
-    do not tie them together. Only resamples in which every collection has its mean are used. `macro_of` are the collections, `unmeasured` those without any macro
-    mean, `averaged` the collections of each measure; there are no labels. Raises ConfigError for
-    collections with different numbers of resamples.
+    do not tie them together. Only resamples in which every collection has its mean are used.
+    `macro_of` are the collections, `unmeasured` those without any macro mean, `averaged` the
+    collections of each measure; there are no labels. Raises ConfigError for collections with
+    different numbers of resamples.
     """
     names = sorted(measured)
     sizes = {len(draws) for each in measured.values() for draws in each.draws.values()}
