@@ -44,7 +44,8 @@ from cxr_vlp.train.evaluation.measures.table import (
 
 MEAN = "mean"  # the row of the mean over labels
 LEAST_SHARE = 0.5  # of the labels, for a group that is measured
-BANDS = ((0, 17), (18, 39), (40, 59), (60, 79), (80, 120))
+BANDS = ((0, 17), (18, 39), (40, 59), (60, 79))
+OLDEST = 80  # the band from here on
 UNKNOWN = "unknown"
 
 
@@ -104,6 +105,8 @@ def age_band(age: int | None) -> str:
     """Return the band of an age in years, UNKNOWN where there is none."""
     if age is None:
         return UNKNOWN
+    if age >= OLDEST:
+        return f"{OLDEST}+"
     return next((f"{low}-{high}" for low, high in BANDS if low <= age <= high), UNKNOWN)
 
 

@@ -135,8 +135,9 @@ def test_rates_have_a_gap_too():
 
 @pytest.mark.parametrize(
     ("age", "band"),
-    [(0, "0-17"), (17, "0-17"), (18, "18-39"), (59, "40-59"), (60, "60-79"), (80, "80-120"),
-     (None, UNKNOWN), (121, UNKNOWN), (-1, UNKNOWN)],
+    [(0, "0-17"), (17, "0-17"), (18, "18-39"), (59, "40-59"), (60, "60-79"),
+     (79, "60-79"), (80, "80+"), (91, "80+"),
+     (None, UNKNOWN), (-1, UNKNOWN)],
 )  # fmt: skip
 def test_age_bands(age, band):
     assert age_band(age) == band
