@@ -20,19 +20,19 @@ from torch.utils.data import DataLoader
 
 from cxr_vlp.pipelines.format.sample import Sample, key_hash
 from cxr_vlp.train.config.recipe import ImageConfig
-from cxr_vlp.train.data import images
 from cxr_vlp.train.data.samples import stored_samples
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import shown
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.evaluation.facts import ImageFacts
+from cxr_vlp.train.evaluation.models import preprocessing
 
 BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ReadImage:
-    """One image: `pixels` (1, S, S) uint8, the sample with its texts and boxes, and its caption."""
+    """One image: `pixels` (1, S, S), the sample with its texts and boxes, and its caption."""
 
     facts: ImageFacts
     pixels: Tensor
@@ -42,7 +42,7 @@ class ReadImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageBatch:
-    """B images of one source; `pixels` (B, 1, S, S) uint8."""
+    """B images of one source; `pixels` (B, 1, S, S) in 0..255, as models/preprocessing makes them."""
 
     source: str
     pixels: Tensor
@@ -118,11 +118,10 @@ def _images(
         for stored in stored_samples(shard):
             if not shown(stored.sample, views):
                 continue
-            decoded = images.decode(stored.image, recipe, size)
-            if decoded is None:
+            pixels = preprocessing.pixels(stored.image, recipe, size)
+            if pixels is None:
                 where = f"{stored.shard}: the image of sample {key_hash(stored.key)}"
                 raise DataError(f"{where} cannot be decoded")
-            pixels = images.prepare(decoded, recipe, size, None)
             facts = ImageFacts.of(source, stored.key, stored.sample)
             yield ReadImage(facts, pixels, stored.sample, stored.caption)
 
