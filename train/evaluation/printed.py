@@ -34,7 +34,7 @@ def zeroshot(metrics: Mapping[str, Any], protocol: Protocol) -> None:
     rows.append(_collection("pooled", metrics["pooled"]))
     columns = ("collection", "images", "AUROC", "95 % interval", "AUPRC", "F1", "MCC")
     cli.table(f"zero-shot, macro means ({protocol.name})", columns, rows)
-    cli.table("labels", ("collection", "left out", "not measured"), _left(metrics))
+    cli.table("left out and not measured", ("collection", "by view", "labels"), _left(metrics))
     asked = [_no_finding(name, p) for name, p in metrics["collections"].items() if p["no_finding"]]
     if asked:
         ways = ("direct", "pair", "1 - max", "mean of negatives")
