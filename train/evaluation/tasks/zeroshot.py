@@ -136,6 +136,7 @@ def _result(
         "pooled": rows.of_part(measurement.pooled),
         "dropped": dropped,
         "prompts": _prompts(found),
+        "protocol_of": {each.name: list(each.aliases) for each in found},
         **by_group.metrics,
         **by_reader.metrics,
     }

@@ -42,6 +42,7 @@ class Collection:
     names: tuple[str, ...]
     named: frozenset[str]
     seen: Mapping[str, int]
+    aliases: tuple[str, ...] = ()  # the names by which a protocol may know it
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -79,7 +80,8 @@ def surveyed(shards: Sequence[Shard], protocol: Protocol) -> tuple[Collection, .
 
 
 def _collection(name: str, shards: tuple[Shard, ...], protocol: Protocol) -> Collection:
-    own = protocol.in_collection(*_names(name, shards))
+    aliases = _names(name, shards)
+    own = protocol.in_collection(*aliases)
     seen: Counter[str] = Counter()
     named: set[str] = set()
     for shard in shards:
@@ -87,17 +89,18 @@ def _collection(name: str, shards: tuple[Shard, ...], protocol: Protocol) -> Col
             seen[views.view(sample)] += 1
             if views.shown(sample, own.views):
                 named |= set(sample.all_labels)
-    return Collection(name, shards, own, own.labels or tuple(sorted(named)), frozenset(named), seen)
+    names = own.labels or tuple(sorted(named))
+    return Collection(name, shards, own, names, frozenset(named), seen, aliases)
 
 
 def _names(name: str, shards: Sequence[Shard]) -> tuple[str, ...]:
-    """Return the names by which a protocol may know a set: its own, its reader's, its source."""
+    """Return the names by which a protocol may know a set: its own, its source, its title."""
     folder = shards[0].path.parent.parent
     try:
         header = manifest.header(folder)
     except (FileNotFoundError, FormatError):
         return (name,)
-    found = [name, *(str(header.get(key) or "") for key in ("preset", "source"))]
+    found = [name, *(str(header.get(key) or "") for key in ("source", "title"))]
     return tuple(dict.fromkeys(each for each in found if each))
 
 

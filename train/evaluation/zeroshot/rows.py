@@ -34,6 +34,7 @@ def of_part(part: Part) -> dict[str, Any]:
         "no_finding": {how: _label(found.labels[0]) for how, found in part.no_finding.items()},
         "unmeasured": list(part.measured.unmeasured),
         "prevalence": prevalence(table),
+        "probabilities": table.probabilities,
     }
 
 
