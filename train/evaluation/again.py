@@ -36,9 +36,7 @@ def measurement(folder: Path) -> Measurement:
     decided = metrics["decided_by"]
     whole = protocols.built(decided["protocol"], decided["protocol_name"])
     tables = {name: _table(table, name, part) for name, part in metrics["collections"].items()}
-    own = {
-        name: whole.in_collection(*decided["protocol_of"].get(name, (name,))) for name in tables
-    }
+    own = {name: whole.in_collection(*decided["protocol_of"].get(name, (name,))) for name in tables}
     parts = {**metrics["collections"], POOLED: metrics["pooled"]}
     thresholds = {name: _thresholds(part) for name, part in parts.items()}
     return measured.measure(tables, own, thresholds, whole, Intervals(**decided["intervals"]))

@@ -16,7 +16,7 @@ from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.scores import ScoreTable
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
-from cxr_vlp.train.evaluation.zeroshot import collect, groups, measured, rows
+from cxr_vlp.train.evaluation.zeroshot import collect, groups, measured, reader_tables, rows
 from cxr_vlp.train.evaluation.zeroshot.collect import Collection, Scored
 from cxr_vlp.train.evaluation.zeroshot.measured import POOLED, Measurement
 
@@ -32,6 +32,8 @@ def run(evaluation: Evaluation) -> TaskResult:
     can be measured, and for a collection without any image of the views.
     """
     _refuse_own_thresholds(evaluation)
+    if not evaluation.shards[evaluation.split]:
+        return _alone(evaluation)
     found = collect.collections(evaluation.shards[evaluation.split], evaluation.protocol)
     scored = {each.name: collect.scored(each, evaluation) for each in found}
     tables = {name: each.table for name, each in scored.items() if not each.why}
@@ -47,9 +49,37 @@ def run(evaluation: Evaluation) -> TaskResult:
     return _result(evaluation, found, scored, measurement, thresholds)
 
 
+def _alone(evaluation: Evaluation) -> TaskResult:
+    """Return what is measured of score files that hold the truth, without any shards.
+
+    Raises ConfigError for several files: they would be joined by nothing but their own words.
+    """
+    if len(evaluation.score_files) != 1 or evaluation.models:
+        raise ConfigError("without --shards give one --scores FILE, which holds the truth too")
+    tables = collect.alone(evaluation.score_files[0], evaluation.protocol)
+    found = tuple(
+        Collection(name, (), evaluation.protocol, table.names, frozenset(table.names), {})
+        for name, table in tables.items()
+    )
+    scored = {name: Scored(table) for name, table in tables.items()}
+    protocols = dict.fromkeys(tables, evaluation.protocol)
+    by_half = evaluation.protocol.thresholds.by == "half"
+    thresholds = {
+        name: measured.chosen(table, evaluation.protocol)
+        for name, table in {**tables, POOLED: measured.pooled(tables)}.items()
+        if by_half
+    }
+    measurement = measured.measure(
+        tables, protocols, thresholds, evaluation.protocol, evaluation.intervals
+    )
+    if not measurement.headline.macro_of:
+        raise ConfigError(_nothing(measurement))
+    return _result(evaluation, found, scored, measurement, thresholds)
+
+
 def _refuse_own_thresholds(evaluation: Evaluation) -> None:
     by = evaluation.protocol.thresholds.by
-    if evaluation.split == VALIDATE and by not in ("half", "none"):
+    if evaluation.split == VALIDATE and evaluation.shards[VALIDATE] and by not in ("half", "none"):
         raise ConfigError(
             f"thresholds are chosen by {by} on the validation split, which is the split that is "
             "measured: F1, MCC and accuracy would be too good. Measure --split test, or set "
@@ -124,7 +154,7 @@ def _result(
     dropped = _dropped(scored, measurement)
     headline = rows.macro(measurement.headline)
     by_group = groups.fairness(measurement, evaluation.intervals)
-    by_reader = groups.readers(measurement, evaluation.readers, evaluation.intervals)
+    by_reader = reader_tables.readers(measurement, evaluation.readers, evaluation.intervals)
     metrics = {
         "macro_auroc": headline["auroc"]["value"],
         "macro_low": headline["auroc"]["low"],

@@ -17,9 +17,10 @@ from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation import reading
 from cxr_vlp.train.evaluation.facts import ImageFacts
-from cxr_vlp.train.evaluation.models.base import Model
+from cxr_vlp.train.evaluation.models.base import Model, ScoreSource
+from cxr_vlp.train.evaluation.models.score_file import ScoreFile
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
-from cxr_vlp.train.evaluation.scores import Floats, ScoreTable
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, ScoreTable, Truth
 from cxr_vlp.train.evaluation.tasks.base import Evaluation
 from cxr_vlp.train.evaluation.zeroshot import no_finding, scorer, texts, truth
 
@@ -253,3 +254,37 @@ def _empty(collection: Collection) -> ScoreTable:
     names = collection.names
     nothing = np.empty((0, len(names)))
     return ScoreTable((), names, nothing, nothing.astype(np.int8))
+
+
+def alone(source: ScoreSource, protocol: Protocol) -> dict[str, ScoreTable]:
+    """Return the tables of a score file by collection, its own columns being the truth.
+
+    Raises ConfigError for a source that holds no truth.
+    """
+    if not isinstance(source, ScoreFile):
+        raise ConfigError("without --shards give one --scores FILE, which holds the truth too")
+    whole = source.alone()
+    found = {}
+    for name in sorted({fact.source for fact in whole.facts}):
+        mine = np.flatnonzero([fact.source == name for fact in whole.facts])
+        named = [i for i in range(len(whole.names)) if (whole.truth[mine, i] != EXCLUDED).any()]
+        found[name or UNNAMED] = ScoreTable(
+            tuple(whole.facts[i] for i in mine),
+            tuple(whole.names[i] for i in named),
+            whole.scores[mine][:, named],
+            _decided(whole.truth[mine][:, named], [whole.names[i] for i in named], protocol),
+            {how: scores[mine] for how, scores in whole.no_finding.items()},
+            whole.probabilities,
+        )
+    return found
+
+
+def _decided(found: Truth, names: Sequence[str], protocol: Protocol) -> Truth:
+    """Return truth with -1 decided by the protocol's policies."""
+    decided = found.copy()
+    for i, name in enumerate(names):
+        decided[:, i] = [truth.decided(value, name, protocol) for value in found[:, i].tolist()]
+    return decided
+
+
+UNNAMED = "scores"  # the collection of a file that names none

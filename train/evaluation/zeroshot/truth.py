@@ -41,8 +41,13 @@ def of(
 def _values(name: str, protocol: Protocol) -> dict[int, int]:
     """Return what each label value counts as."""
     policy = protocol.uncertain_of.get(name, protocol.uncertain)
-    decided = uncertainty.state(uncertainty.UNCERTAIN, policy)
-    return {1: 1, 0: 0, -1: EXCLUDED if decided is None else decided}
+    found = uncertainty.state(uncertainty.UNCERTAIN, policy)
+    return {1: 1, 0: 0, -1: EXCLUDED if found is None else found}
+
+
+def decided(value: int, name: str, protocol: Protocol) -> int:
+    """Return what a label value of 1, 0 or -1 counts as."""
+    return _values(name, protocol)[value]
 
 
 def labelled(truth: Truth) -> npt.NDArray[np.bool_]:
