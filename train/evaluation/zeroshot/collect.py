@@ -20,7 +20,7 @@ from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.models.base import Model, ScoreSource
 from cxr_vlp.train.evaluation.models.score_file import ScoreFile
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
-from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, ScoreTable, Truth
+from cxr_vlp.train.evaluation.scores import Floats, ScoreTable
 from cxr_vlp.train.evaluation.tasks.base import Evaluation
 from cxr_vlp.train.evaluation.zeroshot import no_finding, scorer, texts, truth
 
@@ -264,27 +264,18 @@ def alone(source: ScoreSource, protocol: Protocol) -> dict[str, ScoreTable]:
     if not isinstance(source, ScoreFile):
         raise ConfigError("without --shards give one --scores FILE, which holds the truth too")
     whole = source.alone()
-    found = {}
-    for name in sorted({fact.source for fact in whole.facts}):
-        mine = np.flatnonzero([fact.source == name for fact in whole.facts])
-        named = [i for i in range(len(whole.names)) if (whole.truth[mine, i] != EXCLUDED).any()]
-        found[name or UNNAMED] = ScoreTable(
-            tuple(whole.facts[i] for i in mine),
-            tuple(whole.names[i] for i in named),
-            whole.scores[mine][:, named],
-            _decided(whole.truth[mine][:, named], [whole.names[i] for i in named], protocol),
-            {how: scores[mine] for how, scores in whole.no_finding.items()},
-            whole.probabilities,
-        )
-    return found
+    collections = sorted({fact.source for fact in whole.facts})
+    return {name: _part_of(whole, name, protocol) for name in collections}
 
 
-def _decided(found: Truth, names: Sequence[str], protocol: Protocol) -> Truth:
-    """Return truth with -1 decided by the protocol's policies."""
-    decided = found.copy()
-    for i, name in enumerate(names):
-        decided[:, i] = [truth.decided(value, name, protocol) for value in found[:, i].tolist()]
-    return decided
-
-
-UNNAMED = "scores"  # the collection of a file that names none
+def _part_of(whole: ScoreTable, collection: str, protocol: Protocol) -> ScoreTable:
+    mine = np.flatnonzero([fact.source == collection for fact in whole.facts])
+    facts = tuple(whole.facts[i] for i in mine)
+    used = [i for i, n in enumerate(whole.names) if any(n in fact.labels for fact in facts)]
+    names = tuple(whole.names[i] for i in used)
+    scores = whole.scores[mine][:, used]
+    known = {how: values[mine] for how, values in whole.no_finding.items()}
+    made = no_finding.from_findings(scores, names, probabilities=whole.probabilities)
+    asked = {**made, **known} if NO_FINDING in names else {}
+    answers = truth.stated(facts, names, protocol)
+    return ScoreTable(facts, names, scores, answers, asked, whole.probabilities)

@@ -45,9 +45,14 @@ def _values(name: str, protocol: Protocol) -> dict[int, int]:
     return {1: 1, 0: 0, -1: EXCLUDED if found is None else found}
 
 
-def decided(value: int, name: str, protocol: Protocol) -> int:
-    """Return what a label value of 1, 0 or -1 counts as."""
-    return _values(name, protocol)[value]
+def stated(facts: Sequence[ImageFacts], names: Sequence[str], protocol: Protocol) -> Truth:
+    """Return (N, L) truth of a file that states it: an empty cell is EXCLUDED, never negative."""
+    values = [_values(name, protocol) for name in names]
+    rows = [
+        [values[i].get(fact.labels.get(name, 2), EXCLUDED) for i, name in enumerate(names)]
+        for fact in facts
+    ]
+    return np.array(rows, np.int8).reshape(len(facts), len(names))
 
 
 def labelled(truth: Truth) -> npt.NDArray[np.bool_]:
