@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cxr_vlp.train import compare
+from cxr_vlp.train import compare, evaluate
 from cxr_vlp.train.evaluation.measures.paired import delong, holm
 
 LABELS = ("Edema", "Fracture", "No Finding")
@@ -241,3 +241,27 @@ def test_folders_that_hold_no_evaluation_are_refused(folders, tmp_path, capsys):
     assert compare.main([folders[0], str(old)]) == 2
     (old / "metrics.json").write_text("{")
     assert compare.main([folders[0], str(old)]) == 65
+
+
+def test_what_evaluate_writes_is_what_compare_reads(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("evaluate: {resamples: 30, min_positives: 5}\n")
+    for name, seed in (("a", 0), ("b", 1)):
+        parts = [rows(seed=seed), rows(images=40, seed=seed + 4, collection="nih")]
+        columns = {key: parts[0][key] + parts[1][key] for key in parts[0] if "direct" not in key}
+        pq.write_table(pa.table(columns), f"{name}.parquet")
+        assert evaluate.main(["--scores", f"{name}.parquet", "--out", name]) == 0
+    assert compare.main(["a", "b", "--measure", "auroc", "auprc", "brier", "--out", "out"]) == 0
+    found = read(Path("out"))
+    for side, name in (("first", "a"), ("second", "b")):
+        metrics = json.loads(Path(name, "metrics.json").read_text())
+        for measure in ("auroc", "auprc", "brier"):
+            for collection, part in metrics["collections"].items():
+                for label in LABELS[:2]:
+                    value = part["labels"][label][measure]["value"]
+                    assert float(row(found, label, collection, measure)[side]) == value
+                macro = row(found, "macro", collection, measure)
+                assert float(macro[side]) == part["macro"][measure]["value"]
+            mean = row(found, "macro", "mean", measure)
+            assert float(mean[side]) == metrics["headline"][measure]["value"]
+    assert any(r["label"].startswith("No Finding (") for r in found)
