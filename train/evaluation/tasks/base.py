@@ -10,8 +10,9 @@ from typing import Any
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.evaluation.benchmark_sets import BenchmarkSet
 from cxr_vlp.train.evaluation.measures.resampling import Intervals as Intervals
-from cxr_vlp.train.evaluation.models.base import Model
+from cxr_vlp.train.evaluation.models.base import Model, ScoreSource
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
+from cxr_vlp.train.evaluation.scores import ScoreTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Evaluation:
     workers: int = 0
     out: Path = Path()
     benchmark: BenchmarkSet | None = None
+    score_files: tuple[ScoreSource, ...] = ()
+    readers: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class TaskResult:
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     summary: Mapping[str, float | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    scores: Sequence[ScoreTable] = ()  # of every collection, for scores.parquet
 
 
 Task = Callable[[Evaluation], TaskResult]
