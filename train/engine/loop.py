@@ -6,6 +6,7 @@ resumed training gives the same numbers as one that was not interrupted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -16,13 +17,13 @@ from accelerate.utils import gather_object
 
 from cxr_vlp.train.data.batches import Batch
 from cxr_vlp.train.data.loader import Loading, training
-from cxr_vlp.train.engine import checkpoints, optim
+from cxr_vlp.train.engine import checkpoints, divergence, optim
 from cxr_vlp.train.engine.checkpoints import Progress
 from cxr_vlp.train.engine.metrics_writer import MetricsWriter
 from cxr_vlp.train.engine.plan import TrainingJob, identity, plan
 from cxr_vlp.train.engine.steps import Steps
 from cxr_vlp.train.engine.validator import Validator
-from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.errors import ConfigError, DivergenceError
 from cxr_vlp.train.model.build import DualEncoder
 
 LOG_EVERY = 10  # a logged loss is the mean over this many steps
@@ -108,6 +109,8 @@ class Training:
 
     def _checkpoint(self, step: int, metrics: MetricsWriter | None) -> None:
         checks = self.validator.measure(self.steps) if self.validator else {}
+        if not all(math.isfinite(value) for value in checks.values()):
+            raise self._diverged(step, checks)
         self.progress = replace(self.progress, step=step)
         # Ranks may differ: where views or studies shorten an epoch, one rank ends before another.
         places = gather_object([(self.progress.epoch, self.progress.batch)])
@@ -123,6 +126,11 @@ class Training:
         self.progress = replace(self.progress, rows=metrics.rows)
         rest = {**self.steps.rest(), "places": places}
         checkpoints.save(self.folder, self.run_id, self.progress, self.steps.weights(), rest)
+
+    def _diverged(self, step: int, checks: Mapping[str, float]) -> DivergenceError:
+        run, rate = self.job.recipe.run, optim.rate(step - 1, self.plan.steps, self.plan.optim)
+        what = f"after step {step}, " + ", ".join(f"{name} is {v}" for name, v in checks.items())
+        return divergence.error(what, rate, self.steps.recent, self.job.recipe.optim, run.precision)
 
     def _is_best(self, checks: Mapping[str, float]) -> bool:
         """Return whether the weights are the best so far; of equal ones the earliest are.

@@ -24,12 +24,13 @@ from cxr_vlp.nlp.labels import NO_FINDING
 from cxr_vlp.nlp.wording.prompts import zero_shot
 from cxr_vlp.train.engine.validation import PlannedImage, ValidationPlan
 from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.evaluation.measures.point import auroc
 from cxr_vlp.train.evaluation.models.encoder_model import EncoderModel
 from cxr_vlp.train.evaluation.protocols import protocol
+from cxr_vlp.train.evaluation.scores import EXCLUDED
 from cxr_vlp.train.model.fusion import Tokens
 
 LEAST = 5  # positives, and negatives, of a label that is measured: fewer move by chance
-EXCLUDED = -1
 REMEDY = "set run.select: loss in the recipe, or add labelled images to the split validate"
 
 
@@ -69,7 +70,7 @@ class Selection:
         for source in sorted(set(self.sources) - set(self.left_out)):
             mine = _where(self.sources, source)
             columns = np.flatnonzero(_measured(self.truth[mine]))
-            values = [_auroc(scores[mine, i], self.truth[mine, i]) for i in columns]
+            values = [auroc(scores[mine, i], self.truth[mine, i]) for i in columns]
             means.append(np.mean(values))
         return float(np.mean(means))
 
@@ -119,12 +120,3 @@ def _measured(truth: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
     counts = np.stack([(truth == 1).sum(axis=0), (truth == 0).sum(axis=0)])
     enough: npt.NDArray[np.bool_] = counts.min(axis=0) >= LEAST
     return enough
-
-
-def _auroc(scores: npt.NDArray[np.float64], truth: npt.NDArray[np.int8]) -> float:
-    """Return the share of (positive, negative) pairs in the right order, ties as a half."""
-    positive, negative = scores[truth == 1], np.sort(scores[truth == 0])
-    below = np.searchsorted(negative, positive, "left") + np.searchsorted(
-        negative, positive, "right"
-    )
-    return float(below.sum() / (2 * len(positive) * len(negative)))
