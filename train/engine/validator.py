@@ -1,7 +1,8 @@
 """Measures a model in training on the validation split: its loss and, if selected by it, its AUROC.
 
-Every image is encoded once for both. The processes share the batches; every process gets the same
-numbers, bit for bit those of one process, because a batch is never divided.
+Every image is encoded once for both. The processes share the batches, and all get the same numbers.
+A batch is that of all processes together, and is measured by one of them: the loss has as many
+negatives on any number of processes, and the numbers are those of one process.
 """
 
 from __future__ import annotations
