@@ -194,6 +194,7 @@ def test_selection_by_auroc_keeps_the_weights_of_the_highest(
     assert written["validation"]["studies"] == {"mock": 16}
 
 
+@pytest.mark.slow
 def test_a_run_that_selects_by_auroc_resumes_to_the_same_bytes(
     source, tiny_recipe, tmp_path, monkeypatch
 ):

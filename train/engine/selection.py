@@ -70,7 +70,8 @@ class Selection:
         for source in sorted(set(self.sources) - set(self.left_out)):
             mine = _where(self.sources, source)
             columns = np.flatnonzero(_measured(self.truth[mine]))
-            values = [auroc(scores[mine, i], self.truth[mine, i]) for i in columns]
+            found = [auroc(scores[mine, i], self.truth[mine, i]) for i in columns]
+            values = [value for value in found if value is not None]
             means.append(np.mean(values))
         return float(np.mean(means))
 
