@@ -366,7 +366,8 @@ def _recipe(
     model: dict[str, Any] = {"pretrained": "", "image": "", "text_weights": False}
     if name in HUGGING_FACE:
         model["text"] = setting.bert
-    run: dict[str, Any] = {"precision": precision, "steps": steps}
+    # the shards may have no labels that the selection by AUROC needs
+    run: dict[str, Any] = {"precision": precision, "steps": steps, "select": "loss"}
     run["validate_every"] = validate_every
     if setting.flags.batch:
         own = load(name).run

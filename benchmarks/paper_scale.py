@@ -7,8 +7,13 @@ on a GPU, for three small batches (1, 2 and 3 times `--pairs`). Counted are the 
 those of attention's own products, a few percent, which torch counts only on a GPU) and the bytes
 kept for the backward pass. Both are a parabola in the batch size, because a fusion compares each
 image with each text, so three sizes give any other. Memory is these bytes and, in float32, weights,
-gradients and the moments of the optimiser. Hours assume a GPU of 312 TFLOP/s (A100, bfloat16) at a
-third of its peak, which is a guess, and loaders that are fast enough.
+gradients and the moments of the optimiser.
+
+Hours are those of an A100 that computes as many operations a second as those of open_clip's own
+trainings did (docs/PRETRAINED.md of mlfoundations/open_clip): on LAION-400M, 32 epochs, a ViT-B/32
+took 4,600 A100-hours and a ViT-B/16 took 10,700, with loading, validation and communication. Their
+operations are counted here in the same way; the slower one of the two rates is used. It is about an
+eighth of the card's peak. Batches of 32 to 128 pairs on one card can be slower still.
 """
 
 from __future__ import annotations
@@ -40,8 +45,9 @@ from cxr_vlp.train.model import build  # noqa: E402
 from cxr_vlp.train.objective.method import Method, loss_inputs  # noqa: E402
 from cxr_vlp.train.objective.terms import total  # noqa: E402
 
-GPU = 312e12 / 3  # operations a second
 GB = 1e9
+SEEN = 12.8e9  # pairs that each of open_clip's trainings on LAION-400M saw: 32 epochs
+TRAININGS = {"ViT-B-32": 4_600, "ViT-B-16": 10_700}  # A100-hours, published
 # Bio_ClinicalBERT's size, which is BERT base's; its words do not matter here
 BERT = {
     "model_type": "bert", "vocab_size": 28_996, "hidden_size": 768, "num_hidden_layers": 12,
@@ -73,22 +79,31 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=2, metavar="N")
     flags = parser.parse_args()
     rows = []
+    rates = {name: rate(name, hours) for name, hours in TRAININGS.items()}
     with tempfile.TemporaryDirectory() as folder:
         bert = _bert(Path(folder))
         for name in flags.recipes:
             changes: dict[str, Any] = {"pretrained": "", "image": "", "text_weights": False}
             if name in HUGGING_FACE:
                 changes["text"] = bert
-            rows.append(row(name, load(name, {"model": changes}), flags.pairs))
-    show(rows)
+            recipe = load(name, {"model": changes})
+            rows.append(row(name, recipe, flags.pairs, min(rates.values())))
+    show(rows, rates)
     timing.RESULTS.mkdir(exist_ok=True)
-    content = {"machine": timing.machine(), "rows": rows}
+    content = {"machine": timing.machine(), "operations_a_second": rates, "rows": rows}
     (timing.RESULTS / "paper_scale.json").write_text(json.dumps(content, indent=1) + "\n")
     return 0
 
 
-def row(name: str, recipe: Recipe, least: int) -> dict[str, Any]:
-    """Return what a recipe needs at its batch size."""
+def rate(name: str, hours: float) -> float:
+    """Return the operations a second of an A100 in a published training of an open_clip model."""
+    pairs = 2
+    recipe = load("base", {"model": {"name": name}, "loss": {"weights": {"clip": 1.0}}})
+    return step(recipe, pairs, 0).operations / pairs * SEEN / (hours * 3600)
+
+
+def row(name: str, recipe: Recipe, least: int, speed: float) -> dict[str, Any]:
+    """Return what a recipe needs at its batch size, at `speed` operations a second."""
     sizes = [least, 2 * least, 3 * least]
     costs = [step(recipe, pairs, TOKENS.get(name, 0)) for pairs in sizes]
     batch = recipe.run.batch_size
@@ -97,7 +112,7 @@ def row(name: str, recipe: Recipe, least: int) -> dict[str, Any]:
     kept = grown(sizes, [cost.kept for cost in costs], held)
     operations = again * grown(sizes, [cost.operations for cost in costs], batch)
     pairs = PAIRS.get(name, IMAGES)
-    hours = operations / batch * pairs * recipe.run.epochs / GPU / 3600
+    hours = operations / batch * pairs * recipe.run.epochs / speed / 3600
     return {
         "recipe": name, "batch": batch, "epochs": recipe.run.epochs, "pairs": pairs,
         "states_gb": costs[0].states / GB, "activations_gb": kept / GB,
@@ -167,10 +182,12 @@ def _bert(folder: Path) -> str:
     return str(folder)
 
 
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print the table."""
+def show(rows: list[dict[str, Any]], rates: dict[str, float]) -> None:
+    """Print the rates and the table."""
     columns = ("recipe", "batch", "epochs", "pairs an epoch", "weights and moments, GB")
-    table = Table(*columns, "activations, GB", "TFLOP a pair", "GPU hours")
+    for name, found in rates.items():
+        print(f"{name}: {SEEN / TRAININGS[name] / 3600:.0f} pairs/s, {found / 1e12:.1f} TFLOP/s")
+    table = Table(*columns, "activations, GB", "TFLOP a pair", "A100-hours")
     for each in rows:
         table.add_row(
             each["recipe"], f"{each['batch']}", f"{each['epochs']}", f"{each['pairs']:,}",

@@ -21,8 +21,12 @@ from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.config import recipe
 from cxr_vlp.train.config.sections import merge
 from cxr_vlp.train.data.batches import Batch
+from cxr_vlp.train.data.loader import Loading
+from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.distributed import gather, world
+from cxr_vlp.train.engine.plan import TrainingJob, plan
 from cxr_vlp.train.engine.steps import Steps
+from cxr_vlp.train.engine.validator import Validator
 from cxr_vlp.train.model import build
 from tests.train.conftest import write_source
 
@@ -43,6 +47,9 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "two views": ("cxrclip_tiny", {}),
     "fusion": ("offclip_tiny", {}),
 }
+
+
+VALIDATED = ("chexzero_tiny", "carzero_tiny")  # by a cosine, by a fusion
 
 
 def trained(case: str, rank: int, ranks: int) -> tuple[list[float], dict[str, torch.Tensor]]:
@@ -107,6 +114,42 @@ def test_two_processes_train_as_one_does(tmp_path):
             assert set(theirs) == set(weights)
             for name, value in weights.items():
                 assert torch.allclose(theirs[name], value, atol=2e-5), (case, name)
+
+
+def validated(source: Path, name: str) -> tuple[dict[str, float], int]:
+    """Return what a validation of an untrained model finds, and this process's part of a batch."""
+    changes = {"run": {"batch_size": SIZE, "select": "auroc"}, "model": {"name": "cxr-tiny-vit"}}
+    chosen = recipe.load(name, changes)
+    split = list_shards([source], "validate")
+    job = TrainingJob(chosen, 0, list_shards([source], "train"), split, source)
+    accelerator, encoder = Accelerator(cpu=True), build.build(chosen.model, seed=0)
+    steps = plan(job, accelerator.num_processes)
+    loading = Loading(chosen, encoder.size, encoder.tokenize)
+    found = Validator(job, loading, steps, accelerator)
+    return found.measure(Steps(chosen, encoder, 0, accelerator)), steps.batch_size
+
+
+def half_of_a_validation(rank: int, port: int, source: str, out: str) -> None:
+    torch.set_num_threads(1)
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    os.environ.update(address, RANK=str(rank), LOCAL_RANK=str(rank))
+    for name in VALIDATED:
+        torch.save(validated(Path(source), name), Path(out) / f"{name}-{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_validate_as_one_does(tmp_path):
+    source = write_source(tmp_path, "mock", {"train": (12, 12), "validate": (30, 11)})
+    mp.spawn(half_of_a_validation, (free_port(), str(source), str(tmp_path)), nprocs=2)
+    for name in VALIDATED:
+        expected, size = validated(source, name)
+        assert (set(expected), size) == ({"val_loss", "val_auroc"}, SIZE)
+        for rank in range(2):
+            found, part = torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True)
+            assert part == SIZE // 2
+            assert found["val_auroc"] == expected["val_auroc"]
+            assert found["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-6)
 
 
 @pytest.mark.slow

@@ -23,9 +23,11 @@ from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.engine import checkpoints
 from cxr_vlp.train.engine.metrics_writer import MetricsWriter
 from cxr_vlp.train.engine.plan import TrainingJob
+from cxr_vlp.train.engine.selection import Selection
 from cxr_vlp.train.engine.steps import Steps
 from cxr_vlp.train.evaluation.scoring import load
 from cxr_vlp.train.model import build
+from cxr_vlp.train.objective.method import Method
 from cxr_vlp.train.objective.terms import TERMS
 from cxr_vlp.train.pages import batch_page
 from tests.train.conftest import write_source
@@ -130,16 +132,96 @@ def test_accumulated_steps_see_as_many_batches(source, tiny_recipe, tmp_path, mo
     assert sizes == [[8, 8, 8]] * 2
 
 
-def test_a_loss_that_is_not_finite_stops_with_hashes_only(
+def test_a_divergence_says_step_rate_losses_and_remedy(
     source, tiny_recipe, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setitem(TERMS, "clip", lambda seen, loss: seen.images.sum() * float("nan"))
-    assert run(tiny_recipe, source, tmp_path / "out") == 65
-    printed = capsys.readouterr().err
-    hashes = printed.split("hashes: ")[1].split()
-    assert len(hashes) == 8
-    assert all(len(each) == 16 for each in hashes)
-    assert "mock-s" not in printed
+    whole, called = TERMS["clip"], []
+
+    def diverges(seen, loss):
+        called.append(1)
+        return whole(seen, loss) * (float("nan") if len(called) == 2 else 1)
+
+    monkeypatch.setitem(TERMS, "clip", diverges)
+    assert run(tiny_recipe, source, tmp_path / "out") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the loss of step 2 is nan, at a learning rate of 0.002" in said
+    assert re.search(r"last finite losses of this run: [0-9.]+ at step 1\.", said)
+    assert "Lower optim.lr (0.002), lengthen optim.warmup" in said
+    assert "clip_norm" not in said, "the recipe has it"
+    assert "mock-s" not in said
+    assert "hash" not in said
+
+
+def test_a_validation_that_is_not_finite_is_a_divergence(
+    source, tiny_recipe, tmp_path, monkeypatch, capsys
+):
+    whole = Steps.measure
+    monkeypatch.setattr(Steps, "measure", lambda *given: (float("inf"), whole(*given)[1]))
+    assert run(tiny_recipe, source, tmp_path / "out") == 2
+    assert "after step 2, val_loss is inf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("bad", "code"), [(1, 65), (2, 2), (8, 2)])
+def test_a_single_bad_pair_is_named_by_its_hash(
+    source, tiny_recipe, tmp_path, monkeypatch, capsys, bad, code
+):
+    whole = Method.forward
+
+    def spoiled(self, images, tokens):
+        found = whole(self, images, tokens)
+        factor = torch.ones(found.images.shape[1], 1)
+        factor[:bad] = float("nan")
+        return found._replace(images=found.images * factor)
+
+    monkeypatch.setattr(Method, "forward", spoiled)
+    assert run(tiny_recipe, source, tmp_path / "out") == code
+    hashes = re.findall(r"key hash: ([0-9a-f]{16})$", capsys.readouterr().err.strip())
+    assert len(hashes) == (1 if code == 65 else 0)
+
+
+def test_selection_by_auroc_keeps_the_weights_of_the_highest(
+    source, tiny_recipe, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "params.yaml").write_text("train: {overrides: {run: {select: auroc}}}")
+    values = iter([0.5, 0.7, 0.6])
+    monkeypatch.setattr(Selection, "auroc", lambda *_: next(values))
+    assert run(tiny_recipe, source, tmp_path / "out") == 0
+    assert rows(tmp_path / "out", "val_auroc")[1:] == ["2\t0.5", "4\t0.7", "6\t0.6"]
+    said = capsys.readouterr().out
+    assert "0.700 at step 4" in said
+    assert "run.select: auroc" in said, "the overrides are printed"
+    written = json.loads((tmp_path / "out/recipe.json").read_text())
+    assert written["validation"]["studies"] == {"mock": 16}
+
+
+@pytest.mark.slow
+def test_a_run_that_selects_by_auroc_resumes_to_the_same_bytes(
+    source, tiny_recipe, tmp_path, monkeypatch
+):
+    (tmp_path / "params.yaml").write_text("train: {overrides: {run: {select: auroc}}}")
+    assert run(tiny_recipe, source, tmp_path / "whole") == 0
+    whole = Steps.step
+
+    def dies(self, number, batches, rate):
+        if number == 3:
+            raise KeyboardInterrupt
+        return whole(self, number, batches, rate)
+
+    monkeypatch.setattr(Steps, "step", dies)
+    assert run(tiny_recipe, source, tmp_path / "out") == 130
+    monkeypatch.setattr(Steps, "step", whole)
+    assert run(tiny_recipe, source, tmp_path / "out", "--resume") == 0
+    for path in (tmp_path / "whole").rglob("*.*"):
+        assert (tmp_path / "out" / path.relative_to(tmp_path / "whole")).read_bytes() == (
+            path.read_bytes()
+        )
+
+
+def test_selection_by_auroc_without_a_validation_split_stops(tiny_recipe, tmp_path, capsys):
+    made = write_source(tmp_path / "sets", "own", {"train": (24,)})
+    (tmp_path / "params.yaml").write_text("train: {overrides: {run: {select: auroc}}}")
+    assert run(tiny_recipe, made, tmp_path / "out") == 2
+    assert "set run.select: loss" in capsys.readouterr().err
 
 
 def test_a_dry_run_trains_nothing_and_shows_text_on_its_page_only(
@@ -148,6 +230,7 @@ def test_a_dry_run_trains_nothing_and_shows_text_on_its_page_only(
     assert run(tiny_recipe, source, tmp_path / "out", "--dry-run") == 0
     printed = capsys.readouterr().out
     assert "(1, 8, 1, 96, 96)" in printed
+    assert "8 pairs; published: 64" in printed
     assert "cardiomegaly" not in printed
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["batch.html"]
 

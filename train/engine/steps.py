@@ -6,6 +6,7 @@ state to save, and a chunk that is computed twice gives the same numbers.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -17,22 +18,24 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train.config.recipe import Recipe
 from cxr_vlp.train.data.batches import Batch, to_input
 from cxr_vlp.train.data.seeding import generator
 from cxr_vlp.train.distributed import gather
-from cxr_vlp.train.engine import optim
+from cxr_vlp.train.engine import divergence, optim
+from cxr_vlp.train.engine.divergence import NotFinite
 from cxr_vlp.train.engine.grad_cache import two_passes
-from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.model.build import DualEncoder, trim
+from cxr_vlp.train.model.fusion import Tokens
 from cxr_vlp.train.objective.method import (
     Features,
     Method,
+    concatenated,
     encode,
     is_fused,
     joined,
     loss_inputs,
+    vectors,
 )
 from cxr_vlp.train.objective.terms import total, validation_loss
 
@@ -52,6 +55,7 @@ class Steps:
         self.model: Any
         self.optimizer: Optimizer
         self.model, self.optimizer = accelerator.prepare(self.method, optimizer)
+        self.recent: deque[tuple[int, float]] = deque(maxlen=divergence.RECENT)  # (step, loss)
         self.average: AveragedModel | None = None
         if recipe.run.average:
             decay = get_ema_multi_avg_fn(recipe.run.average)
@@ -60,26 +64,46 @@ class Steps:
     def step(self, number: int, batches: Sequence[Batch], rate: float) -> float:
         """Make optimiser step `number` from the batches at learning rate `rate`; return their loss.
 
-        The loss is the mean over the batches. Raises DataError with the hashes of a batch's keys
-        where its loss is not finite.
+        The loss is the mean over the batches. Where it is not finite, raises DataError with the
+        hash of the key of the one pair that alone has features that are not finite, else
+        DivergenceError.
         """
         optim.set_rate(self.optimizer, rate)
         self.model.train()
         self.method.update_momentum()
-        losses = [self._backward(number, place, batch) for place, batch in enumerate(batches)]
+        try:
+            losses = [self._backward(number, place, batch) for place, batch in enumerate(batches)]
+        except NotFinite as found:
+            precision = self.recipe.run.precision
+            what = f"the loss of step {number + 1} is {found.value}"
+            raise divergence.error(what, rate, self.recent, self.recipe.optim, precision) from None
         if self.average is not None:
             self.average.update_parameters(self.method.model)
-        return sum(losses) / len(losses)
+        loss = sum(losses) / len(losses)
+        self.recent.append((number + 1, loss))
+        return loss
 
     @torch.no_grad()
-    def measure(self, batch: Batch) -> Tensor:
-        """Return the validation loss of a batch with one image and one text a pair."""
-        model = self._evaluated_model().eval()
-        grey, tokens = self._inputs(batch)
+    def measure(self, batch: Batch, pairs: int) -> tuple[float, Tokens]:
+        """Return the validation loss of a batch with one image and one text a pair, and its images.
+
+        The images are given as a `Model` of the evaluation encodes them. `pairs`: how many are
+        encoded at a time. No process waits for another one.
+        """
+        model = self.evaluated_model().eval()
+        device = self.accelerator.device
+        grey, tokens = batch.images.to(device), trim(batch.tokens, self.encoder).to(device)
         with self.accelerator.autocast():
-            features = encode(model, self._normalised(grey), tokens)
-            inputs = loss_inputs(model, features, batch.normal.to(grey.device))
-        return total(inputs, validation_loss(self.recipe.loss))
+            parts = [
+                encode(model, self._normalised(shown), said)
+                for shown, said in zip(
+                    grey.split(pairs, dim=1), tokens.split(pairs, dim=1), strict=True
+                )
+            ]
+            features = concatenated(parts)
+            inputs = loss_inputs(model, features, batch.normal.to(device))
+        loss = total(inputs, validation_loss(self.recipe.loss))
+        return float(loss), features.patches or vectors(features.images[0])
 
     def weights(self) -> dict[str, Tensor]:
         """Return all weights and buffers, for a checkpoint."""
@@ -87,7 +111,7 @@ class Steps:
 
     def evaluation_weights(self) -> dict[str, Tensor]:
         """Return the weights for evaluation: the moving average where there is one."""
-        return self._evaluated_model().state_dict()
+        return self.evaluated_model().state_dict()
 
     def rest(self) -> dict[str, Any]:
         """Return what a checkpoint needs besides the weights."""
@@ -107,7 +131,8 @@ class Steps:
         if self.average is not None:
             self.average.load_state_dict(rest["average"])
 
-    def _evaluated_model(self) -> nn.Module:
+    def evaluated_model(self) -> nn.Module:
+        """Return the model that is validated and kept: the moving average where there is one."""
         return self.method.model if self.average is None else self.average.module
 
     def _backward(self, number: int, place: int, batch: Batch) -> float:
@@ -137,7 +162,11 @@ class Steps:
             return features
 
         def loss_of(features: Features) -> Tensor:
-            return self._loss(joined(features), normal, keys, batch.keys)
+            loss = self._loss(joined(features), normal, keys)
+            if not torch.isfinite(loss):
+                divergence.refuse_pair(features, batch.keys, self.method.model)
+                raise NotFinite(loss.item())
+            return loss
 
         backward = self.accelerator.backward
         if len(images) > 1:
@@ -148,17 +177,11 @@ class Steps:
         backward(loss)
         return loss.item(), keys
 
-    def _loss(
-        self, features: Features, normal: Tensor, keys: Tensor | None, names: Sequence[str]
-    ) -> Tensor:
+    def _loss(self, features: Features, normal: Tensor, keys: Tensor | None) -> Tensor:
         with self.accelerator.autocast():
             negatives = self.method.negatives()
             inputs = loss_inputs(self.method.model, features, normal, keys, negatives)
-        loss = total(inputs, self.recipe.loss)
-        if not torch.isfinite(loss):
-            hashes = " ".join(key_hash(name) for name in names)
-            raise DataError(f"the loss is {loss.item()}; the batch's key hashes: {hashes}")
-        return loss
+        return total(inputs, self.recipe.loss)
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return images (V, B, 1, S, S) uint8 and tokens (T, B, L) on the device."""

@@ -31,6 +31,7 @@ from cxr_vlp.train.model.tokenizer import cached
 from cxr_vlp.train.model.tower_tokens import widths
 
 CONFIGS = Path(__file__).with_name("configs")
+OLD_FUSION = "fusion.asking.weight"  # a weight that fusions had until version 0.7
 FIRST_BIAS = -10.0  # of a learnt logit bias: at first hardly any pair is a match (as SigLIP)
 
 
@@ -115,8 +116,14 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Load weights from a safetensors file. Raises ConfigError for another model's file."""
     if not path.is_file():
         raise ConfigError(f"{path}: no such weights; give the folder that cxr-vlp fit wrote")
+    weights = load_file(path)
+    if OLD_FUSION in weights:
+        raise ConfigError(
+            f"{path}: its fusion was built by version 0.7 or earlier, with other norms than "
+            "CARZero's code has: train the model again, or evaluate it with version 0.7"
+        )
     try:
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise ConfigError(f"{path}: weights of another model than its recipe.json names") from error
 

@@ -4,11 +4,17 @@ Instead of one cosine, each text is a query to every image's patches, and each i
 every text's words, through the same few layers of cross-attention. There is no self-attention, so
 the logit of a query does not depend on the other queries.
 
-Source: Lai et al. 2024 (arXiv 2402.17417) and its code: pre-norm cross-attention, 4 layers of 4
-heads, an inner layer of 1024, dropout 0.1, then a perceptron of widths 768-1024-512-256-1, weights
-drawn from N(0, 0.02). Ours: linear maps where a tower's tokens are not as wide as the fusion; no
-attention to the padding after a text's end; in a fusion narrower than 768 the standard deviation of
-the weights is larger by sqrt(768 / width), or its logits would start, and stay, at 0.
+Source: Lai et al. 2024 (arXiv 2402.17417) and its code (models/dqn_wo_self_atten_mlp.py and
+transformer_decoder.py of laihaoran/CARZero): one layer norm for the queries, the memory and the
+last layer's output; pre-norm cross-attention, 4 layers of 4 heads, an inner layer of 1024, dropout
+0.1; then dropout and a perceptron of widths 768-1024-512-256-1. All weights of linear maps are
+drawn from N(0, 0.02), those of the attention's projections too; their biases start as torch's.
+
+Not as there: linear maps where a tower's tokens are not as wide as the fusion; no attention to the
+padding after a text's end; the layers start with biases of their own (there they are copies of one
+layer, and each layer holds a self-attention and a norm that are never used); in a fusion narrower
+than 768 the standard deviation of the weights is larger by sqrt(768 / width), or its logits would
+start, and stay, at 0.
 """
 
 from __future__ import annotations
@@ -60,8 +66,7 @@ class Fusion(nn.Module):
         self.patches = _map(widths.patches, shape.width)
         self.text = _map(widths.whole, shape.width)
         self.words = _map(widths.words, shape.width)
-        self.asking = nn.LayerNorm(shape.width)
-        self.asked = nn.LayerNorm(shape.width)
+        self.norm = nn.LayerNorm(shape.width)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.head = _head(shape)
         self.apply(partial(_init, deviation=0.02 * (768 / shape.width) ** 0.5))
@@ -76,11 +81,11 @@ class Fusion(nn.Module):
 
     def _attend(self, queries: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Return logits (M, Q) of Q queries (Q, W) in each of M memories (M, P, W)."""
-        states = self.asking(queries).expand(len(memory), -1, -1)
-        memory = self.asked(memory)
+        states = self.norm(queries).expand(len(memory), -1, -1)
+        memory = self.norm(memory)
         for layer in self.layers:
             states = layer(states, memory, mask)
-        logits: Tensor = self.head(states)[..., 0]
+        logits: Tensor = self.head(self.norm(states))[..., 0]
         return logits
 
 
@@ -123,7 +128,7 @@ def _map(before: int, after: int) -> nn.Module:
 
 def _head(shape: FusionConfig) -> nn.Sequential:
     widths = (shape.hidden, shape.hidden // 2, shape.hidden // 4)
-    layers: list[nn.Module] = [nn.LayerNorm(shape.width), nn.Dropout(shape.dropout)]
+    layers: list[nn.Module] = [nn.Dropout(shape.dropout)]
     for before, after in zip((shape.width, *widths), (*widths, 1), strict=True):
         layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(shape.dropout)]
     return nn.Sequential(*layers[:-2])
@@ -132,4 +137,5 @@ def _head(shape: FusionConfig) -> nn.Sequential:
 def _init(module: nn.Module, deviation: float) -> None:
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=deviation)
-        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.MultiheadAttention):
+        nn.init.normal_(module.in_proj_weight, std=deviation)

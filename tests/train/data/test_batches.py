@@ -74,6 +74,11 @@ def test_two_images_of_a_study_stay_apart_and_none_is_lost(studies):
     assert sorted(kept) == sorted(chain(*keys))
 
 
+def test_images_whose_collection_names_no_study_may_meet():
+    chunk = made(["a", "b", "c"], dataset=["x"] * 3, study=[""] * 3)
+    assert [batch.keys for batch in rebatch([chunk], 3, apart=True)] == [("a", "b", "c")]
+
+
 def test_split_pairs_undoes_collate():
     pairs = [
         Pair(torch.full((2, 1, 2, 2), i), torch.full((2, 3), i), bool(i % 2), f"k{i}",

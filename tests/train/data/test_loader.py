@@ -38,6 +38,7 @@ MODES = {
     "study": merge(IMAGE, STUDY),
     "weights": merge(IMAGE, {"data": {"weights": {"mock": 1.6}, "apart": True}}),
     "views": merge(IMAGE, {"image": {"views": ["frontal"]}, "data": {"unit": "study"}}),
+    "together": merge(IMAGE, {"data": {"apart": False}}),
     "resampled": merge(IMAGE, {"data": {"resampled": True}}),
 }
 
@@ -152,7 +153,8 @@ def test_images_of_a_study_stay_apart_where_the_recipe_says_so(studies):
         return sum(12 - len({each.study for each in batch.samples}) for batch in batches)
 
     assert doubled("weights") == 0
-    assert doubled("image") > 0
+    assert doubled("image") == 0, "it is the default"
+    assert doubled("together") > 0
 
 
 @pytest.mark.parametrize("world", [1, 9])

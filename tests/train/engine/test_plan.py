@@ -8,8 +8,9 @@ import pytest
 
 from cxr_vlp.train.config.recipe import load
 from cxr_vlp.train.data.shards import list_shards
-from cxr_vlp.train.engine.plan import TrainingJob, identity, plan
+from cxr_vlp.train.engine.plan import TrainingJob, identity, largest_batch, plan
 from cxr_vlp.train.errors import ConfigError
+from tests.train.conftest import sample, write_shard
 
 
 @pytest.fixture
@@ -63,3 +64,41 @@ def test_the_identity_of_a_job_changes_with_everything_that_decides_its_numbers(
     found = {identity(each, world=1) for each in (job, *others)} | {identity(job, world=2)}
     assert len(found) == 7
     assert identity(job, world=1) == identity(replace(job), world=1)
+
+
+@pytest.mark.parametrize(("world", "part", "batches"), [(1, 8, 6), (2, 4, 3), (3, 2, 6)])
+def test_processes_share_a_batch(job, world, part, batches):
+    chosen = changed(job, run={"batch_size": part * world})
+    found = plan(chosen, world)
+    assert (found.batch_size, found.batches) == (part, batches)
+
+
+@pytest.mark.parametrize(
+    ("batch", "world", "message"),
+    [(8, 3, "set it to 6 or 9,"), (10, 4, "set it to 8 or 12,"), (8, 8, "set it to 16,"),
+     (3, 4, "set it to 8,")],
+)  # fmt: skip
+def test_a_batch_that_cannot_be_shared_is_refused_with_the_nearest_sizes(
+    job, batch, world, message
+):
+    with pytest.raises(ConfigError, match=f"{batch} pairs cannot be shared equally.*{message}"):
+        plan(changed(job, run={"batch_size": batch}), world)
+
+
+def test_a_small_set_makes_batches_of_its_studies(tmp_path):
+    records = {f"mock-s{i:04d}": sample("mock", i // 2, image=str(i)) for i in range(12)}
+    folder = tmp_path / "mock/train"
+    write_shard(folder / "mock-train-00000.tar", records)
+    (folder / "sizes.json").write_text('{"mock-train-00000.tar": 12}')
+    shards = list_shards([tmp_path / "mock"], "train")
+    recipe = load("chexzero", {"run": {"batch_size": 8}})
+    largest = largest_batch(shards, recipe)
+    assert largest == 6
+    found = plan(TrainingJob(recipe, 0, shards, (), tmp_path, largest=largest), world=1)
+    assert (found.batches, found.batch_size) == (2, 6)
+    together = load("chexzero", {"run": {"batch_size": 8}, "data": {"apart": False}})
+    assert largest_batch(shards, together) == 12
+    frontal = load("chexzero", {"run": {"batch_size": 8}, "image": {"views": ["lateral"]}})
+    assert largest_batch(shards, frontal) == 1  # study 3
+    large = load("chexzero", {"run": {"batch_size": 3}})
+    assert largest_batch(shards, large) == 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from cxr_vlp.train.config.recipe import FusionConfig, ModelConfig
+from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.model import build
 from cxr_vlp.train.model.fusion import Fusion, Tokens, Widths
 from cxr_vlp.train.model.tower_tokens import image_tokens, text_tokens
@@ -67,16 +69,52 @@ def test_padding_changes_nothing():
 
 def test_tokens_as_wide_as_the_fusion_go_in_as_they_are():
     names = {name.split(".")[0] for name, _ in fusion(24, 24, 24).named_parameters()}
-    assert names == {"asking", "asked", "layers", "head"}
+    assert names == {"norm", "layers", "head"}
 
 
 def test_carzero_itself_has_the_papers_shape():
     module = Fusion(FusionConfig(layers=4), Widths(768, 768, 768))
     linear = [each for each in module.head if isinstance(each, torch.nn.Linear)]
     assert [each.out_features for each in linear] == [1024, 512, 256, 1]
-    assert linear[0].weight.std().item() == pytest.approx(0.02, rel=0.02)
     layer = module.layers[3]
     assert (layer.attention.num_heads, layer.inner[0].out_features) == (4, 1024)
+    attention = layer.attention
+    drawn = [linear[0], layer.inner[0], layer.inner[3], attention.out_proj]
+    for weight in [each.weight for each in drawn] + [attention.in_proj_weight]:
+        assert weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert linear[0].bias.abs().max() > 0, "torch's own start: uniform, not zero"
+    assert not attention.in_proj_bias.any()
+
+
+def test_carzeros_one_norm_is_on_queries_memory_and_output():
+    module = fusion(24, 24, 24)
+    norms = [n for n, each in module.named_modules() if isinstance(each, torch.nn.LayerNorm)]
+    inside = [f"layers.{i}.{name}" for i in range(2) for name in ("before", "between")]
+    assert sorted(norms) == sorted(["norm", *inside])
+    seen: list[tuple[int, ...]] = []
+    module.norm.register_forward_hook(lambda _, given, out: seen.append(tuple(given[0].shape)))
+    module(tokens(3, 5, 24, 24, seed=1), tokens(4, 7, 24, 24, seed=2))
+    once = [(4, 24), (3, 6, 24), (3, 4, 24)]  # four texts ask three images of 1 + 5 tokens
+    assert seen == [*once, (3, 24), (4, 8, 24), (4, 3, 24)]
+
+
+def test_dropout_is_where_carzero_has_it():
+    module = Fusion(FusionConfig(layers=1, dropout=0.3), Widths(768, 768, 768))
+    found = [name for name, each in module.named_modules() if isinstance(each, torch.nn.Dropout)]
+    assert found == ["layers.0.inner.2", "layers.0.drop", "head.0", "head.3", "head.6", "head.9"]
+    assert module.layers[0].attention.dropout == 0.3
+
+
+def test_a_fusion_of_version_0_7_is_refused_with_the_remedy(tmp_path):
+    encoder = build.build(ModelConfig("cxr-tiny", fusion=SHAPE), seed=0)
+    old = {
+        n.replace("fusion.norm", "fusion.asking"): w for n, w in encoder.model.state_dict().items()
+    }
+    save_file(
+        {name: weight.contiguous() for name, weight in old.items()}, tmp_path / "m.safetensors"
+    )
+    with pytest.raises(ConfigError, match=r"version 0\.7 or earlier.*train the model again"):
+        build.load_weights(encoder.model, tmp_path / "m.safetensors")
 
 
 @torch.no_grad()
