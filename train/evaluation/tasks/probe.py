@@ -55,9 +55,10 @@ class Split:
 class Share:
     """The result of one share of the train patients of one collection.
 
-    runs: macro AUROC of each seed. mean, low, high, spread of them; spread (the standard deviation)
-    is None for one run. labels: label -> mean AUROC. unlearnt: label -> the seeds that could not
-    learn it. strengths: C of each seed.
+    patients and images are those of seed 0. values: measure -> its mean over the seeds and the
+    interval. runs: macro AUROC of each seed; spread: their standard deviation, None for one run.
+    labels: label -> mean AUROC. unlearnt: label -> the seeds that could not learn it. strengths: C
+    of each seed. draws: the mean macro AUROC of each resample.
     """
 
     share: float
@@ -196,9 +197,9 @@ def _collection(
         seeds = range(1 if share == 1 else evaluation.protocol.probe_seeds)
         parts = [train.of(drawn(labelled, share, seed)) for seed in seeds]
         runs = [_learnt(part, splits["validate"]) for part in parts]
-        found = _share(share, parts, runs, test, names, evaluation)
-        shares += [found] if found else []
-    return tuple(shares), "" if shares else "no label has enough positives and negatives"
+        shares.append(_share(share, parts, runs, test, names, evaluation))
+    some = any(each.runs for each in shares)
+    return tuple(shares), "" if some else "no label has enough positives and negatives"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +217,13 @@ def _learnt(part: Split, validate: Split) -> Run:
     columns = tuple(int(i) for i in np.flatnonzero(enough))
     if not columns:
         return Run(None, (), GRID[0])
-    best, chosen = -1.0, Run(None, (), GRID[0])
+    best, chosen = -1.0, GRID[0]
     for strength in GRID:
-        probe = fit(part.features, part.truth[:, columns], strength)
+        probe = fit(part.features, part.truth[:, columns], strength, exact=False)
         value = _macro(probe.scores(validate.features), validate.truth[:, columns])
         if value > best:
-            best, chosen = value, Run(probe, columns, strength)
-    return chosen
+            best, chosen = value, strength
+    return Run(fit(part.features, part.truth[:, columns], chosen), columns, chosen)
 
 
 def _macro(scores: Floats, known: Truth) -> float:
@@ -239,35 +240,37 @@ def _share(
     test: Split,
     names: tuple[str, ...],
     evaluation: Evaluation,
-) -> Share | None:
-    """Return the result of one share, over the labels that every seed learnt; None: there is none.
+) -> Share:
+    """Return the result of one share, over the labels that every seed learnt.
 
-    A mean over fewer labels in some seed would compare other labels.
+    A mean over fewer labels in some seed would compare other labels. Without such a label there are
+    no runs.
     """
     common = sorted(set.intersection(*(set(run.columns) for run in runs)))
     missing = {name: sum(i not in run.columns for run in runs) for i, name in enumerate(names)}
     chosen = [name for i, name in enumerate(names) if i in common]
     measured = [_measured(run, common, chosen, test, evaluation) for run in runs if common]
-    if not measured or measured[0].macro["auroc"].value is None:
-        return None
+    if measured and measured[0].macro["auroc"].value is None:
+        measured = []
     macros = tuple(float(each.macro["auroc"].value or 0.0) for each in measured)
-    draws = np.mean([each.draws["auroc"] for each in measured], axis=0)
     labels = {
-        row.label: float(np.mean([each.labels[i].values["auroc"].value for each in measured]))
-        for i, row in enumerate(measured[0].labels)
+        row.label: float(
+            np.mean([each.labels[i].values["auroc"].value or 0.0 for each in measured])
+        )
+        for i, row in enumerate(measured[0].labels if measured else ())
         if not row.why
     }
     return Share(
         share=float(share),
         patients=len({each.patient for each in parts[0].facts}),
-        images=round(np.mean([len(part.facts) for part in parts])),
-        values={name: _mean(measured, name) for name in REPORTED},
+        images=len(parts[0].facts),
+        values={name: _mean(measured, name) for name in REPORTED if measured},
         spread=float(np.std(macros, ddof=1)) if len(macros) > 1 else None,
         runs=macros,
         labels=labels,
         unlearnt={name: count for name, count in missing.items() if count},
         strengths=tuple(run.strength for run in runs),
-        draws=draws,
+        draws=_mean_draws(measured, "auroc"),
     )
 
 
@@ -286,16 +289,20 @@ def _measured(
 
 def _mean(measured: Sequence[Measured], name: str) -> tuple[float, float | None, float | None]:
     """Return the mean over seeds of a macro measure, with the interval of this mean."""
-    values = [each.macro[name].value for each in measured]
-    draws = np.mean([each.draws[name] for each in measured], axis=0)
-    return float(np.mean([value for value in values if value is not None])), *interval_of(draws)
+    values = [each.macro[name].value or 0.0 for each in measured]
+    return float(np.mean(values)), *interval_of(_mean_draws(measured, name))
+
+
+def _mean_draws(measured: Sequence[Measured], name: str) -> Floats:
+    """Return the mean over seeds of a macro measure in each resample; the resamples are equal."""
+    return np.mean([each.draws[name] for each in measured], axis=0) if measured else np.empty(0)
 
 
 def _result(
     evaluation: Evaluation, found: Mapping[str, tuple[Share, ...]], dropped: Mapping[str, str]
 ) -> TaskResult:
     headline = _headline(found, evaluation.intervals)
-    rows = [_row(source, each) for source, shares in sorted(found.items()) for each in shares]
+    rows = [_row(source, e) for source, shares in sorted(found.items()) for e in shares]
     return TaskResult(
         metrics={
             "headline": {_percent(share): each for share, each in headline.items()},
@@ -318,8 +325,9 @@ def _headline(
 ) -> dict[float, dict[str, Any]]:
     """Return share -> the mean over the collections that have it, with its interval."""
     headline = {}
-    for share in sorted({each.share for shares in found.values() for each in shares}):
-        have = {s: each for s, shares in found.items() for each in shares if each.share == share}
+    measured = [(s, each) for s, shares in found.items() for each in shares if each.runs]
+    for share in sorted({each.share for _, each in measured}):
+        have = {source: each for source, each in measured if each.share == share}
         draws = [_shuffled(each.draws, source) for source, each in sorted(have.items())]
         low, high = interval_of(np.mean(draws, axis=0)) if intervals.resamples else (None, None)
         value = float(np.mean([each.values["auroc"][0] for each in have.values()]))
@@ -341,12 +349,13 @@ def _row(source: str, found: Share) -> dict[str, Any]:
         "seeds": len(found.runs),
         "labels": len(found.labels),
     }
-    for name, (value, low, high) in found.values.items():
+    for name in REPORTED:
+        value, low, high = found.values.get(name, (None, None, None))
         row |= {name: value, f"{name}_low": low, f"{name}_high": high}
     return row | {
         "spread": found.spread,
-        "lowest": min(found.runs),
-        "highest": max(found.runs),
+        "lowest": min(found.runs, default=None),
+        "highest": max(found.runs, default=None),
     }
 
 
@@ -367,8 +376,9 @@ def _percent(share: float) -> str:
 def _notes(found: Mapping[str, tuple[Share, ...]]) -> list[str]:
     """Return a line for each share in which a seed could not learn a label."""
     return [
-        f"probe: {source}, {_percent(each.share)} of the patients: too few positives or negatives "
-        f"to learn (seeds without them): "
+        f"probe: {source}, {_percent(each.share)} of the patients ({each.patients}): "
+        f"{'' if each.runs else 'not measured, no label is left; '}too few positives or negatives "
+        "to learn (seeds without them): "
         + ", ".join(f"{name} ({count})" for name, count in each.unlearnt.items())
         for source, shares in sorted(found.items())
         for each in shares
