@@ -202,7 +202,8 @@ def test_the_map_of_one_image_lies_in_the_stored_frame(tmp_path):
     found = heat.heat(Bright(), image, "anything")
     assert found.shape == (72, 64)
     y, x = np.unravel_index(found.argmax(), found.shape)
-    assert (20 <= y < 38) and (20 <= x < 38)
+    assert 20 <= y < 38
+    assert 20 <= x < 38
 
 
 @pytest.mark.parametrize(
