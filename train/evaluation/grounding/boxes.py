@@ -6,21 +6,19 @@ annotator has boxed. What is not measured is counted with its reason.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_vlp.nlp.wording.bank import own_bank
-from cxr_vlp.nlp.wording.prompts import zero_shot
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import Box, Sample
 from cxr_vlp.train.data.samples import JSON, members
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import listed, shown, view
-from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation.protocols.protocol import PromptConfig, Protocol
+from cxr_vlp.train.errors import DataError
+from cxr_vlp.train.evaluation.protocols.protocol import Protocol
+from cxr_vlp.train.evaluation.zeroshot import texts
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,31 +89,9 @@ def why(counts: Mapping[str, Any]) -> str:
     return f"none of its {counts['images']} images has a box"
 
 
-def positive_texts(prompts: PromptConfig, label: str) -> tuple[str, ...]:
+def positive_texts(protocol: Protocol, label: str) -> tuple[str, ...]:
     """Return the texts that say a label is present, as a protocol words them.
 
     Raises ConfigError for a bank that cannot be read.
     """
-    own = prompts.texts.get(label, {}).get("positive")
-    if own or prompts.positive:
-        name = prompts.names.get(label) or (
-            label if prompts.case == "as_spelled" else _lower(label)
-        )
-        found = (own,) if own else tuple(each.replace("{}", name) for each in prompts.positive)
-    else:
-        try:
-            bank = own_bank(prompts.file) if prompts.file else None
-            found = zero_shot(label, prompts.bank, bank)[0]
-        except (ValueError, FileNotFoundError) as error:
-            raise ConfigError(f"prompts: {error}") from None
-    return tuple(map(_plain, found)) if prompts.plain else found
-
-
-def _lower(label: str) -> str:
-    """Return a label in lower case, but abbreviations."""
-    return " ".join(word if word.isupper() else word.lower() for word in label.split())
-
-
-def _plain(text: str) -> str:
-    """Return a text in lower case and words only, as CARZero's tokenizer gets it."""
-    return " ".join(re.findall(r"\w+", text.lower()))
+    return texts.of_labels((label,), protocol)[0].positive

@@ -11,7 +11,7 @@ patient.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,10 @@ from cxr_vlp.train.evaluation.models.base import Model
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.reading import ImageBatch, ReadImage, batches
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
+from cxr_vlp.train.evaluation.zeroshot.collect import surveyed
 from cxr_vlp.train.model.fusion import Tokens
+
+Part = tuple[Evaluation, tuple[Shard, ...]]  # of one collection
 
 
 def run(evaluation: Evaluation) -> TaskResult:
@@ -53,17 +56,20 @@ def run(evaluation: Evaluation) -> TaskResult:
     Raises ConfigError for a model without patches, DataError where no image has a box.
     """
     heat.check(*evaluation.models)
-    shards, protocol = evaluation.shards.get(evaluation.split, ()), evaluation.protocol
-    counts = survey(shards, protocol)
+    parts = _by_collection(evaluation)
+    counts: dict[str, dict[str, Any]] = {}
+    for part, shards in parts.values():
+        counts |= survey(shards, part.protocol)
     _require(counts, evaluation)
-    found = sorted(_found(evaluation, shards), key=lambda e: (e.source, e.key, e.target))
+    made = (each for part, shards in parts.values() for each in _found(part, shards))
+    found = sorted(made, key=lambda each: (each.source, each.key, each.target))
     grouped: dict[tuple[str, str], list[Found]] = {}
     for each in found:
         grouped.setdefault((each.source, each.target.layer), []).append(each)
     units = {name: unit(name, mine, evaluation.intervals) for name, mine in grouped.items()}
     headline = mean_of_units(units)
     return TaskResult(
-        metrics=_metrics(evaluation, counts, found, units, headline),
+        metrics=_metrics(parts, counts, found, units, headline),
         tables={"grounding.csv": [*headline_row(headline), *rows_of(units)]},
         summary={
             f"grounding_{name}": headline[name].value
@@ -71,6 +77,12 @@ def run(evaluation: Evaluation) -> TaskResult:
         },
         notes=_notes(counts, found),
     )
+
+
+def _by_collection(evaluation: Evaluation) -> dict[str, Part]:
+    """Return each collection's evaluation, by the protocol as it is there, and its shards."""
+    found = surveyed(evaluation.shards.get(evaluation.split, ()), evaluation.protocol)
+    return {each.name: (replace(evaluation, protocol=each.protocol), each.shards) for each in found}
 
 
 def _require(counts: Mapping[str, Mapping[str, Any]], evaluation: Evaluation) -> None:
@@ -121,7 +133,7 @@ class Search:
     """One model and its queries; a label's prompts are encoded once."""
 
     def __init__(self, model: Model, protocol: Protocol) -> None:
-        self.model, self.prompts = model, protocol.prompts
+        self.model, self.protocol = model, protocol
         self.queries: dict[str, heat.Query] = {}
 
     def maps(
@@ -142,39 +154,50 @@ class Search:
 
     def _query(self, target: Target) -> heat.Query:
         if target.phrase:
-            return heat.query(self.model, (target.phrase,), self.prompts.several)
+            return heat.query(self.model, (target.phrase,), self.protocol.prompts.several)
         if target.label not in self.queries:
-            texts = positive_texts(self.prompts, target.label)
-            self.queries[target.label] = heat.query(self.model, texts, self.prompts.several)
+            texts = positive_texts(self.protocol, target.label)
+            self.queries[target.label] = heat.query(
+                self.model, texts, self.protocol.prompts.several
+            )
         return self.queries[target.label]
 
 
 def _metrics(
-    evaluation: Evaluation,
+    parts: Mapping[str, Part],
     counts: Mapping[str, Mapping[str, Any]],
     found: Sequence[Found],
     units: Mapping[tuple[str, str], Unit],
     headline: Mapping[str, Estimate],
 ) -> dict[str, Any]:
-    used = sorted({each.target.label for each in found if not each.target.phrase})
-    prompts = evaluation.protocol.prompts
     collections: dict[str, dict[str, Any]] = {
-        name: {**each, "left_out": dict(sorted(each["left_out"].items())), "layers": {}}
+        name: {
+            **each,
+            "left_out": dict(sorted(each["left_out"].items())),
+            "texts": _texts(parts[name][0].protocol, found, name),
+            "layers": {},
+        }
         for name, each in counts.items()
     }
     for (source, layer), measured in sorted(units.items()):
         rows = {each["label"]: each for each in measured.rows}
         collections[source]["layers"][layer or "collection"] = rows
+    fused = next(iter(parts.values()))[0].models[0].fused
     return {
         "headline": {name: asdict(each) for name, each in headline.items()},
-        "map": "attention of text to patches" if evaluation.models[0].fused else "cosines",
+        "map": "attention of text to patches" if fused else "cosines",
         "thresholds": list(THRESHOLDS),
-        "texts": {label: list(positive_texts(prompts, label)) for label in used},
         "phrases": len({each.target.phrase for each in found} - {""}),
         "collections": collections,
         "boxes_partly_seen": sum(0 < each.seen < 1 for each in found),
         "boxes_not_seen": sum(each.seen == 0 for each in found),
     }
+
+
+def _texts(protocol: Protocol, found: Sequence[Found], name: str) -> dict[str, list[str]]:
+    """Return label -> the texts by which it was searched in a collection."""
+    used = {e.target.label for e in found if e.source == name and not e.target.phrase}
+    return {label: list(positive_texts(protocol, label)) for label in sorted(used)}
 
 
 def _notes(counts: Mapping[str, Mapping[str, Any]], found: Sequence[Found]) -> list[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.reading import batches
 from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Truth
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
+from cxr_vlp.train.evaluation.zeroshot import truth as truths
+from cxr_vlp.train.evaluation.zeroshot.collect import surveyed
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C of logistic.fit; the smallest of equally good ones
 REPORTED = ("auroc", "auprc")
@@ -46,8 +48,8 @@ class Split:
     truth: Truth  # (N, L)
 
     def of(self, patients: set[str]) -> Split:
-        """Return the images of some patients."""
-        rows = [i for i, each in enumerate(self.facts) if each.patient in patients]
+        """Return the labelled images of some patients."""
+        rows = [i for i, e in enumerate(self.facts) if e.patient in patients and e.labels]
         return Split(tuple(self.facts[i] for i in rows), self.features[rows], self.truth[rows])
 
 
@@ -84,13 +86,13 @@ def run(evaluation: Evaluation) -> TaskResult:
         raise ConfigError("probe: the train split is what it learns from: measure test or validate")
     found: dict[str, tuple[Share, ...]] = {}
     dropped: dict[str, str] = {}
-    sources = sorted({each.source for each in evaluation.shards.get(evaluation.split, ())})
-    for source in sources:
-        splits, names, why = _splits(evaluation, model, source)
+    for each in surveyed(evaluation.shards.get(evaluation.split, ()), evaluation.protocol):
+        own = replace(evaluation, protocol=each.protocol)
+        splits, names, why = _splits(own, model, each.name)
         if not why:
-            found[source], why = _collection(splits, names, evaluation)
+            found[each.name], why = _collection(splits, names, own)
         if why:
-            dropped[source] = why
+            dropped[each.name] = why
     if not any(found.values()):
         reasons = "; ".join(f"{name}: {why}" for name, why in dropped.items()) or "no shards"
         raise DataError(f"probe: no collection can be measured ({reasons})")
@@ -150,23 +152,8 @@ def features(
 
 
 def truth(facts: Sequence[ImageFacts], names: Sequence[str], protocol: Protocol) -> Truth:
-    """Return (N, L): 1, 0 or EXCLUDED, by the protocol's policies on labels.
-
-    An image without any label was not labelled; nothing is learnt from it and it is not measured.
-    """
-    policy = {"positive": 1, "negative": 0, "exclude": EXCLUDED}
-    made = np.full((len(facts), len(names)), EXCLUDED, np.int8)
-    for i, each in enumerate(facts):
-        for j, name in enumerate(names):
-            value = each.labels.get(name)
-            if value is None:
-                unmentioned = policy[protocol.unmentioned] if each.labels else EXCLUDED
-                made[i, j] = unmentioned
-            elif value == -1:
-                made[i, j] = policy[str(protocol.uncertain_of.get(name, protocol.uncertain))]
-            else:
-                made[i, j] = value
-    return made
+    """Return (N, L): 1, 0 or EXCLUDED, by the protocol's policies, as for the zero-shot scores."""
+    return truths.of(facts, names, protocol, names)
 
 
 def drawn(patients: Iterable[str], share: float, seed: int) -> set[str]:
@@ -188,7 +175,7 @@ def _collection(
     labelled = {
         each.patient
         for each, row in zip(train.facts, train.truth, strict=True)
-        if (row != EXCLUDED).any()
+        if each.labels and (row != EXCLUDED).any()
     }
     if not labelled:
         return (), "its train split has no labelled patient"

@@ -221,4 +221,4 @@ def test_the_map_of_one_image_lies_in_the_stored_frame(tmp_path):
     ids=["bank", "templates", "as spelled", "name", "own text, plain"],
 )
 def test_the_positive_texts_of_a_label_follow_the_protocol(prompts, expected):
-    assert positive_texts(prompts, "Pleural Effusion") == expected
+    assert positive_texts(Protocol(prompts=prompts), "Pleural Effusion") == expected

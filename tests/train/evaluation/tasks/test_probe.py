@@ -107,7 +107,7 @@ def test_the_policies_of_the_protocol_decide_the_truth():
         ImageFacts("c", "s", "p", "t"),
     ]
     names = ("Edema", "Mass")
-    assert probe.truth(facts, names, Protocol()).tolist() == [[-1, 0], [0, 1], [-1, -1]]
+    assert probe.truth(facts, names, Protocol()).tolist() == [[-1, 0], [0, 1], [0, 0]]
     changed = Protocol(uncertain="positive", unmentioned="exclude")
     assert probe.truth(facts, names, changed).tolist() == [[1, -1], [-1, 1], [-1, -1]]
     single = Protocol(uncertain_of={"Edema": "negative"})
