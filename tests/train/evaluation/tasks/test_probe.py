@@ -143,3 +143,19 @@ def test_what_cannot_be_probed_is_refused(root, changes):
 
 def test_the_same_run_gives_the_same_numbers(root):
     assert probe.run(evaluation(root)) == probe.run(evaluation(root, workers=2))
+
+
+def test_the_strength_is_the_one_that_is_best_on_the_validation_images():
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(60, 20))
+    truth = (features[:, :1] + rng.normal(size=(60, 1)) > 0).astype(np.int8)
+    parts = [probe.Split((), features[rows], truth[rows]) for rows in (slice(30), slice(30, 60))]
+    values = [
+        roc_auc_score(
+            parts[1].truth[:, 0],
+            probe.fit(parts[0].features, parts[0].truth, c, exact=False).scores(parts[1].features),
+        )
+        for c in probe.GRID
+    ]
+    assert max(values) > values[0]
+    assert probe._learnt(*parts).strength == probe.GRID[int(np.argmax(values))]
