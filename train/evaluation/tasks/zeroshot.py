@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from cxr_vlp.nlp.labels import NO_FINDING
-from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.scores import ScoreTable
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
@@ -121,13 +121,23 @@ def _thresholds(
     measured_as = {each.name: each for each in found}
     for each in _measurable(collect.surveyed(mine, evaluation.protocol)):
         like = measured_as[each.name]  # the same labels, or No Finding's scores would differ
-        scored = collect.scored(replace(each, names=like.names, named=like.named), evaluation)
-        if not scored.why:
+        scored = _validated(replace(each, names=like.names, named=like.named), evaluation)
+        if scored is not None and not scored.why:
             known[each.name] = scored.table
             chosen[each.name] = measured.chosen(scored.table, each.protocol)
     if known:
         chosen[POOLED] = measured.chosen(measured.pooled(known), evaluation.protocol)
     return chosen
+
+
+def _validated(collection: Collection, evaluation: Evaluation) -> Scored | None:
+    """Return the scores of the validation split, None where a score file does not hold them."""
+    try:
+        return collect.scored(collection, replace(evaluation, benchmark=None))
+    except DataError:
+        if not evaluation.score_files:
+            raise
+        return None  # _notes says that there are no thresholds
 
 
 def _measurable(found: tuple[Collection, ...]) -> Iterator[Collection]:
@@ -238,8 +248,8 @@ def _threshold_notes(
 ) -> Iterator[str]:
     if chosen is None:
         yield (
-            f"{name}: no image in the validation split, so no thresholds: F1, MCC and accuracy are "
-            "not measured"
+            f"{name}: no image in the validation split, or none with scores, so no thresholds: F1, "
+            "MCC and accuracy are not measured"
         )
         return
     lacking = [row.label for row in labels if not row.why and row.label not in chosen]
