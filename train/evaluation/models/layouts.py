@@ -49,6 +49,24 @@ def layout(state: Mapping[str, Tensor]) -> str:
     return "other"
 
 
+def check(state: Mapping[str, Tensor], where: str) -> None:
+    """Raise ConfigError for weights that no architecture here takes, and for such as diverged."""
+    remedy = "score the images with its own code, and give the table to --scores"
+    found = layout(state)
+    if found == "carzero":
+        raise ConfigError(
+            f"{where} is a checkpoint of CARZero, whose towers open_clip does not build: {remedy}"
+        )
+    if found == "cxrclip" and not any(n.startswith("image_encoder.resnet.") for n in state):
+        raise ConfigError(
+            f"{where} is a checkpoint of CXR-CLIP with another image tower than ResNet-50, which "
+            f"alone can be read here: {remedy}"
+        )
+    odd = [n for n, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()]
+    if odd:
+        raise ConfigError(f"{where}: {_counted(sorted(odd), 'weights are not finite')}")
+
+
 def fill(model: Any, state: Mapping[str, Tensor], where: str) -> None:
     """Load weights into a model. Raises ConfigError where they are not exactly the model's."""
     converted = _converted(model, dict(state), where)
@@ -70,13 +88,7 @@ def has_bias(state: Mapping[str, Tensor]) -> bool:
 
 
 def _converted(model: Any, state: State, where: str) -> State:
-    found = layout(state)
-    if found == "carzero":
-        raise ConfigError(
-            f"{where} is a checkpoint of CARZero, whose towers open_clip does not build: score the "
-            "images with its own code, and give the table to --scores"
-        )
-    if found == "cxrclip":
+    if layout(state) == "cxrclip":
         return _of_cxrclip(model, state, where)
     state = {name: v for name, v in state.items() if name not in ASIDE}
     logging.disable(logging.INFO)
@@ -95,12 +107,6 @@ def _converted(model: Any, state: State, where: str) -> State:
 
 
 def _of_cxrclip(model: Any, state: State, where: str) -> State:
-    if not any(name.startswith("image_encoder.resnet.") for name in state):
-        raise ConfigError(
-            f"{where} is a checkpoint of CXR-CLIP with another image tower than ResNet-50, which "
-            "alone can be read here: score the images with its own code, and give the table to "
-            "--scores"
-        )
     if not hasattr(getattr(model, "visual", None), "head") or not hasattr(model, "text"):
         raise ConfigError(f"{where} is a checkpoint of CXR-CLIP: --open-clip cxrclip-resnet50")
     _add_biases(model)
@@ -138,10 +144,3 @@ def _check_shapes(own: Mapping[str, Tensor], state: State, where: str) -> None:
 def _counted(names: list[str], what: str) -> str:
     shown = f" (such as {names[0]})" if names else ""
     return f"{len(names)} {what}{shown}"
-
-
-def finite(state: Mapping[str, Tensor], where: str) -> None:
-    """Raise ConfigError where a weight is not finite: its training diverged."""
-    odd = [n for n, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()]
-    if odd:
-        raise ConfigError(f"{where}: {_counted(sorted(odd), 'weights are not finite')}")

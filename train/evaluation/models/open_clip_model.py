@@ -87,9 +87,9 @@ def model(request: Request) -> EncoderModel:
     """
     source = _source(request)
     checkpoint = checkpoints.read(source.path)
+    layouts.check(checkpoint.state, str(source.path))
     config = _config(source.name)
     _check_activation(request, source, checkpoint, bool(config.get("quick_gelu")))
-    layouts.finite(checkpoint.state, str(source.path))
     built = skeleton(source.name, bias=layouts.has_bias(checkpoint.state))
     layouts.fill(built, checkpoint.state, str(source.path))
     transform = _transform(request, source, layouts.layout(checkpoint.state))
