@@ -8,7 +8,7 @@ in chunks (cxr_vlp.train.engine.grad_cache).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -107,6 +107,26 @@ def joined(features: Features) -> Features:
         patches=None if features.patches is None else Tokens(*map(gather, features.patches)),
         words=None if features.words is None else Tokens(*map(gather, features.words)),
     )
+
+
+def concatenated(parts: Sequence[Features]) -> Features:
+    """Return the features of several parts of a batch as those of one; the words as long in all."""
+    if len(parts) == 1:
+        return parts[0]
+    patches = [part.patches for part in parts if part.patches is not None]
+    words = [part.words for part in parts if part.words is not None]
+    return parts[0]._replace(
+        images=torch.cat([part.images for part in parts], dim=1),
+        texts=torch.cat([part.texts for part in parts], dim=1),
+        patches=Tokens(*map(torch.cat, zip(*patches, strict=True))) if patches else None,
+        words=Tokens(*map(torch.cat, zip(*words, strict=True))) if words else None,
+    )
+
+
+def vectors(whole: Tensor) -> Tokens:
+    """Return features (B, D) as tokens without parts: what is compared by a cosine."""
+    none = torch.ones(len(whole), 0, dtype=torch.bool, device=whole.device)
+    return Tokens(whole, whole[:, None][:, :0], none)
 
 
 def is_fused(model: Any) -> bool:
