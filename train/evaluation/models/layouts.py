@@ -8,7 +8,6 @@ another shape: open_clip would stretch a position table to the size of the model
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor, nn
 
 from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.model.build import quiet
 
 State = dict[str, Tensor]
 # of OpenAI's archives, no weights; and a table that transformers no longer stores
@@ -91,11 +91,8 @@ def _converted(model: Any, state: State, where: str) -> State:
     if layout(state) == "cxrclip":
         return _of_cxrclip(model, state, where)
     state = {name: v for name, v in state.items() if name not in ASIDE}
-    logging.disable(logging.INFO)
-    try:
+    with quiet():
         state = convert_state_dict(model, state)
-    finally:
-        logging.disable(logging.NOTSET)
     if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
         state = convert_to_custom_text_state_dict(state)
     for name in ("logit_scale", "logit_bias"):
