@@ -15,7 +15,7 @@ from cxr_vlp.train.config.recipe import LossConfig, load
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.models import ours
-from cxr_vlp.train.evaluation.models.base import label_model
+from cxr_vlp.train.evaluation.models.encoder_model import LabelEncoderModel
 from cxr_vlp.train.evaluation.reading import batches
 from cxr_vlp.train.model import build, label_head
 from cxr_vlp.train.objective import losses
@@ -131,14 +131,14 @@ def test_a_trained_head_scores_the_labels_of_unseen_images(trained, caplog):
         model = ours.model(folder)
     assert not caplog.records  # nothing is said of random weights
     names = json.loads((folder / "recipe.json").read_text())["labels"]
-    assert label_model(model) is model
+    assert isinstance(model, LabelEncoderModel)
     assert model.labels == tuple(names) == tuple(sorted((*FINDINGS, "No Finding")))
     assert model.facts["labels"] == names
     images, scores = [], []
     for batch in batches(list_shards([shards], "test"), model.image, model.size):
         images += batch.images
-        scores.append(model.label_scores(batch.pixels))
-    found = torch.cat(scores)
+        scores.append(model.label_scores(batch.pixels, names[::-1]))
+    found = torch.cat(scores).flip(1)
     assert found.min() >= 0
     assert found.max() <= 1
     for name in FINDINGS:
@@ -146,7 +146,12 @@ def test_a_trained_head_scores_the_labels_of_unseen_images(trained, caplog):
         assert roc_auc_score(truth, found[:, names.index(name)]) > 0.9
 
 
-def test_its_texts_are_refused_with_words(trained):
+def test_texts_and_unknown_labels_are_refused_with_words(trained):
     model = ours.model(trained[0])
     with pytest.raises(ConfigError, match="trained on labels alone: it compares images with no"):
         model.encode_texts(["no edema"])
+    assert isinstance(model, LabelEncoderModel)
+    assert model.known(["Hernia", FINDINGS[0]]) == FINDINGS[:1]
+    grey = torch.zeros(1, 1, model.size, model.size, dtype=torch.uint8)
+    with pytest.raises(ConfigError, match=r"was not trained on Hernia; .* evaluate\.labels"):
+        model.label_scores(grey, ["Hernia"])
