@@ -41,7 +41,7 @@ def test_the_workflow_writes_the_page_and_the_metrics(reproduced):
     assert loaded == []  # nothing is fetched from anywhere
     metrics = json.loads(run(reproduced, "dvc", "metrics", "show", "--json"))
     files = metrics[""]["data"]
-    assert 0 <= files["reports/evaluate/chexzero_tiny/metrics.json"]["data"]["macro_auroc"] <= 1
+    assert 0 <= files["reports/evaluate/chexzero_tiny/summary.json"]["data"]["macro_auroc"] <= 1
     assert "models/chexzero_tiny/metrics/metrics.json" in files
     assert "index.html" in run(reproduced, "dvc", "plots", "show", "-o", "plots")
 

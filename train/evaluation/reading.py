@@ -6,9 +6,10 @@ table is sorted by key before it is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -64,9 +65,9 @@ def batches(
     for source in sorted({shard.source for shard in shards}):
         mine = [shard for shard in shards if shard.source == source]
         seen = 0
-        for batch in _of_source(
-            source, mine, image, size, views, min(BATCH, limit or BATCH), workers
-        ):
+        # with a limit, which images are read must not depend on the number of workers
+        used = 0 if limit else workers
+        for batch in _of_source(source, mine, image, size, views, min(BATCH, limit or BATCH), used):
             yield batch
             seen += len(batch.images)
             if limit and seen >= limit:
@@ -84,17 +85,30 @@ def _of_source(
 ) -> Iterator[ImageBatch]:
     cv2.setNumThreads(1)  # before the workers are forked, as in data/loader
     flow = partial(_images, source=source, recipe=image, size=size, views=tuple(views))
+    whole = partial(_batched, source=source, flow=flow, batch=batch)
     loader: DataLoader[Any] = DataLoader(
-        wds.DataPipeline(partial(iter, shards), wds.split_by_worker, flow),
-        batch_size=batch,
+        wds.DataPipeline(partial(iter, shards), wds.split_by_worker, whole),
+        batch_size=None,
         num_workers=min(workers, len(shards)),
-        collate_fn=partial(_collate, source),
     )
     try:
         yield from loader
     except DataError as error:
         message = str(error).strip().splitlines()[-1]
         raise DataError(message.removeprefix("cxr_vlp.train.errors.DataError: ")) from None
+
+
+def _batched(
+    shards: Iterable[Shard], source: str, flow: Callable[..., Iterator[ReadImage]], batch: int
+) -> Iterator[ImageBatch]:
+    """Yield batches that never reach over two shards.
+
+    So a batch is the same for any number of workers, and the model's scores are, bit for bit.
+    """
+    for shard in shards:
+        images = flow([shard])
+        while found := tuple(islice(images, batch)):
+            yield _collate(source, found)
 
 
 def _images(
