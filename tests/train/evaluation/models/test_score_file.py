@@ -210,6 +210,27 @@ def test_our_own_table_is_read_back(tmp_path):
     ]
 
 
+def test_a_label_that_a_collection_has_not_is_empty_in_our_own_table(tmp_path):
+    rows = [
+        {"key": key_hash(each.key), "collection": each.source, "score:Edema": i / 7,
+         "truth:Edema": i % 2, "score:Hernia": None if each.source == "mimic" else 0.5,
+         "truth:Hernia": None if each.source == "mimic" else 1}
+        for i, each in enumerate(IMAGES)
+    ]  # fmt: skip
+    file = write(rows, tmp_path / "scores.csv")
+    table = file.alone()
+    assert np.isnan(table.scores[:, 1]).tolist() == [True, True, False]
+    assert table.truth[:, 1].tolist() == [EXCLUDED, EXCLUDED, 1]
+    assert table.probabilities
+    assert file.scored(IMAGES[:2], ["Edema"]).scores[:, 0].tolist() == [0, 1 / 7]
+    assert file.scored(IMAGES[2:], ["Hernia"]).scores.tolist() == [[0.5]]
+    with pytest.raises(DataError, match="line 2, column 'score:Hernia': is empty"):
+        file.scored(IMAGES, ["Hernia"])
+    rows[0]["truth:Hernia"] = 0
+    with pytest.raises(DataError, match="column 'score:Hernia': is empty"):
+        write(rows, tmp_path / "scores.csv").alone()
+
+
 def test_a_table_alone_without_patients(tmp_path):
     rows = [{"key": str(i), "edema": i / 3, "truth:Edema": i % 2} for i in range(3)]
     file = write(rows, tmp_path / "a.csv")
