@@ -41,7 +41,7 @@ from cxr_vlp.train.engine.plan import TrainingJob, largest_batch, plan
 from cxr_vlp.train.engine.selection import REMEDY
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.scoring import MODEL, RECIPE
-from cxr_vlp.train.model import build
+from cxr_vlp.train.model import build, label_head
 from cxr_vlp.train.pages import batch_page
 from cxr_vlp.train.pages.batch_page import samples
 
@@ -74,6 +74,7 @@ def fit(arguments: argparse.Namespace) -> None:
         _announce(arguments, given, job, accelerator.num_processes)
     left = _left_out(job)
     encoder = build.build(job.recipe.model, job.seed)
+    label_head.of_shards(encoder.model, job.recipe.loss, job.train, job.seed)
     if arguments.dry_run:
         if main:
             batch_page.run(job, encoder, accelerator.num_processes)
@@ -248,6 +249,7 @@ def _publish(training: Training, pretrained: str, staging: Path, left: LeftOut) 
     shutil.copyfile(best, staging / MODEL)
     shutil.copytree(training.folder / METRICS, staging / METRICS)
     used = {"recipe": dataclasses.asdict(job.recipe), "seed": job.seed, "pretrained": pretrained}
+    used |= label_head.record(training.encoder.model)
     checked: dict[str, Any] = {}
     if training.validator is not None:
         checked = {"validation": training.validator.plan.counts.as_json()}

@@ -150,6 +150,13 @@ class LossWeights:
     off_diagonal: Amount = 0.0  # OFF-CLIP: normal pairs are each other's positives
     abnormal: Amount = 0.0  # OFF-CLIP: CLIP's loss on the abnormal pairs of a batch alone
     carzero: Amount = 0.0  # CARZero's loss on the fusion's logits
+    labels: Amount = 0.0  # cross-entropy of a linear head on the images' labels; needs no text
+
+    @property
+    def without_text(self) -> bool:
+        """Whether no term trains the text tower."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return not any(values[n] for n in values if n not in ("momentum", "labels"))
 
     def __post_init__(self) -> None:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -172,6 +179,9 @@ class LossConfig:
     rate: Fraction = 0.999  # momentum: what the key tower keeps of its weights at a step
     temperature: Annotated[float, Field(ge=1e-3, le=100)] = 0.07  # momentum
     form: Literal["bce", "softce"] = "bce"  # off_diagonal
+    labels: Several[str] = ()  # labels: their names; empty: all that the train split names
+    # labels: a label that a sample does not mention, in a collection that names it at all
+    unmentioned: Literal["negative", "exclude"] = "negative"
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -264,6 +274,11 @@ class Recipe:
             "run.chunk: a fusion needs the whole batch; use run.accumulate": (
                 fused and self.run.chunk
             ),
+            "run.chunk: loss.weights.labels needs the whole batch; use run.accumulate": (
+                weights.labels and self.run.chunk
+            ),
+            "run.select: auroc compares with texts, and no term of the loss trains the text "
+            "tower: run.select: loss": weights.without_text and self.run.select == "auroc",
             f"loss.queue: {self.loss.queue} keys are fewer than run.batch_size: "
             f"{self.run.batch_size}": weights.momentum and self.loss.queue < self.run.batch_size,
         }

@@ -34,6 +34,7 @@ from cxr_vlp.train.objective.method import (
     encode,
     is_fused,
     joined,
+    labelled,
     loss_inputs,
     vectors,
 )
@@ -100,7 +101,7 @@ class Steps:
                     grey.split(pairs, dim=1), tokens.split(pairs, dim=1), strict=True
                 )
             ]
-            features = concatenated(parts)
+            features = labelled(concatenated(parts), model, batch.samples)
             inputs = loss_inputs(model, features, batch.normal.to(device))
         loss = total(inputs, validation_loss(self.recipe.loss))
         return float(loss), features.patches or vectors(features.images[0])
@@ -159,7 +160,7 @@ class Steps:
         def features_of(part: int) -> Features:
             self._seed_dropout(f"{name}/{part}")
             features: Features = self.model(self._normalised(images[part]), texts[part])
-            return features
+            return labelled(features, self.method.model, batch.samples)
 
         def loss_of(features: Features) -> Tensor:
             loss = self._loss(joined(features), normal, keys)

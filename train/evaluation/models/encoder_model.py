@@ -104,3 +104,42 @@ class EncoderModel:
                 f"{self.name}: patches of its image tower are not available, and heat maps need "
                 "them: leave out the task grounding, or take another model"
             )
+
+
+class LabelEncoderModel(EncoderModel):
+    """A model with a head for `labels`, trained on labels alone (recipe `supervised`)."""
+
+    def __init__(self, *parts: Any, labels: Sequence[str]) -> None:
+        super().__init__(*parts)
+        self.labels = tuple(labels)
+
+    def known(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the labels that the head scores."""
+        return tuple(name for name in names if name in self.labels)
+
+    @torch.no_grad()
+    def label_scores(self, images: Tensor, names: Sequence[str]) -> Tensor:
+        """Return the probabilities (B, N) of N labels, of images (B, 1, S, S).
+
+        Raises ConfigError for a label that the head was not trained on.
+        """
+        absent = [name for name in names if name not in self.labels]
+        if absent:
+            raise ConfigError(
+                f"{self.name} was not trained on {', '.join(absent)}; its labels are "
+                f"{', '.join(self.labels)}: name those to measure in evaluate.labels"
+            )
+        inputs = to_input(images.to(self.device), self.image)
+        if self.fused:
+            features = image_tokens(self.model.visual, inputs).whole
+        else:
+            features = self.model.encode_image(inputs)
+        logits = as_float32(self.model.label_head(features))
+        return logits[:, [self.labels.index(name) for name in names]].sigmoid()
+
+    def encode_texts(self, texts: Sequence[str]) -> Tokens:  # noqa: ARG002
+        """Refuse texts: the text tower was not trained. Raises ConfigError."""
+        raise ConfigError(
+            f"{self.name} was trained on labels alone: it compares images with no text. "
+            "zeroshot measures its labels and probe its features; leave out other tasks"
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cxr_vlp.train.config.recipe import Recipe
 from cxr_vlp.train.evaluation.models import checkpoints, preprocessing
-from cxr_vlp.train.evaluation.models.encoder_model import EncoderModel
+from cxr_vlp.train.evaluation.models.encoder_model import EncoderModel, LabelEncoderModel
 from cxr_vlp.train.evaluation.scoring import MODEL, RECIPE, load
 
 
@@ -24,7 +24,11 @@ def model(folder: Path) -> EncoderModel:
         "size": encoder.size,
         "transform": preprocessing.facts(used.image),
     }
-    return EncoderModel(encoder, used.image, used.name, checkpoints.digest(folder / MODEL), facts)
+    parts = (encoder, used.image, used.name, checkpoints.digest(folder / MODEL), facts)
+    if not used.loss.weights.without_text:
+        return EncoderModel(*parts)
+    facts["labels"] = record["labels"]
+    return LabelEncoderModel(*parts, labels=record["labels"])
 
 
 def recipe(folder: Path) -> Recipe:

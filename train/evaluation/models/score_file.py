@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cxr_vlp.nlp.labels import canonical
 from cxr_vlp.pipelines.format.sample import LABELS
@@ -70,6 +71,7 @@ class ScoreFile:
         values = np.stack(columns, axis=1) if columns else np.empty((len(self.keys), 0))
         rows, unused = self._rows(images)
         scores = values[rows]
+        self._refuse_empty(np.isnan(scores), rows, names)
         notes = (f"{self.table.path}: {unused} rows of images that are not evaluated",)
         return SourceScores(scores, _are_probabilities(scores), notes if unused else ())
 
@@ -90,6 +92,12 @@ class ScoreFile:
         order = sorted(range(len(facts)), key=lambda i: (facts[i].source, facts[i].key))
         scores = np.stack([self._column(name) for name in names], axis=1)[order]
         truth = np.stack([self._truth(name) for name in names], axis=1)[order]
+        # a collection that has no such label has no scores of it; one that has it has all of them
+        for source in {fact.source for fact in facts}:
+            mine = np.array([facts[i].source == source for i in order])
+            stated = np.array([[n in facts[i].labels for n in names] for i in order])[mine].any(0)
+            empty = np.isnan(scores) & mine[:, None] & stated
+            self._refuse_empty(empty, order, names)
         return ScoreTable(
             facts=tuple(facts[i] for i in order),
             names=names,
@@ -127,7 +135,15 @@ class ScoreFile:
         return made
 
     def _column(self, label: str) -> Floats:
-        return self.table.numbers(self.scores[label])
+        return self.table.numbers(self.scores[label], empty=np.nan)
+
+    def _refuse_empty(
+        self, empty: npt.NDArray[np.bool_], rows: Sequence[int], names: Sequence[str]
+    ) -> None:
+        """Raise DataError for the first score that is needed and is not there."""
+        for place, column in zip(*np.nonzero(empty), strict=True):
+            line, name = self.table.lines[rows[place]], self.scores[canonical(names[column])]
+            raise DataError(f"{self.table.path}, line {line}, column {name!r}: is empty")
 
     def _truth(self, label: str) -> Truth:
         column = self.truths[label]
@@ -213,4 +229,4 @@ class ScoreFile:
 
 
 def _are_probabilities(scores: Floats) -> bool:
-    return bool(((scores >= 0) & (scores <= 1)).all())
+    return bool(((scores >= 0) & (scores <= 1) | np.isnan(scores)).all())
