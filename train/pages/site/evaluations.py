@@ -1,0 +1,99 @@
+"""Reads a folder of `cxr-vlp evaluate` for the site."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from cxr_vlp.train.errors import ConfigError, DataError
+
+METRICS, SCORES = "metrics.json", "scores.parquet"
+MEASURES = ("auroc", "auprc", "f1", "mcc", "accuracy", "sensitivity", "brier", "ece")
+ROUND = ("mean", "pooled")  # rows of labels.csv that are no collection
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One evaluation: the name of its folder, its metrics, and its tables as they are in files."""
+
+    name: str
+    folder: Path
+    metrics: Mapping[str, Any]
+    labels: tuple[Row, ...]
+    roc: tuple[Row, ...]
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """The collections that were measured."""
+        return tuple(self.metrics["collections"])
+
+    @property
+    def decided_by(self) -> Mapping[str, Any]:
+        """What decided its numbers."""
+        found: Mapping[str, Any] = self.metrics["decided_by"]
+        return found
+
+    def table(self, name: str) -> tuple[Row, ...]:
+        """Return the rows of another of its tables; none where the task did not run."""
+        return _rows(self.folder / name) if (self.folder / name).is_file() else ()
+
+    def row(self, collection: str, label: str) -> Row:
+        """Return the measures of a label in a collection; empty where there are none."""
+        key = (collection, label)
+        return next((r for r in self.labels if (r["collection"], r["label"]) == key), {})
+
+    def scores(self) -> Mapping[str, Sequence[Any]]:
+        """Return the columns of its scores, image by image."""
+        return _scores(self.folder / SCORES)
+
+
+def read(folder: Path) -> Evaluated:
+    """Return an evaluation. Raises ConfigError where the folder is none of `cxr-vlp evaluate`."""
+    for name in (METRICS, "labels.csv", SCORES):
+        if not (folder / name).is_file():
+            raise ConfigError(f"{folder / name}: no such file; run cxr-vlp evaluate first")
+    try:
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{folder / METRICS}: not JSON ({error}); evaluate again") from None
+    roc = folder / "roc.csv"
+    return Evaluated(
+        folder.resolve().name,
+        folder,
+        metrics,
+        _rows(folder / "labels.csv"),
+        _rows(roc) if roc.is_file() else (),
+    )
+
+
+def read_all(folders: Sequence[Path]) -> tuple[Evaluated, ...]:
+    """Return the evaluations in the order given. Raises ConfigError for two of one name."""
+    found = tuple(read(folder) for folder in folders)
+    names = [each.name for each in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(
+            f"--evaluation: two folders are named {twice[0]}: the site shows each by the name of "
+            "its folder, so rename one"
+        )
+    return found
+
+
+def _rows(path: Path) -> tuple[Row, ...]:
+    with path.open(newline="", encoding="utf-8") as lines:
+        return tuple(csv.DictReader(lines))
+
+
+@cache
+def _scores(path: Path) -> Mapping[str, Sequence[Any]]:
+    table = pq.read_table(path)
+    return {name: table.column(name).to_pylist() for name in table.column_names}
