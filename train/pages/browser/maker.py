@@ -114,5 +114,5 @@ def _collections(made: Iterable[Made], site: Site) -> Iterator[Page]:
     )
     for part in parts:
         yield Page(
-            part["page"], part["title"], "collection.html", part, under=COLLECTIONS, styles=STYLES
+            part["address"], part["title"], "collection.html", part, under=COLLECTIONS, styles=STYLES
         )

@@ -41,7 +41,8 @@ def row(chosen: Chosen, image: str, rule: FilterPolicy, *, text: bool) -> dict[s
         "width": chosen.width,
         "height": chosen.height,
         "labels": dict(sample.all_labels),
-        "caption": chosen.caption if text else "",
+        # the caption of a report is one of its sections, which the sentences show
+        "caption": chosen.caption if text and not sample.sentences else "",
         "sentences": [
             [each.section, each.status, _fate(decision), each.text if text else ""]
             for each, decision in zip(sample.sentences, judged, strict=True)

@@ -54,7 +54,7 @@ def content(shown: ShownSet, survey: Survey, examples: Sequence[Row]) -> dict[st
     """Return what the template of a set's page gets."""
     header = shown.header
     return {
-        "page": f"collection-{data_files.part_of_path(shown.name)}.html",
+        "address": f"collection-{data_files.part_of_path(shown.name)}.html",
         "name": shown.name,
         "title": header["title"],
         "header": header,
@@ -62,6 +62,7 @@ def content(shown: ShownSet, survey: Survey, examples: Sequence[Row]) -> dict[st
         "with_text": shown.with_text,
         "flow": flow(header),
         "splits": splits(survey),
+        "shared_patients": shared_patients(survey),
         "labels": labels(survey),
         "views": shares(_ordered(survey.views, VIEWS)),
         "projections": shares(_by_number(survey.projections)),
@@ -100,6 +101,12 @@ def splits(survey: Survey) -> Table:
         for split in SPLITS
         if survey.images[split]
     ]
+
+
+def shared_patients(survey: Survey) -> int:
+    """Return the number of patients with images in more than one split."""
+    counts = Counter(patient for each in survey.patients.values() for patient in each)
+    return sum(number > 1 for number in counts.values())
 
 
 def labels(survey: Survey) -> Table:

@@ -10,6 +10,7 @@
   // Returns the dialog. `go(step)` is called for previous (-1) and next (1), `closed` at its end.
   cxr.dialog = function (index, go, closed) {
     const viewer = cxr.viewer();
+    let shown = "";
     const title = make("h2", { id: "dialog-title", tabindex: "-1" });
     const place = make("p", { class: "place", "aria-live": "polite" });
     const side = make("div", { class: "side" });
@@ -39,11 +40,14 @@
       return document.activeElement === viewer.stage && viewer.stage.scrollWidth > viewer.stage.clientWidth;
     }
 
+    // Called again for the same sample when more results are known: then only the place changes.
     function show(row, at, count, terms) {
-      title.textContent = row.title;
       place.textContent = count ? (at + 1).toLocaleString("en") + " of " + count.toLocaleString("en") : "";
       previous.disabled = at <= 0;
       next.disabled = !count || at + 1 >= count;
+      if (dialog.open && shown === row.key) return;
+      shown = row.key;
+      title.textContent = row.title;
       if (!dialog.open) dialog.showModal();
       viewer.show(row);
       side.replaceChildren(
@@ -51,7 +55,8 @@
         cxr.labelsOf(row),
         ...(row.boxes.length ? [make("h3", null, "Boxes"), viewer.list] : []),
         make("h3", null, row.sentences.length ? "Report" : "Text"), cxr.reportOf(index, row, terms),
-        make("p", { class: "key" }, make("span", null, "key "), make("code", null, row.key)));
+        make("p", { class: "fine-print" }, "key ", make("code", null, row.key)),
+        make("p", { class: "fine-print" }, "Keyboard: \u2190 \u2192 previous and next, + \u2212 zoom, [ ] brightness, , . contrast, i invert, b boxes, 0 reset."));
       side.scrollTop = 0;
       if (document.activeElement === document.body || document.activeElement.disabled) title.focus();
     }

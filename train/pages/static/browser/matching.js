@@ -36,7 +36,7 @@
 
   // Returns the words of a search in small letters; words between quotes stay together.
   cxr.terms = function (query) {
-    const found = query.toLowerCase().match(/"[^"]+"|[^\s"]+/g) || [];
+    const found = query.toLowerCase().match(/"[^"]*"?|[^\s"]+/g) || [];
     return found.map(function (each) { return each.replace(/"/g, "").replace(/\s+/g, " ").trim(); })
       .filter(Boolean);
   };

@@ -52,7 +52,11 @@
       return make("li", null, chip);
     });
     byId("conditions").replaceChildren(...chips);
-    byId("clear").hidden = !(state.q || state.labels.length || FIELDS.some(function (name) { return state[name]; }));
+    byId("clear").hidden = !isFiltered();
+  }
+
+  function isFiltered() {
+    return Boolean(state.q || state.labels.length || FIELDS.some(function (name) { return state[name]; }));
   }
 
   function fillList() {
@@ -101,9 +105,8 @@
 
   function turn(step) {
     put({ page: state.page + step });
-    byId("count").scrollIntoView({ block: "nearest" });
     byId("results").focus({ preventScroll: true });
-    scrollTo({ top: byId("results").offsetTop - 60 });
+    byId("results").scrollIntoView({ block: "start" });
   }
 
   // Opens, changes or closes the dialog, as the state says.
@@ -136,7 +139,7 @@
   function closed() {
     if (state.sample) put({ sample: "" });
     const open = Array.from(document.querySelectorAll(".open")).find(function (each) { return each.dataset.key === last; });
-    if (open) open.focus();
+    (open || byId("results")).focus();
   }
 
   function listen() {
@@ -150,7 +153,7 @@
     FIELDS.forEach(function (name) {
       if (byId(name)) byId(name).addEventListener("change", function (event) { filter({ [name]: event.target.value }); });
     });
-    byId("add").addEventListener("click", addLabel);
+    if (byId("add")) byId("add").addEventListener("click", addLabel);
     byId("clear").addEventListener("click", function () {
       const none = { q: "", labels: [] };
       FIELDS.forEach(function (name) { none[name] = ""; });
@@ -185,6 +188,8 @@
     try {
       index = await cxr.load("samples/index.js", "index", 0);
       listen();
+      // on a phone the filters are folded, unless one is set
+      byId("more").open = isFiltered() || !matchMedia("(max-width: 48rem)").matches;
       await cxr.loadAll(index, render);
     } catch (error) {
       byId("count").textContent = "The file " + error.message + " cannot be loaded: copy the whole folder of the site.";

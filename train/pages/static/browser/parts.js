@@ -138,6 +138,7 @@
     });
     panel.hidden = was;
     if (was) return;
+    sentence.closest(".part").after(panel);
     sentence.setAttribute("aria-expanded", "true");
     const place = Number(sentence.dataset.place);
     try {
