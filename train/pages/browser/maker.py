@@ -80,7 +80,7 @@ def pages(site: Site) -> Iterator[Page]:
     facts = [each.facts() for each in made]
     writer.finish(facts)
     yield _reports(facts, offered, site)
-    yield from _collections(made, site)
+    yield from _collections(made)
 
 
 def _made(shown: ShownSet, site: Site, writer: Writer, offered: Offered) -> Made:
@@ -106,13 +106,12 @@ def _reports(facts: Sequence[Row], offered: Offered, site: Site) -> Page:
     )
 
 
-def _collections(made: Iterable[Made], site: Site) -> Iterator[Page]:
+def _collections(made: Iterable[Made]) -> Iterator[Page]:
     parts = [set_page.content(each.shown, each.survey, each.examples) for each in made]
     content = {"sets": parts}
     yield Page(
         COLLECTIONS, "Collections", "collections.html", content, menu="Collections", styles=STYLES
     )
     for part in parts:
-        yield Page(
-            part["address"], part["title"], "collection.html", part, under=COLLECTIONS, styles=STYLES
-        )
+        name, title = part["address"], part["title"]
+        yield Page(name, title, "collection.html", part, under=COLLECTIONS, styles=STYLES)

@@ -1,4 +1,4 @@
-"""Collects what the page of one set shows: origin, flow, splits, labels, people, boxes, examples."""
+"""Collects what the page of one set shows: origin, flow, splits, labels, people, boxes."""
 
 from __future__ import annotations
 

@@ -39,7 +39,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     """
     root = tmp_path_factory.mktemp("site")
     box = {"label": "Edema", "x": 16.0, "y": 18.0, "w": 32.0, "h": 36.0, "phrase": "", "layer": ""}
-    other = {"label": "Nodule", "x": 0, "y": 0, "w": 6.4, "h": 7.2, "phrase": "a dot", "layer": "ms"}
+    other = {
+        "label": "Nodule",
+        "x": 0,
+        "y": 0,
+        "w": 6.4,
+        "h": 7.2,
+        "phrase": "a dot",
+        "layer": "ms",
+    }
     alpha = [record("alpha", n, REPORTS[n % 4], sex="F", age=n) for n in range(60)]
     alpha[0] = record("alpha", 0, REPORTS[0], boxes=[box, other])
     beta = [record("beta", n, labels={"Mass": n % 2, "Edema": -1}) for n in range(8)]
