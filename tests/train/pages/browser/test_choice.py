@@ -27,8 +27,16 @@ def places(train=0, test=0, images=1):
 @pytest.mark.parametrize(
     ("numbers", "count", "taken"),
     [
-        ({"train": 700, "validate": 20, "test": 90}, 200, {"train": 90, "validate": 20, "test": 90}),
-        ({"train": 700, "validate": 200, "test": 900}, 30, dict.fromkeys(("train", "validate", "test"), 10)),
+        (
+            {"train": 700, "validate": 20, "test": 90},
+            200,
+            {"train": 90, "validate": 20, "test": 90},
+        ),
+        (
+            {"train": 700, "validate": 200, "test": 900},
+            30,
+            {"train": 10, "validate": 10, "test": 10},
+        ),
         ({"train": 3, "test": 4}, 7, {"train": 3, "test": 4}),
         ({"train": 3, "test": 4}, 100, {"train": 3, "test": 4}),
         ({"train": 9, "test": 9}, 3, {"train": 1, "test": 2}),
