@@ -6,10 +6,12 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr_vlp.train.errors import ConfigError, DataError
@@ -19,6 +21,7 @@ MEASURES = ("auroc", "auprc", "f1", "mcc", "accuracy", "sensitivity", "brier", "
 ROUND = ("mean", "pooled")  # rows of labels.csv that are no collection
 
 Row = Mapping[str, str]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Evaluated:
     metrics: Mapping[str, Any]
     labels: tuple[Row, ...]
     roc: tuple[Row, ...]
+    scores: pa.Table
 
     @property
     def collections(self) -> tuple[str, ...]:
@@ -51,9 +55,20 @@ class Evaluated:
         key = (collection, label)
         return next((r for r in self.labels if (r["collection"], r["label"]) == key), {})
 
-    def scores(self) -> Mapping[str, Sequence[Any]]:
-        """Return the columns of its scores, image by image."""
-        return _scores(self.folder / SCORES)
+    def has_scores(self, label: str) -> bool:
+        """Return whether the scores of a label are there."""
+        return f"score:{label}" in self.scores.column_names
+
+    def column(self, name: str) -> list[Any]:
+        """Return a column of its scores, image by image."""
+        values: list[Any] = self.scores.column(name).to_pylist()
+        return values
+
+    def scored(self, label: str) -> tuple[Floats, Floats]:
+        """Return (N,) scores and (N,) truth: 1, 0, and -1 for an image that is not counted."""
+        scores = np.array(self.column(f"score:{label}"), np.float64)
+        truth = [-1 if value is None else value for value in self.column(f"truth:{label}")]
+        return scores, np.array(truth, np.float64)
 
 
 def read(folder: Path) -> Evaluated:
@@ -72,6 +87,7 @@ def read(folder: Path) -> Evaluated:
         metrics,
         _rows(folder / "labels.csv"),
         _rows(roc) if roc.is_file() else (),
+        pq.read_table(folder / SCORES),
     )
 
 
@@ -92,8 +108,3 @@ def _rows(path: Path) -> tuple[Row, ...]:
     with path.open(newline="", encoding="utf-8") as lines:
         return tuple(csv.DictReader(lines))
 
-
-@cache
-def _scores(path: Path) -> Mapping[str, Sequence[Any]]:
-    table = pq.read_table(path)
-    return {name: table.column(name).to_pylist() for name in table.column_names}
