@@ -8,17 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.evaluation.measures.resampling import Intervals as Intervals
 from cxr_vlp.train.evaluation.models.base import Model
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
-
-
-@dataclass(frozen=True, slots=True)
-class Intervals:
-    """How intervals are made: bootstrap resamples of patients or images, and a seed."""
-
-    resamples: int = 1000
-    by: str = "patient"
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
