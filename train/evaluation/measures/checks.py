@@ -47,6 +47,15 @@ def groups(owners: Sequence[str], images: int, what: str = "patients") -> None:
         raise DataError(f"{len(owners)} {what} are given for {images} images: give one for each")
 
 
+def both_classes(truth: Truth) -> None:
+    """Raise DataError unless truth (N,) has a positive and a negative."""
+    positives, negatives = int((truth == 1).sum()), int((truth == 0).sum())
+    if not (positives and negatives):
+        raise DataError(
+            f"{positives} positives and {negatives} negatives: both are needed to compare models"
+        )
+
+
 def thresholds(given: Mapping[str, float]) -> None:
     """Raise ConfigError for a threshold that is not a finite number."""
     bad = [name for name, value in given.items() if not np.isfinite(value)]

@@ -134,12 +134,27 @@ def measure(
     labels = sort(scores, truth, names, rules, strata)
     checks.groups(groups, len(scores))
     points, draws = labels.points(len(scores)), labels.draws(groups, intervals)
+    return assemble(labels, points, draws, average=average, least=least)
+
+
+def assemble(
+    labels: Labels, points: Floats, draws: Floats, *, average: Sequence[str], least: int
+) -> Measured:
+    """Return labels and macro means of points (L, 8) and draws (R, L, 8).
+
+    A label with fewer than `least` positives or negatives is not measured.
+    """
     reasons = [_reason(column.counts, least, points[i]) for i, column in enumerate(labels.columns)]
     bad = np.array([bool(why) for why in reasons], bool)
-    points[bad], draws[:, bad] = np.nan, np.nan
+    points = np.where(bad[:, None], np.nan, points)
+    draws = np.where(bad[None, :, None], np.nan, draws)
     rows = tuple(
-        LabelMeasures(name, *column.counts, given.get(name), estimates(points[i], draws[:, i]), why)
-        for i, (name, column, why) in enumerate(zip(names, labels.columns, reasons, strict=True))
+        LabelMeasures(
+            name, *column.counts, column.rules.threshold, estimates(points[i], draws[:, i]), why
+        )
+        for i, (name, column, why) in enumerate(
+            zip(labels.names, labels.columns, reasons, strict=True)
+        )
     )
     return _averaged(rows, points, draws, set(average))
 
