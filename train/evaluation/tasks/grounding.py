@@ -79,7 +79,9 @@ def run(evaluation: Evaluation) -> TaskResult:
     shards, protocol = evaluation.shards.get(evaluation.split, ()), evaluation.protocol
     counts = survey(shards, protocol)
     _require(counts, evaluation)
-    found = sorted(_found(evaluation, shards), key=lambda each: (each.source, each.key, each.target))
+    found = sorted(
+        _found(evaluation, shards), key=lambda each: (each.source, each.key, each.target)
+    )
     grouped: dict[tuple[str, str], list[Found]] = {}
     for each in found:
         grouped.setdefault((each.source, each.target.layer), []).append(each)
@@ -132,7 +134,7 @@ def survey(shards: Sequence[Shard], protocol: Protocol) -> dict[str, dict[str, A
 
 def _no_counts() -> dict[str, Any]:
     names = ("images", "with_boxes", "without_boxes", "boxes", "other_labels")
-    return {name: 0 for name in names} | {"left_out": Counter()}
+    return dict.fromkeys(names, 0) | {"left_out": Counter()}
 
 
 def _count(mine: dict[str, Any], sample: Sample, protocol: Protocol) -> None:

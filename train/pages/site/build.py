@@ -11,7 +11,7 @@ import jinja2
 from cxr_vlp import __version__
 from cxr_vlp.nlp.wording.summary import summary
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.pages.site import charts, words
+from cxr_vlp.train.pages.site import charts, labels, words
 from cxr_vlp.train.pages.site.page import Page, Site, sample_link
 
 PAGES = Path(__file__).parents[1]
@@ -54,6 +54,8 @@ def _environment() -> jinja2.Environment:
         "count": words.count,
         "measure": words.measure,
         "short": words.short,
+        "truth": words.truth,
+        "label_page": labels.page_of,
         "spread": words.spread,
     }
     environment.globals |= {

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 Points = Sequence[tuple[float, float]]
 SERIES = 6  # classes s1 .. s6 of site.css; a further series begins again, with dashes
-LEFT, RIGHT, TOP, BOTTOM = 34.0, 8.0, 8.0, 34.0  # around the plot, for the words of the axes
+LEFT, RIGHT, TOP, BOTTOM = 34.0, 8.0, 22.0, 34.0  # around the plot, for the words of the axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def mini(value: float, low: float | None, high: float | None, span: tuple[float,
         )
     parts.append(f'<rect class="f1" x="{_n(x - 1)}" y="2" width="2" height="12"/>')
     inside = "".join(parts)
-    return Markup(  # noqa: S704 (numbers only)
+    return Markup(
         '<svg class="mini" viewBox="0 0 100 16" preserveAspectRatio="none" aria-hidden="true" '
         f'focusable="false">{inside}</svg>'
     )
@@ -108,27 +108,34 @@ def lines(
 
 
 def histogram(
-    title: str, about: str, edges: Sequence[float], above: Sequence[float], below: Sequence[float]
+    title: str,
+    about: str,
+    edges: Sequence[float],
+    above: Sequence[float],
+    below: Sequence[float],
+    threshold: float | None = None,
 ) -> Markup:
     """Return shares of positives upwards and of negatives downwards; edges: one more than bins."""
     top = max([*above, *below, 0.01])
-    across = fitted("score", edges)
-    across = Axis(across.words, edges[0], edges[-1], _inside(across.ticks, edges[0], edges[-1]))
-    plot = _Plot((300, 170), across, Axis("", -top, top, (0.0,)))
+    ticks = _inside(fitted("", edges).ticks, edges[0], edges[-1])
+    size = (300, 300)
+    plot = _Plot(size, Axis("score", edges[0], edges[-1], ticks), Axis("", -top, top, (0.0,)))
     drawn = [plot.frame(up_words=False)]
     for i, (more, less) in enumerate(zip(above, below, strict=True)):
-        left, right = edges[i], edges[i + 1]
-        drawn.append(plot.bar(left, right, 0, more, "f1"))
-        drawn.append(plot.bar(left, right, -less, 0, "grey"))
-    for words, y in (("positive", TOP + 10), ("negative", 170 - BOTTOM - 4)):
-        drawn.append(f'<text x="{_n(LEFT - 26)}" y="{_n(y)}">{words}</text>')
-    return _svg(title, about, (300, 170), drawn)
+        drawn.append(plot.bar(edges[i], edges[i + 1], 0, more, "f1"))
+        drawn.append(plot.bar(edges[i], edges[i + 1], -less, 0, "grey"))
+    if threshold is not None and edges[0] <= threshold <= edges[-1]:
+        x = _n(plot.x(threshold))
+        drawn.append(f'<path class="chance" d="M{x} {_n(TOP)}V{_n(size[1] - BOTTOM)}"/>')
+    for words, y in (("positive", TOP - 11), ("negative", size[1] - BOTTOM - 6)):
+        drawn.append(_text(0, y, words, "start", "ink"))
+    return _svg(title, about, size, drawn)
 
 
 def key(place: int) -> Markup:
     """Return the piece of line that stands for a series in a legend."""
     style = _style(place)
-    return Markup(  # noqa: S704 (numbers only)
+    return Markup(
         f'<svg class="key" viewBox="0 0 24 10" aria-hidden="true" focusable="false">'
         f'<path class="line {style}" d="M0 5H24"/></svg>'
     )
@@ -167,7 +174,7 @@ class _Plot:
         middle = (LEFT + width - RIGHT) / 2
         parts.append(_text(middle, height - 5, self.across.words, "middle"))
         if self.up.words:
-            parts.append(_text(LEFT + 4, TOP + 8, self.up.words, "start", "ink"))
+            parts.append(_text(0, TOP - 11, self.up.words, "start"))
         return "".join(parts)
 
     def series(self, series: Series, place: int) -> str:
@@ -209,7 +216,7 @@ def _svg(title: str, about: str, size: tuple[float, float], drawn: Sequence[str]
     # Two charts of one page never have one title and one content, so the digest is a good id.
     name = "c" + hashlib.sha256("".join([title, about, *drawn]).encode()).hexdigest()[:10]
     inside = "".join(drawn)
-    return Markup(  # noqa: S704 (all texts are escaped)
+    return Markup(
         f'<svg class="chart" role="img" aria-labelledby="{name}t {name}d" '
         f'viewBox="0 0 {_n(size[0])} {_n(size[1])}">'
         f'<title id="{name}t">{escape(title)}</title><desc id="{name}d">{escape(about)}</desc>'

@@ -25,7 +25,7 @@ def pages(site: Site) -> Iterator[Page]:
         "flow": flow([each.header for each in site.sets]),
         "decided": {each.name: facts(each.decided_by) for each in site.evaluations},
         "prompts": {each.name: _prompts(each) for each in site.evaluations},
-        "dropped": {each.name: each.metrics.get("dropped", {}) for each in site.evaluations},
+        "dropped": _dropped(site.evaluations),
     }
     yield Page("index.html", "Overview", "overview.html", content, menu="Overview")
 
@@ -111,13 +111,11 @@ def _no_finding(evaluations: Sequence[Evaluated]) -> dict[str, Any]:
         if values.get("no_finding")
     ]
     strategies = list(dict.fromkeys(name for *_, by in found for name in by))
-    return {
-        "strategies": strategies,
-        "rows": [
-            (name, collection, [_auroc_of(by.get(strategy)) for strategy in strategies])
-            for name, collection, by in found
-        ],
-    }
+    groups: dict[str, list[tuple[str, list[tables.Cell]]]] = {}
+    for name, collection, by in found:
+        cells = [_auroc_of(by.get(strategy)) for strategy in strategies]
+        groups.setdefault(name, []).append((collection, cells))
+    return {"strategies": strategies, "groups": groups}
 
 
 def _auroc_of(found: Any) -> tables.Cell:
@@ -133,6 +131,15 @@ def _prompts(evaluated: Evaluated) -> list[tuple[str, str, list[str]]]:
         for label, by in found.items()
         for polarity, texts in (by.items() if isinstance(by, Mapping) else (("", by),))
     ]
+
+
+def _dropped(evaluations: Sequence[Evaluated]) -> list[tuple[str, str, list[str]]]:
+    """Return (collection, reason, evaluations) of the collections that were not measured."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for each in evaluations:
+        for collection, why in (each.metrics.get("dropped") or {}).items():
+            found.setdefault((collection, str(why).rstrip(".")), []).append(each.name)
+    return [(*key, names) for key, names in found.items()]
 
 
 def _loss(trained: Trained) -> dict[str, Any]:

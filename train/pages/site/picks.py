@@ -29,7 +29,7 @@ class Pick:
 
 def of(evaluated: Evaluated, label: str) -> dict[str, tuple[Pick, ...]]:
     """Return the images of each list; of equal scores, the first key."""
-    if not evaluated.has_scores(label):
+    if label not in evaluated.label_names:
         return {}
     images = sorted(_images(evaluated, label), key=lambda image: (-image.score, image.key))
     upwards = sorted(images, key=lambda image: (image.score, image.key))

@@ -1,42 +1,19 @@
-"""Computes the points of the curves of one label that are in no table of an evaluation."""
+"""Computes what the charts of one label show beside its curves: a histogram, the band of a ROC curve."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from cxr_vlp.train.evaluation.measures.column import Floats, Truth
+
 Points = tuple[tuple[float, float], ...]
-MOST = 200  # points of a curve
 GRID = 51  # false positive rates at which the band of a ROC curve is computed
-BARS = 24  # of a histogram
+BARS = 18  # of a histogram
 
 
-def precision_recall(scores: Floats, truth: Floats) -> Points:
-    """Return (recall, precision) at each threshold; equal scores are one threshold.
-
-    scores, truth: (N,), truth 1 or 0 with at least one 1. The first point repeats the precision of
-    the highest threshold at recall 0, so that nothing is drawn that no threshold reaches.
-    """
-    hits, alarms = _running(scores, truth)
-    recall, precision = hits / hits[-1], hits / (hits + alarms)
-    points = [(0.0, float(precision[0])), *zip(recall.tolist(), precision.tolist(), strict=True)]
-    return thinned(points)
-
-
-def reliability(scores: Floats, truth: Floats, bins: int = 10) -> Points:
-    """Return (mean score, share of positives) of bins of equal width that hold an image."""
-    place = np.minimum((scores * bins).astype(int), bins - 1)
-    return tuple(
-        (float(scores[place == each].mean()), float(truth[place == each].mean()))
-        for each in range(bins)
-        if (place == each).any()
-    )
-
-
-def shares(scores: Floats, truth: Floats) -> tuple[list[float], list[float], list[float]]:
+def shares(scores: Floats, truth: Truth) -> tuple[list[float], list[float], list[float]]:
     """Return the edges of a histogram, and in each bar the shares of positives and negatives."""
     low, high = float(scores.min()), float(scores.max())
     edges = np.linspace(low, high if high > low else low + 1e-3, BARS + 1)
@@ -45,7 +22,7 @@ def shares(scores: Floats, truth: Floats) -> tuple[list[float], list[float], lis
     return edges.tolist(), positive, negative
 
 
-def roc_band(scores: Floats, truth: Floats, weights: Iterable[Floats]) -> tuple[Points, Points]:
+def roc_band(scores: Floats, truth: Truth, weights: Iterable[Floats]) -> tuple[Points, Points]:
     """Return the lower and upper points of a pointwise 95 % band around a ROC curve.
 
     weights: chunks (R, N) of bootstrap resamples: how often each image is in it. At each false
@@ -65,14 +42,7 @@ def roc_band(scores: Floats, truth: Floats, weights: Iterable[Floats]) -> tuple[
     )
 
 
-def thinned(points: Sequence[tuple[float, float]]) -> Points:
-    """Return at most MOST of the points, the first and the last among them."""
-    if len(points) <= MOST:
-        return tuple(points)
-    return tuple(points[round(i * (len(points) - 1) / (MOST - 1))] for i in range(MOST))
-
-
-def _rates(scores: Floats, truth: Floats, weights: Floats, grid: Floats) -> Floats | None:
+def _rates(scores: Floats, truth: Truth, weights: Floats, grid: Floats) -> Floats | None:
     hits, alarms = _running(scores, truth, weights)
     if not hits[-1] or not alarms[-1]:
         return None
@@ -80,12 +50,9 @@ def _rates(scores: Floats, truth: Floats, weights: Floats, grid: Floats) -> Floa
     return np.interp(grid, false, true)
 
 
-def _running(
-    scores: Floats, truth: Floats, weights: Floats | None = None
-) -> tuple[Floats, Floats]:
+def _running(scores: Floats, truth: Truth, weights: Floats) -> tuple[Floats, Floats]:
     """Return true and false positives at each threshold, from the highest score down."""
     order = np.argsort(-scores, kind="stable")
-    mine = np.ones(len(scores)) if weights is None else weights[order]
-    ordered, positive = scores[order], truth[order] == 1
+    mine, ordered, positive = weights[order], scores[order], truth[order] == 1
     ends = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
     return np.cumsum(mine * positive)[ends], np.cumsum(mine * ~positive)[ends]

@@ -42,6 +42,11 @@ def measure(name: str) -> str:
     return MEASURES.get(name, name.replace("_", " "))
 
 
+def truth(value: int) -> str:
+    """Return the words for the truth of an image."""
+    return {1: "positive", 0: "negative"}.get(value, "not counted")
+
+
 def short(value: float) -> str:
     """Return a number of a chart with at most three digits after the point."""
     return f"{value:,.3f}".rstrip("0").rstrip(".")
