@@ -107,6 +107,11 @@ COMMANDS = {
         "cxr-vlp evaluate --model models/chexzero_tiny --shards data/shards "
         "--out reports/evaluate/chexzero_tiny",
     ),
+    "benchmark-set": Command(
+        "cxr_vlp.train.benchmark_set",
+        "choose the images of CheXpert-5x200 or MIMIC-5x200",
+        "cxr-vlp benchmark-set mimic5x200 --shards data/shards/mimic --out lists/mimic5x200.csv",
+    ),
     "report": Command(
         "cxr_vlp.train.report",
         "make a static site about shards, models and their evaluations",

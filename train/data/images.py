@@ -80,7 +80,8 @@ def stored_size(data: bytes) -> tuple[int, int] | None:
 
 def smallest_side(height: int, width: int, recipe: ImageConfig) -> float:
     """Return the smallest side, in pixels, of a window that a recipe may cut from an image."""
-    side = full_square(height, width, recipe.fit).width
+    window = full_square(height, width, recipe.fit)
+    side = min(window.width, window.height)
     if recipe.area != (1.0, 1.0):  # the smallest area, with sides of 4:3 or 3:4
         side = min(height, width, (recipe.area[0] * height * width * 3 / 4) ** 0.5)
     return side * recipe.part * (1 - recipe.crop)
@@ -108,7 +109,12 @@ def drawn(image: Tensor, recipe: ImageConfig, rng: random.Random) -> Window:
 
 
 def full_square(height: int, width: int, fit: str) -> Window:
-    """Return the square around the whole image (`pad`), or the one in its middle (`shortest`)."""
+    """Return the square around the whole image (`pad`), or the one in its middle (`shortest`).
+
+    `squash` takes the image itself, which the resize makes square.
+    """
+    if fit == "squash":
+        return Window(width / 2, height / 2, float(width), float(height))
     side = float(max(height, width) if fit == "pad" else min(height, width))
     return Window(width / 2, height / 2, side, side)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -19,20 +20,20 @@ from torch.utils.data import DataLoader
 
 from cxr_vlp.pipelines.format.sample import Sample, key_hash
 from cxr_vlp.train.config.recipe import ImageConfig
-from cxr_vlp.train.data import images
 from cxr_vlp.train.data.samples import stored_samples
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import shown
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.frame import Frame
+from cxr_vlp.train.evaluation.models import preprocessing
 
 BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ReadImage:
-    """One image: `pixels` (1, S, S) uint8, the sample with its texts and boxes, and its caption.
+    """One image: `pixels` (1, S, S), the sample with its texts and boxes, and its caption.
 
     `frame` says where the pixels of the stored image are in `pixels`.
     """
@@ -46,7 +47,7 @@ class ReadImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageBatch:
-    """B images of one source; `pixels` (B, 1, S, S) uint8."""
+    """B images of one source; `pixels` (B, 1, S, S) in 0..255, as models/preprocessing makes them."""
 
     source: str
     pixels: Tensor
@@ -75,7 +76,9 @@ def batches(
         flow = partial(
             _images, source=source, recipe=image, size=size, views=tuple(views), wanted=wanted
         )
-        for batch in _of_source(source, mine, flow, min(BATCH, limit or BATCH), workers):
+        # with a limit, which images are read must not depend on the number of workers
+        used = 0 if limit else workers
+        for batch in _of_source(source, mine, flow, min(BATCH, limit or BATCH), used):
             yield batch
             seen += len(batch.images)
             if limit and seen >= limit:
@@ -85,22 +88,35 @@ def batches(
 def _of_source(
     source: str,
     shards: Sequence[Shard],
-    flow: Callable[[Iterable[Shard]], Iterator[ReadImage]],
+    flow: Callable[..., Iterator[ReadImage]],
     batch: int,
     workers: int,
 ) -> Iterator[ImageBatch]:
     cv2.setNumThreads(1)  # before the workers are forked, as in data/loader
+    whole = partial(_batched, source=source, flow=flow, batch=batch)
     loader: DataLoader[Any] = DataLoader(
-        wds.DataPipeline(partial(iter, shards), wds.split_by_worker, flow),
-        batch_size=batch,
+        wds.DataPipeline(partial(iter, shards), wds.split_by_worker, whole),
+        batch_size=None,
         num_workers=min(workers, len(shards)),
-        collate_fn=partial(_collate, source),
     )
     try:
         yield from loader
     except DataError as error:
         message = str(error).strip().splitlines()[-1]
         raise DataError(message.removeprefix("cxr_vlp.train.errors.DataError: ")) from None
+
+
+def _batched(
+    shards: Iterable[Shard], source: str, flow: Callable[..., Iterator[ReadImage]], batch: int
+) -> Iterator[ImageBatch]:
+    """Yield batches that never reach over two shards.
+
+    So a batch is the same for any number of workers, and the model's scores are, bit for bit.
+    """
+    for shard in shards:
+        images = flow([shard])
+        while found := tuple(islice(images, batch)):
+            yield _collate(source, found)
 
 
 def _images(
@@ -115,11 +131,10 @@ def _images(
         for stored in stored_samples(shard):
             if not shown(stored.sample, views) or not (wanted is None or wanted(stored.sample)):
                 continue
-            decoded = images.decode(stored.image, recipe, size)
-            if decoded is None:
+            pixels = preprocessing.pixels(stored.image, recipe, size)
+            if pixels is None:
                 where = f"{stored.shard}: the image of sample {key_hash(stored.key)}"
                 raise DataError(f"{where} cannot be decoded")
-            pixels = images.prepare(decoded, recipe, size, None)
             facts = ImageFacts.of(source, stored.key, stored.sample)
             frame = Frame.read(stored.image, recipe, size)
             yield ReadImage(facts, pixels, stored.sample, stored.caption, frame)
