@@ -1,34 +1,42 @@
-"""`cxr-vlp evaluate --model DIR --shards DIR --out DIR`: zero-shot AUROC on a held-out split.
+"""`cxr-vlp evaluate --model DIR --shards DIR --out DIR`: measures a model on a held-out split.
 
-OUT/metrics.json   macro AUROC over all sources together, and of each source
-OUT/auroc.csv      source, label, auroc, low, high, positives, negatives; for `dvc plots` too
-OUT/scores.csv     a row an image: the hash of its key, its source, a probability for each label
+    cxr-vlp evaluate --model models/try --shards data/shards --out reports/evaluate/try \\
+        --protocol chexzero --tasks zeroshot,retrieval
+
+The section `evaluate` of params.yaml names the protocol, the tasks and the intervals.
+evaluation/output.py lists the files of OUT; metrics.json holds all that decides its numbers.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import importlib
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
 
-from cxr_vlp.nlp.wording.bank import Bank, own_bank
+import cxr_vlp
+from cxr_vlp.pipelines.format import versions
 from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.train import addresses, cli, privacy
 from cxr_vlp.train.config import params
-from cxr_vlp.train.config.params import EvaluateParams
-from cxr_vlp.train.data import parameter_check, views
-from cxr_vlp.train.data.loader import Loading
-from cxr_vlp.train.data.set_choice import choose
-from cxr_vlp.train.data.shards import list_shards
+from cxr_vlp.train.config.params import Params, TaskName
+from cxr_vlp.train.config.sections import known
+from cxr_vlp.train.data import parameter_check
+from cxr_vlp.train.data.set_choice import ChosenSets, choose
+from cxr_vlp.train.data.shards import Shard, digest, list_shards
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.evaluation.results import ScoreTable, by_source, write
-from cxr_vlp.train.evaluation.scoring import load, scored
-from cxr_vlp.train.evaluation.zeroshot import DIRECT, scorer
+from cxr_vlp.train.evaluation import benchmark_sets, output, printed
+from cxr_vlp.train.evaluation.models import choose as models
+from cxr_vlp.train.evaluation.models.choose import Chosen
+from cxr_vlp.train.evaluation.protocols import protocol as protocols
+from cxr_vlp.train.evaluation.protocols.protocol import Protocol
+from cxr_vlp.train.evaluation.tasks.base import TASKS, Evaluation, Intervals, TaskResult
 from cxr_vlp.train.fit import use_threads
 
-VIEWS = "evaluate.views"
+ZEROSHOT = "zeroshot"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,95 +49,177 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate as the arguments say, and write everything below `--out`."""
     use_threads(arguments.threads)
     given = params.load(arguments.params)
+    protocol = _protocol(arguments, given)
+    tasks = _tasks(arguments, given)
+    used, shards = _shards(arguments, given)
+    chosen = models.chosen(arguments, shards["train"])
+    _check_chosen(chosen, tasks)
     section = given.evaluate
+    evaluation = Evaluation(
+        models=chosen.models,
+        shards=shards,
+        split=arguments.split,
+        protocol=protocol,
+        intervals=Intervals(section.resamples, section.resample_by, section.seed),
+        limit=arguments.limit,
+        workers=arguments.workers,
+        out=arguments.out,
+        benchmark=benchmark_sets.load(arguments.set) if arguments.set else None,
+        score_files=chosen.score_files,
+        readers=tuple(arguments.readers),
+    )
+    for line in (*used.unused, *_trained_on(evaluation)):
+        cli.note(line)
+    results = {name: _run(name, evaluation) for name in tasks}
+    decided = _decided_by(evaluation, chosen, given, results)
+    output.write(arguments.out, _metrics(results, decided), list(results.values()))
+    printed.show(results, protocol, arguments.out)
+
+
+def _run(name: str, evaluation: Evaluation) -> TaskResult:
+    run: Callable[[Evaluation], TaskResult] = importlib.import_module(TASKS[name]).run
+    found = run(evaluation)
+    for line in found.notes:
+        cli.note(line)
+    return found
+
+
+def _protocol(arguments: argparse.Namespace, given: Params) -> Protocol:
+    """Return the protocol with the changes of the params file."""
+    name = arguments.protocol or given.evaluate.protocol
+    addresses.check(name, "--protocol")
+    return protocols.load(name, given.changes)
+
+
+def _tasks(arguments: argparse.Namespace, given: Params) -> tuple[str, ...]:
+    if not arguments.tasks:
+        return given.evaluate.tasks
+    asked = tuple(dict.fromkeys(each.strip() for each in arguments.tasks.split(",")))
+    known(asked, get_args(TaskName), "--tasks", "task")
+    return asked
+
+
+def _shards(
+    arguments: argparse.Namespace, given: Params
+) -> tuple[ChosenSets, dict[str, tuple[Shard, ...]]]:
+    """Return the sets and the shards of every split. Raises ConfigError where the split is empty.
+
+    Without --shards there are none: score files then hold the truth themselves.
+    """
+    if not arguments.shards:
+        if not arguments.scores:
+            raise ConfigError("--shards: name the sets of shards that are measured")
+        return ChosenSets(()), {split: () for split in SPLITS}
     parameter_check.check(arguments.shards, given)
     used = choose(arguments.shards, given.collections)
     privacy.narrow(used.folders)
-    for line in used.unused:
-        cli.note(line)
-    shards = list_shards(used.folders, arguments.split)
-    if not shards:
+    shards = {split: list_shards(used.folders, split) for split in SPLITS}
+    if not shards[arguments.split]:
         raise ConfigError(f"no shards in the {arguments.split} split of the given folders")
-    recipe, encoder = load(arguments.model)
-    loading = Loading(recipe, encoder.size, encoder.tokenize, workers=arguments.workers)
-    survey = views.survey(shards, section.views)
-    views.require(survey.views, section.views, VIEWS)
-    names = section.labels or survey.labels
-    if not names:
-        raise ConfigError("the shards hold no labels: there is nothing to evaluate against")
-    device = next(encoder.model.parameters()).device
-    score = scorer(encoder, (*names, DIRECT), section.bank, device, _own(section.prompts))
-    images = scored(score, shards, loading, section.views, arguments.limit, device)
-    *_, direct = images.scores.T.numpy()
-    findings = images.scores[:, :-1].numpy()
-    table = ScoreTable(
-        images.keys, images.sources, images.patients, images.rows, names, findings, direct
-    )
-    views.require(images.seen, section.views, f"{VIEWS}, in the images that --limit leaves")
-    results = by_source(table, section)
-    left = views.left_out(images.seen, section.views)
-    for name, result in results.items():
-        result["left_out"] = left[name] if name in left else _together(left.values())
-    write(arguments.out, table, results, section)
-    _summary(results, section)
+    return used, shards
 
 
-def _together(left: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Return the counts of all sources by view."""
-    total: Counter[str] = Counter()
-    for counts in left:
-        total.update(counts)
-    return dict(sorted(total.items()))
-
-
-def _own(path: str) -> Bank | None:
-    """Return the user's own prompt bank, if any. Raises ConfigError that says what is wrong."""
-    addresses.check(path, "evaluate.prompts")
-    try:
-        return own_bank(path) if path else None
-    except FileNotFoundError:
-        raise ConfigError(f"evaluate.prompts: no file at {path}") from None
-    except ValueError as error:
-        raise ConfigError(f"evaluate.prompts: {error}") from None
-
-
-def _summary(results: dict[str, dict[str, Any]], section: EvaluateParams) -> None:
-    def digits(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3f}"
-
-    rows = [
-        (
-            name,
-            str(result["images"]),
-            views.listed(result["left_out"]),
-            digits(result["macro_auroc"]),
-            f"{digits(result['macro_low'])} to {digits(result['macro_high'])}",
-            ", ".join(result["unmeasured"]) or "none",
+def _check_chosen(chosen: Chosen, tasks: Sequence[str]) -> None:
+    """Raise ConfigError for a task that needs a model's features where there are only scores."""
+    others = [name for name in tasks if name != ZEROSHOT]
+    if others and not chosen.models:
+        raise ConfigError(
+            f"--tasks {others[0]} compares features of images: it needs a --model or an "
+            "--open-clip, and scores alone have none"
         )
-        for name, result in results.items()
+
+
+def _trained_on(evaluation: Evaluation) -> list[str]:
+    """Return a line for each model that was trained on a split that is measured."""
+    measured = evaluation.shards[evaluation.split]
+    mine = {
+        digest([shard for shard in measured if shard.source == source]): source
+        for source in sorted({shard.source for shard in measured})
+    }
+    return [
+        f"{model.name} was trained on the {evaluation.split} split of {mine[trained]}: its "
+        "numbers there are too good"
+        for model in evaluation.models
+        for trained in sorted((model.facts.get("trained_on") or {}).values())
+        if trained in mine
     ]
-    columns = (
-        *("source", "images", "left out by view", "macro AUROC", "95 % interval"),
-        "not measurable",
-    )
-    cli.table("zero-shot", columns, rows)
-    counted = {"negative": "counts as negative", "exclude": "is left out"}[section.unmentioned]
-    sys.stdout.write(
-        f"a label that a sample does not mention {counted} (evaluate.unmentioned: "
-        f"{section.unmentioned})\n"
-    )
+
+
+def _decided_by(
+    evaluation: Evaluation, chosen: Chosen, given: Params, results: Mapping[str, TaskResult]
+) -> dict[str, Any]:
+    """Return everything that decides the numbers."""
+    zeroshot = results.get(ZEROSHOT)
+    return {
+        "protocol_name": evaluation.protocol.name,
+        "protocol_digest": evaluation.protocol.digest,
+        "protocol": dataclasses.asdict(evaluation.protocol),
+        "changed_by_params": dict(given.changes),
+        "prompts": zeroshot.metrics["prompts"] if zeroshot else {},
+        "tasks": list(results),
+        "models": [
+            {"name": each.name, "digest": each.digest, **each.facts} for each in chosen.members
+        ],
+        "shards": _digests(evaluation),
+        "split": evaluation.split,
+        "limit": evaluation.limit,
+        "benchmark_set": evaluation.benchmark.facts() if evaluation.benchmark else None,
+        "intervals": dataclasses.asdict(evaluation.intervals),
+        "version": cxr_vlp.__version__,
+        "formats": {"evaluation": output.FORMAT, "shards": versions.FORMAT},
+    }
+
+
+def _digests(evaluation: Evaluation) -> dict[str, dict[str, str]]:
+    """Return collection -> split -> digest of its shards."""
+    return {
+        source: {
+            split: digest(mine)
+            for split, shards in evaluation.shards.items()
+            if (mine := [shard for shard in shards if shard.source == source])
+        }
+        for source in sorted({s.source for shards in evaluation.shards.values() for s in shards})
+    }
+
+
+def _metrics(results: Mapping[str, TaskResult], decided: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics.json: what is measured zero-shot, the other tasks, what decided it."""
+    zeroshot = results[ZEROSHOT].metrics if ZEROSHOT in results else {}
+    found = {key: value for key, value in zeroshot.items() if key != "prompts"}
+    others = {name: dict(each.metrics) for name, each in results.items() if name != ZEROSHOT}
+    return {**found, "tasks": others, "decided_by": dict(decided)}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(
         "evaluate",
-        "Measure a trained model on held-out shards: the zero-shot AUROC of each label.",
+        "Measure a model on held-out shards: zero-shot classification, and other tasks.",
+        f"tasks: {', '.join(TASKS)}\nprotocols: {', '.join(protocols.names())}\n"
         "Never evaluate on data that the model, or its pretrained weights, were trained on.",
     )
-    cli.path_flag(parser, "--model", "the folder that cxr-vlp fit wrote")
-    cli.shards_flag(parser)
+    models.add_flags(parser)
+    parser.add_argument(
+        "--shards", type=addresses.path, nargs="+", default=[], metavar="DIR",
+        help="sets of shards (folders with train/, validate/, test/), or folders that hold sets; "
+        "only a --scores FILE with columns of truth needs none",
+    )  # fmt: skip
     cli.path_flag(parser, "--out", "the folder of the results")
     parser.add_argument("--split", choices=SPLITS, default="test", help="the split (default: test)")
+    parser.add_argument(
+        "--tasks", metavar="NAME,...", default="", help="tasks (default: evaluate.tasks)"
+    )
+    parser.add_argument(
+        "--protocol", metavar="NAME|FILE", default="",
+        help="a protocol's name, or a path to a .yaml file (default: evaluate.protocol)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--readers", type=addresses.path, action="append", default=[], metavar="FILE",
+        help="a table of radiologists' readings, one file a reader or a long table",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", type=addresses.path, metavar="FILE",
+        help="measure only the images of this list (cxr-vlp benchmark-set)",
+    )  # fmt: skip
     cli.params_flag(parser, "evaluate")
     parser.add_argument(
         "--limit", type=cli.non_negative, default=0, metavar="N",

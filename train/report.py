@@ -21,11 +21,11 @@ from cxr_vlp.train.config import params
 from cxr_vlp.train.data import parameter_check
 from cxr_vlp.train.data.set_choice import choose
 from cxr_vlp.train.pages.browser import maker as browser
-from cxr_vlp.train.pages.site import build, evaluations, folder, gather, overview, trained
+from cxr_vlp.train.pages.site import build, evaluations, folder, gather, labels, overview, trained
 from cxr_vlp.train.pages.site.page import Maker, Site
 
 # The makers of pages, in the order of the navigation.
-MAKERS: tuple[Maker, ...] = (overview.pages, browser.pages)
+MAKERS: tuple[Maker, ...] = (overview.pages, labels.pages, browser.pages)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,13 +68,15 @@ def report(arguments: argparse.Namespace) -> None:
     parameter_check.check(arguments.shards, given)
     for line in used.unused:
         cli.note(line)
+    found = evaluations.read_all(arguments.evaluation)
     with folder.staged(arguments.out) as staging:
         site = Site(
             staging,
             gather.sets(used.folders, given.report),
-            evaluations.read_all(arguments.evaluation),
+            found,
             tuple(trained.read(each) for each in arguments.model),
             given.report,
+            labels.linked(found),
         )
         build.write(site, [page for maker in MAKERS for page in maker(site)])
 

@@ -107,11 +107,16 @@ COMMANDS = {
         "cxr-vlp evaluate --model models/chexzero_tiny --shards data/shards "
         "--out reports/evaluate/chexzero_tiny",
     ),
+    "benchmark-set": Command(
+        "cxr_vlp.train.benchmark_set",
+        "choose the images of CheXpert-5x200 or MIMIC-5x200",
+        "cxr-vlp benchmark-set mimic5x200 --shards data/shards/mimic --out lists/mimic5x200.csv",
+    ),
     "report": Command(
         "cxr_vlp.train.report",
-        "make the HTML page about the shards, the model and its scores",
+        "make a static site about shards, models and their evaluations",
         "cxr-vlp report --shards data/shards --model models/chexzero_tiny "
-        "--evaluation reports/evaluate/chexzero_tiny --out reports/index.html",
+        "--evaluation reports/evaluate/chexzero_tiny --out reports/site",
     ),
     "translate": Command(
         "cxr_vlp.train.translate",

@@ -17,9 +17,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from cxr_vlp.nlp.config.settings import STRICT, Several
 from cxr_vlp.train.config import recipe
-from cxr_vlp.train.config.recipe import View
 from cxr_vlp.train.config.sections import build, known, read_yaml
 from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.evaluation.protocols.protocol import Bank, Measuring, check_name
 
 # All sections of params.yaml. `pipelines` checks its own sections; pipelines/config has this list.
 SECTIONS = ("collections", "sources", "scan", "texts", "shards", "train", "evaluate", "report")
@@ -44,23 +44,41 @@ class TrainParams:
     overrides: Mapping[str, Any] = field(default_factory=dict)  # e.g. {optim: {lr: 5.0e-4}}
 
 
-@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
-class EvaluateParams:
-    """Section `evaluate`: the labels, how a label value becomes 1 or 0, and the intervals."""
+TaskName = Literal["zeroshot", "retrieval", "grounding", "probe", "negation"]
 
-    labels: Several[str] = ()  # display names; empty: every label that a source names
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
+class EvaluateParams(Measuring):
+    """Section `evaluate`: the protocol, changes to it, the tasks, and the intervals.
+
+    Each key of `Measuring` that the section gives replaces the protocol's value. `bank` and
+    `prompts` replace the bank of its prompts.
+    """
+
+    protocol: Annotated[str, Field(min_length=1)] = "ours"  # a name, or a path to a .yaml file
+    tasks: Annotated[Several[TaskName], Field(min_length=1)] = ("zeroshot",)
     # the prompt bank of cxr_vlp.nlp.wording.prompts.zero_shot
-    bank: Literal["pair", "there_is", "direct", "frames", "products"] = "frames"
+    bank: Bank = "frames"
     prompts: str = ""  # a YAML file with own frames and names, as texts.bank
-    uncertain: Literal["exclude", "positive", "negative"] = "exclude"  # label value -1
-    unmentioned: Literal["negative", "exclude"] = "negative"  # the label is not in the sample
-    views: Several[View] = ()  # e.g. [frontal]; empty: every image
-    # a label with fewer positives or fewer negatives is listed, but not measured
-    min_positives: Annotated[int, Field(ge=1)] = 1
     # bootstrap resamples for an interval; 0: no intervals
     resamples: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     resample_by: Literal["patient", "image"] = "patient"  # the unit that is resampled
     seed: Seed = 0
+
+
+# keys of the section `evaluate` that are no part of a protocol
+BESIDE_PROTOCOL = ("protocol", "tasks", "bank", "prompts", "resamples", "resample_by", "seed")
+
+
+def protocol_changes(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the keys of a section `evaluate`, as the file gives it, change in a protocol.
+
+    `prompts: ""`, which means no own file, changes nothing.
+    """
+    changes = {key: value for key, value in section.items() if key not in BESIDE_PROTOCOL}
+    prompts = {"bank": section.get("bank"), "file": section.get("prompts")}
+    given = {key: value for key, value in prompts.items() if value}
+    return changes | ({"prompts": given} if given else {})
 
 
 def _not_a_number(value: Any) -> Any:
@@ -94,6 +112,7 @@ class Params:
     report: ReportParams = field(default_factory=ReportParams)
     collections: tuple[str, ...] | None = None  # None: the file names none
     shards: Mapping[str, Any] = field(default_factory=dict)  # as written; `pipelines` checks it
+    changes: Mapping[str, Any] = field(default_factory=dict)  # of `evaluate`, to its protocol
 
 
 def load(path: Path | None) -> Params:
@@ -111,12 +130,14 @@ def load(path: Path | None) -> Params:
         name: build(cls, _section(content, name), f"{path}: {name}") for name, cls in OWN.items()
     }
     recipe.check_overrides(own["train"].overrides, f"{path}: train.overrides")
+    check_name(own["evaluate"].protocol, f"{path}: evaluate.protocol")
     shards = content.get("shards")
     return Params(
         path,
         **own,
         collections=_collections(content.get("collections"), path),
         shards=shards if isinstance(shards, Mapping) else {},
+        changes=protocol_changes(content.get("evaluate") or {}),
     )
 
 

@@ -96,8 +96,9 @@ class ImageConfig:
     # images of a pair in training; 2: two images of a study (data.unit: study) where it has two,
     # else two crops of one image
     count: Annotated[int, Field(ge=1, le=2)] = 1
-    # pad: the whole image on a black square; shortest: the square in its middle
-    fit: Literal["pad", "shortest"] = "pad"
+    # pad: the whole image on a black square; shortest: the square in its middle; squash: the whole
+    # image, made square
+    fit: Literal["pad", "shortest", "squash"] = "pad"
     mean: Fraction = 0.5  # of grey levels in 0..1
     std: Annotated[float, Field(gt=0, le=1)] = 0.25
     # the fraction of the square's side that is used: the middle in evaluation, a random place in

@@ -108,9 +108,16 @@ def rebatch(
 def to_input(images: Tensor, recipe: ImageConfig) -> Tensor:
     """Return (B, 1, S, S) uint8 as (B, 3, S, S) float32, normalised, on the same device.
 
-    Channels last, as the weights of the image tower.
+    Channels last, as the weights of the image tower. An image section of another framework's model
+    holds a mean and a deviation of each channel, in its `transform`.
     """
-    grey = images.float().div_(255).sub_(recipe.mean).div_(recipe.std)
+    grey = images.float() / 255
+    channels = getattr(recipe, "transform", None)
+    if channels is not None:
+        mean, std = (grey.new_tensor(v).view(3, 1, 1) for v in (channels.mean, channels.std))
+        coloured = (grey - mean) / std
+        return coloured.contiguous(memory_format=torch.channels_last)
+    grey = grey.sub_(recipe.mean).div_(recipe.std)
     return grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 

@@ -63,9 +63,15 @@ def stored_samples(shard: Shard, turn: int = 0) -> Iterator[StoredSample]:
 
 def facts(shard: Shard) -> Iterator[Sample]:
     """Yield what the JSON members of a shard say apart from texts; the images are not read."""
-    for member in members(shard.path, JSON):
+    for _, sample in keyed_facts(shard):
+        yield sample
+
+
+def keyed_facts(shard: Shard) -> Iterator[tuple[str, Sample]]:
+    """Yield the keys of the samples of a shard, each with what `facts` yields."""
+    for name, content, *_ in members(shard.path, JSON):
         try:
-            yield Sample.from_json(member.data, texts=False)
+            yield tar.split_name(name)[0], Sample.from_json(content, texts=False)
         except FormatError as error:
             raise DataError(
                 f"{shard.path}: a sample: {error}; run cxr-vlp verify on the set"

@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_vlp.train.errors import ConfigError
@@ -21,23 +22,35 @@ OURS = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a command writes: the names of its files, and the word for it in messages."""
+
+    files: frozenset[str]
+    word: str
+
+
+TRAINING = Kind(OURS, "training")
+
+
 @contextlib.contextmanager
-def staged(out: Path, state: Path) -> Iterator[Path]:
+def staged(out: Path, state: Path | None, kind: Kind = TRAINING) -> Iterator[Path]:
     """Yield an empty staging folder, which `publish` renames to `out`; it is removed at the end.
 
-    Raises ConfigError where `out` holds a file that no training wrote, is a mount point, holds the
-    state folder, or is in use by another run; OSError where nothing can be written there.
+    kind: what the command writes. Raises ConfigError where `out` holds a file of something else, is
+    a mount point, holds the state folder, or is in use by another run; OSError where nothing can be
+    written there.
     """
     out = out.resolve()
     staging = out.with_name(f".{out.name}.staging")
     if out.is_mount():
         raise ConfigError(f"{out} is a mount point: give a folder below it as --out")
-    if state.resolve().is_relative_to(out):
+    if state is not None and state.resolve().is_relative_to(out):
         raise ConfigError(f"{out} holds the state folder {state}: give another --out or --state")
     out.parent.mkdir(parents=True, exist_ok=True)
     with locked(out.with_name(f".{out.name}.lock"), f"{out}: another run is writing it"):
         _recover(out)
-        refuse_others(out)
+        refuse_others(out, kind)
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         try:
@@ -46,23 +59,23 @@ def staged(out: Path, state: Path) -> Iterator[Path]:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def refuse_others(out: Path) -> None:
-    """Raise ConfigError where a folder holds a file that no training wrote; it would be lost."""
+def refuse_others(out: Path, kind: Kind = TRAINING) -> None:
+    """Raise ConfigError where a folder holds a file of something else; it would be lost."""
     found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
-    others = [name for name in found if name not in OURS]
+    others = [name for name in found if name not in kind.files]
     if others:
         raise ConfigError(
-            f"{out} holds {others[0]}, which no training wrote: choose another --out, or move it"
+            f"{out} holds {others[0]}, which no {kind.word} wrote: choose another --out, or move it"
         )
 
 
-def publish(staging: Path, out: Path) -> None:
-    """Rename the staging folder to the output; an earlier training's output is removed."""
+def publish(staging: Path, out: Path, kind: Kind = TRAINING) -> None:
+    """Rename the staging folder to the output; an earlier output is removed."""
     out = out.resolve()
     for path in staging.rglob("*"):
         _sync(path)
     _sync(staging)
-    refuse_others(out)  # again: a file may have been put there during the training
+    refuse_others(out, kind)  # again: a file may have been put there during the training
     old = _old(out)
     if out.exists():
         out.rename(old)

@@ -33,7 +33,11 @@ class SmallNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (B, num_classes) of images (B, 3, S, S)."""
-        return self.forward_head(self.stages(images))
+        return self.forward_head(self.forward_features(images))
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the last maps (B, C, S / 16, S / 16)."""
+        return self.stages(images)
 
     def forward_head(self, maps: Tensor) -> Tensor:
         """Return the features of the last maps (B, C, S / 16, S / 16)."""
@@ -41,7 +45,7 @@ class SmallNet(nn.Module):
 
     def forward_intermediates(self, images: Tensor, **_: Any) -> tuple[Tensor, list[Tensor]]:
         """Return the last maps (B, C, S / 16, S / 16), twice: for the head, and as patches."""
-        maps = self.stages(images)
+        maps = self.forward_features(images)
         return maps, [maps]
 
 

@@ -71,7 +71,7 @@ def build(recipe: ModelConfig, seed: int) -> DualEncoder:
             model.logit_scale.fill_(math.log(1 / recipe.init_scale))
     # Channels last: a small convolutional tower then takes half the time on a CPU.
     model.visual.to(memory_format=torch.channels_last)
-    return DualEncoder(model, side, partial(_tokenize, _tokenizer(recipe)), _ends(model))
+    return DualEncoder(model, side, partial(tokenize_with, _tokenizer(recipe)), _ends(model))
 
 
 def tokenizer(recipe: ModelConfig) -> Callable[[str], Tensor]:
@@ -80,7 +80,7 @@ def tokenizer(recipe: ModelConfig) -> Callable[[str], Tensor]:
     Raises ConfigError for a name that open_clip does not know.
     """
     _known(recipe)
-    return partial(_tokenize, _tokenizer(recipe))
+    return partial(tokenize_with, _tokenizer(recipe))
 
 
 def side(recipe: ModelConfig) -> int:
@@ -230,16 +230,24 @@ def _tokenizer(recipe: ModelConfig) -> Any:
     return HFTokenizer(recipe.text, context_length=_text_config(recipe)["context_length"])
 
 
-def _tokenize(tokenizer: Any, text: str) -> Tensor:
+def tokenize_with(tokenizer: Any, text: str) -> Tensor:
+    """Return the tokens (context,) int64 of one text, with a tokenizer of open_clip."""
     tokens: Tensor = tokenizer([text])[0]
     return tokens
 
 
 def _ends(model: Any) -> Callable[[Tensor], int] | None:
+    padded = padding_end(model)
     tower = getattr(model, "text", None)
-    if isinstance(tower, HFTextEncoder):
-        return partial(_padding, tower.config.pad_token_id)
-    return _end_token if _is_causal(tower) else None
+    return padded or (_end_token if _is_causal(tower) else None)
+
+
+def padding_end(model: Any) -> Callable[[Tensor], int] | None:
+    """Return the `ends` of a Hugging Face text tower, which masks its padding; else None."""
+    tower = getattr(model, "text", None)
+    if not isinstance(tower, HFTextEncoder):
+        return None
+    return partial(_padding, tower.config.pad_token_id)
 
 
 def _is_causal(tower: Any) -> bool:

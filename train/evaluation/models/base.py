@@ -1,4 +1,4 @@
-"""What a task needs of a model, whichever framework made it.
+"""What a task needs of a model, whichever framework made it; and of scores that are made already.
 
 Images and texts are encoded once and compared many times. A model with a fusion (CARZero) compares
 tokens, every other one compares vectors: `similarity` hides the difference.
@@ -7,12 +7,15 @@ tokens, every other one compares vectors: `similarity` hides the difference.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from cxr_vlp.train.config.recipe import ImageConfig
+from cxr_vlp.train.evaluation.facts import ImageFacts
+from cxr_vlp.train.evaluation.scores import Floats
 from cxr_vlp.train.model.fusion import Tokens
 
 
@@ -58,5 +61,36 @@ class Model(Protocol):
 
         Cosines of patches and text; of a fused model the attention of text to image. Raises
         ConfigError where `finer` is false.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceScores:
+    """Scores (N, L) float64 of N images; `probabilities`: all are in 0..1; notes for the user."""
+
+    scores: Floats
+    probabilities: bool = True
+    notes: tuple[str, ...] = ()
+
+
+class ScoreSource(Protocol):
+    """Scores that need no image: a file of another framework, a baseline of label frequencies.
+
+    name, digest, facts: as of a Model.
+    """
+
+    name: str
+    digest: str
+    facts: dict[str, Any]
+
+    def known(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the labels that it scores."""
+        ...
+
+    def scored(self, images: Sequence[ImageFacts], names: Sequence[str]) -> SourceScores:
+        """Return the scores of the images, in their order, for labels of `known`.
+
+        Raises DataError where an image has no score.
         """
         ...

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
+from cxr_vlp.train.config.recipe import Recipe
+from cxr_vlp.train.evaluation.models import checkpoints, preprocessing
 from cxr_vlp.train.evaluation.models.encoder_model import EncoderModel
 from cxr_vlp.train.evaluation.scoring import MODEL, RECIPE, load
 
 
 def model(folder: Path) -> EncoderModel:
     """Return the model in a folder of `cxr-vlp fit`. Raises ConfigError where there is none."""
-    recipe, encoder = load(folder)
-    used = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-    with (folder / MODEL).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    used, encoder = load(folder)
+    record = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
     facts = {
         "kind": "ours",
-        "recipe": recipe.name,
-        "architecture": recipe.model.name,
-        "seed": used["seed"],
-        "pretrained": used["pretrained"],
+        "recipe": used.name,
+        "architecture": used.model.name,
+        "seed": record["seed"],
+        "pretrained": record["pretrained"],
+        "size": encoder.size,
+        "transform": preprocessing.facts(used.image),
     }
-    return EncoderModel(encoder, recipe.image, recipe.name, digest, facts)
+    return EncoderModel(encoder, used.image, used.name, checkpoints.digest(folder / MODEL), facts)
+
+
+def recipe(folder: Path) -> Recipe:
+    """Return the recipe of a folder of `cxr-vlp fit`. Raises ConfigError where there is none."""
+    return load(folder)[0]

@@ -8,17 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.train.data.shards import Shard
-from cxr_vlp.train.evaluation.models.base import Model
+from cxr_vlp.train.evaluation.benchmark_sets import BenchmarkSet
+from cxr_vlp.train.evaluation.measures.resampling import Intervals as Intervals
+from cxr_vlp.train.evaluation.models.base import Model, ScoreSource
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
-
-
-@dataclass(frozen=True, slots=True)
-class Intervals:
-    """How intervals are made: bootstrap resamples of patients or images, and a seed."""
-
-    resamples: int = 1000
-    by: str = "patient"
-    seed: int = 0
+from cxr_vlp.train.evaluation.scores import ScoreTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +21,8 @@ class Evaluation:
 
     models: one, or several for an ensemble (the mean of their scores). shards: split -> shards.
     `split` is the one that is measured; thresholds come from `validate`, the probe learns on
-    `train`. limit: read about this many images of each source; 0: all.
+    `train`. limit: read about this many images of each source; 0: all. benchmark: measure only the
+    images of this set.
     """
 
     models: tuple[Model, ...]
@@ -38,6 +33,9 @@ class Evaluation:
     limit: int = 0
     workers: int = 0
     out: Path = Path()
+    benchmark: BenchmarkSet | None = None
+    score_files: tuple[ScoreSource, ...] = ()
+    readers: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,7 @@ class TaskResult:
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     summary: Mapping[str, float | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    scores: Sequence[ScoreTable] = ()  # of every collection, for scores.parquet
 
 
 Task = Callable[[Evaluation], TaskResult]

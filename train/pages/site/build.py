@@ -11,7 +11,7 @@ import jinja2
 from cxr_vlp import __version__
 from cxr_vlp.nlp.wording.summary import summary
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.pages.site import words
+from cxr_vlp.train.pages.site import charts, labels, words
 from cxr_vlp.train.pages.site.page import Page, Site, sample_link
 
 PAGES = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ def write(site: Site, pages: Iterable[Page]) -> None:
     menu = [page for page in made if page.menu]
     for page in made:
         shown = environment.get_template(f"site/{page.template}").render(
-            page=page, menu=menu, site=site, **page.content
+            page=page, menu=menu, site=site, names=names, **page.content
         )
         (site.out / page.name).write_text(shown, encoding="utf-8")
     shutil.copytree(PAGES / STATIC, site.out / STATIC, dirs_exist_ok=True)
@@ -53,9 +53,14 @@ def _environment() -> jinja2.Environment:
         "interval": words.interval,
         "count": words.count,
         "measure": words.measure,
+        "short": words.short,
+        "truth": words.truth,
+        "label_page": labels.page_of,
+        "spread": words.spread,
     }
     environment.globals |= {
         "sample_link": sample_link,
+        "legend": charts.key,
         "version": __version__,
     }
     return environment

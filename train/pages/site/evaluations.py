@@ -6,13 +6,15 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr_vlp.train.errors import ConfigError, DataError
+from cxr_vlp.train.evaluation.measures.column import Floats, Truth
 
 METRICS, SCORES = "metrics.json", "scores.parquet"
 MEASURES = ("auroc", "auprc", "f1", "mcc", "accuracy", "sensitivity", "brier", "ece")
@@ -30,6 +32,7 @@ class Evaluated:
     metrics: Mapping[str, Any]
     labels: tuple[Row, ...]
     roc: tuple[Row, ...]
+    scores: pa.Table
 
     @property
     def collections(self) -> tuple[str, ...]:
@@ -37,10 +40,22 @@ class Evaluated:
         return tuple(self.metrics["collections"])
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels that have scores, in their order in the table."""
+        names = self.scores.column_names
+        return tuple(name.removeprefix("score:") for name in names if name.startswith("score:"))
+
+    @property
     def decided_by(self) -> Mapping[str, Any]:
         """What decided its numbers."""
         found: Mapping[str, Any] = self.metrics["decided_by"]
         return found
+
+    def positive_texts(self, label: str) -> tuple[str, ...]:
+        """Return the texts that assert a label, as the evaluation used them; none if unknown."""
+        found = (self.decided_by.get("prompts") or {}).get(label) or {}
+        texts = found.get("positive", ()) if isinstance(found, Mapping) else ()
+        return (texts,) if isinstance(texts, str) else tuple(texts)
 
     def table(self, name: str) -> tuple[Row, ...]:
         """Return the rows of another of its tables; none where the task did not run."""
@@ -51,9 +66,16 @@ class Evaluated:
         key = (collection, label)
         return next((r for r in self.labels if (r["collection"], r["label"]) == key), {})
 
-    def scores(self) -> Mapping[str, Sequence[Any]]:
-        """Return the columns of its scores, image by image."""
-        return _scores(self.folder / SCORES)
+    def column(self, name: str) -> list[Any]:
+        """Return a column of its scores, image by image."""
+        values: list[Any] = self.scores.column(name).to_pylist()
+        return values
+
+    def scored(self, label: str) -> tuple[Floats, Truth]:
+        """Return (N,) scores and (N,) truth: 1, 0, and -1 for an image that is not counted."""
+        scores = np.array(self.column(f"score:{label}"), np.float64)
+        truth = [-1 if value is None else value for value in self.column(f"truth:{label}")]
+        return scores, np.array(truth, np.int8)
 
 
 def read(folder: Path) -> Evaluated:
@@ -72,6 +94,7 @@ def read(folder: Path) -> Evaluated:
         metrics,
         _rows(folder / "labels.csv"),
         _rows(roc) if roc.is_file() else (),
+        pq.read_table(folder / SCORES),
     )
 
 
@@ -91,9 +114,3 @@ def read_all(folders: Sequence[Path]) -> tuple[Evaluated, ...]:
 def _rows(path: Path) -> tuple[Row, ...]:
     with path.open(newline="", encoding="utf-8") as lines:
         return tuple(csv.DictReader(lines))
-
-
-@cache
-def _scores(path: Path) -> Mapping[str, Sequence[Any]]:
-    table = pq.read_table(path)
-    return {name: table.column(name).to_pylist() for name in table.column_names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 NONE = "–"  # what stands in a cell without a number
@@ -39,3 +40,20 @@ def count(value: Any) -> str:
 def measure(name: str) -> str:
     """Return a measure's name as the field writes it."""
     return MEASURES.get(name, name.replace("_", " "))
+
+
+def truth(value: int) -> str:
+    """Return the words for the truth of an image."""
+    return {1: "positive", 0: "negative"}.get(value, "not counted")
+
+
+def short(value: float) -> str:
+    """Return a number of a chart with at most three digits after the point."""
+    return f"{value:,.3f}".rstrip("0").rstrip(".")
+
+
+def spread(points: Sequence[tuple[float, float]], most: int = 21) -> list[tuple[float, float]]:
+    """Return at most `most` points, evenly chosen, the first and the last among them."""
+    if len(points) <= most:
+        return list(points)
+    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]

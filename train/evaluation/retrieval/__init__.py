@@ -1,0 +1,1 @@
+"""Retrieval: galleries of images and texts, ranks, precision, and five-way classification."""

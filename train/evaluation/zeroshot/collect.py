@@ -1,0 +1,252 @@
+"""Scores the images of one split by every model, collection by collection, each in its protocol."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from cxr_vlp.nlp.labels import NO_FINDING
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.train.data import samples, views
+from cxr_vlp.train.data.shards import Shard
+from cxr_vlp.train.errors import ConfigError, DataError
+from cxr_vlp.train.evaluation import reading
+from cxr_vlp.train.evaluation.facts import ImageFacts
+from cxr_vlp.train.evaluation.models.base import Model
+from cxr_vlp.train.evaluation.protocols.protocol import Protocol
+from cxr_vlp.train.evaluation.scores import Floats, ScoreTable
+from cxr_vlp.train.evaluation.tasks.base import Evaluation
+from cxr_vlp.train.evaluation.zeroshot import no_finding, scorer, texts, truth
+
+NO_LABELS = "its samples name no label"
+NO_IMAGES = "no image of it is among those that are measured"
+DROPPED = "every label of every image is negative, and the protocol drops such images"
+VIEWS = "evaluate.views"
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """One collection of a split before any image is scored.
+
+    names: the labels that are measured; named: those that its samples name. seen: images by view.
+    """
+
+    name: str
+    shards: tuple[Shard, ...]
+    protocol: Protocol
+    names: tuple[str, ...]
+    named: frozenset[str]
+    seen: Mapping[str, int]
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """The images of other views than the protocol's, by view."""
+        return views.left_out({self.name: self.seen}, self.protocol.views)[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The scores of a collection, and why it has none ("": it has)."""
+
+    table: ScoreTable
+    why: str = ""
+    dropped: int = 0  # images (or studies) of which every label is negative
+    notes: tuple[str, ...] = ()
+
+
+def collections(shards: Sequence[Shard], protocol: Protocol) -> tuple[Collection, ...]:
+    """Return what the samples of each collection say; the images are not read.
+
+    Raises ConfigError for a collection without any image of the views.
+    """
+    found = surveyed(shards, protocol)
+    for each in found:
+        views.require({each.name: each.seen}, each.protocol.views, VIEWS)
+    return found
+
+
+def surveyed(shards: Sequence[Shard], protocol: Protocol) -> tuple[Collection, ...]:
+    """Return what the samples of each collection say, also of one without images of the views."""
+    return tuple(
+        _collection(name, tuple(shard for shard in shards if shard.source == name), protocol)
+        for name in sorted({shard.source for shard in shards})
+    )
+
+
+def _collection(name: str, shards: tuple[Shard, ...], protocol: Protocol) -> Collection:
+    own = protocol.in_collection(*_names(name, shards))
+    seen: Counter[str] = Counter()
+    named: set[str] = set()
+    for shard in shards:
+        for sample in samples.facts(shard):
+            seen[views.view(sample)] += 1
+            if views.shown(sample, own.views):
+                named |= set(sample.all_labels)
+    return Collection(name, shards, own, own.labels or tuple(sorted(named)), frozenset(named), seen)
+
+
+def _names(name: str, shards: Sequence[Shard]) -> tuple[str, ...]:
+    """Return the names by which a protocol may know a set: its own, its reader's, its source."""
+    folder = shards[0].path.parent.parent
+    try:
+        header = manifest.header(folder)
+    except (FileNotFoundError, FormatError):
+        return (name,)
+    found = [name, *(str(header.get(key) or "") for key in ("preset", "source"))]
+    return tuple(dict.fromkeys(each for each in found if each))
+
+
+def scored(collection: Collection, evaluation: Evaluation) -> Scored:
+    """Return the scores and the truth of a collection, the mean of the members where several.
+
+    The images are sorted by their keys. Raises ConfigError for an ensemble of scores that are no
+    probabilities, DataError for a score file that lacks an image.
+    """
+    if not collection.named.intersection(collection.names):
+        return Scored(_empty(collection), _no_label(collection))
+    narrowed = _known(collection, evaluation)
+    columns = _columns(narrowed)
+    found = [_by_model(model, narrowed, columns, evaluation) for model in evaluation.models]
+    facts = _facts(narrowed, evaluation) if not found else [f for f, _ in found[0].values()]
+    facts = sorted(facts, key=lambda fact: fact.key)
+    if any(set(each) != {fact.key for fact in facts} for each in found):
+        raise DataError(f"{collection.name}: the models were not given the same images")
+    if not facts:
+        return Scored(_empty(narrowed), NO_IMAGES)
+    rows = [np.array([each[fact.key][1] for fact in facts], np.float64) for each in found]
+    return _with_files(narrowed, tuple(facts), rows, evaluation)
+
+
+def _with_files(
+    collection: Collection,
+    facts: tuple[ImageFacts, ...],
+    rows: list[Floats],
+    evaluation: Evaluation,
+) -> Scored:
+    """Return the mean of the models' scores (N, C) and of the score files'."""
+    width = len(collection.names)
+    files = [each.scored(facts, collection.names) for each in evaluation.score_files]
+    members = [(row[:, :width], collection.protocol.score != "positive") for row in rows]
+    members += [(each.scores, each.probabilities) for each in files]
+    probabilities = all(each for _, each in members)
+    if not probabilities and len(members) > 1:
+        raise ConfigError(
+            "an ensemble is a mean of probabilities, and a member gives other scores: choose a "
+            "protocol whose score is pair or sigmoid, and score files of probabilities"
+        )
+    scores = np.mean([each for each, _ in members], axis=0)
+    asked = np.mean([row[:, width:] for row in rows], axis=0) if not files else None
+    whole = scores if asked is None else np.concatenate([scores, asked], axis=1)
+    made = _table(collection, facts, whole, probabilities=probabilities)
+    return replace(made, notes=tuple(note for each in files for note in each.notes))
+
+
+def _known(collection: Collection, evaluation: Evaluation) -> Collection:
+    """Return the collection with the labels that every score file has."""
+    known = [set(each.known(collection.names)) for each in evaluation.score_files]
+    names = tuple(n for n in collection.names if all(n in each for each in known))
+    if not names:
+        raise ConfigError(
+            f"{collection.name}: none of its labels is in all score files: "
+            + ", ".join(collection.names)
+        )
+    return replace(collection, names=names)
+
+
+def _facts(collection: Collection, evaluation: Evaluation) -> list[ImageFacts]:
+    """Return the facts of the images without decoding one."""
+    wanted = evaluation.benchmark.keys if evaluation.benchmark else None
+    found = [
+        ImageFacts.of(collection.name, stored.key, stored.sample)
+        for shard in collection.shards
+        for stored in samples.stored_samples(shard)
+        if views.shown(stored.sample, collection.protocol.views)
+        and (wanted is None or stored.key in wanted)
+    ]
+    return found[: evaluation.limit or None]
+
+
+def _no_label(collection: Collection) -> str:
+    if not collection.named:
+        return NO_LABELS
+    return "its samples name none of the labels " + ", ".join(collection.names)
+
+
+def _columns(collection: Collection) -> tuple[texts.LabelTexts, ...]:
+    """Return the texts of the labels, then those of No Finding asked directly and as a pair."""
+    own = texts.of_no_finding(collection.protocol)
+    labels = texts.of_labels(collection.names, collection.protocol)
+    return (*labels, own[texts.DIRECT], own[texts.PAIR])
+
+
+def prompts(collection: Collection) -> dict[str, dict[str, list[str]]]:
+    """Return the texts by which a collection is scored: label -> polarity -> texts."""
+    own = texts.of_no_finding(collection.protocol)
+    labels = texts.of_labels(collection.names, collection.protocol)
+    found = {each.label: each.listed() for each in labels}
+    return found | {f"{NO_FINDING} ({how})": each.listed() for how, each in own.items()}
+
+
+@torch.no_grad()
+def _by_model(
+    model: Model,
+    collection: Collection,
+    columns: Sequence[texts.LabelTexts],
+    evaluation: Evaluation,
+) -> dict[str, tuple[ImageFacts, list[float]]]:
+    """Return key -> facts and scores (C,) of one image."""
+    score = scorer.scorer(model, columns, collection.protocol)
+    wanted = evaluation.benchmark.keys if evaluation.benchmark else None
+    found: dict[str, tuple[ImageFacts, list[float]]] = {}
+    for batch in reading.batches(
+        collection.shards, model.image, model.size, collection.protocol.views,
+        limit=evaluation.limit, workers=evaluation.workers,
+    ):  # fmt: skip
+        for image, row in zip(batch.images, score(batch.pixels).tolist(), strict=True):
+            if wanted is None or image.facts.key in wanted:
+                found[image.facts.key] = image.facts, row
+    return found
+
+
+def _table(
+    collection: Collection, facts: tuple[ImageFacts, ...], scores: Floats, *, probabilities: bool
+) -> Scored:
+    """Return the table of scores (N, L), or (N, L + 2) with those of No Finding's two texts."""
+    protocol, names = collection.protocol, collection.names
+    if protocol.unit == "study":
+        facts, scores = truth.studies(facts, scores, protocol.of_study)
+    answers = truth.of(facts, names, protocol, collection.named)
+    kept = np.arange(len(facts))
+    if protocol.unlabelled == "drop":
+        kept = np.flatnonzero(truth.labelled(answers))
+    if not len(kept):
+        return Scored(_empty(collection), DROPPED, len(facts))
+    own = scores[kept][:, : len(names)]
+    asked = scores[kept][:, len(names) :]
+    strategies = _strategies(collection, own, asked, probabilities=probabilities)
+    chosen = tuple(facts[i] for i in kept)
+    table = ScoreTable(chosen, names, own, answers[kept], strategies, probabilities)
+    return Scored(table, dropped=len(facts) - len(kept))
+
+
+def _strategies(
+    collection: Collection, scores: Floats, asked: Floats, *, probabilities: bool
+) -> dict[str, Floats]:
+    """Return No Finding's scores; {} where it is no label, or not known of the collection."""
+    if NO_FINDING not in collection.named.intersection(collection.names):
+        return {}
+    used = [i for i, name in enumerate(collection.names) if name in collection.named]
+    names = [collection.names[i] for i in used]
+    found = {how: asked[:, i] for i, how in enumerate((texts.DIRECT, texts.PAIR)[: asked.shape[1]])}
+    return found | no_finding.from_findings(scores[:, used], names, probabilities=probabilities)
+
+
+def _empty(collection: Collection) -> ScoreTable:
+    names = collection.names
+    nothing = np.empty((0, len(names)))
+    return ScoreTable((), names, nothing, nothing.astype(np.int8))

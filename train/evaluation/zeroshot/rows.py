@@ -1,0 +1,151 @@
+"""Makes what was measured into the parts of metrics.json and the rows of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from cxr_vlp.train.evaluation.measures.column import MEASURES
+from cxr_vlp.train.evaluation.measures.table import Estimate, LabelMeasures, Measured
+from cxr_vlp.train.evaluation.scores import EXCLUDED, ScoreTable
+from cxr_vlp.train.evaluation.zeroshot.measured import (
+    NOTHING_LABELLED,
+    POOLED,
+    Measurement,
+    Part,
+)
+
+MEAN = "mean"  # the collection of the headline's row
+MACRO = "macro"  # the label of a macro mean's row
+
+
+def of_part(part: Part) -> dict[str, Any]:
+    """Return a collection's entry in metrics.json."""
+    table = part.table
+    return {
+        "images": len(table.facts),
+        "studies": len({fact.study for fact in table.facts}),
+        "patients": len({fact.patient for fact in table.facts}),
+        "macro": macro(part.measured),
+        "macro_of": list(part.measured.macro_of),
+        "labels": {row.label: _label(row) for row in part.measured.labels},
+        "no_finding": {how: _label(found.labels[0]) for how, found in part.no_finding.items()},
+        "unmeasured": list(part.measured.unmeasured),
+        "prevalence": prevalence(table),
+    }
+
+
+def macro(measured: Measured) -> dict[str, dict[str, Any]]:
+    """Return measure -> value and interval of a macro mean."""
+    return {name: _estimate(measured.macro[name]) for name in MEASURES}
+
+
+def prevalence(table: ScoreTable) -> dict[str, float | None]:
+    """Return the share of positives of each label, among the images that count for it."""
+    known = (table.truth != EXCLUDED).sum(axis=0)
+    positive = (table.truth == 1).sum(axis=0)
+    return {
+        name: float(positive[i] / known[i]) if known[i] else None
+        for i, name in enumerate(table.names)
+    }
+
+
+def _label(row: LabelMeasures) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "positives": row.positives,
+        "negatives": row.negatives,
+        "threshold": row.threshold,
+    }
+    return found | {name: _estimate(row.values[name]) for name in MEASURES} | {"why": why(row)}
+
+
+def why(row: LabelMeasures) -> str:
+    """Return why a label is not measured, "" where it is."""
+    return NOTHING_LABELLED if not row.positives + row.negatives else row.why
+
+
+def _estimate(found: Estimate) -> dict[str, Any]:
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
+def labels(measurement: Measurement) -> Iterator[dict[str, Any]]:
+    """Yield the rows of labels.csv: each label, No Finding's strategies, the macro means."""
+    for name, part in {**measurement.parts, POOLED: measurement.pooled}.items():
+        for row in part.measured.labels:
+            yield _row(name, row)
+        for found in part.no_finding.values():
+            yield _row(name, found.labels[0])
+        yield _macro_row(name, part.measured)
+    yield _macro_row(MEAN, measurement.headline)
+
+
+def _row(collection: str, row: LabelMeasures) -> dict[str, Any]:
+    found = {
+        "collection": collection,
+        "label": row.label,
+        "positives": row.positives,
+        "negatives": row.negatives,
+        "threshold": row.threshold,
+    }
+    return found | _flat(row.values)
+
+
+def _macro_row(collection: str, measured: Measured) -> dict[str, Any]:
+    found = {
+        "collection": collection,
+        "label": MACRO,
+        "positives": None,
+        "negatives": None,
+        "threshold": None,
+    }
+    return found | _flat(measured.macro)
+
+
+def _flat(values: Mapping[str, Estimate]) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for name in MEASURES:
+        found |= {
+            name: values[name].value,
+            f"{name}_low": values[name].low,
+            f"{name}_high": values[name].high,
+        }
+    return found
+
+
+def roc(measurement: Measurement) -> Iterator[dict[str, Any]]:
+    """Yield the rows of roc.csv: at most POINTS points of each measured label's curve."""
+    for name, part in measurement.parts.items():
+        for i, row in enumerate(part.measured.labels):
+            if not row.why:
+                column = part.table.truth[:, i]
+                for x, y in curve(part.table.scores[:, i], column):
+                    yield {
+                        "collection": name,
+                        "label": row.label,
+                        "false_positive_rate": x,
+                        "true_positive_rate": y,
+                    }
+
+
+POINTS = 200  # of a curve
+
+
+def curve(scores: np.ndarray, truth: np.ndarray) -> list[tuple[float, float]]:
+    """Return (false positive rate, true positive rate) of at most POINTS thresholds, both ends.
+
+    scores, truth: (N,). Points between which the curve is a straight line are left out.
+    """
+    known = truth != EXCLUDED
+    order = np.argsort(-scores[known], kind="stable")
+    ordered, positive = scores[known][order], truth[known][order] == 1
+    last = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
+    hits = np.r_[0, np.cumsum(positive)[last]]
+    alarms = np.r_[0, last + 1 - hits[1:]]
+    turns = np.flatnonzero(np.diff(np.diff(hits) * 1j + np.diff(alarms)) != 0) + 1
+    kept = np.unique(np.r_[0, turns, len(hits) - 1])
+    if len(kept) > POINTS:
+        kept = kept[np.unique(np.linspace(0, len(kept) - 1, POINTS).round().astype(int))]
+    x, y = alarms[kept] / max(alarms[-1], 1), hits[kept] / max(hits[-1], 1)
+    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
