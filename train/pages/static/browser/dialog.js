@@ -13,7 +13,7 @@
     let shown = "";
     const title = make("h2", { id: "dialog-title", tabindex: "-1" });
     const place = make("p", { class: "place", "aria-live": "polite" });
-    const side = make("div", { class: "side" });
+    const side = make("div", { class: "beside" });
     const previous = button("\u2190 Previous", "ArrowLeft", function () { go(-1); });
     const next = button("Next \u2192", "ArrowRight", function () { go(1); });
     const close = button("Close", "Escape", function () { dialog.close(); });
