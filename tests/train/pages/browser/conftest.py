@@ -35,10 +35,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a site about `alpha` (60 reports, boxes) and `beta` (8 images, no report).
 
     Report number % 4 of REPORTS; views and labels by conftest.sample. Sample 0 of alpha has a box
-    at a quarter of both sides, half as large as the image, and one of a layer.
+    an eighth across and a quarter down, half as large as the image, and one of a layer.
     """
     root = tmp_path_factory.mktemp("site")
-    box = {"label": "Edema", "x": 16.0, "y": 18.0, "w": 32.0, "h": 36.0, "phrase": "", "layer": ""}
+    box = {"label": "Edema", "x": 8.0, "y": 18.0, "w": 32.0, "h": 36.0, "phrase": "", "layer": ""}
     other = {
         "label": "Nodule",
         "x": 0,
