@@ -39,7 +39,7 @@ demo: $(READY)  ## run the whole pipeline on synthetic data, from raw trees to t
 	@python -m cxr_vlp.pipelines.synthetic.demo check
 	@dvc repro report card joined
 	@python -m cxr_vlp.pipelines.synthetic.demo record
-	@echo; echo "Look at $(CURDIR)/reports/index.html"
+	@echo; echo "Look at $(CURDIR)/reports/site/index.html"
 
 test: $(READY)  ## run the tests (about 10 minutes)
 	@python -m pytest -m "not slow" -n 2 --dist worksteal

@@ -2,7 +2,7 @@
 
     docs/figures/flow.svg     the steps of the pipeline
     docs/figures/sample.svg   one synthetic image, the sentences of its report coloured by status
-    docs/figures/page.png     the top of reports/index.html, where `make demo` has made one
+    docs/figures/page.png     the top of reports/site/index.html, where `make demo` has made one
 
 The sample is not drawn by hand: it is read out of a shard that the commands make of a small
 synthetic collection, in a temporary folder. The two SVG files are the same in every run, and
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Draw the figures of README.")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "figures", metavar="DIR")
     parser.add_argument(
-        "--page", type=Path, default=ROOT / "reports" / "index.html", metavar="FILE"
+        "--page", type=Path, default=ROOT / "reports" / "site" / "index.html", metavar="FILE"
     )
     flags = parser.parse_args(arguments)
     flags.out.mkdir(parents=True, exist_ok=True)

@@ -114,9 +114,9 @@ COMMANDS = {
     ),
     "report": Command(
         "cxr_vlp.train.report",
-        "make the HTML page about the shards, the model and its scores",
+        "make a static site about shards, models and their evaluations",
         "cxr-vlp report --shards data/shards --model models/chexzero_tiny "
-        "--evaluation reports/evaluate/chexzero_tiny --out reports/index.html",
+        "--evaluation reports/evaluate/chexzero_tiny --out reports/site",
     ),
     "compare": Command(
         "cxr_vlp.train.compare",

@@ -77,7 +77,7 @@ def outputs(params: Mapping[str, Any]) -> Iterator[Path]:
     yield Path("data/recipes") / f"{recipe}.yaml"
     yield Path("models") / recipe
     yield Path("reports/evaluate") / recipe
-    yield Path("reports/index.html")
+    yield Path("reports/site")
 
 
 def clean() -> list[str]:

@@ -129,7 +129,7 @@ def checkout(tmp_path) -> Path:
         "reports/evaluate/chexzero_tiny; do\n"
         "mkdir -p $place; echo made > $place/file; done\n"
         "mkdir -p data/recipes; echo made > data/recipes/chexzero_tiny.yaml\n"
-        "echo made > reports/index.html\n"
+        "mkdir -p reports/site; echo made > reports/site/index.html\n"
         "for place in nih joined; do mkdir -p data/cards/$place/train\n"
         'ln -sf ../../../shards/nih/file "data/cards/$place/train/a.tar"; done\n'
         'echo "$@" > asked\n',

@@ -1,0 +1,1 @@
+"""Makes the static site that `cxr-vlp report` writes: its frame and its pages."""

@@ -1,0 +1,116 @@
+"""Reads a folder of `cxr-vlp evaluate` for the site."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cxr_vlp.train.errors import ConfigError, DataError
+from cxr_vlp.train.evaluation.measures.column import Floats, Truth
+
+METRICS, SCORES = "metrics.json", "scores.parquet"
+MEASURES = ("auroc", "auprc", "f1", "mcc", "accuracy", "sensitivity", "brier", "ece")
+ROUND = ("mean", "pooled")  # rows of labels.csv that are no collection
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One evaluation: the name of its folder, its metrics, and its tables as they are in files."""
+
+    name: str
+    folder: Path
+    metrics: Mapping[str, Any]
+    labels: tuple[Row, ...]
+    roc: tuple[Row, ...]
+    scores: pa.Table
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """The collections that were measured."""
+        return tuple(self.metrics["collections"])
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels that have scores, in their order in the table."""
+        names = self.scores.column_names
+        return tuple(name.removeprefix("score:") for name in names if name.startswith("score:"))
+
+    @property
+    def decided_by(self) -> Mapping[str, Any]:
+        """What decided its numbers."""
+        found: Mapping[str, Any] = self.metrics["decided_by"]
+        return found
+
+    def positive_texts(self, label: str) -> tuple[str, ...]:
+        """Return the texts that assert a label, as the evaluation used them; none if unknown."""
+        found = (self.decided_by.get("prompts") or {}).get(label) or {}
+        texts = found.get("positive", ()) if isinstance(found, Mapping) else ()
+        return (texts,) if isinstance(texts, str) else tuple(texts)
+
+    def table(self, name: str) -> tuple[Row, ...]:
+        """Return the rows of another of its tables; none where the task did not run."""
+        return _rows(self.folder / name) if (self.folder / name).is_file() else ()
+
+    def row(self, collection: str, label: str) -> Row:
+        """Return the measures of a label in a collection; empty where there are none."""
+        key = (collection, label)
+        return next((r for r in self.labels if (r["collection"], r["label"]) == key), {})
+
+    def column(self, name: str) -> list[Any]:
+        """Return a column of its scores, image by image."""
+        values: list[Any] = self.scores.column(name).to_pylist()
+        return values
+
+    def scored(self, label: str) -> tuple[Floats, Truth]:
+        """Return (N,) scores and (N,) truth: 1, 0, and -1 for an image that is not counted."""
+        scores = np.array(self.column(f"score:{label}"), np.float64)
+        truth = [-1 if value is None else value for value in self.column(f"truth:{label}")]
+        return scores, np.array(truth, np.int8)
+
+
+def read(folder: Path) -> Evaluated:
+    """Return an evaluation. Raises ConfigError where the folder is none of `cxr-vlp evaluate`."""
+    for name in (METRICS, "labels.csv", SCORES):
+        if not (folder / name).is_file():
+            raise ConfigError(f"{folder / name}: no such file; run cxr-vlp evaluate first")
+    try:
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{folder / METRICS}: not JSON ({error}); evaluate again") from None
+    roc = folder / "roc.csv"
+    return Evaluated(
+        folder.resolve().name,
+        folder,
+        metrics,
+        _rows(folder / "labels.csv"),
+        _rows(roc) if roc.is_file() else (),
+        pq.read_table(folder / SCORES),
+    )
+
+
+def read_all(folders: Sequence[Path]) -> tuple[Evaluated, ...]:
+    """Return the evaluations in the order given. Raises ConfigError for two of one name."""
+    found = tuple(read(folder) for folder in folders)
+    names = [each.name for each in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(
+            f"--evaluation: two folders are named {twice[0]}: the site shows each by the name of "
+            "its folder, so rename one"
+        )
+    return found
+
+
+def _rows(path: Path) -> tuple[Row, ...]:
+    with path.open(newline="", encoding="utf-8") as lines:
+        return tuple(csv.DictReader(lines))

@@ -1,0 +1,59 @@
+"""Writes numbers and the names of measures as the site shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+NONE = "–"  # what stands in a cell without a number
+MEASURES = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "f1": "F1",
+    "mcc": "MCC",
+    "accuracy": "Accuracy",
+    "sensitivity": "Sensitivity",
+    "brier": "Brier",
+    "ece": "ECE",
+}
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Return a measure with its digits; a dash for None and for an empty cell."""
+    if value is None or value == "":
+        return NONE
+    return f"{float(value):.{digits}f}"
+
+
+def interval(low: Any, high: Any, digits: int = 3) -> str:
+    """Return an interval, "" where there is none."""
+    if low in (None, "") or high in (None, ""):
+        return ""
+    return f"{float(low):.{digits}f}{NONE}{float(high):.{digits}f}"
+
+
+def count(value: Any) -> str:
+    """Return a whole number with groups of three digits; a dash for an empty cell."""
+    return NONE if value is None or value == "" else f"{int(value):,}"
+
+
+def measure(name: str) -> str:
+    """Return a measure's name as the field writes it."""
+    return MEASURES.get(name, name.replace("_", " "))
+
+
+def truth(value: int) -> str:
+    """Return the words for the truth of an image."""
+    return {1: "positive", 0: "negative"}.get(value, "not counted")
+
+
+def short(value: float) -> str:
+    """Return a number of a chart with at most three digits after the point."""
+    return f"{value:,.3f}".rstrip("0").rstrip(".")
+
+
+def spread(points: Sequence[tuple[float, float]], most: int = 21) -> list[tuple[float, float]]:
+    """Return at most `most` points, evenly chosen, the first and the last among them."""
+    if len(points) <= most:
+        return list(points)
+    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
