@@ -54,6 +54,7 @@ def _environment() -> jinja2.Environment:
         "count": words.count,
         "measure": words.measure,
         "short": words.short,
+        "signed": words.signed,
         "truth": words.truth,
         "label_page": labels.page_of,
         "spread": words.spread,

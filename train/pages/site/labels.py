@@ -228,9 +228,8 @@ def _histogram(where: str, evaluated: Evaluated, label: str, collection: str) ->
     chart = charts.histogram(
         f"Scores of {evaluated.name} for {where}", about, edges, positive, negative, threshold
     )
-    bars = [(left, right) for left, right in zip(edges, edges[1:], strict=False)]
     series = [
-        Series(name, tuple((left, value) for (left, _), value in zip(bars, shares, strict=True)))
+        Series(name, tuple(zip(edges[:-1], shares, strict=True)))
         for name, shares in (("positive", positive), ("negative", negative))
     ]
     return {
