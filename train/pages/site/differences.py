@@ -87,7 +87,13 @@ def _in(
     sides = [Side(each[:, kept], probabilities=False) for each in scores]
     chosen = [names[i] for i in kept]
     return paired(
-        *sides, truth[:, kept], chosen, groups=list(patients), intervals=intervals, average=chosen
+        sides[0],
+        sides[1],
+        truth[:, kept],
+        chosen,
+        groups=list(patients),
+        intervals=intervals,
+        average=chosen,
     )
 
 

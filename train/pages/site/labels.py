@@ -63,7 +63,7 @@ def _list_row(site: Site, label: str) -> dict[str, Any]:
             else ""
         )
         cells.append((tables.measured(row, "auroc"), bar))
-    first = next((row for e in site.evaluations if (row := _numbers(e, label))), {})
+    first: Row = next((found for e in site.evaluations if (found := _numbers(e, label))), {})
     return {
         "label": label,
         "page": page_of(label),
@@ -73,11 +73,11 @@ def _list_row(site: Site, label: str) -> dict[str, Any]:
     }
 
 
-def _numbers(evaluated: Evaluated, label: str) -> dict[str, int]:
+def _numbers(evaluated: Evaluated, label: str) -> Row:
     """Return the numbers of positives and negatives over all collections."""
     rows = [r for r in evaluated.labels if r["label"] == label and r["collection"] not in ROUND]
     return {
-        name: sum(int(row[name] or 0) for row in rows) for name in ("positives", "negatives")
+        name: str(sum(int(row[name] or 0) for row in rows)) for name in ("positives", "negatives")
     } if rows else {}  # fmt: skip
 
 
