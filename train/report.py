@@ -20,6 +20,7 @@ from cxr_vlp.train import addresses, cli, privacy
 from cxr_vlp.train.config import params
 from cxr_vlp.train.data import parameter_check
 from cxr_vlp.train.data.set_choice import choose
+from cxr_vlp.train.pages.browser import maker as browser
 from cxr_vlp.train.pages.site import (
     build,
     evaluations,
@@ -33,7 +34,7 @@ from cxr_vlp.train.pages.site import (
 from cxr_vlp.train.pages.site.page import Maker, Site
 
 # The makers of pages, in the order of the navigation.
-MAKERS: tuple[Maker, ...] = (overview.pages, labels.pages, tasks.pages)
+MAKERS: tuple[Maker, ...] = (overview.pages, labels.pages, tasks.pages, browser.pages)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -90,10 +90,12 @@ def _not_a_number(value: Any) -> Any:
 
 @pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STRICT)
 class ReportParams:
-    """Section `report`: what the HTML page shows."""
+    """Section `report`: what the site shows."""
 
     # report text and captions: true | false | auto: not of credentialed or salted collections
     show_text: Annotated[Literal["auto", True, False], BeforeValidator(_not_a_number)] = "auto"
+    # samples of each set in the report browser, balanced over the splits; 0: all
+    samples: Annotated[int, Field(ge=0)] = 1000
 
 
 # The sections of this package. A new section is one line here, and its class.

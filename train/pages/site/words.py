@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+RANK = 10  # no measure but a rank is this large
 NONE = "–"  # what stands in a cell without a number
 MEASURES = {
     "auroc": "AUROC",
@@ -19,9 +20,11 @@ MEASURES = {
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """Return a measure with its digits; a dash for None and for an empty cell."""
+    """Return a measure with its digits, a rank with one; a dash for None and an empty cell."""
     if value is None or value == "":
         return NONE
+    if abs(float(value)) >= RANK:
+        digits = 1
     return f"{float(value):.{digits}f}".replace("-", "−")
 
 

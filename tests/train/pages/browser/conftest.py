@@ -1,0 +1,59 @@
+"""Fixtures: `chromium` (the browser of this machine), `site` (pages about two small sets)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.train.pages.browser.made_site import CHROMIUM, make, record, write_set
+
+REPORTS = (
+    "FINDINGS: The lungs are clear. No pneumothorax. IMPRESSION: No acute disease.",
+    "FINDINGS: Large left pleural effusion. The heart is normal in size. AP view.",
+    "FINDINGS: Hyperinflated but clear lungs. IMPRESSION: Possible right lower lobe nodule.",
+    "FINDINGS: Small LEFT effusion, decreased since the prior study. Right base is clear.",
+)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Chromium without a window."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    if not CHROMIUM.is_file():
+        pytest.skip(f"{CHROMIUM} is not there: the pages are tested in Chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a site about `alpha` (60 reports, boxes) and `beta` (8 images, no report).
+
+    Report number % 4 of REPORTS; views and labels by conftest.sample. Sample 0 of alpha has a box
+    at a quarter of both sides, half as large as the image, and one of a layer.
+    """
+    root = tmp_path_factory.mktemp("site")
+    box = {"label": "Edema", "x": 16.0, "y": 18.0, "w": 32.0, "h": 36.0, "phrase": "", "layer": ""}
+    other = {
+        "label": "Nodule",
+        "x": 0,
+        "y": 0,
+        "w": 6.4,
+        "h": 7.2,
+        "phrase": "a dot",
+        "layer": "ms",
+    }
+    alpha = [record("alpha", n, REPORTS[n % 4], sex="F", age=n) for n in range(60)]
+    alpha[0] = record("alpha", 0, REPORTS[0], boxes=[box, other])
+    beta = [record("beta", n, labels={"Mass": n % 2, "Edema": -1}) for n in range(8)]
+    folders = [
+        write_set(root, "alpha", {"train": alpha[:40], "test": alpha[40:]}, dropped={"scan x.y": 2},
+                  listed=62),
+        write_set(root, "beta", {"test": beta}),
+    ]  # fmt: skip
+    return f"file://{make(Path(root) / 'out', folders, samples=0)}"
