@@ -47,7 +47,8 @@ def shards(tmp_path) -> Path:
     for name in ("mimic", "openi"):
         folder = write_source(tmp_path / "data", name, SIZES)
         header = {
-            "title": name.upper(), "licence": "-", "credentialed": name == "mimic", "dropped": {},
+            "format": 4, "source": name, "ids": "source", "layers": [], "digest": "d",
+            "texts": {}, "title": name.upper(), "licence": "-", "credentialed": name == "mimic", "dropped": {},
             "listed": 24, "written": 24, "studies": 24,
         }  # fmt: skip
         for split, (count,) in SIZES.items():

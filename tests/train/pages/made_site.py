@@ -37,7 +37,8 @@ def write_set(root: Path, name: str, **header: Any) -> Path:
     folder = write_source(root, name, SIZES)
     written = sum(sum(counts) for counts in SIZES.values())
     first = {
-        "title": name.upper(), "licence": "of nobody", "credentialed": False,
+        "format": 4, "source": name, "ids": "source", "layers": [], "digest": "d",
+        "texts": {}, "title": name.upper(), "licence": "of nobody", "credentialed": False,
         "dropped": {"scan image.unreadable": 2}, "listed": written + 2, "written": written,
         "studies": written,
     } | header  # fmt: skip
