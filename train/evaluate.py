@@ -14,7 +14,6 @@ import dataclasses
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 import cxr_vlp
@@ -109,7 +108,7 @@ def _shards(
     if not arguments.shards:
         if not arguments.scores:
             raise ConfigError("--shards: name the sets of shards that are measured")
-        return ChosenSets(()), {split: () for split in SPLITS}
+        return ChosenSets(()), dict.fromkeys(SPLITS, ())
     parameter_check.check(arguments.shards, given)
     used = choose(arguments.shards, given.collections)
     privacy.narrow(used.folders)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,7 +34,16 @@ def write(site: Site, pages: Iterable[Page]) -> None:
             page=page, menu=menu, site=site, names=names, **page.content
         )
         (site.out / page.name).write_text(shown, encoding="utf-8")
-    shutil.copytree(PAGES / STATIC, site.out / STATIC, dirs_exist_ok=True)
+    _copy_static(site.out / STATIC)
+
+
+def _copy_static(out: Path) -> None:
+    """Write the files of static/ with the rights of all other files, and not with their own."""
+    for path in sorted((PAGES / STATIC).rglob("*")):
+        if path.is_file():
+            target = out / path.relative_to(PAGES / STATIC)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
 
 
 def _environment() -> jinja2.Environment:
