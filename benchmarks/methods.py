@@ -64,8 +64,8 @@ def score(model: Path, shards: Path, bank: str, out: Path) -> None:
     """Evaluate as params.yaml says, with another bank."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["evaluate"] |= {"bank": bank}
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "params.yaml"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = out.with_name(f"{out.name}.yaml")  # beside OUT, which holds an evaluation's files only
     path.write_text(yaml.safe_dump({"evaluate": params["evaluate"]}), encoding="utf-8")
     folders = ("--model", str(model), "--shards", str(shards), "--out", str(out))
     command("cxr_vlp.train.evaluate", *folders, "--params", str(path))
@@ -83,11 +83,17 @@ def command(module: str, *arguments: str) -> None:
 def summary(recipe: str, runs: Sequence[dict[str, dict[str, Any]]]) -> dict[str, Any]:
     """Return a recipe's means and spreads over its seeds."""
     columns = {f"macro, {bank}": [one[bank]["macro_auroc"] for one in runs] for bank in BANKS}
-    columns |= {name: [one["frames"]["no_finding"][name] for one in runs] for name in NO_FINDING_BY}
+    columns |= {name: [no_finding(one["frames"], name) for one in runs] for name in NO_FINDING_BY}
     return {"recipe": Path(recipe).stem, "seeds": len(runs)} | {
         name: {"mean": mean(values), "spread": (max(values) - min(values)) / 2, "values": values}
         for name, values in columns.items()
     }
+
+
+def no_finding(metrics: dict[str, Any], strategy: str) -> float:
+    """Return No Finding's AUROC by a strategy: the mean over the collections that measure it."""
+    found = [part["no_finding"].get(strategy) for part in metrics["collections"].values()]
+    return mean(row["auroc"]["value"] for row in found if row and row["auroc"]["value"] is not None)
 
 
 def main() -> int:

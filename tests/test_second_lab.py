@@ -209,7 +209,7 @@ def test_a_clone_trains_evaluates_and_reports_without_the_raw_tree(clone):
     clone.change(train={"seed": 7})
     said = clone.run("dvc", "repro", "--downstream", RECIPE)
     assert ran(said)[-3:] == ["train@chexzero_tiny", "evaluate@chexzero_tiny", "report"]
-    metrics = "reports/evaluate/chexzero_tiny/metrics.json"
+    metrics = "reports/evaluate/chexzero_tiny/summary.json"
     assert "macro_auroc" in json.loads((clone.folder / metrics).read_text())
     assert (clone.folder / "reports/site/index.html").is_file()
     assert not (clone.folder / "data/scan").exists()

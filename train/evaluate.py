@@ -36,6 +36,7 @@ from cxr_vlp.train.evaluation.tasks.base import TASKS, Evaluation, Intervals, Ta
 from cxr_vlp.train.fit import use_threads
 
 ZEROSHOT = "zeroshot"
+OF_DECIDED = ("prompts", "protocol_of")  # of the task zeroshot, what belongs to `decided_by`
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -154,7 +155,7 @@ def _decided_by(
         "protocol_digest": evaluation.protocol.digest,
         "protocol": dataclasses.asdict(evaluation.protocol),
         "changed_by_params": dict(given.changes),
-        "prompts": zeroshot.metrics["prompts"] if zeroshot else {},
+        **({key: zeroshot.metrics[key] for key in OF_DECIDED} if zeroshot else {}),
         "tasks": list(results),
         "models": [
             {"name": each.name, "digest": each.digest, **each.facts} for each in chosen.members
@@ -184,7 +185,7 @@ def _digests(evaluation: Evaluation) -> dict[str, dict[str, str]]:
 def _metrics(results: Mapping[str, TaskResult], decided: Mapping[str, Any]) -> dict[str, Any]:
     """Return metrics.json: what is measured zero-shot, the other tasks, what decided it."""
     zeroshot = results[ZEROSHOT].metrics if ZEROSHOT in results else {}
-    found = {key: value for key, value in zeroshot.items() if key != "prompts"}
+    found = {key: value for key, value in zeroshot.items() if key not in OF_DECIDED}
     others = {name: dict(each.metrics) for name, each in results.items() if name != ZEROSHOT}
     return {**found, "tasks": others, "decided_by": dict(decided)}
 

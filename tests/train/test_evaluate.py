@@ -1,102 +1,29 @@
-"""The results of the command are compared with scikit-learn on known scores; its files."""
+"""The command: its files, what it refuses, and that its numbers can be made again."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
-from dataclasses import replace
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train import evaluate, fit
-from cxr_vlp.train.config.params import EvaluateParams
-from cxr_vlp.train.evaluation.results import ScoreTable, by_source
-from cxr_vlp.train.evaluation.scoring import ScoredImages
-from tests.train.conftest import FINDINGS, write_source
+from cxr_vlp.train.evaluation import again
+from cxr_vlp.train.evaluation.models import ours
+from cxr_vlp.train.evaluation.models.encoder_model import EncoderModel
+from tests.train.conftest import FINDINGS, sample, write_shard, write_source
 
-LABELS = ("Cardiomegaly", "Edema", "No Finding")
-
-
-def scored(seed: int = 0, images: int = 80) -> ScoreTable:
-    """Two sources; only the second one names Edema."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for i in range(images):
-        sick = int(rng.random() < 0.4)
-        row = {"Cardiomegaly": sick, "No Finding": 1 - sick}
-        rows.append(row | ({"Edema": int(rng.random() < 0.5)} if i % 2 else {}))
-    return ScoreTable(
-        keys=tuple(f"{i:016x}" for i in range(images)),
-        sources=tuple("b" if i % 2 else "a" for i in range(images)),
-        patients=tuple(f"p{i // 3}" for i in range(images)),
-        rows=tuple(rows),
-        names=LABELS,
-        scores=rng.random((images, 3)),
-        direct=rng.random(images),
-    )
-
-
-def test_numbers_are_those_of_sklearn_per_source_and_pooled():
-    made = scored()
-    found = by_source(made, EvaluateParams(resamples=0))
-    won, pairs = 0.0, 0
-    for name in ("a", "b"):
-        mine = [i for i, source in enumerate(made.sources) if name == source]
-        truth = [made.rows[i]["Cardiomegaly"] for i in mine]
-        expected = roc_auc_score(truth, made.scores[mine, 0])
-        assert found[name]["auroc"]["Cardiomegaly"] == pytest.approx(expected)
-        count = sum(truth) * (len(truth) - sum(truth))
-        won, pairs = won + expected * count, pairs + count
-    # together: the pairs inside each source, as images of two collections are not comparable
-    assert found["all"]["auroc"]["Cardiomegaly"] == pytest.approx(won / pairs)
-    odd = [i for i in range(80) if i % 2]
-    edema = roc_auc_score([made.rows[i]["Edema"] for i in odd], made.scores[odd, 1])
-    assert found["all"]["auroc"]["Edema"] == pytest.approx(edema)
-    assert found["all"]["macro_auroc"] == pytest.approx(
-        (edema + found["all"]["auroc"]["Cardiomegaly"]) / 2
-    )
-
-
-def test_a_source_is_not_measured_on_labels_that_it_never_names():
-    found = by_source(scored(), EvaluateParams(resamples=0))
-    assert "Edema" not in found["a"]["auroc"]
-    assert "Edema" in found["b"]["auroc"]
-    asked = by_source(scored(), EvaluateParams(labels=LABELS, resamples=0))
-    assert asked["a"]["auroc"]["Edema"] is None
-    assert asked["a"]["unmeasured"] == ["Edema"]
-
-
-def test_a_source_without_labels_has_no_number_and_stops_nothing():
-    made = scored()
-    rows = tuple(
-        {} if source == "a" else row for source, row in zip(made.sources, made.rows, strict=True)
-    )
-    found = by_source(dataclasses.replace(made, rows=rows), EvaluateParams(resamples=5))
-    assert (found["a"]["macro_auroc"], found["a"]["auroc"], found["a"]["images"]) == (None, {}, 40)
-    assert (
-        found["b"]["macro_auroc"]
-        == by_source(made, EvaluateParams(resamples=5))["b"]["macro_auroc"]
-    )
-
-
-def test_no_finding_is_in_no_mean_and_is_measured_in_three_ways():
-    made = scored()
-    found = by_source(made, EvaluateParams(resamples=0))["a"]
-    even = list(range(0, 80, 2))
-    quiet = [made.rows[i]["No Finding"] for i in even]
-    assert found["macro_auroc"] == found["auroc"]["Cardiomegaly"]
-    assert "No Finding" not in found["auroc"]
-    pair, highest = made.scores[even, 2], made.scores[even, 0]
-    assert found["no_finding"]["pair"] == pytest.approx(roc_auc_score(quiet, pair))
-    direct = roc_auc_score(quiet, made.direct[even])
-    assert found["no_finding"]["direct"] == pytest.approx(direct)
-    assert found["no_finding"]["one_minus_max"] == pytest.approx(roc_auc_score(quiet, 1 - highest))
+FILES = {
+    "metrics.json", "summary.json", "labels.csv", "scores.parquet", "scores.csv", "roc.csv",
+    "fairness.csv",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -123,71 +50,273 @@ def read(path: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_perfect_scorer_has_an_auroc_of_1_and_the_files_agree(
+def metrics(out: str) -> dict[str, Any]:
+    return json.loads(Path(out, "metrics.json").read_text())
+
+
+def settings(text: str) -> None:
+    Path("params.yaml").write_text(f"evaluate: {text}\n")
+
+
+def unlabelled(tmp_path: Path, name: str = "bare") -> Path:
+    """A collection whose samples name no label."""
+    folder = write_source(tmp_path, name, {"test": (6,)})
+    records = {f"{name}-s{i:04d}": sample(name, i, labels={}) for i in range(6)}
+    write_shard(next(folder.glob("test/*.tar")), records)
+    return folder
+
+
+def test_a_perfect_scorer_has_1_in_every_collection_and_the_files_agree(
     model, source, tmp_path, monkeypatch
 ):
-    other = write_source(tmp_path, "other", {"train": (2,), "test": (10,)})
-
-    whole = evaluate.scored
-
-    def known(*arguments) -> ScoredImages:
-        images = whole(*arguments)
-        names = sorted({name for row in images.rows for name in row})
-        truth = torch.tensor([[float(row[name]) for name in names] for row in images.rows])
-        return replace(images, scores=torch.cat([truth, images.scores[:, -1:]], dim=1))
-
-    monkeypatch.setattr(evaluate, "scored", known)
+    other = write_source(
+        tmp_path, "other", {"train": (2,), "validate": (16,), "test": (10,)}
+    )  # fmt: skip
+    monkeypatch.setattr(EncoderModel, "label_scores", perfect, raising=False)
+    settings("{resamples: 50}")
     assert run(model, "out", source, other) == 0
-    metrics = json.loads(Path("out/metrics.json").read_text())
-    assert metrics["macro_auroc"] == metrics["macro_low"] == 1.0
-    assert set(metrics["sources"]) == {"mock", "other"}
-    assert metrics["images"] == 34
-    assert set(metrics["auroc"]) == set(FINDINGS)
-    rows = read("out/auroc.csv")
-    assert list(rows[0]) == [
-        "source", "label", "auroc", "low", "high", "positives", "negatives",
+    found = metrics("out")
+    assert {path.name for path in Path("out").iterdir()} >= FILES - {"fairness.csv"}
+    assert found["macro_auroc"] == found["macro_low"] == found["macro_high"] == 1.0
+    assert set(found["collections"]) == {"mock", "other"}
+    assert found["images"] == 34
+    assert found["headline"]["mcc"]["value"] == 1.0  # by thresholds of the validation split
+    rows = read("out/labels.csv")
+    assert {row["collection"] for row in rows} == {"mock", "other", "pooled", "mean"}
+    assert list(rows[0])[:8] == [
+        "collection", "label", "positives", "negatives", "threshold", "auroc", "auroc_low",
+        "auroc_high",
     ]  # fmt: skip
-    assert {row["source"] for row in rows} == {"all", "mock", "other"}
-    assert all(int(row["positives"]) + int(row["negatives"]) > 0 for row in rows)
-    lines = read("out/scores.csv")
-    assert len(lines) == 34
-    assert key_hash("mock-s0064") in {line["key"] for line in lines}
-    assert not any("mock-s" in value for line in lines for value in line.values())
+    assert {row["label"] for row in rows} >= {*FINDINGS, "No Finding", "macro"}
+    assert len(read("out/scores.csv")) == 34
+    assert len(Path("out/summary.json").read_text()) < 1500
 
 
-def test_two_evaluations_give_the_same_bytes_and_an_untrained_model_scores_low(model, source):
-    assert run(model, "one", source) == run(model, "two", source, more=("--workers", "1")) == 0
-    for name in ("metrics.json", "auroc.csv", "scores.csv"):
-        assert Path("one", name).read_bytes() == Path("two", name).read_bytes()
-    assert 0.1 < json.loads(Path("one/metrics.json").read_text())["macro_auroc"] < 0.95
+def perfect(self: EncoderModel, images: torch.Tensor, names: list[str]) -> torch.Tensor:  # noqa: ARG001
+    """Score each label by the bright square that conftest draws for it (64 px high of 72)."""
+    size = images.shape[-1]
+    rows = []
+    for image in images[:, 0].float():
+        found = {}
+        for name, (y, x) in {"Cardiomegaly": (20, 20), "Pleural Effusion": (44, 8),
+                             "Pneumothorax": (4, 40)}.items():  # fmt: skip
+            middle = image[int((y + 9) * size / 72), int((x + 9 + 4) * size / 72)]
+            found[name] = float(middle > 160)
+        rows.append([found.get(name, 1 - max(found.values())) for name in names])
+    return torch.tensor(rows)
+
+
+def test_the_numbers_are_those_of_sklearn_on_the_written_scores(model, source):
+    settings("{resamples: 0}")
+    assert run(model, "out", source) == 0
+    found = metrics("out")["collections"]["mock"]["labels"]
+    table = pq.read_table("out/scores.parquet").to_pydict()
+    for name in FINDINGS:
+        truth = table[f"truth:{name}"]
+        scores = table[f"score:{name}"]
+        assert found[name]["auroc"]["value"] == pytest.approx(
+            roc_auc_score(truth, scores), abs=1e-12
+        )
+        written = [float(row[f"score:{name}"]) for row in read("out/scores.csv")]
+        assert written == scores  # the text has every digit
+    assert sorted(table["key"]) == table["key"]
+    assert set(table["patient"]) <= {f"mock/p{i:04d}" for i in range(32, 45)}
+
+
+def test_the_files_are_the_same_bytes_for_any_number_of_workers(model, source):
+    assert run(model, "one", source) == 0
+    assert run(model, "two", source, more=("--workers", "2")) == 0
+    for path in Path("one").iterdir():
+        assert path.read_bytes() == Path("two", path.name).read_bytes(), path.name
+    assert 0.1 < metrics("one")["macro_auroc"] < 0.95
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "{resamples: 60}",
+        "{resamples: 60, resample_by: image, unit: study, thresholds: {by: f1}, seed: 4}",
+        "{resamples: 20, protocol: chexzero, uncertain: positive}",
+        "{resamples: 20, protocol: carzero, min_positives: 2}",
+        "{resamples: 20, protocol: offclip, thresholds: {by: half}}",
+    ],
+)
+def test_every_number_can_be_made_again_from_the_files_alone(model, source, section, tmp_path):
+    other = write_source(tmp_path, "other", {"validate": (12,), "test": (14,)})
+    settings(section)
+    assert run(model, "out", source, other) == 0
+    found, made = metrics("out"), json.loads(json.dumps(again.numbers(Path("out"))))
+    assert made["headline"] == found["headline"]
+    assert made["headline"]["auroc"]["value"] is not None
+    for name, part in {**made["collections"], "pooled": made["pooled"]}.items():
+        stored = {**found["collections"], "pooled": found["pooled"]}[name]
+        assert part == {key: stored[key] for key in part}
+
+
+def test_metrics_json_holds_what_decides_a_number(model, source):
+    settings("{resamples: 20, bank: pair, uncertain: positive}")
+    assert run(model, "out", source, more=("--limit", "20")) == 0
+    decided = metrics("out")["decided_by"]
+    assert decided["changed_by_params"] == {"uncertain": "positive", "prompts": {"bank": "pair"}}
+    assert decided["protocol"]["uncertain"] == "positive"
+    assert len(decided["protocol_digest"]) == 64
+    assert decided["prompts"]["labels"]["Pneumothorax"] == {
+        "positive": ["pneumothorax"], "negative": ["no pneumothorax"],
+    }  # fmt: skip
+    assert decided["models"][0]["digest"] == ours.model(model).digest
+    assert set(decided["shards"]["mock"]) == {"train", "validate", "test"}
+    assert (decided["split"], decided["limit"]) == ("test", 20)
+    assert decided["intervals"] == {"resamples": 20, "by": "patient", "seed": 0}
+
+
+def test_two_models_are_an_ensemble_of_their_probabilities(model, source, tiny_recipe):
+    asked = [str(tiny_recipe), "--shards", str(source), "--out", "second", "--seed", "5"]
+    assert fit.main([*asked, "--limit", "1"]) == 0
+    settings("{resamples: 0}")
+    assert run(model, "a", source) == run(Path("second"), "b", source) == 0
+    assert run(model, "both", source, more=("--model", "second")) == 0
+    a, b, both = (
+        np.array([float(row["score:Cardiomegaly"]) for row in read(f"{name}/scores.csv")])
+        for name in ("a", "b", "both")
+    )
+    assert np.allclose((a + b) / 2, both, rtol=0, atol=1e-12)
+    assert not np.array_equal(a, b)
+
+
+def test_a_collection_without_labels_is_named_with_the_reason(model, source, tmp_path, capsys):
+    settings("{resamples: 0}")
+    assert run(model, "alone", source) == 0
+    assert run(model, "out", source, unlabelled(tmp_path)) == 0
+    printed = capsys.readouterr()
+    found = metrics("out")
+    assert found["dropped"] == {"bare": "its samples name no label"}
+    assert "bare is not in the headline: its samples name no label" in printed.err
+    assert "its samples name no label" in printed.out.replace("\n", " ")
+    assert found["macro_auroc"] == metrics("alone")["macro_auroc"]
+
+
+def test_without_validation_images_thresholded_measures_are_not_measured_and_it_is_said(
+    model, source, tmp_path, capsys
+):
+    other = write_source(tmp_path, "other", {"test": (16,)})
+    settings("{resamples: 0}")
+    assert run(model, "out", source, other) == 0
+    macro = metrics("out")["collections"]["other"]["macro"]
+    assert macro["f1"]["value"] is None
+    assert macro["auroc"]["value"] is not None
+    said = capsys.readouterr().err
+    assert "other: no image in the validation split, or none with scores, so no thresholds" in said
+    assert "mock: no image" not in said
 
 
 def test_views_limit_and_split(model, source):
-    Path("params.yaml").write_text("evaluate: {views: [frontal], resamples: 0}")
+    settings("{views: [frontal], resamples: 0, thresholds: {by: none}}")
     assert run(model, "out", source, more=("--split", "validate")) == 0
     assert len(read("out/scores.csv")) == 12
-    assert run(model, "few", source, more=("--limit", "5")) == 0
-    assert 1 <= len(read("few/scores.csv")) <= 5
-    assert json.loads(Path("few/metrics.json").read_text())["macro_low"] is None
+    assert metrics("out")["collections"]["mock"]["left_out"] == {"lateral": 4}
+    assert run(model, "few", source, more=("--limit", "9")) == 0
+    assert 1 <= len(read("few/scores.csv")) <= 9
+    assert metrics("few")["macro_low"] is None
+
+
+def test_thresholds_of_the_measured_split_are_refused(model, source, capsys):
+    assert run(model, "out", source, more=("--split", "validate")) == 2
+    assert "which is the split that is measured" in capsys.readouterr().err
+    settings("{thresholds: {by: half}, resamples: 0}")
+    assert run(model, "out", source, more=("--split", "validate")) == 0
+    assert not Path("other").exists()
 
 
 @pytest.mark.parametrize(
     ("params", "more", "message"),
     [
-        ("evaluate: {views: [oblique]}", (), "expected one of frontal, lateral, other, unknown"),
-        ("evaluate: {views: [unknown]}", (), "no image of the views unknown"),
-        ("evaluate: {bank: nobodys}", (), "nobodys"),
-        ("evaluate: {seeds: 1}", (), "unknown key 'seeds'"),
-        ("", ("--model", "nowhere"), "give the folder that cxr-vlp fit wrote"),
+        ("{views: [oblique]}", (), "expected one of frontal, lateral, other, unknown"),
+        ("{views: [unknown]}", (), "no image of the views unknown"),
+        ("{bank: nobodys}", (), "nobodys"),
+        ("{seeds: 1}", (), "unknown key 'seeds'"),
+        ("{protocol: chexzro}", (), "did you mean chexzero"),
+        ("{tasks: [zeroshots]}", (), "did you mean zeroshot"),
+        ("{min_positives: 500}", (), "nothing can be measured"),
+        ("{labels: [Hernia]}", (), "name none of the labels Hernia"),
+        ("{protocol: chexzero, bank: frames}", (), "would not be used"),
+        ("{}", ("--tasks", "probes"), "did you mean probe"),
+        ("{}", ("--protocol", "s3://x/p.yaml"), "--protocol"),
+        ("{}", ("--model", "nowhere"), "give the folder that cxr-vlp fit wrote"),
     ],
 )
-def test_bad_configuration_ends_with_2(model, source, capsys, params, more, message):
-    Path("params.yaml").write_text(params)
+def test_bad_configuration_ends_with_2_and_writes_nothing(
+    model, source, capsys, params, more, message
+):
+    settings(params)
     assert run(model, "out", source, more=more) == 2
     assert message in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 def test_a_split_that_is_not_there_ends_with_2(model, tmp_path, capsys):
     folder = write_source(tmp_path, "only", {"train": (2,)})
     assert run(model, "out", folder) == 2
     assert "no shards in the test split" in capsys.readouterr().err
+
+
+def test_a_folder_of_something_else_is_refused_and_an_old_evaluation_replaced(
+    model, source, capsys
+):
+    settings("{resamples: 0}")
+    Path("out").mkdir()
+    Path("out/auroc.csv").write_text("of version 0.7")
+    assert run(model, "out", source) == 0
+    assert not Path("out/auroc.csv").exists()
+    Path("out/thesis.txt").write_text("mine")
+    assert run(model, "out", source) == 2
+    assert "thesis.txt, which no evaluation wrote" in capsys.readouterr().err
+    assert Path("out/thesis.txt").read_text() == "mine"
+
+
+def test_scores_of_another_program_are_measured_as_they_are_with_and_without_shards(model, source):
+    settings("{resamples: 0}")
+    assert run(model, "out", source) == 0
+    asked = ["--scores", "out/scores.parquet"]
+    assert evaluate.main([*asked, "--shards", str(source), "--out", "joined"]) == 0
+    assert evaluate.main([*asked, "--out", "alone"]) == 0
+    for name in FINDINGS:
+        values = [
+            metrics(out)["collections"]["mock"]["labels"][name]["auroc"]["value"]
+            for out in ("out", "joined", "alone")
+        ]
+        assert values[0] == values[1] == values[2]
+    assert evaluate.main(["--model", str(model), "--out", "none"]) == 2
+
+
+def test_readers_stand_beside_the_model(model, source, capsys):
+    settings("{resamples: 20}")
+    lines = ["key,Cardiomegaly"]
+    lines += [f"mock-s{i:04d},{i % 2}" for i in range(64, 88)]
+    Path("r1.csv").write_text("\n".join(lines))
+    assert run(model, "out", source, more=("--readers", "r1.csv")) == 0
+    rows = [row for row in read("out/readers.csv") if row["label"] == "Cardiomegaly"]
+    by_reader = {row["reader"]: row for row in rows}
+    assert float(by_reader["r1"]["f1"]) == 1.0
+    assert {"r1", "model", "mean reader", "model - mean reader"} == set(by_reader)
+    assert all(math.isfinite(float(row["mcc_low"])) for row in rows)
+    assert metrics("out")["readers"]["mock"]["labels"]["Cardiomegaly"]["left_out"] == 0
+
+
+def test_a_model_that_was_trained_on_what_is_measured_is_named(model, source, monkeypatch, capsys):
+    from cxr_vlp.train.data.shards import digest, list_shards
+
+    trained = {"mock": digest(list_shards([source], "test"))}
+    whole = ours.model
+
+    def known(folder: Path) -> EncoderModel:
+        made = whole(folder)
+        made.facts["trained_on"] = trained
+        return made
+
+    monkeypatch.setattr(ours, "model", known)
+    settings("{resamples: 0}")
+    assert run(model, "out", source) == 0
+    assert "was trained on the test split of mock" in capsys.readouterr().err
+    settings("{resamples: 0, thresholds: {by: none}}")
+    assert run(model, "out", source, more=("--split", "validate")) == 0
+    assert "was trained on" not in capsys.readouterr().err

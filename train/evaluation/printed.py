@@ -48,7 +48,8 @@ def _collection(name: str, part: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _numbers(macro: Mapping[str, Any]) -> tuple[str, ...]:
     auroc = macro["auroc"]
-    interval = f"{_digits(auroc['low'])} to {_digits(auroc['high'])}"
+    known = auroc["low"] is not None
+    interval = f"{_digits(auroc['low'])} to {_digits(auroc['high'])}" if known else "-"
     more = (_digits(macro[name]["value"]) for name in ("auprc", "f1", "mcc"))
     return (_digits(auroc["value"]), interval, *more)
 

@@ -196,7 +196,7 @@ def built(
 def check_name(name: str, where: str) -> None:
     """Refuse what is neither a protocol's name nor a path. Raises ConfigError."""
     if not _is_path(name):
-        known([name], names(), f"{where}: not a path, and", "protocol")
+        known([name], names(), where, "protocol")
 
 
 def _is_path(name: str) -> bool:
@@ -207,7 +207,7 @@ def _content(name: str, seen: Sequence[str] = ()) -> dict[str, Any]:
     if name in seen:
         raise ConfigError(f"protocol {name}: its bases name each other")
     path = Path(name) if _is_path(name) else PROTOCOLS / f"{name}.yaml"
-    check_name(name, "protocol")
+    check_name(name, "evaluate.protocol")
     content = read_yaml(path)
     base = content.pop("base", "")
     if not isinstance(base, str):

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from cxr_vlp.nlp.labels import NO_FINDING
-from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.scores import ScoreTable
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
-from cxr_vlp.train.evaluation.zeroshot import collect, groups, measured, rows
+from cxr_vlp.train.evaluation.zeroshot import collect, groups, measured, reader_tables, rows
 from cxr_vlp.train.evaluation.zeroshot.collect import Collection, Scored
 from cxr_vlp.train.evaluation.zeroshot.measured import POOLED, Measurement
 
@@ -32,6 +32,8 @@ def run(evaluation: Evaluation) -> TaskResult:
     can be measured, and for a collection without any image of the views.
     """
     _refuse_own_thresholds(evaluation)
+    if not evaluation.shards[evaluation.split]:
+        return _alone(evaluation)
     found = collect.collections(evaluation.shards[evaluation.split], evaluation.protocol)
     scored = {each.name: collect.scored(each, evaluation) for each in found}
     tables = {name: each.table for name, each in scored.items() if not each.why}
@@ -47,9 +49,37 @@ def run(evaluation: Evaluation) -> TaskResult:
     return _result(evaluation, found, scored, measurement, thresholds)
 
 
+def _alone(evaluation: Evaluation) -> TaskResult:
+    """Return what is measured of score files that hold the truth, without any shards.
+
+    Raises ConfigError for several files: they would be joined by nothing but their own words.
+    """
+    if len(evaluation.score_files) != 1 or evaluation.models:
+        raise ConfigError("without --shards give one --scores FILE, which holds the truth too")
+    tables = collect.alone(evaluation.score_files[0], evaluation.protocol)
+    found = tuple(
+        Collection(name, (), evaluation.protocol, table.names, frozenset(table.names), {})
+        for name, table in tables.items()
+    )
+    scored = {name: Scored(table) for name, table in tables.items()}
+    protocols = dict.fromkeys(tables, evaluation.protocol)
+    by_half = evaluation.protocol.thresholds.by == "half"
+    thresholds = {
+        name: measured.chosen(table, evaluation.protocol)
+        for name, table in {**tables, POOLED: measured.pooled(tables)}.items()
+        if by_half
+    }
+    measurement = measured.measure(
+        tables, protocols, thresholds, evaluation.protocol, evaluation.intervals
+    )
+    if not measurement.headline.macro_of:
+        raise ConfigError(_nothing(measurement))
+    return _result(evaluation, found, scored, measurement, thresholds)
+
+
 def _refuse_own_thresholds(evaluation: Evaluation) -> None:
     by = evaluation.protocol.thresholds.by
-    if evaluation.split == VALIDATE and by not in ("half", "none"):
+    if evaluation.split == VALIDATE and evaluation.shards[VALIDATE] and by not in ("half", "none"):
         raise ConfigError(
             f"thresholds are chosen by {by} on the validation split, which is the split that is "
             "measured: F1, MCC and accuracy would be too good. Measure --split test, or set "
@@ -91,13 +121,23 @@ def _thresholds(
     measured_as = {each.name: each for each in found}
     for each in _measurable(collect.surveyed(mine, evaluation.protocol)):
         like = measured_as[each.name]  # the same labels, or No Finding's scores would differ
-        scored = collect.scored(replace(each, names=like.names, named=like.named), evaluation)
-        if not scored.why:
+        scored = _validated(replace(each, names=like.names, named=like.named), evaluation)
+        if scored is not None and not scored.why:
             known[each.name] = scored.table
             chosen[each.name] = measured.chosen(scored.table, each.protocol)
     if known:
         chosen[POOLED] = measured.chosen(measured.pooled(known), evaluation.protocol)
     return chosen
+
+
+def _validated(collection: Collection, evaluation: Evaluation) -> Scored | None:
+    """Return the scores of the validation split, None where a score file does not hold them."""
+    try:
+        return collect.scored(collection, replace(evaluation, benchmark=None))
+    except DataError:
+        if not evaluation.score_files:
+            raise
+        return None  # _notes says that there are no thresholds
 
 
 def _measurable(found: tuple[Collection, ...]) -> Iterator[Collection]:
@@ -124,7 +164,7 @@ def _result(
     dropped = _dropped(scored, measurement)
     headline = rows.macro(measurement.headline)
     by_group = groups.fairness(measurement, evaluation.intervals)
-    by_reader = groups.readers(measurement, evaluation.readers, evaluation.intervals)
+    by_reader = reader_tables.readers(measurement, evaluation.readers, evaluation.intervals)
     metrics = {
         "macro_auroc": headline["auroc"]["value"],
         "macro_low": headline["auroc"]["low"],
@@ -136,6 +176,7 @@ def _result(
         "pooled": rows.of_part(measurement.pooled),
         "dropped": dropped,
         "prompts": _prompts(found),
+        "protocol_of": {each.name: list(each.aliases) for each in found},
         **by_group.metrics,
         **by_reader.metrics,
     }
@@ -207,8 +248,8 @@ def _threshold_notes(
 ) -> Iterator[str]:
     if chosen is None:
         yield (
-            f"{name}: no image in the validation split, so no thresholds: F1, MCC and accuracy are "
-            "not measured"
+            f"{name}: no image in the validation split, or none with scores, so no thresholds: F1, "
+            "MCC and accuracy are not measured"
         )
         return
     lacking = [row.label for row in labels if not row.why and row.label not in chosen]

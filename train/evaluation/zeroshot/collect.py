@@ -17,7 +17,8 @@ from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation import reading
 from cxr_vlp.train.evaluation.facts import ImageFacts
-from cxr_vlp.train.evaluation.models.base import Model
+from cxr_vlp.train.evaluation.models.base import Model, ScoreSource
+from cxr_vlp.train.evaluation.models.score_file import ScoreFile
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.scores import Floats, ScoreTable
 from cxr_vlp.train.evaluation.tasks.base import Evaluation
@@ -42,6 +43,7 @@ class Collection:
     names: tuple[str, ...]
     named: frozenset[str]
     seen: Mapping[str, int]
+    aliases: tuple[str, ...] = ()  # the names by which a protocol may know it
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -79,7 +81,8 @@ def surveyed(shards: Sequence[Shard], protocol: Protocol) -> tuple[Collection, .
 
 
 def _collection(name: str, shards: tuple[Shard, ...], protocol: Protocol) -> Collection:
-    own = protocol.in_collection(*_names(name, shards))
+    aliases = _names(name, shards)
+    own = protocol.in_collection(*aliases)
     seen: Counter[str] = Counter()
     named: set[str] = set()
     for shard in shards:
@@ -87,17 +90,18 @@ def _collection(name: str, shards: tuple[Shard, ...], protocol: Protocol) -> Col
             seen[views.view(sample)] += 1
             if views.shown(sample, own.views):
                 named |= set(sample.all_labels)
-    return Collection(name, shards, own, own.labels or tuple(sorted(named)), frozenset(named), seen)
+    names = own.labels or tuple(sorted(named))
+    return Collection(name, shards, own, names, frozenset(named), seen, aliases)
 
 
 def _names(name: str, shards: Sequence[Shard]) -> tuple[str, ...]:
-    """Return the names by which a protocol may know a set: its own, its reader's, its source."""
+    """Return the names by which a protocol may know a set: its own, its source, its title."""
     folder = shards[0].path.parent.parent
     try:
         header = manifest.header(folder)
     except (FileNotFoundError, FormatError):
         return (name,)
-    found = [name, *(str(header.get(key) or "") for key in ("preset", "source"))]
+    found = [name, *(str(header.get(key) or "") for key in ("source", "title"))]
     return tuple(dict.fromkeys(each for each in found if each))
 
 
@@ -250,3 +254,28 @@ def _empty(collection: Collection) -> ScoreTable:
     names = collection.names
     nothing = np.empty((0, len(names)))
     return ScoreTable((), names, nothing, nothing.astype(np.int8))
+
+
+def alone(source: ScoreSource, protocol: Protocol) -> dict[str, ScoreTable]:
+    """Return the tables of a score file by collection, its own columns being the truth.
+
+    Raises ConfigError for a source that holds no truth.
+    """
+    if not isinstance(source, ScoreFile):
+        raise ConfigError("without --shards give one --scores FILE, which holds the truth too")
+    whole = source.alone()
+    collections = sorted({fact.source for fact in whole.facts})
+    return {name: _part_of(whole, name, protocol) for name in collections}
+
+
+def _part_of(whole: ScoreTable, collection: str, protocol: Protocol) -> ScoreTable:
+    mine = np.flatnonzero([fact.source == collection for fact in whole.facts])
+    facts = tuple(whole.facts[i] for i in mine)
+    used = [i for i, n in enumerate(whole.names) if any(n in fact.labels for fact in facts)]
+    names = tuple(whole.names[i] for i in used)
+    scores = whole.scores[mine][:, used]
+    known = {how: values[mine] for how, values in whole.no_finding.items()}
+    made = no_finding.from_findings(scores, names, probabilities=whole.probabilities)
+    asked = {**made, **known} if NO_FINDING in names else {}
+    answers = truth.stated(facts, names, protocol)
+    return ScoreTable(facts, names, scores, answers, asked, whole.probabilities)

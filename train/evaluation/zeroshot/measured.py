@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -82,23 +83,25 @@ def part(
     strata: Sequence[str] = (),
 ) -> Part:
     """Return what is measured of one table; strata: AUROC compares images of one stratum only."""
-    rules = {
-        "groups": [fact.patient for fact in table.facts],
-        "intervals": intervals,
-        "least": protocol.min_positives,
-        "strata": strata,
-        "specificity": protocol.thresholds.specificity,
-        "bins": protocol.bins,
-    }
-    found = measures.measure(
-        table.scores, table.truth, table.names, thresholds=thresholds,
-        average=averaged(table.names, protocol), probabilities=table.probabilities, **rules,
+    measured = partial(
+        measures.measure,
+        groups=[fact.patient for fact in table.facts],
+        intervals=intervals,
+        thresholds=thresholds,
+        least=protocol.min_positives,
+        strata=strata,
+        specificity=protocol.thresholds.specificity,
+        bins=protocol.bins,
+    )
+    found = measured(
+        table.scores, table.truth, table.names,
+        average=averaged(table.names, protocol), probabilities=table.probabilities,
     )  # fmt: skip
     place = table.names.index(NO_FINDING) if table.no_finding else -1
     strategies = {
-        how: measures.measure(
-            scores[:, None], table.truth[:, [place]], (asked(how),), thresholds=thresholds,
-            average=(), probabilities=table.probabilities or how == "pair", **rules,
+        how: measured(
+            scores[:, None], table.truth[:, [place]], (asked(how),),
+            average=(), probabilities=table.probabilities or how == "pair",
         )
         for how, scores in table.no_finding.items()
     }  # fmt: skip

@@ -22,7 +22,9 @@ FROM_FINDINGS = ("one_minus_max", "mean_of_negatives")
 STRATEGIES = ("direct", "pair", *FROM_FINDINGS)
 
 
-def from_findings(scores: Floats, names: Sequence[str], *, probabilities: bool) -> dict[str, Floats]:
+def from_findings(
+    scores: Floats, names: Sequence[str], *, probabilities: bool
+) -> dict[str, Floats]:
     """Return the two strategies that need the findings: scores (N, L) -> {strategy: (N,)}.
 
     Without a finding there is neither.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
+from cxr_vlp.train.evaluation.measures import curves
 from cxr_vlp.train.evaluation.measures.column import MEASURES
 from cxr_vlp.train.evaluation.measures.table import Estimate, LabelMeasures, Measured
 from cxr_vlp.train.evaluation.scores import EXCLUDED, ScoreTable
@@ -34,12 +33,13 @@ def of_part(part: Part) -> dict[str, Any]:
         "no_finding": {how: _label(found.labels[0]) for how, found in part.no_finding.items()},
         "unmeasured": list(part.measured.unmeasured),
         "prevalence": prevalence(table),
+        "probabilities": table.probabilities,
     }
 
 
 def macro(measured: Measured) -> dict[str, dict[str, Any]]:
     """Return measure -> value and interval of a macro mean."""
-    return {name: _estimate(measured.macro[name]) for name in MEASURES}
+    return {name: estimate(measured.macro[name]) for name in MEASURES}
 
 
 def prevalence(table: ScoreTable) -> dict[str, float | None]:
@@ -58,7 +58,7 @@ def _label(row: LabelMeasures) -> dict[str, Any]:
         "negatives": row.negatives,
         "threshold": row.threshold,
     }
-    return found | {name: _estimate(row.values[name]) for name in MEASURES} | {"why": why(row)}
+    return found | {name: estimate(row.values[name]) for name in MEASURES} | {"why": why(row)}
 
 
 def why(row: LabelMeasures) -> str:
@@ -66,7 +66,8 @@ def why(row: LabelMeasures) -> str:
     return NOTHING_LABELLED if not row.positives + row.negatives else row.why
 
 
-def _estimate(found: Estimate) -> dict[str, Any]:
+def estimate(found: Estimate) -> dict[str, Any]:
+    """Return a value and its interval."""
     return {"value": found.value, "low": found.low, "high": found.high}
 
 
@@ -115,37 +116,16 @@ def _flat(values: Mapping[str, Estimate]) -> dict[str, float | None]:
 
 
 def roc(measurement: Measurement) -> Iterator[dict[str, Any]]:
-    """Yield the rows of roc.csv: at most POINTS points of each measured label's curve."""
+    """Yield the rows of roc.csv: at most 200 points of each measured label's curve."""
     for name, part in measurement.parts.items():
         for i, row in enumerate(part.measured.labels):
-            if not row.why:
-                column = part.table.truth[:, i]
-                for x, y in curve(part.table.scores[:, i], column):
-                    yield {
-                        "collection": name,
-                        "label": row.label,
-                        "false_positive_rate": x,
-                        "true_positive_rate": y,
-                    }
-
-
-POINTS = 200  # of a curve
-
-
-def curve(scores: np.ndarray, truth: np.ndarray) -> list[tuple[float, float]]:
-    """Return (false positive rate, true positive rate) of at most POINTS thresholds, both ends.
-
-    scores, truth: (N,). Points between which the curve is a straight line are left out.
-    """
-    known = truth != EXCLUDED
-    order = np.argsort(-scores[known], kind="stable")
-    ordered, positive = scores[known][order], truth[known][order] == 1
-    last = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
-    hits = np.r_[0, np.cumsum(positive)[last]]
-    alarms = np.r_[0, last + 1 - hits[1:]]
-    turns = np.flatnonzero(np.diff(np.diff(hits) * 1j + np.diff(alarms)) != 0) + 1
-    kept = np.unique(np.r_[0, turns, len(hits) - 1])
-    if len(kept) > POINTS:
-        kept = kept[np.unique(np.linspace(0, len(kept) - 1, POINTS).round().astype(int))]
-    x, y = alarms[kept] / max(alarms[-1], 1), hits[kept] / max(hits[-1], 1)
-    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
+            if row.why:
+                continue
+            curve = curves.roc(part.table.scores[:, i], part.table.truth[:, i])
+            for x, y in zip(curve.x.tolist(), curve.y.tolist(), strict=True):
+                yield {
+                    "collection": name,
+                    "label": row.label,
+                    "false_positive_rate": x,
+                    "true_positive_rate": y,
+                }

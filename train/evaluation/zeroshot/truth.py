@@ -41,8 +41,18 @@ def of(
 def _values(name: str, protocol: Protocol) -> dict[int, int]:
     """Return what each label value counts as."""
     policy = protocol.uncertain_of.get(name, protocol.uncertain)
-    decided = uncertainty.state(uncertainty.UNCERTAIN, policy)
-    return {1: 1, 0: 0, -1: EXCLUDED if decided is None else decided}
+    found = uncertainty.state(uncertainty.UNCERTAIN, policy)
+    return {1: 1, 0: 0, -1: EXCLUDED if found is None else found}
+
+
+def stated(facts: Sequence[ImageFacts], names: Sequence[str], protocol: Protocol) -> Truth:
+    """Return (N, L) truth of a file that states it: an empty cell is EXCLUDED, never negative."""
+    values = [_values(name, protocol) for name in names]
+    rows = [
+        [values[i].get(fact.labels.get(name, 2), EXCLUDED) for i, name in enumerate(names)]
+        for fact in facts
+    ]
+    return np.array(rows, np.int8).reshape(len(facts), len(names))
 
 
 def labelled(truth: Truth) -> npt.NDArray[np.bool_]:
