@@ -1,14 +1,16 @@
 """Computes features of an image's patches in the space where images and texts are compared.
 
-One definition serves every image tower: **a patch's feature is what the tower's own head would give
-for an image that has this patch everywhere**. What that is depends on the tower's pooling:
+One definition serves the towers of others: **a patch's feature is what the tower's own head would
+give for an image that has this patch everywhere**. What that is depends on the tower's pooling:
 
 - the mean of the patches (CXR-CLIP's ResNet): the head on the patch, so the mean of the patch
   features is the image's feature (where the head is linear);
 - a class token (CLIP's ViT, BiomedCLIP): the final norm and the projection on the patch's token;
 - attention (CLIP's ResNet, SigLIP, CoCa): attention with one token gives its value, so the value
   and output projections on the patch's token (as in MaskCLIP, Zhou et al. 2022);
-- maximum and mean (our small tower): the head on the patch twice.
+- maximum and mean (our small tower): the head on the patch in the place of the maximum, with the
+  image's own mean. (On the patch twice, a bright place everywhere, the maps of the demo's model
+  point away from the boxes: .02 in the pointing game where chance is .10, instead of .13.)
 
 A patch of a class-token tower was never compared with a text in CLIP's training; its map can be
 poor, or inverted. That is a fact of the model, which the evaluation shows.
@@ -80,6 +82,8 @@ def _timm(visual: Any, images: Tensor) -> PatchFeatures:
     trunk = visual.trunk
     maps = trunk.forward_features(images)
     whole = visual.head(trunk.forward_head(maps))
+    if hasattr(trunk, "forward_patches"):
+        return PatchFeatures(whole, visual.head(trunk.forward_patches(maps)))
     alone = _alone(trunk, maps)
     rows = torch.cat([visual.head(trunk.forward_head(part)) for part in alone.split(ROWS)])
     return PatchFeatures(whole, rows.unflatten(0, (len(images), -1)))
