@@ -1,21 +1,35 @@
 """A site of two sets, a trained model, and two evaluations; made once for all tests of a session.
 
-Contents: `sets` (the folder of shards), `model`, `evaluations` (two folders), `site`.
+Contents: `chromium` (the browser of this machine), `sets` (the folder of shards), `model`, `evaluations` (two folders), `site`.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cxr_vlp.train import fit, report
 from tests.train.conftest import FINDINGS
 from tests.train.pages import made_evaluations
-from tests.train.pages.made_site import write_set
+from tests.train.pages.made_site import CHROMIUM, write_set
 
 LABELS = (*FINDINGS, "Lung <b>Lesion</b> & co")  # the last one is in no sample
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Chromium without a window."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    if not CHROMIUM.is_file():
+        pytest.skip(f"{CHROMIUM} is not there: the pages are tested in Chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

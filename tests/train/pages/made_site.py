@@ -1,4 +1,4 @@
-"""Helpers of the tests of the site: shards with manifests, and Chromium."""
+"""Helpers of the tests of the site: shards with manifests, and where Chromium is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.train.conftest import write_source
 
-CHROMIUM = next(
+CHROMIUM = Path("/usr/bin/chromium")
     (
         path
         for name in ("chromium", "chromium-browser")
@@ -19,17 +19,6 @@ CHROMIUM = next(
     None,
 )
 SIZES = {"train": (12,), "validate": (8,), "test": (24, 24)}
-
-
-@contextmanager
-def opened() -> Iterator[Any]:
-    """Yield Chromium without a window."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def write_set(root: Path, name: str, **header: Any) -> Path:

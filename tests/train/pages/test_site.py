@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from tests.train.pages.made_site import CHROMIUM, opened
-
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed on this machine")
 
 WIDTHS = (400, 1400)
 LEAST = 4.5  # contrast of text, WCAG 2.2 level AA
@@ -45,20 +39,14 @@ CONTRAST = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with opened() as found:
-        yield found
-
-
 def pages(site: Path) -> list[str]:
     return sorted(path.name for path in site.glob("*.html"))
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_no_page_scrolls_sideways_fetches_anything_or_says_an_error(site, browser, width, colours):
-    context = browser.new_context(
+def test_no_page_scrolls_sideways_fetches_anything_or_says_an_error(site, chromium, width, colours):
+    context = chromium.new_context(
         viewport={"width": width, "height": 800}, color_scheme=colours, offline=True
     )
     page = context.new_page()
@@ -83,16 +71,16 @@ def test_no_page_scrolls_sideways_fetches_anything_or_says_an_error(site, browse
     context.close()
 
 
-def test_the_contrast_is_measured(site, browser):
-    page = browser.new_page()
+def test_the_contrast_is_measured(site, chromium):
+    page = chromium.new_page()
     page.goto((site / "index.html").as_uri())
     page.evaluate("document.querySelector('h1').style.color = '#999'")
     assert [each.split()[0] for each in page.evaluate(CONTRAST)] == ["H1"]
     page.close()
 
 
-def test_every_page_is_reached_by_links(site, browser):
-    page = browser.new_page()
+def test_every_page_is_reached_by_links(site, chromium):
+    page = chromium.new_page()
     seen: set[str] = set()
     waiting = ["index.html"]
     while waiting:
@@ -111,8 +99,8 @@ def test_every_page_is_reached_by_links(site, browser):
     page.close()
 
 
-def test_a_keyboard_is_enough(site, browser):
-    page = browser.new_page()
+def test_a_keyboard_is_enough(site, chromium):
+    page = chromium.new_page()
     page.goto((site / "index.html").as_uri())
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
@@ -133,8 +121,8 @@ def test_a_keyboard_is_enough(site, browser):
     page.close()
 
 
-def test_the_switch_changes_the_colours_and_the_next_page_keeps_them(site, browser):
-    context = browser.new_context(color_scheme="light")
+def test_the_switch_changes_the_colours_and_the_next_page_keeps_them(site, chromium):
+    context = chromium.new_context(color_scheme="light")
     page = context.new_page()
     page.goto((site / "index.html").as_uri())
     paper = "getComputedStyle(document.body).backgroundColor"
@@ -149,8 +137,8 @@ def test_the_switch_changes_the_colours_and_the_next_page_keeps_them(site, brows
     context.close()
 
 
-def test_paper_is_white_and_shows_every_fold_out(site, browser):
-    context = browser.new_context(color_scheme="dark")
+def test_paper_is_white_and_shows_every_fold_out(site, chromium):
+    context = chromium.new_context(color_scheme="dark")
     page = context.new_page()
     page.goto((site / "index.html").as_uri())
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -162,8 +150,8 @@ def test_paper_is_white_and_shows_every_fold_out(site, browser):
     context.close()
 
 
-def test_heat_maps_are_shown_and_hidden(site, browser):
-    page = browser.new_page()
+def test_heat_maps_are_shown_and_hidden(site, chromium):
+    page = chromium.new_page()
     page.goto((site / "label-cardiomegaly.html").as_uri())
     heat = page.locator(".image .heat").first
     assert heat.is_visible()
@@ -176,8 +164,8 @@ def test_heat_maps_are_shown_and_hidden(site, browser):
 
 
 @pytest.mark.parametrize("name", ["index.html", "labels.html", "label-cardiomegaly.html"])
-def test_a_screen_reader_finds_its_way(site, browser, name):
-    page = browser.new_page()
+def test_a_screen_reader_finds_its_way(site, chromium, name):
+    page = chromium.new_page()
     page.goto((site / name).as_uri())
     levels = page.evaluate(
         "[...document.querySelectorAll('h1,h2,h3,h4')].map((h) => +h.tagName[1])"
