@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.train.conftest import write_source
 
 CHROMIUM = Path("/usr/bin/chromium")
-    (
-        path
-        for name in ("chromium", "chromium-browser")
-        if (path := Path("/usr/bin", name)).exists()
-    ),
-    None,
-)
 SIZES = {"train": (12,), "validate": (8,), "test": (24, 24)}
 
 
