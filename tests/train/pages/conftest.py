@@ -1,6 +1,7 @@
 """A site of two sets, a trained model, and two evaluations; made once for all tests of a session.
 
-Contents: `chromium` (the browser of this machine), `sets` (the folder of shards), `model`, `evaluations` (two folders), `site`.
+Contents: `chromium` (the browser of this machine), `sets` (the folder of shards), `model`,
+`evaluations` (two folders), `site`.
 """
 
 from __future__ import annotations
