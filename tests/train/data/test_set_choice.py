@@ -48,8 +48,8 @@ def shards(tmp_path) -> Path:
         folder = write_source(tmp_path / "data", name, SIZES)
         header = {
             "format": 4, "source": name, "ids": "source", "layers": [], "digest": "d",
-            "texts": {}, "title": name.upper(), "licence": "-", "credentialed": name == "mimic", "dropped": {},
-            "listed": 24, "written": 24, "studies": 24,
+            "texts": {}, "title": name.upper(), "licence": "-", "credentialed": name == "mimic",
+            "dropped": {}, "listed": 24, "written": 24, "studies": 24,
         }  # fmt: skip
         for split, (count,) in SIZES.items():
             (tar,) = (folder / split).glob("*.tar")

@@ -8,17 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from cxr_vlp.train.pages.site import (
-    charts,
-    differences,
-    labels,
-    overview,
-    picks,
-    points,
-    tables,
-    words,
-)
-from cxr_vlp.train.pages.site.charts import Series
+from cxr_vlp.train.pages import charts, points
+from cxr_vlp.train.pages.charts import Series
+from cxr_vlp.train.pages.site import differences, labels, overview, picks, tables, words
 from cxr_vlp.train.pages.site.evaluations import read
 
 

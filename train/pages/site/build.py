@@ -10,7 +10,8 @@ import jinja2
 from cxr_vlp import __version__
 from cxr_vlp.nlp.wording.summary import summary
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.pages.site import charts, labels, words
+from cxr_vlp.train.pages import charts
+from cxr_vlp.train.pages.site import labels, words
 from cxr_vlp.train.pages.site.page import Page, Site, sample_link
 
 PAGES = Path(__file__).parents[1]

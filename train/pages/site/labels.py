@@ -10,8 +10,9 @@ import numpy as np
 
 from cxr_vlp.train.evaluation.measures import curves
 from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights
-from cxr_vlp.train.pages.site import charts, gallery, picks, points, tables, words
-from cxr_vlp.train.pages.site.charts import Series
+from cxr_vlp.train.pages import charts, points
+from cxr_vlp.train.pages.charts import Series
+from cxr_vlp.train.pages.site import gallery, picks, tables, words
 from cxr_vlp.train.pages.site.evaluations import MEASURES, ROUND, Evaluated, Row
 from cxr_vlp.train.pages.site.page import Page, Site
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from cxr_vlp.train.pages.site import charts, differences, tables
-from cxr_vlp.train.pages.site.charts import Series
+from cxr_vlp.train.pages import charts
+from cxr_vlp.train.pages.charts import Series
+from cxr_vlp.train.pages.site import differences, tables
 from cxr_vlp.train.pages.site.evaluations import Evaluated
 from cxr_vlp.train.pages.site.page import Page, Site
 from cxr_vlp.train.pages.site.trained import Trained
