@@ -21,11 +21,20 @@ from cxr_vlp.train.config import params
 from cxr_vlp.train.data import parameter_check
 from cxr_vlp.train.data.set_choice import choose
 from cxr_vlp.train.pages.browser import maker as browser
-from cxr_vlp.train.pages.site import build, evaluations, folder, gather, labels, overview, trained
+from cxr_vlp.train.pages.site import (
+    build,
+    evaluations,
+    folder,
+    gather,
+    labels,
+    overview,
+    tasks,
+    trained,
+)
 from cxr_vlp.train.pages.site.page import Maker, Site
 
 # The makers of pages, in the order of the navigation.
-MAKERS: tuple[Maker, ...] = (overview.pages, labels.pages, browser.pages)
+MAKERS: tuple[Maker, ...] = (overview.pages, labels.pages, tasks.pages, browser.pages)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -150,7 +150,12 @@ def _metrics(
             "protocol": {"name": "ours", "views": ["frontal"], "uncertain": "exclude"},
             "protocol_name": "ours",
             "protocol_digest": "0" * 64,
-            "prompts": {"Edema": {"positive": ["edema"], "negative": ["no edema"]}},
+            "prompts": {
+                "labels": {
+                    name: {"positive": [f"{name}."], "negative": [f"No {name}."]} for name in pooled
+                },
+                "of": {},
+            },
             "models": [{"name": name, "kind": "ours", "digest": digest or f"{seed:064d}"}],
             "shards": dict.fromkeys(tables, "1" * 64),
             "split": "test",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import jinja2
 from cxr_vlp import __version__
 from cxr_vlp.nlp.wording.summary import summary
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.pages.site import charts, labels, words
+from cxr_vlp.train.pages import charts
+from cxr_vlp.train.pages.site import labels, words
 from cxr_vlp.train.pages.site.page import Page, Site, sample_link
 
 PAGES = Path(__file__).parents[1]
@@ -35,7 +35,16 @@ def write(site: Site, pages: Iterable[Page]) -> None:
             page=page, menu=menu, site=site, names=names, **page.content
         )
         (site.out / page.name).write_text(shown, encoding="utf-8")
-    shutil.copytree(PAGES / STATIC, site.out / STATIC, dirs_exist_ok=True)
+    _copy_static(site.out / STATIC)
+
+
+def _copy_static(out: Path) -> None:
+    """Write the files of static/ with the rights of all other files, and not with their own."""
+    for path in sorted((PAGES / STATIC).rglob("*")):
+        if path.is_file():
+            target = out / path.relative_to(PAGES / STATIC)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
 
 
 def _environment() -> jinja2.Environment:
@@ -54,6 +63,7 @@ def _environment() -> jinja2.Environment:
         "count": words.count,
         "measure": words.measure,
         "short": words.short,
+        "signed": words.signed,
         "truth": words.truth,
         "label_page": labels.page_of,
         "spread": words.spread,

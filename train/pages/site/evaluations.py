@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation.measures.column import Floats, Truth
+from cxr_vlp.train.evaluation.measures.column import EXCLUDED, Floats, Truth
 
 METRICS, SCORES = "metrics.json", "scores.parquet"
 MEASURES = ("auroc", "auprc", "f1", "mcc", "accuracy", "sensitivity", "brier", "ece")
@@ -37,7 +37,7 @@ class Evaluated:
     @property
     def collections(self) -> tuple[str, ...]:
         """The collections that were measured."""
-        return tuple(self.metrics["collections"])
+        return tuple(self.metrics.get("collections") or ())
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -51,15 +51,29 @@ class Evaluated:
         found: Mapping[str, Any] = self.metrics["decided_by"]
         return found
 
-    def positive_texts(self, label: str) -> tuple[str, ...]:
-        """Return the texts that assert a label, as the evaluation used them; none if unknown."""
-        found = (self.decided_by.get("prompts") or {}).get(label) or {}
-        texts = found.get("positive", ()) if isinstance(found, Mapping) else ()
-        return (texts,) if isinstance(texts, str) else tuple(texts)
+    @property
+    def prompts(self) -> dict[tuple[str, str], Mapping[str, Sequence[str]]]:
+        """The texts by which it scored: (label, collection) -> polarity -> texts.
+
+        The collection is "" unless its prompts differ from those of the others.
+        """
+        found = self.decided_by.get("prompts") or {}
+        of_all = {(label, ""): texts for label, texts in found.get("labels", {}).items()}
+        return of_all | {
+            (label, collection): texts
+            for collection, by in (found.get("of") or {}).items()
+            for label, texts in by.items()
+        }
+
+    def positive_texts(self, label: str, collection: str) -> tuple[str, ...]:
+        """Return the texts that assert a label in a collection; none if they are unknown."""
+        known = self.prompts
+        texts = known.get((label, collection)) or known.get((label, "")) or {}
+        return tuple(texts.get("positive", ()))
 
     def table(self, name: str) -> tuple[Row, ...]:
         """Return the rows of another of its tables; none where the task did not run."""
-        return _rows(self.folder / name) if (self.folder / name).is_file() else ()
+        return _rows(self.folder / name)
 
     def row(self, collection: str, label: str) -> Row:
         """Return the measures of a label in a collection; empty where there are none."""
@@ -74,27 +88,28 @@ class Evaluated:
     def scored(self, label: str) -> tuple[Floats, Truth]:
         """Return (N,) scores and (N,) truth: 1, 0, and -1 for an image that is not counted."""
         scores = np.array(self.column(f"score:{label}"), np.float64)
-        truth = [-1 if value is None else value for value in self.column(f"truth:{label}")]
+        truth = [EXCLUDED if value is None else value for value in self.column(f"truth:{label}")]
         return scores, np.array(truth, np.int8)
 
 
 def read(folder: Path) -> Evaluated:
     """Return an evaluation. Raises ConfigError where the folder is none of `cxr-vlp evaluate`."""
-    for name in (METRICS, "labels.csv", SCORES):
-        if not (folder / name).is_file():
-            raise ConfigError(f"{folder / name}: no such file; run cxr-vlp evaluate first")
+    if not (folder / METRICS).is_file():
+        raise ConfigError(f"{folder / METRICS}: no such file; run cxr-vlp evaluate first")
     try:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{folder / METRICS}: not JSON ({error}); evaluate again") from None
-    roc = folder / "roc.csv"
+    if "decided_by" not in metrics:
+        raise ConfigError(f"{folder}: made by version 0.7 or earlier; run cxr-vlp evaluate again")
+    scores = folder / SCORES  # absent where only other tasks ran
     return Evaluated(
         folder.resolve().name,
         folder,
         metrics,
         _rows(folder / "labels.csv"),
-        _rows(roc) if roc.is_file() else (),
-        pq.read_table(folder / SCORES),
+        _rows(folder / "roc.csv"),
+        pq.read_table(scores) if scores.is_file() else pa.table({}),
     )
 
 
@@ -112,5 +127,8 @@ def read_all(folders: Sequence[Path]) -> tuple[Evaluated, ...]:
 
 
 def _rows(path: Path) -> tuple[Row, ...]:
+    """Return the rows of a table; none where its task did not run."""
+    if not path.is_file():
+        return ()
     with path.open(newline="", encoding="utf-8") as lines:
         return tuple(csv.DictReader(lines))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,16 @@ def write(
         if name == evaluated.name:
             for key in {pick.key for images in lists.values() for pick in images}:
                 labels[key].append(label)
-    queries = _queries(model, evaluated, {label for each in labels.values() for label in each})
+    query = cache(lambda label, source: _query(model, evaluated, label, source))
     files: Files = {}
     for image in _read(site, model, str(evaluated.decided_by["split"]), labels):
         key = image.facts.key
         tokens = model.encode_images(image.pixels[None], patches=True)
         for label in labels[key]:
-            if label not in queries:
+            wanted = query(label, image.facts.source)
+            if wanted is None:
                 continue
-            found = heat.patch_maps(model, tokens, queries[label])[0]
+            found = heat.patch_maps(model, tokens, wanted)[0]
             drawn = overlays.overlay(grey[key], heat.in_stored_frame(found, image))
             files[label, key] = name_of(key, label, evaluated.name)
             write_jpeg(site.out / files[label, key], _pixels(drawn))
@@ -72,11 +74,11 @@ def _folder(site: Site, evaluated: Evaluated) -> Path | None:
     return next((each.folder for each in site.models if each.digest == digests[0]), None)
 
 
-def _queries(model: EncoderModel, evaluated: Evaluated, labels: set[str]) -> dict[str, heat.Query]:
-    """Return the query of each label: its positive prompts, as the evaluation used them."""
+def _query(model: EncoderModel, evaluated: Evaluated, label: str, source: str) -> heat.Query | None:
+    """Return the query of a label: its positive prompts, as the evaluation used them."""
+    texts = evaluated.positive_texts(label, source)
     several = evaluated.decided_by["protocol"].get("prompts", {}).get("several", "direction")
-    texts = {label: evaluated.positive_texts(label) for label in labels}
-    return {label: heat.query(model, found, several) for label, found in texts.items() if found}
+    return heat.query(model, texts, several) if texts else None
 
 
 def _read(

@@ -10,8 +10,9 @@ import numpy as np
 
 from cxr_vlp.train.evaluation.measures import curves
 from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights
-from cxr_vlp.train.pages.site import charts, gallery, picks, points, tables, words
-from cxr_vlp.train.pages.site.charts import Series
+from cxr_vlp.train.pages import charts, points
+from cxr_vlp.train.pages.charts import Series
+from cxr_vlp.train.pages.site import gallery, picks, tables, words
 from cxr_vlp.train.pages.site.evaluations import MEASURES, ROUND, Evaluated, Row
 from cxr_vlp.train.pages.site.page import Page, Site
 
@@ -63,7 +64,7 @@ def _list_row(site: Site, label: str) -> dict[str, Any]:
             else ""
         )
         cells.append((tables.measured(row, "auroc"), bar))
-    first = next((row for e in site.evaluations if (row := _numbers(e, label))), {})
+    first: Row = next((found for e in site.evaluations if (found := _numbers(e, label))), {})
     return {
         "label": label,
         "page": page_of(label),
@@ -73,11 +74,11 @@ def _list_row(site: Site, label: str) -> dict[str, Any]:
     }
 
 
-def _numbers(evaluated: Evaluated, label: str) -> dict[str, int]:
+def _numbers(evaluated: Evaluated, label: str) -> Row:
     """Return the numbers of positives and negatives over all collections."""
     rows = [r for r in evaluated.labels if r["label"] == label and r["collection"] not in ROUND]
     return {
-        name: sum(int(row[name] or 0) for row in rows) for name in ("positives", "negatives")
+        name: str(sum(int(row[name] or 0) for row in rows)) for name in ("positives", "negatives")
     } if rows else {}  # fmt: skip
 
 
@@ -228,9 +229,8 @@ def _histogram(where: str, evaluated: Evaluated, label: str, collection: str) ->
     chart = charts.histogram(
         f"Scores of {evaluated.name} for {where}", about, edges, positive, negative, threshold
     )
-    bars = [(left, right) for left, right in zip(edges, edges[1:], strict=False)]
     series = [
-        Series(name, tuple((left, value) for (left, _), value in zip(bars, shares, strict=True)))
+        Series(name, tuple(zip(edges[:-1], shares, strict=True)))
         for name, shares in (("positive", positive), ("negative", negative))
     ]
     return {

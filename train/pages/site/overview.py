@@ -7,8 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from cxr_vlp.train.pages.site import charts, tables, words
-from cxr_vlp.train.pages.site.charts import Series
+from cxr_vlp.train.pages import charts
+from cxr_vlp.train.pages.charts import Series
+from cxr_vlp.train.pages.site import differences, tables
 from cxr_vlp.train.pages.site.evaluations import Evaluated
 from cxr_vlp.train.pages.site.page import Page, Site
 from cxr_vlp.train.pages.site.trained import Trained
@@ -21,9 +22,10 @@ def pages(site: Site) -> Iterator[Page]:
     content = {
         "headline": _headline(site.evaluations),
         "no_finding": _no_finding(site.evaluations),
+        "differences": differences.of(site.evaluations),
         "losses": [_loss(each) for each in site.models],
         "flow": flow([each.header for each in site.sets]),
-        "decided": {each.name: facts(each.decided_by) for each in site.evaluations},
+        "decided": {each.name: _decided(each) for each in site.evaluations},
         "prompts": {each.name: _prompts(each) for each in site.evaluations},
         "dropped": _dropped(site.evaluations),
     }
@@ -44,10 +46,15 @@ def flow(headers: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[int]
     ]
 
 
+def _decided(evaluated: Evaluated) -> list[tuple[str, str]]:
+    """Return what decided the numbers; the prompts have a table of their own."""
+    return facts({k: v for k, v in evaluated.decided_by.items() if k != "prompts"})
+
+
 def facts(found: Any, name: str = "") -> list[tuple[str, str]]:
-    """Return nested values as lines (name.name, value), without prompts and empty values."""
+    """Return nested values as lines (name.name, value), without empty values."""
     if isinstance(found, Mapping):
-        parts = [(k, v) for k, v in found.items() if k != "prompts" or not isinstance(v, Mapping)]
+        parts = found.items()
         return [line for k, v in parts for line in facts(v, f"{name}.{k}" if name else str(k))]
     if isinstance(found, list) and any(isinstance(each, Mapping) for each in found):
         single = len(found) == 1
@@ -66,10 +73,10 @@ def _headline(evaluations: Sequence[Evaluated]) -> dict[str, Any]:
     measures = [
         name
         for name in HEADLINE
-        if any((each.metrics["headline"].get(name) or {}).get("value") is not None
+        if any(_headline_of(each, name).get("value") is not None
                for each in evaluations)
     ]  # fmt: skip
-    lows = [each.metrics["macro_low"] for each in evaluations]
+    lows = [_headline_of(each, "auroc").get("low") for each in evaluations]
     low = min([0.5, *(value for value in lows if value is not None)])
     rows = [_headline_row(each, collections, measures, (int(low * 10) / 10, 1.0))
             for each in evaluations]  # fmt: skip
@@ -82,17 +89,14 @@ def _headline_row(
     measures: Sequence[str],
     span: tuple[float, float],
 ) -> dict[str, Any]:
-    metrics = evaluated.metrics
-    value = metrics["macro_auroc"]
-    bar = charts.mini(value, metrics["macro_low"], metrics["macro_high"], span) if value else ""
-    found = metrics["collections"]
+    given = _headline_of(evaluated, "auroc")
+    value, low, high = (given.get(name) for name in ("value", "low", "high"))
+    found = evaluated.metrics.get("collections") or {}
     return {
         "name": evaluated.name,
-        "auroc": tables.Cell(
-            words.number(value), words.interval(metrics["macro_low"], metrics["macro_high"])
-        ),
-        "bar": bar,
-        "measures": [tables.estimate(metrics["headline"].get(name)) for name in measures],
+        "auroc": tables.estimate(given),
+        "bar": charts.mini(value, low, high, span) if value is not None else "",
+        "measures": [tables.estimate(_headline_of(evaluated, name)) for name in measures],
         "collections": [
             tables.estimate(found[name]["macro"].get("auroc") if name in found else None)
             for name in collections
@@ -102,12 +106,17 @@ def _headline_row(
     }
 
 
+def _headline_of(evaluated: Evaluated, measure: str) -> Mapping[str, Any]:
+    """Return a measure's mean over collections: value, low, high; empty where there is none."""
+    return (evaluated.metrics.get("headline") or {}).get(measure) or {}
+
+
 def _no_finding(evaluations: Sequence[Evaluated]) -> dict[str, Any]:
     """Return the AUROC of No Finding by each strategy: a row for each evaluation and collection."""
     found = [
         (each.name, collection, values["no_finding"])
         for each in evaluations
-        for collection, values in each.metrics["collections"].items()
+        for collection, values in (each.metrics.get("collections") or {}).items()
         if values.get("no_finding")
     ]
     strategies = list(dict.fromkeys(name for *_, by in found for name in by))
@@ -123,13 +132,13 @@ def _auroc_of(found: Any) -> tables.Cell:
     return tables.estimate(found.get("auroc", found) if isinstance(found, Mapping) else None)
 
 
-def _prompts(evaluated: Evaluated) -> list[tuple[str, str, list[str]]]:
+def _prompts(evaluated: Evaluated) -> list[tuple[str, str, Sequence[str]]]:
     """Return (label, polarity, texts) of all prompts."""
-    found = evaluated.decided_by.get("prompts") or {}
     return [
-        (label, polarity, [texts] if isinstance(texts, str) else list(texts))
-        for label, by in found.items()
-        for polarity, texts in (by.items() if isinstance(by, Mapping) else (("", by),))
+        (f"{label} in {collection}" if collection else label, polarity, texts)
+        for (label, collection), by in evaluated.prompts.items()
+        for polarity, texts in by.items()
+        if texts
     ]
 
 

@@ -1,4 +1,4 @@
-"""Chooses the images of a label's page: the highest and lowest scored ones, and the worst errors."""
+"""Chooses the images of a label's page: the highest, the lowest, and the worst errors."""
 
 from __future__ import annotations
 

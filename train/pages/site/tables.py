@@ -1,7 +1,8 @@
 """Turns the tables of an evaluation's files into tables of the site: numbers and their intervals.
 
-A column X with X_low and X_high becomes one cell with the interval below the number. A column that
-is empty in every row is left out.
+A column X with X_low and X_high becomes one cell with the interval below the number. Rows of one
+measure each (columns measure, value, low, high, and chance where it is known) become rows with a
+column for each measure. A column that is empty in every row is left out.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from typing import Any
 from cxr_vlp.train.pages.site import words
 
 Row = Mapping[str, Any]
+LONG = {"measure", "value"}  # the columns of rows of one measure each
+CODED = ("direction", "measure", "group", "statement")  # columns of our own names, not of a set's
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: what is written, the interval below it, and whether it is a number."""
+    """One cell: what is written, interval and chance below it, and whether it is a number."""
 
     text: str
     interval: str = ""
     numeric: bool = False
+    chance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,10 @@ def estimate(found: Mapping[str, Any] | None) -> Cell:
 
 def tidy(rows: Sequence[Row]) -> Table:
     """Return the table of the rows of a file, whose keys are equal."""
+    if set(rows[0]) >= LONG:
+        rows = _wide(rows)
     names = [name for name in rows[0] if any(row[name] not in ("", None) for row in rows)]
-    ends = {f"{name}_{end}" for name in names for end in ("low", "high")} & set(names)
+    ends = {f"{name}_{end}" for name in names for end in ("low", "high", "chance")} & set(names)
     shown = [name for name in names if name not in ends]
     numeric = {name: all(_is_number(row[name]) for row in rows) for name in shown}
     body = tuple(tuple(_cell(row, name, numeric[name]) for name in shown) for row in rows)
@@ -58,11 +64,27 @@ def tidy(rows: Sequence[Row]) -> Table:
 def _cell(row: Row, name: str, numeric: bool) -> Cell:
     value = row[name]
     if not numeric:
-        return Cell(str(value))
+        return Cell(words.measure(str(value)) if name in CODED else str(value))
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
     whole = str(value).lstrip("-").isdigit()
     text = words.count(value) if whole else words.number(value)
-    return Cell(text, words.interval(low, high), numeric=True)
+    chance = row.get(f"{name}_chance")
+    said = f"chance {words.number(chance)}" if chance else ""
+    return Cell(text, words.interval(low, high), numeric=True, chance=said)
+
+
+def _wide(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with a column for each measure, from rows of one measure each."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    columns = list(dict.fromkeys(str(row["measure"]) for row in rows))
+    ends = [name for name in ("low", "high", "chance") if name in rows[0]]
+    empty = {f"{name}{end}": "" for name in columns for end in ("", *(f"_{e}" for e in ends))}
+    for row in rows:
+        rest = {k: v for k, v in row.items() if k not in ("measure", "value", *ends)}
+        wide = found.setdefault(tuple(rest.values()), rest | empty)
+        wide[str(row["measure"])] = row["value"]
+        wide |= {f"{row['measure']}_{end}": row[end] for end in ends}
+    return list(found.values())
 
 
 def _is_number(value: Any) -> bool:

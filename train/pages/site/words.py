@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+RANK = 10  # no measure but a rank is this large
 NONE = "–"  # what stands in a cell without a number
 MEASURES = {
     "auroc": "AUROC",
@@ -19,17 +20,25 @@ MEASURES = {
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """Return a measure with its digits; a dash for None and for an empty cell."""
+    """Return a measure with its digits, a rank with one; a dash for None and an empty cell."""
     if value is None or value == "":
         return NONE
-    return f"{float(value):.{digits}f}"
+    if abs(float(value)) >= RANK:
+        digits = 1
+    return f"{float(value):.{digits}f}".replace("-", "−")
 
 
 def interval(low: Any, high: Any, digits: int = 3) -> str:
     """Return an interval, "" where there is none."""
     if low in (None, "") or high in (None, ""):
         return ""
-    return f"{float(low):.{digits}f}{NONE}{float(high):.{digits}f}"
+    between = " to " if float(low) < 0 else NONE  # a dash beside a minus cannot be read
+    return f"{number(low, digits)}{between}{number(high, digits)}"
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign."""
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def count(value: Any) -> str:
@@ -39,7 +48,8 @@ def count(value: Any) -> str:
 
 def measure(name: str) -> str:
     """Return a measure's name as the field writes it."""
-    return MEASURES.get(name, name.replace("_", " "))
+    at = name.removeprefix("recall_at_")
+    return MEASURES.get(name, f"R@{at}" if at != name else name.replace("_", " "))
 
 
 def truth(value: int) -> str:

@@ -1,14 +1,12 @@
-"""Fixtures: `chromium` (the browser of this machine), `site` (pages about two small sets)."""
+"""Fixture: `site` (pages about two small sets); `chromium` is that of the folder above."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.train.pages.browser.made_site import CHROMIUM, make, record, write_set
+from tests.train.pages.browser.made_site import make, record, write_set
 
 REPORTS = (
     "FINDINGS: The lungs are clear. No pneumothorax. IMPRESSION: No acute disease.",
@@ -16,18 +14,6 @@ REPORTS = (
     "FINDINGS: Hyperinflated but clear lungs. IMPRESSION: Possible right lower lobe nodule.",
     "FINDINGS: Small LEFT effusion, decreased since the prior study. Right base is clear.",
 )
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Chromium without a window."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-    if not CHROMIUM.is_file():
-        pytest.skip(f"{CHROMIUM} is not there: the pages are tested in Chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -168,8 +168,9 @@ class _Plot:
             parts.append(f'<path class="grid" d="M{_n(LEFT)} {y}H{_n(width - RIGHT)}"/>')
             if up_words:
                 parts.append(_text(LEFT - 5, self.y(tick) + 4, _tick(tick), "end"))
-        for tick in self.across.ticks:
-            parts.append(_text(self.x(tick), bottom + 14, _tick(tick), "middle"))
+        parts += [
+            _text(self.x(tick), bottom + 14, _tick(tick), "middle") for tick in self.across.ticks
+        ]
         parts.append(f'<path class="axis" d="M{_n(LEFT)} {_n(bottom)}H{_n(width - RIGHT)}"/>')
         middle = (LEFT + width - RIGHT) / 2
         parts.append(_text(middle, height - 5, self.across.words, "middle"))

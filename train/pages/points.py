@@ -1,4 +1,4 @@
-"""Computes what the charts of one label show beside its curves: a histogram, the band of a ROC curve."""
+"""Computes the histogram of a label's scores, and the band around its ROC curve."""
 
 from __future__ import annotations
 
