@@ -1,8 +1,9 @@
 """`cxr-vlp fit RECIPE --shards DIR --out DIR`: trains a model on shards.
 
-OUT/model.safetensors   the weights with the lowest validation loss (else those of the last step)
+OUT/model.safetensors   the weights that validated best, by loss or by AUROC (run.select of the
+                        recipe); without a split validate those of the last step
 OUT/recipe.json         the recipe as it was used, with its seed; evaluation reads it
-OUT/metrics/            loss, learning rate and validation loss, for `dvc metrics` and `dvc plots`
+OUT/metrics/            loss, learning rate, val. loss and AUROC, for `dvc metrics`, `dvc plots`
 
 OUT appears as a whole at the end of the training. Until then the checkpoints and metrics are in
 STATE/checkpoints/RUN, where RUN is the digest of everything that decides the training's numbers.
@@ -20,8 +21,10 @@ import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -34,10 +37,11 @@ from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.engine import checkpoints, model_dir
 from cxr_vlp.train.engine.loop import Training
 from cxr_vlp.train.engine.metrics_writer import MetricsWriter
-from cxr_vlp.train.engine.plan import TrainingJob
+from cxr_vlp.train.engine.plan import TrainingJob, largest_batch, plan
+from cxr_vlp.train.engine.selection import REMEDY
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.scoring import MODEL, RECIPE
-from cxr_vlp.train.model import build
+from cxr_vlp.train.model import build, label_head
 from cxr_vlp.train.pages import batch_page
 from cxr_vlp.train.pages.batch_page import samples
 
@@ -55,7 +59,8 @@ def main(argv: list[str] | None = None) -> int:
 def fit(arguments: argparse.Namespace) -> None:
     """Train as the arguments say, and write everything below `--out`."""
     use_threads(arguments.threads)
-    job, pretrained, notes = _job(arguments)
+    given = params.load(arguments.params)
+    job, pretrained, notes = _job(arguments, given)
     texts.policies(job.recipe.text)  # a misspelt policy fails here, and not in a worker
     accelerator = Accelerator(
         cpu=several_on_cpu(),
@@ -66,20 +71,64 @@ def fit(arguments: argparse.Namespace) -> None:
     if main:
         for line in notes:
             cli.note(line)
+        _announce(arguments, given, job, accelerator.num_processes)
     left = _left_out(job)
     encoder = build.build(job.recipe.model, job.seed)
+    label_head.of_shards(encoder.model, job.recipe.loss, job.train, job.seed)
     if arguments.dry_run:
         if main:
             batch_page.run(job, encoder, accelerator.num_processes)
         return
     training = Training(job, encoder, accelerator)
+    if main:
+        _validation_notes(training)
     with contextlib.ExitStack() as stack:
         staging = stack.enter_context(_exclusive(training)) if main else job.out
         before = _prepare(training, arguments.resume, accelerator)
         progress = _run(training, accelerator)
         if main:
             _publish(training, pretrained, staging, left)
-            _summary(job, progress, before, left)
+            _summary(training, progress, before, left)
+
+
+def _announce(
+    arguments: argparse.Namespace, given: params.Params, job: TrainingJob, world: int
+) -> None:
+    """Print what the training will do: changes to the recipe, batch, processes, steps, epochs."""
+    steps, run = plan(job, world), job.recipe.run
+    changes = [f"{key}: {value}" for key, value in _flat(given.train.overrides)]
+    limit = f", --limit {job.limit} ends it early" if job.limit else ""
+    seed = f"train.seed of {given.path}" if given.path else "the default"
+    published = job.recipe.published.batch
+    pairs, an_epoch = steps.batch_size * world, steps.batches * steps.batch_size * world
+    less = "" if pairs == run.batch_size else f": fewer than run.batch_size, {run.batch_size}"
+    rows = [
+        ("recipe", arguments.recipe),
+        ("overrides", "\n".join(changes) or "none"),
+        ("seed", f"{job.seed}, {seed if arguments.seed is None else '--seed'}"),
+        ("global batch", f"{pairs} pairs{less}; published: {published or 'not known'}"),
+        ("processes", f"{world}, {steps.batch_size} pairs of a batch each"),
+        ("steps", f"{steps.steps}, each of {run.accumulate} batches{limit}"),
+        ("epochs", f"{steps.steps * run.accumulate * pairs / an_epoch:.2f} of {an_epoch} pairs"),
+        ("the kept weights", _kept(job)),
+    ]
+    cli.table("plan of the training", ("what", "value"), rows)
+
+
+def _flat(changes: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted names and the values of nested changes."""
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _kept(job: TrainingJob) -> str:
+    if not job.validate:
+        return "those of the last step: there is no split validate"
+    name = {"loss": "lowest validation loss", "auroc": "highest validation AUROC"}
+    return f"those with the {name[job.recipe.run.select]} (run.select)"
 
 
 @contextlib.contextmanager
@@ -128,23 +177,28 @@ def use_threads(threads: int) -> None:
     torch.set_num_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or usable or 1))
 
 
-def _job(arguments: argparse.Namespace) -> tuple[TrainingJob, str, tuple[str, ...]]:
+def _job(
+    arguments: argparse.Namespace, given: params.Params
+) -> tuple[TrainingJob, str, tuple[str, ...]]:
     """Return the job, its pretrained weights, and notes about sets that are not used."""
-    given = params.load(arguments.params)
     parameter_check.check(arguments.shards, given)
     wanted = recipe.load(arguments.recipe, given.train.overrides)
     used = choose(arguments.shards, given.collections)
     privacy.narrow(used.folders)
+    train = list_shards(used.folders, "train")
     job = TrainingJob(
         recipe=wanted,
         seed=given.train.seed if arguments.seed is None else arguments.seed,
-        train=list_shards(used.folders, "train"),
+        train=train,
         validate=list_shards(used.folders, "validate"),
         out=arguments.out,
         workers=arguments.workers,
         limit=arguments.limit,
         state=arguments.state,
+        largest=largest_batch(train, wanted),
     )
+    if wanted.run.select == "auroc" and not job.validate:
+        raise ConfigError(f"run.select: auroc needs a split validate, and there is none: {REMEDY}")
     return job, wanted.model.pretrained, used.unused
 
 
@@ -195,13 +249,31 @@ def _publish(training: Training, pretrained: str, staging: Path, left: LeftOut) 
     shutil.copyfile(best, staging / MODEL)
     shutil.copytree(training.folder / METRICS, staging / METRICS)
     used = {"recipe": dataclasses.asdict(job.recipe), "seed": job.seed, "pretrained": pretrained}
-    text = json.dumps({**used, "left_out": left}, indent=2, sort_keys=True) + "\n"
+    used |= label_head.record(training.encoder.model)
+    checked: dict[str, Any] = {}
+    if training.validator is not None:
+        checked = {"validation": training.validator.plan.counts.as_json()}
+    text = json.dumps({**used, "left_out": left, **checked}, indent=2, sort_keys=True) + "\n"
     (staging / RECIPE).write_text(text, encoding="utf-8")
     model_dir.publish(staging, job.out)
     checkpoints.drop(training.folder)
 
 
-def _summary(job: TrainingJob, progress: checkpoints.Progress, before: int, left: LeftOut) -> None:
+def _validation_notes(training: Training) -> None:
+    """Say which collections the validation leaves out."""
+    if training.validator is None:
+        return
+    counts, selection = training.validator.plan.counts, training.validator.selection
+    for source, number in counts.unused.items():
+        cli.note(f"validation leaves out {source}, {number} images: its weight is 0 (data.weights)")
+    for source in selection.left_out if selection else ():
+        cli.note(f"run.select: auroc counts no finding of {source}: too few labelled images")
+
+
+def _summary(
+    training: Training, progress: checkpoints.Progress, before: int, left: LeftOut
+) -> None:
+    job = training.job
     losses = [value for _, name, value in progress.rows if name == "loss"]
     rows = [
         ("recipe", job.recipe.name),
@@ -209,16 +281,35 @@ def _summary(job: TrainingJob, progress: checkpoints.Progress, before: int, left
         ("samples", f"{samples(job.train)} train, {samples(job.validate)} validate"),
         *((f"left out of {name}", views.listed(counts)) for name, counts in left.items()),
         ("loss", f"{losses[0]:.3f} -> {losses[-1]:.3f}" if losses else "-"),
-        ("best validation loss", _best(job, progress)),
+        *_validated(training),
+        *_best(job, progress),
         ("model", str(job.out / MODEL)),
     ]
     cli.table("training", ("what", "value"), rows)
 
 
-def _best(job: TrainingJob, progress: checkpoints.Progress) -> str:
+def _validated(training: Training) -> list[tuple[str, str]]:
+    """Return what the validation used and left out, as rows of the summary."""
+    if training.validator is None:
+        return []
+    counts = training.validator.plan.counts
+    views = Counter[str]()
+    for found in counts.views.values():
+        views.update(found)
+    others, alone = sum(counts.siblings.values()), sum(counts.alone.values())
+    left = [f"{number} {name}" for name, number in sorted(views.items())]
+    left += [f"{others} other images of the studies"] if others else []
+    left += [f"{alone} without another image to compare"] if alone else []
+    rows = [("validated on", f"{sum(counts.studies.values())} images, one of a study")]
+    return [*rows, ("left out of the loss", ", ".join(left) or "none")]
+
+
+def _best(job: TrainingJob, progress: checkpoints.Progress) -> list[tuple[str, str]]:
     if not job.validate:
-        return "none: no sample in the split validate; the model is that of the last step"
-    return f"{progress.best:.3f} at step {progress.best_step}"
+        why = "none: no sample in the split validate; the model is that of the last step"
+        return [("best validation loss", why)]
+    name = {"loss": "best validation loss", "auroc": "best validation AUROC"}
+    return [(name[job.recipe.run.select], f"{progress.best:.3f} at step {progress.best_step}")]
 
 
 def _parser() -> argparse.ArgumentParser:

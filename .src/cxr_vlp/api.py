@@ -96,7 +96,8 @@ def loader(
     sample comes once, in order and unvaried, and the last batch may be smaller.
     recipe: the name of a recipe (`train/recipes`), the path of a .yaml file, or a mapping of
     changes to the recipe `base`, such as {"text": {"policies": ["impression"]}}.
-    batch_size: pairs in a batch of this process; 0: as the recipe says.
+    batch_size: pairs in a batch of this process; 0: its equal share of the recipe's batch, which
+    is that of all processes (those of torch.distributed, or of torchrun).
     size: side of the square images in pixels; 0: as the recipe's image tower takes them.
     tokenize: a function from a text to (L,) int64; None: the tokenizer of the recipe's text tower.
     seed: of the order of the samples and of every random draw.
@@ -114,7 +115,10 @@ def loader(
     >>> images.shape, images.dtype, tokens.shape
     (torch.Size([4, 1, 96, 96]), torch.uint8, torch.Size([4, 48]))
     """
+    from webdataset.utils import pytorch_worker_info
+
     from cxr_vlp.train.data.loader import Loading
+    from cxr_vlp.train.engine.plan import share
     from cxr_vlp.train.errors import ConfigError
 
     chosen = _recipe(recipe)
@@ -127,7 +131,8 @@ def loader(
         size = size or build.side(chosen.model)
         tokenize = tokenize or build.tokenizer(chosen.model)
     loading = Loading(chosen, size, tokenize, seed, workers)
-    return Loader(found, loading, batch_size or chosen.run.batch_size, varied=split == "train")
+    size_here = batch_size or share(chosen.run.batch_size, pytorch_worker_info()[1])
+    return Loader(found, loading, size_here, varied=split == "train")
 
 
 def auroc_table(

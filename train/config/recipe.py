@@ -132,7 +132,8 @@ class DataConfig:
 
     # image: every image is a pair; study: all images of a study are one pair
     unit: Literal["image", "study"] = "image"
-    apart: bool = False  # no two images of one study in a batch
+    # no two images of one study in a batch: each would be a false negative of the other's text
+    apart: bool = True
     resampled: bool = False  # shards are drawn with replacement: all ranks have equal epochs
     # how often an epoch shows a source's samples: {mimic: 1, nih: 0.5, openi: 4}; 1 for a source
     # that is not named, 0 leaves it out
@@ -149,6 +150,13 @@ class LossWeights:
     off_diagonal: Amount = 0.0  # OFF-CLIP: normal pairs are each other's positives
     abnormal: Amount = 0.0  # OFF-CLIP: CLIP's loss on the abnormal pairs of a batch alone
     carzero: Amount = 0.0  # CARZero's loss on the fusion's logits
+    labels: Amount = 0.0  # cross-entropy of a linear head on the images' labels; needs no text
+
+    @property
+    def without_text(self) -> bool:
+        """Whether no term trains the text tower."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return not any(values[n] for n in values if n not in ("momentum", "labels"))
 
     def __post_init__(self) -> None:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -166,11 +174,14 @@ class LossConfig:
     cap: Annotated[float, Field(ge=1e-3, le=1)] = 1.0
     icl: Amount = 1.0  # multi_view: weight of the loss between a study's two images
     tcl: Amount = 0.5  # multi_view: weight of the loss between its two texts
-    # momentum: keys in the queue; at least a batch of all processes
+    # momentum: keys in the queue; at least run.batch_size
     queue: Annotated[int, Field(ge=2)] = 65536
     rate: Fraction = 0.999  # momentum: what the key tower keeps of its weights at a step
     temperature: Annotated[float, Field(ge=1e-3, le=100)] = 0.07  # momentum
     form: Literal["bce", "softce"] = "bce"  # off_diagonal
+    labels: Several[str] = ()  # labels: their names; empty: all that the train split names
+    # labels: a label that a sample does not mention, in a collection that names it at all
+    unmentioned: Literal["negative", "exclude"] = "negative"
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -195,14 +206,21 @@ class OptimConfig:
 class RunConfig:
     """The budget: batch size, number of steps, validation, precision."""
 
-    # pairs of a process in one batch; each pair is a negative of the others, so 2 is the least
+    # pairs of one batch over all processes, which share it equally; each pair is a negative of all
+    # others, so 2 is the least
     batch_size: Annotated[int, Field(ge=2)] = 64
-    chunk: Count = 0  # pairs per forward pass, where a batch does not fit the device; 0: all
-    accumulate: Positive = 1  # batches per optimiser step
+    # pairs of a process per forward pass, where its part of a batch does not fit; 0: all
+    chunk: Count = 0
+    # batches per optimiser step: its gradient is of accumulate x batch_size pairs, and the
+    # negatives of a pair are those of its own batch
+    accumulate: Positive = 1
     epochs: Positive = 1  # passes over the data ...
     # ... unless a number of optimiser steps is set: the same time on any collection
     steps: Count = 0
     validate_every: Count = 0  # optimiser steps; 0: once an epoch
+    # which weights are kept: those with the lowest validation loss, or with the highest zero-shot
+    # AUROC on the validation split (engine/selection)
+    select: Literal["loss", "auroc"] = "loss"
     # decay of the moving average of the weights that is validated and saved; 0: the weights
     average: Annotated[float, Field(ge=0, le=0.999999)] = 0.0
     same_source: bool = False  # each batch from one collection: its style gives no pair away
@@ -212,6 +230,13 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.chunk > self.batch_size:
             raise ConfigError(f"chunk: {self.chunk} is above batch_size: {self.batch_size}")
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class PublishedConfig:
+    """What the publication used, for comparison; a training prints it and does not use it."""
+
+    batch: Count = 0  # pairs of a batch over all its GPUs; 0: not known
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -226,6 +251,7 @@ class Recipe:
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    published: PublishedConfig = field(default_factory=PublishedConfig)
 
     def __post_init__(self) -> None:
         for name in self.text.policies:
@@ -248,6 +274,13 @@ class Recipe:
             "run.chunk: a fusion needs the whole batch; use run.accumulate": (
                 fused and self.run.chunk
             ),
+            "run.chunk: loss.weights.labels needs the whole batch; use run.accumulate": (
+                weights.labels and self.run.chunk
+            ),
+            "run.select: auroc compares with texts, and no term of the loss trains the text "
+            "tower: run.select: loss": weights.without_text and self.run.select == "auroc",
+            f"loss.queue: {self.loss.queue} keys are fewer than run.batch_size: "
+            f"{self.run.batch_size}": weights.momentum and self.loss.queue < self.run.batch_size,
         }
         for message, holds in wrong.items():
             if holds:

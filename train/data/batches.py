@@ -91,8 +91,9 @@ def rebatch(
     """
     waiting: dict[str, list[Pair]] = {}
     for chunk in chunks:
-        if len(chunk) == size and not (same_source or apart or any(waiting.values())):
-            yield chunk  # the usual case with one worker: nothing to copy
+        whole = len(chunk) == size and not same_source and not any(waiting.values())
+        if whole and not (apart and _siblings(chunk)):
+            yield chunk  # nothing to copy
             continue
         for pair in split_pairs(chunk):
             source = pair.sample.dataset if same_source else ""
@@ -121,6 +122,17 @@ def to_input(images: Tensor, recipe: ImageConfig) -> Tensor:
     return grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
+def _siblings(batch: Batch) -> bool:
+    """Return whether two pairs of a batch are of one study."""
+    pairs = zip(batch.samples, batch.keys, strict=True)
+    return len({_study(sample, key) for sample, key in pairs}) < len(batch)
+
+
+def _study(sample: Sample, key: str) -> tuple[str, str]:
+    # An image whose collection names no study is a study of its own.
+    return sample.dataset, sample.study or key
+
+
 def _full(waiting: list[Pair], size: int, *, apart: bool) -> Iterator[Batch]:
     """Yield the full batches that the waiting pairs allow; the others stay, in order."""
     while len(waiting) >= size:
@@ -140,7 +152,7 @@ def _take(waiting: list[Pair], size: int, *, apart: bool) -> list[Pair]:
         if len(taken) == size:
             passed += waiting[place:]
             break
-        study = (pair.sample.dataset, pair.sample.study)
+        study = _study(pair.sample, pair.key)
         (passed if apart and study in studies else taken).append(pair)
         studies.add(study)
     waiting[:] = passed

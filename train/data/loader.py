@@ -55,7 +55,7 @@ def training(
         *_passes(shards, loading, epoch, rng),
         partial(_units, recipe=recipe, seed=loading.seed, epoch=epoch),
         wds.shuffle(recipe.run.shuffle, initial=recipe.run.shuffle, rng=rng),
-        wds.map(_pair_builder(loading, epoch, varied=True)),
+        wds.map(pair_builder(loading, epoch, varied=True)),
     ]
     chunks = _load(stages, batch_size, loading.workers)
     batches = rebatch(
@@ -69,12 +69,14 @@ def training(
 
 
 def in_order(shards: Sequence[Shard], loading: Loading, batch_size: int) -> Iterator[Batch]:
-    """Yield every sample of this rank once, not varied: one image, one text. For evaluation.
+    """Yield every sample of this rank once, not varied: one image, one text.
+
+    For a loop of the user's own (cxr_vlp.loader); a training validates by engine/validation.
 
     The last batch may be smaller.
     """
     passes = partial(iter, [ShardPass(shard) for shard in shards])
-    builder = wds.map(_pair_builder(loading, 0, varied=False))
+    builder = wds.map(pair_builder(loading, 0, varied=False))
     stages = [passes, wds.split_by_node, wds.split_by_worker, _samples, _singly, builder]
     return rebatch(_load(stages, batch_size, loading.workers), batch_size)
 
@@ -117,7 +119,8 @@ def _units(
                 yield unit
 
 
-def _pair_builder(loading: Loading, epoch: int, *, varied: bool) -> PairBuilder:
+def pair_builder(loading: Loading, epoch: int, *, varied: bool) -> PairBuilder:
+    """Return what makes pairs in an epoch: drawn for training, else whole and not varied."""
     return PairBuilder(
         recipe=loading.recipe,
         size=loading.size,
@@ -129,15 +132,18 @@ def _pair_builder(loading: Loading, epoch: int, *, varied: bool) -> PairBuilder:
 
 
 def _load(stages: Sequence[Any], batch_size: int, workers: int) -> Iterator[Batch]:
+    return read(stages, workers, batch_size=batch_size, collate_fn=collate)
+
+
+def read(stages: Sequence[Any], workers: int, **more: Any) -> Iterator[Any]:
+    """Yield what a pipeline of stages yields, run by worker processes or, with 0, here.
+
+    `more` goes to torch's DataLoader. Raises DataError also where a worker raised it.
+    """
     # Before the workers are forked: a child of a process whose OpenCV runs threads waits for them
     # without end. Torch itself keeps its workers to one thread.
     cv2.setNumThreads(1)
-    loader: DataLoader[Any] = DataLoader(
-        wds.DataPipeline(*stages),
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=collate,
-    )
+    loader: DataLoader[Any] = DataLoader(wds.DataPipeline(*stages), num_workers=workers, **more)
     try:
         yield from loader
     except DataError as error:

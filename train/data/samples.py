@@ -63,15 +63,14 @@ def stored_samples(shard: Shard, turn: int = 0) -> Iterator[StoredSample]:
 
 def facts(shard: Shard) -> Iterator[Sample]:
     """Yield what the JSON members of a shard say apart from texts; the images are not read."""
-    for _, sample in keyed_facts(shard):
-        yield sample
+    return (sample for _, sample in keyed_facts(shard))
 
 
 def keyed_facts(shard: Shard) -> Iterator[tuple[str, Sample]]:
-    """Yield the keys of the samples of a shard, each with what `facts` yields."""
-    for name, content, *_ in members(shard.path, JSON):
+    """Yield (key, what its JSON member says apart from texts) of each sample of a shard."""
+    for member in members(shard.path, JSON):
         try:
-            yield tar.split_name(name)[0], Sample.from_json(content, texts=False)
+            yield tar.split_name(member.name)[0], Sample.from_json(member.data, texts=False)
         except FormatError as error:
             raise DataError(
                 f"{shard.path}: a sample: {error}; run cxr-vlp verify on the set"

@@ -28,7 +28,10 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of a training: steps done, metrics so far, the best validation loss."""
+    """The progress of a training: steps done, metrics so far, the best validation value.
+
+    `best` is the loss or the AUROC by which the recipe selects; `inf` before the first validation.
+    """
 
     step: int = 0
     rows: tuple[Row, ...] = ()

@@ -6,23 +6,22 @@ resumed training gives the same numbers as one that was not interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from cxr_vlp.train.data.batches import Batch
-from cxr_vlp.train.data.loader import Loading, in_order, training
+from cxr_vlp.train.data.loader import Loading, training
 from cxr_vlp.train.engine import checkpoints, optim
 from cxr_vlp.train.engine.checkpoints import Progress
 from cxr_vlp.train.engine.metrics_writer import MetricsWriter
 from cxr_vlp.train.engine.plan import TrainingJob, identity, plan
 from cxr_vlp.train.engine.steps import Steps
+from cxr_vlp.train.engine.validator import Validator
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.model.build import DualEncoder
 
@@ -39,6 +38,14 @@ class Training:
         self.loading = Loading(job.recipe, encoder.size, encoder.tokenize, job.seed, job.workers)
         self.steps = Steps(job.recipe, encoder, job.seed, accelerator)
         self.progress = Progress()
+        self.validator: Validator | None = None
+        if job.validate:
+            self.validator = Validator(job, self.loading, self.plan, accelerator)
+
+    @property
+    def selected_by(self) -> str:
+        """The name of the metric by which the kept weights are chosen."""
+        return f"val_{self.job.recipe.run.select}"
 
     @property
     def folder(self) -> Path:
@@ -93,33 +100,36 @@ class Training:
                 yield batch
             if not taken:
                 views = ", ".join(self.job.recipe.image.views) or "any view"
-                raise ConfigError(f"no full batch of {self.plan.batch_size} images in {views}")
+                raise ConfigError(
+                    f"no full batch of {self.plan.batch_size} images in {views}, one of a study: "
+                    "lower run.batch_size, or add data"
+                )
             self.progress = replace(self.progress, epoch=epoch + 1, batch=0)
 
-    def _validate(self) -> float:
-        """Return the mean loss over the validation split, in the same batches each time."""
-        total = torch.zeros(2, dtype=torch.float64)
-        for batch in in_order(self.job.validate, self.loading, self.plan.batch_size):
-            loss = self.steps.measure(batch).double().cpu()
-            total += torch.stack([loss * len(batch), torch.tensor(float(len(batch)))])
-        summed: Any = self.accelerator.reduce(total.to(self.accelerator.device), "sum")
-        return float(summed[0] / summed[1]) if summed[1] else float("nan")
-
     def _checkpoint(self, step: int, metrics: MetricsWriter | None) -> None:
-        loss = self._validate() if self.job.validate else float("nan")
+        checks = self.validator.measure(self.steps) if self.validator else {}
         self.progress = replace(self.progress, step=step)
         # Ranks may differ: where views or studies shorten an epoch, one rank ends before another.
         places = gather_object([(self.progress.epoch, self.progress.batch)])
-        # Without a validation split the last weights count as the best; the first ones always do.
-        if loss < self.progress.best or not self.job.validate or not self.progress.best_step:
-            best = loss if self.job.validate else self.progress.best
+        if self._is_best(checks):
+            best = checks.get(self.selected_by, self.progress.best)
             self.progress = replace(self.progress, best=best, best_step=step)
             if self.accelerator.is_main_process:
                 checkpoints.save_best(self.folder, step, self.steps.evaluation_weights())
         if metrics is None:
             return
-        if self.job.validate:
-            metrics.log(step, val_loss=loss)
+        if checks:
+            metrics.log(step, **checks)
         self.progress = replace(self.progress, rows=metrics.rows)
         rest = {**self.steps.rest(), "places": places}
         checkpoints.save(self.folder, self.run_id, self.progress, self.steps.weights(), rest)
+
+    def _is_best(self, checks: Mapping[str, float]) -> bool:
+        """Return whether the weights are the best so far; of equal ones the earliest are.
+
+        Without a validation split the last weights count as the best; the first ones always do.
+        """
+        if not checks or not self.progress.best_step:
+            return True
+        value, best = checks[self.selected_by], self.progress.best
+        return value > best if self.job.recipe.run.select == "auroc" else value < best

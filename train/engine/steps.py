@@ -26,13 +26,17 @@ from cxr_vlp.train.engine import optim
 from cxr_vlp.train.engine.grad_cache import two_passes
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.model.build import DualEncoder, trim
+from cxr_vlp.train.model.fusion import Tokens
 from cxr_vlp.train.objective.method import (
     Features,
     Method,
+    concatenated,
     encode,
     is_fused,
     joined,
+    labelled,
     loss_inputs,
+    vectors,
 )
 from cxr_vlp.train.objective.terms import total, validation_loss
 
@@ -72,14 +76,26 @@ class Steps:
         return sum(losses) / len(losses)
 
     @torch.no_grad()
-    def measure(self, batch: Batch) -> Tensor:
-        """Return the validation loss of a batch with one image and one text a pair."""
-        model = self._evaluated_model().eval()
-        grey, tokens = self._inputs(batch)
+    def measure(self, batch: Batch, pairs: int) -> tuple[float, Tokens]:
+        """Return the validation loss of a batch with one image and one text a pair, and its images.
+
+        The images are given as a `Model` of the evaluation encodes them. `pairs`: how many are
+        encoded at a time. No process waits for another one.
+        """
+        model = self.evaluated_model().eval()
+        device = self.accelerator.device
+        grey, tokens = batch.images.to(device), trim(batch.tokens, self.encoder).to(device)
         with self.accelerator.autocast():
-            features = encode(model, self._normalised(grey), tokens)
-            inputs = loss_inputs(model, features, batch.normal.to(grey.device))
-        return total(inputs, validation_loss(self.recipe.loss))
+            parts = [
+                encode(model, self._normalised(shown), said)
+                for shown, said in zip(
+                    grey.split(pairs, dim=1), tokens.split(pairs, dim=1), strict=True
+                )
+            ]
+            features = labelled(concatenated(parts), model, batch.samples)
+            inputs = loss_inputs(model, features, batch.normal.to(device))
+        loss = total(inputs, validation_loss(self.recipe.loss))
+        return float(loss), features.patches or vectors(features.images[0])
 
     def weights(self) -> dict[str, Tensor]:
         """Return all weights and buffers, for a checkpoint."""
@@ -87,7 +103,7 @@ class Steps:
 
     def evaluation_weights(self) -> dict[str, Tensor]:
         """Return the weights for evaluation: the moving average where there is one."""
-        return self._evaluated_model().state_dict()
+        return self.evaluated_model().state_dict()
 
     def rest(self) -> dict[str, Any]:
         """Return what a checkpoint needs besides the weights."""
@@ -107,7 +123,8 @@ class Steps:
         if self.average is not None:
             self.average.load_state_dict(rest["average"])
 
-    def _evaluated_model(self) -> nn.Module:
+    def evaluated_model(self) -> nn.Module:
+        """Return the model that is validated and kept: the moving average where there is one."""
         return self.method.model if self.average is None else self.average.module
 
     def _backward(self, number: int, place: int, batch: Batch) -> float:
@@ -134,7 +151,7 @@ class Steps:
         def features_of(part: int) -> Features:
             self._seed_dropout(f"{name}/{part}")
             features: Features = self.model(self._normalised(images[part]), texts[part])
-            return features
+            return labelled(features, self.method.model, batch.samples)
 
         def loss_of(features: Features) -> Tensor:
             return self._loss(joined(features), normal, keys, batch.keys)

@@ -42,7 +42,7 @@ class ReadImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageBatch:
-    """B images of one source; `pixels` (B, 1, S, S) 0..255, as models/preprocessing makes them."""
+    """B images of one source; `pixels` (B, 1, S, S) as models/preprocessing makes them."""
 
     source: str
     pixels: Tensor

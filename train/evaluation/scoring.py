@@ -12,7 +12,8 @@ import torch
 from cxr_vlp.train.config.recipe import Recipe
 from cxr_vlp.train.config.sections import build
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.model.build import DualEncoder, bare, load_weights
+from cxr_vlp.train.model import label_head
+from cxr_vlp.train.model.build import DualEncoder, bare, load_weights, quiet
 from cxr_vlp.train.model.build import build as build_encoder
 
 MODEL, RECIPE = "model.safetensors", "recipe.json"
@@ -32,7 +33,10 @@ def load(folder: Path) -> tuple[Recipe, DualEncoder]:
     used = json.loads(path.read_text(encoding="utf-8"))
     recipe = build(Recipe, _renamed(used["recipe"]), str(path))
     # The pretrained weights are not needed: the trained ones replace them.
-    encoder = build_encoder(bare(recipe.model), used["seed"])
+    with quiet():
+        encoder = build_encoder(bare(recipe.model), used["seed"])
+    if used.get("labels"):
+        label_head.attach(encoder.model, used["labels"], used["seed"])
     load_weights(encoder.model, folder / MODEL)
     encoder.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     return recipe, encoder

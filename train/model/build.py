@@ -8,8 +8,11 @@ text, in the recipe.
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -109,6 +112,18 @@ def trim(tokens: Tensor, encoder: DualEncoder) -> Tensor:
     77 or 256 columns.
     """
     return tokens if encoder.ends is None else tokens[..., : encoder.ends(tokens)]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence open_clip in the block: it calls weights random that are loaded afterwards."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -145,3 +145,13 @@ def carzero(image_to_text_logits: Tensor, text_to_image_logits: Tensor) -> Tenso
 def _symmetric(logits: Tensor) -> Tensor:
     pairs = torch.arange(len(logits), device=logits.device)
     return (nnf.cross_entropy(logits, pairs) + nnf.cross_entropy(logits.T, pairs)) / 2
+
+
+def labels(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the binary cross-entropy of logits (B, L), over the labels whose target is 1 or 0.
+
+    It is the mean over all of them; without any it is 0. Targets below 0 do not count.
+    """
+    counted = targets >= 0
+    each = nnf.binary_cross_entropy_with_logits(logits, targets.clamp(min=0), reduction="none")
+    return (each * counted).sum() / counted.sum().clamp(min=1)

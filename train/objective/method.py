@@ -8,13 +8,15 @@ in chunks (cxr_vlp.train.engine.grad_cache).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.config.recipe import LossConfig
 from cxr_vlp.train.distributed import gather
 from cxr_vlp.train.model.build import DualEncoder
@@ -28,7 +30,8 @@ from cxr_vlp.train.objective.terms import LossInputs, uses_scale
 class Features(NamedTuple):
     """Features of B pairs: images (V, B, D), texts (T, B, D), L2-normalised, and the logit scale.
 
-    `patches` and `words` are given where a fusion follows.
+    `patches` and `words` are given where a fusion follows; `labels` (B, L), the logits of the label
+    head, and their `targets` (B, L), where there is one.
     """
 
     images: Tensor
@@ -37,6 +40,8 @@ class Features(NamedTuple):
     bias: Tensor | None = None
     patches: Tokens | None = None
     words: Tokens | None = None
+    labels: Tensor | None = None
+    targets: Tensor | None = None
 
 
 class Method(nn.Module):
@@ -53,6 +58,9 @@ class Method(nn.Module):
         if loss.weights.momentum:
             width = _width(encoder)
             self.momentum = MomentumEncoder(self.model.visual, width, loss.queue, loss.rate)
+        if loss.weights.without_text:
+            for name, weight in self.model.named_parameters():
+                weight.requires_grad_(name.startswith(("visual.", "label_head.")))
         self.model.logit_scale.requires_grad_(uses_scale(loss, fused=is_fused(self.model)))
 
     def forward(self, images: Tensor, tokens: Tensor) -> Features:
@@ -87,7 +95,8 @@ def encode(model: Any, images: Tensor, tokens: Tensor) -> Features:
     flat, words = images.flatten(0, 1), tokens.flatten(0, 1)
     if not is_fused(model):
         image, text = model.encode_image(flat), model.encode_text(words)
-        return Features(_unit(image, views, pairs), _unit(text, texts, pairs), scale, bias)
+        units = (_unit(image, views, pairs), _unit(text, texts, pairs))
+        return Features(*units, scale, bias, labels=_logits(model, image[:pairs]))
     patches, phrases = image_tokens(model.visual, flat), text_tokens(model.text, words)
     return Features(
         _unit(patches.whole, views, pairs),
@@ -96,7 +105,15 @@ def encode(model: Any, images: Tensor, tokens: Tensor) -> Features:
         bias,
         _first(patches, pairs),
         _first(phrases, pairs),
+        _logits(model, patches.whole[:pairs]),
     )
+
+
+def labelled(features: Features, model: Any, samples: Sequence[Sample]) -> Features:
+    """Return the features with the targets of their samples, where the model has a label head."""
+    if features.labels is None:
+        return features
+    return features._replace(targets=model.label_head.targets(samples).to(features.labels.device))
 
 
 def joined(features: Features) -> Features:
@@ -106,7 +123,31 @@ def joined(features: Features) -> Features:
         texts=gather(features.texts, dim=1),
         patches=None if features.patches is None else Tokens(*map(gather, features.patches)),
         words=None if features.words is None else Tokens(*map(gather, features.words)),
+        labels=None if features.labels is None else gather(features.labels),
+        targets=None if features.targets is None else gather(features.targets),
     )
+
+
+def concatenated(parts: Sequence[Features]) -> Features:
+    """Return the features of several parts of a batch as those of one; the words as long in all."""
+    if len(parts) == 1:
+        return parts[0]
+    patches = [part.patches for part in parts if part.patches is not None]
+    words = [part.words for part in parts if part.words is not None]
+    labels = [part.labels for part in parts if part.labels is not None]
+    return parts[0]._replace(
+        images=torch.cat([part.images for part in parts], dim=1),
+        texts=torch.cat([part.texts for part in parts], dim=1),
+        patches=Tokens(*map(torch.cat, zip(*patches, strict=True))) if patches else None,
+        words=Tokens(*map(torch.cat, zip(*words, strict=True))) if words else None,
+        labels=torch.cat(labels) if labels else None,
+    )
+
+
+def vectors(whole: Tensor) -> Tokens:
+    """Return features (B, D) as tokens without parts: what is compared by a cosine."""
+    none = torch.ones(len(whole), 0, dtype=torch.bool, device=whole.device)
+    return Tokens(whole, whole[:, None][:, :0], none)
 
 
 def is_fused(model: Any) -> bool:
@@ -129,11 +170,18 @@ def loss_inputs(
     if features.patches is not None and features.words is not None:
         fused = Logits(*map(as_float32, model.fusion(features.patches, features.words)))
     images, texts, scale, bias = features[:4]
-    return LossInputs(images, texts, normal, scale, bias, keys, negatives, fused)
+    found = LossInputs(images, texts, normal, scale, bias, keys, negatives, fused)
+    return replace(found, labels=features.labels, targets=features.targets)
 
 
 def _unit(features: Tensor, groups: int, pairs: int) -> Tensor:
     return nnf.normalize(as_float32(features), dim=-1).view(groups, pairs, -1)
+
+
+def _logits(model: Any, features: Tensor) -> Tensor | None:
+    """Return the label head's logits of features (B, D), float32; None without a head."""
+    head = getattr(model, "label_head", None)
+    return None if head is None else as_float32(head(features))
 
 
 def _first(tokens: Tokens, pairs: int) -> Tokens:

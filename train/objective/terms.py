@@ -23,7 +23,8 @@ class LossInputs:
 
     images (V, B, D), texts (T, B, D), L2-normalised; normal (B,) bool; scale and bias of the
     logits; keys (B, D) and negatives (K, D) with a momentum encoder; `fused`, the logits (B, B) in
-    both directions, with a fusion.
+    both directions, with a fusion; `labels`, the head's logits (B, L), and `targets` (B, L) with
+    the labels 1 and 0, and below 0 what does not count.
     """
 
     images: Tensor
@@ -34,6 +35,8 @@ class LossInputs:
     keys: Tensor | None = None
     negatives: Tensor | None = None
     fused: Logits | None = None
+    labels: Tensor | None = None
+    targets: Tensor | None = None
 
 
 def total(inputs: LossInputs, loss: LossConfig) -> Tensor:
@@ -103,6 +106,11 @@ def _carzero(inputs: LossInputs, loss: LossConfig) -> Tensor:  # noqa: ARG001
     return losses.carzero(*inputs.fused)
 
 
+def _labels(inputs: LossInputs, loss: LossConfig) -> Tensor:  # noqa: ARG001
+    assert inputs.labels is not None and inputs.targets is not None  # noqa: PT018
+    return losses.labels(inputs.labels, inputs.targets)
+
+
 TERMS: Mapping[str, Callable[[LossInputs, LossConfig], Tensor]] = {
     "clip": _clip,
     "multi_view": _multi_view,
@@ -110,4 +118,5 @@ TERMS: Mapping[str, Callable[[LossInputs, LossConfig], Tensor]] = {
     "off_diagonal": _off_diagonal,
     "abnormal": _abnormal,
     "carzero": _carzero,
+    "labels": _labels,
 }

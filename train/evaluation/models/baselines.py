@@ -39,7 +39,8 @@ DEFAULT = "chexzero_tiny"  # whose architecture and preprocessing `random` has, 
 def random_of_recipe(recipe: Recipe | None = None, seed: int = 0) -> EncoderModel:
     """Return the towers of a recipe with random weights, which depend on the seed alone."""
     used = recipe_of(DEFAULT) if recipe is None else recipe
-    encoder = build.build(build.bare(used.model), seed)
+    with build.quiet():  # its random weights are what is asked for
+        encoder = build.build(build.bare(used.model), seed)
     encoder.model.to("cuda" if torch.cuda.is_available() else "cpu")
     about = {"architecture": used.model.name, "transform": preprocessing.facts(used.image)}
     return _random(encoder, used.image, about, seed)

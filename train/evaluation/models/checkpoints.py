@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,7 +82,9 @@ def _is_script(path: Path) -> bool:
 
 def _scripted(path: Path) -> dict[str, Tensor]:
     try:
-        return dict(torch.jit.load(path, map_location="cpu").state_dict())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch.jit; the releases are so
+            return dict(torch.jit.load(path, map_location="cpu").state_dict())
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{path}: torch cannot read this TorchScript archive: {reason}") from None

@@ -40,6 +40,17 @@ class EncoderModel:
         self.fused = is_fused(self.model)
         self.scale = float(self.model.logit_scale.detach().exp())
         self.finer = self.fused
+        self.labels: tuple[str, ...] = ()  # that its head scores; then no text is compared
+
+    @torch.no_grad()
+    def label_scores(self, images: Tensor) -> Tensor:
+        """Return the probabilities (B, L) of `labels` by the head, of images (B, 1, S, S)."""
+        inputs = to_input(images.to(self.device), self.image)
+        if self.fused:
+            features = image_tokens(self.model.visual, inputs).whole
+        else:
+            features = self.model.encode_image(inputs)
+        return as_float32(self.model.label_head(features)).sigmoid()
 
     @torch.no_grad()
     def encode_images(self, images: Tensor, *, patches: bool = False) -> Tokens:
@@ -54,7 +65,12 @@ class EncoderModel:
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tokens:
-        """Return the features of T texts."""
+        """Return the features of T texts. Raises ConfigError for a tower that was not trained."""
+        if self.labels:
+            raise ConfigError(
+                f"{self.name} was trained on labels alone: it compares images with no text. "
+                "zeroshot measures its labels and probe its features; leave out other tasks"
+            )
         tokens = torch.stack([self.encoder.tokenize(text) for text in texts])
         tokens = trim(tokens, self.encoder).to(self.device)
         if self.fused:

@@ -8,7 +8,6 @@ another shape: open_clip would stretch a position table to the size of the model
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor, nn
 
 from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.model.build import quiet
 
 State = dict[str, Tensor]
 # of OpenAI's archives, no weights; and a table that transformers no longer stores
@@ -49,6 +49,24 @@ def layout(state: Mapping[str, Tensor]) -> str:
     return "other"
 
 
+def check(state: Mapping[str, Tensor], where: str) -> None:
+    """Raise ConfigError for weights that no architecture here takes, and for such as diverged."""
+    remedy = "score the images with its own code, and give the table to --scores"
+    found = layout(state)
+    if found == "carzero":
+        raise ConfigError(
+            f"{where} is a checkpoint of CARZero, whose towers open_clip does not build: {remedy}"
+        )
+    if found == "cxrclip" and not any(n.startswith("image_encoder.resnet.") for n in state):
+        raise ConfigError(
+            f"{where} is a checkpoint of CXR-CLIP with another image tower than ResNet-50, which "
+            f"alone can be read here: {remedy}"
+        )
+    odd = [n for n, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()]
+    if odd:
+        raise ConfigError(f"{where}: {_counted(sorted(odd), 'weights are not finite')}")
+
+
 def fill(model: Any, state: Mapping[str, Tensor], where: str) -> None:
     """Load weights into a model. Raises ConfigError where they are not exactly the model's."""
     converted = _converted(model, dict(state), where)
@@ -70,20 +88,11 @@ def has_bias(state: Mapping[str, Tensor]) -> bool:
 
 
 def _converted(model: Any, state: State, where: str) -> State:
-    found = layout(state)
-    if found == "carzero":
-        raise ConfigError(
-            f"{where} is a checkpoint of CARZero, whose towers open_clip does not build: score the "
-            "images with its own code, and give the table to --scores"
-        )
-    if found == "cxrclip":
+    if layout(state) == "cxrclip":
         return _of_cxrclip(model, state, where)
     state = {name: v for name, v in state.items() if name not in ASIDE}
-    logging.disable(logging.INFO)
-    try:
+    with quiet():
         state = convert_state_dict(model, state)
-    finally:
-        logging.disable(logging.NOTSET)
     if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
         state = convert_to_custom_text_state_dict(state)
     for name in ("logit_scale", "logit_bias"):
@@ -95,12 +104,6 @@ def _converted(model: Any, state: State, where: str) -> State:
 
 
 def _of_cxrclip(model: Any, state: State, where: str) -> State:
-    if not any(name.startswith("image_encoder.resnet.") for name in state):
-        raise ConfigError(
-            f"{where} is a checkpoint of CXR-CLIP with another image tower than ResNet-50, which "
-            "alone can be read here: score the images with its own code, and give the table to "
-            "--scores"
-        )
     if not hasattr(getattr(model, "visual", None), "head") or not hasattr(model, "text"):
         raise ConfigError(f"{where} is a checkpoint of CXR-CLIP: --open-clip cxrclip-resnet50")
     _add_biases(model)
@@ -138,10 +141,3 @@ def _check_shapes(own: Mapping[str, Tensor], state: State, where: str) -> None:
 def _counted(names: list[str], what: str) -> str:
     shown = f" (such as {names[0]})" if names else ""
     return f"{len(names)} {what}{shown}"
-
-
-def finite(state: Mapping[str, Tensor], where: str) -> None:
-    """Raise ConfigError where a weight is not finite: its training diverged."""
-    odd = [n for n, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()]
-    if odd:
-        raise ConfigError(f"{where}: {_counted(sorted(odd), 'weights are not finite')}")

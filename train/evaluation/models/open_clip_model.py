@@ -15,10 +15,6 @@ where it finds none. Here each of these is an error. The logit scale stays as it
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,7 +38,7 @@ from cxr_vlp.train.evaluation.models import checkpoints, layouts, preprocessing
 from cxr_vlp.train.evaluation.models.checkpoints import Checkpoint
 from cxr_vlp.train.evaluation.models.encoder_model import EncoderModel
 from cxr_vlp.train.evaluation.models.preprocessing import OWN, Transform
-from cxr_vlp.train.model.build import CONFIGS, DualEncoder, padding_end, tokenize_with
+from cxr_vlp.train.model.build import CONFIGS, DualEncoder, padding_end, quiet, tokenize_with
 from cxr_vlp.train.model.tokenizer import cached
 
 FOLDER, HUB, QUICK = "local-dir:", "hf-hub:", "-quickgelu"
@@ -87,9 +83,9 @@ def model(request: Request) -> EncoderModel:
     """
     source = _source(request)
     checkpoint = checkpoints.read(source.path)
+    layouts.check(checkpoint.state, str(source.path))
     config = _config(source.name)
     _check_activation(request, source, checkpoint, bool(config.get("quick_gelu")))
-    layouts.finite(checkpoint.state, str(source.path))
     built = skeleton(source.name, bias=layouts.has_bias(checkpoint.state))
     layouts.fill(built, checkpoint.state, str(source.path))
     transform = _transform(request, source, layouts.layout(checkpoint.state))
@@ -115,7 +111,7 @@ def model(request: Request) -> EncoderModel:
 def skeleton(name: str, *, bias: bool = False, seed: int = 0) -> Any:
     """Return an architecture with random weights, on the CPU. Raises ConfigError."""
     more: dict[str, Any] = {"init_logit_bias": 0.0} if bias else {}
-    with _quiet(), torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             return open_clip.create_model(
@@ -131,7 +127,7 @@ def encoder_of(built: Any, name: str) -> DualEncoder:
     height, width = size if isinstance(size, tuple | list) else (size, size)
     if height != width:
         raise ConfigError(f"--open-clip {name}: its input is {height} x {width}, not a square")
-    with _quiet():
+    with quiet():
         try:
             found: Any = open_clip.get_tokenizer(name)
         except (RuntimeError, OSError, ValueError, ImportError, TypeError) as error:
@@ -183,7 +179,7 @@ def _own_config(path: Path) -> str:
 
 
 def _config(name: str) -> dict[str, Any]:
-    with _quiet():
+    with quiet():
         return open_clip.get_model_config(name) or {}
 
 
@@ -248,7 +244,7 @@ def _tag(name: str, tag: str) -> dict[str, Any] | None:
 
 
 def _downloaded(name: str, tag: str, record: dict[str, Any]) -> Path:
-    with _quiet():
+    with quiet():
         try:
             return Path(download_pretrained(record))
         except (RuntimeError, OSError, ValueError, ImportError) as error:
@@ -257,7 +253,7 @@ def _downloaded(name: str, tag: str, record: dict[str, Any]) -> Path:
 
 def _hub(name: str) -> _Source:
     open_clip.add_model_config(CONFIGS)
-    with _quiet():
+    with quiet():
         try:
             config = open_clip.factory._get_hf_config(name.removeprefix(HUB))
             path = Path(download_pretrained_from_hf(name.removeprefix(HUB)))
@@ -362,15 +358,3 @@ def _unavailable(what: str, error: Exception) -> ConfigError:
         "that has one, and give --pretrained FILE, or --open-clip local-dir:PATH with a folder "
         "that holds open_clip_config.json and the weights (HF_HUB_OFFLINE=1 avoids the wait)"
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence open_clip inside the block: it calls weights random that are loaded afterwards."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            logging.disable(logging.NOTSET)

@@ -24,7 +24,11 @@ def model(folder: Path) -> EncoderModel:
         "size": encoder.size,
         "transform": preprocessing.facts(used.image),
     }
-    return EncoderModel(encoder, used.image, used.name, checkpoints.digest(folder / MODEL), facts)
+    made = EncoderModel(encoder, used.image, used.name, checkpoints.digest(folder / MODEL), facts)
+    if used.loss.weights.without_text:
+        made.labels = tuple(record.get("labels", ()))
+        facts["labels"] = list(made.labels)
+    return made
 
 
 def recipe(folder: Path) -> Recipe:

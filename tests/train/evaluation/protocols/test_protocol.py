@@ -117,7 +117,10 @@ def test_an_unknown_protocol_is_refused_with_the_nearest(name, tmp_path):
 
 def test_only_what_the_section_gives_changes_a_protocol(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text('evaluate: {bank: pair, prompts: "", uncertain: exclude, seed: 3, tasks: [probe]}')
+    text = 'evaluate: {bank: pair, prompts: "", uncertain: exclude, seed: 3, tasks: [probe]}'
+    path.write_text(text)
+        'evaluate: {bank: pair, prompts: "", uncertain: exclude, seed: 3, tasks: [probe]}'
+    )
     found = params.load(path)
     assert found.changes == {"uncertain": "exclude", "prompts": {"bank": "pair"}}
     assert params.load(None).changes == {}

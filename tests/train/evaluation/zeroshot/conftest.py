@@ -24,7 +24,7 @@ class Compass:
     def __init__(self, words: Sequence[str], *, fused: bool = False, scale: float = 1.0) -> None:
         self.words, self.fused, self.scale = tuple(words), fused, scale
 
-    def encode_images(self, images: torch.Tensor, *, patches: bool = False) -> Tokens:  # noqa: ARG002
+    def encode_images(self, images: torch.Tensor, *, patches: bool = False) -> Tokens:
         whole = images.flatten(1)[:, : len(self.words)].float() / 100
         return Tokens(whole, whole[:, None][:, :0], torch.ones(len(whole), 0, dtype=torch.bool))
 
