@@ -92,7 +92,7 @@ def test_sets_of_other_collections_are_reported_and_not_used(shards, tiny_recipe
     assert "12 train, 4 validate" in printed.out
     assert measured(shards) == 0
     assert capfd.readouterr().err.count(note) == 1
-    assert set(metrics()["sources"]) == {"openi"}
+    assert set(metrics()["collections"]) == {"openi"}
     assert shown(shards) == 0
     assert capfd.readouterr().err.count(note) == 1
     page = Path("page.html").read_text()
@@ -154,13 +154,12 @@ def test_images_left_out_are_reported_by_source_and_view(shards, tiny_recipe, ca
     capfd.readouterr()
     assert measured(shards) == 0
     found = metrics()
-    assert found["left_out"] == {"lateral": 4}
-    assert {name: each["left_out"] for name, each in found["sources"].items()} == {
+    assert {name: each["left_out"] for name, each in found["collections"].items()} == {
         "mimic": {"lateral": 2}, "openi": {"lateral": 2},
     }  # fmt: skip
-    assert found["counted"] == {
-        "uncertain": "exclude", "unmentioned": "negative", "views": "frontal",
-    }  # fmt: skip
+    used = found["decided_by"]["protocol"]
+    assert (used["uncertain"], used["unmentioned"]) == ("exclude", "negative")
+    assert used["views"] == ["frontal"]
     assert "unmentioned" in capfd.readouterr().out
 
 
@@ -181,7 +180,7 @@ def test_a_collection_without_an_image_of_the_views_stops_the_evaluation(
     assert not Path("e").exists()
     named("mimic", "openi", evaluate={"views": [], "resamples": 0})
     assert measured(shards) == 0
-    assert metrics()["left_out"] == {}
+    assert metrics()["collections"]["openi"]["left_out"] == {}
 
 
 def test_a_collection_without_images_is_reported_also_with_named_labels(shards, tiny_recipe, capfd):
