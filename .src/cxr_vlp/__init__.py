@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cxr_vlp.pipelines.format.sample import Sample
     from cxr_vlp.train.data.batches import Batch
     from cxr_vlp.train.data.samples import StoredSample
-    from cxr_vlp.train.evaluation.metrics import Measured
+    from cxr_vlp.train.evaluation.auroc_table import Measured
     from cxr_vlp.train.objective import losses
 
 # name -> the module that defines it, and its name there
@@ -53,7 +53,7 @@ _PLACES = {
     "Batch": ("cxr_vlp.train.data.batches", "Batch"),
     "losses": ("cxr_vlp.train.objective.losses", ""),
     "auroc_table": ("cxr_vlp.api", "auroc_table"),
-    "Measured": ("cxr_vlp.train.evaluation.metrics", "Measured"),
+    "Measured": ("cxr_vlp.train.evaluation.auroc_table", "Measured"),
 }
 
 __all__ = [

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cxr_vlp.train.data.loader import Loading
     from cxr_vlp.train.data.samples import StoredSample
     from cxr_vlp.train.data.shards import Shard
-    from cxr_vlp.train.evaluation.metrics import Measured
+    from cxr_vlp.train.evaluation.auroc_table import Measured
 
 Place = str | os.PathLike[str]
 
@@ -171,8 +171,8 @@ def auroc_table(
     """
     import numpy as np
 
-    from cxr_vlp.nlp.labels import NO_FINDING
-    from cxr_vlp.train.evaluation import metrics
+    from cxr_vlp.train.evaluation import auroc_table as tables
+    from cxr_vlp.train.evaluation.measures.resampling import Intervals
 
     array = np.asarray(scores, np.float64)
     groups = list(patients) or [str(place) for place in range(len(labels))]
@@ -181,14 +181,11 @@ def auroc_table(
             f"scores {array.shape} must be {len(labels)} rows of labels by {len(names)} names, "
             f"with a patient for each row or none: {len(patients)} are given"
         )
-    if not np.isfinite(array).all():
-        raise ValueError("scores must be finite numbers")
-    _refuse("uncertain", uncertain, metrics.UNCERTAIN)
-    _refuse("unmentioned", unmentioned, tuple(metrics.UNMENTIONED))
-    truth = metrics.targets(labels, names, uncertain=uncertain, unmentioned=unmentioned)
-    bootstrap = metrics.Bootstrap(resamples, seed)
-    findings = [name for name in names if name != NO_FINDING]
-    return metrics.measure(array, truth, names, groups, bootstrap, findings, min_positives)
+    _refuse("uncertain", uncertain, tables.UNCERTAIN)
+    _refuse("unmentioned", unmentioned, tuple(tables.UNMENTIONED))
+    truth = tables.targets(labels, names, uncertain=uncertain, unmentioned=unmentioned)
+    intervals = Intervals(resamples, "patient", seed)
+    return tables.measured(array, truth, names, groups, intervals, min_positives)
 
 
 def _refuse(name: str, value: str, allowed: Sequence[str]) -> None:

@@ -118,6 +118,11 @@ COMMANDS = {
         "cxr-vlp report --shards data/shards --model models/chexzero_tiny "
         "--evaluation reports/evaluate/chexzero_tiny --out reports/index.html",
     ),
+    "compare": Command(
+        "cxr_vlp.train.compare",
+        "the differences between evaluations, with intervals and tests",
+        "cxr-vlp compare reports/evaluate/chexzero_tiny reports/evaluate/cxrclip_tiny",
+    ),
     "translate": Command(
         "cxr_vlp.train.translate",
         "translate report texts to another language and back",

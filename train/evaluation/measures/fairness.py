@@ -44,7 +44,8 @@ from cxr_vlp.train.evaluation.measures.table import (
 
 MEAN = "mean"  # the row of the mean over labels
 LEAST_SHARE = 0.5  # of the labels, for a group that is measured
-BANDS = ((0, 17), (18, 39), (40, 59), (60, 79), (80, 120))
+BANDS = ((0, 17), (18, 39), (40, 59), (60, 79))
+OLDEST = 80  # the band from here on
 UNKNOWN = "unknown"
 
 
@@ -87,7 +88,7 @@ class Fairness:
     gaps: tuple[Gap, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Sample:
     """A group before it is assembled: points (L, 8), draws (R, L, 8), rates (2,) and (R, 2)."""
 
@@ -104,6 +105,8 @@ def age_band(age: int | None) -> str:
     """Return the band of an age in years, UNKNOWN where there is none."""
     if age is None:
         return UNKNOWN
+    if age >= OLDEST:
+        return f"{OLDEST}+"
     return next((f"{low}-{high}" for low, high in BANDS if low <= age <= high), UNKNOWN)
 
 
@@ -124,10 +127,11 @@ def by_group(
 ) -> Fairness:
     """Return the measures of each group of each attribute, and the gaps.
 
-    attributes: name (sex, age, view) -> N group names; an empty name is UNKNOWN. The groups UNKNOWN
-    are measured, but enter no gap. The other arguments are those of table.measure; under- and
-    overdiagnosis are over the labels of `average` that have a threshold. Raises DataError for
-    attributes, scores, truth or groups that cannot be measured.
+    attributes: name (sex, age, view) -> N group names; an empty name is UNKNOWN. The group UNKNOWN
+    is measured, but enters no gap and does not decide which labels the means are over. The other
+    arguments are those of table.measure; under- and overdiagnosis are over the labels of `average`
+    that have a threshold. Raises DataError for attributes, scores, truth or groups that cannot be
+    measured.
     """
     given = dict(thresholds or {})
     rules = {name: Rules(given.get(name), specificity, bins, probabilities) for name in names}
@@ -195,8 +199,14 @@ def _assembled(
     """Return all groups, and the samples of those that are compared with each other."""
     first = [assemble(s.labels, s.points, s.draws, average=average, least=least) for s in samples]
     reasons = [_reason(measured, measurable) for measured in first]
+    # where every image is of the group UNKNOWN, it is the only one
+    ranked = [each for each in samples if each.name != UNKNOWN] or list(samples)
     shared = set(average).intersection(
-        *(each.macro_of for each, why in zip(first, reasons, strict=True) if not why)
+        *(
+            each.macro_of
+            for each, sample, why in zip(first, samples, reasons, strict=True)
+            if not why and sample in ranked
+        )
     )
     made = []
     for sample, why in zip(samples, reasons, strict=True):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.errors import ConfigError, DataError
 
 Floats = npt.NDArray[np.float64]
 LEVEL = 0.95  # of the intervals
@@ -35,11 +35,18 @@ def bootstrap_weights(groups: Sequence[str], intervals: Intervals) -> Iterator[F
 
     groups: N names. By patient, a group is drawn as a whole, because images of one patient are not
     independent; by image, the names play no part. The draws are the same for any size of the
-    chunks. Raises ConfigError for intervals that cannot be made.
+    chunks. Raises ConfigError for intervals that cannot be made, DataError for images without a
+    patient.
     """
     place, count = _places(groups, intervals)
-    if not count:
+    if not (count and intervals.resamples):
         return
+    nameless = sum(not name for name in groups) if intervals.by == "patient" else 0
+    if nameless:  # else they would all be one patient
+        raise DataError(
+            f"{nameless} of {len(groups)} images have no patient: name the patients, or make the "
+            "intervals by image"
+        )
     rng = np.random.default_rng(intervals.seed)
     size = max(1, CELLS // max(len(groups), count))
     for start in range(0, intervals.resamples, size):

@@ -212,9 +212,10 @@ def mean_of(measured: Mapping[str, Measured]) -> Measured:
 
     Each collection counts the same, whatever its size. Collections share no patients: resample by
     resample their draws are averaged, each collection's in an order of its own, so that equal seeds
-    do not tie them together. `macro_of` are the collections, `unmeasured` those without any macro
-    mean, `averaged` the collections of each measure; there are no labels. Raises ConfigError for
-    collections with different numbers of resamples.
+    do not tie them together. Only resamples in which every collection has its mean are used.
+    `macro_of` are the collections, `unmeasured` those without any macro mean, `averaged` the
+    collections of each measure; there are no labels. Raises ConfigError for collections with
+    different numbers of resamples.
     """
     names = sorted(measured)
     sizes = {len(draws) for each in measured.values() for draws in each.draws.values()}
@@ -293,7 +294,14 @@ def _value(measured: Measured, measure: str) -> float | None:
 
 
 def _shuffled(draws: Mapping[str, Floats], name: str) -> dict[str, Floats]:
-    """Return a collection's draws in an order that depends on its name alone."""
-    order = np.random.default_rng([ord(letter) for letter in name])
-    place = order.permutation(max((len(values) for values in draws.values()), default=0))
-    return {measure: values[place] for measure, values in draws.items()}
+    """Return a collection's draws in an order that depends on its name alone, the undefined last.
+
+    The undefined ones of several collections then meet each other, and cost the fewest resamples.
+    """
+    rng = np.random.default_rng([ord(letter) for letter in name])
+    place = rng.permutation(max((len(values) for values in draws.values()), default=0))
+    made = {}
+    for measure, values in draws.items():
+        mixed = values[place]
+        made[measure] = mixed[np.argsort(np.isnan(mixed), kind="stable")]
+    return made

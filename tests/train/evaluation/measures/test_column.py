@@ -51,12 +51,11 @@ def test_a_score_that_equals_the_threshold_is_positive():
 
 
 def test_a_bin_holds_its_lower_edge_and_the_last_one_holds_1():
-    truth = np.array([0, 1], np.int8)
+    truth = np.array([1, 0], np.int8)
     # 0.5 lies in the upper of two bins, beside 1.0: their mean .75 against one half
     assert point.ece(np.array([0.5, 1.0]), truth, 2) == 0.25
-    below = np.nextafter(0.5, 0)
-    assert point.ece(np.array([below, 1.0]), truth, 2) == pytest.approx(0.25)
-    assert point.ece(np.array([1.0, below]), truth, 2) == pytest.approx(0.75)
+    # just below it lies in the lower bin: .5 against 1, and 1 against 0
+    assert point.ece(np.array([np.nextafter(0.5, 0), 1.0]), truth, 2) == pytest.approx(0.75)
 
 
 def test_mcc_and_f1_are_0_where_all_calls_are_of_one_kind():

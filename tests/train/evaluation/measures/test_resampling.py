@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation.measures import resampling
 from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights, interval_of
 
@@ -45,6 +45,13 @@ def test_no_resamples_and_no_images_give_no_weights():
 def test_intervals_that_cannot_be_made_are_refused(bad):
     with pytest.raises(ConfigError, match="give"):
         drawn(["a"], bad)
+
+
+def test_images_without_a_patient_are_not_one_patient():
+    with pytest.raises(DataError, match="2 of 3 images have no patient"):
+        drawn(["", "a", ""], Intervals(10))
+    assert list(bootstrap_weights(["", ""], Intervals(0))) == []
+    assert drawn(["", ""], Intervals(10, by="image")).shape == (10, 2)
 
 
 def test_an_interval_leaves_undefined_draws_out():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn import metrics
@@ -196,6 +198,20 @@ def test_equal_collections_are_resampled_independently():
     one = measured(*many(0, 100), intervals=Intervals(1000))
     mean = mean_of({"a": one, "b": one}).draws["auroc"]
     assert np.std(mean) == pytest.approx(np.std(one.draws["auroc"]) / np.sqrt(2), rel=0.1)
+
+
+def test_undefined_resamples_of_collections_meet_each_other():
+    one = measured(*many(0, 100), intervals=Intervals(100))
+    draws = one.draws["auroc"].copy()
+    draws[:30] = np.nan
+    other = replace(one, draws={**one.draws, "auroc": draws})
+    more = draws.copy()
+    more[30:50] = np.nan
+    third = replace(one, draws={**one.draws, "auroc": more})
+    found = mean_of({"a": one, "b": other, "c": third})
+    assert found.macro["auroc"].resamples == 50
+    assert found.macro["f1"].resamples == 0  # without thresholds
+    assert found.macro["auprc"].resamples == 100
 
 
 def test_a_collection_without_a_mean_is_named():

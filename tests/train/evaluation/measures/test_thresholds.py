@@ -67,8 +67,8 @@ def test_no_other_cut_is_better(pairs, by):
     assert all(quality[cut] != pytest.approx(found, abs=1e-9) for cut in above)
 
 
-def test_neighbouring_floats_are_told_apart():
-    low = 0.3
+@pytest.mark.parametrize("low", [0.3, np.nextafter(0.3, 1)])  # one of them is rounded down
+def test_neighbouring_floats_are_told_apart(low):
     high = np.nextafter(low, 1)
     found = choose(column([low, high]), truths([0, 1]), ["A"], "f1")
     assert low < found["A"] <= high

@@ -117,8 +117,7 @@ def test_an_unknown_protocol_is_refused_with_the_nearest(name, tmp_path):
 
 def test_only_what_the_section_gives_changes_a_protocol(tmp_path):
     path = tmp_path / "params.yaml"
-    text = 'evaluate: {bank: pair, prompts: "", uncertain: exclude, seed: 3, tasks: [probe]}'
-    path.write_text(text)
+    path.write_text(
         'evaluate: {bank: pair, prompts: "", uncertain: exclude, seed: 3, tasks: [probe]}'
     )
     found = params.load(path)
