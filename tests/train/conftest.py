@@ -1,7 +1,8 @@
 """Shards for the tests of this room, written by tarfile in the shard format.
 
 Contents: `draw` (an image whose findings a small model can learn), `sample`, `write_shard`,
-`write_source` (a folder with its three splits), and the fixtures `source`, `tiny_recipe`, `bert`.
+`write_source` (a folder with its three splits), the fixtures `source`, `tiny_recipe`, `bert`, and
+`seeing`, a model that knows what `draw` drew and what a text says of it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +141,78 @@ def bert(tmp_path) -> str:
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
     return str(tmp_path)
+
+
+class Seeing:
+    """A model that sees which squares `draw` drew, and reads which findings a text names.
+
+    An image is +1 for a square that is there and -1 for one that is not; a text is +1 for a finding
+    that it names and -1 for one that it denies ("no"), or for all that it does not name if it is
+    `whole`. `blind`: it does not see "no". `constant`: it says the same of everything.
+    """
+
+    name, digest, facts = "seeing", "0" * 64, {"kind": "test"}
+    size, scale, fused, finer = 72, 1.0, False, False
+
+    def __init__(self, *, whole: bool = False, blind: bool = False, constant: bool = False) -> None:
+        import torch
+
+        from cxr_vlp.train.config.recipe import ImageConfig
+
+        self.whole, self.blind, self.constant = whole, blind, constant
+        self.image, self.device = ImageConfig(), torch.device("cpu")
+
+    def encode_images(self, images: Any, *, patches: bool = False) -> Any:
+        """Return (B, 3) of -1 and 1, L2-normalised: `draw` gives 64 x 72, padded to 72 x 72."""
+        found = [
+            images[:, 0, y + 4 : y + 14, x + 8 : x + 18].float().mean(dim=(1, 2)) > 160
+            for y, x in PLACES.values()
+        ]
+        return self._tokens([list(each) for each in zip(*found, strict=True)], -1)
+
+    def encode_texts(self, texts: Sequence[str]) -> Any:
+        """Return (T, 3) of -1, 0 and 1, L2-normalised."""
+        rows = []
+        for text in texts:
+            says = -1 if re.search(r"\b(no|negative)\b", text.lower()) and not self.blind else 1
+            named = [name.lower() in text.lower() for name in FINDINGS]
+            rows.append([says if each else 0 for each in named])
+        return self._tokens(rows, -1 if self.whole else 0)
+
+    def similarity(self, images: Any, texts: Any) -> Any:
+        """Return the cosines (B, T)."""
+        return images.whole @ texts.whole.T
+
+    def _tokens(self, rows: Sequence[Sequence[Any]], unsaid: int) -> Any:
+        import torch
+
+        from cxr_vlp.train.model.fusion import Tokens
+
+        rows = [[float(v) or unsaid for v in row] for row in rows]
+        whole = torch.nn.functional.normalize(torch.tensor(rows, dtype=torch.float), dim=1)
+        whole = torch.ones_like(whole) if self.constant else whole
+        return Tokens(whole, whole[:, :0, None], torch.ones(len(whole), 0, dtype=torch.bool))
+
+
+@pytest.fixture
+def seeing() -> type[Seeing]:
+    """A model that knows what `draw` drew and what a text says of it."""
+    return Seeing
+
+
+@pytest.fixture
+def write() -> Callable[..., Path]:
+    """A function that writes a source of eight samples in one test shard; `changes` by number."""
+
+    def written(root: Path, source: str, changes: Callable[[int], Any], first: int = 0) -> Path:
+        records = {
+            f"{source}-s{number:04d}": sample(source, number, split="test", **changes(number))
+            for number in range(first, first + 8)
+        }
+        write_shard(root / source / "test" / f"{source}-test-00000.tar", records)
+        (root / source / "test" / "sizes.json").write_text(
+            json.dumps({f"{source}-test-00000.tar": len(records)})
+        )
+        return root / source
+
+    return written

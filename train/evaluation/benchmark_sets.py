@@ -104,7 +104,7 @@ def load(path: Path) -> BenchmarkSet:
     Raises ConfigError, with the line or the entry, for a file that is absent or broken, lacks a
     column or a value, or lists a key twice.
     """
-    _form(path)
+    form(path)
     try:
         rows = list(_rows(path))
     except FileNotFoundError:
@@ -126,7 +126,7 @@ def load(path: Path) -> BenchmarkSet:
 def write(path: Path, chosen: BenchmarkSet) -> None:
     """Write a set; the name of the file ends with .csv or .json. It appears as a whole."""
     rows = [entry.row() for entry in chosen.entries]
-    if _form(path) == ".json":
+    if form(path) == ".json":
         text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
     else:
         stream = io.StringIO()
@@ -143,16 +143,17 @@ def write(path: Path, chosen: BenchmarkSet) -> None:
         partly.unlink(missing_ok=True)
 
 
-def _form(path: Path) -> str:
-    form = path.suffix.lower()
-    if form not in FORMS:
+def form(path: Path) -> str:
+    """Return the form of a list by its name. Raises ConfigError for another form."""
+    found = path.suffix.lower()
+    if found not in FORMS:
         raise ConfigError(f"{path}: a benchmark set is a file of {' or '.join(FORMS)}")
-    return form
+    return found
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield (place, row) of the file."""
-    if _form(path) == ".json":
+    if form(path) == ".json":
         yield from _objects(path)
         return
     with path.open(encoding="utf-8-sig", newline="") as stream:

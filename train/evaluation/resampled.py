@@ -60,6 +60,16 @@ def mean(values: Floats, drawn: Iterable[Floats]) -> Resampled:
     return Resampled(float(values.mean()) if len(values) else np.nan, _joined(draws))
 
 
+def means(values: Floats, drawn: Iterable[Floats]) -> list[Resampled]:
+    """Return the mean of each column of values (Q, M) without its nans; drawn: chunks (R, Q)."""
+    known = ~np.isnan(values)
+    filled = np.where(known, values, 0.0)
+    points = _divided(filled.sum(axis=0), known.sum(axis=0))
+    parts = [_divided(part @ filled, part @ known) for part in drawn]
+    draws = np.concatenate(parts) if parts else np.empty((0, len(points)))
+    return [Resampled(float(point), own) for point, own in zip(points, draws.T, strict=True)]
+
+
 def median(values: Floats, drawn: Iterable[Floats]) -> Resampled:
     """Return the median of the values (Q,) with that of each resample; drawn: chunks (R, Q)."""
     order = np.argsort(values, kind="stable")
@@ -69,9 +79,15 @@ def median(values: Floats, drawn: Iterable[Floats]) -> Resampled:
 
 
 def mean_of(several: Sequence[Resampled]) -> Resampled:
-    """Return the mean of several collections' values, averaged resample by resample."""
+    """Return the mean of several values, averaged resample by resample.
+
+    In a resample where some are undefined, the mean is that of the others.
+    """
     values = [each.value for each in several]
-    return Resampled(float(np.mean(values)), np.mean([each.draws for each in several], axis=0))
+    draws = np.array([each.draws for each in several])
+    known = ~np.isnan(draws)
+    filled = np.where(known, draws, 0.0)
+    return Resampled(float(np.mean(values)), _divided(filled.sum(axis=0), known.sum(axis=0)))
 
 
 def entries(found: Mapping[str, Resampled], chance: Mapping[str, float]) -> dict[str, Any]:
@@ -88,8 +104,8 @@ def _medians(ordered: Floats, weights: Floats) -> Floats:
     return np.where(half[:, 0] > 0, middle, np.nan)
 
 
-def _divided(above: Floats, below: Floats) -> Floats:
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+def _divided(above: Floats, below: npt.NDArray[Any]) -> Floats:
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
 
 def _joined(draws: Sequence[Floats]) -> Floats:

@@ -17,9 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cxr_vlp.nlp.wording.bank import Bank, own_bank
 from cxr_vlp.nlp.wording.prompts import zero_shot
-from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.evaluation.prompt_files import own_prompts
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.retrieval.ranks import Flags, Places, blocks, precisions
 from cxr_vlp.train.evaluation.retrieval.similarities import Similarities
@@ -31,7 +30,7 @@ Texts = tuple[str, ...]
 def prompts(classes: Sequence[str], protocol: Protocol) -> list[Texts]:
     """Return the prompts of each class. Raises ConfigError for a file of prompts that is wrong."""
     section = protocol.retrieval
-    bank = _bank(protocol.prompts.file)
+    bank = own_prompts(protocol)
     found = [zero_shot(name, section.bank, bank)[0] for name in classes]
     if not section.prompts:
         return found
@@ -101,12 +100,3 @@ def places(names: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.intp]
     """Return the place of each name among the classes."""
     known = {name: place for place, name in enumerate(classes)}
     return np.array([known[name] for name in names], np.intp)
-
-
-def _bank(path: str) -> Bank | None:
-    try:
-        return own_bank(path) if path else None
-    except FileNotFoundError:
-        raise ConfigError(f"prompts.file: no file at {path}") from None
-    except ValueError as error:
-        raise ConfigError(f"prompts.file: {error}") from None

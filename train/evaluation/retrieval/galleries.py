@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,10 +17,8 @@ import torch
 from torch import Tensor
 
 from cxr_vlp.pipelines.format.sample import key_hash
-from cxr_vlp.train.data import views
 from cxr_vlp.train.data.policies import parse
-from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.evaluation import reading
+from cxr_vlp.train.evaluation.by_collection import batches, only
 from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.models.base import Model
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol, RetrievalConfig
@@ -72,60 +70,28 @@ def text_of(protocol: Protocol) -> Callable[[ReadImage], str]:
     return lambda image: plain(policy(image.sample, unused))
 
 
-def read(evaluation: Evaluation) -> dict[str, Reading]:
-    """Return what the shards hold, by collection, with the features of models without a fusion.
+def read(own: Evaluation) -> Reading:
+    """Return what the shards of a collection hold, with the features of models without a fusion.
 
-    Of a benchmark set only its images. Raises ConfigError for models whose similarities have no
-    common scale, and where images of the set are not in the shards.
+    Of a benchmark set only its images.
     """
-    if len({model.fused for model in evaluation.models}) > 1:
-        raise ConfigError(
-            "an ensemble of a model with a fusion and one without has no common similarity: "
-            "measure the retrieval of each alone"
-        )
-    text, benchmark = text_of(evaluation.protocol), evaluation.benchmark
-    found: dict[str, Reading] = {}
-    for number, model in enumerate(evaluation.models):
-        for batch in batches(evaluation, model, benchmark.keys if benchmark else None):
-            mine = found.setdefault(batch.source, Reading([{} for _ in evaluation.models]))
+    mine, text = Reading([{} for _ in own.models]), text_of(own.protocol)
+    for number, model in enumerate(own.models):
+        if model.fused and number:
+            continue  # its images are read again when all texts are known
+        for batch in batches(own, model):
             if number == 0:
                 mine.facts.update((image.facts.key, image.facts) for image in batch.images)
                 mine.texts.update((image.facts.key, text(image)) for image in batch.images)
             if not model.fused:
-                kept = [k for k, t in mine.texts_of(batch).items() if t or benchmark]
+                kept = [k for k, t in mine.texts_of(batch).items() if t or own.benchmark]
                 mine.features[number].update(_encoded(model, batch, kept))
-    if benchmark:
-        keys = {key for mine in found.values() for key in mine.facts}
-        benchmark.require(keys, f"the {evaluation.split} split of these shards")
-    return found
-
-
-def left_out_by_view(evaluation: Evaluation) -> dict[str, dict[str, int]]:
-    """Return how many images of the shards are of other views: collection -> view -> images."""
-    shards = evaluation.shards[evaluation.split]
-    return views.left_out(views.survey(shards, ()).views, evaluation.protocol.views)
-
-
-def batches(
-    evaluation: Evaluation, model: Model, keys: Collection[str] | None = None, source: str = ""
-) -> Iterator[ImageBatch]:
-    """Yield the images that are measured, as a model takes them; of `keys` only those."""
-    shards = [each for each in evaluation.shards[evaluation.split] if source in ("", each.source)]
-    for batch in reading.batches(
-        shards, model.image, model.size, evaluation.protocol.views, limit=evaluation.limit,
-        workers=evaluation.workers,
-    ):  # fmt: skip
-        yield batch if keys is None else _only(batch, keys)
-
-
-def _only(batch: ImageBatch, keys: Collection[str]) -> ImageBatch:
-    places = [i for i, image in enumerate(batch.images) if image.facts.key in keys]
-    return ImageBatch(batch.source, batch.pixels[places], tuple(batch.images[i] for i in places))
+    return mine
 
 
 def _encoded(model: Model, batch: ImageBatch, keys: Collection[str]) -> dict[str, Tensor]:
     """Return the features of some images of a batch, by key."""
-    kept = _only(batch, keys)
+    kept = only(batch, keys)
     if not kept.images:
         return {}
     whole = similarities.encode_images(model, kept.pixels).whole
@@ -152,33 +118,31 @@ def gallery(mine: Reading, protocol: Protocol) -> Gallery:
 
 
 def compared(
-    evaluation: Evaluation, mine: Reading, source: str, keys: Sequence[str], texts: Sequence[str]
+    own: Evaluation, mine: Reading, keys: Sequence[str], texts: Sequence[str]
 ) -> Similarities:
     """Return the similarities of some images of a collection with texts, the mean of the models."""
-    if evaluation.models[0].fused:
-        return _logits(evaluation, source, keys, texts)
+    if own.models[0].fused:
+        return _logits(own, keys, texts)
     encoded = [
         torch.cat([part.whole for part in similarities.encode_texts(model, texts)])
-        for model in evaluation.models
+        for model in own.models
     ]
     images = [torch.stack([each[key] for key in keys]) for each in mine.features]
     return Cosines(tuple(images), tuple(encoded))
 
 
-def _logits(
-    evaluation: Evaluation, source: str, keys: Sequence[str], texts: Sequence[str]
-) -> Logits:
+def _logits(own: Evaluation, keys: Sequence[str], texts: Sequence[str]) -> Logits:
     """Return a fusion's logits. The images are read again, now that all texts are known."""
     places = {key: place for place, key in enumerate(keys)}
-    whole = np.zeros((len(keys), len(texts)))
-    for model in evaluation.models:
+    whole = np.zeros((len(keys), len(texts)), np.float32)
+    for model in own.models:
         encoded = similarities.encode_texts(model, texts)
-        for batch in batches(evaluation, model, places, source):
-            if batch.images:
-                tokens = similarities.encode_images(model, batch.pixels)
-                rows = [places[image.facts.key] for image in batch.images]
-                whole[rows] += similarities.similarity(model, tokens, encoded).numpy()
-    return Logits((whole / len(evaluation.models)).astype(np.float32))
+        for batch in batches(own, model, places):
+            tokens = similarities.encode_images(model, batch.pixels)
+            rows = [places[image.facts.key] for image in batch.images]
+            found = similarities.similarity(model, tokens, encoded).numpy()
+            whole[rows] += (found / len(own.models)).astype(np.float32)
+    return Logits(whole)
 
 
 def _first_of_studies(facts: Sequence[ImageFacts]) -> list[str]:

@@ -89,6 +89,14 @@ def similarity(model: Model, images: Tokens, texts: Sequence[Tokens]) -> Tensor:
     return torch.cat([model.similarity(images, part) for part in texts], dim=1).double().cpu()
 
 
+def mean_similarity(
+    models: Sequence[Model], images: Sequence[Tokens], texts: Sequence[Sequence[Tokens]]
+) -> Floats:
+    """Return (B, T): the mean over the models of images with texts, each model's own features."""
+    each = zip(models, images, texts, strict=True)
+    return _mean([similarity(model, own, asked) for model, own, asked in each])
+
+
 def _mean(several: Sequence[Tensor]) -> Floats:
     whole = torch.stack([each.double().cpu() for each in several]).mean(dim=0)
     return _rounded(whole.numpy())

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.evaluation import resampled
+from cxr_vlp.train.evaluation import by_collection, resampled
 from cxr_vlp.train.evaluation.benchmark_sets import BenchmarkSet
 from cxr_vlp.train.evaluation.measures.resampling import bootstrap_weights
 from cxr_vlp.train.evaluation.resampled import Resampled
@@ -39,45 +39,46 @@ Part = dict[str, tuple[Measures, Chances]]  # by direction, of one collection
 def run(evaluation: Evaluation) -> TaskResult:
     """Measure the retrieval of every collection, and their mean.
 
-    Raises ConfigError where no collection has a text, or lacks images of a benchmark set.
+    Raises ConfigError where no collection has a text, or images of a benchmark set are missing.
     """
     collections: dict[str, Any] = {}
     parts: dict[str, Part] = {}
     dropped: dict[str, str] = {}
-    read = galleries.read(evaluation)
-    views = galleries.left_out_by_view(evaluation)
-    for source in sorted(views):
-        mine = read.get(source, Reading([]))
-        found, part = _collection(evaluation, source, mine)
+    keys: set[str] = set()
+    for source, own in by_collection.parts(evaluation, "retrieval").items():
+        mine = galleries.read(own)
+        keys.update(mine.facts)
+        found, part = _collection(own, source, mine)
         if part:
+            found["left_out_by_view"] = by_collection.left_out(by_collection.survey(own), own)
             collections[source], parts[source] = found, part
-            found["left_out_by_view"] = views[source]
         if TO_TEXT not in part:
-            dropped[source] = _why(evaluation, mine)
+            dropped[source] = _why(own, mine)
+    by_collection.require_set(evaluation, keys)
     if not parts:
+        listed = "; ".join(f"{source}: {why}" for source, why in dropped.items())
         raise ConfigError(
-            f"retrieval: no sample has a text of the kind `{evaluation.protocol.text}`: name "
-            "another one in the protocol's `text` (report, findings, impression, longest, caption)"
+            f"retrieval: there is nothing to measure ({listed}): name another `text` in the "
+            "protocol (report, findings, impression, longest, caption), or other views"
         )
     return _result(evaluation, collections, parts, dropped)
 
 
-def _collection(evaluation: Evaluation, source: str, mine: Reading) -> tuple[dict[str, Any], Part]:
+def _collection(own: Evaluation, source: str, mine: Reading) -> tuple[dict[str, Any], Part]:
     """Return a collection's part of metrics.json, and its measures."""
     part: Part = {}
-    gallery = galleries.gallery(mine, evaluation.protocol)
-    found: dict[str, Any] = _counts(gallery)
-    own = resampled.of_collection(evaluation.intervals, source)
+    gallery = galleries.gallery(mine, own.protocol)
+    found: dict[str, Any] = {"text": own.protocol.text} | _counts(gallery)
+    intervals = resampled.of_collection(own.intervals, source)
     keys = [image.key for image in gallery.images]
-    between = None
     if keys:
-        between = galleries.compared(evaluation, mine, source, keys, gallery.texts)
-        part[TO_TEXT] = image_to_text(gallery, between, own)
-        part[TO_IMAGE] = text_to_image(gallery, between, own)
-    if evaluation.benchmark and mine.facts:
-        part[FIVE_WAY], found["five_way_counts"] = _five_way(evaluation, source, mine, own)
-        if between:
-            _add_precisions(part, gallery, between, evaluation.benchmark, own)
+        between = galleries.compared(own, mine, keys, gallery.texts)
+        part[TO_TEXT] = image_to_text(gallery, between, intervals)
+        part[TO_IMAGE] = text_to_image(gallery, between, intervals)
+        if own.benchmark:
+            _add_precisions(part, gallery, between, own.benchmark, intervals)
+    if own.benchmark and mine.facts:
+        part[FIVE_WAY], found["five_way_counts"] = _five_way(own, mine, own.benchmark, intervals)
     found |= {way: resampled.entries(*measured) for way, measured in part.items()}
     return found, part
 
@@ -120,12 +121,10 @@ def _of_texts(gallery: Gallery, own: Intervals) -> Iterator[Floats]:
 
 def _of_ranks(found: Places, draws: Draws) -> Measures:
     place = found.astype(np.float64)
-    measures = {
-        f"recall_at_{count}": resampled.mean((found <= count).astype(np.float64), draws())
-        for count in COUNTS
-    }
+    columns = np.stack([*(found <= count for count in COUNTS), place], axis=1)
+    names = [*(f"recall_at_{count}" for count in COUNTS), "mean_rank"]
+    measures = dict(zip(names, resampled.means(columns, draws()), strict=True))
     measures["median_rank"] = resampled.median(place, draws())
-    measures["mean_rank"] = resampled.mean(place, draws())
     return measures
 
 
@@ -148,34 +147,42 @@ def _counts(gallery: Gallery) -> dict[str, Any]:
 
 
 def _five_way(
-    evaluation: Evaluation, source: str, mine: Reading, own: Intervals
+    own: Evaluation, mine: Reading, benchmark: BenchmarkSet, intervals: Intervals
 ) -> tuple[tuple[Measures, Chances], dict[str, Any]]:
     """Return the accuracy of the classes by prompts, of all classes and of each, and counts."""
-    benchmark, protocol = evaluation.benchmark, evaluation.protocol
-    assert benchmark is not None
     keys, classes = sorted(mine.facts), tuple(benchmark.counts())
-    texts = five_way.prompts(classes, protocol)
-    flat = [text for each in texts for text in each]
-    between = galleries.compared(evaluation, mine, source, keys, flat)
+    texts = five_way.prompts(classes, own.protocol)
+    between = galleries.compared(own, mine, keys, [text for each in texts for text in each])
     similarity = np.concatenate([between.rows(block) for block in ranks.blocks(len(keys))])
     truth = five_way.places([benchmark.classes[key] for key in keys], classes)
-    how = protocol.retrieval.classes
-    scores = five_way.class_scores(similarity, [len(each) for each in texts], how)
-    found = five_way.correct(scores, truth)
+    sizes = [len(each) for each in texts]
+    scores = five_way.class_scores(similarity, sizes, own.protocol.retrieval.classes)
     patients = [mine.facts[key].patient for key in keys]
-    measures = {"accuracy": resampled.mean(found, bootstrap_weights(patients, own))}
-    for place, name in enumerate(classes):
-        own_of = [each for each, at in zip(patients, truth, strict=True) if at == place]
-        if own_of:
-            draws = bootstrap_weights(own_of, own)
-            measures[f"accuracy_of_{name}"] = resampled.mean(found[truth == place], draws)
+    measures = _accuracies(five_way.correct(scores, truth), truth, classes, patients, intervals)
     counts = {
         "images": len(keys),
         "classes": list(classes),
-        "prompts": {name: len(each) for name, each in zip(classes, texts, strict=True)},
+        "prompts": dict(zip(classes, sizes, strict=True)),
         "confusion": five_way.confusion(scores, truth),
     }
     return (measures, dict.fromkeys(measures, 1 / len(classes))), counts
+
+
+def _accuracies(
+    correct: Floats,
+    truth: Places,
+    classes: tuple[str, ...],
+    patients: list[str],
+    intervals: Intervals,
+) -> Measures:
+    """Return the accuracy of all images, and of those of each class."""
+    measures = {"accuracy": resampled.mean(correct, bootstrap_weights(patients, intervals))}
+    for place, name in enumerate(classes):
+        theirs = [each for each, at in zip(patients, truth, strict=True) if at == place]
+        if theirs:
+            draws = bootstrap_weights(theirs, intervals)
+            measures[f"accuracy_of_{name}"] = resampled.mean(correct[truth == place], draws)
+    return measures
 
 
 def _add_precisions(
@@ -185,29 +192,25 @@ def _add_precisions(
     classes = tuple(benchmark.counts())
     truth = five_way.places([benchmark.classes[image.key] for image in gallery.images], classes)
     texts = five_way.classes_of_texts(gallery.owners, truth, len(gallery.texts), len(classes))
-    share = (texts[:, truth]).mean()  # of right pairs: what chance gives
+    chance = float(texts[:, truth].mean())  # the share of pairs of one class
+    by_image = partial(bootstrap_weights, gallery.patients, own)
+    by_text = partial(_of_texts, gallery, own)
     for way, measured, size, draws in (
-        (
-            TO_TEXT,
-            five_way.of_images,
-            len(gallery.texts),
-            partial(bootstrap_weights, gallery.patients, own),
-        ),
-        (TO_IMAGE, five_way.of_texts, len(truth), partial(_of_texts, gallery, own)),
+        (TO_TEXT, five_way.of_images, len(gallery.texts), by_image),
+        (TO_IMAGE, five_way.of_texts, len(truth), by_text),
     ):
         counts = [count for count in PRECISIONS if count <= size]
-        values = measured(between, truth, texts, counts)
-        measures, chances = part[way]
-        for column, count in zip(values.T, counts, strict=True):
-            measures[f"precision_at_{count}"] = resampled.mean(column, draws())
-            chances[f"precision_at_{count}"] = float(share)
+        columns = resampled.means(measured(between, truth, texts, counts), draws())
+        found = {f"precision_at_{n}": column for n, column in zip(counts, columns, strict=True)}
+        part[way][0].update(found)
+        part[way][1].update(dict.fromkeys(found, chance))
 
 
-def _why(evaluation: Evaluation, mine: Reading) -> str:
+def _why(own: Evaluation, mine: Reading) -> str:
     if not mine.facts:
-        views = ", ".join(evaluation.protocol.views)
+        views = ", ".join(own.protocol.views)
         return f"it has no image of the benchmark set, or of the views {views or '(any)'}"
-    return f"none of its {len(mine.facts)} images has a text of the kind {evaluation.protocol.text}"
+    return f"none of its {len(mine.facts)} images has a text of the kind {own.protocol.text}"
 
 
 def _result(
