@@ -7,6 +7,7 @@ and the small shifts of training are one resize, so no image is blurred twice.
 from __future__ import annotations
 
 import random
+import struct
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,7 @@ from cxr_vlp.train.data.augment import augmented
 from cxr_vlp.train.data.seeding import torch_seeded
 
 JPEG = b"\xff\xd8"
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 REDUCED = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
@@ -48,14 +50,32 @@ def decode(data: bytes, recipe: ImageConfig, size: int) -> Tensor | None:
     A JPEG is decoded to 1/2, 1/4 or 1/8 of its sides where every window that the recipe may cut
     from it still has `size` pixels: the decoder does this faster than a resize.
     """
-    reduced = 1
+    reduced = reduction(data, recipe, size)
+    grey: Any = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[reduced])
+    return None if grey is None else torch.from_numpy(grey)[None]
+
+
+def reduction(data: bytes, recipe: ImageConfig, size: int) -> int:
+    """Return by how much the sides of an encoded image are divided when it is decoded: 1 to 8."""
     if data.startswith(JPEG):
         with suppress(ValueError):  # OpenCV tries a header that simplejpeg refuses
             height, width, *_ = simplejpeg.decode_jpeg_header(data)
             finest = smallest_side(height, width, recipe) / size
-            reduced = next(step for step in REDUCED if step <= max(1, finest))
-    grey: Any = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[reduced])
-    return None if grey is None else torch.from_numpy(grey)[None]
+            return next(step for step in REDUCED if step <= max(1, finest))
+    return 1
+
+
+def stored_size(data: bytes) -> tuple[int, int] | None:
+    """Return (height, width) of an encoded image, None where the bytes are no image."""
+    if data.startswith(JPEG):
+        with suppress(ValueError):
+            height, width, *_ = simplejpeg.decode_jpeg_header(data)
+            return height, width
+    if data.startswith(PNG):
+        width, height = struct.unpack(">II", data[16:24])
+        return height, width
+    grey: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return None if grey is None else grey.shape
 
 
 def smallest_side(height: int, width: int, recipe: ImageConfig) -> float:
@@ -133,8 +153,8 @@ def cut(image: Tensor, window: Window, size: int) -> Tensor:
     A window that shrinks is smoothed, to avoid aliasing. Only the part inside the image is resized.
     """
     _, height, width = image.shape
-    x0, x1, left, right = _overlap(window.x, window.width, width, size)
-    y0, y1, top, bottom = _overlap(window.y, window.height, height, size)
+    x0, x1, left, right = overlap(window.x, window.width, width, size)
+    y0, y1, top, bottom = overlap(window.y, window.height, height, size)
     if min(right - left, bottom - top) < 1:
         return torch.zeros(1, size, size, dtype=torch.uint8)
     inside = _halved(image[:, y0:y1, x0:x1], bottom - top, right - left)
@@ -160,8 +180,12 @@ def _halved(image: Tensor, height: int, width: int) -> Tensor:
     return torch.from_numpy(grey)[None]
 
 
-def _overlap(centre: float, side: float, length: int, size: int) -> tuple[int, int, int, int]:
-    """Return a window's first and last place on one axis: in the image, and in the output."""
+def overlap(centre: float, side: float, length: int, size: int) -> tuple[int, int, int, int]:
+    """Return a window's first and last place on one axis: in the image, and in the output.
+
+    What is between the first two of the image is resized to what is between the last two of the
+    output; the rest of the output is black.
+    """
     start, pixels = round(centre - side / 2), max(1, round(side))
     first, last = (min(max(0, edge), length) for edge in (start, start + pixels))
     low, high = (round((edge - start) * size / pixels) for edge in (first, last))

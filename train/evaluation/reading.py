@@ -25,6 +25,7 @@ from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import shown
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.evaluation.facts import ImageFacts
+from cxr_vlp.train.evaluation.frame import Frame
 from cxr_vlp.train.evaluation.models import preprocessing
 
 BATCH = 64
@@ -32,12 +33,16 @@ BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class ReadImage:
-    """One image: `pixels` (1, S, S), the sample with its texts and boxes, and its caption."""
+    """One image: `pixels` (1, S, S), the sample with its texts and boxes, and its caption.
+
+    `frame` says where the pixels of the stored image are in `pixels`.
+    """
 
     facts: ImageFacts
     pixels: Tensor
     sample: Sample
     caption: str
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +62,23 @@ def batches(
     *,
     limit: int = 0,
     workers: int = 0,
+    wanted: Callable[[Sample], bool] | None = None,
 ) -> Iterator[ImageBatch]:
     """Yield the images of the views (none named: all), source by source.
 
-    `limit`: about this many images of each source; 0: all. Raises DataError for a damaged shard.
+    `limit`: about this many images of each source; 0: all. Only images whose sample is `wanted` are
+    decoded (None: all); a function that workers are to call must be at the top of its module.
+    Raises DataError for a damaged shard.
     """
     for source in sorted({shard.source for shard in shards}):
         mine = [shard for shard in shards if shard.source == source]
         seen = 0
         # with a limit, which images are read must not depend on the number of workers
         used = 0 if limit else workers
-        for batch in _of_source(source, mine, image, size, views, min(BATCH, limit or BATCH), used):
+        flow = partial(
+            _images, source=source, recipe=image, size=size, views=tuple(views), wanted=wanted
+        )
+        for batch in _of_source(source, mine, flow, min(BATCH, limit or BATCH), used):
             yield batch
             seen += len(batch.images)
             if limit and seen >= limit:
@@ -77,14 +88,11 @@ def batches(
 def _of_source(
     source: str,
     shards: Sequence[Shard],
-    image: ImageConfig,
-    size: int,
-    views: Sequence[str],
+    flow: Callable[[Iterable[Shard]], Iterator[ReadImage]],
     batch: int,
     workers: int,
 ) -> Iterator[ImageBatch]:
     cv2.setNumThreads(1)  # before the workers are forked, as in data/loader
-    flow = partial(_images, source=source, recipe=image, size=size, views=tuple(views))
     whole = partial(_batched, source=source, flow=flow, batch=batch)
     loader: DataLoader[Any] = DataLoader(
         wds.DataPipeline(partial(iter, shards), wds.split_by_worker, whole),
@@ -112,18 +120,24 @@ def _batched(
 
 
 def _images(
-    shards: Iterable[Shard], source: str, recipe: ImageConfig, size: int, views: tuple[str, ...]
+    shards: Iterable[Shard],
+    source: str,
+    recipe: ImageConfig,
+    size: int,
+    views: tuple[str, ...],
+    wanted: Callable[[Sample], bool] | None,
 ) -> Iterator[ReadImage]:
     for shard in shards:
         for stored in stored_samples(shard):
-            if not shown(stored.sample, views):
+            if not shown(stored.sample, views) or not (wanted is None or wanted(stored.sample)):
                 continue
             pixels = preprocessing.pixels(stored.image, recipe, size)
             if pixels is None:
                 where = f"{stored.shard}: the image of sample {key_hash(stored.key)}"
                 raise DataError(f"{where} cannot be decoded")
             facts = ImageFacts.of(source, stored.key, stored.sample)
-            yield ReadImage(facts, pixels, stored.sample, stored.caption)
+            frame = Frame.read(stored.image, recipe, size)
+            yield ReadImage(facts, pixels, stored.sample, stored.caption, frame)
 
 
 def _collate(source: str, found: Sequence[ReadImage]) -> ImageBatch:

@@ -33,15 +33,29 @@ class SmallNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (B, num_classes) of images (B, 3, S, S)."""
-        return self.forward_head(self.stages(images))
+        return self.forward_head(self.forward_features(images))
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the last maps (B, C, S / 16, S / 16)."""
+        return self.stages(images)
 
     def forward_head(self, maps: Tensor) -> Tensor:
         """Return the features of the last maps (B, C, S / 16, S / 16)."""
         return self.head(torch.cat([maps.amax((2, 3)), maps.mean((2, 3))], dim=1))
 
+    def forward_patches(self, maps: Tensor) -> Tensor:
+        """Return features (B, P, num_classes) of the P patches of the last maps, row by row.
+
+        Each patch stands in the place of the maximum, beside the mean of its own image: the feature
+        of an image whose most conspicuous place it is.
+        """
+        patches = maps.flatten(2).transpose(1, 2)
+        mean = patches.mean(dim=1, keepdim=True).expand_as(patches)
+        return self.head(torch.cat([patches, mean], dim=2))
+
     def forward_intermediates(self, images: Tensor, **_: Any) -> tuple[Tensor, list[Tensor]]:
         """Return the last maps (B, C, S / 16, S / 16), twice: for the head, and as patches."""
-        maps = self.stages(images)
+        maps = self.forward_features(images)
         return maps, [maps]
 
 

@@ -14,7 +14,7 @@ the weights is larger by sqrt(768 / width), or its logits would start, and stay,
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +74,28 @@ class Fusion(nn.Module):
             self._attend(image, *_memory(text, self.words(texts.parts), texts.mask)),
         )
 
+    @torch.no_grad()
+    def attention(self, images: Tokens, texts: Tokens) -> Tensor:
+        """Return (B, T, P): how much each of T texts attends to each patch of B images.
+
+        The mean over heads and layers of the attention weights of text to image. The weight of the
+        token of the whole image is left out, so a row sums to less than 1. Source: CARZero's code.
+        """
+        blocks = [block for block in self.modules() if isinstance(block, nn.MultiheadAttention)]
+        weights: list[Tensor] = []
+        hooks = [block.register_forward_pre_hook(_weighted, with_kwargs=True) for block in blocks]
+        hooks += [
+            block.register_forward_hook(lambda *call: weights.append(call[2][1]))
+            for block in blocks
+        ]
+        try:
+            memory = _memory(self.image(images.whole), self.patches(images.parts), images.mask)
+            self._attend(self.text(texts.whole), *memory)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return torch.stack(weights).mean(dim=0)[..., 1:]
+
     def _attend(self, queries: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Return logits (M, Q) of Q queries (Q, W) in each of M memories (M, P, W)."""
         states = self.asking(queries).expand(len(memory), -1, -1)
@@ -115,6 +137,11 @@ def _memory(whole: Tensor, parts: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]
     """Return the whole followed by its parts, (M, 1 + P, W), and their mask (M, 1 + P)."""
     first = torch.ones_like(mask[:, :1])
     return torch.cat([whole[:, None], parts], dim=1), torch.cat([first, mask], dim=1)
+
+
+def _weighted(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Make an attention return its weights, the mean over the heads."""
+    return args, {**kwargs, "need_weights": True, "average_attn_weights": True}
 
 
 def _map(before: int, after: int) -> nn.Module:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as nnf
 from torch import Tensor
 
 from cxr_vlp.train.config.recipe import ImageConfig
 from cxr_vlp.train.data.batches import to_input
 from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.model import patches as patch_features
 from cxr_vlp.train.model.build import DualEncoder, trim
 from cxr_vlp.train.model.fusion import Tokens
 from cxr_vlp.train.model.precision import as_float32
@@ -39,7 +42,7 @@ class EncoderModel:
         self.device: torch.device = next(encoder.model.parameters()).device
         self.fused = is_fused(self.model)
         self.scale = float(self.model.logit_scale.detach().exp())
-        self.finer = self.fused
+        self.finer = self.fused or patch_features.available(self.model.visual)
         self.labels: tuple[str, ...] = ()  # that its head scores; then no text is compared
 
     @torch.no_grad()
@@ -59,7 +62,7 @@ class EncoderModel:
         if self.fused:
             return image_tokens(self.model.visual, inputs)
         if patches:
-            raise ConfigError(f"{self.name}: patches of its image tower are not available")
+            return self._with_patches(inputs)
         whole = as_float32(self.model.encode_image(inputs, normalize=True))
         return Tokens(whole, whole[:, None][:, :0], torch.ones(len(whole), 0, dtype=torch.bool))
 
@@ -90,6 +93,30 @@ class EncoderModel:
             logits.append((to_text + to_image.T) / 2)
         return as_float32(torch.cat(logits, dim=1))
 
-    def maps(self, images: Tokens, texts: Tokens) -> Tensor:  # noqa: ARG002
+    @torch.no_grad()
+    def maps(self, images: Tokens, texts: Tokens) -> Tensor:
         """Return (B, T, h, w): how much each patch matches each text."""
-        raise ConfigError(f"{self.name}: heat maps of this model are not available")
+        self._require_patches()
+        if self.fused:
+            parts = zip(*(each.split(TEXTS) for each in texts), strict=True)
+            found = [self.model.fusion.attention(images, Tokens(*part)) for part in parts]
+            flat = as_float32(torch.cat(found, dim=1))
+        else:
+            flat = (images.parts @ texts.whole.T).transpose(1, 2)
+        side = math.isqrt(flat.shape[-1])
+        return flat.unflatten(-1, (side, side))
+
+    def _with_patches(self, inputs: Tensor) -> Tokens:
+        self._require_patches()
+        whole, parts = (
+            nnf.normalize(as_float32(each), dim=-1)
+            for each in patch_features.features(self.model.visual, inputs)
+        )
+        return Tokens(whole, parts, torch.ones(parts.shape[:2], dtype=torch.bool))
+
+    def _require_patches(self) -> None:
+        if not self.finer:
+            raise ConfigError(
+                f"{self.name}: patches of its image tower are not available, and heat maps need "
+                "them: leave out the task grounding, or take another model"
+            )
