@@ -27,12 +27,13 @@ from cxr_vlp.train.data import parameter_check
 from cxr_vlp.train.data.set_choice import ChosenSets, choose
 from cxr_vlp.train.data.shards import Shard, digest, list_shards
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.evaluation import benchmark_sets, output, printed
+from cxr_vlp.train.evaluation import benchmark_sets, output
 from cxr_vlp.train.evaluation.models import choose as models
 from cxr_vlp.train.evaluation.models.choose import Chosen
 from cxr_vlp.train.evaluation.protocols import protocol as protocols
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.tasks.base import TASKS, Evaluation, Intervals, TaskResult
+from cxr_vlp.train.evaluation.zeroshot import printed
 from cxr_vlp.train.fit import use_threads
 
 ZEROSHOT = "zeroshot"

@@ -15,9 +15,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from cxr_vlp.train import evaluate, fit
-from cxr_vlp.train.evaluation import again
 from cxr_vlp.train.evaluation.models import ours
 from cxr_vlp.train.evaluation.models.encoder_model import EncoderModel
+from cxr_vlp.train.evaluation.zeroshot import again
 from tests.train.conftest import FINDINGS, sample, write_shard, write_source
 
 FILES = {

@@ -15,7 +15,7 @@ from cxr_vlp.pipelines.sources.leave_out import LeaveOut
 from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation import benchmark_sets, five_classes
 from cxr_vlp.train.evaluation.benchmark_sets import Entry
-from cxr_vlp.train.evaluation.five_classes import FIVE, OTHERS
+from cxr_vlp.train.evaluation.retrieval.five_classes import FIVE, OTHERS
 
 
 @pytest.mark.parametrize(
