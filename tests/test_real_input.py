@@ -89,5 +89,5 @@ def test_a_model_trains_on_real_images_and_is_scored(sets, tmp_path):
     scores = ["--model", model, *common, "--out", str(tmp_path / "ev")]
     assert evaluate.main(scores) == 0
     metrics = json.loads((tmp_path / "ev" / "metrics.json").read_text())
-    assert set(metrics["sources"]) == {"mimic", "chexpert", "nih"}
+    assert {*metrics["collections"], *metrics["dropped"]} == {"mimic", "chexpert", "nih"}
     assert 0 <= metrics["macro_auroc"] <= 1

@@ -16,8 +16,9 @@ from cxr_vlp.train import cli, privacy
 from cxr_vlp.train.data.samples import keyed_facts
 from cxr_vlp.train.data.shards import Shard, list_shards, sets
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.evaluation import benchmark_sets, five_classes
+from cxr_vlp.train.evaluation import benchmark_sets
 from cxr_vlp.train.evaluation.benchmark_sets import BenchmarkSet
+from cxr_vlp.train.evaluation.retrieval import five_classes
 
 
 def main(argv: list[str] | None = None) -> int:

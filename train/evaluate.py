@@ -25,14 +25,15 @@ from cxr_vlp.train.config.params import Params, TaskName
 from cxr_vlp.train.config.sections import known
 from cxr_vlp.train.data import parameter_check
 from cxr_vlp.train.data.set_choice import ChosenSets, choose
-from cxr_vlp.train.data.shards import Shard, digest, list_shards
+from cxr_vlp.train.data.shards import Shard, digests, list_shards
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.evaluation import benchmark_sets, output, printed
+from cxr_vlp.train.evaluation import benchmark_sets, output
 from cxr_vlp.train.evaluation.models import choose as models
 from cxr_vlp.train.evaluation.models.choose import Chosen
 from cxr_vlp.train.evaluation.protocols import protocol as protocols
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.tasks.base import TASKS, Evaluation, Intervals, TaskResult
+from cxr_vlp.train.evaluation.zeroshot import printed
 from cxr_vlp.train.fit import use_threads
 
 ZEROSHOT = "zeroshot"
@@ -131,11 +132,8 @@ def _check_chosen(chosen: Chosen, tasks: Sequence[str]) -> None:
 
 def _trained_on(evaluation: Evaluation) -> list[str]:
     """Return a line for each model that was trained on a split that is measured."""
-    measured = evaluation.shards[evaluation.split]
-    mine = {
-        digest([shard for shard in measured if shard.source == source]): source
-        for source in sorted({shard.source for shard in measured})
-    }
+    found = digests(evaluation.shards[evaluation.split])
+    mine = {value: source for source, value in found.items()}
     return [
         f"{model.name} was trained on the {evaluation.split} split of {mine[trained]}: its "
         "numbers there are too good"
@@ -172,14 +170,11 @@ def _decided_by(
 
 def _digests(evaluation: Evaluation) -> dict[str, dict[str, str]]:
     """Return collection -> split -> digest of its shards."""
-    return {
-        source: {
-            split: digest(mine)
-            for split, shards in evaluation.shards.items()
-            if (mine := [shard for shard in shards if shard.source == source])
-        }
-        for source in sorted({s.source for shards in evaluation.shards.values() for s in shards})
-    }
+    found: dict[str, dict[str, str]] = {}
+    for split, shards in evaluation.shards.items():
+        for source, value in digests(shards).items():
+            found.setdefault(source, {})[split] = value
+    return dict(sorted(found.items()))
 
 
 def _metrics(results: Mapping[str, TaskResult], decided: Mapping[str, Any]) -> dict[str, Any]:

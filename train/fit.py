@@ -33,7 +33,7 @@ from cxr_vlp.train import addresses, cli, privacy
 from cxr_vlp.train.config import params, recipe
 from cxr_vlp.train.data import parameter_check, texts, views
 from cxr_vlp.train.data.set_choice import choose
-from cxr_vlp.train.data.shards import list_shards
+from cxr_vlp.train.data.shards import digests, list_shards
 from cxr_vlp.train.engine import checkpoints, model_dir
 from cxr_vlp.train.engine.loop import Training
 from cxr_vlp.train.engine.metrics_writer import MetricsWriter
@@ -250,6 +250,8 @@ def _publish(training: Training, pretrained: str, staging: Path, left: LeftOut) 
     shutil.copytree(training.folder / METRICS, staging / METRICS)
     used = {"recipe": dataclasses.asdict(job.recipe), "seed": job.seed, "pretrained": pretrained}
     used |= label_head.record(training.encoder.model)
+    # so that `evaluate` can say that a model was trained on what it measures
+    used |= {"trained_on": digests(job.train)}
     checked: dict[str, Any] = {}
     if training.validator is not None:
         checked = {"validation": training.validator.plan.counts.as_json()}

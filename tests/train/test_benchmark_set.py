@@ -9,7 +9,7 @@ import pytest
 
 from cxr_vlp.train import benchmark_set
 from cxr_vlp.train.evaluation import benchmark_sets
-from cxr_vlp.train.evaluation.five_classes import FIVE
+from cxr_vlp.train.evaluation.retrieval.five_classes import FIVE
 
 
 @pytest.fixture

@@ -65,6 +65,12 @@ def digest(shards: Sequence[Shard]) -> str:
     return text.hexdigest()
 
 
+def digests(shards: Sequence[Shard]) -> dict[str, str]:
+    """Return source -> digest of its shards."""
+    sources = sorted({shard.source for shard in shards})
+    return {name: digest([shard for shard in shards if shard.source == name]) for name in sources}
+
+
 def _sets(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder of shards")

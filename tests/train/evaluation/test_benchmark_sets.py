@@ -13,9 +13,10 @@ from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.pipelines.sources import leave_out
 from cxr_vlp.pipelines.sources.leave_out import LeaveOut
 from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation import benchmark_sets, five_classes
+from cxr_vlp.train.evaluation import benchmark_sets
 from cxr_vlp.train.evaluation.benchmark_sets import Entry
-from cxr_vlp.train.evaluation.five_classes import FIVE, OTHERS
+from cxr_vlp.train.evaluation.retrieval import five_classes
+from cxr_vlp.train.evaluation.retrieval.five_classes import FIVE, OTHERS
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,8 @@ def test_a_trained_method_is_evaluated(method, source, tmp_path):
     assert evaluate.main(["--model", str(tmp_path / "out"), *folders]) == 0
     metrics = json.loads(Path("found/metrics.json").read_text())
     assert metrics["images"] == 24
-    assert all(0 <= value <= 1 for value in metrics["auroc"].values())
+    labels = metrics["collections"]["mock"]["labels"].values()
+    assert all(0 <= row["auroc"]["value"] <= 1 for row in labels)
 
 
 @pytest.mark.parametrize(

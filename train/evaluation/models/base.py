@@ -65,6 +65,22 @@ class Model(Protocol):
         ...
 
 
+class LabelModel(Protocol):
+    """A model with a head for labels, trained on labels alone; it has no text to compare with."""
+
+    labels: tuple[str, ...]
+
+    def label_scores(self, images: Tensor, names: Sequence[str]) -> Tensor:
+        """Return the probabilities (B, N) of N of its labels, of images (B, 1, S, S)."""
+        ...
+
+
+def label_model(model: Model) -> LabelModel | None:
+    """Return the model as one that scores labels itself, None where prompts do."""
+    found: Any = model
+    return found if getattr(found, "labels", ()) else None
+
+
 @dataclass(frozen=True, slots=True)
 class SourceScores:
     """Scores (N, L) float64 of N images; `probabilities`: all are in 0..1; notes for the user."""

@@ -21,6 +21,7 @@ def model(folder: Path) -> EncoderModel:
         "architecture": used.model.name,
         "seed": record["seed"],
         "pretrained": record["pretrained"],
+        "trained_on": record.get("trained_on", {}),  # of version 0.8 and later
         "size": encoder.size,
         "transform": preprocessing.facts(used.image),
     }

@@ -17,7 +17,7 @@ from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation import reading
 from cxr_vlp.train.evaluation.facts import ImageFacts
-from cxr_vlp.train.evaluation.models.base import Model, ScoreSource
+from cxr_vlp.train.evaluation.models.base import Model, ScoreSource, label_model
 from cxr_vlp.train.evaluation.models.score_file import ScoreFile
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.scores import Floats, ScoreTable
@@ -114,8 +114,7 @@ def scored(collection: Collection, evaluation: Evaluation) -> Scored:
     if not collection.named.intersection(collection.names):
         return Scored(_empty(collection), _no_label(collection))
     narrowed = _known(collection, evaluation)
-    columns = _columns(narrowed)
-    found = [_by_model(model, narrowed, columns, evaluation) for model in evaluation.models]
+    found = [_by_model(model, narrowed, evaluation) for model in evaluation.models]
     facts = _facts(narrowed, evaluation) if not found else [f for f, _ in found[0].values()]
     facts = sorted(facts, key=lambda fact: fact.key)
     if any(set(each) != {fact.key for fact in facts} for each in found):
@@ -144,19 +143,23 @@ def _with_files(
             "protocol whose score is pair or sigmoid, and score files of probabilities"
         )
     scores = np.mean([each for each, _ in members], axis=0)
-    asked = np.mean([row[:, width:] for row in rows], axis=0) if not files else None
-    whole = scores if asked is None else np.concatenate([scores, asked], axis=1)
+    # No Finding's two texts are asked only where every member compares texts
+    asked = [row[:, width:] for row in rows] if not files else []
+    alike = len({row.shape for row in asked}) == 1
+    whole = np.concatenate([scores, np.mean(asked, axis=0)], axis=1) if alike else scores
     made = _table(collection, facts, whole, probabilities=probabilities)
     return replace(made, notes=tuple(note for each in files for note in each.notes))
 
 
 def _known(collection: Collection, evaluation: Evaluation) -> Collection:
-    """Return the collection with the labels that every score file has."""
+    """Return the collection with the labels that every score file and every head has."""
+    heads = [head for model in evaluation.models if (head := label_model(model))]
     known = [set(each.known(collection.names)) for each in evaluation.score_files]
+    known += [set(head.labels) for head in heads]
     names = tuple(n for n in collection.names if all(n in each for each in known))
     if not names:
         raise ConfigError(
-            f"{collection.name}: none of its labels is in all score files: "
+            f"{collection.name}: none of its labels is in all score files and heads: "
             + ", ".join(collection.names)
         )
     return replace(collection, names=names)
@@ -198,12 +201,12 @@ def prompts(collection: Collection) -> dict[str, dict[str, list[str]]]:
 
 @torch.no_grad()
 def _by_model(
-    model: Model,
-    collection: Collection,
-    columns: Sequence[texts.LabelTexts],
-    evaluation: Evaluation,
+    model: Model, collection: Collection, evaluation: Evaluation
 ) -> dict[str, tuple[ImageFacts, list[float]]]:
     """Return key -> facts and scores (C,) of one image."""
+    columns = _columns(collection)
+    if label_model(model):
+        columns = columns[: len(collection.names)]
     score = scorer.scorer(model, columns, collection.protocol)
     wanted = evaluation.benchmark.keys if evaluation.benchmark else None
     found: dict[str, tuple[ImageFacts, list[float]]] = {}

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from cxr_vlp.train.evaluation.models.base import Model
+from cxr_vlp.train.evaluation.models.base import Model, label_model
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.zeroshot.texts import LabelTexts
 from cxr_vlp.train.model.fusion import Tokens
@@ -35,13 +35,13 @@ REDUCE: dict[str, Callable[[Tensor], Tensor]] = {
 def scorer(model: Model, columns: Sequence[LabelTexts], protocol: Protocol) -> Score:
     """Return the function from images (B, 1, S, S) to scores (B, C) float64 of C columns.
 
-    A model with scores of its own for labels (a supervised head, a baseline) gives those: its
-    method `label_scores` takes the images and the names of the columns.
+    A model with a head for labels (the supervised baseline) gives the scores of its head. Its
+    columns have to be among its labels.
     """
-    own = getattr(model, "label_scores", None)
+    own = label_model(model)
     if own is not None:
-        names = [column.label for column in columns]
-        return lambda images: own(images, names).double().cpu()
+        head, names = own.label_scores, [column.label for column in columns]
+        return lambda images: head(images, names).double().cpu()
     by_direction = protocol.prompts.several == "direction" and not model.fused
     compare = _directions(model, columns) if by_direction else _texts(model, columns, protocol)
     factor = model.scale if protocol.temperature == "model" and not model.fused else 1.0

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.evaluation import five_classes
 from cxr_vlp.train.evaluation.protocols import protocol
-from cxr_vlp.train.evaluation.retrieval import five_way
+from cxr_vlp.train.evaluation.retrieval import five_classes, five_way
 from cxr_vlp.train.evaluation.retrieval.similarities import Logits
 
 # three images, the prompts of two classes: two and one

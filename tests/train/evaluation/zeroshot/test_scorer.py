@@ -72,8 +72,9 @@ def test_columns_keep_their_places_where_only_some_have_a_denial(compass):
     assert found == pytest.approx([0.3, sigmoid(0.5), 0.2], abs=1e-6)
 
 
-def test_a_model_with_scores_of_its_own_gives_those(compass):
+def test_a_model_with_a_head_gives_the_scores_of_its_head_by_name(compass):
     model = compass(WORDS)
-    model.label_scores = lambda images, names: torch.tensor([[float(len(n)) for n in names]])
+    model.labels = ("Mass", "Edema")
+    model.label_scores = lambda images: torch.tensor([[0.25, 0.75]]).expand(len(images), 2)
     found = scorer(model, [PAIR, LabelTexts("Mass", ("mass",), (), "pair")], load("ours"))(SHOWN)
-    assert found.tolist() == [[5.0, 4.0]]
+    assert found.tolist() == [[0.75, 0.25]]
