@@ -48,8 +48,8 @@ STEPS = (
     ("scan", "studies, images and splits", "cxr-vlp scan", "data/scan"),
     ("texts", "sentences with status, labels, prompts", "cxr-vlp texts", "data/texts"),
     ("shards", "WebDataset tars: image, caption, JSON", "cxr-vlp shards", "data/shards"),
-    ("train, evaluate", "seven methods; zero-shot AUROC", "cxr-vlp fit, evaluate", "models"),
-    ("report", "one HTML page with counts, images, scores", "cxr-vlp report", "reports"),
+    ("train, evaluate", "seven methods; any model, all tasks", "cxr-vlp fit, evaluate", "models"),
+    ("report", "a site: counts, images, scores, curves", "cxr-vlp report", "reports"),
 )
 PARAMS = """\
 sources: {mimic: {root: raw/mimic, parts: {train: 1, validate: 1, test: 1}}}
@@ -208,7 +208,7 @@ def _length(member: Mapping[str, Any]) -> int:
 
 
 def screenshot(page: Path, out: Path) -> str:
-    """Write the top of an HTML page as PNG; return "", or why not and what to do."""
+    """Write the top of the site's first page as PNG; return "", or why not and what to do."""
     if not page.is_file():
         return f"there is no {page.name}; run `make demo` first, or name one with --page"
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)

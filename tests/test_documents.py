@@ -23,9 +23,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import cxr_vlp
 from cxr_vlp import cli
+from cxr_vlp.nlp.wording.prompts import BANKS
 from cxr_vlp.pipelines import codes
 from cxr_vlp.pipelines.format import schema
+from cxr_vlp.train.evaluation import output
+from cxr_vlp.train.evaluation.measures.column import MEASURES
+from cxr_vlp.train.evaluation.models import choose
+from cxr_vlp.train.evaluation.protocols import protocol
+from cxr_vlp.train.evaluation.tasks.base import TASKS
+from cxr_vlp.train.evaluation.zeroshot import no_finding
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("nlp", "pipelines", "train", "benchmarks")
@@ -175,6 +183,59 @@ def test_a_wrong_flag_is_noticed(line, monkeypatch, capsys):
     except SystemExit as stop:
         left = [str(stop.code)]
     assert left
+
+
+# ---- evaluation
+
+
+def evaluation_flags() -> set[str]:
+    parser = argparse.ArgumentParser()
+    choose.add_flags(parser)
+    return {option for action in parser._actions for option in action.option_strings[-1:]}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(protocol.names(), id="protocols"),
+        pytest.param(tuple(TASKS), id="tasks"),
+        pytest.param(MEASURES, id="measures"),
+        pytest.param(no_finding.STRATEGIES, id="strategies"),
+        pytest.param(tuple(sorted(output.FILES - {"auroc.csv"})), id="files"),
+        pytest.param(BANKS, id="banks"),
+    ],
+)
+def test_the_page_of_evaluation_names_all(names):
+    page = text_of("docs/evaluation.md")
+    named = {
+        word for words in re.findall(r"`([^`\n]+)`", page) for word in re.split(r"[\s,]", words)
+    }
+    assert not set(names) - named - set(re.search(r"--tasks (\S+)", page)[1].split(","))
+
+
+def test_the_page_of_evaluation_shows_every_flag_that_names_a_model():
+    page = text_of("docs/evaluation.md")
+    assert not [flag for flag in evaluation_flags() if flag != "--help" and flag not in page]
+
+
+def test_the_protocol_of_the_page_is_valid(tmp_path):
+    (shown,) = [body for body in blocks("docs/evaluation.md", "yaml") if "base:" in body]
+    path = tmp_path / "my_protocol.yaml"
+    path.write_text(shown, encoding="utf-8")
+    made = protocol.load(str(path))
+    assert made.average == protocol.load("chexzero").average
+    assert made.unit == "study"
+
+
+def test_params_yaml_names_every_protocol_and_task():
+    section = text_of("params.yaml").partition("\nevaluate:")[2].partition("\nreport:")[0]
+    assert not [name for name in (*protocol.names(), *TASKS) if name not in section]
+
+
+def test_the_versions_of_the_documents_are_that_of_the_package():
+    latest = re.search(r"^## (\S+)", text_of("CHANGELOG.md"), re.M)[1]
+    cited = re.search(r"^version: (\S+)", text_of("CITATION.cff"), re.M)[1]
+    assert latest == cited == cxr_vlp.__version__
 
 
 # ---- examples and figures

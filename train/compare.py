@@ -241,14 +241,19 @@ def _parser() -> argparse.ArgumentParser:
         help=f"measures to compare (default: auroc; of {', '.join(MEASURES)})",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=addresses.path, metavar="DIR", help="the folder of compare.csv and .json"
+        "--out",
+        type=addresses.path,
+        metavar="DIR",
+        help="the folder of compare.csv and compare.json (default: print alone)",
     )
     parser.add_argument(
-        "--split", default="", help="refuse evaluations of another split (default: any, but one)"
+        "--split",
+        default="",
+        help="refuse evaluations of another split (default: any split that all of them have)",
     )
     parser.add_argument(
         "--resamples", type=cli.non_negative, metavar="N",
-        help="bootstrap resamples (default: as the first evaluation; 0: no intervals)",
+        help="bootstrap resamples (default: those of the first evaluation; 0: no intervals)",
     )  # fmt: skip
     return parser
 

@@ -199,17 +199,23 @@ def _parser() -> argparse.ArgumentParser:
         "only a --scores FILE with columns of truth needs none",
     )  # fmt: skip
     cli.path_flag(parser, "--out", "the folder of the results")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="the split (default: test)")
     parser.add_argument(
-        "--tasks", metavar="NAME,...", default="", help="tasks (default: evaluate.tasks)"
+        "--split", choices=SPLITS, default="test", help="what is measured (default: test)"
     )
     parser.add_argument(
+        "--tasks", metavar="NAME,...", default="",
+        help="tasks, with commas between them (default: evaluate.tasks of the params file, or "
+        "zeroshot)",
+    )  # fmt: skip
+    parser.add_argument(
         "--protocol", metavar="NAME|FILE", default="",
-        help="a protocol's name, or a path to a .yaml file (default: evaluate.protocol)",
+        help="a protocol's name, or a path to a .yaml file (default: evaluate.protocol of the "
+        "params file, or ours)",
     )  # fmt: skip
     parser.add_argument(
         "--readers", type=addresses.path, action="append", default=[], metavar="FILE",
-        help="a table of radiologists' readings, one file a reader or a long table",
+        help="a table of radiologists' readings (a column a label, or reader, label and value); "
+        "may be repeated, such as one file a reader",
     )  # fmt: skip
     parser.add_argument(
         "--set", type=addresses.path, metavar="FILE",

@@ -103,7 +103,7 @@ COMMANDS = {
     ),
     "evaluate": Command(
         "cxr_vlp.train.evaluate",
-        "zero-shot AUROC of every label",
+        "measure any model: zero-shot, retrieval, grounding, probe, negation",
         "cxr-vlp evaluate --model models/chexzero_tiny --shards data/shards "
         "--out reports/evaluate/chexzero_tiny",
     ),
@@ -120,7 +120,7 @@ COMMANDS = {
     ),
     "compare": Command(
         "cxr_vlp.train.compare",
-        "the differences between evaluations, with intervals and tests",
+        "show the differences between evaluations, with intervals and tests",
         "cxr-vlp compare reports/evaluate/chexzero_tiny reports/evaluate/cxrclip_tiny",
     ),
     "translate": Command(

@@ -1,1 +1,1 @@
-"""Makes the HTML pages: charts, example images, the page of one batch."""
+"""Makes the HTML pages: the site of `cxr-vlp report`, its charts, and the page of one batch."""

@@ -90,11 +90,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--activation", action=_Follows, choices=ACTIVATIONS, default=argparse.SUPPRESS,
-        help="what its weights were trained with, where the file does not say it",
+        help="the activation its weights were trained with, where no file says it",
     )  # fmt: skip
     group.add_argument(
         "--scores", type=addresses.path, action="append", default=[], metavar="FILE",
-        help="a table of scores: csv, tsv, parquet or jsonl with a column key",
+        help="a table of scores: csv, tsv, parquet or jsonl with a column key and a column for "
+        "each label (score:LABEL), perhaps truth:LABEL",
     )  # fmt: skip
     group.add_argument(
         "--baseline", action="append", default=[], type=_baseline, metavar="NAME",

@@ -3,9 +3,9 @@
 A protocol fixes what decides a number: labels, prompts, score, views, the policies on uncertain and
 unmentioned labels, the unit, what is averaged, thresholds. One published way of measuring is one
 file in this folder. Its file may name another one as its `base`; it then holds only what differs.
-Where a paper measures each collection in another way, `of` holds what differs in a collection. The
-section `evaluate` of params.yaml may change single values; metrics.json holds the result and its
-digest.
+Without a `name` it has that of its file. Where a paper measures each collection in another way,
+`of` holds what differs in a collection. The section `evaluate` of params.yaml may change single
+values; metrics.json holds the result and its digest.
 """
 
 from __future__ import annotations
@@ -212,7 +212,9 @@ def _content(name: str, seen: Sequence[str] = ()) -> dict[str, Any]:
     base = content.pop("base", "")
     if not isinstance(base, str):
         raise ConfigError(f"{path}: base: expected a protocol's name")
+    # a way of measuring of one's own must not bear the name of a published one
+    own = {"name": path.stem, "about": "", **content}
     if not base:
-        return content
+        return own
     beside = str(path.parent / base) if _is_path(base) else base
-    return merge(_content(beside, (*seen, name)), content)
+    return merge(_content(beside, (*seen, name)), own)

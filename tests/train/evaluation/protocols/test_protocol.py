@@ -136,3 +136,19 @@ def test_a_protocol_is_made_again_from_what_metrics_json_holds():
         again = protocol.built(content, name)
         assert (again, again.digest) == (made, made.digest)
     assert Protocol() == load("ours", {"about": ""})
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "about"),
+    [
+        ("base: chexzero\nunit: study\n", "my_way", ""),
+        ("average: [Atelectasis]\n", "my_way", ""),
+        ("name: wards\nabout: by ward\nbase: chexzero\n", "wards", "by ward"),
+    ],
+    ids=["by its file", "without a base", "as it says"],
+)
+def test_a_file_of_ones_own_does_not_bear_a_published_name(tmp_path, content, name, about):
+    path = tmp_path / "my_way.yaml"
+    path.write_text(content, encoding="utf-8")
+    made = load(str(path))
+    assert (made.name, made.about) == (name, about)
