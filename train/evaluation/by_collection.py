@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
+from cxr_vlp.pipelines.format.sample import Sample
 from cxr_vlp.train.data import views
+from cxr_vlp.train.data.samples import keyed_facts
 from cxr_vlp.train.data.views import Survey
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation import reading
 from cxr_vlp.train.evaluation.models.base import Model
+from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.reading import ImageBatch
 from cxr_vlp.train.evaluation.tasks.base import Evaluation
+from cxr_vlp.train.evaluation.zeroshot.collect import surveyed
 
 
 def parts(evaluation: Evaluation, task: str) -> dict[str, Evaluation]:
@@ -40,6 +44,21 @@ def parts(evaluation: Evaluation, task: str) -> dict[str, Evaluation]:
     }
 
 
+def narrowed(evaluation: Evaluation) -> dict[str, Evaluation]:
+    """Return each collection's evaluation: its own shards of all splits, in its own protocol."""
+    measured = evaluation.shards.get(evaluation.split, ())
+    found = surveyed(measured, evaluation.protocol)
+    return {each.name: _narrowed(evaluation, each.name, each.protocol) for each in found}
+
+
+def _narrowed(evaluation: Evaluation, source: str, protocol: Protocol) -> Evaluation:
+    shards = {
+        split: tuple(shard for shard in found if shard.source == source)
+        for split, found in evaluation.shards.items()
+    }
+    return replace(evaluation, shards=shards, protocol=protocol)
+
+
 def survey(own: Evaluation) -> Survey:
     """Return what the samples of a collection say: images by view, labels of the wanted views."""
     return views.survey(own.shards[own.split], own.protocol.views)
@@ -52,21 +71,26 @@ def left_out(found: Survey, own: Evaluation) -> dict[str, int]:
 
 
 def batches(
-    own: Evaluation, model: Model, keys: Collection[str] | None = None
+    own: Evaluation,
+    model: Model,
+    keys: Collection[str] | None = None,
+    *,
+    wanted: Callable[[Sample], object] | None = None,
 ) -> Iterator[ImageBatch]:
     """Yield the images of a collection as a model takes them: those of `keys`, of its views.
 
-    Without `keys` those of the benchmark set, and without one all.
+    Without `keys` those of the benchmark set, and without one all. wanted: as in `reading.batches`.
     """
-    if keys is None and own.benchmark:
-        keys = own.benchmark.keys
-    for batch in reading.batches(
-        own.shards[own.split], model.image, model.size, own.protocol.views, limit=own.limit,
-        workers=own.workers,
-    ):  # fmt: skip
-        kept = batch if keys is None else only(batch, keys)
-        if kept.images:
-            yield kept
+    return reading.batches(
+        own.shards.get(own.split, ()), model.image, model.size, own.protocol.views, limit=own.limit,
+        workers=own.workers, wanted=wanted,
+        keys=chosen(own) if keys is None else keys,
+    )  # fmt: skip
+
+
+def chosen(evaluation: Evaluation) -> Collection[str] | None:
+    """Return the keys of the benchmark set, None without one: every image."""
+    return evaluation.benchmark.keys if evaluation.benchmark else None
 
 
 def only(batch: ImageBatch, keys: Collection[str]) -> ImageBatch:
@@ -80,3 +104,18 @@ def require_set(evaluation: Evaluation, found: Iterable[str]) -> None:
     if evaluation.benchmark:
         where = f"the {evaluation.split} split of these shards, in the protocol's views"
         evaluation.benchmark.require(set(found), where)
+
+
+def require_shown(evaluation: Evaluation, own: Iterable[Evaluation]) -> None:
+    """Raise ConfigError where images of the benchmark set are not in the collections' views.
+
+    own: each collection's evaluation. For tasks that measure some of these images only; none is
+    decoded.
+    """
+    if evaluation.benchmark:
+        require_set(evaluation, (key for each in own for key in _shown_keys(each)))
+
+
+def _shown_keys(own: Evaluation) -> Iterator[str]:
+    rows = (row for shard in own.shards[own.split] for row in keyed_facts(shard))
+    return (key for key, sample in rows if views.shown(sample, own.protocol.views))

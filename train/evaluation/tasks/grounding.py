@@ -11,20 +11,19 @@ patient.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cxr_vlp.pipelines.format.sample import Box
-from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import listed
 from cxr_vlp.train.errors import DataError
-from cxr_vlp.train.evaluation import heat
+from cxr_vlp.train.evaluation import by_collection, heat
 from cxr_vlp.train.evaluation.frame import Floats, mask_of
 from cxr_vlp.train.evaluation.grounding.boxes import (
     Target,
-    has_boxes,
     positive_texts,
     survey,
     targets,
@@ -42,27 +41,27 @@ from cxr_vlp.train.evaluation.grounding.table import (
 from cxr_vlp.train.evaluation.measures.table import Estimate
 from cxr_vlp.train.evaluation.models.base import Model
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
-from cxr_vlp.train.evaluation.reading import ImageBatch, ReadImage, batches
+from cxr_vlp.train.evaluation.reading import ImageBatch, ReadImage
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
-from cxr_vlp.train.evaluation.zeroshot.collect import surveyed
 from cxr_vlp.train.model.fusion import Tokens
-
-Part = tuple[Evaluation, tuple[Shard, ...]]  # of one collection
 
 
 def run(evaluation: Evaluation) -> TaskResult:
     """Return the grounding of the evaluation's split.
 
-    Raises ConfigError for a model without patches, DataError where no image has a box.
+    Raises ConfigError for a model without patches and for images of a benchmark set that are
+    missing, DataError where no image has a box.
     """
     heat.check(*evaluation.models)
-    parts = _by_collection(evaluation)
+    parts = by_collection.narrowed(evaluation)
+    by_collection.require_shown(evaluation, parts.values())
+    keys = by_collection.chosen(evaluation)
     counts: dict[str, dict[str, Any]] = {}
-    for part, shards in parts.values():
-        counts |= survey(shards, part.protocol)
-    _require(counts, evaluation)
-    made = (each for part, shards in parts.values() for each in _found(part, shards))
+    for part in parts.values():
+        counts |= survey(part.shards[part.split], part.protocol, keys)
+    made = (each for part in parts.values() for each in _found(part))
     found = sorted(made, key=lambda each: (each.source, each.key, each.target))
+    _require(found, counts, evaluation)
     grouped: dict[tuple[str, str], list[Found]] = {}
     for each in found:
         grouped.setdefault((each.source, each.target.layer), []).append(each)
@@ -79,14 +78,11 @@ def run(evaluation: Evaluation) -> TaskResult:
     )
 
 
-def _by_collection(evaluation: Evaluation) -> dict[str, Part]:
-    """Return each collection's evaluation, by the protocol as it is there, and its shards."""
-    found = surveyed(evaluation.shards.get(evaluation.split, ()), evaluation.protocol)
-    return {each.name: (replace(evaluation, protocol=each.protocol), each.shards) for each in found}
-
-
-def _require(counts: Mapping[str, Mapping[str, Any]], evaluation: Evaluation) -> None:
-    if any(each["with_boxes"] for each in counts.values()):
+def _require(
+    found: Sequence[Found], counts: Mapping[str, Mapping[str, Any]], evaluation: Evaluation
+) -> None:
+    """Raise DataError where nothing was measured, with the reason of each collection."""
+    if found:
         return
     reasons = [f"{name}: {why(each)}" for name, each in counts.items()]
     raise DataError(
@@ -96,18 +92,15 @@ def _require(counts: Mapping[str, Mapping[str, Any]], evaluation: Evaluation) ->
     )
 
 
-def _found(evaluation: Evaluation, shards: Sequence[Shard]) -> Iterator[Found]:
-    """Yield the measures of every image and target."""
+def _found(evaluation: Evaluation) -> Iterator[Found]:
+    """Yield the measures of every image and target of a collection."""
+    wanted_of = partial(targets, protocol=evaluation.protocol)
     flows = [
-        batches(
-            shards, model.image, model.size, evaluation.protocol.views,
-            limit=evaluation.limit, workers=evaluation.workers, wanted=has_boxes,
-        )
-        for model in evaluation.models
-    ]  # fmt: skip
+        by_collection.batches(evaluation, model, wanted=wanted_of) for model in evaluation.models
+    ]
     searches = [Search(model, evaluation.protocol) for model in evaluation.models]
     for parts in zip(*flows, strict=True):
-        wanted = [targets(image.sample, evaluation.protocol) for image in parts[0].images]
+        wanted = [wanted_of(image.sample) for image in parts[0].images]
         maps = [each.maps(part, wanted) for each, part in zip(searches, parts, strict=True)]
         for i, mine in enumerate(wanted):
             for target, boxes in mine.items():
@@ -164,7 +157,7 @@ class Search:
 
 
 def _metrics(
-    parts: Mapping[str, Part],
+    parts: Mapping[str, Evaluation],
     counts: Mapping[str, Mapping[str, Any]],
     found: Sequence[Found],
     units: Mapping[tuple[str, str], Unit],
@@ -174,7 +167,7 @@ def _metrics(
         name: {
             **each,
             "left_out": dict(sorted(each["left_out"].items())),
-            "texts": _texts(parts[name][0].protocol, found, name),
+            "texts": _texts(parts[name].protocol, found, name),
             "layers": {},
         }
         for name, each in counts.items()
@@ -182,7 +175,7 @@ def _metrics(
     for (source, layer), measured in sorted(units.items()):
         rows = {each["label"]: each for each in measured.rows}
         collections[source]["layers"][layer or "collection"] = rows
-    fused = next(iter(parts.values()))[0].models[0].fused
+    fused = next(iter(parts.values())).models[0].fused
     return {
         "headline": {name: asdict(each) for name, each in headline.items()},
         "map": "attention of text to patches" if fused else "cosines",

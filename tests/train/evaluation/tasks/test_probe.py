@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from cxr_vlp.train.config.recipe import ImageConfig
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError, DataError
+from cxr_vlp.train.evaluation.benchmark_sets import Entry, made
 from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.tasks import probe
@@ -53,7 +54,7 @@ def test_of_all_patients_the_numbers_are_those_of_scikit_learn(root):
     result = probe.run(run)
     whole = result.metrics["collections"]["mock"]["100%"]
     model = Small()
-    parts = {s: probe.features(model, run.shards[s], run) for s in ("train", "test")}
+    parts = {s: probe.features(model, run, s) for s in ("train", "test")}
     learnt, tested = parts["train"][1], parts["test"][1]
     mean, deviation = learnt.mean(axis=0), learnt.std(axis=0)
     for name in FINDINGS:
@@ -134,11 +135,41 @@ def test_a_collection_without_a_split_is_listed_and_no_collection_is_an_error(ro
 
 
 @pytest.mark.parametrize(
-    "changes", [{"split": "train"}, {"models": (Small(), Small())}], ids=["train", "ensemble"]
+    "changes",
+    [{"split": "train"}, {"split": "validate"}, {"models": (Small(), Small())}],
+    ids=["train", "validate", "ensemble"],
 )
 def test_what_cannot_be_probed_is_refused(root, changes):
     with pytest.raises(ConfigError, match="probe: "):
         probe.run(evaluation(root, **changes))
+
+
+def test_a_benchmark_set_names_the_measured_images_and_no_learnt_ones(root):
+    run = evaluation(root, replace(PROTOCOL, probe_shares=(1,)))
+    facts, features = probe.features(Small(), run, "test")
+    few = [each for each in facts if each.patient < "mock/p0032"]
+    entries = [Entry(each.key, "mock", each.patient, each.study, "Edema") for each in few]
+    whole = probe.run(run).metrics["collections"]["mock"]["100%"]
+    part = probe.run(replace(run, benchmark=made("few", entries)))
+    found = part.metrics["collections"]["mock"]["100%"]
+    assert (found["train_images"], found["strengths"]) == (32, whole["strengths"])
+    shard = run.shards["test"][0]
+    assert 0 < len(few) < len(facts) == shard.samples
+    learnt = probe._learnt(*(_split(run, each) for each in ("train", "validate")))
+    scores = learnt.probe.scores(features)[[facts.index(each) for each in few]]
+    for name in found["label_auroc"]:
+        truth = [each.labels[name] for each in few]
+        expected = roc_auc_score(truth, scores[:, sorted(FINDINGS).index(name)])
+        assert found["label_auroc"][name] == pytest.approx(expected)
+    with pytest.raises(ConfigError, match="few: 1 of its 1 images are not in the test split"):
+        absent = made("few", [Entry("mock-s9999", "mock", "p", "s", "Edema")])
+        probe.run(replace(run, benchmark=absent))
+
+
+def _split(run: Evaluation, name: str) -> probe.Split:
+    facts, features = probe.features(Small(), run, name)
+    names = tuple(sorted(FINDINGS))
+    return probe.Split(facts, features, probe.truth(facts, names, run.protocol))
 
 
 def test_the_same_run_gives_the_same_numbers(root):
