@@ -59,7 +59,7 @@ def run(evaluation: Evaluation) -> TaskResult:
     parts = _by_collection(evaluation)
     counts: dict[str, dict[str, Any]] = {}
     for part, shards in parts.values():
-        counts |= survey(shards, part.protocol)
+        counts |= survey(shards, part.protocol, part.benchmark.keys if part.benchmark else None)
     _require(counts, evaluation)
     made = (each for part, shards in parts.values() for each in _found(part, shards))
     found = sorted(made, key=lambda each: (each.source, each.key, each.target))
@@ -102,6 +102,7 @@ def _found(evaluation: Evaluation, shards: Sequence[Shard]) -> Iterator[Found]:
         batches(
             shards, model.image, model.size, evaluation.protocol.views,
             limit=evaluation.limit, workers=evaluation.workers, wanted=has_boxes,
+            keys=evaluation.benchmark.keys if evaluation.benchmark else None,
         )
         for model in evaluation.models
     ]  # fmt: skip

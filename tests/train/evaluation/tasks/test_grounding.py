@@ -13,7 +13,8 @@ import torch
 from cxr_vlp.train.config.recipe import ImageConfig
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation import heat
+from cxr_vlp.train.evaluation import benchmark_sets, heat
+from cxr_vlp.train.evaluation.benchmark_sets import Entry
 from cxr_vlp.train.evaluation.grounding.boxes import Target, positive_texts, targets
 from cxr_vlp.train.evaluation.grounding.table import ALL, MACRO
 from cxr_vlp.train.evaluation.protocols.protocol import PromptConfig, Protocol
@@ -222,3 +223,13 @@ def test_the_map_of_one_image_lies_in_the_stored_frame(tmp_path):
 )
 def test_the_positive_texts_of_a_label_follow_the_protocol(prompts, expected):
     assert positive_texts(Protocol(prompts=prompts), "Pleural Effusion") == expected
+
+
+def test_a_benchmark_set_restricts_the_images_and_their_counts(tmp_path):
+    root = shards(tmp_path, {n: [box("Cardiomegaly")] for n in (1, 5, 7)})
+    entries = [Entry(f"mock-s{n:04d}", "mock", "p", "s", "Edema") for n in (1, 2)]
+    own = evaluation(root, benchmark=benchmark_sets.made("two", entries))
+    result = grounding.run(own)
+    found = result.metrics["collections"]["mock"]
+    assert (found["images"], found["with_boxes"], found["without_boxes"]) == (2, 1, 1)
+    assert {row["images"] for row in result.tables["grounding.csv"]} == {1}

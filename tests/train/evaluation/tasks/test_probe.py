@@ -14,6 +14,8 @@ from sklearn.metrics import roc_auc_score
 from cxr_vlp.train.config.recipe import ImageConfig
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError, DataError
+from cxr_vlp.train.evaluation import benchmark_sets
+from cxr_vlp.train.evaluation.benchmark_sets import Entry
 from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.tasks import probe
@@ -159,3 +161,20 @@ def test_the_strength_is_the_one_that_is_best_on_the_validation_images():
     ]
     assert max(values) > values[0]
     assert probe._learnt(*parts).strength == probe.GRID[int(np.argmax(values))]
+
+
+def test_a_benchmark_set_restricts_the_measured_split_alone(root):
+    run = evaluation(root, replace(PROTOCOL, probe_shares=(1,)))
+    keys = [image.key for image in probe.features(run.models[0], run.shards["test"], run)[0]]
+    few = [Entry(key, "mock", "p", "s", "Edema") for key in keys[:20]]
+    own = replace(run, benchmark=benchmark_sets.made("few", few))
+    whole, part = (probe.run(r).metrics["collections"]["mock"]["100%"] for r in (run, own))
+    assert whole["images"] == part["images"]  # of the train split
+    assert whole["strengths"] == part["strengths"]
+    assert whole["labels"] != part["labels"]
+
+
+@pytest.mark.parametrize("split", ["train", "validate"])
+def test_the_splits_that_it_learns_from_are_not_measured(root, split):
+    with pytest.raises(ConfigError, match="would be too good: measure --split test"):
+        probe.run(replace(evaluation(root), split=split))
