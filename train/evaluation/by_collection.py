@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from cxr_vlp.pipelines.format.sample import Sample
-from cxr_vlp.train.data import views
-from cxr_vlp.train.data.samples import keyed_facts
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.train.data import samples, views
+from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import Survey
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation import reading
 from cxr_vlp.train.evaluation.models.base import Model
-from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.reading import ImageBatch
 from cxr_vlp.train.evaluation.tasks.base import Evaluation
-from cxr_vlp.train.evaluation.zeroshot.collect import surveyed
 
 
 def parts(evaluation: Evaluation, task: str) -> dict[str, Evaluation]:
@@ -37,26 +36,31 @@ def parts(evaluation: Evaluation, task: str) -> dict[str, Evaluation]:
     return {
         source: replace(
             evaluation,
-            shards={evaluation.split: tuple(s for s in shards if s.source == source)},
-            protocol=evaluation.protocol.in_collection(source),
+            shards={evaluation.split: mine},
+            protocol=evaluation.protocol.in_collection(*aliases(mine)),
         )
-        for source in sorted({shard.source for shard in shards})
+        for source, mine in by_source(shards).items()
     }
 
 
-def narrowed(evaluation: Evaluation) -> dict[str, Evaluation]:
-    """Return each collection's evaluation: its own shards of all splits, in its own protocol."""
-    measured = evaluation.shards.get(evaluation.split, ())
-    found = surveyed(measured, evaluation.protocol)
-    return {each.name: _narrowed(evaluation, each.name, each.protocol) for each in found}
+def by_source(shards: Sequence[Shard]) -> Mapping[str, tuple[Shard, ...]]:
+    """Return the shards of each collection, sorted by its name."""
+    names = sorted({shard.source for shard in shards})
+    return {name: tuple(shard for shard in shards if shard.source == name) for name in names}
 
 
-def _narrowed(evaluation: Evaluation, source: str, protocol: Protocol) -> Evaluation:
-    shards = {
-        split: tuple(shard for shard in found if shard.source == source)
-        for split, found in evaluation.shards.items()
-    }
-    return replace(evaluation, shards=shards, protocol=protocol)
+def aliases(shards: Sequence[Shard]) -> tuple[str, ...]:
+    """Return the names by which a protocol may know a collection: its set, its source, its title.
+
+    shards: one or more of it. Every task asks here, so that all of them use one protocol.
+    """
+    name = shards[0].source
+    try:
+        header = manifest.header(shards[0].path.parent.parent)
+    except (FileNotFoundError, FormatError):
+        return (name,)
+    found = [name, *(str(header.get(key) or "") for key in ("source", "title"))]
+    return tuple(dict.fromkeys(each for each in found if each))
 
 
 def survey(own: Evaluation) -> Survey:
@@ -71,26 +75,18 @@ def left_out(found: Survey, own: Evaluation) -> dict[str, int]:
 
 
 def batches(
-    own: Evaluation,
-    model: Model,
-    keys: Collection[str] | None = None,
-    *,
-    wanted: Callable[[Sample], object] | None = None,
+    own: Evaluation, model: Model, keys: Collection[str] | None = None
 ) -> Iterator[ImageBatch]:
     """Yield the images of a collection as a model takes them: those of `keys`, of its views.
 
-    Without `keys` those of the benchmark set, and without one all. wanted: as in `reading.batches`.
+    Without `keys` those of the benchmark set, and without one all.
     """
-    return reading.batches(
-        own.shards.get(own.split, ()), model.image, model.size, own.protocol.views, limit=own.limit,
-        workers=own.workers, wanted=wanted,
-        keys=chosen(own) if keys is None else keys,
+    if keys is None and own.benchmark:
+        keys = own.benchmark.keys
+    yield from reading.batches(
+        own.shards[own.split], model.image, model.size, own.protocol.views, limit=own.limit,
+        workers=own.workers, keys=keys,
     )  # fmt: skip
-
-
-def chosen(evaluation: Evaluation) -> Collection[str] | None:
-    """Return the keys of the benchmark set, None without one: every image."""
-    return evaluation.benchmark.keys if evaluation.benchmark else None
 
 
 def only(batch: ImageBatch, keys: Collection[str]) -> ImageBatch:
@@ -99,23 +95,21 @@ def only(batch: ImageBatch, keys: Collection[str]) -> ImageBatch:
     return ImageBatch(batch.source, batch.pixels[places], tuple(batch.images[i] for i in places))
 
 
-def require_set(evaluation: Evaluation, found: Iterable[str]) -> None:
-    """Raise ConfigError where images of the benchmark set are not among the keys."""
-    if evaluation.benchmark:
-        where = f"the {evaluation.split} split of these shards, in the protocol's views"
-        evaluation.benchmark.require(set(found), where)
+def require_set(evaluation: Evaluation) -> None:
+    """Raise ConfigError where images of the benchmark set are not among those that are measured.
 
-
-def require_shown(evaluation: Evaluation, own: Iterable[Evaluation]) -> None:
-    """Raise ConfigError where images of the benchmark set are not in the collections' views.
-
-    own: each collection's evaluation. For tasks that measure some of these images only; none is
-    decoded.
+    What is measured are the images of the split, in the views of each collection's protocol.
     """
-    if evaluation.benchmark:
-        require_set(evaluation, (key for each in own for key in _shown_keys(each)))
-
-
-def _shown_keys(own: Evaluation) -> Iterator[str]:
-    rows = (row for shard in own.shards[own.split] for row in keyed_facts(shard))
-    return (key for key, sample in rows if views.shown(sample, own.protocol.views))
+    if not (evaluation.benchmark and evaluation.shards[evaluation.split]):
+        return  # a score file without shards has its own images
+    found: set[str] = set()
+    for mine in by_source(evaluation.shards[evaluation.split]).values():
+        own = evaluation.protocol.in_collection(*aliases(mine))
+        found.update(
+            key
+            for shard in mine
+            for key, sample in samples.keyed_facts(shard)
+            if views.shown(sample, own.views)
+        )
+    where = f"the {evaluation.split} split of these shards, in the protocol's views"
+    evaluation.benchmark.require(found, where)

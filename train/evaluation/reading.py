@@ -67,9 +67,10 @@ def batches(
 ) -> Iterator[ImageBatch]:
     """Yield the images of the views (none named: all), source by source.
 
-    `limit`: about this many images of each source; 0: all. Only images whose sample is `wanted`,
-    and whose key is among `keys`, are decoded and counted (None: all); a function that workers are
-    to call must be at the top of its module. Raises DataError for a damaged shard.
+    `limit`: about this many images of each source; 0: all. Only images of `keys` whose sample is
+    `wanted` are decoded (None: all); a function that workers are to call must be at the top of its
+    module.
+    Raises DataError for a damaged shard.
     """
     for source in sorted({shard.source for shard in shards}):
         mine = [shard for shard in shards if shard.source == source]
@@ -132,10 +133,9 @@ def _images(
 ) -> Iterator[ReadImage]:
     for shard in shards:
         for stored in stored_samples(shard):
-            named = keys is None or stored.key in keys
-            if not named or not shown(stored.sample, views):
+            if not shown(stored.sample, views) or not (wanted is None or wanted(stored.sample)):
                 continue
-            if wanted is not None and not wanted(stored.sample):
+            if keys is not None and stored.key not in keys:
                 continue
             pixels = preprocessing.pixels(stored.image, recipe, size)
             if pixels is None:

@@ -11,13 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_vlp.pipelines.format import tar
-from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import Box, Sample
-from cxr_vlp.train.data.samples import JSON, members
+from cxr_vlp.train.data.samples import keyed_facts
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import listed, shown, view
-from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.zeroshot import texts
 
@@ -48,7 +45,7 @@ def survey(
 ) -> dict[str, dict[str, Any]]:
     """Return what the samples of each collection say of boxes; no image is decoded.
 
-    keys: of the samples that count; None: all.
+    keys: only these samples, those of a benchmark set; None: all.
 
     images; with_boxes: of the views that are measured; without_boxes: of these views; left_out:
     images with boxes by the other views; other_labels: boxes of labels the protocol leaves out.
@@ -56,13 +53,9 @@ def survey(
     counts: dict[str, dict[str, Any]] = {}
     for shard in shards:
         mine = counts.setdefault(shard.source, _no_counts())
-        for member in members(shard.path, JSON):
-            if keys is not None and tar.split_name(member.name)[0] not in keys:
-                continue
-            try:
-                _count(mine, Sample.from_json(member.data), protocol)
-            except FormatError as error:
-                raise DataError(f"{shard.path}: a sample: {error}") from None
+        for key, sample in keyed_facts(shard, boxes=True):
+            if keys is None or key in keys:
+                _count(mine, sample, protocol)
     return dict(sorted(counts.items()))
 
 

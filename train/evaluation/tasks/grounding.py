@@ -11,16 +11,17 @@ patient.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cxr_vlp.pipelines.format.sample import Box
+from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import listed
 from cxr_vlp.train.errors import DataError
-from cxr_vlp.train.evaluation import by_collection, heat
+from cxr_vlp.train.evaluation import heat
 from cxr_vlp.train.evaluation.frame import Floats, mask_of
 from cxr_vlp.train.evaluation.grounding.boxes import (
     Target,
@@ -41,25 +42,25 @@ from cxr_vlp.train.evaluation.grounding.table import (
 from cxr_vlp.train.evaluation.measures.table import Estimate
 from cxr_vlp.train.evaluation.models.base import Model
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
-from cxr_vlp.train.evaluation.reading import ImageBatch, ReadImage
+from cxr_vlp.train.evaluation.reading import ImageBatch, ReadImage, batches
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
+from cxr_vlp.train.evaluation.zeroshot.collect import surveyed
 from cxr_vlp.train.model.fusion import Tokens
+
+Part = tuple[Evaluation, tuple[Shard, ...]]  # of one collection
 
 
 def run(evaluation: Evaluation) -> TaskResult:
     """Return the grounding of the evaluation's split.
 
-    Raises ConfigError for a model without patches and for images of a benchmark set that are
-    missing, DataError where no image has a box.
+    Raises ConfigError for a model without patches, DataError where no image has a box.
     """
     heat.check(*evaluation.models)
-    parts = by_collection.narrowed(evaluation)
-    by_collection.require_shown(evaluation, parts.values())
-    keys = by_collection.chosen(evaluation)
+    parts = _by_collection(evaluation)
     counts: dict[str, dict[str, Any]] = {}
-    for part in parts.values():
-        counts |= survey(part.shards[part.split], part.protocol, keys)
-    made = (each for part in parts.values() for each in _found(part))
+    for part, shards in parts.values():
+        counts |= survey(shards, part.protocol, part.benchmark.keys if part.benchmark else None)
+    made = (each for part, shards in parts.values() for each in _found(part, shards))
     found = sorted(made, key=lambda each: (each.source, each.key, each.target))
     _require(found, counts, evaluation)
     grouped: dict[tuple[str, str], list[Found]] = {}
@@ -78,6 +79,12 @@ def run(evaluation: Evaluation) -> TaskResult:
     )
 
 
+def _by_collection(evaluation: Evaluation) -> dict[str, Part]:
+    """Return each collection's evaluation, by the protocol as it is there, and its shards."""
+    found = surveyed(evaluation.shards.get(evaluation.split, ()), evaluation.protocol)
+    return {each.name: (replace(evaluation, protocol=each.protocol), each.shards) for each in found}
+
+
 def _require(
     found: Sequence[Found], counts: Mapping[str, Mapping[str, Any]], evaluation: Evaluation
 ) -> None:
@@ -92,12 +99,17 @@ def _require(
     )
 
 
-def _found(evaluation: Evaluation) -> Iterator[Found]:
-    """Yield the measures of every image and target of a collection."""
-    wanted_of = partial(targets, protocol=evaluation.protocol)
+def _found(evaluation: Evaluation, shards: Sequence[Shard]) -> Iterator[Found]:
+    """Yield the measures of every image and target."""
+    wanted_of = partial(targets, protocol=evaluation.protocol)  # only such images are decoded
     flows = [
-        by_collection.batches(evaluation, model, wanted=wanted_of) for model in evaluation.models
-    ]
+        batches(
+            shards, model.image, model.size, evaluation.protocol.views,
+            limit=evaluation.limit, workers=evaluation.workers, wanted=wanted_of,
+            keys=evaluation.benchmark.keys if evaluation.benchmark else None,
+        )
+        for model in evaluation.models
+    ]  # fmt: skip
     searches = [Search(model, evaluation.protocol) for model in evaluation.models]
     for parts in zip(*flows, strict=True):
         wanted = [wanted_of(image.sample) for image in parts[0].images]
@@ -157,7 +169,7 @@ class Search:
 
 
 def _metrics(
-    parts: Mapping[str, Evaluation],
+    parts: Mapping[str, Part],
     counts: Mapping[str, Mapping[str, Any]],
     found: Sequence[Found],
     units: Mapping[tuple[str, str], Unit],
@@ -167,7 +179,7 @@ def _metrics(
         name: {
             **each,
             "left_out": dict(sorted(each["left_out"].items())),
-            "texts": _texts(parts[name].protocol, found, name),
+            "texts": _texts(parts[name][0].protocol, found, name),
             "layers": {},
         }
         for name, each in counts.items()
@@ -175,7 +187,7 @@ def _metrics(
     for (source, layer), measured in sorted(units.items()):
         rows = {each["label"]: each for each in measured.rows}
         collections[source]["layers"][layer or "collection"] = rows
-    fused = next(iter(parts.values())).models[0].fused
+    fused = next(iter(parts.values()))[0].models[0].fused
     return {
         "headline": {name: asdict(each) for name, each in headline.items()},
         "map": "attention of text to patches" if fused else "cosines",

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from cxr_vlp.nlp.labels import NO_FINDING
+from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation import by_collection
 from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.logistic import Probe, fit
 from cxr_vlp.train.evaluation.measures.point import auroc
@@ -29,12 +29,13 @@ from cxr_vlp.train.evaluation.measures.resampling import Intervals, interval_of
 from cxr_vlp.train.evaluation.measures.table import Measured, measure
 from cxr_vlp.train.evaluation.models.base import Model
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
+from cxr_vlp.train.evaluation.reading import batches
 from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Truth
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
 from cxr_vlp.train.evaluation.zeroshot import truth as truths
+from cxr_vlp.train.evaluation.zeroshot.collect import surveyed
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C of logistic.fit; the smallest of equally good ones
-LEARNT_FROM = ("train", "validate")
 REPORTED = ("auroc", "auprc")
 
 
@@ -77,27 +78,24 @@ class Share:
 def run(evaluation: Evaluation) -> TaskResult:
     """Return the probe's results on the evaluation's split.
 
-    Raises ConfigError for an ensemble or a model without features, for a split that the probe
-    learns from, and for images of a benchmark set that are missing; DataError where no collection
+    Raises ConfigError for an ensemble or a model without features, DataError where no collection
     can be measured.
     """
     model = _model(evaluation.models)
-    if evaluation.split in LEARNT_FROM:
+    if evaluation.split in ("train", "validate"):
         raise ConfigError(
-            f"probe: it learns from the split train, and validate chooses its penalty: on "
-            f"{evaluation.split} the numbers would be too high. Measure test (--split test), or "
-            "leave out the task probe"
+            "probe: it learns on the train split and chooses its strength on the validate split, "
+            f"so on {evaluation.split} its numbers would be too good: measure --split test"
         )
-    parts = by_collection.narrowed(evaluation)
-    by_collection.require_shown(evaluation, parts.values())
     found: dict[str, tuple[Share, ...]] = {}
     dropped: dict[str, str] = {}
-    for name, own in parts.items():
-        splits, names, why = _splits(own, model)
+    for each in surveyed(evaluation.shards.get(evaluation.split, ()), evaluation.protocol):
+        own = replace(evaluation, protocol=each.protocol)
+        splits, names, why = _splits(own, model, each.name)
         if not why:
-            found[name], why = _collection(splits, names, own)
+            found[each.name], why = _collection(splits, names, own)
         if why:
-            dropped[name] = why
+            dropped[each.name] = why
     if not any(found.values()):
         reasons = "; ".join(f"{name}: {why}" for name, why in dropped.items()) or "no shards"
         raise DataError(f"probe: no collection can be measured ({reasons})")
@@ -114,21 +112,25 @@ def _model(models: Sequence[Model]) -> Model:
     return models[0]
 
 
-def _splits(own: Evaluation, model: Model) -> tuple[dict[str, Split], tuple[str, ...], str]:
+def _splits(
+    evaluation: Evaluation, model: Model, source: str
+) -> tuple[dict[str, Split], tuple[str, ...], str]:
     """Return the splits of a collection, the labels that its samples name, and why it has none."""
     read = {}
-    for split in (own.split, *LEARNT_FROM):
-        read[split] = features(model, own, split)
+    for split in ("train", "validate", evaluation.split):
+        shards = [s for s in evaluation.shards.get(split, ()) if s.source == source]
+        # a benchmark set is of the measured split
+        own = evaluation if split == evaluation.split else replace(evaluation, benchmark=None)
+        read[split] = features(model, shards, own)
         if not read[split][0]:
             whose = "of the protocol's views"
-            if split == own.split and own.benchmark:
-                whose += " and of the benchmark set"
+            whose += ", of the benchmark set" if own.benchmark else ""
             return {}, (), f"no image of its split {split} ({whose})"
     labels = {name for facts, _ in read.values() for each in facts for name in each.labels}
-    wanted = own.protocol.labels or sorted(labels)
-    names = tuple(name for name in wanted if name in labels and _probed(name, own.protocol))
+    wanted = evaluation.protocol.labels or sorted(labels)
+    names = tuple(name for name in wanted if name in labels and _probed(name, evaluation.protocol))
     splits = {
-        split: Split(facts, rows, truth(facts, names, own.protocol))
+        split: Split(facts, rows, truth(facts, names, evaluation.protocol))
         for split, (facts, rows) in read.items()
     }
     return splits, names, "" if names else "its samples name no label of the protocol"
@@ -138,16 +140,17 @@ def _probed(name: str, protocol: Protocol) -> bool:
     return name != NO_FINDING or protocol.no_finding == "averaged"
 
 
-def features(model: Model, own: Evaluation, split: str) -> tuple[tuple[ImageFacts, ...], Floats]:
-    """Return the facts of a split's images and their features (N, D), sorted by key.
-
-    A benchmark set names the images that are measured, and none that is learnt from.
-    """
+def features(
+    model: Model, shards: Sequence[Shard], evaluation: Evaluation
+) -> tuple[tuple[ImageFacts, ...], Floats]:
+    """Return the facts of all images and their features (N, D), sorted by key."""
     facts: list[ImageFacts] = []
     rows: list[Floats] = []
-    measured = split == own.split
-    read = replace(own, split=split, benchmark=own.benchmark if measured else None)
-    for batch in by_collection.batches(read, model):
+    for batch in batches(
+        shards, model.image, model.size, evaluation.protocol.views,
+        limit=evaluation.limit, workers=evaluation.workers,
+        keys=evaluation.benchmark.keys if evaluation.benchmark else None,
+    ):  # fmt: skip
         facts += [each.facts for each in batch.images]
         rows.append(model.encode_images(batch.pixels).whole.double().cpu().numpy())
     if not facts:

@@ -14,7 +14,8 @@ from sklearn.metrics import roc_auc_score
 from cxr_vlp.train.config.recipe import ImageConfig
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation.benchmark_sets import Entry, made
+from cxr_vlp.train.evaluation import benchmark_sets
+from cxr_vlp.train.evaluation.benchmark_sets import Entry
 from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.tasks import probe
@@ -54,7 +55,7 @@ def test_of_all_patients_the_numbers_are_those_of_scikit_learn(root):
     result = probe.run(run)
     whole = result.metrics["collections"]["mock"]["100%"]
     model = Small()
-    parts = {s: probe.features(model, run, s) for s in ("train", "test")}
+    parts = {s: probe.features(model, run.shards[s], run) for s in ("train", "test")}
     learnt, tested = parts["train"][1], parts["test"][1]
     mean, deviation = learnt.mean(axis=0), learnt.std(axis=0)
     for name in FINDINGS:
@@ -135,41 +136,11 @@ def test_a_collection_without_a_split_is_listed_and_no_collection_is_an_error(ro
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"split": "train"}, {"split": "validate"}, {"models": (Small(), Small())}],
-    ids=["train", "validate", "ensemble"],
+    "changes", [{"split": "train"}, {"models": (Small(), Small())}], ids=["train", "ensemble"]
 )
 def test_what_cannot_be_probed_is_refused(root, changes):
     with pytest.raises(ConfigError, match="probe: "):
         probe.run(evaluation(root, **changes))
-
-
-def test_a_benchmark_set_names_the_measured_images_and_no_learnt_ones(root):
-    run = evaluation(root, replace(PROTOCOL, probe_shares=(1,)))
-    facts, features = probe.features(Small(), run, "test")
-    few = [each for each in facts if each.patient < "mock/p0032"]
-    entries = [Entry(each.key, "mock", each.patient, each.study, "Edema") for each in few]
-    whole = probe.run(run).metrics["collections"]["mock"]["100%"]
-    part = probe.run(replace(run, benchmark=made("few", entries)))
-    found = part.metrics["collections"]["mock"]["100%"]
-    assert (found["train_images"], found["strengths"]) == (32, whole["strengths"])
-    shard = run.shards["test"][0]
-    assert 0 < len(few) < len(facts) == shard.samples
-    learnt = probe._learnt(*(_split(run, each) for each in ("train", "validate")))
-    scores = learnt.probe.scores(features)[[facts.index(each) for each in few]]
-    for name in found["label_auroc"]:
-        truth = [each.labels[name] for each in few]
-        expected = roc_auc_score(truth, scores[:, sorted(FINDINGS).index(name)])
-        assert found["label_auroc"][name] == pytest.approx(expected)
-    with pytest.raises(ConfigError, match="few: 1 of its 1 images are not in the test split"):
-        absent = made("few", [Entry("mock-s9999", "mock", "p", "s", "Edema")])
-        probe.run(replace(run, benchmark=absent))
-
-
-def _split(run: Evaluation, name: str) -> probe.Split:
-    facts, features = probe.features(Small(), run, name)
-    names = tuple(sorted(FINDINGS))
-    return probe.Split(facts, features, probe.truth(facts, names, run.protocol))
 
 
 def test_the_same_run_gives_the_same_numbers(root):
@@ -190,3 +161,32 @@ def test_the_strength_is_the_one_that_is_best_on_the_validation_images():
     ]
     assert max(values) > values[0]
     assert probe._learnt(*parts).strength == probe.GRID[int(np.argmax(values))]
+
+
+class Grey(Small):
+    """A model with one feature, the mean grey level: it cannot tell the findings apart."""
+
+    def encode_images(self, images, *, patches=False):
+        whole = images.float().mean(dim=(1, 2, 3))[:, None] / 255
+        return Tokens(whole, whole[:, None, :0], torch.ones(len(whole), 0, dtype=torch.bool))
+
+
+def test_a_benchmark_set_restricts_the_measured_split_alone(root):
+    run = evaluation(root, replace(PROTOCOL, probe_shares=(1,)), models=(Grey(),))
+    facts, features = probe.features(Grey(), run.shards["test"], run)
+    few = facts[:15]
+    entries = [Entry(each.key, "mock", "p", "s", "Edema") for each in few]
+    own = replace(run, benchmark=benchmark_sets.made("few", entries))
+    whole, part = (probe.run(r).metrics["collections"]["mock"]["100%"] for r in (run, own))
+    assert whole["train_images"] == part["train_images"] == 32
+    assert whole["strengths"] == part["strengths"]
+    for name in FINDINGS:  # one feature: its sign alone decides
+        found = roc_auc_score([each.labels[name] for each in few], features[:15, 0])
+        assert part["label_auroc"][name] == pytest.approx(found)
+        assert part["label_auroc"][name] != whole["label_auroc"][name]
+
+
+@pytest.mark.parametrize("split", ["train", "validate"])
+def test_the_splits_that_it_learns_from_are_not_measured(root, split):
+    with pytest.raises(ConfigError, match="would be too good: measure --split test"):
+        probe.run(replace(evaluation(root), split=split))
