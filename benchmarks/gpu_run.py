@@ -375,7 +375,8 @@ def _recipe(
         run["chunk"] = min(own.chunk, setting.flags.batch)
     if setting.flags.chunk is not None:
         run["chunk"] = setting.flags.chunk
-    recipe = load(name, {"model": model, "run": run})
+    # few images are shown many times in an epoch: apart, their studies could not fill a batch
+    recipe = load(name, {"model": model, "run": run, "data": {"apart": False}})
     # Twice over: studies and views make fewer pairs than there are samples.
     pairs = 2 * (steps + 2) * recipe.run.batch_size * recipe.run.accumulate
     weights = _turns(setting.train, pairs * recipe.image.count)

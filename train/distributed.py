@@ -5,6 +5,8 @@ With one process nothing is gathered, so the loss is written once for a laptop a
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 import torch.distributed as dist
 import torch.distributed.nn.functional as dist_nn
@@ -27,4 +29,8 @@ def gather(features: Tensor, dim: int = 0) -> Tensor:
     """
     if world()[1] == 1:
         return features
-    return torch.cat(dist_nn.all_gather(features.contiguous()), dim=dim)
+    with warnings.catch_warnings():
+        # what torch names instead is not public yet
+        warnings.filterwarnings("ignore", r".*all_gather is deprecated", FutureWarning)
+        parts = dist_nn.all_gather(features.contiguous())
+    return torch.cat(parts, dim=dim)

@@ -27,7 +27,7 @@ from cxr_vlp.train.data import parameter_check
 from cxr_vlp.train.data.set_choice import ChosenSets, choose
 from cxr_vlp.train.data.shards import Shard, digests, list_shards
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.evaluation import benchmark_sets, output
+from cxr_vlp.train.evaluation import benchmark_sets, by_collection, output
 from cxr_vlp.train.evaluation.models import choose as models
 from cxr_vlp.train.evaluation.models.choose import Chosen
 from cxr_vlp.train.evaluation.protocols import protocol as protocols
@@ -69,6 +69,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         score_files=chosen.score_files,
         readers=tuple(arguments.readers),
     )
+    by_collection.require_set(evaluation)
     for line in (*used.unused, *_trained_on(evaluation)):
         cli.note(line)
     results = {name: _run(name, evaluation) for name in tasks}

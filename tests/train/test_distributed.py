@@ -179,6 +179,7 @@ def test_torchrun_trains_and_resumes(tmp_path):
     assert not (tmp_path / "out").exists()
     done = subprocess.run([*command, "--resume"], **place, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "FutureWarning" not in done.stderr
     assert "in earlier runs" in done.stdout
     assert (tmp_path / "out/model.safetensors").is_file()
     assert not list((tmp_path / ".cxr/checkpoints").glob("*/*.json"))

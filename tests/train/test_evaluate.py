@@ -318,3 +318,37 @@ def test_a_model_that_was_trained_on_what_is_measured_is_named(model, source, ca
     assert "was trained on the train split of mock" in capsys.readouterr().err
     assert run(model, "out", source) == 0
     assert "was trained on" not in capsys.readouterr().err
+
+
+TASKS = "zeroshot,retrieval,negation"
+
+
+def listed(*numbers: int) -> tuple[str, str]:
+    rows = [f"mock-s{n:04d},mock,p,s,Cardiomegaly" for n in numbers]
+    Path("list.csv").write_text("\n".join(["key,dataset,patient,study,class", *rows]) + "\n")
+    return "--set", "list.csv"
+
+
+def test_a_set_with_images_that_are_not_measured_is_refused_by_every_task(model, source, capsys):
+    for task in ("zeroshot", "retrieval", "grounding", "probe", "negation"):
+        assert run(model, "out", source, more=("--tasks", task, *listed(64, 65, 3))) == 2
+        said = capsys.readouterr().err
+        assert "list: 1 of its 3 images are not in the test split" in said, task
+        assert not Path("out").exists()
+
+
+def test_a_set_is_measured_alone_with_shards_and_without(model, source, capsys):
+    settings("{resamples: 0, protocol: ours}")
+    numbers = range(64, 80)
+    assert run(model, "out", source, more=("--tasks", TASKS, *listed(*numbers))) == 0
+    keys = [f"mock-s{n:04d}" for n in numbers]
+    assert [row["key"] for row in read("out/scores.csv")] == keys
+    assert metrics("out")["tasks"]["retrieval"]["collections"]["mock"]["images"] == 16
+    assert run(model, "all", source) == 0
+    alone = ["--scores", "all/scores.csv", "--out", "alone"]
+    assert evaluate.main([*alone, *listed(*numbers)]) == 0
+    assert [row["key"] for row in read("alone/scores.csv")] == keys
+    assert metrics("alone")["macro_auroc"] == metrics("out")["macro_auroc"]
+    capsys.readouterr()
+    assert evaluate.main([*alone, *listed(64, 3)]) == 2
+    assert "list: 1 of its 2 images are not in" in capsys.readouterr().err

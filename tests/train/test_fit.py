@@ -161,6 +161,22 @@ def test_a_validation_that_is_not_finite_is_a_divergence(
     assert "after step 2, val_loss is inf" in capsys.readouterr().err
 
 
+def test_features_that_are_not_finite_are_a_divergence_for_a_selection_by_auroc(
+    source, tiny_recipe, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "params.yaml").write_text("train: {overrides: {run: {select: auroc}}}")
+    whole = Steps.measure
+
+    def spoiled(*given):
+        loss, images = whole(*given)
+        return loss, images._replace(whole=images.whole * float("nan"))
+
+    monkeypatch.setattr(Steps, "measure", spoiled)
+    assert run(tiny_recipe, source, tmp_path / "out") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search("after step 2, val_loss is [0-9.]+, val_auroc is nan", said)
+
+
 @pytest.mark.parametrize(("bad", "code"), [(1, 65), (2, 2), (8, 2)])
 def test_a_single_bad_pair_is_named_by_its_hash(
     source, tiny_recipe, tmp_path, monkeypatch, capsys, bad, code

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.train.conftest import write_source
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu_run.py"
 
 
@@ -38,6 +40,15 @@ def test_a_recipe_that_cannot_run_is_a_row_with_its_error_and_the_others_are_mea
     (resumed,) = found["resume"]
     assert (resumed["resumed_from"], resumed["cut_after"]) == (3, 4)
     assert resumed["before_the_cut"] == resumed["resumed"] == 0  # bit for bit, on a CPU
+
+
+@pytest.mark.slow
+def test_fewer_images_than_a_batch_are_enough(tmp_path):
+    few = write_source(tmp_path, "few", {"train": (12,), "validate": (4,)})
+    flags = ("--recipes", "chexzero_tiny", "--batch", "24")
+    done, found = run(few, tmp_path / "found.json", *flags)
+    assert done.returncode == 0
+    assert found["train"][0]["batch"] == 24
 
 
 @pytest.mark.slow

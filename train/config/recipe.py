@@ -223,7 +223,8 @@ class RunConfig:
     select: Literal["loss", "auroc"] = "loss"
     # decay of the moving average of the weights that is validated and saved; 0: the weights
     average: Annotated[float, Field(ge=0, le=0.999999)] = 0.0
-    same_source: bool = False  # each batch from one collection: its style gives no pair away
+    # each process's part of a batch from one collection: its style gives no pair away
+    same_source: bool = False
     shuffle: Count = 1000  # samples, still encoded, in a worker's shuffle buffer
     precision: Literal["no", "bf16", "fp16"] = "no"
 

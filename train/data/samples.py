@@ -66,11 +66,14 @@ def facts(shard: Shard) -> Iterator[Sample]:
     return (sample for _, sample in keyed_facts(shard))
 
 
-def keyed_facts(shard: Shard) -> Iterator[tuple[str, Sample]]:
-    """Yield (key, what its JSON member says apart from texts) of each sample of a shard."""
+def keyed_facts(shard: Shard, *, boxes: bool = False) -> Iterator[tuple[str, Sample]]:
+    """Yield (key, what its JSON member says) of each sample of a shard.
+
+    Texts and boxes are left out, because facts are quick to read; `boxes` keeps both.
+    """
     for member in members(shard.path, JSON):
         try:
-            yield tar.split_name(member.name)[0], Sample.from_json(member.data, texts=False)
+            yield tar.split_name(member.name)[0], Sample.from_json(member.data, texts=boxes)
         except FormatError as error:
             raise DataError(
                 f"{shard.path}: a sample: {error}; run cxr-vlp verify on the set"

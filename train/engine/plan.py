@@ -97,10 +97,13 @@ def share(batch_size: int, world: int) -> int:
 def largest_batch(shards: Sequence[Shard], recipe: Recipe) -> int:
     """Return how many pairs of a small training split can be in one batch; 0: it is not small.
 
-    These are its studies in the recipe's views, or its images where those of a study may meet.
+    These are its studies in the recipe's views, or its images where those of a study may meet. A
+    resampled epoch has no end at which it could say that no batch became full: there they are
+    always counted.
     """
     used = [shard for shard in shards if recipe.data.weights.get(shard.source, 1.0)]
-    if sum(shard.samples for shard in used) >= SMALL * recipe.run.batch_size:
+    enough = sum(shard.samples for shard in used) >= SMALL * recipe.run.batch_size
+    if enough and not recipe.data.resampled:
         return 0
     by_study = recipe.data.apart or recipe.data.unit == "study"
     return len(

@@ -11,6 +11,7 @@ The images are those that the validation reads anyway: all of the recipe's views
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,7 +66,12 @@ class Selection:
         return cls(labels, truth, sources, tuple(empty))
 
     def auroc(self, scores: npt.NDArray[np.float64]) -> float:
-        """Return the AUROC of scores (N, L): the mean over collections of the mean over labels."""
+        """Return the AUROC of scores (N, L): the mean over collections of the mean over labels.
+
+        nan where a score is not finite: the weights are the fault then, and not the data.
+        """
+        if not np.isfinite(scores).all():
+            return math.nan
         means = []
         for source in sorted(set(self.sources) - set(self.left_out)):
             mine = _where(self.sources, source)

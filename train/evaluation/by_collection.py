@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from cxr_vlp.train.data import views
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.train.data import samples, views
+from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import Survey
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation import reading
@@ -33,11 +36,31 @@ def parts(evaluation: Evaluation, task: str) -> dict[str, Evaluation]:
     return {
         source: replace(
             evaluation,
-            shards={evaluation.split: tuple(s for s in shards if s.source == source)},
-            protocol=evaluation.protocol.in_collection(source),
+            shards={evaluation.split: mine},
+            protocol=evaluation.protocol.in_collection(*aliases(mine)),
         )
-        for source in sorted({shard.source for shard in shards})
+        for source, mine in by_source(shards).items()
     }
+
+
+def by_source(shards: Sequence[Shard]) -> Mapping[str, tuple[Shard, ...]]:
+    """Return the shards of each collection, sorted by its name."""
+    names = sorted({shard.source for shard in shards})
+    return {name: tuple(shard for shard in shards if shard.source == name) for name in names}
+
+
+def aliases(shards: Sequence[Shard]) -> tuple[str, ...]:
+    """Return the names by which a protocol may know a collection: its set, its source, its title.
+
+    shards: one or more of it. Every task asks here, so that all of them use one protocol.
+    """
+    name = shards[0].source
+    try:
+        header = manifest.header(shards[0].path.parent.parent)
+    except (FileNotFoundError, FormatError):
+        return (name,)
+    found = [name, *(str(header.get(key) or "") for key in ("source", "title"))]
+    return tuple(dict.fromkeys(each for each in found if each))
 
 
 def survey(own: Evaluation) -> Survey:
@@ -60,13 +83,10 @@ def batches(
     """
     if keys is None and own.benchmark:
         keys = own.benchmark.keys
-    for batch in reading.batches(
+    yield from reading.batches(
         own.shards[own.split], model.image, model.size, own.protocol.views, limit=own.limit,
-        workers=own.workers,
-    ):  # fmt: skip
-        kept = batch if keys is None else only(batch, keys)
-        if kept.images:
-            yield kept
+        workers=own.workers, keys=keys,
+    )  # fmt: skip
 
 
 def only(batch: ImageBatch, keys: Collection[str]) -> ImageBatch:
@@ -75,8 +95,21 @@ def only(batch: ImageBatch, keys: Collection[str]) -> ImageBatch:
     return ImageBatch(batch.source, batch.pixels[places], tuple(batch.images[i] for i in places))
 
 
-def require_set(evaluation: Evaluation, found: Iterable[str]) -> None:
-    """Raise ConfigError where images of the benchmark set are not among the keys."""
-    if evaluation.benchmark:
-        where = f"the {evaluation.split} split of these shards, in the protocol's views"
-        evaluation.benchmark.require(set(found), where)
+def require_set(evaluation: Evaluation) -> None:
+    """Raise ConfigError where images of the benchmark set are not among those that are measured.
+
+    What is measured are the images of the split, in the views of each collection's protocol.
+    """
+    if not (evaluation.benchmark and evaluation.shards[evaluation.split]):
+        return  # a score file without shards has its own images
+    found: set[str] = set()
+    for mine in by_source(evaluation.shards[evaluation.split]).values():
+        own = evaluation.protocol.in_collection(*aliases(mine))
+        found.update(
+            key
+            for shard in mine
+            for key, sample in samples.keyed_facts(shard)
+            if views.shown(sample, own.views)
+        )
+    where = f"the {evaluation.split} split of these shards, in the protocol's views"
+    evaluation.benchmark.require(found, where)

@@ -102,3 +102,6 @@ def test_a_small_set_makes_batches_of_its_studies(tmp_path):
     assert largest_batch(shards, frontal) == 1  # study 3
     large = load("chexzero", {"run": {"batch_size": 3}})
     assert largest_batch(shards, large) == 0
+    # its epoch would look for a third study without end
+    endless = load("chexzero", {"run": {"batch_size": 3}, "data": {"resampled": True}})
+    assert largest_batch(shards, endless) == 6

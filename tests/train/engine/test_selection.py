@@ -39,6 +39,13 @@ def test_the_number_is_the_mean_over_collections_of_the_mean_over_their_findings
     assert selection.auroc(scores) == pytest.approx((1 + (0 + 0.5) / 2) / 2)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_not_finite_have_no_auroc(value):
+    scores = np.zeros((10, 1))
+    scores[3] = value
+    assert np.isnan(Selection.of(plan(rows("one", "Edema", 5, 5))).auroc(scores))
+
+
 def test_no_finding_uncertain_and_foreign_labels_are_not_counted():
     one = [("one", {"Edema": int(i < 5), "No Finding": int(i >= 5)}) for i in range(10)]
     one += [("one", {"Edema": -1}), ("one", {})]  # uncertain; not mentioned: negative

@@ -7,16 +7,14 @@ annotator has boxed. What is not measured is counted with its reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import Box, Sample
-from cxr_vlp.train.data.samples import JSON, members
+from cxr_vlp.train.data.samples import keyed_facts
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import listed, shown, view
-from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.zeroshot import texts
 
@@ -42,13 +40,12 @@ def targets(sample: Sample, protocol: Protocol) -> dict[Target, tuple[Box, ...]]
     return {target: tuple(boxes) for target, boxes in sorted(grouped.items())}
 
 
-def has_boxes(sample: Sample) -> bool:
-    """Return whether a sample has boxes; only such images are decoded."""
-    return bool(sample.boxes)
-
-
-def survey(shards: Sequence[Shard], protocol: Protocol) -> dict[str, dict[str, Any]]:
+def survey(
+    shards: Sequence[Shard], protocol: Protocol, keys: Collection[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """Return what the samples of each collection say of boxes; no image is decoded.
+
+    keys: only these samples, those of a benchmark set; None: all.
 
     images; with_boxes: of the views that are measured; without_boxes: of these views; left_out:
     images with boxes by the other views; other_labels: boxes of labels the protocol leaves out.
@@ -56,11 +53,9 @@ def survey(shards: Sequence[Shard], protocol: Protocol) -> dict[str, dict[str, A
     counts: dict[str, dict[str, Any]] = {}
     for shard in shards:
         mine = counts.setdefault(shard.source, _no_counts())
-        for member in members(shard.path, JSON):
-            try:
-                _count(mine, Sample.from_json(member.data), protocol)
-            except FormatError as error:
-                raise DataError(f"{shard.path}: a sample: {error}") from None
+        for key, sample in keyed_facts(shard, boxes=True):
+            if keys is None or key in keys:
+                _count(mine, sample, protocol)
     return dict(sorted(counts.items()))
 
 
@@ -82,6 +77,8 @@ def _count(mine: dict[str, Any], sample: Sample, protocol: Protocol) -> None:
 
 def why(counts: Mapping[str, Any]) -> str:
     """Return why a collection has no box to be measured, from its counts."""
+    if not counts["images"]:
+        return "it has no image of the benchmark set"
     if counts["left_out"]:
         return f"its images with boxes are of other views ({listed(counts['left_out'])})"
     if counts["other_labels"]:

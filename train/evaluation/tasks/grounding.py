@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from cxr_vlp.train.evaluation import heat
 from cxr_vlp.train.evaluation.frame import Floats, mask_of
 from cxr_vlp.train.evaluation.grounding.boxes import (
     Target,
-    has_boxes,
     positive_texts,
     survey,
     targets,
@@ -59,10 +59,10 @@ def run(evaluation: Evaluation) -> TaskResult:
     parts = _by_collection(evaluation)
     counts: dict[str, dict[str, Any]] = {}
     for part, shards in parts.values():
-        counts |= survey(shards, part.protocol)
-    _require(counts, evaluation)
+        counts |= survey(shards, part.protocol, part.benchmark.keys if part.benchmark else None)
     made = (each for part, shards in parts.values() for each in _found(part, shards))
     found = sorted(made, key=lambda each: (each.source, each.key, each.target))
+    _require(found, counts, evaluation)
     grouped: dict[tuple[str, str], list[Found]] = {}
     for each in found:
         grouped.setdefault((each.source, each.target.layer), []).append(each)
@@ -85,8 +85,11 @@ def _by_collection(evaluation: Evaluation) -> dict[str, Part]:
     return {each.name: (replace(evaluation, protocol=each.protocol), each.shards) for each in found}
 
 
-def _require(counts: Mapping[str, Mapping[str, Any]], evaluation: Evaluation) -> None:
-    if any(each["with_boxes"] for each in counts.values()):
+def _require(
+    found: Sequence[Found], counts: Mapping[str, Mapping[str, Any]], evaluation: Evaluation
+) -> None:
+    """Raise DataError where nothing was measured, with the reason of each collection."""
+    if found:
         return
     reasons = [f"{name}: {why(each)}" for name, each in counts.items()]
     raise DataError(
@@ -98,16 +101,18 @@ def _require(counts: Mapping[str, Mapping[str, Any]], evaluation: Evaluation) ->
 
 def _found(evaluation: Evaluation, shards: Sequence[Shard]) -> Iterator[Found]:
     """Yield the measures of every image and target."""
+    wanted_of = partial(targets, protocol=evaluation.protocol)  # only such images are decoded
     flows = [
         batches(
             shards, model.image, model.size, evaluation.protocol.views,
-            limit=evaluation.limit, workers=evaluation.workers, wanted=has_boxes,
+            limit=evaluation.limit, workers=evaluation.workers, wanted=wanted_of,
+            keys=evaluation.benchmark.keys if evaluation.benchmark else None,
         )
         for model in evaluation.models
     ]  # fmt: skip
     searches = [Search(model, evaluation.protocol) for model in evaluation.models]
     for parts in zip(*flows, strict=True):
-        wanted = [targets(image.sample, evaluation.protocol) for image in parts[0].images]
+        wanted = [wanted_of(image.sample) for image in parts[0].images]
         maps = [each.maps(part, wanted) for each, part in zip(searches, parts, strict=True)]
         for i, mine in enumerate(wanted):
             for target, boxes in mine.items():

@@ -60,17 +60,14 @@ class Preferences:
 def run(evaluation: Evaluation) -> TaskResult:
     """Measure every collection, and the mean over them.
 
-    Raises ConfigError where no image has a label or a statement to measure on, or images of a
-    benchmark set are missing.
+    Raises ConfigError where no image has a label or a statement to measure on.
     """
     measured: dict[str, Shares] = {}
     collections, dropped = {}, {}
-    keys: set[str] = set()
     for source, own in by_collection.parts(evaluation, "negation").items():
         surveyed = by_collection.survey(own)
         names = _labels(own, surveyed.labels)
         mine = _read(own, names)
-        keys.update(mine.facts)
         found = _shares(mine, own, source)
         if found:
             measured[source] = _with_means(found)
@@ -81,7 +78,6 @@ def run(evaluation: Evaluation) -> TaskResult:
             collections[source]["labels"] = nested(measured[source], _images(mine))
         else:
             dropped[source] = _why(mine, own)
-    by_collection.require_set(evaluation, keys)
     if not measured:
         listed = "; ".join(f"{source}: {why}" for source, why in dropped.items())
         raise ConfigError(

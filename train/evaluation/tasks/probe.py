@@ -82,8 +82,11 @@ def run(evaluation: Evaluation) -> TaskResult:
     can be measured.
     """
     model = _model(evaluation.models)
-    if evaluation.split == "train":
-        raise ConfigError("probe: the train split is what it learns from: measure test or validate")
+    if evaluation.split in ("train", "validate"):
+        raise ConfigError(
+            "probe: it learns on the train split and chooses its strength on the validate split, "
+            f"so on {evaluation.split} its numbers would be too good: measure --split test"
+        )
     found: dict[str, tuple[Share, ...]] = {}
     dropped: dict[str, str] = {}
     for each in surveyed(evaluation.shards.get(evaluation.split, ()), evaluation.protocol):
@@ -116,9 +119,13 @@ def _splits(
     read = {}
     for split in ("train", "validate", evaluation.split):
         shards = [s for s in evaluation.shards.get(split, ()) if s.source == source]
-        read[split] = features(model, shards, evaluation)
+        # a benchmark set is of the measured split
+        own = evaluation if split == evaluation.split else replace(evaluation, benchmark=None)
+        read[split] = features(model, shards, own)
         if not read[split][0]:
-            return {}, (), f"no image of its split {split} (of the protocol's views)"
+            whose = "of the protocol's views"
+            whose += ", of the benchmark set" if own.benchmark else ""
+            return {}, (), f"no image of its split {split} ({whose})"
     labels = {name for facts, _ in read.values() for each in facts for name in each.labels}
     wanted = evaluation.protocol.labels or sorted(labels)
     names = tuple(name for name in wanted if name in labels and _probed(name, evaluation.protocol))
@@ -142,6 +149,7 @@ def features(
     for batch in batches(
         shards, model.image, model.size, evaluation.protocol.views,
         limit=evaluation.limit, workers=evaluation.workers,
+        keys=evaluation.benchmark.keys if evaluation.benchmark else None,
     ):  # fmt: skip
         facts += [each.facts for each in batch.images]
         rows.append(model.encode_images(batch.pixels).whole.double().cpu().numpy())

@@ -10,12 +10,10 @@ import numpy as np
 import torch
 
 from cxr_vlp.nlp.labels import NO_FINDING
-from cxr_vlp.pipelines.format import manifest
-from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.train.data import samples, views
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation import reading
+from cxr_vlp.train.evaluation import by_collection, reading
 from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.models.base import Model, ScoreSource, label_model
 from cxr_vlp.train.evaluation.models.score_file import ScoreFile
@@ -75,13 +73,12 @@ def collections(shards: Sequence[Shard], protocol: Protocol) -> tuple[Collection
 def surveyed(shards: Sequence[Shard], protocol: Protocol) -> tuple[Collection, ...]:
     """Return what the samples of each collection say, also of one without images of the views."""
     return tuple(
-        _collection(name, tuple(shard for shard in shards if shard.source == name), protocol)
-        for name in sorted({shard.source for shard in shards})
+        _collection(name, mine, protocol) for name, mine in by_collection.by_source(shards).items()
     )
 
 
 def _collection(name: str, shards: tuple[Shard, ...], protocol: Protocol) -> Collection:
-    aliases = _names(name, shards)
+    aliases = by_collection.aliases(shards)
     own = protocol.in_collection(*aliases)
     seen: Counter[str] = Counter()
     named: set[str] = set()
@@ -92,17 +89,6 @@ def _collection(name: str, shards: tuple[Shard, ...], protocol: Protocol) -> Col
                 named |= set(sample.all_labels)
     names = own.labels or tuple(sorted(named))
     return Collection(name, shards, own, names, frozenset(named), seen, aliases)
-
-
-def _names(name: str, shards: Sequence[Shard]) -> tuple[str, ...]:
-    """Return the names by which a protocol may know a set: its own, its source, its title."""
-    folder = shards[0].path.parent.parent
-    try:
-        header = manifest.header(folder)
-    except (FileNotFoundError, FormatError):
-        return (name,)
-    found = [name, *(str(header.get(key) or "") for key in ("source", "title"))]
-    return tuple(dict.fromkeys(each for each in found if each))
 
 
 def scored(collection: Collection, evaluation: Evaluation) -> Scored:
@@ -208,15 +194,14 @@ def _by_model(
     if label_model(model):
         columns = columns[: len(collection.names)]
     score = scorer.scorer(model, columns, collection.protocol)
-    wanted = evaluation.benchmark.keys if evaluation.benchmark else None
     found: dict[str, tuple[ImageFacts, list[float]]] = {}
     for batch in reading.batches(
         collection.shards, model.image, model.size, collection.protocol.views,
         limit=evaluation.limit, workers=evaluation.workers,
+        keys=evaluation.benchmark.keys if evaluation.benchmark else None,
     ):  # fmt: skip
         for image, row in zip(batch.images, score(batch.pixels).tolist(), strict=True):
-            if wanted is None or image.facts.key in wanted:
-                found[image.facts.key] = image.facts, row
+            found[image.facts.key] = image.facts, row
     return found
 
 

@@ -13,7 +13,8 @@ import torch
 from cxr_vlp.train.config.recipe import ImageConfig
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation import heat
+from cxr_vlp.train.evaluation import benchmark_sets, heat
+from cxr_vlp.train.evaluation.benchmark_sets import Entry
 from cxr_vlp.train.evaluation.grounding.boxes import Target, positive_texts, targets
 from cxr_vlp.train.evaluation.grounding.table import ALL, MACRO
 from cxr_vlp.train.evaluation.protocols.protocol import PromptConfig, Protocol
@@ -222,3 +223,28 @@ def test_the_map_of_one_image_lies_in_the_stored_frame(tmp_path):
 )
 def test_the_positive_texts_of_a_label_follow_the_protocol(prompts, expected):
     assert positive_texts(Protocol(prompts=prompts), "Pleural Effusion") == expected
+
+
+def test_a_benchmark_set_restricts_the_images_and_their_counts(tmp_path):
+    boxes = {n: [box("Cardiomegaly")] for n in (1, 5, 7)}
+    root = shards(shards(tmp_path, boxes), boxes, "second")
+    entries = [Entry(f"mock-s{n:04d}", "mock", "p", "s", "Edema") for n in (1, 2)]
+    own = evaluation(root, benchmark=benchmark_sets.made("two", entries))
+    result = grounding.run(own)
+    found = result.metrics["collections"]["mock"]
+    assert (found["images"], found["with_boxes"], found["without_boxes"]) == (2, 1, 1)
+    assert {row["images"] for row in rows_of(result, "mock")} == {1}
+    why = "it has no image of the benchmark set"
+    assert result.notes == [f"grounding: second is not measured: {why}"]
+
+
+def rows_of(result, collection: str) -> list[dict]:
+    return [row for row in result.tables["grounding.csv"] if row["collection"] == collection]
+
+
+def test_a_limit_counts_only_images_that_are_measured(tmp_path):
+    # else the first image, whose box is of another label, would use it up: an empty result
+    root = shards(tmp_path, {1: [box(PNEUMO)], 5: [box(CARDIO)]})
+    chosen = replace(PROTOCOL, labels=(CARDIO,))
+    result = grounding.run(evaluation(root, protocol=chosen, limit=1))
+    assert rows(result)["mock", ALL]["images"] == 1

@@ -14,6 +14,8 @@ from sklearn.metrics import roc_auc_score
 from cxr_vlp.train.config.recipe import ImageConfig
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError, DataError
+from cxr_vlp.train.evaluation import benchmark_sets
+from cxr_vlp.train.evaluation.benchmark_sets import Entry
 from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.tasks import probe
@@ -159,3 +161,32 @@ def test_the_strength_is_the_one_that_is_best_on_the_validation_images():
     ]
     assert max(values) > values[0]
     assert probe._learnt(*parts).strength == probe.GRID[int(np.argmax(values))]
+
+
+class Grey(Small):
+    """A model with one feature, the mean grey level: it cannot tell the findings apart."""
+
+    def encode_images(self, images, *, patches=False):
+        whole = images.float().mean(dim=(1, 2, 3))[:, None] / 255
+        return Tokens(whole, whole[:, None, :0], torch.ones(len(whole), 0, dtype=torch.bool))
+
+
+def test_a_benchmark_set_restricts_the_measured_split_alone(root):
+    run = evaluation(root, replace(PROTOCOL, probe_shares=(1,)), models=(Grey(),))
+    facts, features = probe.features(Grey(), run.shards["test"], run)
+    few = facts[:15]
+    entries = [Entry(each.key, "mock", "p", "s", "Edema") for each in few]
+    own = replace(run, benchmark=benchmark_sets.made("few", entries))
+    whole, part = (probe.run(r).metrics["collections"]["mock"]["100%"] for r in (run, own))
+    assert whole["train_images"] == part["train_images"] == 32
+    assert whole["strengths"] == part["strengths"]
+    for name in FINDINGS:  # one feature: its sign alone decides
+        found = roc_auc_score([each.labels[name] for each in few], features[:15, 0])
+        assert part["label_auroc"][name] == pytest.approx(found)
+        assert part["label_auroc"][name] != whole["label_auroc"][name]
+
+
+@pytest.mark.parametrize("split", ["train", "validate"])
+def test_the_splits_that_it_learns_from_are_not_measured(root, split):
+    with pytest.raises(ConfigError, match="would be too good: measure --split test"):
+        probe.run(replace(evaluation(root), split=split))

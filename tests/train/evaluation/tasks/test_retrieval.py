@@ -237,11 +237,6 @@ def test_a_constant_model_classifies_nothing(source, seeing):
     assert found["image_to_text"]["precision_at_1"]["value"] == 0
 
 
-def test_images_of_a_set_that_are_missing_are_an_error(source, seeing):
-    with pytest.raises(ConfigError, match=r"2 of its 8 images are not in the test split"):
-        retrieval.run(replace(evaluation([source], seeing()), benchmark=chosen(4)))
-
-
 def test_a_set_without_texts_still_has_its_accuracy(seeing, tmp_path, write):
     write(tmp_path, "mock", lambda i: {"impression": ""}, first=64)
     own = replace(evaluation([tmp_path / "mock"], seeing()), benchmark=chosen(1))
