@@ -29,6 +29,7 @@ from cxr_vlp.train.data.shards import Shard, digests, list_shards
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation import benchmark_sets, by_collection, output
 from cxr_vlp.train.evaluation.models import choose as models
+from cxr_vlp.train.evaluation.models import ensemble
 from cxr_vlp.train.evaluation.models.choose import Chosen
 from cxr_vlp.train.evaluation.protocols import protocol as protocols
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
@@ -171,9 +172,7 @@ def _decided_by(
         "changed_by_params": dict(given.changes),
         **({key: zeroshot.metrics[key] for key in OF_DECIDED} if zeroshot else {}),
         "tasks": list(results),
-        "models": [
-            {"name": each.name, "digest": each.digest, **each.facts} for each in chosen.members
-        ],
+        "models": ensemble.record(chosen.members),
         "shards": _digests(evaluation),
         "split": evaluation.split,
         "limit": evaluation.limit,

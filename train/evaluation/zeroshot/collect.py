@@ -15,6 +15,7 @@ from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation import by_collection, reading
 from cxr_vlp.train.evaluation.facts import ImageFacts
+from cxr_vlp.train.evaluation.models import ensemble
 from cxr_vlp.train.evaluation.models.base import Model, ScoreSource, SourceScores, label_model
 from cxr_vlp.train.evaluation.models.score_file import ScoreFile
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
@@ -136,12 +137,9 @@ def _with_files(
         for row in rows
     ] + files
     probabilities = all(each.probabilities for each in members)
-    if not probabilities and len(members) > 1:
-        raise ConfigError(
-            "an ensemble is a mean of probabilities, and a member gives other scores: choose a "
-            "protocol whose score is pair or sigmoid, and score files of probabilities"
-        )
-    scores = np.mean([each.scores for each in members], axis=0)
+    named = [each.name for each in evaluation.models]
+    named += [each.name for each in evaluation.score_files]
+    scores = ensemble.mean(list(zip(named, members, strict=True)))
     asked = {
         how: np.mean([each.no_finding[how] for each in members], axis=0)
         for how in ASKED
