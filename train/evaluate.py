@@ -13,7 +13,7 @@ import argparse
 import dataclasses
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import cxr_vlp
@@ -21,7 +21,7 @@ from cxr_vlp.pipelines.format import versions
 from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.train import addresses, cli, privacy
 from cxr_vlp.train.config import params
-from cxr_vlp.train.config.params import Params, TaskName
+from cxr_vlp.train.config.params import EvaluateParams, Params, TaskName
 from cxr_vlp.train.config.sections import known
 from cxr_vlp.train.data import parameter_check
 from cxr_vlp.train.data.set_choice import ChosenSets, choose
@@ -29,6 +29,7 @@ from cxr_vlp.train.data.shards import Shard, digests, list_shards
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation import benchmark_sets, by_collection, output
 from cxr_vlp.train.evaluation.models import choose as models
+from cxr_vlp.train.evaluation.models import ensemble
 from cxr_vlp.train.evaluation.models.choose import Chosen
 from cxr_vlp.train.evaluation.protocols import protocol as protocols
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
@@ -70,7 +71,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         readers=tuple(arguments.readers),
     )
     by_collection.require_set(evaluation)
-    for line in (*used.unused, *_trained_on(evaluation)):
+    for line in (*used.unused, *_changed(arguments, given), *_trained_on(evaluation)):
         cli.note(line)
     results = {name: _run(name, evaluation) for name in tasks}
     decided = _decided_by(evaluation, chosen, given, results)
@@ -91,6 +92,21 @@ def _protocol(arguments: argparse.Namespace, given: Params) -> Protocol:
     name = arguments.protocol or given.evaluate.protocol
     addresses.check(name, "--protocol")
     return protocols.load(name, given.changes)
+
+
+def _changed(arguments: argparse.Namespace, given: Params) -> Iterator[str]:
+    """Say which values of a published protocol the params file replaces."""
+    name = arguments.protocol or given.evaluate.protocol
+    if name == EvaluateParams().protocol:
+        return  # ours is meant to be changed
+    whole, own = _protocol(arguments, given), protocols.load(name)
+    keys = [
+        key
+        for key in given.changes
+        if getattr(whole, key) != getattr(own, key) or any(key in each for each in own.of.values())
+    ]
+    if keys:
+        yield f"{given.path} replaces of the protocol {name}: {', '.join(keys)}"
 
 
 def _tasks(arguments: argparse.Namespace, given: Params) -> tuple[str, ...]:
@@ -156,9 +172,7 @@ def _decided_by(
         "changed_by_params": dict(given.changes),
         **({key: zeroshot.metrics[key] for key in OF_DECIDED} if zeroshot else {}),
         "tasks": list(results),
-        "models": [
-            {"name": each.name, "digest": each.digest, **each.facts} for each in chosen.members
-        ],
+        "models": ensemble.record(chosen.members),
         "shards": _digests(evaluation),
         "split": evaluation.split,
         "limit": evaluation.limit,

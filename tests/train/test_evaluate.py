@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def perfect_model(folder: Path, whole=ours.model) -> EncoderModel:
     return made
 
 
-def perfect(images: torch.Tensor) -> torch.Tensor:
+def perfect(images: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
     """Look at the middle of each square; images (72 x 64) lie on a black square of side S."""
     size, rows = images.shape[-1], []
     for image in images[:, 0].float():
@@ -113,7 +114,7 @@ def perfect(images: torch.Tensor) -> torch.Tensor:
             for y, x in PLACES.values()
         ]
         rows.append([*found, 1 - max(found)])
-    return torch.tensor(rows)
+    return torch.tensor(rows)[:, [KNOWN.index(name) for name in names]]
 
 
 def test_the_numbers_are_those_of_sklearn_on_the_written_scores(model, source):
@@ -352,3 +353,172 @@ def test_a_set_is_measured_alone_with_shards_and_without(model, source, capsys):
     capsys.readouterr()
     assert evaluate.main([*alone, *listed(64, 3)]) == 2
     assert "list: 1 of its 2 images are not in" in capsys.readouterr().err
+
+
+def part_of(found: dict[str, Any]) -> dict[str, Any]:
+    """What does not depend on thresholds, with its order."""
+    chosen = {"threshold", "f1", "mcc", "accuracy", "left_out"}
+    if isinstance(found, dict):
+        return {key: part_of(value) for key, value in found.items() if key not in chosen}
+    return found
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+@pytest.mark.parametrize("section", ["{resamples: 30}", "{resamples: 30, protocol: carzero}"])
+def test_our_own_scores_give_the_same_numbers_again_bit_for_bit(
+    model, source, tmp_path, ending, section, capsys
+):
+    other = write_source(tmp_path, "other", {"validate": (12,), "test": (14,)})
+    records = {}  # without No Finding, with two labels of its own, one uncertain on every image
+    for n in range(24):
+        labels = {"Zebra": n % 3 == 0, "Edema": -1, "Cardiomegaly": n % 2}
+        labels = {name: int(value) for name, value in labels.items()}
+        records[f"third-s{n:04d}"] = sample("third", n, split="test", labels=labels)
+    write_shard(tmp_path / "third/test/third-test-00000.tar", records)
+    (tmp_path / "third/test/sizes.json").write_text(json.dumps({"third-test-00000.tar": 24}))
+    settings(section)
+    folders = [str(source), str(other), str(tmp_path / "third")]
+    assert evaluate.main(["--model", str(model), "--out", "out", "--shards", *folders]) == 0
+    capsys.readouterr()
+    asked = ["--scores", f"out/scores.{ending}"]
+    assert evaluate.main([*asked, "--shards", *folders, "--out", "joined"]) == 0
+    assert "rows of images that are not evaluated" not in capsys.readouterr().err
+    assert evaluate.main([*asked, "--out", "alone"]) == 0
+    first = metrics("out")
+    for out in ("joined", "alone"):
+        for key in ("headline", "headline_of", "collections", "pooled"):
+            found, wanted = part_of(metrics(out)[key]), part_of(first[key])
+            assert json.dumps(found) == json.dumps(wanted), (out, key)
+
+
+def test_rows_in_another_order_change_nothing_and_a_key_twice_is_refused(model, source, capsys):
+    settings("{resamples: 30}")
+    assert run(model, "out", source) == 0
+    head, *rows = Path("out/scores.csv").read_text().splitlines()
+    Path("turned.csv").write_text("\n".join([head, *rows[::-1]]) + "\n")
+    for name in ("out/scores.csv", "turned.csv"):
+        assert evaluate.main(["--scores", name, "--out", f"of_{Path(name).stem}"]) == 0
+    assert Path("of_scores/scores.csv").read_bytes() == Path("of_turned/scores.csv").read_bytes()
+    assert Path("of_scores/labels.csv").read_bytes() == Path("of_turned/labels.csv").read_bytes()
+    Path("twice.csv").write_text("\n".join([head, *rows, rows[3]]) + "\n")
+    for more in ([], ["--shards", str(source)]):
+        assert evaluate.main(["--scores", "twice.csv", "--out", "twice", *more]) == 65
+        assert "line 26: the" in capsys.readouterr().err
+
+
+def test_a_score_file_alone_has_the_protocol_of_each_collection(capsys):
+    """Views, labels, unit and what is averaged, as with shards."""
+    lines = ["key,collection,patient,study,view,score:Edema,truth:Edema,score:Hernia,truth:Hernia"]
+    for n in range(12):
+        view = "lateral" if n % 3 == 2 else "frontal"
+        for name in ("nih", "chexpert"):
+            true = n // 2 % 2  # of a study
+            lines.append(f"{name}-{n},{name},p{n},s{n // 2},{view},0.{n},{true},0.{n},{true}")
+    Path("file.csv").write_text("\n".join(lines) + "\n")
+    settings("{resamples: 0, protocol: carzero, score: pair, thresholds: {by: none}}")
+    assert evaluate.main(["--scores", "file.csv", "--out", "out"]) == 0
+    found, said = metrics("out")["collections"], capsys.readouterr().err
+    assert list(found["chexpert"]["labels"]) == ["Edema"]  # one of its five
+    assert list(found["nih"]["labels"]) == ["Edema", "Hernia"]
+    assert "Pleural Effusion" in found["chexpert"]["not_scored"]
+    assert "chexpert: left out, because a score file or a head has no score of it" in said
+    assert (found["nih"]["images"], found["nih"]["left_out"]) == (8, {"lateral": 4})
+    settings("{resamples: 0, unit: study, views: []}")
+    assert evaluate.main(["--scores", "file.csv", "--out", "studies"]) == 0
+    assert metrics("studies")["collections"]["nih"]["images"] == 6
+    settings("{resamples: 0, views: [other]}")
+    assert evaluate.main(["--scores", "file.csv", "--out", "none"]) == 2
+    assert "no image of the views other" in capsys.readouterr().err
+
+
+def test_a_score_file_of_another_split_is_refused(capsys):
+    Path("file.csv").write_text(
+        "key,split,score:Edema,truth:Edema\na,test,0.1,0\nb,validate,0.7,1\n"
+    )
+    assert evaluate.main(["--scores", "file.csv", "--out", "out"]) == 65
+    assert "line 3: not of the split test" in capsys.readouterr().err
+
+
+def test_a_label_without_scores_in_one_member_is_said_and_listed(model, source, capsys):
+    settings("{resamples: 0}")
+    assert run(model, "out", source) == 0
+    rows = read("out/scores.csv")
+    with Path("few.csv").open("w") as file:
+        writer = csv.writer(file)
+        writer.writerow(["key", "Cardiomegaly"])
+        writer.writerows([row["key"], row["score:Cardiomegaly"]] for row in rows)
+    capsys.readouterr()
+    asked = ["--scores", "few.csv", "--shards", str(source), "--out", "few"]
+    assert evaluate.main(asked) == 0
+    assert "Pleural Effusion, Pneumothorax" in capsys.readouterr().err
+    found = metrics("few")["collections"]["mock"]
+    assert set(found["not_scored"]) == {"Pleural Effusion", "Pneumothorax", "No Finding"}
+
+
+def test_part_of_the_validation_images_without_scores_is_an_error(model, source, capsys):
+    """Else there would be no thresholds, and a reason that is not true."""
+    settings("{resamples: 0}")
+    assert run(model, "out", source) == 0
+    settings("{resamples: 0, thresholds: {by: none}}")
+    assert run(model, "val", source, more=("--split", "validate")) == 0
+    settings("{resamples: 0}")
+    rows = [*read("out/scores.csv"), *read("val/scores.csv")]
+    for count, code in ((len(rows), 0), (len(rows) - 2, 65)):
+        with Path("both.csv").open("w") as file:
+            writer = csv.writer(file)
+            writer.writerow(["key", *FINDINGS])
+            writer.writerows(
+                [[r["key"], *(r[f"score:{n}"] for n in FINDINGS)] for r in rows[:count]]
+            )
+        asked = ["--scores", "both.csv", "--shards", str(source), "--out", "joined"]
+        assert evaluate.main(asked) == code
+    assert "2 of 16 images have no row" in capsys.readouterr().err
+    first, again_ = (metrics(o)["collections"]["mock"]["labels"] for o in ("out", "joined"))
+    assert [first[n]["threshold"] for n in FINDINGS] == [again_[n]["threshold"] for n in FINDINGS]
+
+
+def test_each_collection_has_the_thresholds_of_its_own_protocol(model, source, tmp_path, capsys):
+    other = write_source(tmp_path, "other", {"validate": (12,), "test": (14,)})
+    Path("own.yaml").write_text("base: ours\nof: {other: {thresholds: {by: half}}}\n")
+    Path("turned.yaml").write_text(
+        "base: ours\nthresholds: {by: half}\nof: {other: {thresholds: {by: mcc}}}\n"
+    )
+    settings("{resamples: 0}")
+    for name, halves in (("own", "other"), ("turned", "mock")):
+        more = ("--protocol", f"./{name}.yaml")
+        assert run(model, name, source, other, more=more) == 0
+        for collection, part in metrics(name)["collections"].items():
+            cuts = {row["threshold"] for row in part["labels"].values()}
+            assert (cuts == {0.5}) == (collection == halves)
+        assert run(model, "no", source, other, more=(*more, "--split", "validate")) == 2
+        assert "which is the split that is measured" in capsys.readouterr().err
+
+
+def test_a_changed_protocol_is_said(model, source, capsys):
+    settings("{resamples: 0, protocol: chexzero, min_positives: 2, views: [frontal]}")
+    assert run(model, "out", source) == 0
+    said = capsys.readouterr().err
+    assert "params.yaml replaces of the protocol chexzero: min_positives" in said
+    settings("{resamples: 0, min_positives: 2}")
+    assert run(model, "out", source) == 0
+    assert "replaces" not in capsys.readouterr().err
+
+
+def test_labels_csv_has_the_mean_of_each_label_and_metrics_json_the_resamples(
+    model, source, tmp_path
+):
+    other = write_source(tmp_path, "other", {"validate": (12,), "test": (14,)})
+    settings("{resamples: 30}")
+    assert run(model, "out", source, other) == 0
+    rows = {(row["collection"], row["label"]): row for row in read("out/labels.csv")}
+    assert len(rows) == len(read("out/labels.csv"))
+    for label in (*FINDINGS, "No Finding (pair)"):
+        mine = [rows[name, label] for name in ("mock", "other")]
+        mean = sum(float(row["auroc"]) for row in mine) / 2
+        assert float(rows["mean", label]["auroc"]) == pytest.approx(mean, abs=1e-15)
+        positives = sum(int(row["positives"]) for row in mine)
+        assert int(rows["mean", label]["positives"]) == positives
+    found = metrics("out")
+    assert 0 < found["headline"]["auroc"]["resamples"] <= 30
+    pneumothorax = found["collections"]["other"]["labels"]["Pneumothorax"]["auroc"]
+    assert 0 < pneumothorax["resamples"] <= 30

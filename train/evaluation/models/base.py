@@ -6,8 +6,8 @@ tokens, every other one compares vectors: `similarity` hides the difference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -83,11 +83,17 @@ def label_model(model: Model) -> LabelModel | None:
 
 @dataclass(frozen=True, slots=True)
 class SourceScores:
-    """Scores (N, L) float64 of N images; `probabilities`: all are in 0..1; notes for the user."""
+    """Scores (N, L) float64 of N images; `probabilities`: all are in 0..1; notes for the user.
+
+    no_finding: strategy (direct, pair) -> scores (N,) of No Finding, where the source has them.
+    unused: the rows of a file that belong to none of these images.
+    """
 
     scores: Floats
     probabilities: bool = True
     notes: tuple[str, ...] = ()
+    no_finding: Mapping[str, Floats] = field(default_factory=dict)
+    unused: frozenset[int] = frozenset()
 
 
 class ScoreSource(Protocol):

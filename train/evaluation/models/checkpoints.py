@@ -92,8 +92,15 @@ def _scripted(path: Path) -> dict[str, Tensor]:
 
 def _unpickled(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
+        if any("pickle protocol" in str(each.message) for each in said):
+            raise ConfigError(
+                f"{path} was saved with another pickle protocol than torch's own, which cannot be "
+                "read safely: where you trust it, save it again without pickle_protocol"
+            ) from None
         raise ConfigError(
             f"{path} holds objects besides tensors and plain values: to read them would run code "
             "from the file. Where you trust it, save its weights alone, with the packages that "

@@ -35,6 +35,10 @@ ABOUT = (
 SHOWN = 3  # lines in a message
 
 
+class NoRowError(DataError):
+    """No row of a file names an image of those that are asked for."""
+
+
 class ScoreFile:
     """A table of scores; `ScoreSource` says what each member is."""
 
@@ -69,17 +73,24 @@ class ScoreFile:
         """Return the scores of the images. Raises DataError where an image has no row."""
         columns = [self._column(canonical(name)) for name in names]
         values = np.stack(columns, axis=1) if columns else np.empty((len(self.keys), 0))
-        rows, unused = self._rows(images)
+        rows = self._rows(images)
         scores = values[rows]
         self._refuse_empty(np.isnan(scores), rows, names)
-        notes = (f"{self.table.path}: {unused} rows of images that are not evaluated",)
-        return SourceScores(scores, _are_probabilities(scores), notes if unused else ())
+        asked = {how: column[rows] for how, column in self._no_finding.items()}
+        return SourceScores(
+            scores,
+            _are_probabilities(scores),
+            no_finding={how: found for how, found in asked.items() if not np.isnan(found).any()},
+            unused=frozenset(range(len(self.keys))) - set(rows),
+        )
 
-    def alone(self) -> ScoreTable:
+    def alone(self, split: str = "") -> ScoreTable:
         """Return the file as the table of an evaluation without shards, by its columns `truth:`.
 
-        A label is one of it where it has both columns. Without a column `patient` each image is a
-        patient of its own. Raises DataError without a label, and for a key that is there twice.
+        A label is one of it where it has both columns; a collection that has no such label has nan
+        for its scores. Without a column `patient` each image is a patient of its own. Raises
+        DataError without a label, for a key that is there twice, and for a row of another split
+        than the given one.
         """
         names = tuple(name for name in self.scores if name in self.truths)
         if not names:
@@ -88,16 +99,17 @@ class ScoreFile:
                 "give --shards, whose labels are the truth, or add the columns"
             )
         self._check_distinct()
+        self._check_split(split)
         facts = self._facts(names)
         order = sorted(range(len(facts)), key=lambda i: (facts[i].source, facts[i].key))
         scores = np.stack([self._column(name) for name in names], axis=1)[order]
         truth = np.stack([self._truth(name) for name in names], axis=1)[order]
         # a collection that has no such label has no scores of it; one that has it has all of them
+        stated = np.array([[n in facts[i].labels for n in names] for i in order])
         for source in {fact.source for fact in facts}:
             mine = np.array([facts[i].source == source for i in order])
-            stated = np.array([[n in facts[i].labels for n in names] for i in order])[mine].any(0)
-            empty = np.isnan(scores) & mine[:, None] & stated
-            self._refuse_empty(empty, order, names)
+            known = stated[mine].any(axis=0) | ~np.isnan(scores[mine]).all(axis=0)
+            self._refuse_empty(np.isnan(scores) & mine[:, None] & known, order, names)
         return ScoreTable(
             facts=tuple(facts[i] for i in order),
             names=names,
@@ -107,15 +119,16 @@ class ScoreFile:
             probabilities=_are_probabilities(scores),
         )
 
-    @property
-    def has_patients(self) -> bool:
-        """Whether a column names the patients; without it intervals are by image."""
-        return "patient" in self.about
+    def states(self, what: str) -> bool:
+        """Return whether the file has a column of this fact, such as patient or view."""
+        return what in self.about
 
     @cached_property
     def _no_finding(self) -> Mapping[str, Floats]:
         found = [name for name in self.table.columns if name.startswith(NO_FINDING)]
-        return {name.removeprefix(NO_FINDING): self.table.numbers(name) for name in found}
+        return {
+            name.removeprefix(NO_FINDING): self.table.numbers(name, empty=np.nan) for name in found
+        }
 
     def _labelled(self, prefix: str) -> dict[str, str]:
         """Return label -> column of the columns with a prefix; "": without any."""
@@ -155,19 +168,17 @@ class ScoreFile:
                 )
         return found.astype(np.int8)
 
-    def _rows(self, images: Sequence[ImageFacts]) -> tuple[list[int], int]:
-        """Return the row of each image, and the number of rows that belong to none."""
+    def _rows(self, images: Sequence[ImageFacts]) -> list[int]:
+        """Return the row of each image."""
         index = join.Index(images)
         row_of: dict[int, int] = {}
-        unused = 0
         for row, key in enumerate(self.keys):
             places = index.find(key)
             self._check_match(row, places, row_of)
-            unused += not places
             row_of.update(dict.fromkeys(places, row))
         missing = len(images) - len(row_of)
         if not row_of:
-            raise DataError(
+            raise NoRowError(
                 f"{self.table.path}: none of its {len(self.keys)} rows names an image of these "
                 f"shards: the column {self.facts['joined_by']!r} has to hold a key "
                 "(dataset-study-image), its 16-digit hash, or the image's path in its collection"
@@ -178,7 +189,7 @@ class ScoreFile:
                 "too, or evaluate the views and collections that the file covers (evaluate.views, "
                 "--shards)"
             )
-        return [row_of[place] for place in range(len(images))], unused
+        return [row_of[place] for place in range(len(images))]
 
     def _check_match(self, row: int, places: Sequence[int], row_of: Mapping[int, int]) -> None:
         where = f"{self.table.path}, line {self.table.lines[row]}"
@@ -196,6 +207,15 @@ class ScoreFile:
                 what = f"the key of line {first[key]} again" if key else "no key"
                 raise DataError(f"{self.table.path}, line {line}: {what}")
             first[key] = line
+
+    def _check_split(self, split: str) -> None:
+        given = self.table.texts(self.about["split"]) if "split" in self.about and split else []
+        for value, line in zip(given, self.table.lines if given else [], strict=True):
+            if value and value != split:
+                raise DataError(
+                    f"{self.table.path}, line {line}: not of the split {split}, which is measured: "
+                    "give a file of this split alone, or name another --split"
+                )
 
     def _facts(self, names: Sequence[str]) -> list[ImageFacts]:
         empty = [""] * len(self.keys)

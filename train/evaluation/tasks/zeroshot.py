@@ -7,12 +7,13 @@ collection that cannot be measured is listed with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from cxr_vlp.nlp.labels import NO_FINDING
-from cxr_vlp.train.errors import ConfigError, DataError
+from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.evaluation.models.score_file import NoRowError
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.scores import ScoreTable
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
@@ -35,18 +36,9 @@ def run(evaluation: Evaluation) -> TaskResult:
     if not evaluation.shards[evaluation.split]:
         return _alone(evaluation)
     found = collect.collections(evaluation.shards[evaluation.split], evaluation.protocol)
-    scored = {each.name: collect.scored(each, evaluation) for each in found}
-    tables = {name: each.table for name, each in scored.items() if not each.why}
-    if not tables:
-        raise ConfigError("nothing can be measured: " + _reasons(scored))
-    protocols = {each.name: each.protocol for each in found}
-    thresholds = _thresholds(evaluation, tables, found)
-    measurement = measured.measure(
-        tables, protocols, thresholds, evaluation.protocol, evaluation.intervals
+    return _measured(
+        evaluation, found, {each.name: collect.scored(each, evaluation) for each in found}
     )
-    if not measurement.headline.macro_of:
-        raise ConfigError(_nothing(measurement))
-    return _result(evaluation, found, scored, measurement, thresholds)
 
 
 def _alone(evaluation: Evaluation) -> TaskResult:
@@ -56,30 +48,43 @@ def _alone(evaluation: Evaluation) -> TaskResult:
     """
     if len(evaluation.score_files) != 1 or evaluation.models:
         raise ConfigError("without --shards give one --scores FILE, which holds the truth too")
-    tables = collect.alone(evaluation.score_files[0], evaluation.protocol)
-    found = tuple(
-        Collection(name, (), evaluation.protocol, table.names, frozenset(table.names), {})
-        for name, table in tables.items()
-    )
-    scored = {name: Scored(table) for name, table in tables.items()}
-    protocols = dict.fromkeys(tables, evaluation.protocol)
-    by_half = evaluation.protocol.thresholds.by == "half"
-    thresholds = {
-        name: measured.chosen(table, evaluation.protocol)
-        for name, table in {**tables, POOLED: measured.pooled(tables)}.items()
-        if by_half
-    }
+    return _measured(evaluation, *collect.alone(evaluation.score_files[0], evaluation))
+
+
+def _measured(
+    evaluation: Evaluation, found: tuple[Collection, ...], scored: Mapping[str, Scored]
+) -> TaskResult:
+    """Return what is measured of scored collections. Raises ConfigError where nothing can be."""
+    tables = {name: each.table for name, each in scored.items() if not each.why}
+    if not tables:
+        raise ConfigError("nothing can be measured: " + _reasons(scored))
+    protocols = {each.name: each.protocol for each in found}
+    thresholds, unused = _thresholds(evaluation, tables, found)
     measurement = measured.measure(
         tables, protocols, thresholds, evaluation.protocol, evaluation.intervals
     )
     if not measurement.headline.macro_of:
         raise ConfigError(_nothing(measurement))
-    return _result(evaluation, found, scored, measurement, thresholds)
+    result = _result(evaluation, found, scored, measurement, thresholds)
+    rows = _unused(evaluation, [*(each.unused for each in scored.values()), *unused])
+    return replace(result, notes=(*rows, *result.notes))
+
+
+def _unused(evaluation: Evaluation, found: Sequence[tuple[frozenset[int], ...]]) -> Iterator[str]:
+    """Say how many rows of each score file belong to no image that was measured or validated."""
+    several = [each for each in found if each]
+    for place, source in enumerate(evaluation.score_files):
+        rows = [each[place] for each in several]
+        count = len(frozenset.intersection(*rows)) if rows else 0
+        if count:
+            yield f"{source.name}: {count} rows of images that are not evaluated"
 
 
 def _refuse_own_thresholds(evaluation: Evaluation) -> None:
-    by = evaluation.protocol.thresholds.by
-    if evaluation.split == VALIDATE and evaluation.shards[VALIDATE] and by not in ("half", "none"):
+    own = (evaluation.protocol.in_collection(name) for name in evaluation.protocol.of)
+    several = [evaluation.protocol, *own]
+    by = next((each.thresholds.by for each in several if not _is_fixed(each)), "")
+    if by and evaluation.split == VALIDATE and evaluation.shards[VALIDATE]:
         raise ConfigError(
             f"thresholds are chosen by {by} on the validation split, which is the split that is "
             "measured: F1, MCC and accuracy would be too good. Measure --split test, or set "
@@ -106,37 +111,60 @@ def _nothing(measurement: Measurement) -> str:
 
 def _thresholds(
     evaluation: Evaluation, tables: Mapping[str, ScoreTable], found: tuple[Collection, ...]
-) -> dict[str, dict[str, float]]:
+) -> tuple[dict[str, dict[str, float]], list[tuple[frozenset[int], ...]]]:
     """Return the thresholds of every collection and of POOLED, by the validation split.
 
-    A collection without validation images has none.
+    A collection without validation images has none. Beside them, of each validated collection the
+    rows of the score files that it does not use.
     """
-    if evaluation.protocol.thresholds.by in ("half", "none"):
-        protocol = evaluation.protocol
-        own = {name: measured.chosen(table, protocol) for name, table in tables.items()}
-        return own | {POOLED: measured.chosen(measured.pooled(tables), protocol)}
-    mine = tuple(s for s in evaluation.shards.get(VALIDATE, ()) if s.source in tables)
-    chosen: dict[str, dict[str, float]] = {}
+    whole = evaluation.protocol
+    chosen = {
+        each.name: measured.chosen(tables[each.name], each.protocol)
+        for each in found
+        if each.name in tables and _is_fixed(each.protocol)
+    }
+    known, unused = _known(evaluation, tables, found)
+    for each in found:
+        if each.name in known and not _is_fixed(each.protocol):
+            chosen[each.name] = measured.chosen(known[each.name], each.protocol)
+    if _is_fixed(whole):
+        chosen[POOLED] = measured.chosen(measured.pooled(tables), whole)
+    elif known:
+        chosen[POOLED] = measured.chosen(measured.pooled(known), whole)
+    return chosen, unused
+
+
+def _known(
+    evaluation: Evaluation, tables: Mapping[str, ScoreTable], found: tuple[Collection, ...]
+) -> tuple[dict[str, ScoreTable], list[tuple[frozenset[int], ...]]]:
+    """Return the validation images' scores of the collections whose thresholds they decide."""
+    asked = {
+        each.name: each
+        for each in found
+        if each.name in tables and not (_is_fixed(each.protocol) and _is_fixed(evaluation.protocol))
+    }
+    mine = tuple(s for s in evaluation.shards.get(VALIDATE, ()) if s.source in asked)
     known: dict[str, ScoreTable] = {}
-    measured_as = {each.name: each for each in found}
+    unused: list[tuple[frozenset[int], ...]] = []
     for each in _measurable(collect.surveyed(mine, evaluation.protocol)):
-        like = measured_as[each.name]  # the same labels, or No Finding's scores would differ
+        like = asked[each.name]  # the same labels, or No Finding's scores would differ
         scored = _validated(replace(each, names=like.names, named=like.named), evaluation)
         if scored is not None and not scored.why:
             known[each.name] = scored.table
-            chosen[each.name] = measured.chosen(scored.table, each.protocol)
-    if known:
-        chosen[POOLED] = measured.chosen(measured.pooled(known), evaluation.protocol)
-    return chosen
+            unused.append(scored.unused)
+    return known, unused
+
+
+def _is_fixed(protocol: Protocol) -> bool:
+    """Whether thresholds are not chosen by any image."""
+    return protocol.thresholds.by in ("half", "none")
 
 
 def _validated(collection: Collection, evaluation: Evaluation) -> Scored | None:
     """Return the scores of the validation split, None where a score file does not hold them."""
     try:
         return collect.scored(collection, replace(evaluation, benchmark=None))
-    except DataError:
-        if not evaluation.score_files:
-            raise
+    except NoRowError:
         return None  # _notes says that there are no thresholds
 
 
@@ -157,7 +185,11 @@ def _result(
 ) -> TaskResult:
     parts = {
         each.name: rows.of_part(measurement.parts[each.name])
-        | {"left_out": each.left_out, "all_negative_dropped": scored[each.name].dropped}
+        | {
+            "left_out": each.left_out,
+            "all_negative_dropped": scored[each.name].dropped,
+            "not_scored": list(scored[each.name].not_scored),
+        }
         for each in found
         if each.name in measurement.parts
     }
@@ -186,7 +218,7 @@ def _result(
         **by_group.tables,
         **by_reader.tables,
     }
-    notes = _notes(evaluation, scored, measurement, thresholds)
+    notes = _notes(scored, measurement, thresholds)
     return TaskResult(
         metrics,
         tables,
@@ -226,7 +258,6 @@ def _summary(measurement: Measurement) -> dict[str, float | None]:
 
 
 def _notes(
-    evaluation: Evaluation,
     scored: Mapping[str, Scored],
     measurement: Measurement,
     thresholds: Mapping[str, Mapping[str, float]],
@@ -236,11 +267,13 @@ def _notes(
     for name, each in scored.items():
         if each.dropped and not each.why:
             yield f"{name}: {each.dropped} images left out: {collect.DROPPED}"
+        if each.not_scored and not each.why:
+            lacking = ", ".join(each.not_scored)
+            yield f"{name}: left out, because a score file or a head has no score of it: {lacking}"
         yield from each.notes
-    if evaluation.protocol.thresholds.by == "none":
-        return
     for name, part in measurement.parts.items():
-        yield from _threshold_notes(name, part.measured.labels, thresholds.get(name))
+        if part.protocol.thresholds.by != "none":
+            yield from _threshold_notes(name, part.measured.labels, thresholds.get(name))
 
 
 def _threshold_notes(

@@ -15,7 +15,8 @@ from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation import by_collection, reading
 from cxr_vlp.train.evaluation.facts import ImageFacts
-from cxr_vlp.train.evaluation.models.base import Model, ScoreSource, label_model
+from cxr_vlp.train.evaluation.models import ensemble
+from cxr_vlp.train.evaluation.models.base import Model, ScoreSource, SourceScores, label_model
 from cxr_vlp.train.evaluation.models.score_file import ScoreFile
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.scores import Floats, ScoreTable
@@ -26,6 +27,7 @@ NO_LABELS = "its samples name no label"
 NO_IMAGES = "no image of it is among those that are measured"
 DROPPED = "every label of every image is negative, and the protocol drops such images"
 VIEWS = "evaluate.views"
+ASKED = (texts.DIRECT, texts.PAIR)  # No Finding's strategies that have texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Scored:
     why: str = ""
     dropped: int = 0  # images (or studies) of which every label is negative
     notes: tuple[str, ...] = ()
+    not_scored: tuple[str, ...] = ()  # labels that a score file or a head lacks
+    unused: tuple[frozenset[int], ...] = ()  # of each score file, the rows of none of its images
 
 
 def collections(shards: Sequence[Shard], protocol: Protocol) -> tuple[Collection, ...]:
@@ -100,6 +104,7 @@ def scored(collection: Collection, evaluation: Evaluation) -> Scored:
     if not collection.named.intersection(collection.names):
         return Scored(_empty(collection), _no_label(collection))
     narrowed = _known(collection, evaluation)
+    lacking = tuple(name for name in collection.names if name not in narrowed.names)
     found = [_by_model(model, narrowed, evaluation) for model in evaluation.models]
     facts = _facts(narrowed, evaluation) if not found else [f for f, _ in found[0].values()]
     facts = sorted(facts, key=lambda fact: fact.key)
@@ -108,7 +113,8 @@ def scored(collection: Collection, evaluation: Evaluation) -> Scored:
     if not facts:
         return Scored(_empty(narrowed), NO_IMAGES)
     rows = [np.array([each[fact.key][1] for fact in facts], np.float64) for each in found]
-    return _with_files(narrowed, tuple(facts), rows, evaluation)
+    made = _with_files(narrowed, tuple(facts), rows, evaluation)
+    return replace(made, not_scored=lacking)
 
 
 def _with_files(
@@ -117,24 +123,34 @@ def _with_files(
     rows: list[Floats],
     evaluation: Evaluation,
 ) -> Scored:
-    """Return the mean of the models' scores (N, C) and of the score files'."""
+    """Return the mean of the models' scores (N, C) and of the score files'.
+
+    No Finding's two texts are scored where every member does: a model by texts, a file by columns.
+    """
     width = len(collection.names)
     files = [each.scored(facts, collection.names) for each in evaluation.score_files]
-    members = [(row[:, :width], collection.protocol.score != "positive") for row in rows]
-    members += [(each.scores, each.probabilities) for each in files]
-    probabilities = all(each for _, each in members)
-    if not probabilities and len(members) > 1:
-        raise ConfigError(
-            "an ensemble is a mean of probabilities, and a member gives other scores: choose a "
-            "protocol whose score is pair or sigmoid, and score files of probabilities"
+    raw = collection.protocol.score == "positive"
+    members = [
+        SourceScores(
+            row[:, :width], not raw, no_finding=dict(zip(ASKED, row[:, width:].T, strict=False))
         )
-    scores = np.mean([each for each, _ in members], axis=0)
-    # No Finding's two texts are asked only where every member compares texts
-    asked = [row[:, width:] for row in rows] if not files else []
-    alike = len({row.shape for row in asked}) == 1
-    whole = np.concatenate([scores, np.mean(asked, axis=0)], axis=1) if alike else scores
-    made = _table(collection, facts, whole, probabilities=probabilities)
-    return replace(made, notes=tuple(note for each in files for note in each.notes))
+        for row in rows
+    ] + files
+    probabilities = all(each.probabilities for each in members)
+    named = [each.name for each in evaluation.models]
+    named += [each.name for each in evaluation.score_files]
+    scores = ensemble.mean(list(zip(named, members, strict=True)))
+    asked = {
+        how: np.mean([each.no_finding[how] for each in members], axis=0)
+        for how in ASKED
+        if all(how in each.no_finding for each in members)
+    }
+    made = _table(collection, facts, SourceScores(scores, probabilities, no_finding=asked))
+    return replace(
+        made,
+        notes=tuple(note for each in files for note in each.notes),
+        unused=tuple(each.unused for each in files),
+    )
 
 
 def _known(collection: Collection, evaluation: Evaluation) -> Collection:
@@ -206,36 +222,52 @@ def _by_model(
 
 
 def _table(
-    collection: Collection, facts: tuple[ImageFacts, ...], scores: Floats, *, probabilities: bool
+    collection: Collection,
+    facts: tuple[ImageFacts, ...],
+    given: SourceScores,
+    *,
+    stated: bool = False,
 ) -> Scored:
-    """Return the table of scores (N, L), or (N, L + 2) with those of No Finding's two texts."""
+    """Return the table of the scores of images, or of their studies.
+
+    stated: the truth is what a file states of an image, and an empty cell is never negative.
+    """
     protocol, names = collection.protocol, collection.names
+    scores = np.column_stack([given.scores, *given.no_finding.values()])
     if protocol.unit == "study":
         facts, scores = truth.studies(facts, scores, protocol.of_study)
-    answers = truth.of(facts, names, protocol, collection.named)
+    answers = (
+        truth.stated(facts, names, protocol)
+        if stated
+        else truth.of(facts, names, protocol, collection.named)
+    )
     kept = np.arange(len(facts))
     if protocol.unlabelled == "drop":
         kept = np.flatnonzero(truth.labelled(answers))
     if not len(kept):
         return Scored(_empty(collection), DROPPED, len(facts))
     own = scores[kept][:, : len(names)]
-    asked = scores[kept][:, len(names) :]
-    strategies = _strategies(collection, own, asked, probabilities=probabilities)
+    asked = dict(zip(given.no_finding, scores[kept][:, len(names) :].T, strict=True))
+    strategies = _strategies(collection, own, asked, probabilities=given.probabilities)
     chosen = tuple(facts[i] for i in kept)
-    table = ScoreTable(chosen, names, own, answers[kept], strategies, probabilities)
+    table = ScoreTable(chosen, names, own, answers[kept], strategies, given.probabilities)
     return Scored(table, dropped=len(facts) - len(kept))
 
 
 def _strategies(
-    collection: Collection, scores: Floats, asked: Floats, *, probabilities: bool
+    collection: Collection, scores: Floats, asked: Mapping[str, Floats], *, probabilities: bool
 ) -> dict[str, Floats]:
-    """Return No Finding's scores; {} where it is no label, or not known of the collection."""
+    """Return No Finding's scores; {} where it is no label, or not known of the collection.
+
+    asked: what a member says itself, which counts before what follows from the findings.
+    """
     if NO_FINDING not in collection.named.intersection(collection.names):
         return {}
     used = [i for i, name in enumerate(collection.names) if name in collection.named]
     names = [collection.names[i] for i in used]
-    found = {how: asked[:, i] for i, how in enumerate((texts.DIRECT, texts.PAIR)[: asked.shape[1]])}
-    return found | no_finding.from_findings(scores[:, used], names, probabilities=probabilities)
+    made = no_finding.from_findings(scores[:, used], names, probabilities=probabilities)
+    found = {**made, **asked}
+    return {how: found[how] for how in no_finding.STRATEGIES if how in found}
 
 
 def _empty(collection: Collection) -> ScoreTable:
@@ -244,26 +276,55 @@ def _empty(collection: Collection) -> ScoreTable:
     return ScoreTable((), names, nothing, nothing.astype(np.int8))
 
 
-def alone(source: ScoreSource, protocol: Protocol) -> dict[str, ScoreTable]:
-    """Return the tables of a score file by collection, its own columns being the truth.
+def alone(
+    source: ScoreSource, evaluation: Evaluation
+) -> tuple[tuple[Collection, ...], dict[str, Scored]]:
+    """Return the collections of a score file and their scores, its own columns being the truth.
 
-    Raises ConfigError for a source that holds no truth.
+    Views and patients that the file does not name are said. Raises ConfigError for a source that
+    holds no truth, and for a benchmark set with images that the file lacks.
     """
     if not isinstance(source, ScoreFile):
         raise ConfigError("without --shards give one --scores FILE, which holds the truth too")
-    whole = source.alone()
-    collections = sorted({fact.source for fact in whole.facts})
-    return {name: _part_of(whole, name, protocol) for name in collections}
+    whole = source.alone(evaluation.split)
+    if evaluation.benchmark:
+        evaluation.benchmark.require({fact.key for fact in whole.facts}, str(source.table.path))
+    collections, made = [], {}
+    for name in sorted({fact.source for fact in whole.facts}):
+        found, made[name] = _of_file(source, whole, name, evaluation)
+        collections.append(found)
+    return tuple(collections), made
 
 
-def _part_of(whole: ScoreTable, collection: str, protocol: Protocol) -> ScoreTable:
-    mine = np.flatnonzero([fact.source == collection for fact in whole.facts])
-    facts = tuple(whole.facts[i] for i in mine)
-    used = [i for i, n in enumerate(whole.names) if any(n in fact.labels for fact in facts)]
-    names = tuple(whole.names[i] for i in used)
-    scores = whole.scores[mine][:, used]
-    known = {how: values[mine] for how, values in whole.no_finding.items()}
-    made = no_finding.from_findings(scores, names, probabilities=whole.probabilities)
-    asked = {**made, **known} if NO_FINDING in names else {}
-    answers = truth.stated(facts, names, protocol)
-    return ScoreTable(facts, names, scores, answers, asked, whole.probabilities)
+def _of_file(
+    source: ScoreFile, whole: ScoreTable, name: str, evaluation: Evaluation
+) -> tuple[Collection, Scored]:
+    """Return one collection of a file, in its own protocol."""
+    protocol, benchmark = evaluation.protocol.in_collection(name), evaluation.benchmark
+    if not source.states("view"):
+        protocol = replace(protocol, views=())
+    mine = [i for i, fact in enumerate(whole.facts) if fact.source == name]
+    seen = Counter(whole.facts[i].view for i in mine)
+    views.require({name: seen}, protocol.views, VIEWS)
+    scored = {n for i, n in enumerate(whole.names) if not np.isnan(whole.scores[mine, i]).all()}
+    wanted = protocol.labels or tuple(sorted(scored))
+    names = tuple(label for label in wanted if label in scored)
+    rows = [
+        i
+        for i in mine
+        if (not protocol.views or whole.facts[i].view in protocol.views)
+        and (benchmark is None or whole.facts[i].key in benchmark.keys)
+    ]
+    found = Collection(name, (), protocol, names, frozenset(names), seen, (name,))
+    lacking = tuple(label for label in wanted if label not in scored)
+    if not (rows and names):
+        return found, Scored(_empty(found), NO_IMAGES if names else _no_label(found))
+    columns = [whole.names.index(label) for label in names]
+    asked = {how: values[rows] for how, values in whole.no_finding.items()}
+    given = SourceScores(
+        whole.scores[np.ix_(rows, columns)],
+        whole.probabilities,
+        no_finding={how: values for how, values in asked.items() if not np.isnan(values).any()},
+    )
+    facts = tuple(whole.facts[i] for i in rows)
+    return found, replace(_table(found, facts, given, stated=True), not_scored=lacking)

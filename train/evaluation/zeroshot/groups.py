@@ -20,7 +20,7 @@ from cxr_vlp.train.evaluation.measures.resampling import Intervals
 from cxr_vlp.train.evaluation.measures.table import Estimate
 from cxr_vlp.train.evaluation.tasks.base import TaskResult
 from cxr_vlp.train.evaluation.zeroshot.measured import Measurement, Part, averaged
-from cxr_vlp.train.evaluation.zeroshot.rows import estimate
+from cxr_vlp.train.evaluation.zeroshot.rows import estimate, interval
 
 GAP = "gap"  # the group of a row that holds a gap
 
@@ -123,7 +123,7 @@ def _row(
         "group": group.group,
         "label": label,
         "measure": measure,
-        **estimate(value),
+        **interval(value),
         "images": group.images,
         "patients": group.patients,
         "lowest": "",
@@ -139,7 +139,7 @@ def _gap_row(collection: str, gap: Gap) -> dict[str, Any]:
         "group": GAP,
         "label": gap.label,
         "measure": gap.measure,
-        **estimate(gap.gap),
+        **interval(gap.gap),
         "images": None,
         "patients": None,
         "lowest": gap.lowest,

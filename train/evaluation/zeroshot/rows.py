@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from cxr_vlp.train.evaluation.measures import curves
 from cxr_vlp.train.evaluation.measures.column import MEASURES
-from cxr_vlp.train.evaluation.measures.table import Estimate, LabelMeasures, Measured
+from cxr_vlp.train.evaluation.measures.table import NOTHING, Estimate, LabelMeasures, Measured
 from cxr_vlp.train.evaluation.scores import EXCLUDED, ScoreTable
 from cxr_vlp.train.evaluation.zeroshot.measured import (
     NOTHING_LABELLED,
@@ -67,19 +67,47 @@ def why(row: LabelMeasures) -> str:
 
 
 def estimate(found: Estimate) -> dict[str, Any]:
+    """Return a value, its interval, and how many resamples the interval is of."""
+    return interval(found) | {"resamples": found.resamples}
+
+
+def interval(found: Estimate) -> dict[str, float | None]:
     """Return a value and its interval."""
     return {"value": found.value, "low": found.low, "high": found.high}
 
 
 def labels(measurement: Measurement) -> Iterator[dict[str, Any]]:
-    """Yield the rows of labels.csv: each label, No Finding's strategies, the macro means."""
+    """Yield the rows of labels.csv: each label, No Finding's strategies, the macro means.
+
+    The collection `mean` has each label's mean over the collections that measure it, with how many
+    of its images are positive and negative there, and the headline.
+    """
     for name, part in {**measurement.parts, POOLED: measurement.pooled}.items():
         for row in part.measured.labels:
             yield _row(name, row)
         for found in part.no_finding.values():
             yield _row(name, found.labels[0])
         yield _macro_row(name, part.measured)
+    yield from _means(measurement.parts.values())
     yield _macro_row(MEAN, measurement.headline)
+
+
+def _means(parts: Collection[Part]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of each label's mean over the collections, without intervals."""
+    found: dict[str, list[LabelMeasures]] = {}
+    for part in parts:
+        several = [row for each in part.no_finding.values() for row in each.labels]
+        for row in (*part.measured.labels, *several):
+            found.setdefault(row.label, []).extend([] if row.why else [row])
+    for label, mine in found.items():
+        counts = sum(row.positives for row in mine), sum(row.negatives for row in mine)
+        values = {name: _mean(row.values[name].value for row in mine) for name in MEASURES}
+        yield _row(MEAN, LabelMeasures(label, *counts, None, values, ""))
+
+
+def _mean(values: Iterable[float | None]) -> Estimate:
+    known = [value for value in values if value is not None]
+    return Estimate(sum(known) / len(known), None, None) if known else NOTHING
 
 
 def _row(collection: str, row: LabelMeasures) -> dict[str, Any]:

@@ -130,34 +130,12 @@ def scores(*rows: list[float], probabilities: bool = True) -> SourceScores:
 
 
 def test_an_ensemble_is_the_mean_of_probabilities():
-    found = ensemble.mean({"a": scores([0.25, 1.0]), "b": scores([0.75, 0.5])})
+    found = ensemble.mean([("a", scores([0.25, 1.0])), ("b", scores([0.75, 0.5]))])
     assert found.tolist() == [[0.5, 0.75]]
     logits = scores([3.0, -2.0], probabilities=False)
-    assert ensemble.mean({"a": logits}).tolist() == [[3.0, -2.0]]
+    assert ensemble.mean([("a", logits)]).tolist() == [[3.0, -2.0]]
     with pytest.raises(ConfigError, match="and b gives scores outside"):
-        ensemble.mean({"a": scores([0.5, 0.5]), "b": logits})
-
-
-def test_an_ensemble_scores_what_all_its_members_score():
-    names = ("Edema", "Fracture", "Hernia")
-    assert ensemble.common(names, [("Hernia", "Edema"), ("Edema", "Hernia", "Fracture")]) == (
-        "Edema", "Hernia",
-    )  # fmt: skip
-    with pytest.raises(ConfigError, match="is scored by all members"):
-        ensemble.common(names, [("Hernia",), ("Edema",)])
-
-
-class Named:
-    def __init__(self, digest: str) -> None:
-        self.name, self.digest, self.facts = digest, digest, {"kind": "made"}
-
-
-def test_the_digest_of_an_ensemble_is_that_of_its_members():
-    one, two = Named("1"), Named("2")
-    assert ensemble.digest([one]) == "1"
-    assert ensemble.digest([one, two]) == ensemble.digest([two, one])
-    assert ensemble.digest([one, two]) != ensemble.digest([one, one])
-    assert len(ensemble.digest([one, two])) == 64
+        ensemble.mean([("a", scores([0.5, 0.5])), ("b", logits)])
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path):

@@ -27,7 +27,7 @@ from cxr_vlp.train.data.batches import to_input
 from cxr_vlp.train.data.images import full_square
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError
-from cxr_vlp.train.evaluation.models import open_clip_model, preprocessing
+from cxr_vlp.train.evaluation.models import checkpoints, open_clip_model, preprocessing
 from cxr_vlp.train.evaluation.models.open_clip_model import Request, model
 from cxr_vlp.train.evaluation.models.preprocessing import Transform, foreign, pixels, transformed
 from cxr_vlp.train.evaluation.reading import batches
@@ -409,3 +409,11 @@ def test_a_tower_that_is_not_square():
     odd = SimpleNamespace(visual=SimpleNamespace(image_size=(64, 32)))
     with pytest.raises(ConfigError, match="64 x 32, not a square"):
         open_clip_model.encoder_of(odd, "odd")
+
+
+def test_another_pickle_protocol_is_an_error_of_its_own_and_no_warning(tmp_path, recwarn):
+    path = tmp_path / "four.pt"
+    torch.save({"visual.proj": torch.zeros(2)}, path, pickle_protocol=4)
+    with pytest.raises(ConfigError, match="saved with another pickle protocol than torch's own"):
+        checkpoints.read(path)
+    assert not recwarn.list

@@ -90,7 +90,7 @@ def test_a_view_of_another_patient_is_not_the_same_image(tmp_path):
     rows = [{"Path": path, "Edema": i} for i, path in enumerate(paths)]
     found = write(rows, tmp_path / "a.csv").scored(known, ["Edema"])
     assert found.scores[:, 0].tolist() == [2, 0]
-    assert "1 rows of images that are not evaluated" in found.notes[0]
+    assert found.unused == {1}
     with pytest.raises(DataError, match="none of its 3 rows names"):
         write(rows, tmp_path / "a.csv").scored([chexpert(4, "view1_frontal")], ["Edema"])
 
@@ -126,9 +126,7 @@ def test_wrong_rows_are_errors_without_an_id(rows, message, tmp_path):
 
 def test_rows_of_other_images_are_counted(tmp_path):
     file = write([*ROWS, ROWS[0] | {"key": "nih-9-0"}], tmp_path / "a.csv")
-    assert file.scored(IMAGES, NAMES).notes == (
-        f"{tmp_path / 'a.csv'}: 1 rows of images that are not evaluated",
-    )
+    assert file.scored(IMAGES, NAMES).unused == {3}
 
 
 @pytest.mark.parametrize(("value", "is_one"), [(0, True), (1, True), (1.01, False), (-0.01, False)])
@@ -196,7 +194,7 @@ def test_our_own_table_is_read_back(tmp_path):
     file = own_rows(tmp_path)
     assert file.scored(IMAGES, ["Edema"]).scores[:, 0].tolist() == [0, 1 / 7, 2 / 7]
     table = file.alone()
-    assert file.has_patients
+    assert file.states("patient")
     assert table.names == ("Edema",)
     assert [each.source for each in table.facts] == ["mimic", "mimic", "nih"]
     order = [[each.patient for each in IMAGES].index(f.patient) for f in table.facts]
@@ -235,7 +233,7 @@ def test_a_table_alone_without_patients(tmp_path):
     rows = [{"key": str(i), "edema": i / 3, "truth:Edema": i % 2} for i in range(3)]
     file = write(rows, tmp_path / "a.csv")
     table = file.alone()
-    assert not file.has_patients
+    assert not file.states("patient")
     assert len({each.patient for each in table.facts}) == 3
     assert table.truth.dtype == np.int8
     assert table.probabilities

@@ -24,6 +24,7 @@ from cxr_vlp.train.model.fusion import Tokens
 from tests.train.conftest import FINDINGS, write_source
 
 PROTOCOL = Protocol(probe_shares=(0.25, 1), probe_seeds=2)
+SIZED = {"train": 32, "validate": 16, "test": 24}
 SIZES = {"train": (32,), "validate": (16,), "test": (24,)}
 
 

@@ -140,5 +140,10 @@ def test_an_entry_of_metrics_json_says_counts_reasons_and_prevalence():
     assert found["prevalence"] == {"Edema": 0.25, "Mass": None}
     edema = found["labels"]["Edema"]
     assert (edema["positives"], edema["negatives"], edema["why"]) == (2, 6, "")
-    assert edema["f1"] == {"value": None, "low": None, "high": None}  # there is no threshold
+    assert edema["f1"] == {
+        "value": None,
+        "low": None,
+        "high": None,
+        "resamples": 0,
+    }  # there is no threshold
     assert edema["auroc"]["value"] is not None
