@@ -6,7 +6,7 @@ table is sorted by key before it is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -63,11 +63,13 @@ def batches(
     limit: int = 0,
     workers: int = 0,
     wanted: Callable[[Sample], bool] | None = None,
+    keys: Collection[str] | None = None,
 ) -> Iterator[ImageBatch]:
     """Yield the images of the views (none named: all), source by source.
 
     `limit`: about this many images of each source; 0: all. Only images whose sample is `wanted` are
-    decoded (None: all); a function that workers are to call must be at the top of its module.
+    decoded (None: all); a function that workers are to call must be at the top of its module. Of
+    `keys`, where they are given, only these images are read.
     Raises DataError for a damaged shard.
     """
     for source in sorted({shard.source for shard in shards}):
@@ -76,8 +78,9 @@ def batches(
         # with a limit, which images are read must not depend on the number of workers
         used = 0 if limit else workers
         flow = partial(
-            _images, source=source, recipe=image, size=size, views=tuple(views), wanted=wanted
-        )
+            _images, source=source, recipe=image, size=size, views=tuple(views), wanted=wanted,
+            keys=keys,
+        )  # fmt: skip
         for batch in _of_source(source, mine, flow, min(BATCH, limit or BATCH), used):
             yield batch
             seen += len(batch.images)
@@ -126,9 +129,12 @@ def _images(
     size: int,
     views: tuple[str, ...],
     wanted: Callable[[Sample], bool] | None,
+    keys: Collection[str] | None = None,
 ) -> Iterator[ReadImage]:
     for shard in shards:
         for stored in stored_samples(shard):
+            if keys is not None and stored.key not in keys:
+                continue
             if not shown(stored.sample, views) or not (wanted is None or wanted(stored.sample)):
                 continue
             pixels = preprocessing.pixels(stored.image, recipe, size)

@@ -1,1 +1,1 @@
-"""Makes the HTML pages: charts, example images, the page of one batch."""
+"""Makes the HTML pages: the site, its charts, the page of one batch."""
