@@ -297,3 +297,15 @@ def test_shares_of_the_probe_are_percent(tmp_path):
     text = "collection,share,labels,auroc,auroc_low,auroc_high\nnih,0.01,5,0.7,0.6,0.8\n"
     found = task("probe.csv", [text], tmp_path)
     assert texts(found["table"]) == [["nih", "1 %", "5", "0.700"]]
+
+
+def test_only_radiologists_are_points_beside_the_curve(evaluations, tmp_path):
+    copy = shutil.copytree(evaluations[0], tmp_path / "read")
+    (copy / "readers.csv").write_text(
+        "collection,label,reader,sensitivity,false_positive_rate\n"
+        "mimic,Cardiomegaly,reader 1,0.8,0.2\nmimic,Cardiomegaly,reader 2,,\n"
+        "mimic,Cardiomegaly,model,0.9,0.1\nmimic,Cardiomegaly,mean reader,0.8,0.2\n"
+        "mimic,Cardiomegaly,model - mean reader,0.1,-0.1\nopeni,Cardiomegaly,reader 1,0.5,0.5\n"
+    )
+    drawn = list(labels._readers(read(copy), "Cardiomegaly", "mimic"))
+    assert drawn == [("reader 1", 0.2, 0.8)]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from cxr_vlp.pipelines.format.sample import key_hash
-from cxr_vlp.train.evaluation.measures import curves
+from cxr_vlp.train.evaluation.measures import curves, readers
 from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights
 from cxr_vlp.train.evaluation.measures.table import NOTHING, Estimate
 from cxr_vlp.train.pages import charts, label_means, points
@@ -21,6 +21,7 @@ from cxr_vlp.train.pages.site.page import Page, Site, Stored
 
 LIST = "labels.html"
 RESAMPLES = 200  # for the band of a ROC curve
+NO_READERS = (readers.MODEL, readers.MEAN_READER, readers.DIFFERENCE)
 DIAGONAL = ((0.0, 0.0), (1.0, 1.0))
 
 
@@ -274,12 +275,15 @@ def _histogram(where: str, evaluated: Evaluated, label: str, collection: str) ->
 def _readers(
     evaluated: Evaluated, label: str, collection: str
 ) -> Iterator[tuple[str, float, float]]:
-    """Yield (name, false positive rate, sensitivity) of the readers of a label."""
+    """Yield (name, false positive rate, sensitivity) of the radiologists who read a label.
+
+    The model, the mean reader and their difference are rows of the same table, and no radiologist.
+    """
     for row in evaluated.table("readers.csv"):
-        if row.get("label") != label or row.get("collection", collection) != collection:
+        if (row["collection"], row["label"]) != (collection, label) or row["reader"] in NO_READERS:
             continue
-        across, up = row.get("false_positive_rate"), row.get("sensitivity")
-        if across and up and row.get("reader"):
+        across, up = row["false_positive_rate"], row["sensitivity"]
+        if across and up:
             yield row["reader"], float(across), float(up)
 
 
