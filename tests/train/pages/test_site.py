@@ -156,14 +156,14 @@ def test_paper_is_white_and_shows_fold_outs_but_no_numbers_of_charts_and_prompts
 
 @pytest.mark.parametrize("name", ["index.html", "collections.html"])
 def test_a_phone_shows_every_name_of_the_navigation(site, chromium, name):
-    page = chromium.new_page(viewport={"width": 400, "height": 800})
+    page = chromium.new_page(viewport={"width": 300, "height": 800})
     page.goto((site / name).as_uri())
     ends = page.evaluate(
         "[...document.querySelectorAll('nav[aria-label=Pages] a')].map("
         "(each) => each.getBoundingClientRect().right)"
     )
     assert len(ends) >= 4
-    assert max(ends) <= 400
+    assert max(ends) <= 300
     page.close()
 
 
