@@ -23,6 +23,7 @@ from cxr_vlp.train.data.set_choice import choose
 from cxr_vlp.train.pages.browser import maker as browser
 from cxr_vlp.train.pages.site import (
     build,
+    differences,
     evaluations,
     folder,
     gather,
@@ -31,10 +32,7 @@ from cxr_vlp.train.pages.site import (
     tasks,
     trained,
 )
-from cxr_vlp.train.pages.site.page import Maker, Site
-
-# The makers of pages, in the order of the navigation.
-MAKERS: tuple[Maker, ...] = (overview.pages, labels.pages, tasks.pages, browser.pages)
+from cxr_vlp.train.pages.site.page import Page, Site
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,9 +83,21 @@ def report(arguments: argparse.Namespace) -> None:
             found,
             tuple(trained.read(each) for each in arguments.model),
             given.report,
+            differences.of(found),
             labels.linked(found),
         )
-        build.write(site, [page for maker in MAKERS for page in maker(site)])
+        build.write(site, _pages(site))
+
+
+def _pages(site: Site) -> list[Page]:
+    """Return all pages, in the order of the navigation."""
+    made = browser.write(site)  # first: the pages of labels show its images
+    return [
+        *overview.pages(site),
+        *labels.pages(site, made.stored),
+        *tasks.pages(site),
+        *made.pages,
+    ]
 
 
 def run() -> int:

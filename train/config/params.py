@@ -95,7 +95,7 @@ class ReportParams:
     # report text and captions: true | false | auto: not of credentialed or salted collections
     show_text: Annotated[Literal["auto", True, False], BeforeValidator(_not_a_number)] = "auto"
     # samples of each set in the report browser, balanced over the splits; 0: all
-    samples: Annotated[int, Field(ge=0)] = 1000
+    samples: Annotated[int, Field(ge=0)] = 500
 
 
 # The sections of this package. A new section is one line here, and its class.

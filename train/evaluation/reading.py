@@ -133,6 +133,8 @@ def _images(
 ) -> Iterator[ReadImage]:
     for shard in shards:
         for stored in stored_samples(shard):
+            if keys is not None and stored.key not in keys:
+                continue
             if not shown(stored.sample, views) or not (wanted is None or wanted(stored.sample)):
                 continue
             if keys is not None and stored.key not in keys:

@@ -1,1 +1,1 @@
-"""Makes the HTML pages: the site of `cxr-vlp report`, its charts, and the page of one batch."""
+"""Makes the HTML pages: the site, its charts, the page of one batch."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from cxr_vlp.train.evaluation.measures.column import Floats, Truth
 
@@ -30,11 +31,17 @@ def roc_band(scores: Floats, truth: Truth, weights: Iterable[Floats]) -> tuple[P
     resample without a positive or a negative is left out. Without resamples there is no band.
     """
     grid = np.linspace(0, 1, GRID)
-    drawn = [_rates(scores, truth, row, grid) for chunk in weights for row in chunk]
-    known = [rates for rates in drawn if rates is not None]
-    if not known:
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])  # of images with equal scores
+    positive = truth[order] == 1
+    drawn = [
+        np.interp(grid, false, true)
+        for chunk in weights
+        for false, true in _rates(chunk[:, order], positive, ends)
+    ]
+    if not drawn:
         return (), ()
-    low, high = np.quantile(np.stack(known), [0.025, 0.975], axis=0)
+    low, high = np.quantile(np.stack(drawn), [0.025, 0.975], axis=0)
     across = grid.tolist()
     return (
         tuple(zip(across, low.tolist(), strict=True)),
@@ -42,17 +49,12 @@ def roc_band(scores: Floats, truth: Truth, weights: Iterable[Floats]) -> tuple[P
     )
 
 
-def _rates(scores: Floats, truth: Truth, weights: Floats, grid: Floats) -> Floats | None:
-    hits, alarms = _running(scores, truth, weights)
-    if not hits[-1] or not alarms[-1]:
-        return None
-    false, true = np.r_[0, alarms / alarms[-1]], np.r_[0, hits / hits[-1]]
-    return np.interp(grid, false, true)
-
-
-def _running(scores: Floats, truth: Truth, weights: Floats) -> tuple[Floats, Floats]:
-    """Return true and false positives at each threshold, from the highest score down."""
-    order = np.argsort(-scores, kind="stable")
-    mine, ordered, positive = weights[order], scores[order], truth[order] == 1
-    ends = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
-    return np.cumsum(mine * positive)[ends], np.cumsum(mine * ~positive)[ends]
+def _rates(
+    weights: Floats, positive: npt.NDArray[np.bool_], ends: npt.NDArray[np.intp]
+) -> Iterator[tuple[Floats, Floats]]:
+    """Yield false and true positive rates of resamples (R, N), from the highest score down."""
+    hits = np.cumsum(weights * positive, axis=1)[:, ends]
+    alarms = np.cumsum(weights * ~positive, axis=1)[:, ends]
+    for true, false in zip(hits, alarms, strict=True):
+        if true[-1] and false[-1]:
+            yield np.r_[0, false / false[-1]], np.r_[0, true / true[-1]]

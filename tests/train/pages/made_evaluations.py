@@ -216,6 +216,7 @@ def _write_scores(
     }
     columns |= {f"score:{name}": scores[:, i] for i, name in enumerate(labels)}
     columns |= {f"truth:{name}": truth[:, i].astype(np.int8) for i, name in enumerate(labels)}
+    columns["truth:No Finding"] = (truth != 1).all(axis=1).astype(np.int8)
     columns |= {f"no_finding:{name}": rng.random(len(images)) for name in STRATEGIES}
     pq.write_table(pa.table(columns), out / "scores.parquet")
 

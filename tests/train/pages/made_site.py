@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from tests.train.conftest import write_source
 
-CHROMIUM = Path("/usr/bin/chromium")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SIZES = {"train": (12,), "validate": (8,), "test": (24, 24)}
+
+
+def chromium_of(api: Any) -> str:
+    """Return the path of a Chromium, "" where there is none.
+
+    It is the one that CXR_CHROMIUM names, else one of the PATH, else Playwright's own.
+    """
+    named = os.environ.get("CXR_CHROMIUM", "")
+    found = [named] if named else [*filter(None, map(shutil.which, NAMES)), api.executable_path]
+    return next((path for path in found if Path(path).is_file()), "")
 
 
 def write_set(root: Path, name: str, **header: Any) -> Path:

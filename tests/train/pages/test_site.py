@@ -137,17 +137,47 @@ def test_the_switch_changes_the_colours_and_the_next_page_keeps_them(site, chrom
     context.close()
 
 
-def test_paper_is_white_and_shows_every_fold_out(site, chromium):
+def test_paper_is_white_and_shows_fold_outs_but_no_numbers_of_charts_and_prompts(site, chromium):
     context = chromium.new_context(color_scheme="dark")
     page = context.new_page()
     page.goto((site / "index.html").as_uri())
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.evaluate("document.querySelectorAll('details:not([open])').length") == 0
+    closed = "[...document.querySelectorAll('details:not([open])')]"
+    assert page.evaluate(f"{closed}.length") > 0
+    assert page.evaluate(f"{closed}.every((each) => each.classList.contains('screen'))")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate(f"{closed}.every((each) => getComputedStyle(each).display === 'none')")
+    assert page.locator("details[open] >> text=protocol_digest").first.is_visible()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate("document.querySelectorAll('details[open]').length") == 0
     context.close()
+
+
+@pytest.mark.parametrize("name", ["index.html", "collections.html"])
+def test_a_phone_shows_every_name_of_the_navigation(site, chromium, name):
+    page = chromium.new_page(viewport={"width": 300, "height": 800})
+    page.goto((site / name).as_uri())
+    ends = page.evaluate(
+        "[...document.querySelectorAll('nav[aria-label=Pages] a')].map("
+        "(each) => each.getBoundingClientRect().right)"
+    )
+    assert len(ends) >= 4
+    assert max(ends) <= 300
+    page.close()
+
+
+def test_a_heat_map_lies_on_its_image(site, chromium):
+    page = chromium.new_page()
+    page.goto((site / "label-cardiomegaly.html").as_uri())
+    image, heat = (page.locator(f".mapped img{kind}").first for kind in (":not(.heat)", ".heat"))
+    heat.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.heat').naturalWidth > 0")
+    assert image.bounding_box() == heat.bounding_box()
+    sides = "(each) => each.naturalWidth / each.naturalHeight"
+    assert image.evaluate(sides) == pytest.approx(heat.evaluate(sides), rel=0.02)
+    assert heat.evaluate("(each) => getComputedStyle(each).backgroundColor") == "rgba(0, 0, 0, 0)"
+    page.close()
 
 
 def test_heat_maps_are_shown_and_hidden(site, chromium):

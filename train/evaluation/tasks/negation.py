@@ -235,7 +235,7 @@ def _result(
         "dropped": dict(dropped),
         "ties": "one half",
     }
-    summary = {kind: resampled.number(means[MACRO, kind, BOTH].value) for kind in kinds}
+    summary = {f"negation_{k}": resampled.number(means[MACRO, k, BOTH].value) for k in kinds}
     rows = [row for source, own in measured.items() for row in _rows(source, own, collections)]
     rows += _rows("mean", means, {}) if len(measured) > 1 else []
     notes = [f"negation: {source} is not measured: {why}" for source, why in dropped.items()]

@@ -4,19 +4,21 @@ samples/index.js            the sets and the list of the other files; the page l
 samples/SET/rows-0000.js    what the list shows and the search reads, ROWS samples a file
 samples/SET/details-0000.js what the rules decided on each sentence of these samples
 samples/SET/images/         one file of each sample: the stored image where it is small
+
+The pages of labels show these images too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cxr_vlp.train.pages.browser import data_files, rows, stored
 from cxr_vlp.train.pages.browser.choice import Place
 from cxr_vlp.train.pages.browser.stored import Chosen
-from cxr_vlp.train.pages.site.page import ShownSet
+from cxr_vlp.train.pages.site.page import ShownSet, Stored
 
 FOLDER = "samples"
 ROWS = 250  # samples of a file: few enough that the first page appears at once
@@ -26,10 +28,16 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Writer:
-    """Writes the files of all sets below `out`; `chunks` lists the files of rows, in order."""
+    """Writes the files of all sets below `out`.
+
+    linked: the samples that other pages show. stored: what these pages need to know of them.
+    chunks: the files of rows, in order.
+    """
 
     out: Path
-    chunks: list[dict[str, Any]]
+    linked: Collection[str] = ()
+    stored: dict[str, Stored] = field(default_factory=dict)
+    chunks: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, shown: ShownSet, places: Sequence[Place]) -> Iterator[Row]:
         """Write the samples of a set, and yield their rows."""
@@ -38,6 +46,9 @@ class Writer:
         details: list[list[Row]] = []
         for chosen in stored.read(places):
             image = self._image(shown, chosen)
+            if chosen.place.key in self.linked:
+                caption = chosen.caption if shown.with_text else ""
+                self.stored[chosen.place.key] = Stored(image, caption)
             made.append(rows.row(chosen, image, rule, text=shown.with_text))
             details.append(rows.details(chosen.sample, rule, text=shown.with_text))
             yield made[-1]

@@ -15,7 +15,7 @@ from cxr_vlp.pipelines.format.sample import SPLITS, STATUSES, VIEWS
 from cxr_vlp.train.pages.browser import choice, set_page
 from cxr_vlp.train.pages.browser.files import Row, Writer
 from cxr_vlp.train.pages.browser.survey import Survey, survey
-from cxr_vlp.train.pages.site.page import REPORTS, Page, ShownSet, Site
+from cxr_vlp.train.pages.site.page import REPORTS, Browser, Page, ShownSet, Site
 
 COLLECTIONS = "collections.html"
 SCRIPTS = tuple(
@@ -73,14 +73,13 @@ class Made:
         }
 
 
-def pages(site: Site) -> Iterator[Page]:
-    """Write the files of the report browser to `site.out`, and yield the pages."""
-    writer, offered = Writer(site.out, []), Offered()
+def write(site: Site) -> Browser:
+    """Write the files of the report browser to `site.out`; return its pages and linked images."""
+    writer, offered = Writer(site.out, site.linked), Offered()
     made = [_made(shown, site, writer, offered) for shown in site.sets]
     facts = [each.facts() for each in made]
     writer.finish(facts)
-    yield _reports(facts, offered, site)
-    yield from _collections(made)
+    return Browser((_reports(facts, offered, site), *_collections(made)), writer.stored)
 
 
 def _made(shown: ShownSet, site: Site, writer: Writer, offered: Offered) -> Made:

@@ -17,9 +17,9 @@ from cxr_vlp.train.data.samples import IMAGES
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.pages.browser.choice import Place
 
-LARGEST = 64 * 1024  # bytes of a stored image that the site takes as it is
+LARGEST = 12 * 1024  # bytes of a stored image that the site takes as it is
 SIDE = 512  # pixels: the longer side of an image that is encoded again
-QUALITY = 85
+QUALITY = 80
 
 Span = tuple[int, int]  # first byte and number of bytes
 

@@ -62,6 +62,7 @@ def _environment() -> jinja2.Environment:
         "interval": words.interval,
         "count": words.count,
         "measure": words.measure,
+        "p_value": words.p_value,
         "short": words.short,
         "signed": words.signed,
         "truth": words.truth,

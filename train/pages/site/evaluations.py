@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr_vlp.train.errors import ConfigError, DataError
+from cxr_vlp.train.evaluation import finished
+from cxr_vlp.train.evaluation.finished import Finished
 from cxr_vlp.train.evaluation.measures.column import EXCLUDED, Floats, Truth
 
 METRICS, SCORES = "metrics.json", "scores.parquet"
@@ -21,18 +23,27 @@ MEASURES = ("auroc", "auprc", "f1", "mcc", "accuracy", "sensitivity", "brier", "
 ROUND = ("mean", "pooled")  # rows of labels.csv that are no collection
 
 Row = Mapping[str, str]
+Points = tuple[tuple[float, float], ...]
+Place = tuple[str, str]  # collection and label
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """One evaluation: the name of its folder, its metrics, and its tables as they are in files."""
+    """One evaluation: the name of its folder, its metrics, and its tables as they are in files.
+
+    labels: the rows of labels.csv. roc: the points of its curves. scores: scores.parquet. arrays:
+    label -> (N,) scores and (N,) truth (1, 0, and -1 for an image that is not counted). finished:
+    what is compared with other evaluations; None where only other tasks ran.
+    """
 
     name: str
     folder: Path
     metrics: Mapping[str, Any]
-    labels: tuple[Row, ...]
-    roc: tuple[Row, ...]
+    labels: Mapping[Place, Row]
+    roc: Mapping[Place, Points]
     scores: pa.Table
+    arrays: Mapping[str, tuple[Floats, Truth]]
+    finished: Finished | None
 
     @property
     def collections(self) -> tuple[str, ...]:
@@ -42,8 +53,7 @@ class Evaluated:
     @property
     def label_names(self) -> tuple[str, ...]:
         """The labels that have scores, in their order in the table."""
-        names = self.scores.column_names
-        return tuple(name.removeprefix("score:") for name in names if name.startswith("score:"))
+        return tuple(self.arrays)
 
     @property
     def decided_by(self) -> Mapping[str, Any]:
@@ -77,8 +87,7 @@ class Evaluated:
 
     def row(self, collection: str, label: str) -> Row:
         """Return the measures of a label in a collection; empty where there are none."""
-        key = (collection, label)
-        return next((r for r in self.labels if (r["collection"], r["label"]) == key), {})
+        return self.labels.get((collection, label), {})
 
     def column(self, name: str) -> list[Any]:
         """Return a column of its scores, image by image."""
@@ -87,9 +96,7 @@ class Evaluated:
 
     def scored(self, label: str) -> tuple[Floats, Truth]:
         """Return (N,) scores and (N,) truth: 1, 0, and -1 for an image that is not counted."""
-        scores = np.array(self.column(f"score:{label}"), np.float64)
-        truth = [EXCLUDED if value is None else value for value in self.column(f"truth:{label}")]
-        return scores, np.array(truth, np.int8)
+        return self.arrays[label]
 
 
 def read(folder: Path) -> Evaluated:
@@ -102,14 +109,17 @@ def read(folder: Path) -> Evaluated:
         raise DataError(f"{folder / METRICS}: not JSON ({error}); evaluate again") from None
     if "decided_by" not in metrics:
         raise ConfigError(f"{folder}: made by version 0.7 or earlier; run cxr-vlp evaluate again")
-    scores = folder / SCORES  # absent where only other tasks ran
+    there = (folder / SCORES).is_file()  # absent where only other tasks ran
+    scores = pq.read_table(folder / SCORES) if there else pa.table({})
     return Evaluated(
         folder.resolve().name,
         folder,
         metrics,
-        _rows(folder / "labels.csv"),
-        _rows(folder / "roc.csv"),
-        pq.read_table(scores) if scores.is_file() else pa.table({}),
+        {(row["collection"], row["label"]): row for row in _rows(folder / "labels.csv")},
+        _curves(_rows(folder / "roc.csv")),
+        scores,
+        _arrays(scores),
+        finished.read(folder) if there else None,
     )
 
 
@@ -124,6 +134,27 @@ def read_all(folders: Sequence[Path]) -> tuple[Evaluated, ...]:
             "its folder, so rename one"
         )
     return found
+
+
+def _arrays(scores: pa.Table) -> dict[str, tuple[Floats, Truth]]:
+    """Return the labels that have scores, in their order in the table."""
+    names = [n.removeprefix("score:") for n in scores.column_names if n.startswith("score:")]
+    return {
+        name: (
+            scores.column(f"score:{name}").to_numpy().astype(np.float64),
+            scores.column(f"truth:{name}").fill_null(EXCLUDED).to_numpy().astype(np.int8),
+        )
+        for name in names
+    }
+
+
+def _curves(rows: Sequence[Row]) -> dict[Place, Points]:
+    """Return the points of each ROC curve, in their order in the table."""
+    found: dict[Place, list[tuple[float, float]]] = {}
+    for row in rows:
+        point = float(row["false_positive_rate"]), float(row["true_positive_rate"])
+        found.setdefault((row["collection"], row["label"]), []).append(point)
+    return {place: tuple(points) for place, points in found.items()}
 
 
 def _rows(path: Path) -> tuple[Row, ...]:

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
-from cxr_vlp.train.evaluation.measures import curves
+from cxr_vlp.pipelines.format.sample import key_hash
+from cxr_vlp.train.evaluation.measures import curves, readers
 from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights
-from cxr_vlp.train.pages import charts, points
+from cxr_vlp.train.evaluation.measures.table import NOTHING, Estimate
+from cxr_vlp.train.pages import charts, label_means, points
 from cxr_vlp.train.pages.charts import Series
-from cxr_vlp.train.pages.site import gallery, picks, tables, words
+from cxr_vlp.train.pages.site import differences, gallery, picks, tables, words
 from cxr_vlp.train.pages.site.evaluations import MEASURES, ROUND, Evaluated, Row
-from cxr_vlp.train.pages.site.page import Page, Site
+from cxr_vlp.train.pages.site.page import Page, Site, Stored
 
 LIST = "labels.html"
 RESAMPLES = 200  # for the band of a ROC curve
+NO_READERS = (readers.MODEL, readers.MEAN_READER, readers.DIFFERENCE)
 DIAGONAL = ((0.0, 0.0), (1.0, 1.0))
 
 
-def pages(site: Site) -> Iterator[Page]:
-    """Yield the list of labels and the page of each label."""
+def pages(site: Site, stored: Mapping[str, Stored]) -> Iterator[Page]:
+    """Yield the list of labels and the page of each label; `stored`: the images of site.linked."""
     names = of(site.evaluations)
-    rows = [_list_row(site, name) for name in names]
-    content = {"rows": rows, "evaluations": [each.name for each in site.evaluations]}
-    yield Page(LIST, "Labels", "labels.html", content, menu="Labels")
-    images = gallery.make(site, names)
+    yield Page(LIST, "Labels", "labels.html", _list(site, names), menu="Labels")
+    images = gallery.make(site, names, stored)
     for place, name in enumerate(names):
         around = {
             "before": names[place - 1] if place else "",
@@ -44,8 +46,14 @@ def of(evaluations: Sequence[Evaluated]) -> tuple[str, ...]:
 
 
 def page_of(label: str) -> str:
-    """Return the file of a label's page."""
-    return f"label-{re.sub('[^a-z0-9]+', '-', label.lower()).strip('-')}.html"
+    """Return the file of a label's page; names that differ in signs or case have different files.
+
+    >>> page_of("Pleural Effusion")
+    'label-pleural-effusion.html'
+    """
+    plain = re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
+    usual = re.fullmatch("[A-Z][a-z]+( [A-Z][a-z]+)*", label)
+    return f"label-{plain}.html" if usual else f"label-{plain}-{key_hash(label)[:6]}.html"
 
 
 def linked(evaluations: Sequence[Evaluated]) -> frozenset[str]:
@@ -53,33 +61,52 @@ def linked(evaluations: Sequence[Evaluated]) -> frozenset[str]:
     return picks.keys(evaluations, of(evaluations))
 
 
-def _list_row(site: Site, label: str) -> dict[str, Any]:
-    cells = []
-    for evaluated in site.evaluations:
-        row = evaluated.row("pooled", label)
-        value = row.get("auroc")
-        bar = (
-            charts.mini(float(value), _float(row["auroc_low"]), _float(row["auroc_high"]), (0, 1))
-            if value
-            else ""
-        )
-        cells.append((tables.measured(row, "auroc"), bar))
-    first: Row = next((found for e in site.evaluations if (found := _numbers(e, label))), {})
+def _list(site: Site, names: Sequence[str]) -> dict[str, Any]:
+    """Return the table of labels: the mean over collections, each collection beside it."""
+    collections = sorted({name for each in site.evaluations for name in each.collections})
+    means = {
+        each.name: label_means.of(each.finished, differences.intervals(each))
+        for each in site.evaluations
+        if each.finished
+    }
     return {
-        "label": label,
-        "page": page_of(label),
-        "cells": cells,
-        "positives": first.get("positives", ""),
-        "negatives": first.get("negatives", ""),
+        "collections": collections,
+        "evaluations": [each.name for each in site.evaluations],
+        "labels": [_list_rows(site, name, collections, means) for name in names],
     }
 
 
-def _numbers(evaluated: Evaluated, label: str) -> Row:
+def _list_rows(
+    site: Site,
+    label: str,
+    collections: Sequence[str],
+    means: Mapping[str, Mapping[str, Estimate]],
+) -> dict[str, Any]:
+    """Return a label's rows, one for each evaluation that scores it."""
+    rows = []
+    for each in site.evaluations:
+        if label not in each.label_names:
+            continue
+        found = means[each.name].get(label, NOTHING)
+        value, low, high = found.value, found.low, found.high
+        rows.append(
+            {
+                "evaluation": each.name,
+                "mean": tables.estimate({"value": value, "low": low, "high": high}),
+                "bar": charts.mini(value, low, high, (0, 1)) if value is not None else "",
+                "cells": [tables.measured(each.row(name, label), "auroc") for name in collections],
+                "numbers": _numbers(each, label),
+            }
+        )
+    return {"label": label, "page": page_of(label), "rows": rows}
+
+
+def _numbers(evaluated: Evaluated, label: str) -> Mapping[str, str]:
     """Return the numbers of positives and negatives over all collections."""
-    rows = [r for r in evaluated.labels if r["label"] == label and r["collection"] not in ROUND]
+    found = [row for name in evaluated.collections if (row := evaluated.row(name, label))]
     return {
-        name: str(sum(int(row[name] or 0) for row in rows)) for name in ("positives", "negatives")
-    } if rows else {}  # fmt: skip
+        name: str(sum(int(row[name] or 0) for row in found)) for name in ("positives", "negatives")
+    }
 
 
 def _content(site: Site, label: str, images: gallery.Images) -> dict[str, Any]:
@@ -87,6 +114,7 @@ def _content(site: Site, label: str, images: gallery.Images) -> dict[str, Any]:
     panels = [panel for name in names if (panel := _panel(site, label, name))]
     return {
         "table": _table(site, label),
+        "changes": _changes(site, label),
         "panels": panels,
         "unmeasured": [name for name in names if name not in {p["collection"] for p in panels}],
         "evaluations": [each.name for each in site.evaluations],
@@ -99,8 +127,8 @@ def _table(site: Site, label: str) -> dict[str, Any]:
     found = [
         (evaluated.name, row)
         for evaluated in site.evaluations
-        for row in evaluated.labels
-        if row["label"] == label
+        for (_, name_of), row in evaluated.labels.items()
+        if name_of == label
     ]
     measures = [name for name in MEASURES if any(row.get(name) for _, row in found)]
     rows = [
@@ -116,6 +144,15 @@ def _table(site: Site, label: str) -> dict[str, Any]:
         for name, row in found
     ]
     return {"measures": measures, "rows": rows}
+
+
+def _changes(site: Site, label: str) -> list[dict[str, Any]]:
+    """Return how the AUROC of a label differs from that of the first evaluation."""
+    return [
+        {"evaluation": each.second, "first": each.first, "change": change}
+        for each in site.differences
+        for change in each.labels.get(label, ())
+    ]
 
 
 def _panel(site: Site, label: str, collection: str) -> dict[str, Any] | None:
@@ -139,19 +176,15 @@ def _panel(site: Site, label: str, collection: str) -> dict[str, Any] | None:
 def _known(evaluated: Evaluated, label: str, collection: str) -> tuple[Any, Any, list[str]]:
     """Return scores and truth of the images of a collection that count, and their patients."""
     scores, truth = evaluated.scored(label)
-    mine = np.array([name == collection for name in evaluated.column("collection")])
-    kept = mine & (truth >= 0)
-    patients = [p for p, keep in zip(evaluated.column("patient"), kept, strict=True) if keep]
+    mine = pc.equal(evaluated.scores["collection"], collection).to_numpy(zero_copy_only=False)
+    kept = np.flatnonzero(mine & (truth >= 0))
+    patients = evaluated.scores["patient"].take(kept).to_pylist()
     return scores[kept], truth[kept], patients
 
 
 def _roc(evaluated: Evaluated, label: str, collection: str, *, band: bool) -> Series:
     """Return the curve of roc.csv, with a band by resampling patients."""
-    drawn = tuple(
-        (float(row["false_positive_rate"]), float(row["true_positive_rate"]))
-        for row in evaluated.roc
-        if (row["collection"], row["label"]) == (collection, label)
-    )
+    drawn = evaluated.roc.get((collection, label), ())
     if not band:
         return Series(evaluated.name, drawn)
     scores, truth, patients = _known(evaluated, label, collection)
@@ -242,12 +275,15 @@ def _histogram(where: str, evaluated: Evaluated, label: str, collection: str) ->
 def _readers(
     evaluated: Evaluated, label: str, collection: str
 ) -> Iterator[tuple[str, float, float]]:
-    """Yield (name, false positive rate, sensitivity) of the readers of a label."""
+    """Yield (name, false positive rate, sensitivity) of the radiologists who read a label.
+
+    The model, the mean reader and their difference are rows of the same table, and no radiologist.
+    """
     for row in evaluated.table("readers.csv"):
-        if row.get("label") != label or row.get("collection", collection) != collection:
+        if (row["collection"], row["label"]) != (collection, label) or row["reader"] in NO_READERS:
             continue
-        across, up = row.get("false_positive_rate"), row.get("sensitivity")
-        if across and up and row.get("reader"):
+        across, up = row["false_positive_rate"], row["sensitivity"]
+        if across and up:
             yield row["reader"], float(across), float(up)
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from cxr_vlp.train.pages import charts
 from cxr_vlp.train.pages.charts import Series
-from cxr_vlp.train.pages.site import differences, tables
+from cxr_vlp.train.pages.site import tables
 from cxr_vlp.train.pages.site.evaluations import Evaluated
 from cxr_vlp.train.pages.site.page import Page, Site
 from cxr_vlp.train.pages.site.trained import Trained
@@ -22,7 +22,7 @@ def pages(site: Site) -> Iterator[Page]:
     content = {
         "headline": _headline(site.evaluations),
         "no_finding": _no_finding(site.evaluations),
-        "differences": differences.of(site.evaluations),
+        "differences": site.differences,
         "losses": [_loss(each) for each in site.models],
         "flow": flow([each.header for each in site.sets]),
         "decided": {each.name: _decided(each) for each in site.evaluations},

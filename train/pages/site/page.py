@@ -1,19 +1,20 @@
 """What a page of the site is, and what the makers of pages get.
 
-A maker of pages is a function `pages(site: Site) -> Iterable[Page]` of one module. It may write
-files of its own, such as images, below `site.out`; links on pages are relative, because the site is
-opened from a folder. The site is flat: every page lies beside index.html.
+A maker of pages is a function `pages(site: Site, ...)` of one module. It may write files of its
+own, such as images, below `site.out`; links on pages are relative, because the site is opened from
+a folder. The site is flat: every page lies beside index.html.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from cxr_vlp.train.config.params import ReportParams
+from cxr_vlp.train.pages.site.differences import Difference
 from cxr_vlp.train.pages.site.evaluations import Evaluated
 from cxr_vlp.train.pages.site.trained import Trained
 
@@ -54,8 +55,8 @@ class ShownSet:
 class Site:
     """What the site shows. `out` is the folder in which it is made.
 
-    linked: the keys of the samples that other pages link to in the report browser; it must hold
-    them all.
+    differences: of each evaluation from the first. linked: the keys of the samples that other pages
+    link to in the report browser; it must hold them all.
     """
 
     out: Path
@@ -63,10 +64,24 @@ class Site:
     evaluations: tuple[Evaluated, ...]
     models: tuple[Trained, ...]
     section: ReportParams
+    differences: tuple[Difference, ...] = ()
     linked: frozenset[str] = frozenset()
 
 
-Maker = Callable[[Site], Iterable[Page]]
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The image of a sample in the site: its file, and the caption ("": none, or not shown)."""
+
+    file: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """The pages of the report browser, and what it stored of the samples of `Site.linked`."""
+
+    pages: tuple[Page, ...]
+    stored: Mapping[str, Stored]
 
 
 def sample_link(key: str) -> str:

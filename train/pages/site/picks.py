@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from cxr_vlp.train.pages.site.evaluations import Evaluated
 
@@ -31,14 +34,18 @@ def of(evaluated: Evaluated, label: str) -> dict[str, tuple[Pick, ...]]:
     """Return the images of each list; of equal scores, the first key."""
     if label not in evaluated.label_names:
         return {}
-    images = sorted(_images(evaluated, label), key=lambda image: (-image.score, image.key))
-    upwards = sorted(images, key=lambda image: (image.score, image.key))
-    return {
-        "highest": tuple(images[:COUNT]),
-        "lowest": tuple(upwards[:COUNT]),
-        "alarms": tuple(image for image in images if image.truth == 0)[:COUNT],
-        "misses": tuple(image for image in upwards if image.truth == 1)[:COUNT],
+    scores, truth = evaluated.scored(label)
+    keys = np.array(evaluated.column("key"), dtype=str)
+    known = np.isfinite(scores)  # of collections that do not name the label there is no score
+    down = np.lexsort((keys, -scores))
+    up = np.lexsort((keys, scores))
+    places = {
+        "highest": down[known[down]],
+        "lowest": up[known[up]],
+        "alarms": down[known[down] & (truth[down] == 0)],
+        "misses": up[known[up] & (truth[up] == 1)],
     }
+    return {name: _picks(evaluated, label, found[:COUNT]) for name, found in places.items()}
 
 
 def keys(evaluations: Iterable[Evaluated], labels: Iterable[str]) -> frozenset[str]:
@@ -53,8 +60,12 @@ def keys(evaluations: Iterable[Evaluated], labels: Iterable[str]) -> frozenset[s
     )
 
 
-def _images(evaluated: Evaluated, label: str) -> Iterator[Pick]:
+def _picks(evaluated: Evaluated, label: str, places: npt.NDArray[np.intp]) -> tuple[Pick, ...]:
+    """Return the images of some rows of the scores."""
     scores, truth = evaluated.scored(label)
-    facts = (evaluated.column(name) for name in ("key", "collection", "view"))
-    for key, collection, view, score, value in zip(*facts, scores, truth, strict=True):
-        yield Pick(key, collection, view, float(score), int(value))
+    rows = evaluated.scores.select(["key", "collection", "view"]).take(places).to_pylist()
+    values = zip(scores[places].tolist(), truth[places].tolist(), strict=True)
+    return tuple(
+        Pick(row["key"], row["collection"], row["view"], *pair)
+        for row, pair in zip(rows, values, strict=True)
+    )

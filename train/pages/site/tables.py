@@ -1,8 +1,8 @@
 """Turns the tables of an evaluation's files into tables of the site: numbers and their intervals.
 
 A column X with X_low and X_high becomes one cell with the interval below the number. Rows of one
-measure each (columns measure, value, low, high, and chance where it is known) become rows with a
-column for each measure. A column that is empty in every row is left out.
+measure each (columns measure, value, low, high, and chance or a note where there is one) become
+rows with a column for each measure. A column that is empty in every row is left out.
 """
 
 from __future__ import annotations
@@ -14,18 +14,30 @@ from typing import Any
 from cxr_vlp.train.pages.site import words
 
 Row = Mapping[str, Any]
+WHY = "why"  # the column that says why a row has no values: the last one
 LONG = {"measure", "value"}  # the columns of rows of one measure each
-CODED = ("direction", "measure", "group", "statement")  # columns of our own names, not of a set's
+ENDS = ("low", "high", "chance", "note")  # what belongs to a value
+CODED = (
+    "direction",
+    "measure",
+    "attribute",
+    "label",
+    "reader",
+)  # columns of our own names, not of a set's
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: what is written, interval and chance below it, and whether it is a number."""
+    """One cell: what is written, interval and notes below it, and whether it is a number.
+
+    sentence: it holds words that need a line, not a name.
+    """
 
     text: str
     interval: str = ""
     numeric: bool = False
-    chance: str = ""
+    notes: tuple[str, ...] = ()
+    sentence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +66,8 @@ def tidy(rows: Sequence[Row]) -> Table:
     if set(rows[0]) >= LONG:
         rows = _wide(rows)
     names = [name for name in rows[0] if any(row[name] not in ("", None) for row in rows)]
-    ends = {f"{name}_{end}" for name in names for end in ("low", "high", "chance")} & set(names)
-    shown = [name for name in names if name not in ends]
+    ends = {f"{name}_{end}" for name in names for end in ENDS} & set(names)
+    shown = sorted((name for name in names if name not in ends), key=lambda name: name == WHY)
     numeric = {name: all(_is_number(row[name]) for row in rows) for name in shown}
     body = tuple(tuple(_cell(row, name, numeric[name]) for name in shown) for row in rows)
     return Table(tuple((words.measure(name), numeric[name]) for name in shown), body)
@@ -64,20 +76,21 @@ def tidy(rows: Sequence[Row]) -> Table:
 def _cell(row: Row, name: str, numeric: bool) -> Cell:
     value = row[name]
     if not numeric:
-        return Cell(words.measure(str(value)) if name in CODED else str(value))
+        text = words.measure(str(value)) if name in CODED else str(value)
+        return Cell(text, sentence=name == WHY)
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
     whole = str(value).lstrip("-").isdigit()
     text = words.count(value) if whole else words.number(value)
-    chance = row.get(f"{name}_chance")
-    said = f"chance {words.number(chance)}" if chance else ""
-    return Cell(text, words.interval(low, high), numeric=True, chance=said)
+    chance, note = row.get(f"{name}_chance"), row.get(f"{name}_note")
+    notes = (f"chance {words.number(chance)}" if chance else "", str(note or ""))
+    return Cell(text, words.interval(low, high), numeric=True, notes=tuple(filter(None, notes)))
 
 
 def _wide(rows: Sequence[Row]) -> list[Row]:
     """Return rows with a column for each measure, from rows of one measure each."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     columns = list(dict.fromkeys(str(row["measure"]) for row in rows))
-    ends = [name for name in ("low", "high", "chance") if name in rows[0]]
+    ends = [name for name in ENDS if name in rows[0]]
     empty = {f"{name}{end}": "" for name in columns for end in ("", *(f"_{e}" for e in ends))}
     for row in rows:
         rest = {k: v for k, v in row.items() if k not in ("measure", "value", *ends)}

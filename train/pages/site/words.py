@@ -16,6 +16,15 @@ MEASURES = {
     "sensitivity": "Sensitivity",
     "brier": "Brier",
     "ece": "ECE",
+    "iou": "IoU",
+    "iou_scaled": "IoU, scaled map",
+    "dice_scaled": "Dice, scaled map",
+    "cnr": "CNR, without sign",
+    "cnr_signed": "CNR",
+    "pointing": "pointing game",
+    "n": "pairs",
+    "kind": "statements",
+    "why": "why not measured",
 }
 
 
@@ -39,6 +48,13 @@ def interval(low: Any, high: Any, digits: int = 3) -> str:
 def signed(value: float) -> str:
     """Return a difference with its sign."""
     return f"{value:+.3f}".replace("-", "−")
+
+
+def p_value(value: float | None) -> str:
+    """Return a p value; very small ones are not written out."""
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def count(value: Any) -> str:

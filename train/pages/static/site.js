@@ -56,9 +56,9 @@
     addEventListener("hashchange", open);
   });
 
-  // on paper every fold-out is open
+  // on paper every fold-out is open, apart from those that only a screen shows (site.css)
   addEventListener("beforeprint", function () {
-    document.querySelectorAll("details:not([open])").forEach(function (part) {
+    document.querySelectorAll("details:not([open]):not(.screen)").forEach(function (part) {
       part.dataset.closed = "";
       part.open = true;
     });

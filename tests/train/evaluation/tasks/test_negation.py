@@ -152,7 +152,7 @@ def test_the_mean_over_collections(source, seeing, tmp_path, write, bank):
     assert result.metrics["mean"]["short"]["present"]["value"] == 0.5
     assert result.metrics["mean"]["short"]["absent"]["value"] == 1
     assert result.metrics["mean_of"]["short"] == ["mock"]  # `all` has no negatives
-    assert result.summary["short"] == 1
+    assert result.summary["negation_short"] == 1
     assert len({tuple(row) for row in result.tables["negation.csv"]}) == 1
 
 

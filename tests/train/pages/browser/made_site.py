@@ -22,7 +22,6 @@ from cxr_vlp.train.pages.site import build, gather
 from cxr_vlp.train.pages.site.page import Site
 from tests.train.conftest import sample, write_shard
 
-CHROMIUM = Path("/usr/bin/chromium")
 WIDTH, HEIGHT = 64, 72  # of the images that conftest draws
 
 
@@ -74,8 +73,8 @@ def make(out: Path, folders: Sequence[Path], *, linked: Sequence[str] = (), **se
     """Write the pages about these sets to a new folder."""
     out.mkdir()
     given = ReportParams(**section)
-    site = Site(out, gather.sets(folders, given), (), (), given, frozenset(linked))
-    build.write(site, list(maker.pages(site)))
+    site = Site(out, gather.sets(folders, given), (), (), given, linked=frozenset(linked))
+    build.write(site, maker.write(site).pages)
     return out
 
 
