@@ -209,11 +209,13 @@ def test_a_training_says_what_its_views_leave_out_and_stops_without_a_source(
     write_shard(tar, records)
     assert train(path, shards) == 2
     assert "openi: no image of the views lateral (image.views" in capfd.readouterr().err
+    (tar,) = (shards / "mimic" / "validate").glob("*.tar")
+    write_shard(tar, {f"mimic-s{i:04d}": member("mimic", 4 * i + 3) for i in range(4)})
     path.write_text(
         f"base: [{tiny_recipe}]\nimage: {{views: [lateral]}}\ndata: {{weights: {{openi: 0}}}}\n"
         "run: {batch_size: 2}\n"
     )
-    assert train(path, shards) == 0, "openi is not in collections"
+    assert train(path, shards) == 0, "openi is not trained on"
 
 
 def test_a_survey_counts_every_image_once(shards):
