@@ -73,7 +73,8 @@ def fit(arguments: argparse.Namespace) -> None:
             cli.note(line)
         _announce(arguments, given, job, accelerator.num_processes)
     left = _left_out(job)
-    encoder = build.build(job.recipe.model, job.seed)
+    with build.quiet():  # the plan says which weights it starts from
+        encoder = build.build(job.recipe.model, job.seed)
     label_head.of_shards(encoder.model, job.recipe.loss, job.train, job.seed)
     if arguments.dry_run:
         if main:
@@ -105,6 +106,7 @@ def _announce(
     rows = [
         ("recipe", arguments.recipe),
         ("overrides", "\n".join(changes) or "none"),
+        ("first weights", _first_weights(job.recipe.model)),
         ("seed", f"{job.seed}, {seed if arguments.seed is None else '--seed'}"),
         ("global batch", f"{pairs} pairs{less}; published: {published or 'not known'}"),
         ("processes", f"{world}, {steps.batch_size} pairs of a batch each"),
@@ -113,6 +115,14 @@ def _announce(
         ("the kept weights", _kept(job)),
     ]
     cli.table("plan of the training", ("what", "value"), rows)
+
+
+def _first_weights(model: recipe.ModelConfig) -> str:
+    """Return where the weights come from that the training starts with."""
+    if model.pretrained:
+        return f"{model.pretrained}, both towers"
+    text = model.text if model.text and model.text_weights else "random"
+    return f"image tower {model.image or 'random'}, text tower {text}"
 
 
 def _flat(changes: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

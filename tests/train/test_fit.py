@@ -206,6 +206,7 @@ def test_selection_by_auroc_keeps_the_weights_of_the_highest(
     said = capsys.readouterr().out
     assert "0.700 at step 4" in said
     assert "run.select: auroc" in said, "the overrides are printed"
+    assert "image tower random, text tower random" in said
     written = json.loads((tmp_path / "out/recipe.json").read_text())
     assert written["validation"]["studies"] == {"mock": 16}
 
