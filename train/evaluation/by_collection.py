@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from cxr_vlp.train.data import views
+from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import Survey
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation import reading
 from cxr_vlp.train.evaluation.models.base import Model
+from cxr_vlp.train.evaluation.protocols import known_as
 from cxr_vlp.train.evaluation.reading import ImageBatch
 from cxr_vlp.train.evaluation.tasks.base import Evaluation
 
@@ -31,13 +33,14 @@ def parts(evaluation: Evaluation, task: str) -> dict[str, Evaluation]:
     if not shards:
         raise ConfigError(f"{task}: no shards in the {evaluation.split} split")
     return {
-        source: replace(
-            evaluation,
-            shards={evaluation.split: tuple(s for s in shards if s.source == source)},
-            protocol=evaluation.protocol.in_collection(source),
-        )
+        source: _part(evaluation, source, tuple(s for s in shards if s.source == source))
         for source in sorted({shard.source for shard in shards})
     }
+
+
+def _part(evaluation: Evaluation, source: str, shards: tuple[Shard, ...]) -> Evaluation:
+    own = evaluation.protocol.in_collection(*known_as.names(source, shards))
+    return replace(evaluation, shards={evaluation.split: shards}, protocol=own)
 
 
 def survey(own: Evaluation) -> Survey:

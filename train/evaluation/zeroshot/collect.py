@@ -10,8 +10,6 @@ import numpy as np
 import torch
 
 from cxr_vlp.nlp.labels import NO_FINDING
-from cxr_vlp.pipelines.format import manifest
-from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.train.data import samples, views
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.errors import ConfigError, DataError
@@ -19,6 +17,7 @@ from cxr_vlp.train.evaluation import reading
 from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.models.base import Model, ScoreSource, label_model
 from cxr_vlp.train.evaluation.models.score_file import ScoreFile
+from cxr_vlp.train.evaluation.protocols import known_as
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.scores import Floats, ScoreTable
 from cxr_vlp.train.evaluation.tasks.base import Evaluation
@@ -81,7 +80,7 @@ def surveyed(shards: Sequence[Shard], protocol: Protocol) -> tuple[Collection, .
 
 
 def _collection(name: str, shards: tuple[Shard, ...], protocol: Protocol) -> Collection:
-    aliases = _names(name, shards)
+    aliases = known_as.names(name, shards)
     own = protocol.in_collection(*aliases)
     seen: Counter[str] = Counter()
     named: set[str] = set()
@@ -92,17 +91,6 @@ def _collection(name: str, shards: tuple[Shard, ...], protocol: Protocol) -> Col
                 named |= set(sample.all_labels)
     names = own.labels or tuple(sorted(named))
     return Collection(name, shards, own, names, frozenset(named), seen, aliases)
-
-
-def _names(name: str, shards: Sequence[Shard]) -> tuple[str, ...]:
-    """Return the names by which a protocol may know a set: its own, its source, its title."""
-    folder = shards[0].path.parent.parent
-    try:
-        header = manifest.header(folder)
-    except (FileNotFoundError, FormatError):
-        return (name,)
-    found = [name, *(str(header.get(key) or "") for key in ("source", "title"))]
-    return tuple(dict.fromkeys(each for each in found if each))
 
 
 def scored(collection: Collection, evaluation: Evaluation) -> Scored:
