@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def perfect_model(folder: Path, whole=ours.model) -> EncoderModel:
     return made
 
 
-def perfect(images: torch.Tensor) -> torch.Tensor:
+def perfect(images: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
     """Look at the middle of each square; images (72 x 64) lie on a black square of side S."""
     size, rows = images.shape[-1], []
     for image in images[:, 0].float():
@@ -112,7 +113,8 @@ def perfect(images: torch.Tensor) -> torch.Tensor:
             float(image[int((y + 9) * size / 72), int((x + 9 + 4) * size / 72)] > 160)
             for y, x in PLACES.values()
         ]
-        rows.append([*found, 1 - max(found)])
+        seen = dict(zip(KNOWN, (*found, 1 - max(found)), strict=True))
+        rows.append([seen[name] for name in names])
     return torch.tensor(rows)
 
 
@@ -318,3 +320,30 @@ def test_a_model_that_was_trained_on_what_is_measured_is_named(model, source, ca
     assert "was trained on the train split of mock" in capsys.readouterr().err
     assert run(model, "out", source) == 0
     assert "was trained on" not in capsys.readouterr().err
+
+
+def test_a_collection_of_which_the_protocol_averages_nothing_says_what_it_has(tmp_path, capsys):
+    rows = [("a", i, i % 2, i % 2) for i in range(8)] + [("b", i, "", i % 2) for i in range(8)]
+    lines = ["key,collection,score:Edema,truth:Edema,score:Mass,truth:Mass"]
+    lines += [f"{c}-s{i}-x,{c},{0.1 * i if c == 'a' else ''},{e},{0.1 * i},{m}"
+              for c, i, e, m in rows]  # fmt: skip
+    Path("mine.csv").write_text("\n".join(lines) + "\n")
+    Path("own.yaml").write_text(
+        "base: ours\nlabels: [Edema, Mass]\naverage: [Edema]\nthresholds: {by: none}\n"
+    )
+    settings("{resamples: 10}")
+    words = ["--scores", "mine.csv", "--protocol", "./own.yaml", "--out", "out"]
+    assert evaluate.main(words) == 0
+    why = "what can be measured of it, Mass, is not averaged by the protocol"
+    assert metrics("out")["dropped"] == {"b": why}
+    assert f"b is not in the headline: {why}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("protocol", "said"), [("carzero", True), ("chexzero", False)])
+def test_a_protocol_that_has_no_list_for_a_collection_says_so(
+    model, source, capsys, protocol, said
+):
+    settings("{resamples: 10}")
+    assert run(model, "out", source, more=("--protocol", protocol)) == 0
+    line = "mock: the protocol carzero has no list of labels for it"
+    assert (line in capsys.readouterr().err) is said
