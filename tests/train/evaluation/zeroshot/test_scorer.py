@@ -75,9 +75,7 @@ def test_columns_keep_their_places_where_only_some_have_a_denial(compass):
 def test_a_model_with_a_head_gives_the_scores_of_its_head_by_name(compass):
     model = compass(WORDS)
     model.labels = ("Mass", "Edema")
-    known = {"Mass": 0.25, "Edema": 0.75}
-    model.label_scores = lambda images, names: torch.tensor(
-        [[known[name] for name in names]] * len(images)
-    )
+    values = {"Mass": 0.25, "Edema": 0.75}
+    model.label_scores = lambda images, names: torch.tensor([[values[n] for n in names]])
     found = scorer(model, [PAIR, LabelTexts("Mass", ("mass",), (), "pair")], load("ours"))(SHOWN)
     assert found.tolist() == [[0.75, 0.25]]
