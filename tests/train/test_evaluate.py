@@ -522,3 +522,30 @@ def test_labels_csv_has_the_mean_of_each_label_and_metrics_json_the_resamples(
     assert 0 < found["headline"]["auroc"]["resamples"] <= 30
     pneumothorax = found["collections"]["other"]["labels"]["Pneumothorax"]["auroc"]
     assert 0 < pneumothorax["resamples"] <= 30
+
+
+def test_a_collection_of_which_the_protocol_averages_nothing_says_what_it_has(tmp_path, capsys):
+    rows = [("a", i, i % 2, i % 2) for i in range(8)] + [("b", i, "", i % 2) for i in range(8)]
+    lines = ["key,collection,score:Edema,truth:Edema,score:Mass,truth:Mass"]
+    lines += [f"{c}-s{i}-x,{c},{0.1 * i if c == 'a' else ''},{e},{0.1 * i},{m}"
+              for c, i, e, m in rows]  # fmt: skip
+    Path("mine.csv").write_text("\n".join(lines) + "\n")
+    Path("own.yaml").write_text(
+        "base: ours\nlabels: [Edema, Mass]\naverage: [Edema]\nthresholds: {by: none}\n"
+    )
+    settings("{resamples: 10}")
+    words = ["--scores", "mine.csv", "--protocol", "./own.yaml", "--out", "out"]
+    assert evaluate.main(words) == 0
+    why = "what can be measured of it, Mass, is not averaged by the protocol"
+    assert metrics("out")["dropped"] == {"b": why}
+    assert f"b is not in the headline: {why}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("protocol", "said"), [("carzero", True), ("chexzero", False)])
+def test_a_protocol_that_has_no_list_for_a_collection_says_so(
+    model, source, capsys, protocol, said
+):
+    settings("{resamples: 10}")
+    assert run(model, "out", source, more=("--protocol", protocol)) == 0
+    line = "mock: the protocol carzero has no list of labels for it"
+    assert (line in capsys.readouterr().err) is said

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from cxr_vlp.pipelines.format import manifest
-from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.train.data import samples, views
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import Survey
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation import reading
 from cxr_vlp.train.evaluation.models.base import Model
+from cxr_vlp.train.evaluation.protocols import known_as
 from cxr_vlp.train.evaluation.reading import ImageBatch
 from cxr_vlp.train.evaluation.tasks.base import Evaluation
 
@@ -54,13 +53,7 @@ def aliases(shards: Sequence[Shard]) -> tuple[str, ...]:
 
     shards: one or more of it. Every task asks here, so that all of them use one protocol.
     """
-    name = shards[0].source
-    try:
-        header = manifest.header(shards[0].path.parent.parent)
-    except (FileNotFoundError, FormatError):
-        return (name,)
-    found = [name, *(str(header.get(key) or "") for key in ("source", "title"))]
-    return tuple(dict.fromkeys(each for each in found if each))
+    return known_as.names(shards[0].source, shards)
 
 
 def survey(own: Evaluation) -> Survey:

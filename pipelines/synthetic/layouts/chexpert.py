@@ -2,7 +2,7 @@
 
 `CheXpert-v1.0/` holds train, valid and test images, train.csv (a labeler's 1, 0, -1 and blanks),
 valid.csv and test.csv (radiologists' 0 and 1). AIMI's download has the labels of two more labelers
-beside it.
+beside it. `radiologists/` holds what three more readers said of each test study, a file each.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from cxr_vlp.pipelines.synthetic.cases.findings import CHEXPERT_LABELS
 from cxr_vlp.pipelines.synthetic.cases.people import Case, Person, deal_splits, people_of
 from cxr_vlp.pipelines.synthetic.cases.real_content import Content
 from cxr_vlp.pipelines.synthetic.reports.report_plan import labels as report_labels
+from cxr_vlp.pipelines.synthetic.seeding import stream
 from cxr_vlp.pipelines.synthetic.writing import archives
 from cxr_vlp.pipelines.synthetic.writing.case_content import image_of
 from cxr_vlp.pipelines.synthetic.writing.faults import break_images
@@ -36,6 +37,8 @@ _BATCHES = {
     "valid": "CheXpert-v1.0 batch 1 (validate & csv)",
     "test": "CheXpert-v1.0 batch 1 (validate & csv)",
 }
+# reader -> the share of findings that he sees, and of what is not there that he calls absent
+READERS = {"bc4": (0.85, 0.97), "bc6": (0.75, 0.99), "bc8": (0.8, 0.96)}
 LABELERS = {"chexbert": "train_cheXbert.csv", "visualchexbert": "train_visualCheXbert.csv"}
 _SMALL = 390  # columns of an image in the small release
 
@@ -197,6 +200,17 @@ class ChexpertTree:
                 archives.write_csv(top / f"{split}.csv", columns, rows)
         for name, file in LABELERS.items() if self.labelers else ():
             archives.write_csv(root / file, _COLUMNS, rows_of(written, name))
+        self._write_readings(root / "radiologists", list(rows_of(written, "test")))
+
+    def _write_readings(self, folder: Path, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write a table for each reader, with a row for each test study."""
+        truth = {f"CheXpert-v1.0/{row['Path'].rpartition('/')[0]}": row for row in rows}
+        for reader in READERS:
+            readings = [
+                {"Study": study} | _reading(reader, self.seed, study, row)
+                for study, row in truth.items()
+            ]
+            archives.write_csv(folder / f"{reader}.csv", ("Study", *CHEXPERT_LABELS), readings)
 
     def _write_ground_truth(self, root: Path, rows: Sequence[Mapping[str, str]]) -> None:
         """Write the test table of the labels' own repository, in another order and spelling."""
@@ -207,6 +221,18 @@ class ChexpertTree:
             for row in reversed(rows)
         ]
         archives.write_csv(root / "groundtruth.csv", columns, turned)
+
+
+def _reading(reader: str, seed: int, study: str, truth: Mapping[str, str]) -> dict[str, str]:
+    """Return what a reader says of a study: the truth, but for findings missed or seen too much."""
+    rng, (sees, clears) = stream("radiologist", reader, seed, study), READERS[reader]
+    right = {name: rng.random() < (sees if truth[name] == "1.0" else clears)
+             for name in CHEXPERT_LABELS}  # fmt: skip
+    said = {name: (truth[name] == "1.0") == right[name] for name in CHEXPERT_LABELS}
+    # nobody writes No Finding beside a finding
+    findings = [name for name in said if name not in ("No Finding", "Support Devices")]
+    said["No Finding"] = not any(said[name] for name in findings)
+    return {name: f"{float(value):.1f}" for name, value in said.items()}
 
 
 def _labels_of(case: Case, labels: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -19,7 +19,7 @@ from cxr_vlp.train.evaluation.scores import ScoreTable
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
 from cxr_vlp.train.evaluation.zeroshot import collect, groups, measured, reader_tables, rows
 from cxr_vlp.train.evaluation.zeroshot.collect import Collection, Scored
-from cxr_vlp.train.evaluation.zeroshot.measured import POOLED, Measurement
+from cxr_vlp.train.evaluation.zeroshot.measured import POOLED, Measurement, Part
 
 VALIDATE = "validate"
 UNMEASURABLE = "no label has the positives and negatives that the protocol asks for"
@@ -218,7 +218,10 @@ def _result(
         **by_group.tables,
         **by_reader.tables,
     }
-    notes = _notes(scored, measurement, thresholds)
+    notes = (
+        *_unlisted(evaluation.protocol, found),
+        *_notes(scored, measurement, thresholds),
+    )
     return TaskResult(
         metrics,
         tables,
@@ -231,7 +234,25 @@ def _result(
 def _dropped(scored: Mapping[str, Scored], measurement: Measurement) -> dict[str, str]:
     """Return the collections that are not in the headline, each with the reason."""
     dropped = {name: each.why for name, each in scored.items() if each.why}
-    return dropped | dict.fromkeys(measurement.headline.unmeasured, UNMEASURABLE)
+    return dropped | {n: _why(measurement.parts[n]) for n in measurement.headline.unmeasured}
+
+
+def _why(part: Part) -> str:
+    """Return why a collection has no macro mean."""
+    others = [row.label for row in part.measured.labels if not row.why]
+    if not others:
+        return UNMEASURABLE
+    return f"what can be measured of it, {', '.join(others)}, is not averaged by the protocol"
+
+
+def _unlisted(protocol: Protocol, found: tuple[Collection, ...]) -> Iterator[str]:
+    """Yield a line for each collection of which a protocol with lists of labels says nothing."""
+    for each in found:
+        if protocol.of and not protocol.labels and not set(protocol.of).intersection(each.aliases):
+            yield (
+                f"{each.name}: the protocol {protocol.name} has no list of labels for it, so all "
+                "that its samples name are measured"
+            )
 
 
 def _prompts(found: tuple[Collection, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ intervals alone, so that `again.py` makes the same numbers from the files of an 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -70,7 +70,8 @@ def measure(
     }
     together = pooled(tables)
     sources = tuple(fact.source for fact in together.facts)
-    of_all = part(together, whole, thresholds.get(POOLED, {}), intervals, sources)
+    own = of_pooled(tables, protocols, whole)
+    of_all = part(together, own, thresholds.get(POOLED, {}), intervals, sources)
     headline = measures.mean_of({name: each.measured for name, each in parts.items()})
     return Measurement(parts, of_all, headline)
 
@@ -106,6 +107,18 @@ def part(
         for how, scores in table.no_finding.items()
     }  # fmt: skip
     return Part(table, protocol, thresholds, found, strategies)
+
+
+def of_pooled(
+    tables: Mapping[str, ScoreTable], protocols: Mapping[str, Protocol], whole: Protocol
+) -> Protocol:
+    """Return the protocol of the pooled images: it averages what any collection averages.
+
+    A collection may average other labels than `whole` says (Protocol.of).
+    """
+    of = {name: averaged(table.names, protocols[name]) for name, table in tables.items()}
+    names = tuple(dict.fromkeys(name for each in of.values() for name in each))
+    return replace(whole, labels=(), average=names, no_finding="averaged") if names else whole
 
 
 def averaged(names: Sequence[str], protocol: Protocol) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ def test_every_protocol_says_what_it_is_and_where_from(name):
 
 
 def test_the_protocols_of_the_issue_are_there():
-    assert {"chexzero", "cxrclip", "carzero", "offclip", "benchx", "ours"} <= set(protocol.names())
+    asked = {"chexzero", "cxrclip", "carzero", "offclip", "benchx", "ours"}
+    assert asked | {"mococlip"} == set(protocol.names())
 
 
 def test_chexzero_reports_fourteen_labels_and_averages_five():
@@ -38,10 +39,18 @@ def test_chexzero_reports_fourteen_labels_and_averages_five():
     ("name", "collection", "count"),
     [("cxrclip", "vindr", 18), ("cxrclip", "rsna", 1), ("offclip", "vindr", 17),
      ("offclip", "openi", 19), ("carzero", "openi", 18), ("carzero", "nih", 14),
-     ("carzero", "chexpert", 5), ("carzero", "chestxdet10", 10), ("carzero", "padchest", 0)],
+     ("carzero", "chexpert", 5), ("carzero", "chestxdet10", 10), ("carzero", "padchest", 0),
+     ("mococlip", "nih", 15), ("mococlip", "chexpert", 14)],
 )  # fmt: skip
 def test_a_paper_with_several_sets_has_the_labels_of_each(name, collection, count):
     assert len(load(name).in_collection(collection).labels) == count
+
+
+def test_mococlip_averages_no_finding_with_chexzeros_two_texts():
+    made = load("mococlip")
+    assert (made.average, made.no_finding) == ((), "averaged")
+    assert made.prompts == load("chexzero").prompts
+    assert "No Finding" in made.in_collection("nih").labels
 
 
 def test_thresholds_never_come_from_the_test_set():

@@ -72,6 +72,21 @@ def test_a_label_of_one_collection_is_pooled_over_that_one_alone():
     assert [row.label for row in found.parts["a"].measured.labels] == ["Edema"]
 
 
+def test_pooled_averages_what_a_collection_averages_and_not_what_the_whole_protocol_says():
+    # CheXzero averages five labels; of PadChest, as `of` says, every finding
+    chexzero = load("chexzero")
+    one = table("padchest", ("Edema", "Mass", "No Finding"), seed=21)
+    own = {"padchest": chexzero.in_collection("padchest")}
+    found = measured.measure({"padchest": one}, own, {}, chexzero, NONE)
+    alone, pooled = found.parts["padchest"].measured, found.pooled.measured
+    assert set(pooled.macro_of) == set(alone.macro_of) == {"Edema", "Mass"}
+    assert pooled.macro["auroc"].value == alone.macro["auroc"].value
+
+
+def test_no_finding_alone_is_in_no_pooled_mean():
+    assert measure(a=table("a", ("No Finding",), seed=22)).pooled.measured.macro_of == ()
+
+
 def test_a_collection_without_a_measurable_label_is_not_in_the_headline_and_is_named():
     empty = table("b", ("Edema",), seed=8)
     empty.truth[:] = 0
