@@ -42,8 +42,8 @@ def test_the_workflow_writes_the_page_and_the_metrics(reproduced):
     assert "<svg" in (site / "index.html").read_text()
     metrics = json.loads(run(reproduced, "dvc", "metrics", "show", "--json"))
     files = metrics[""]["data"]
-    assert 0 <= files["reports/evaluate/best_tiny/summary.json"]["data"]["macro_auroc"] <= 1
-    assert "models/best_tiny/metrics/metrics.json" in files
+    assert 0 <= files["reports/evaluate/cxrclip_tiny/summary.json"]["data"]["macro_auroc"] <= 1
+    assert "models/cxrclip_tiny/metrics/metrics.json" in files
     assert "index.html" in run(reproduced, "dvc", "plots", "show", "-o", "plots")
 
 
@@ -97,7 +97,7 @@ def test_a_killed_training_resumes_after_dvc_deleted_its_output(reproduced):
     params = yaml.safe_load(before)
     params["train"]["overrides"]["run"] |= {"steps": 40, "validate_every": 2}
     path.write_text(yaml.safe_dump(params))
-    command = ["dvc", "repro", "--single-item", "train@best_tiny"]
+    command = ["dvc", "repro", "--single-item", "train@cxrclip_tiny"]
     running = subprocess.Popen(command, cwd=reproduced, env=environment(reproduced))
     while not list((reproduced / ".cxr/checkpoints").glob("*/*.json")):
         assert running.poll() is None, "it ended before its first checkpoint"
@@ -107,7 +107,7 @@ def test_a_killed_training_resumes_after_dvc_deleted_its_output(reproduced):
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
     assert running.wait() != 0
-    assert not (reproduced / "models/best_tiny/model.safetensors").exists()
+    assert not (reproduced / "models/cxrclip_tiny/model.safetensors").exists()
     assert "in earlier runs" in run(reproduced, *command)
     path.write_text(before)
 

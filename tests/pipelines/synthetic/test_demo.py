@@ -125,10 +125,10 @@ def checkout(tmp_path) -> Path:
         "python": f'#!/bin/sh\nPYTHONPATH={ROOT}/.src exec {sys.executable} "$@"\n',
         "cxr-vlp": f'#!/bin/sh\nPYTHONPATH={ROOT}/.src exec {sys.executable} -m cxr_vlp.cli "$@"\n',
         "dvc": "#!/bin/sh\nset -e\nfor place in data/scan/nih data/texts/nih data/shards/nih "
-        "data/scan/openi data/cards/nih data/cards/joined models/best_tiny "
-        "reports/evaluate/best_tiny; do\n"
+        "data/scan/openi data/cards/nih data/cards/joined models/cxrclip_tiny "
+        "reports/evaluate/cxrclip_tiny; do\n"
         "mkdir -p $place; echo made > $place/file; done\n"
-        "mkdir -p data/recipes; echo made > data/recipes/best_tiny.yaml\n"
+        "mkdir -p data/recipes; echo made > data/recipes/cxrclip_tiny.yaml\n"
         "mkdir -p reports/site; echo made > reports/site/index.html\n"
         "for place in nih joined; do mkdir -p data/cards/$place/train\n"
         'ln -sf ../../../shards/nih/file "data/cards/$place/train/a.tar"; done\n'
@@ -174,7 +174,7 @@ def test_make_demo_and_clean_keep_all_other_files():
     assert cleaned.returncode == 0, cleaned.stderr
     assert files("data", "models", "reports", ".cxr") == own
     assert not Path("data/synthetic").exists()
-    assert "removed models/best_tiny" in cleaned.stdout
+    assert "removed models/cxrclip_tiny" in cleaned.stdout
     for path in (
         "models/mine",
         "data/raw",
@@ -188,16 +188,16 @@ def test_make_demo_and_clean_keep_all_other_files():
 @pytest.mark.usefixtures("checkout")
 def test_a_model_trained_by_hand_in_place_of_the_demos_is_kept():
     assert make("demo").returncode == 0
-    Path("models/best_tiny/file").write_text("trained for a week")
+    Path("models/cxrclip_tiny/file").write_text("trained for a week")
     cleaned = make("clean")
-    assert Path("models/best_tiny/file").read_text() == "trained for a week"
-    assert "kept    models/best_tiny\n" in cleaned.stdout
+    assert Path("models/cxrclip_tiny/file").read_text() == "trained for a week"
+    assert "kept    models/cxrclip_tiny\n" in cleaned.stdout
     assert not Path("data/shards").exists()
 
 
 @pytest.mark.usefixtures("checkout")
 def test_without_a_demo_make_clean_removes_nothing():
-    for name in ("data/shards/nih/manifest.jsonl", "models/best_tiny/model.safetensors"):
+    for name in ("data/shards/nih/manifest.jsonl", "models/cxrclip_tiny/model.safetensors"):
         Path(name).parent.mkdir(parents=True)
         Path(name).write_text("built by hand")
     assert make("clean").returncode == 0

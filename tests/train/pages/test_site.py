@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.train.pages.waiting import until
+
 WIDTHS = (400, 1400)
 LEAST = 4.5  # contrast of text, WCAG 2.2 level AA
 # the contrast of each text with the first opaque background behind it; large text is not excused
@@ -172,7 +174,7 @@ def test_a_heat_map_lies_on_its_image(site, chromium):
     page.goto((site / "label-cardiomegaly.html").as_uri())
     image, heat = (page.locator(f".mapped img{kind}").first for kind in (":not(.heat)", ".heat"))
     heat.scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelector('.heat').naturalWidth > 0")
+    until(page, "document.querySelector('.heat').naturalWidth > 0")
     assert image.bounding_box() == heat.bounding_box()
     sides = "(each) => each.naturalWidth / each.naturalHeight"
     assert image.evaluate(sides) == pytest.approx(heat.evaluate(sides), rel=0.02)

@@ -21,6 +21,7 @@ from cxr_vlp.train.pages.browser import maker
 from cxr_vlp.train.pages.site import build, gather
 from cxr_vlp.train.pages.site.page import Site
 from tests.train.conftest import sample, write_shard
+from tests.train.pages.waiting import until
 
 WIDTH, HEIGHT = 64, 72  # of the images that conftest draws
 
@@ -94,7 +95,7 @@ def opened(browser: Any, address: str, **context: Any) -> Iterator[Any]:
     )
     page.goto(address)
     if "reports.html" in address:
-        page.wait_for_function("cxr.complete")
+        until(page, "cxr.complete")
     yield page
     window.close()
     assert faults == []

@@ -10,6 +10,7 @@ import pytest
 
 from tests.train.pages.browser.conftest import REPORTS
 from tests.train.pages.browser.made_site import count, keys, make, opened, record, write_set
+from tests.train.pages.waiting import until
 
 PAGES = ("reports.html", "collections.html", "collection-alpha.html", "collection-beta.html")
 NARROW = {"viewport": {"width": 400, "height": 800}}
@@ -223,7 +224,7 @@ def test_ten_thousand_samples_load_page_and_filter(chromium, tmp_path):
         page.goto(f"file://{out}/reports.html")
         page.wait_for_selector(".item")
         first = time.perf_counter() - begun
-        page.wait_for_function("cxr.complete")
+        until(page, "cxr.complete")
         whole = time.perf_counter() - begun
         assert count(page) == 10_000
         took = page.evaluate(

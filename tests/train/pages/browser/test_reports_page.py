@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.train.pages.browser.made_site import count, keys, opened
+from tests.train.pages.waiting import until
 
 ALL = 68  # samples of the fixture's site
 
@@ -43,7 +44,7 @@ def test_the_first_page_and_the_next_ones(chromium, site):
         assert hash_of(page) == "#page=3"
         page.go_back()
         page.go_back()
-        page.wait_for_function("location.hash === ''")
+        until(page, "location.hash === ''")
         assert keys(page) == first
 
 
@@ -113,8 +114,8 @@ def test_found_words_are_marked_and_nothing_else(chromium, site):
 )
 def test_an_address_restores_what_was_shown(loaded, site, state, number):
     loaded.goto(at(site, state))
-    loaded.wait_for_function("n => document.getElementById('count').textContent.startsWith(n)",
-                             arg=f"{number} " if number else "No sample")  # fmt: skip
+    begins = f"{number} " if number else "No sample"
+    until(loaded, "n => document.getElementById('count').textContent.startsWith(n)", begins)
     assert len(keys(loaded)) == (ALL - 50 if "page=99" in state else min(number, 25))
 
 
@@ -144,10 +145,10 @@ def test_filters_of_the_form_and_the_way_back(chromium, site):
         search(page, "nodule")
         assert count(page) == 7
         page.go_back()
-        page.wait_for_function("document.getElementById('q').value === ''")
+        until(page, "document.getElementById('q').value === ''")
         assert count(page) == 28
         page.go_back()
-        page.wait_for_function("!document.querySelector('#conditions button')")
+        until(page, "!document.querySelector('#conditions button')")
         assert (count(page), page.input_value("#set")) == (60, "alpha")
         page.go_forward()
         page.click("#conditions button")
@@ -163,7 +164,7 @@ def test_typing_a_word_is_one_step_of_the_history(chromium, site):
         page.keyboard.type("nodule")
         assert hash_of(page) == "#q=nodule"
         page.go_back()
-        page.wait_for_function("location.hash === ''")
+        until(page, "location.hash === ''")
         assert count(page) == ALL
 
 
@@ -201,7 +202,7 @@ def test_a_sentence_shows_the_rule_what_is_kept_and_the_text_without_priors(chro
         assert "cut (mixed)" in said
         assert "Hyperinflated." in said
         sentence(page, "decreased since").evaluate("e => e.click()")
-        page.wait_for_function("document.querySelectorAll('.rule:not([hidden]) dl').length === 2")
+        until(page, "document.querySelectorAll('.rule:not([hidden]) dl').length === 2")
         assert "cut: Small LEFT effusion." in page.inner_text(".rule:not([hidden]) >> nth=1")
         sentence(page, "decreased since").evaluate("e => e.click()")
         assert page.locator(".rule:not([hidden])").count() == 1
@@ -249,7 +250,7 @@ def test_the_dialog_opens_steps_closes_and_gives_the_focus_back(chromium, site):
         assert f"sample={shown}" in hash_of(page)
         assert page.evaluate("document.querySelector('dialog').contains(document.activeElement)")
         page.keyboard.press("Escape")
-        page.wait_for_function("k => document.activeElement.dataset.key === k", arg=shown)
+        until(page, "k => document.activeElement.dataset.key === k", arg=shown)
         assert hash_of(page) == "#page=2"
 
 
@@ -269,7 +270,7 @@ def test_the_way_back_closes_and_opens_the_dialog(chromium, site):
         page.click(".open >> nth=1")
         page.wait_for_selector("dialog[open]")
         page.go_back()
-        page.wait_for_function("!document.querySelector('dialog').open")
+        until(page, "!document.querySelector('dialog').open")
         page.go_forward()
         page.wait_for_selector("dialog[open]")
 
@@ -280,7 +281,7 @@ def test_a_link_to_a_sample_opens_it_and_an_unknown_one_is_said(chromium, site):
     with opened(chromium, at(site, "sample=alpha-s0050&set=beta")) as page:
         assert dialog_key(page) == "alpha-s0050"  # also where the filter leaves it out
         page.keyboard.press("Escape")
-        page.wait_for_function("document.activeElement.id === 'results'")
+        until(page, "document.activeElement.id === 'results'")
     with opened(chromium, at(site, "sample=%3Cb%3Enobody")) as page:
         assert (
             page.inner_text("#missing") == "The sample <b>nobody is not among those of this page."
@@ -347,6 +348,6 @@ def test_a_data_file_that_is_missing_is_said(chromium, site, tmp_path):
     (copy / "samples" / "beta" / "rows-0000.js").unlink()
     page = chromium.new_page()
     page.goto(f"file://{copy}/reports.html")
-    page.wait_for_function("document.getElementById('count').textContent.includes('cannot')")
+    until(page, "document.getElementById('count').textContent.includes('cannot')")
     assert "samples/beta/rows-0000.js" in page.inner_text("#count")
     page.close()
