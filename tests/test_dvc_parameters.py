@@ -76,7 +76,7 @@ def every_parameter() -> list[tuple[str, str, Any]]:
         found += [(f"scan@{source}", *leaf) for leaf in leaves(config.Collection, at)]
         found += [(f"scan@{source}", *leaf) for leaf in leaves(kind(source), f"{at}.reader")]
     stages = {"scan": "scan@nih", "texts": "texts@nih", "shards": "shards@nih"}
-    stages |= {"train": "train@chexzero_tiny", "evaluate": "evaluate@chexzero_tiny"}
+    stages |= {"train": "train@cxrclip_tiny", "evaluate": "evaluate@cxrclip_tiny"}
     sections = {"scan": config.Scan, "texts": config.Texts, "shards": config.Shards, **of_train.OWN}
     for name, section in sections.items():
         found += [(stages.get(name, name), *leaf) for leaf in leaves(section, name)]
@@ -259,7 +259,7 @@ def test_a_changed_parameter_runs_its_stage_and_a_restored_one_does_not(project,
 
 def test_every_value_of_a_recipe_is_in_the_run_cache_key_of_its_training(project):
     # what the slow ones of the test above do by running: each change gives a hash of its own
-    stage = "train@chexzero_tiny"
+    stage = "train@cxrclip_tiny"
     changed = {
         path: put(project.content, path, other(path, hint, get(project.content, path)))
         for _, path, hint in every_parameter()
@@ -279,7 +279,7 @@ def test_dvc_ignores_a_parameter_named_size(project):
     # why no parameter may be called that; if DVC mends it, the rule may go
     changed = [put(project.content, f"shards.{name}", 80) for name in DROPPED_BY_DVC]
     changed.append(put(project.content, "train.overrides.data.weights.size", 80))
-    for stage in ("shards@nih", "train@chexzero_tiny"):
+    for stage in ("shards@nih", "train@cxrclip_tiny"):
         before, *hashes = project.hashes(stage, [project.content, *changed])
         # `train` watches train.overrides alone, so that its weights are there, without the name
         empty = put(project.content, "train.overrides.data.weights", {})

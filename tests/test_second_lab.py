@@ -25,7 +25,7 @@ from cxr_vlp.pipelines.synthetic.layouts import mimic, openi
 ROOT = Path(__file__).resolve().parents[1]
 TRACKED = (".dvcignore", ".gitignore", ".src", "dvc.yaml", "nlp", "pipelines", "train")
 SALT = "6f1d0c5be2a94d7783b5a0c4e9f21d38"
-RECIPE = "recipe@chexzero_tiny"
+RECIPE = "recipe@cxrclip_tiny"
 SHORT = {"run": {"steps": 4, "validate_every": 2, "batch_size": 8}}
 KEYS = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "secret"}
 
@@ -104,12 +104,12 @@ def test_without_the_raw_tree_the_documented_command_runs_no_stage_that_reads_it
     shutil.copy(ROOT / "params.yaml", tmp_path)
     lab.run("git", "init", "--quiet")
     lab.run("dvc", "init", "--quiet")
-    for name in ("data/shards/mimic", "models/chexzero_tiny", "reports/evaluate/chexzero_tiny"):
+    for name in ("data/shards/mimic", "models/cxrclip_tiny", "reports/evaluate/cxrclip_tiny"):
         (tmp_path / name).mkdir(parents=True)  # a dry run, too, looks at what its stages read
     (tmp_path / "data/recipes").mkdir()
-    (tmp_path / "data/recipes/chexzero_tiny.yaml").touch()
+    (tmp_path / "data/recipes/cxrclip_tiny.yaml").touch()
     said = lab.run("dvc", "repro", "--dry", "--downstream", RECIPE)
-    steps = ["train@chexzero_tiny", "evaluate@chexzero_tiny", "report"]
+    steps = ["train@cxrclip_tiny", "evaluate@cxrclip_tiny", "report"]
     assert ran(said) == [RECIPE, *steps]
 
 
@@ -208,8 +208,8 @@ def test_a_clone_trains_evaluates_and_reports_without_the_raw_tree(clone):
     assert "valid" in clone.run("cxr-vlp", "verify", "data/shards")
     clone.change(train={"seed": 7})
     said = clone.run("dvc", "repro", "--downstream", RECIPE)
-    assert ran(said)[-3:] == ["train@chexzero_tiny", "evaluate@chexzero_tiny", "report"]
-    metrics = "reports/evaluate/chexzero_tiny/summary.json"
+    assert ran(said)[-3:] == ["train@cxrclip_tiny", "evaluate@cxrclip_tiny", "report"]
+    metrics = "reports/evaluate/cxrclip_tiny/summary.json"
     assert "macro_auroc" in json.loads((clone.folder / metrics).read_text())
     assert (clone.folder / "reports/site/index.html").is_file()
     assert not (clone.folder / "data/scan").exists()

@@ -61,6 +61,7 @@ class Steps:
         if recipe.run.average:
             decay = get_ema_multi_avg_fn(recipe.run.average)
             self.average = AveragedModel(encoder.model, multi_avg_fn=decay, use_buffers=True)
+            self.masks = _masks(self.average.module)
 
     def step(self, number: int, batches: Sequence[Batch], rate: float) -> float:
         """Make optimiser step `number` from the batches at learning rate `rate`; return their loss.
@@ -80,6 +81,8 @@ class Steps:
             raise divergence.error(what, rate, self.recent, self.recipe.optim, precision) from None
         if self.average is not None:
             self.average.update_parameters(self.method.model)
+            for mask, content in self.masks:
+                mask.copy_(content)
         loss = sum(losses) / len(losses)
         self.recent.append((number + 1, loss))
         return loss
@@ -199,6 +202,15 @@ class Steps:
     def _seed_dropout(self, name: str) -> None:
         rank = self.accelerator.process_index
         torch.manual_seed(generator(self.seed, rank, name, "dropout").getrandbits(63))
+
+
+def _masks(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Return the buffers that hold infinite values, such as a causal mask, each with its content.
+
+    The mean of two infinite values is no number, so they are not averaged.
+    """
+    found = (each for each in model.buffers() if each.is_floating_point())
+    return [(each, each.clone()) for each in found if not torch.isfinite(each).all()]
 
 
 def _prepare_for_ddp(method: Method, device: torch.device) -> None:

@@ -154,9 +154,9 @@ def test_attention_is_the_mean_over_heads_and_layers_by_hand():
     fusion = fused().model.fusion
     image = Tokens(torch.randn(1, 64), torch.randn(1, 4, 64), torch.ones(1, 4, dtype=torch.bool))
     text = Tokens(torch.randn(1, 64), torch.randn(1, 3, 64), torch.ones(1, 3, dtype=torch.bool))
-    states = fusion.asking(fusion.text(text.whole))[None]
+    states = fusion.norm(fusion.text(text.whole))[None]
     parts = [fusion.image(image.whole)[:, None], fusion.patches(image.parts)]
-    memory = fusion.asked(torch.cat(parts, dim=1))
+    memory = fusion.norm(torch.cat(parts, dim=1))
     seen = []
     for layer in fusion.layers:
         seen.append(layer.attention(layer.before(states), memory, memory)[1][0, 0])
