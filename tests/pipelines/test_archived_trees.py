@@ -189,6 +189,7 @@ def repacked(zips: Path, change: str) -> None:
     zipped(zips, files, zipfile.ZIP_STORED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -210,6 +211,7 @@ def test_an_archive_that_changed_since_scan_stops_shards(tmp_path, raw, change, 
         shards.main(arguments)
 
 
+@pytest.mark.slow
 def test_an_archive_that_was_packed_anew_with_the_same_files_is_the_same(tmp_path, raw, built):
     zips, arguments = made_of_zip(raw, tmp_path)
     repacked(zips, "nothing")
@@ -217,6 +219,7 @@ def test_an_archive_that_was_packed_anew_with_the_same_files_is_the_same(tmp_pat
     assert tree_bytes(tmp_path / "shards/nih") == tree_bytes(built / "shards/nih")
 
 
+@pytest.mark.slow
 def test_members_that_did_not_change_are_not_read_again(tmp_path, raw, monkeypatch):
     zips, _ = made_of_zip(raw, tmp_path)
     (zips.parent / "more.txt").write_text("")

@@ -63,6 +63,7 @@ def written(folder: Path, name: str) -> Path:
     return folder / name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "pack"), CASES)
 def test_a_collection_as_downloaded_gives_the_shards_of_its_tree(tmp_path, name, pack):
     tree = written(tmp_path / "raw", name)

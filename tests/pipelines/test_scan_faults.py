@@ -123,6 +123,7 @@ def test_a_single_folder_that_leads_out_is_reported(tmp_path, capsys):
     assert "path.escape" not in scanned(raw, tmp_path / "again", links=True)["notes"]
 
 
+@pytest.mark.slow
 def test_links_are_followed_through_all_stages(tmp_path):
     chexpert.write(tmp_path / "far", studies=12, seed=3, height=96)
     raw = tmp_path / "raw"

@@ -59,6 +59,7 @@ def test_own_reports_are_restated_in_good_english_without_contradiction() -> Non
     assert faulty(own_reports()) == ({}, [])
 
 
+@pytest.mark.slow
 def test_real_reports_are_restated_in_good_english_without_contradiction(shared: Path) -> None:
     assert faulty(annotate(parts) for _, parts in reports(shared)) == ({}, [])
 

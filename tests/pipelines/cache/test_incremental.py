@@ -258,6 +258,7 @@ def hard_links(folder: Path, stage: str = "shards") -> dict[str, os.stat_result]
     return {path.name: path.stat() for path in (folder / ".cxr/stock" / stage).glob("*/*")}
 
 
+@pytest.mark.slow
 def test_an_output_that_dvc_deleted_is_restored_from_its_hard_links(raw, tmp_path):
     build(raw / "mimic", "mimic", tmp_path)
     before = {stage: tree_bytes(tmp_path / stage) for stage in ("texts", "shards")}
@@ -293,6 +294,7 @@ def test_a_damaged_hard_link_is_not_reused(raw, tmp_path):
     assert all(found.st_nlink == 2 for found in hard_links(tmp_path).values())
 
 
+@pytest.mark.slow
 def test_a_file_that_dvc_protects_is_copied_and_never_linked(raw, tmp_path):
     """Its inode may be that of DVC's cache: a link would let us change a file that DVC trusts."""
     out = build(raw / "nih", "nih", tmp_path)

@@ -129,6 +129,7 @@ def test_an_entry_whose_numbers_contradict_each_other_is_discarded(base, place, 
     assert work_of(place, "mimic", stage)["kept"] == 0
 
 
+@pytest.mark.slow
 def test_a_changed_tree_state_is_discarded(base, place, capsys):
     remove_tree_state(place)  # the copy's output has another path, so its state has another name
     again(base, place, capsys)
@@ -137,6 +138,7 @@ def test_a_changed_tree_state_is_discarded(base, place, capsys):
     assert "state: 1 row did not match" in again(base, place, capsys)
 
 
+@pytest.mark.slow
 def test_rows_of_another_release_are_removed_silently(base, place, capsys):
     for path in (place / ".cxr/receipts").rglob("*.json"):
         path.write_text(json.dumps(row_digest.read(path)) + "\n")  # as 0.2 wrote them
@@ -171,6 +173,7 @@ def test_a_damaged_page_of_the_file_index_starts_a_new_one(base, place, capsys):
         assert rows.execute("SELECT COUNT(*) FROM files").fetchone()[0] > 20
 
 
+@pytest.mark.slow
 def test_a_file_index_that_is_no_database_is_reported_too(base, place, capsys):
     (path,) = (place / ".cxr/scan").glob("*.sqlite")
     path.write_bytes(b"hello")

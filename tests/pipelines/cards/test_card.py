@@ -232,6 +232,7 @@ def _resplit(folder: Path) -> None:
     (top / "new").rename(folder)
 
 
+@pytest.mark.slow
 def test_a_set_is_not_replaced_by_its_card(built, tmp_path):
     sets = Path(shutil.copytree(built / "shards", tmp_path / "sets"))
     before = tree_bytes(sets)
@@ -479,6 +480,7 @@ def test_the_contact_sheet_of_many_collections_shows_each(built, tmp_path):
     assert set(shown) == set("abcdefghijklm")
 
 
+@pytest.mark.slow
 def test_a_set_without_a_tile_on_the_contact_sheet_is_joined(built, tmp_path, monkeypatch):
     monkeypatch.setattr(contact_sheet, "MOST", 2)
     assert run(built / "shards", tmp_path / "all", "--joined", "--no-plots") == 0

@@ -103,6 +103,7 @@ def test_rate_and_time_left_are_those_of_the_current_step():
     assert left == pytest.approx(86)
 
 
+@pytest.mark.slow
 def test_a_log_gets_progress_lines(raw, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "LOG_INTERVAL", 0.0)
     monkeypatch.setattr(progress, "POLL_INTERVAL", 0.02)

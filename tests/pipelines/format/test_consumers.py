@@ -189,6 +189,7 @@ def test_hugging_face_datasets(sets, request, tmp_path, which, streaming):
     assert_the_same(rows, wanted)
 
 
+@pytest.mark.slow
 def test_hugging_face_datasets_on_the_card_of_400_studies(many, tmp_path):
     import datasets
 

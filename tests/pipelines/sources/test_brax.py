@@ -176,6 +176,7 @@ def test_the_study_is_of_its_patient_and_the_date_orders_it(tmp_path):
     assert [study.key for study in studies] == ["id_a1-78", "id_a1-77"]
 
 
+@pytest.mark.slow
 def test_the_look_alike_the_whole_way(tmp_path):
     run = whole_run(tmp_path, "brax", brax.write)
     pairs = run.pairs()

@@ -243,6 +243,7 @@ def test_report_text_of_credentialed_sets_is_on_no_page_unless_asked_for(
         assert list(Path("site").rglob("*.jpg")), "images are shown either way"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("show", "there"), [("auto", False), (True, True)])
 def test_report_text_of_salted_sets_is_on_no_page_unless_asked_for(
     shards, tiny_recipe, show, there
