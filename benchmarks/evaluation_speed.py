@@ -28,14 +28,10 @@ import numpy as np
 import timing
 from sklearn import metrics
 
-from cxr_vlp.train.evaluation.measures.resampling import (
-    Floats,
-    Intervals,
-    bootstrap_weights,
-    interval_of,
-)
+from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights, interval_of
 from cxr_vlp.train.evaluation.measures.table import measure
 from cxr_vlp.train.evaluation.measures.thresholds import choose
+from cxr_vlp.train.evaluation.scores import Floats
 
 COMMON = ("auroc", "auprc", "f1", "mcc", "accuracy", "sensitivity", "brier")
 OURS, LOOP = "ours", "scikit-learn in a loop"

@@ -29,12 +29,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from cxr_vlp.train import addresses, cli, privacy
+from cxr_vlp.train import addresses, cli, output_dir, privacy
 from cxr_vlp.train.config import params, recipe
 from cxr_vlp.train.data import parameter_check, texts, views
 from cxr_vlp.train.data.set_choice import choose
 from cxr_vlp.train.data.shards import digests, list_shards
-from cxr_vlp.train.engine import checkpoints, model_dir
+from cxr_vlp.train.engine import checkpoints
 from cxr_vlp.train.engine.loop import Training
 from cxr_vlp.train.engine.metrics_writer import MetricsWriter
 from cxr_vlp.train.engine.plan import TrainingJob, largest_batch, plan
@@ -147,8 +147,8 @@ def _exclusive(training: Training) -> Iterator[Path]:
     job = training.job
     lock = training.folder.with_name(f"{training.folder.name}.lock")
     with (
-        model_dir.staged(job.out, job.state) as staging,
-        model_dir.locked(lock, f"{training.folder}: another run does the same training"),
+        output_dir.staged(job.out, job.state) as staging,
+        output_dir.locked(lock, f"{training.folder}: another run does the same training"),
     ):
         yield staging
         lock.unlink()
@@ -267,7 +267,7 @@ def _publish(training: Training, pretrained: str, staging: Path, left: LeftOut) 
         checked = {"validation": training.validator.plan.counts.as_json()}
     text = json.dumps({**used, "left_out": left, **checked}, indent=2, sort_keys=True) + "\n"
     (staging / RECIPE).write_text(text, encoding="utf-8")
-    model_dir.publish(staging, job.out)
+    output_dir.publish(staging, job.out)
     checkpoints.drop(training.folder)
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from cxr_vlp.train import fit, translate
-from cxr_vlp.train.engine import checkpoints, model_dir
+from cxr_vlp.train import fit, output_dir, translate
+from cxr_vlp.train.engine import checkpoints
 from cxr_vlp.train.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,7 +159,7 @@ def test_resume_without_a_checkpoint_of_this_training_ends_with_2(recipe, source
 def left_behind(recipe: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave a training as if it had been killed just before its model is published."""
     with monkeypatch.context() as patched:
-        patched.setattr(model_dir, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(output_dir, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert run(recipe, source) == 130
 
 
@@ -221,12 +221,12 @@ def test_what_no_training_wrote_is_not_deleted(recipe, source, capsys):
 
 def test_what_was_put_there_while_the_training_ran_is_not_deleted(tmp_path):
     out = tmp_path / "m"
-    with model_dir.staged(out, tmp_path / ".cxr") as place:
+    with output_dir.staged(out, tmp_path / ".cxr") as place:
         (place / "recipe.json").write_text("{}")
         out.mkdir()
         (out / "notes.txt").write_text("mine")
         with pytest.raises(ConfigError, match="notes"):
-            model_dir.publish(place, out)
+            output_dir.publish(place, out)
     assert (out / "notes.txt").read_text() == "mine"
 
 
@@ -239,7 +239,7 @@ def test_a_run_killed_between_two_renames_gets_its_old_model_back(tmp_path):
     old = tmp_path / ".m.old"
     old.mkdir()
     (old / "recipe.json").write_text("old")
-    with model_dir.staged(tmp_path / "m", tmp_path / ".cxr"):
+    with output_dir.staged(tmp_path / "m", tmp_path / ".cxr"):
         assert (tmp_path / "m/recipe.json").read_text() == "old"
 
 

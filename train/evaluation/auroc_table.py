@@ -14,8 +14,9 @@ import numpy as np
 from cxr_vlp.nlp import uncertainty
 from cxr_vlp.nlp.labels import NO_FINDING
 from cxr_vlp.train.evaluation.measures import table
-from cxr_vlp.train.evaluation.measures.column import EXCLUDED, Floats, Truth
+from cxr_vlp.train.evaluation.measures.column import Rules
 from cxr_vlp.train.evaluation.measures.resampling import Intervals
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Truth
 
 UNCERTAIN = ("exclude", "positive", "negative")  # policies on a label of -1
 UNMENTIONED = {"exclude": EXCLUDED, "negative": 0}  # and on one that is not mentioned
@@ -77,7 +78,7 @@ def measured(
     findings = [name for name in names if name != NO_FINDING]
     found = table.measure(
         scores, truth, names, groups=groups, intervals=intervals, average=findings,
-        thresholds=None, least=least, probabilities=False,
+        thresholds=None, least=least, rules=Rules(probabilities=False),
     )  # fmt: skip
     rows = []
     for each in found.labels:

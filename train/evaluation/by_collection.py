@@ -36,7 +36,7 @@ def parts(evaluation: Evaluation, task: str) -> dict[str, Evaluation]:
         source: replace(
             evaluation,
             shards={evaluation.split: mine},
-            protocol=evaluation.protocol.in_collection(*aliases(mine)),
+            protocol=evaluation.protocol.in_collection(*known_as.names(mine)),
         )
         for source, mine in by_source(shards).items()
     }
@@ -46,14 +46,6 @@ def by_source(shards: Sequence[Shard]) -> Mapping[str, tuple[Shard, ...]]:
     """Return the shards of each collection, sorted by its name."""
     names = sorted({shard.source for shard in shards})
     return {name: tuple(shard for shard in shards if shard.source == name) for name in names}
-
-
-def aliases(shards: Sequence[Shard]) -> tuple[str, ...]:
-    """Return the names by which a protocol may know a collection: its set, its source, its title.
-
-    shards: one or more of it. Every task asks here, so that all of them use one protocol.
-    """
-    return known_as.names(shards[0].source, shards)
 
 
 def survey(own: Evaluation) -> Survey:
@@ -97,7 +89,7 @@ def require_set(evaluation: Evaluation) -> None:
         return  # a score file without shards has its own images
     found: set[str] = set()
     for mine in by_source(evaluation.shards[evaluation.split]).values():
-        own = evaluation.protocol.in_collection(*aliases(mine))
+        own = evaluation.protocol.in_collection(*known_as.names(mine))
         found.update(
             key
             for shard in mine

@@ -13,10 +13,11 @@ import numpy as np
 
 from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation.finished import Collection, Finished
-from cxr_vlp.train.evaluation.measures.column import Floats
+from cxr_vlp.train.evaluation.measures.column import Rules
 from cxr_vlp.train.evaluation.measures.paired import Paired, Side, paired
 from cxr_vlp.train.evaluation.measures.resampling import Intervals
 from cxr_vlp.train.evaluation.measures.table import Measured, mean_of
+from cxr_vlp.train.evaluation.scores import Floats
 
 NO_IMAGE, NO_LABEL = "no common image", "no common label"
 ONE_ONLY = "in one evaluation only"
@@ -133,8 +134,7 @@ def _collection(name: str, one: Collection, other: Collection, intervals: Interv
         intervals=intervals,
         average=[label for label in one.average if label in other.average],
         least=int(max(one.rules["min_positives"], other.rules["min_positives"])),
-        specificity=one.rules["specificity"],
-        bins=int(one.rules["bins"]),
+        rules=Rules(specificity=one.rules["specificity"], bins=int(one.rules["bins"])),
     )
     only = len(one.keys) - len(keys), len(other.keys) - len(keys)
     return Compared(made, len(keys), len(set(first.patients)), *only, labels)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from cxr_vlp.nlp.labels import NO_FINDING
 from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation.measures import checks
-from cxr_vlp.train.evaluation.measures.column import EXCLUDED, Floats, Truth
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Truth
 
 METRICS, SCORES = "metrics.json", "scores.parquet"
 NEEDED = ("key", "collection", "patient")

@@ -25,8 +25,8 @@ from cxr_vlp.train.data.images import (
     reduction,
     stored_size,
 )
+from cxr_vlp.train.evaluation.scores import Floats
 
-Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -104,11 +104,6 @@ class Frame:
     def seen(self) -> Mask:
         """Return (height, width): which pixels of the stored image the model sees."""
         return np.outer(_inside(self.down, self.height), _inside(self.across, self.width))
-
-    def seen_share(self, box: Box) -> float:
-        """Return which part of a box's area is inside what the model sees, 0 to 1."""
-        wide = _shared(box.x, box.w, self.across)
-        return wide * _shared(box.y, box.h, self.down)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +222,6 @@ def _weights(axis: Axis, length: int, size: int, patches: int) -> Floats:
     weights = np.clip(1 - np.abs(place[:, None] - np.arange(patches)), 0, 1)
     weights[~_inside(axis, length)] = np.nan
     return weights
-
-
-def _shared(start: float, side: float, axis: Axis) -> float:
-    inside = min(start + side, axis.last) - max(start, axis.first)
-    return max(0.0, inside) / side if side else 0.0
 
 
 def _squared(width: int, height: int, aspect: float) -> tuple[int, int]:

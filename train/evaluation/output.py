@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr_vlp.train.engine.model_dir import Kind, publish, staged
 from cxr_vlp.train.evaluation.scores import EXCLUDED, ScoreTable
 from cxr_vlp.train.evaluation.tasks.base import TaskResult
+from cxr_vlp.train.output_dir import Kind, publish, staged
 
 METRICS, SUMMARY = "metrics.json", "summary.json"
 PARQUET, CSV = "scores.parquet", "scores.csv"

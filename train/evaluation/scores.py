@@ -11,6 +11,7 @@ import numpy.typing as npt
 from cxr_vlp.train.evaluation.facts import ImageFacts
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 Truth = npt.NDArray[np.int8]
 EXCLUDED = -1  # in Truth: not counted for this label
 

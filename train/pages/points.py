@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from cxr_vlp.train.evaluation.measures.column import Floats, Truth
+from cxr_vlp.train.evaluation.scores import Floats, Truth
 
 Points = tuple[tuple[float, float], ...]
 GRID = 51  # false positive rates at which the band of a ROC curve is computed

@@ -7,6 +7,7 @@ import pytest
 
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.evaluation.auroc_table import measured, targets
+from cxr_vlp.train.evaluation.measures.column import Rules
 from cxr_vlp.train.evaluation.measures.resampling import Intervals
 from cxr_vlp.train.evaluation.measures.table import measure
 
@@ -34,7 +35,7 @@ def test_the_table_is_that_of_all_measures_with_no_finding_apart():
     found = measured(scores, truth, names, groups, Intervals(50, seed=3))
     whole = measure(
         scores, truth, names, groups=groups, intervals=Intervals(50, seed=3), average=names[:2],
-        thresholds=None, probabilities=False,
+        thresholds=None, rules=Rules(probabilities=False),
     )  # fmt: skip
     assert (found.macro_of, found.unmeasured) == (("Edema",), ("Mass",))
     assert found.macro == found.labels[0].auroc == whole.macro["auroc"].value

@@ -12,7 +12,7 @@ from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation import benchmark_sets, by_collection
 from cxr_vlp.train.evaluation.benchmark_sets import Entry
-from cxr_vlp.train.evaluation.protocols import protocol
+from cxr_vlp.train.evaluation.protocols import known_as, protocol
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, Intervals
 from cxr_vlp.train.evaluation.zeroshot import collect
 from tests.train.conftest import write_source
@@ -45,7 +45,7 @@ def test_a_set_of_another_name_has_the_protocol_of_its_source_in_every_task(tmp_
 
 
 def test_without_a_manifest_the_name_of_the_set_alone_counts(source):
-    assert by_collection.aliases(list_shards([source], "test")) == ("mock",)
+    assert known_as.names(list_shards([source], "test")) == ("mock",)
 
 
 def test_images_of_a_set_that_are_missing_are_counted_and_refused(source):

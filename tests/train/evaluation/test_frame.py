@@ -69,16 +69,13 @@ def test_a_map_is_spread_as_torch_interpolates_where_the_square_is_the_image():
     assert np.abs(frame.spread(grid) - expected[0, 0].numpy()).max() < 1e-12
 
 
-def test_outside_the_window_a_map_is_nan_and_a_box_is_partly_seen():
+def test_outside_the_window_a_map_is_nan():
     frame = Frame.of(100, 60, ImageConfig(fit="shortest"), 32)  # rows 20 to 80
     spread = frame.spread(np.ones((4, 4)))
     assert np.isnan(spread[:20]).all()
     assert np.isnan(spread[80:]).all()
     assert np.abs(spread[20:80] - 1).max() < 1e-12
     assert np.array_equal(frame.seen(), ~np.isnan(spread))
-    assert frame.seen_share(Box("", 0, 10, 60, 20)) == pytest.approx(0.5)
-    assert frame.seen_share(Box("", 0, 0, 60, 20)) == 0
-    assert frame.seen_share(Box("", 5, 30, 10, 10)) == 1
 
 
 def test_the_padding_of_the_square_is_no_part_of_the_stored_image():

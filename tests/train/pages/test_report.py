@@ -45,8 +45,8 @@ def test_no_page_holds_a_script_a_style_or_a_handler_of_its_own(site):
 
 def test_an_earlier_site_is_replaced_and_its_old_pages_are_gone(sets, model, evaluations, tmp_path):
     out = tmp_path / "site"
-    assert make(sets, model, evaluations, out) == 0
-    (out / "label-old.html").write_text("of an earlier run")
+    with folder.staged(out) as staging:
+        (staging / "label-old.html").write_text("of an earlier run")
     assert make(sets, model, evaluations, out) == 0
     assert not (out / "label-old.html").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".site.lock", "site"]
@@ -57,8 +57,37 @@ def test_a_folder_of_other_files_is_refused_and_kept(sets, model, evaluations, t
     out.mkdir()
     (out / "chapter.tex").write_text("a year of work")
     assert make(sets, model, evaluations, out) == 2
-    assert "holds files that are no site" in capfd.readouterr().err
+    assert "holds chapter.tex, which no report wrote" in capfd.readouterr().err
     assert (out / "chapter.tex").read_text() == "a year of work"
+
+
+def test_a_file_that_was_put_into_a_site_is_not_lost(sets, model, evaluations, tmp_path, capfd):
+    out = tmp_path / "site"
+    assert make(sets, model, evaluations, out) == 0
+    (out / "notes.txt").write_text("what we saw")
+    assert make(sets, model, evaluations, out) == 2
+    assert "holds notes.txt, which no report wrote" in capfd.readouterr().err
+    assert (out / "notes.txt").read_text() == "what we saw"
+
+
+def test_a_site_that_cannot_be_put_in_place_leaves_the_earlier_one(tmp_path, monkeypatch):
+    out = tmp_path / "site"
+    with folder.staged(out) as staging:
+        (staging / "index.html").write_text("first")
+    rename = Path.rename
+
+    def fails(path, target):
+        if path.name == ".site.staging":
+            raise OSError("no space")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="no space"), folder.staged(out) as staging:
+        (staging / "index.html").write_text("second")
+    monkeypatch.undo()
+    with pytest.raises(ZeroDivisionError), folder.staged(out):
+        _ = 1 / 0
+    assert (out / "index.html").read_text() == "first"
 
 
 @pytest.mark.parametrize("name", ["index.html", "page.HTM"])

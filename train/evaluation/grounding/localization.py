@@ -20,7 +20,8 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from cxr_vlp.train.evaluation.frame import Floats, Mask
+from cxr_vlp.train.evaluation.frame import Mask
+from cxr_vlp.train.evaluation.scores import Floats
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 SAME = 1e-6  # of the largest value: what rounding in float32 makes of equal values

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from cxr_vlp.train.evaluation.frame import Floats, Mask
+from cxr_vlp.train.evaluation.frame import Mask
 from cxr_vlp.train.evaluation.grounding.boxes import Target
 from cxr_vlp.train.evaluation.grounding.localization import MEASURES
 from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights
 from cxr_vlp.train.evaluation.measures.table import Estimate, estimate, macro_draws
+from cxr_vlp.train.evaluation.scores import Floats
 
 MACRO, ALL = "macro", "all"  # the rows of the mean over labels, and over all images and phrases
 

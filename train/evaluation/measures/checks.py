@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation.measures.column import EXCLUDED, Floats, Truth
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Truth
 
 
 def table(scores: Floats, truth: Truth, names: Sequence[str]) -> None:

@@ -15,21 +15,22 @@ ECE           sum over bins of (share of images) x |mean probability - share of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Places = npt.NDArray[np.intp]
-Truth = npt.NDArray[np.int8]
-EXCLUDED = -1  # in Truth: not counted for this label
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Places, Truth
+
 MEASURES = ("auroc", "auprc", "f1", "mcc", "accuracy", "sensitivity", "brier", "ece")
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the measures of a label depend on beside scores and truth.
+
+    specificity: at which the sensitivity is measured. bins: of the ECE.
 
     threshold: None where there is none; F1, MCC and accuracy are then not measured. probabilities:
     whether scores are probabilities, without which there is no Brier score and no ECE.
@@ -39,6 +40,17 @@ class Rules:
     specificity: float = 0.9
     bins: int = 15
     probabilities: bool = True
+
+
+DEFAULT = Rules()
+
+
+def rules_of(
+    names: Sequence[str], thresholds: Mapping[str, float] | None, rules: Rules
+) -> dict[str, Rules]:
+    """Return the rules of each label: those given, with its own threshold where it has one."""
+    given = thresholds or {}
+    return {name: replace(rules, threshold=given.get(name)) for name in names}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.measures import checks
-from cxr_vlp.train.evaluation.measures.column import EXCLUDED, Floats, Truth, bin_of
+from cxr_vlp.train.evaluation.measures.column import bin_of
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Truth
 
 MOST = 200  # points of a curve
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cxr_vlp.train.evaluation.measures.column import EXCLUDED, Floats, Places, Truth
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Places, Truth
 
 RATES = ("underdiagnosis", "overdiagnosis")
 

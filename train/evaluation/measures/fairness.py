@@ -20,15 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr_vlp.train.evaluation.measures import checks, diagnosis
-from cxr_vlp.train.evaluation.measures.column import (
-    EXCLUDED,
-    MEASURES,
-    Column,
-    Floats,
-    Places,
-    Rules,
-    Truth,
-)
+from cxr_vlp.train.evaluation.measures.column import DEFAULT, MEASURES, Column, Rules, rules_of
 from cxr_vlp.train.evaluation.measures.diagnosis import RATES
 from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights
 from cxr_vlp.train.evaluation.measures.table import (
@@ -41,6 +33,7 @@ from cxr_vlp.train.evaluation.measures.table import (
     macro_draws,
     sort,
 )
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Places, Truth
 
 MEAN = "mean"  # the row of the mean over labels
 LEAST_SHARE = 0.5  # of the labels, for a group that is measured
@@ -121,9 +114,7 @@ def by_group(
     average: Sequence[str],
     thresholds: Mapping[str, float] | None,
     least: int = 1,
-    specificity: float = 0.9,
-    bins: int = 15,
-    probabilities: bool = True,
+    rules: Rules = DEFAULT,
 ) -> Fairness:
     """Return the measures of each group of each attribute, and the gaps.
 
@@ -134,8 +125,7 @@ def by_group(
     measured.
     """
     given = dict(thresholds or {})
-    rules = {name: Rules(given.get(name), specificity, bins, probabilities) for name in names}
-    whole = sort(scores, truth, names, rules)
+    whole = sort(scores, truth, names, rules_of(names, given, rules))
     checks.groups(groups, len(scores))
     measurable = sum(min(column.counts) >= max(least, 1) for column in whole.columns)
     state = diagnosis.state(scores, truth, names, average, given)

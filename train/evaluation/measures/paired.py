@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_vlp.train.evaluation.measures import checks
-from cxr_vlp.train.evaluation.measures.column import EXCLUDED, Floats, Rules, Truth
+from cxr_vlp.train.evaluation.measures.column import DEFAULT, Rules, rules_of
 from cxr_vlp.train.evaluation.measures.resampling import Intervals
 from cxr_vlp.train.evaluation.measures.table import Measured, assemble, sort
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Truth
 
 NORMAL_95 = 1.959963984540054  # the 97.5th percentile of the normal distribution
 INDEPENDENT, CLUSTERED = "DeLong 1988", "Obuchowski 1997"
@@ -78,24 +79,20 @@ def paired(
     intervals: Intervals,
     average: Sequence[str],
     least: int = 1,
-    specificity: float = 0.9,
-    bins: int = 15,
+    rules: Rules = DEFAULT,
 ) -> Paired:
     """Return how two models differ on the same N images, for every label and measure.
 
     truth: (N, L). groups: N patients. The other arguments are those of table.measure. Raises
     DataError for scores, truth or groups that cannot be measured.
     """
-    probabilities = first.probabilities and second.probabilities
+    used = replace(rules, probabilities=first.probabilities and second.probabilities)
     one, other = dict(first.thresholds or {}), dict(second.thresholds or {})
     both = one.keys() & other.keys()
     sides = []
     for side, given in ((first, one), (second, other)):
-        rules = {
-            name: Rules(given[name] if name in both else None, specificity, bins, probabilities)
-            for name in names
-        }
-        sides.append(sort(side.scores, truth, names, rules))
+        common = {name: given[name] for name in both}
+        sides.append(sort(side.scores, truth, names, rules_of(names, common, used)))
     checks.groups(groups, len(truth))
     points = [side.points(len(truth)) for side in sides]
     draws = [side.draws(groups, intervals) for side in sides]

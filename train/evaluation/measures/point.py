@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from cxr_vlp.train.evaluation.measures import checks
-from cxr_vlp.train.evaluation.measures.column import MEASURES, Column, Floats, Rules, Truth
+from cxr_vlp.train.evaluation.measures.column import MEASURES, Column, Rules
+from cxr_vlp.train.evaluation.scores import Floats, Truth
 
 
 def auroc(scores: Floats, truth: Truth, weights: Floats | None = None) -> float | None:

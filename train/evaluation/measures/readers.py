@@ -16,9 +16,10 @@ import numpy as np
 
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.evaluation.measures import checks
-from cxr_vlp.train.evaluation.measures.column import EXCLUDED, Floats, Truth, decided
+from cxr_vlp.train.evaluation.measures.column import decided
 from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights
 from cxr_vlp.train.evaluation.measures.table import Estimate, estimate, macro_draws
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Truth
 
 COLUMNS = ("sensitivity", "false_positive_rate", "f1", "mcc")
 MODEL, MEAN_READER, DIFFERENCE = "model", "mean reader", "model - mean reader"

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_vlp.train.errors import ConfigError, DataError
+from cxr_vlp.train.evaluation.scores import Floats
 
-Floats = npt.NDArray[np.float64]
 LEVEL = 0.95  # of the intervals
 BY = ("patient", "image")
 CELLS = 2**18  # weights in memory at a time: two megabytes, which fit into a processor's cache

@@ -20,15 +20,9 @@ import numpy as np
 
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.measures import checks
-from cxr_vlp.train.evaluation.measures.column import (
-    MEASURES,
-    Column,
-    Floats,
-    Places,
-    Rules,
-    Truth,
-)
+from cxr_vlp.train.evaluation.measures.column import DEFAULT, MEASURES, Column, Rules, rules_of
 from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights, interval_of
+from cxr_vlp.train.evaluation.scores import Floats, Places, Truth
 
 LEAST_SHARE = 0.05  # of complete resamples, for the interval of a macro mean
 NO_PAIR = "no collection has both positives and negatives"
@@ -115,9 +109,7 @@ def measure(
     thresholds: Mapping[str, float] | None,
     least: int = 1,
     strata: Sequence[str] = (),
-    specificity: float = 0.9,
-    bins: int = 15,
-    probabilities: bool = True,
+    rules: Rules = DEFAULT,
 ) -> Measured:
     """Return every measure of every label and their macro means, with intervals.
 
@@ -125,13 +117,10 @@ def measure(
     average: the labels of the macro means. thresholds: label -> the score from which on an image is
     called positive, chosen on other patients; a label without one has no F1, MCC and accuracy.
     least: a label with fewer positives or negatives is not measured. strata: N names; AUROC
-    compares images of one stratum only. specificity: at which the sensitivity is measured. bins: of
-    the ECE. probabilities: false for scores of another scale, which have no Brier score and no ECE.
-    Raises DataError for scores, truth or groups that cannot be measured.
+    compares images of one stratum only. rules: of all labels; its threshold is not used. Raises
+    DataError for scores, truth or groups that cannot be measured.
     """
-    given = dict(thresholds or {})
-    rules = {name: Rules(given.get(name), specificity, bins, probabilities) for name in names}
-    labels = sort(scores, truth, names, rules, strata)
+    labels = sort(scores, truth, names, rules_of(names, thresholds, rules), strata)
     checks.groups(groups, len(scores))
     points, draws = labels.points(len(scores)), labels.draws(groups, intervals)
     return assemble(labels, points, draws, average=average, least=least)

@@ -12,7 +12,8 @@ import numpy as np
 
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.measures import checks
-from cxr_vlp.train.evaluation.measures.column import EXCLUDED, Floats, Truth, decided
+from cxr_vlp.train.evaluation.measures.column import decided
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Truth
 
 HALF = 0.5
 Quality = Callable[[Floats, Floats, Floats, Floats], Floats]

@@ -3,7 +3,7 @@
 OpenAI's CLIP, CheXzero and open_clip name their weights alike; open_clip itself converts some
 others. CXR-CLIP (kakaobrain/cxr-clip, model/clip.py) has its own names for what is here
 `cxrclip-resnet50`. What was left out or is not known is an error with counts, and so is a weight of
-another shape: open_clip would stretch a position table to the size of the model without a word.
+another shape: open_clip resizes a position table to the size of the model and does not say so.
 """
 
 from __future__ import annotations

@@ -27,8 +27,12 @@ OF_TITLES = {
 }
 
 
-def names(name: str, shards: Sequence[Shard]) -> tuple[str, ...]:
-    """Return the names of a set: its own, its source, and those that its title stands for."""
+def names(shards: Sequence[Shard]) -> tuple[str, ...]:
+    """Return the names of a set: its own, its source, and those that its title stands for.
+
+    shards: one or more of it. Every task asks here, so that all of them use one protocol.
+    """
+    name = shards[0].source
     try:
         header = manifest.header(shards[0].path.parent.parent)
     except (FileNotFoundError, FormatError):

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_vlp.nlp.wording.prompts import zero_shot
-from cxr_vlp.train.evaluation.prompt_files import own_prompts
+from cxr_vlp.train.evaluation.protocols.prompt_files import own_prompts
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
-from cxr_vlp.train.evaluation.retrieval.ranks import Flags, Places, blocks, precisions
+from cxr_vlp.train.evaluation.retrieval.ranks import Flags, blocks, precisions
 from cxr_vlp.train.evaluation.retrieval.similarities import Similarities
-from cxr_vlp.train.evaluation.scores import Floats
+from cxr_vlp.train.evaluation.scores import Floats, Places
 
 Texts = tuple[str, ...]
 
@@ -30,7 +30,7 @@ Texts = tuple[str, ...]
 def prompts(classes: Sequence[str], protocol: Protocol) -> list[Texts]:
     """Return the prompts of each class. Raises ConfigError for a file of prompts that is wrong."""
     section = protocol.retrieval
-    bank = own_prompts(protocol)
+    bank = own_prompts(protocol.prompts)
     found = [zero_shot(name, section.bank, bank)[0] for name in classes]
     if not section.prompts:
         return found

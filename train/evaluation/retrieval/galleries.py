@@ -24,8 +24,8 @@ from cxr_vlp.train.evaluation.models.base import Model
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol, RetrievalConfig
 from cxr_vlp.train.evaluation.reading import ImageBatch, ReadImage
 from cxr_vlp.train.evaluation.retrieval import similarities
-from cxr_vlp.train.evaluation.retrieval.ranks import Places
 from cxr_vlp.train.evaluation.retrieval.similarities import Cosines, Logits, Similarities
+from cxr_vlp.train.evaluation.scores import Places
 from cxr_vlp.train.evaluation.tasks.base import Evaluation
 
 

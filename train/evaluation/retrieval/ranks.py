@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cxr_vlp.train.evaluation.scores import Floats
+from cxr_vlp.train.evaluation.scores import Floats, Places
 
 Flags = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.intp]
 BLOCK = 256  # queries at a time: with 10,000 in the gallery 20 MB of similarities
 
 

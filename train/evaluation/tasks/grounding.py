@@ -21,8 +21,8 @@ from cxr_vlp.pipelines.format.sample import Box
 from cxr_vlp.train.data.shards import Shard
 from cxr_vlp.train.data.views import listed
 from cxr_vlp.train.errors import DataError
-from cxr_vlp.train.evaluation import heat
-from cxr_vlp.train.evaluation.frame import Floats, mask_of
+from cxr_vlp.train.evaluation.frame import mask_of
+from cxr_vlp.train.evaluation.grounding import heat
 from cxr_vlp.train.evaluation.grounding.boxes import (
     Target,
     positive_texts,
@@ -43,6 +43,7 @@ from cxr_vlp.train.evaluation.measures.table import Estimate
 from cxr_vlp.train.evaluation.models.base import Model
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.reading import ImageBatch, ReadImage, batches
+from cxr_vlp.train.evaluation.scores import Floats
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, TaskResult
 from cxr_vlp.train.evaluation.zeroshot.collect import surveyed
 from cxr_vlp.train.model.fusion import Tokens

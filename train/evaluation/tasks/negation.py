@@ -28,7 +28,7 @@ from cxr_vlp.train.evaluation.models.base import Model
 from cxr_vlp.train.evaluation.negation import pairs
 from cxr_vlp.train.evaluation.negation.pairs import ABSENT, KINDS, PRESENT, STATEMENTS, UNCERTAIN
 from cxr_vlp.train.evaluation.negation.preferences import BankPairs, of_statements
-from cxr_vlp.train.evaluation.prompt_files import own_prompts
+from cxr_vlp.train.evaluation.protocols.prompt_files import own_prompts
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.reading import ImageBatch
 from cxr_vlp.train.evaluation.resampled import Resampled
@@ -122,7 +122,7 @@ def _why(mine: Preferences, own: Evaluation) -> str:
 def _read(own: Evaluation, names: Sequence[str]) -> Preferences:
     """Return what the images of a collection prefer, of each of the labels."""
     mine, models = Preferences(), own.models
-    asked = BankPairs.of(names, own_prompts(own.protocol))
+    asked = BankPairs.of(names, own_prompts(own.protocol.prompts))
     texts = [similarities.encode_texts(model, asked.texts) for model in models]
     # every model reads the same images in the same order, each in its own size
     for several in zip(*(by_collection.batches(own, model) for model in models), strict=True):

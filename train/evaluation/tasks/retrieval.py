@@ -20,9 +20,9 @@ from cxr_vlp.train.evaluation.measures.resampling import bootstrap_weights
 from cxr_vlp.train.evaluation.resampled import Resampled
 from cxr_vlp.train.evaluation.retrieval import five_way, galleries, ranks
 from cxr_vlp.train.evaluation.retrieval.galleries import Gallery, Reading
-from cxr_vlp.train.evaluation.retrieval.ranks import Flags, Places
+from cxr_vlp.train.evaluation.retrieval.ranks import Flags
 from cxr_vlp.train.evaluation.retrieval.similarities import Similarities
-from cxr_vlp.train.evaluation.scores import Floats
+from cxr_vlp.train.evaluation.scores import Floats, Places
 from cxr_vlp.train.evaluation.tasks.base import Evaluation, Intervals, TaskResult
 
 TABLE = "retrieval.csv"

@@ -18,6 +18,7 @@ from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.models import ensemble
 from cxr_vlp.train.evaluation.models.base import Model, ScoreSource, SourceScores, label_model
 from cxr_vlp.train.evaluation.models.score_file import ScoreFile
+from cxr_vlp.train.evaluation.protocols import known_as
 from cxr_vlp.train.evaluation.protocols.protocol import Protocol
 from cxr_vlp.train.evaluation.scores import Floats, ScoreTable
 from cxr_vlp.train.evaluation.tasks.base import Evaluation
@@ -82,7 +83,7 @@ def surveyed(shards: Sequence[Shard], protocol: Protocol) -> tuple[Collection, .
 
 
 def _collection(name: str, shards: tuple[Shard, ...], protocol: Protocol) -> Collection:
-    aliases = by_collection.aliases(shards)
+    aliases = known_as.names(shards)
     own = protocol.in_collection(*aliases)
     seen: Counter[str] = Counter()
     named: set[str] = set()

@@ -19,7 +19,7 @@ from cxr_vlp.train.evaluation.measures.fairness import (
 from cxr_vlp.train.evaluation.measures.resampling import Intervals
 from cxr_vlp.train.evaluation.measures.table import Estimate
 from cxr_vlp.train.evaluation.tasks.base import TaskResult
-from cxr_vlp.train.evaluation.zeroshot.measured import Measurement, Part, averaged
+from cxr_vlp.train.evaluation.zeroshot.measured import Measurement, Part, averaged, rules
 from cxr_vlp.train.evaluation.zeroshot.rows import estimate, interval
 
 GAP = "gap"  # the group of a row that holds a gap
@@ -46,8 +46,8 @@ def _of_part(part: Part, attributes: Mapping[str, Sequence[str]], intervals: Int
         attributes, table.scores, table.truth, table.names,
         groups=[fact.patient for fact in table.facts], intervals=intervals,
         average=averaged(table.names, protocol), thresholds=part.thresholds,
-        least=protocol.min_positives, specificity=protocol.thresholds.specificity,
-        bins=protocol.bins, probabilities=table.probabilities,
+        least=protocol.min_positives,
+        rules=rules(protocol, probabilities=table.probabilities),
     )  # fmt: skip
 
 

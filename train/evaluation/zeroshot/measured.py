@@ -16,6 +16,7 @@ from cxr_vlp.nlp.labels import NO_FINDING
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.facts import ImageFacts
 from cxr_vlp.train.evaluation.measures import table as measures
+from cxr_vlp.train.evaluation.measures.column import Rules
 from cxr_vlp.train.evaluation.measures.resampling import Intervals
 from cxr_vlp.train.evaluation.measures.table import Measured
 from cxr_vlp.train.evaluation.measures.thresholds import choose
@@ -91,22 +92,26 @@ def part(
         thresholds=thresholds,
         least=protocol.min_positives,
         strata=strata,
-        specificity=protocol.thresholds.specificity,
-        bins=protocol.bins,
     )
     found = measured(
         table.scores, table.truth, table.names,
-        average=averaged(table.names, protocol), probabilities=table.probabilities,
+        average=averaged(table.names, protocol),
+        rules=rules(protocol, probabilities=table.probabilities),
     )  # fmt: skip
     place = table.names.index(NO_FINDING) if table.no_finding else -1
     strategies = {
         how: measured(
             scores[:, None], table.truth[:, [place]], (asked(how),),
-            average=(), probabilities=table.probabilities or how == "pair",
+            average=(), rules=rules(protocol, probabilities=table.probabilities or how == "pair"),
         )
         for how, scores in table.no_finding.items()
     }  # fmt: skip
     return Part(table, protocol, thresholds, found, strategies)
+
+
+def rules(protocol: Protocol, *, probabilities: bool) -> Rules:
+    """Return what a protocol says of the measures of every label."""
+    return Rules(None, protocol.thresholds.specificity, protocol.bins, probabilities)
 
 
 def of_pooled(

@@ -10,10 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cxr_vlp.nlp.labels import NO_FINDING
-from cxr_vlp.nlp.wording.bank import Bank, own_bank
 from cxr_vlp.nlp.wording.prompts import zero_shot
-from cxr_vlp.train import addresses
-from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.evaluation.protocols.prompt_files import own_prompts
 from cxr_vlp.train.evaluation.protocols.protocol import PromptConfig, Protocol
 
 # Two ways to ask for No Finding, beside its own column (zeroshot/no_finding.py has all four).
@@ -68,7 +66,7 @@ def _both(label: str, prompts: PromptConfig) -> tuple[tuple[str, ...], tuple[str
         own = prompts.texts[label]
         return (own["positive"],), tuple(text for text in [own.get("negative", "")] if text)
     if not prompts.positive:
-        return zero_shot(label, prompts.bank, _own(prompts.file))
+        return zero_shot(label, prompts.bank, own_prompts(prompts))
     name = prompts.names.get(label) or (_lower(label) if prompts.case == "lower" else label)
     return (
         tuple(template.replace("{}", name) for template in prompts.positive),
@@ -89,14 +87,3 @@ def plain(text: str) -> str:
 def _lower(label: str) -> str:
     """Return a label in lower case, but abbreviations."""
     return " ".join(word if word.isupper() else word.lower() for word in label.split())
-
-
-def _own(path: str) -> Bank | None:
-    """Return the user's own prompt bank, if any. Raises ConfigError that says what is wrong."""
-    addresses.check(path, "evaluate.prompts")
-    try:
-        return own_bank(path) if path else None
-    except FileNotFoundError:
-        raise ConfigError(f"evaluate.prompts: no file at {path}") from None
-    except ValueError as error:
-        raise ConfigError(f"evaluate.prompts: {error}") from None

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from cxr_vlp.train.errors import ConfigError, DataError
 from cxr_vlp.train.evaluation import finished
 from cxr_vlp.train.evaluation.finished import Finished
-from cxr_vlp.train.evaluation.measures.column import EXCLUDED, Floats, Truth
+from cxr_vlp.train.evaluation.scores import EXCLUDED, Floats, Truth
 
 METRICS, SCORES = "metrics.json", "scores.parquet"
 MEASURES = ("auroc", "auprc", "f1", "mcc", "accuracy", "sensitivity", "brier", "ece")

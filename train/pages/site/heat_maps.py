@@ -14,7 +14,7 @@ from pathlib import Path
 from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train import cli
 from cxr_vlp.train.data.shards import list_shards
-from cxr_vlp.train.evaluation import heat, overlays
+from cxr_vlp.train.evaluation.grounding import heat, overlays
 from cxr_vlp.train.evaluation.models import ours
 from cxr_vlp.train.evaluation.models.encoder_model import EncoderModel
 from cxr_vlp.train.evaluation.reading import ImageBatch, batches

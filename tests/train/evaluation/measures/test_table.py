@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics
 
 from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation.measures.column import MEASURES
+from cxr_vlp.train.evaluation.measures.column import MEASURES, Rules
 from cxr_vlp.train.evaluation.measures.resampling import Intervals, bootstrap_weights
 from cxr_vlp.train.evaluation.measures.table import macro_draws, mean_of, measure
 
@@ -111,7 +111,9 @@ def test_a_label_without_a_threshold_has_no_f1_and_the_mean_says_so():
 def test_scores_of_another_scale_have_no_calibration():
     scores, truth = many()
     logits = scores * 20 - 10
-    found = measured(logits, truth, probabilities=False, thresholds={"A": 0.0, "B": 0.0})
+    found = measured(
+        logits, truth, rules=Rules(probabilities=False), thresholds={"A": 0.0, "B": 0.0}
+    )
     assert (found.macro["brier"].value, found.macro["ece"].value) == (None, None)
     assert found.macro["auroc"].value == measured(scores, truth).macro["auroc"].value
     with pytest.raises(DataError, match=r"outside 0\.\.1 .*A: \d+ of 200 images, B: "):
@@ -241,8 +243,8 @@ def test_a_collection_without_labels_has_no_mean():
         ({"names": ("A", "A")}, "named twice: A"),
         ({"names": ("A",)}, "a column for each of the 1 labels"),
         ({"thresholds": {"A": float("nan")}}, "thresholds must be finite numbers: A"),
-        ({"specificity": 1.0}, "above 0 and below 1"),
-        ({"bins": 0}, "give 1 or more"),
+        ({"rules": Rules(specificity=1.0)}, "above 0 and below 1"),
+        ({"rules": Rules(bins=0)}, "give 1 or more"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, said):

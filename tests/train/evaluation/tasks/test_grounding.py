@@ -13,8 +13,9 @@ import torch
 from cxr_vlp.train.config.recipe import ImageConfig
 from cxr_vlp.train.data.shards import list_shards
 from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation import benchmark_sets, heat
+from cxr_vlp.train.evaluation import benchmark_sets
 from cxr_vlp.train.evaluation.benchmark_sets import Entry
+from cxr_vlp.train.evaluation.grounding import heat
 from cxr_vlp.train.evaluation.grounding.boxes import Target, positive_texts, targets
 from cxr_vlp.train.evaluation.grounding.table import ALL, MACRO
 from cxr_vlp.train.evaluation.protocols.protocol import PromptConfig, Protocol

@@ -1,13 +1,14 @@
-"""Publishes a trained model's folder as a whole, by one rename.
+"""Publishes the folder of a model, an evaluation or a site as a whole, by one rename.
 
 The files are written to a staging folder beside the output, so a killed run leaves no incomplete
-model. Only the files of an earlier training are replaced.
+folder. Only the files of an earlier run of the same command are replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -24,10 +25,14 @@ OURS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a command writes: the names of its files, and the word for it in messages."""
+    """What a command writes: the names of its files, and the word for it in messages.
+
+    record: where the names differ from run to run, the file in the folder that lists them.
+    """
 
     files: frozenset[str]
     word: str
+    record: str = ""
 
 
 TRAINING = Kind(OURS, "training")
@@ -38,11 +43,13 @@ def staged(out: Path, state: Path | None, kind: Kind = TRAINING) -> Iterator[Pat
     """Yield an empty staging folder, which `publish` renames to `out`; it is removed at the end.
 
     kind: what the command writes. Raises ConfigError where `out` holds a file of something else, is
-    a mount point, holds the state folder, or is in use by another run; OSError where nothing can be
-    written there.
+    a file or a mount point, holds the state folder, or is in use by another run; OSError where
+    nothing can be written there.
     """
     out = out.resolve()
     staging = out.with_name(f".{out.name}.staging")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file: give a folder as --out")
     if out.is_mount():
         raise ConfigError(f"{out} is a mount point: give a folder below it as --out")
     if state is not None and state.resolve().is_relative_to(out):
@@ -62,7 +69,8 @@ def staged(out: Path, state: Path | None, kind: Kind = TRAINING) -> Iterator[Pat
 def refuse_others(out: Path, kind: Kind = TRAINING) -> None:
     """Raise ConfigError where a folder holds a file of something else; it would be lost."""
     found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
-    others = [name for name in found if name not in kind.files]
+    known = kind.files | _recorded(out, kind)
+    others = [name for name in found if name not in known]
     if others:
         raise ConfigError(
             f"{out} holds {others[0]}, which no {kind.word} wrote: choose another --out, or move it"
@@ -72,6 +80,9 @@ def refuse_others(out: Path, kind: Kind = TRAINING) -> None:
 def publish(staging: Path, out: Path, kind: Kind = TRAINING) -> None:
     """Rename the staging folder to the output; an earlier output is removed."""
     out = out.resolve()
+    if kind.record:
+        names = sorted((kind.record, *(path.name for path in staging.iterdir())))
+        (staging / kind.record).write_text(json.dumps(names) + "\n", encoding="utf-8")
     for path in staging.rglob("*"):
         _sync(path)
     _sync(staging)
@@ -96,8 +107,17 @@ def locked(path: Path, message: str) -> Iterator[None]:
         yield
 
 
+def _recorded(out: Path, kind: Kind) -> frozenset[str]:
+    """Return the names that an earlier run recorded in the folder; none for another file."""
+    try:
+        names = json.loads((out / kind.record).read_text(encoding="utf-8")) if kind.record else []
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(names if isinstance(names, list) else ())
+
+
 def _recover(out: Path) -> None:
-    """Restore the old model where a run was killed between the two renames."""
+    """Restore the old folder where a run was killed between the two renames."""
     old = _old(out)
     if old.exists() and not out.exists():
         old.rename(out)

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.train.errors import ConfigError, DataError
-from cxr_vlp.train.evaluation.frame import Floats, Frame, Origin
+from cxr_vlp.train.evaluation.frame import Frame, Origin
 from cxr_vlp.train.evaluation.models.base import Model
 from cxr_vlp.train.evaluation.reading import ReadImage
+from cxr_vlp.train.evaluation.scores import Floats
 from cxr_vlp.train.model.fusion import Tokens
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr_vlp.train.evaluation.overlays import SIDE, STRONGEST, overlay, scaled
+from cxr_vlp.train.evaluation.grounding.overlays import SIDE, STRONGEST, overlay, scaled
 
 
 def pixels(heat: np.ndarray) -> np.ndarray:

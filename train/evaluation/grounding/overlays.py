@@ -8,7 +8,7 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 
-from cxr_vlp.train.evaluation.frame import Floats
+from cxr_vlp.train.evaluation.scores import Floats
 
 COLOURS = "inferno"  # a colour map of even steps for the eye, readable in grey and colour-blind
 DARKEST = 0.35  # where in the colour map the colours begin: darker ones look like dark images
