@@ -64,5 +64,5 @@ def test_the_prompts_are_the_products_of_the_bank_or_some_of_them():
 
 
 def test_a_file_of_prompts_that_is_not_there_is_said():
-    with pytest.raises(ConfigError, match=r"prompts\.file: no file at no\.yaml"):
+    with pytest.raises(ConfigError, match=r"prompts\.file of the protocol: no file at no\.yaml"):
         five_way.prompts(("Edema",), protocol.load("ours", {"prompts": {"file": "no.yaml"}}))
