@@ -252,6 +252,7 @@ def in_minutes() -> list[Any]:
     ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("stage", "path", "hint"), in_minutes())
 def test_a_changed_parameter_runs_its_stage_and_a_restored_one_does_not(project, stage, path, hint):
     runs_and_comes_back(project, stage, path, hint)

@@ -66,6 +66,7 @@ CASES = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("name", "pack"), CASES)
 def test_an_archived_tree_gives_the_same_shards(tmp_path, raw, built, name, pack):
     pack(raw / name, tmp_path / "raw")

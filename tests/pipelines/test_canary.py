@@ -192,6 +192,7 @@ def searched_files(place: Path) -> Iterator[tuple[str, str]]:
             yield str(name), path.read_text(errors="replace")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", [
     pytest.param(case, id=named(case), marks=() if named(case) in FEW else pytest.mark.slow)
     for case in CASES

@@ -77,6 +77,7 @@ def test_a_collection_as_downloaded_gives_the_shards_of_its_tree(tmp_path, name,
     assert verify.check([made], deep=True)["breaches"] == []
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("pack", [zipped, tarred])
 def test_a_layer_in_an_archive_says_the_same(tmp_path, pack):
     for name in ("mimic", "mscxr", "mscxrt"):

@@ -44,6 +44,7 @@ def test_before_the_first_build_everything_is_new(raw, tmp_path, capsys):
     assert (said["tars to be built"], said["tars to be kept"]) == (4, 0)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("sections", "tars", "reason", "decodes"),
     [

@@ -69,6 +69,7 @@ def test_the_page_beside_the_tars_of_a_set_is_a_repository_of_the_hub(cards, bui
     assert_complete(loaded, [built / "shards" / "nih"])
 
 
+@pytest.mark.sampled(2)
 def test_load_dataset_of_sets_with_odd_names_of_jpg_and_png(built, salted_png, tmp_path):
     import datasets
 

@@ -139,6 +139,7 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("name", "number", "whole_group"), CASES)
 def test_a_stopped_command_prints_that_it_was_stopped(
     done, raw, tmp_path, name, number, whole_group

@@ -78,6 +78,7 @@ FULL = some(
 )  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("name", "room"), FULL)
 def test_a_full_disk(mounted, scenes, tmp_path, name, room):
     launcher, folder = mounted

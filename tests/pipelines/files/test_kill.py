@@ -58,6 +58,7 @@ def changes(scene: Scene, place: Path, launcher: Launcher) -> int:
     return run.points
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["shards-first", "shards-again", "texts-again"])
 def test_a_run_killed_before_one_of_its_changes(scenes, launcher, tmp_path, name):
     scene = scenes[name]

@@ -451,6 +451,7 @@ def longer(folder: Path) -> None:
     rejects.write_bytes(rejects.read_bytes() + b"{}\n")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "damage",
     [cut, flip, longer, lambda f: tar_of(f).unlink(), lambda f: (f / "rejects.jsonl").unlink(),
@@ -499,6 +500,7 @@ def test_flags_without_effect_or_sense_end_with_2(sets, tmp_path, words):
     assert end.value.code == 2
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "words",
     [

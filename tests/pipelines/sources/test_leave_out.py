@@ -333,6 +333,7 @@ def shown(said: str) -> dict[str, int]:
     return {name: int(number) for name, number in pairs if number.isdigit()}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("by", "salted"), [("patient", False), ("study", False), ("image", True), ("patient", True)]
 )

@@ -267,6 +267,7 @@ print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, s
 """
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("make", "source", "expected"),
     [

@@ -101,6 +101,7 @@ def test_scan_of_an_unchanged_tree_writes_nothing(raw, tmp_path):
     assert {p: p.stat().st_ino for p in (tmp_path / "scan" / "nih").iterdir()} == before
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("change", ["content", "parameters", "output"])
 def test_scan_detects_changes_of_the_tree(raw, tmp_path, change):
     tree = tmp_path / "nih"

@@ -224,6 +224,7 @@ def test_a_survey_counts_every_image_once(shards):
     assert "Cardiomegaly" in survey.labels
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("show", "mimic", "openi"),
     [("auto", False, True), (True, True, True), (False, False, False), (None, False, True)],

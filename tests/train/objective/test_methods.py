@@ -79,6 +79,7 @@ def test_there_is_a_small_version_of_every_published_method():
         )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.usefixtures("_checkpoints_stay")
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_training_resumes_to_the_same_bytes(method, source, tmp_path, monkeypatch):
