@@ -33,7 +33,7 @@ $(READY): requirements.lock pyproject.toml
 
 setup: $(READY)  ## install everything into .venv
 
-demo: $(READY)  ## run the whole pipeline on synthetic data, from raw trees to the report and the cards (about 8 minutes)
+demo: $(READY)  ## run the whole pipeline on synthetic data, from raw trees to the report and the cards (about 10 minutes)
 	@cxr-vlp synthetic --out data/synthetic --studies $(STUDIES) --seed $(SEED) \
 	  --workers $(WORKERS)
 	@python -m cxr_vlp.pipelines.synthetic.demo check
