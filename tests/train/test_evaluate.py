@@ -431,6 +431,16 @@ def test_a_score_file_alone_has_the_protocol_of_each_collection(capsys):
     assert "no image of the views other" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("column", [True, False])
+def test_a_score_file_without_a_column_of_views_says_that_all_images_are_measured(column, capsys):
+    lines = [f"key,score:Edema,truth:Edema{',view' * column}"]
+    lines += [f"{n},0.{n},{n % 2}{',frontal' * column}" for n in range(8)]
+    Path("file.csv").write_text("\n".join(lines) + "\n")
+    settings("{resamples: 0, resample_by: image, views: [frontal], thresholds: {by: none}}")
+    assert evaluate.main(["--scores", "file.csv", "--out", "out"]) == 0
+    assert ("has no column view" in capsys.readouterr().err) is not column
+
+
 def test_a_score_file_of_another_split_is_refused(capsys):
     Path("file.csv").write_text(
         "key,split,score:Edema,truth:Edema\na,test,0.1,0\nb,validate,0.7,1\n"

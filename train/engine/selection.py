@@ -12,23 +12,22 @@ The images are those that the validation reads anyway: all of the recipe's views
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as nnf
 from torch import Tensor
 
 from cxr_vlp.nlp.labels import NO_FINDING
-from cxr_vlp.nlp.wording.prompts import zero_shot
 from cxr_vlp.train.engine.validation import PlannedImage, ValidationPlan
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.measures.point import auroc
 from cxr_vlp.train.evaluation.models.encoder_model import EncoderModel
 from cxr_vlp.train.evaluation.protocols import protocol
 from cxr_vlp.train.evaluation.scores import EXCLUDED
+from cxr_vlp.train.evaluation.zeroshot.scorer import of_features
+from cxr_vlp.train.evaluation.zeroshot.texts import of_labels
 from cxr_vlp.train.model.fusion import Tokens
 
 LEAST = 5  # positives, and negatives, of a label that is measured: fewer move by chance
@@ -82,33 +81,13 @@ class Selection:
         return float(np.mean(means))
 
 
-class Scorer:
-    """Scores of labels for images: the prompts are encoded once for a validation."""
+def scorer(model: EncoderModel, labels: Sequence[str]) -> Callable[[Tokens], Tensor]:
+    """Return the function from the features of B images to scores (B, L), in the protocol `ours`.
 
-    @torch.no_grad()
-    def __init__(self, model: EncoderModel, labels: Sequence[str]) -> None:
-        self.model = model
-        bank = protocol.load("ours").prompts.bank
-        pairs = [zero_shot(label, bank) for label in labels]
-        texts = list(dict.fromkeys(text for pair in pairs for side in pair for text in side))
-        self.texts = model.encode_texts(texts)
-        place = {text: number for number, text in enumerate(texts)}
-        weights = torch.zeros(2, len(texts), len(labels), device=self.texts.whole.device)
-        for column, pair in enumerate(pairs):
-            for side, said in enumerate(pair):
-                for text in said:
-                    weights[side, place[text], column] = 1 / len(said)
-        self.weights = weights
-
-    @torch.no_grad()
-    def scores(self, images: Tokens) -> Tensor:
-        """Return the scores (B, L) of B images: how much more they match a label's assertions."""
-        positive, negative = self.weights
-        if self.model.fused:
-            return self.model.similarity(images, self.texts) @ (positive - negative)
-        whole = self.texts.whole
-        for_it, against = (nnf.normalize(side.T @ whole, dim=1) for side in self.weights)
-        return images.whole @ (for_it - against).T
+    The prompts are encoded once, here, for a validation.
+    """
+    ours = protocol.load("ours")
+    return of_features(model, of_labels(labels, ours), ours)
 
 
 def _truth(image: PlannedImage, name: str, named: Mapping[str, Iterable[str]]) -> int:

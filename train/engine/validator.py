@@ -8,20 +8,23 @@ negatives on any number of processes, and the numbers are those of one process.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from torch import Tensor
 
 from cxr_vlp.train.data.loader import Loading
-from cxr_vlp.train.engine import validation
+from cxr_vlp.train.engine import selection, validation
 from cxr_vlp.train.engine.plan import StepPlan, TrainingJob
-from cxr_vlp.train.engine.selection import Scorer, Selection
+from cxr_vlp.train.engine.selection import Selection
 from cxr_vlp.train.engine.steps import Steps
 from cxr_vlp.train.errors import ConfigError
 from cxr_vlp.train.evaluation.models.encoder_model import EncoderModel
+from cxr_vlp.train.model.fusion import Tokens
 
 
 class Validator:
@@ -55,20 +58,20 @@ class Validator:
             if number < self.plan.paired:
                 losses.append((number, (loss, len(batch))))
             if scorer is not None:
-                scores.append((number, scorer.scores(images).double().cpu().numpy()))
+                scores.append((number, scorer(images).numpy()))
         found = {"val_loss": _mean([row for _, row in sorted(gather_object(losses))])}
         if self.selection is not None:
             rows = sorted(gather_object(scores), key=lambda row: row[0])
             found["val_auroc"] = self.selection.auroc(np.concatenate([row for _, row in rows]))
         return found
 
-    def _scorer(self, steps: Steps) -> Scorer | None:
+    def _scorer(self, steps: Steps) -> Callable[[Tokens], Tensor] | None:
         if self.selection is None:
             return None
         encoder = replace(steps.encoder, model=steps.evaluated_model())
         recipe = self.job.recipe
         model = EncoderModel(encoder, recipe.image, recipe.name, "", {})
-        return Scorer(model, self.selection.labels)
+        return selection.scorer(model, self.selection.labels)
 
 
 def _mean(rows: list[tuple[float, int]]) -> float:

@@ -26,6 +26,7 @@ from cxr_vlp.train.evaluation.zeroshot import no_finding, scorer, texts, truth
 
 NO_LABELS = "its samples name no label"
 NO_IMAGES = "no image of it is among those that are measured"
+NO_VIEW = "the score file has no column view: all its images are measured"
 DROPPED = "every label of every image is negative, and the protocol drops such images"
 VIEWS = "evaluate.views"
 ASKED = (texts.DIRECT, texts.PAIR)  # No Finding's strategies that have texts
@@ -172,11 +173,10 @@ def _facts(collection: Collection, evaluation: Evaluation) -> list[ImageFacts]:
     """Return the facts of the images without decoding one."""
     wanted = evaluation.benchmark.keys if evaluation.benchmark else None
     found = [
-        ImageFacts.of(collection.name, stored.key, stored.sample)
+        ImageFacts.of(collection.name, key, sample)
         for shard in collection.shards
-        for stored in samples.stored_samples(shard)
-        if views.shown(stored.sample, collection.protocol.views)
-        and (wanted is None or stored.key in wanted)
+        for key, sample in samples.keyed_facts(shard)
+        if views.shown(sample, collection.protocol.views) and (wanted is None or key in wanted)
     ]
     return found[: evaluation.limit or None]
 
@@ -328,4 +328,5 @@ def _of_file(
         no_finding={how: values for how, values in asked.items() if not np.isnan(values).any()},
     )
     facts = tuple(whole.facts[i] for i in rows)
-    return found, replace(_table(found, facts, given, stated=True), not_scored=lacking)
+    notes = () if source.states("view") else (f"{name}: {NO_VIEW}",)
+    return found, replace(_table(found, facts, given, stated=True), not_scored=lacking, notes=notes)

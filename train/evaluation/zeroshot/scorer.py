@@ -42,11 +42,22 @@ def scorer(model: Model, columns: Sequence[LabelTexts], protocol: Protocol) -> S
     if own is not None:
         head, names = own.label_scores, [column.label for column in columns]
         return lambda images: head(images, names).double().cpu()
+    score = of_features(model, columns, protocol)
+    return lambda images: score(model.encode_images(images))
+
+
+def of_features(
+    model: Model, columns: Sequence[LabelTexts], protocol: Protocol
+) -> Callable[[Tokens], Tensor]:
+    """Return the function from the features of B images to scores (B, C) float64 of C columns.
+
+    The texts are encoded once, here.
+    """
     by_direction = protocol.prompts.several == "direction" and not model.fused
     compare = _directions(model, columns) if by_direction else _texts(model, columns, protocol)
     factor = model.scale if protocol.temperature == "model" and not model.fused else 1.0
 
-    def scores(images: Tensor) -> Tensor:
+    def scores(images: Tokens) -> Tensor:
         positive, negative = compare(images)
         made = [
             _score(columns[i].score, factor * positive[:, i], factor * negative[:, i])
@@ -63,7 +74,7 @@ def _score(how: str, positive: Tensor, negative: Tensor) -> Tensor:
     return torch.sigmoid(positive) if how == "sigmoid" else positive
 
 
-Compare = Callable[[Tensor], tuple[Tensor, Tensor]]
+Compare = Callable[[Tokens], tuple[Tensor, Tensor]]
 
 
 def _directions(model: Model, columns: Sequence[LabelTexts]) -> Compare:
@@ -78,8 +89,8 @@ def _directions(model: Model, columns: Sequence[LabelTexts]) -> Compare:
     )
     places = _places(polarities)
 
-    def compare(images: Tensor) -> tuple[Tensor, Tensor]:
-        found = model.similarity(model.encode_images(images), tokens).double().cpu()
+    def compare(images: Tokens) -> tuple[Tensor, Tensor]:
+        found = model.similarity(images, tokens).double().cpu()
         return _split(found, places)
 
     return compare
@@ -120,8 +131,8 @@ def _texts(model: Model, columns: Sequence[LabelTexts], protocol: Protocol) -> C
             return torch.zeros(len(found), dtype=found.dtype)
         return reduce(found[:, [place[text] for text in texts]])
 
-    def compare(images: Tensor) -> tuple[Tensor, Tensor]:
-        found = model.similarity(model.encode_images(images), tokens).double().cpu()
+    def compare(images: Tokens) -> tuple[Tensor, Tensor]:
+        found = model.similarity(images, tokens).double().cpu()
         positive = [polarity(found, column.positive) for column in columns]
         negative = [polarity(found, column.negative) for column in columns]
         return torch.stack(positive, dim=1), torch.stack(negative, dim=1)
