@@ -1,0 +1,1 @@
+"""Storage: local disks and object stores (s3://, gs://, abfs://) behind one interface."""
