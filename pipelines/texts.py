@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, errors, parts
+from cxr_vlp.pipelines.cache.identity import FileDigests
 from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Protection
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags, beam_flags = cli.parse_stage(parser, arguments)
     inventory, builder = _read(flags)
     names = parts.names(flags.source, inventory["parts"])
+    listed = _digests_of_parts(flags, inventory, names)
     with (
         privacy.protecting(Protection.of_inventory(inventory), flags.out, flags.state),
         atomic_dir.publishing(flags.out, HEADER, resume=True) as staging,
@@ -46,10 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings_of_run = beam.RunSettings("texts", flags.workers, flags.state, beam_flags)
         folders = StageFolders(staging, flags.out)
         incremental = Incremental.of_stage(builder, "texts", flags.source, flags.state, folders)
-        outcomes = beam.run_parts(incremental, names, staging, settings_of_run)
+        outcomes = incremental.run(
+            {name: {"scan": listed[name]} for name in names},
+            lambda work, elements: beam.results(work, elements, staging, settings_of_run),
+        )
         rejects = _rejects([outcome["result"] for outcome in outcomes])
         counts = _counts(outcomes, rejects, builder)
         header = _header(counts, rejects, inventory, builder.texts, builder.resources)
+        header["part_files"] = {
+            name: outcome["sha256"] for name, outcome in zip(names, outcomes, strict=True)
+        }
         header["inventory"] = parameter_check.of_inventory(
             flags.scan, inventory, _digests(names, outcomes)
         )
@@ -89,6 +97,16 @@ def _read(flags: argparse.Namespace) -> tuple[dict[str, Any], TextBuilder]:
         links=links,
         kept=str(flags.state / "scan"),
     )
+
+
+def _digests_of_parts(
+    flags: argparse.Namespace, inventory: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, str]:
+    """Return part -> sha256 of its file of the inventory."""
+    known = FileDigests.of_stage(flags.state, "texts", flags.source)
+    listed = known.of_parts(flags.scan, names, inventory.get("files", {}), "scan")
+    known.save()
+    return listed
 
 
 def _write(

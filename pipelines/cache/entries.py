@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.cache import row_digest
-from cxr_vlp.pipelines.cache.identity import Identity
+from cxr_vlp.pipelines.cache.identity import FOLDER, Identity
 from cxr_vlp.pipelines.storage.place import is_remote, place
 
-FOLDER = "receipts"  # its name since version 0.1: another name would lose every user's cache
 ENTRIES_KEPT = 16  # per part; returning to an older state than that builds the part again
 INPUTS_KEPT = 4  # per entry: digests of inputs that gave this fingerprint, the newest first
 SEEN_KEPT = 6  # per entry: identities of files that have its bytes, the newest first

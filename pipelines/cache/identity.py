@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxr_vlp.pipelines.cache import row_digest
+from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.storage.place import is_remote
+
+FOLDER = "receipts"  # its name since version 0.1: another name would lose every user's cache
 
 Identity = tuple[int, int, int]  # size in bytes, mtime in nanoseconds, inode
 
@@ -44,21 +47,27 @@ class FileDigests:
     _used: dict[str, list[object]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path) -> FileDigests:
-        """Return the digests of earlier runs."""
-        known = row_digest.read(path)
+    def of_stage(cls, state: Path, stage: str, source: str) -> FileDigests:
+        """Return the digests of earlier runs of a stage."""
+        path = state / FOLDER / stage / f"{source}.files"
+        known = None if is_remote(path) else row_digest.read(path)
         return cls(path, known if isinstance(known, dict) else {})
 
     def of_parts(
-        self, folder: Path, names: Sequence[str], recorded: Mapping[str, str]
+        self, folder: Path, names: Sequence[str], recorded: Mapping[str, str], made_by: str
     ) -> dict[str, str]:
         """Return part -> sha256 of folder/PART.jsonl.
 
         `recorded`: part -> sha256 by the folder's header. It counts for an object store only, whose
         published files never change; a file of this machine may have been edited.
-        Raises FileNotFoundError if a part has no file.
+        Raises ConfigError, which names the stage to run, if a part has no file.
         """
-        return dict(self._of_parts(folder, names, recorded))
+        try:
+            return dict(self._of_parts(folder, names, recorded))
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"no {Path(str(error.filename)).name} in {folder}: run `cxr-vlp {made_by}` again"
+            ) from None
 
     def _of_parts(
         self, folder: Path, names: Sequence[str], recorded: Mapping[str, str]

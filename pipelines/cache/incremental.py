@@ -108,7 +108,7 @@ class StageFolders:
     output: Path
 
 
-@dataclass(frozen=True)
+@dataclass
 class PartWork(Generic[Input]):
     """The work of a worker on one part (a Work of engines/base.py)."""
 
@@ -129,10 +129,8 @@ class PartWork(Generic[Input]):
         found = {"fingerprint": part.fingerprint, "inputs": dict(part.digests)}
         if part.fingerprint in element.payload["known"]:
             return {**found, "how": KEPT, "discarded": row_digest.DISCARDED.take()}
-        old = [entries.of_values(values) for values in element.payload["old"]]
         path = place(self.out) / self.builder.file(element.name)
-        cached = CachedImages(self.store, old, self.entries, self.index)
-        made = self.builder.build(part, path, cached, worker)
+        made = self.builder.build(part, path, self.cached(element), worker)
         return {
             **found,
             **{one.name: getattr(made, one.name) for one in dataclasses.fields(made)},
@@ -142,6 +140,11 @@ class PartWork(Generic[Input]):
             "seconds": round(time.monotonic() - start, 3),
             "discarded": row_digest.DISCARDED.take(),
         }
+
+    def cached(self, element: Element) -> CachedImages:
+        """Return the images in earlier tars, for the part of an element."""
+        old = [entries.of_values(values) for values in element.payload["old"]]
+        return CachedImages(self.store, old, self.entries, self.index)
 
 
 @dataclass(frozen=True)
@@ -200,12 +203,14 @@ class Incremental(Generic[Input]):
             for name, result in mapped(self.work, todo):
                 outcome = self._outcome(name, result)
                 if outcome is None:  # the file that was said to be the same is damaged
-                    again.append(Element(name, {"known": [], "old": self.element(name).payload["old"]}))
+                    again.append(Element(name, self.element(name).payload | {"known": []}))
                 else:
                     outcomes[name] = outcome
             todo = again
         if lost := len(digests) - len(outcomes):
-            raise DataError(f"runner.lost: {lost} of {len(digests)} parts have no result: run again")
+            raise DataError(
+                f"runner.lost: {lost} of {len(digests)} parts have no result: run again"
+            )
         return [outcomes[name] for name in digests]
 
     def element(self, name: str) -> Element:
@@ -228,6 +233,10 @@ class Incremental(Generic[Input]):
             self.entries.discard(entry)
             return None
         return entry if entry is not None and entry.lasting else None
+
+    def cached(self, element: Element) -> CachedImages:
+        """Return the images in earlier tars, as the worker of an element sees them."""
+        return self.work.cached(element)
 
     def finish(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
         """After the set is published: remove links of old files, report damaged rows."""
@@ -293,4 +302,3 @@ class Incremental(Generic[Input]):
         with self.log.open("a", encoding="utf-8") as stream:
             for number, name in enumerate(names, start=1):
                 stream.write(f"{now} {name} {KEPT} decoded=0 copied=0 {number}/{total}\n")
-

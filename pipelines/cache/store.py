@@ -118,9 +118,9 @@ class Store:
         # DVC's file may be linked only where DVC itself would link it
         hard = not path.is_symlink() and (self._own(path) or self.cache.hard_links)
         try:
-            if not (hard and _linked(path, temporary, found) or _cloned(path, temporary, found)):
-                if _copied(path, temporary) != entry.sha256:
-                    return None
+            done = (hard and _linked(path, temporary, found)) or _cloned(path, temporary, found)
+            if not done and _copied(path, temporary) != entry.sha256:
+                return None
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
