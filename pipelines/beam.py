@@ -27,6 +27,7 @@ from apache_beam.pvalue import PCollection
 
 from cxr_vlp.pipelines import errors, interrupts, parts
 from cxr_vlp.pipelines.cache import file_index
+from cxr_vlp.pipelines.engines.base import Element
 from cxr_vlp.pipelines.errors import ConfigError, DataError, Stop
 from cxr_vlp.pipelines.executor import beam_runners, pool
 from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
@@ -348,3 +349,24 @@ def run_parts(
     found = pool.read_results(folder, names)
     shutil.rmtree(folder)
     return found
+
+
+@dataclass(frozen=True)
+class ByName:
+    """The work on elements, for a pool that knows their names only."""
+
+    work: Any
+    payloads: Mapping[str, Any]
+
+    def __call__(self, name: str, worker: Any) -> Any:
+        """Do one element."""
+        return self.work(Element(name, self.payloads[name]), worker)
+
+
+def results(
+    work: Any, elements: Sequence[Element], staging: Path, settings: RunSettings
+) -> Iterator[tuple[str, Any]]:
+    """Yield (name, result) of every element."""
+    names = [element.name for element in elements]
+    found = run_parts(ByName(work, dict(elements)), names, staging, settings)
+    yield from zip(names, found, strict=True)

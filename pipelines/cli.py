@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import local_paths
 from cxr_vlp.pipelines.storage import publication
-from cxr_vlp.pipelines.storage.place import is_store, place
+from cxr_vlp.pipelines.storage.place import is_remote, is_store, place
 
 
 def parser(
@@ -160,6 +161,17 @@ def folder(text: str) -> Path:
 def stored(text: str) -> Path:
     """Return a folder of the command line that may be in an object store (`s3://bucket/folder`)."""
     return place(text) if is_store(text) else folder(text)
+
+
+def local_state(state: Path) -> Path:
+    """Return the folder for what only a disk can hold of a state folder: SQLite files and logs.
+
+    For a state folder in an object store it is in the user's cache; without it files are read again.
+    """
+    if not is_remote(state):
+        return state
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return base / "cxr-vlp" / hashlib.sha256(str(state).encode()).hexdigest()[:16]
 
 
 def address_free(text: str) -> str:

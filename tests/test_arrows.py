@@ -35,7 +35,7 @@ ORDER = (
     ("imaging",),
     ("sources",),
     ("config",),
-    ("executor",),
+    ("executor", "engines"),
     ("cache",),
     ("stages",),
     ("beam",),
