@@ -166,7 +166,7 @@ def stored(text: str) -> Path:
 def local_state(state: Path) -> Path:
     """Return the folder for what only a disk can hold of a state folder: SQLite files and logs.
 
-    For a state folder in an object store it is in the user's cache; without it files are read again.
+    For a state folder in an object store it is below the user's ~/.cache and may be deleted.
     """
     if not is_remote(state):
         return state
