@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.executor.worker import WorkerState
+from cxr_vlp.pipelines.storage.place import is_remote
 
 STALLED = 1800.0  # seconds without progress after which a run ends with a message
 
@@ -73,12 +74,13 @@ class RunSettings:
     @property
     def title(self) -> str:
         """The title of the progress display."""
-        return f"{self.stage} {self.source}"
+        return self.stage
 
     @property
     def log(self) -> Path:
-        """The log's path: STATE/logs/STAGE-SOURCE.log."""
-        return self.state / "logs" / f"{self.stage}-{self.source}.log"
+        """The log's path: STATE/logs/STAGE-SOURCE.log; on this machine, wherever the state is."""
+        state = Path(".cxr") if is_remote(self.state) else self.state
+        return state / "logs" / f"{self.stage}-{self.source}.log"
 
 
 class Engine(Protocol):
