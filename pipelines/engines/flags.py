@@ -17,7 +17,8 @@ from cxr_vlp.pipelines.engines.base import STALLED, Element, Engine, Outcome, Ru
 from cxr_vlp.pipelines.errors import ConfigError
 
 LOCAL = "FnApiRunner"
-TESTED = ("FnApiRunner", "PortableRunner")  # the second with --environment_type=LOOPBACK
+TESTED = ("FnApiRunner", "PortableRunner")  # the second with the environments below
+ENVIRONMENTS = ("LOOPBACK", "EXTERNAL")  # workers in this process; worker pools that were started
 LOSING_DATA = {"DaskRunner": "it drops data silently (measured)"}
 REQUIREMENTS = {
     "FlinkRunner": "it needs a job server, a jar from the network",
@@ -35,6 +36,8 @@ class BeamFlags:
 
     flags: tuple[str, ...] = ()
     runner: str = LOCAL
+    endpoint: str = ""  # HOST:PORT of the job service; "" if there is none
+    pools: tuple[str, ...] = ()  # HOST:PORT of the worker pools; () if the runner has its own
 
     @property
     def local(self) -> bool:
@@ -175,7 +178,24 @@ def _chosen(rest: Sequence[str], values: dict[str, str], *, untested: bool) -> B
         raise ConfigError(f"{problem}; leave it out, or add --untested-runner to try it")
     if problem:
         sys.stderr.write(f"warning: {problem}\n")
-    return BeamFlags(tuple(_with_one_runner(rest, runner)), runner)
+    pools = _pools(values)
+    kept = _without(rest, "--runner", *(("--environment_config",) if pools else ()))
+    endpoint = values.get("--job_endpoint", "")
+    return BeamFlags((*kept, f"--runner={runner}"), runner, endpoint, pools)
+
+
+def _pools(values: dict[str, str]) -> tuple[str, ...]:
+    """Return the addresses of worker pools: with several, each gets jobs of its own."""
+    found = values.get("--environment_config", "")
+    if values.get("--environment_type", "").upper() != "EXTERNAL" or found.startswith("{"):
+        return ()
+    pools = tuple(filter(None, (word.strip() for word in found.split(","))))
+    if not pools or any(":" not in pool for pool in pools):
+        raise ConfigError(
+            "--environment_type=EXTERNAL needs --environment_config=HOST:PORT[,HOST:PORT...], the "
+            "worker pools (python -m apache_beam.runners.worker.worker_pool_main)"
+        )
+    return pools
 
 
 def _problem(runner: str, values: dict[str, str]) -> str:
@@ -184,8 +204,10 @@ def _problem(runner: str, values: dict[str, str]) -> str:
         needs = f": {REQUIREMENTS[runner]}" if runner in REQUIREMENTS else ""
         return f"--runner {_shortened(runner)} has never been run with this program{needs}"
     if runner == "PortableRunner":
-        if values.get("--environment_type", "").upper() != "LOOPBACK":
-            return "--runner PortableRunner was only run with --environment_type=LOOPBACK"
+        if values.get("--environment_type", "").upper() not in ENVIRONMENTS:
+            return (
+                "--runner PortableRunner was only run with --environment_type=LOOPBACK or EXTERNAL"
+            )
         if not values.get("--job_endpoint"):
             raise ConfigError("--runner PortableRunner needs --job_endpoint")
     if values.get("--direct_running_mode") == "multi_processing":
@@ -202,15 +224,15 @@ def _name(text: str) -> str:
     return ALIASES.get(found, found)
 
 
-def _with_one_runner(rest: Sequence[str], runner: str) -> list[str]:
-    """Return the flags with one --runner flag, at the end."""
+def _without(rest: Sequence[str], *names: str) -> list[str]:
+    """Return the flags without those of these names, and without their values."""
     kept, skip = [], False
     for word in rest:
         if skip:
             skip = False
             continue
-        if word.partition("=")[0] == "--runner":
+        if word.partition("=")[0] in names:
             skip = "=" not in word
             continue
         kept.append(word)
-    return [*kept, f"--runner={runner}"]
+    return kept
