@@ -19,8 +19,9 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-# Beam logs on import that a Google package is absent, which is not needed here
-logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
+# Beam logs with the root logger: on import that a Google package is absent, and later the stack
+# traces of jobs that failed, which may quote a report
+logging.getLogger().addFilter(lambda record: "apache_beam" not in record.pathname)
 
 # ruff: noqa: E402 - the filter must be set before the import
 import apache_beam as beam
@@ -40,7 +41,11 @@ from cxr_vlp.pipelines.engines.lanes import Lanes
 from cxr_vlp.pipelines.engines.results_place import BEAT, ResultsPlace
 from cxr_vlp.pipelines.executor.pool import PartPool
 
-SILENCED = ("common", "worker")  # they print an exception's message, which may quote a report
+SILENCED = (
+    "common",
+    "worker",
+    "portability",
+)  # they print an exception's message, which may quote a report
 CANCEL_TIMEOUT = 5.0  # seconds to wait for the answer to a cancellation
 QUEUE_INTERVAL = 0.2  # seconds between two looks at a signal
 

@@ -88,3 +88,18 @@ class FiveImages:
             except IngestError as error:
                 outcomes[name] = error.code
         return outcomes
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Work whose elements take a while, and say which process did them."""
+
+    seconds: float = 0.2
+    isolated: bool = False
+
+    def __call__(self, element: Element, worker: WorkerState) -> dict[str, Any]:
+        """Return the square of the payload."""
+        time.sleep(self.seconds)
+        if element.payload == "killed":
+            killed()
+        return {"square": element.payload**2, "seconds": os.getpid()}
