@@ -19,7 +19,7 @@ from typing import Any
 from cxr_vlp.pipelines import cli, codes, config, errors, parts, scan_preview
 from cxr_vlp.pipelines.cache import checksums, file_index, row_digest, store
 from cxr_vlp.pipelines.cache.tree_state import TreeState
-from cxr_vlp.pipelines.engines.flags import BeamFlags
+from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.executor.progress import COUNTS, showing
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy

@@ -36,7 +36,7 @@ from cxr_vlp.pipelines import errors, interrupts
 from cxr_vlp.pipelines.engines import attempt, jobs
 from cxr_vlp.pipelines.engines.attempt import Task
 from cxr_vlp.pipelines.engines.base import Element, Outcome, RunSettings, Work
-from cxr_vlp.pipelines.engines.flags import BeamFlags
+from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
 from cxr_vlp.pipelines.engines.lanes import Lanes
 from cxr_vlp.pipelines.engines.results_place import BEAT, ResultsPlace
 from cxr_vlp.pipelines.executor.pool import PartPool

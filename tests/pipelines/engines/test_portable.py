@@ -23,7 +23,8 @@ import pytest
 
 from cxr_vlp.pipelines.engines import driver, lanes
 from cxr_vlp.pipelines.engines.base import Element, RunSettings
-from cxr_vlp.pipelines.engines.flags import BeamFlags, Choice
+from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
+from cxr_vlp.pipelines.engines.flags import Choice
 from cxr_vlp.pipelines.errors import DataError, EngineError
 
 HERE = Path(__file__).resolve().parents[1]
