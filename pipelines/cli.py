@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -113,12 +114,14 @@ def _find_inputs(flags: argparse.Namespace) -> None:
 
 
 def run_settings(
-    stage: str, flags: argparse.Namespace, staging: Path, *preload: str
+    stage: str, flags: argparse.Namespace, staging: Path, *preload: str, root: str = ""
 ) -> RunSettings:
     """Return how a stage runs, from its flags. Call it inside privacy.protecting: for the umask.
 
-    `preload` names the modules that the workers need.
+    `preload` names the modules that the workers need; `root` is the raw tree.
     """
+    given = [getattr(flags, name, None) for name in ("scan", "texts")]
+    reads = tuple(str(folder) for folder in (*given, root or None) if folder is not None)
     return RunSettings(
         stage=stage,
         source=flags.source,
@@ -129,7 +132,27 @@ def run_settings(
         stalled=flags.stalled,
         umask=privacy.current(),
         preload=preload,
+        reads=reads,
+        inputs=_inputs(flags),
     )
+
+
+def _inputs(flags: argparse.Namespace) -> str:
+    """Return the digest of the headers of the stages before; "" if they do not decide it all.
+
+    The header of an inventory has the digest of each of its parts.
+    """
+    headers = [
+        folder / name
+        for folder, name in (
+            (getattr(flags, "scan", None), "inventory.json"),
+            (getattr(flags, "texts", None), "texts.json"),
+        )
+        if folder is not None
+    ]
+    if not headers or "files" not in (jsonl.glimpse(headers[0]) or {}):
+        return ""
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in headers)).hexdigest()
 
 
 def folders(parser: argparse.ArgumentParser, **about: str) -> None:

@@ -140,7 +140,9 @@ def _read(flags: argparse.Namespace, engine: Choice) -> ShardsRun:
 def _run(
     this: ShardsRun, incremental: Incremental[ShardPart], staging: Path
 ) -> list[Mapping[str, Any]]:
-    settings = cli.run_settings("shards", this.flags, staging, shard_part.__name__)
+    settings = cli.run_settings(
+        "shards", this.flags, staging, shard_part.__name__, root=this.builder.source_files.root
+    )
     elements = [Element(name) for name in this.names]
     return [*driver.run(PartWork(incremental), elements, settings, this.engine).values()]
 

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         folders = StageFolders(staging, flags.out)
         incremental = Incremental.of_stage(builder, "texts", flags.source, flags.state, folders)
-        settings = cli.run_settings("texts", flags, staging, text_part.__name__)
+        settings = cli.run_settings("texts", flags, staging, text_part.__name__, root=builder.root)
         elements = [Element(name) for name in names]
         outcomes = [*driver.run(PartWork(incremental), elements, settings, engine).values()]
         rejects = _rejects([outcome["result"] for outcome in outcomes])

@@ -22,6 +22,7 @@ from cxr_vlp.pipelines.engines.watch import Watch
 from cxr_vlp.pipelines.errors import KEPT, EngineError
 
 RESUBMITS = 2  # of one element, and of a pool without a finished element
+LEAST = 2  # elements in a job: a worker starts anew for each job, in a few seconds
 LOST_AFTER = 120.0  # seconds without a sign of life after which a worker counts as lost
 POLL_INTERVAL = 1.0  # seconds between two looks
 
@@ -142,8 +143,8 @@ class Lanes:
                 # the less is left, the smaller the jobs: all pools end at about the same time
                 alone = len(self.lanes) == 1
                 share = 1.0 if alone else 0.5 / len(usable)
-                size = max(1, math.ceil(len(self.waiting) * share))
-                taken = [self.waiting.popleft() for _ in range(size)]
+                size = max(LEAST, math.ceil(len(self.waiting) * share))
+                taken = [self.waiting.popleft() for _ in range(min(size, len(self.waiting)))]
                 lane.start(self.submit(lane.pool, taken), taken)
 
     def _watch(self, watch: Watch) -> None:

@@ -108,7 +108,7 @@ def services(tmp_path_factory) -> Iterator[Services]:
 
 @pytest.fixture
 def settings(tmp_path) -> RunSettings:
-    return RunSettings("shards", "mimic", 2, tmp_path / "state", tmp_path / "results", stalled=40)
+    return RunSettings("shards", "mimic", 2, tmp_path / "state", tmp_path / "results", stalled=150)
 
 
 def squares(found: dict) -> dict[str, int]:
