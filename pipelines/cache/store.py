@@ -32,7 +32,7 @@ from cxr_vlp.pipelines.cache.dvc_cache import under_dvc as under_dvc
 from cxr_vlp.pipelines.cache.entries import Entries, Entry
 from cxr_vlp.pipelines.cache.identity import Identity
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.storage.place import place
+from cxr_vlp.pipelines.storage.place import is_remote, place
 
 FOLDER = "stock"  # its name since version 0.1: another name would lose every user's cache
 FICLONE = 0x40049409  # linux/fs.h
@@ -56,21 +56,25 @@ class Store:
         sizes = (identity.of(path) for path in self._places(entry))
         return not entry.sha256 or any(found and found[0] == entry.bytes for found in sizes)
 
-    def restore(self, entry: Entry, target: Path) -> Entry | None:
+    def restore(self, entry: Entry, target: Path) -> tuple[Entry, str] | None:
         """Put the entry's file at `target`: as a link where that is possible, else as a copy.
 
-        Return the entry with the identities that were found; None if no intact copy is left.
+        Return the entry with the identities that were found, and ""; None if no intact copy is
+        left. In an object store nothing is put in place: instead of "" the place of the file is
+        returned, from which publishing copies it on the server.
         """
         if not entry.sha256:  # the part had nothing to write
-            return entry
+            return entry, ""
         for path in self._places(entry):
             found = _intact(path, entry)
             if found is None:
                 self._remove_damaged(path, entry)
                 continue
+            if is_remote(target) and path != target:
+                return entry.with_seen(found), str(path)
             made = found if path == target else self._put(path, found, entry, target)
             if made is not None:
-                return entry.with_seen(made, found)
+                return entry.with_seen(made, found), ""
         return None
 
     def _places(self, entry: Entry) -> Iterator[Path]:
@@ -160,8 +164,8 @@ def _intact(path: Path, entry: Entry) -> Identity | None:
     found = identity.of(path)
     if found is None or found[0] != entry.bytes:
         return None
-    if found in entry.seen:
-        return found
+    if found in entry.seen or (is_remote(path) and found[1].strip('"') == entry.md5):
+        return found  # the ETag of an object that was put or copied in one piece is its MD5
     with contextlib.suppress(OSError):
         if _digest(path, found) == entry.sha256 and identity.of(path) == found:
             return found
