@@ -23,12 +23,13 @@ from cxr_vlp.pipelines import cli, codes, config, dry_run, errors, parts
 from cxr_vlp.pipelines.cache import file_index
 from cxr_vlp.pipelines.cache.identity import FileDigests
 from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
-from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
+from cxr_vlp.pipelines.engines import driver
+from cxr_vlp.pipelines.engines.flags import Choice
 from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting, manifest
-from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_limit
+from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_limit, shard_part
 from cxr_vlp.pipelines.stages.shard_part import ShardBuilder, ShardPart
 from cxr_vlp.pipelines.stages.source_files import SourceFiles
 from cxr_vlp.pipelines.storage import publication
@@ -39,7 +40,7 @@ class ShardsRun:
     """One run of the stage: its flags, its parameters, and the headers of the stages before."""
 
     flags: argparse.Namespace
-    beam_flags: BeamFlags
+    engine: Choice
     section: config.Shards
     inventory: Mapping[str, Any]
     texts: Mapping[str, Any]
@@ -60,8 +61,8 @@ class ShardsRun:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, beam_flags = cli.parse_stage(_parser(), arguments)
-    this = _read(flags, beam_flags)
+    flags, engine = cli.parse_stage(_parser(), arguments)
+    this = _read(flags, engine)
     cli.own_folder(flags.out, manifest.NAME, flags.source)
     if flags.dry_run:
         incremental = this.incremental(atomic_dir.staging(flags.out))
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         _check(header, this.inventory, flags)
         files = manifest.files(result["line"] for result in results)
-        atomic_dir.keep_only(staging, files, incremental.kept_elsewhere(outcomes))
+        atomic_dir.keep_only(staging, files, incremental.sources(this.names, outcomes))
     incremental.finish(outcomes)
     _show(header, outcomes)
     cli.print_dvc_commit("shards", flags.source, flags.out)
@@ -113,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read(flags: argparse.Namespace, beam_flags: BeamFlags) -> ShardsRun:
+def _read(flags: argparse.Namespace, engine: Choice) -> ShardsRun:
     settings = config.load(flags.params)
     section = settings.section("shards", config.Shards)
     inventory = jsonl.read_header(flags.scan, "inventory.json", "scan")
@@ -138,7 +139,7 @@ def _read(flags: argparse.Namespace, beam_flags: BeamFlags) -> ShardsRun:
         shards=section,
     )
     digests = {name: {"scan": listed[name], "texts": annotated[name]} for name in listed}
-    return ShardsRun(flags, beam_flags, section, inventory, texts, builder, digests)
+    return ShardsRun(flags, engine, section, inventory, texts, builder, digests)
 
 
 def _digests(
@@ -157,15 +158,11 @@ def _digests(
 def _run(
     this: ShardsRun, incremental: Incremental[ShardPart], staging: Path
 ) -> list[dict[str, Any]]:
-    # imported here because Beam takes a second to import; workers and --dry-run do not need it
-    from cxr_vlp.pipelines import beam
-
-    flags = this.flags
-    settings = beam.RunSettings(
-        "shards", flags.workers, cli.local_state(flags.state), this.beam_flags, flags.image_timeout
+    settings = cli.run_settings(
+        "shards", this.flags, staging, shard_part.__name__, root=this.builder.source_files.root
     )
     return incremental.run(
-        this.digests, lambda work, elements: beam.results(work, elements, staging, settings)
+        this.digests, lambda work, todo: driver.results(work, todo, settings, this.engine)
     )
 
 

@@ -191,7 +191,7 @@ def _read(path: Path) -> Entry | None:
 
 def of_values(values: Mapping[str, Any]) -> Entry:
     """Return the entry of JSON values. Raises TypeError or KeyError for those of no entry."""
-    seen = tuple((int(size), int(mtime), int(inode)) for size, mtime, inode in values["seen"])
+    seen = tuple((int(size), str(tag)) for size, tag in values["seen"])
     return Entry(**{**values, "inputs": tuple(values["inputs"]), "seen": seen})
 
 

@@ -9,27 +9,44 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from cxr_vlp.pipelines.cache import row_digest
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.storage import objects
 from cxr_vlp.pipelines.storage.place import is_remote
 
 FOLDER = "receipts"  # its name since version 0.1: another name would lose every user's cache
 
-Identity = tuple[int, int, int]  # size in bytes, mtime in nanoseconds, inode
+Identity = tuple[int, str]  # size in bytes, and what a store or disk changes with each write
 
 
 def of(path: Path) -> Identity | None:
-    """Return the identity of a file; None if it is absent or in an object store."""
+    """Return the identity of a file, None if there is none.
+
+    On a disk it is made of the time and the inode. In a store it is the ETag, from a listing of the
+    folder that is asked for once in a run (`forget`).
+    """
     if is_remote(path):
-        return None
+        found = _listed(path.parent).get(path.name)
+        return None if found is None else (found.size, found.identity)
     try:
         now = path.stat()
     except OSError:
         return None
-    return now.st_size, now.st_mtime_ns, now.st_ino
+    return now.st_size, f"{now.st_mtime_ns}-{now.st_ino}"
+
+
+def forget() -> None:
+    """Have the folders of stores listed again: a run begins."""
+    _listed.cache_clear()
+
+
+@lru_cache(maxsize=64)
+def _listed(folder: Path) -> dict[str, objects.Found]:
+    return {found.name: found for found in objects.listing(folder)}
 
 
 def read(path: Path) -> tuple[bytes, str]:
@@ -81,13 +98,13 @@ class FileDigests:
         """Return the sha256 of a file; it is read only if it is not the file of the last time."""
         before, key = of(path), str(path)
         row = self._known.get(key)
-        if before is None or row is None or row[:3] != list(before):
+        if before is None or row is None or row[:2] != list(before):
             digest = jsonl.sha256(path)
             if before is None or of(path) != before:  # it changes now: hash it the next time too
                 return digest
             row = [*before, digest]
         self._used[key] = row
-        return str(row[3])
+        return str(row[2])
 
     def save(self) -> None:
         """Write the digests of the files that were asked for, if they are not those of before."""

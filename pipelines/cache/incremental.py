@@ -108,7 +108,7 @@ class StageFolders:
     output: Path
 
 
-@dataclass
+@dataclass(frozen=True)
 class PartWork(Generic[Input]):
     """The work of a worker on one part (a Work of engines/base.py)."""
 
@@ -192,6 +192,7 @@ class Incremental(Generic[Input]):
         work on an engine; it is not called if all parts are kept.
         Raises DataError if a part has no outcome, and what `mapped` raises.
         """
+        identity.forget()
         kept = {name: self._kept(name, read) for name, read in digests.items()}
         outcomes = {name: outcome for name, outcome in kept.items() if outcome is not None}
         self._log_kept(list(outcomes), len(digests))
@@ -238,9 +239,12 @@ class Incremental(Generic[Input]):
         """Return the images in earlier tars, as the worker of an element sees them."""
         return self.work.cached(element)
 
-    def kept_elsewhere(self, outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Path]:
-        """Return file -> where it is, for kept files of an object store: publishing copies them."""
-        return {each["file"]: place(each["at"]) for each in outcomes if each.get("at")}
+    def sources(
+        self, names: Sequence[str], outcomes: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Path]:
+        """Return file -> place of the kept files that publishing copies inside an object store."""
+        pairs = zip(names, outcomes, strict=True)
+        return {self.builder.file(n): place(o["source"]) for n, o in pairs if o.get("source")}
 
     def finish(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
         """After the set is published: remove links of old files, report damaged rows."""
@@ -259,19 +263,14 @@ class Incremental(Generic[Input]):
     ) -> dict[str, Any] | None:
         """Return the outcome of a part whose file is put in place; None if the file is lost."""
         path = place(self.out) / entry.file
-        found = self.store.restore(entry, path)
-        if found is None:
+        restored = self.store.restore(entry, path)
+        if restored is None:
             return None
+        found, source = restored
         now = found.with_inputs(self.builder.inputs(digests))
         now = dataclasses.replace(now, images=self.builder.images)
         self.entries.mark_newest(now, entry)
-        done = {"how": KEPT, "decoded": 0, "copied": 0, "discarded": discarded}
-        if (
-            entry.sha256
-            and self.store.remote
-            and (at := self.store.find(entry)) not in (None, path)
-        ):
-            done |= {"file": entry.file, "at": str(at)}
+        done = {"how": KEPT, "decoded": 0, "copied": 0, "discarded": discarded, "source": source}
         return self._published(now, path, digests) | done
 
     def _outcome(self, name: str, result: Result) -> dict[str, Any] | None:

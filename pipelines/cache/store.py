@@ -32,7 +32,6 @@ from cxr_vlp.pipelines.cache.dvc_cache import under_dvc as under_dvc
 from cxr_vlp.pipelines.cache.entries import Entries, Entry
 from cxr_vlp.pipelines.cache.identity import Identity
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.storage import objects
 from cxr_vlp.pipelines.storage.place import is_remote, place
 
 FOLDER = "stock"  # its name since version 0.1: another name would lose every user's cache
@@ -50,39 +49,33 @@ class Store:
 
     def find(self, entry: Entry) -> Path | None:
         """Return a file that is, byte for byte, the one that the entry describes."""
-        return next((path for path in self._places(entry) if _is(path, entry)), None)
+        return next((path for path in self._places(entry) if _intact(path, entry)), None)
 
     def may_have(self, entry: Entry) -> bool:
-        """Return whether there is a file of the entry's size; no file of this machine is read."""
-        if self.remote:
-            return not entry.sha256 or self.find(entry) is not None
+        """Return whether there is a file of the entry's size; no file is read."""
         sizes = (identity.of(path) for path in self._places(entry))
         return not entry.sha256 or any(found and found[0] == entry.bytes for found in sizes)
 
-    def restore(self, entry: Entry, target: Path) -> Entry | None:
+    def restore(self, entry: Entry, target: Path) -> tuple[Entry, str] | None:
         """Put the entry's file at `target`: as a link where that is possible, else as a copy.
 
-        Return the entry with the identities that were found; None if no intact copy is left. In an
-        object store the file stays where `find` finds it: publishing copies it from there.
+        Return the entry with the identities that were found, and ""; None if no intact copy is
+        left. In an object store nothing is put in place: instead of "" the place of the file is
+        returned, from which publishing copies it on the server.
         """
         if not entry.sha256:  # the part had nothing to write
-            return entry
-        if self.remote:
-            return None if self.find(entry) is None else entry
+            return entry, ""
         for path in self._places(entry):
             found = _intact(path, entry)
             if found is None:
                 self._remove_damaged(path, entry)
                 continue
+            if is_remote(target) and path != target:
+                return entry.with_seen(found), str(path)
             made = found if path == target else self._put(path, found, entry, target)
             if made is not None:
-                return entry.with_seen(made, found)
+                return entry.with_seen(made, found), ""
         return None
-
-    @property
-    def remote(self) -> bool:
-        """Whether the stage writes to an object store."""
-        return any(map(is_remote, self.folders))
 
     def _places(self, entry: Entry) -> Iterator[Path]:
         yield from (place(folder) / entry.file for folder in self.folders)
@@ -147,8 +140,6 @@ class Store:
 
 def remove_unused_links(state: Path, project: Path) -> None:
     """Remove hard links that are the last name of their file, if DVC's cache has the file too."""
-    if is_remote(state) or is_remote(project):
-        return
     alone = [p for p in (state / FOLDER).glob("*/*/[!.]*") if _link_count(p) == 1]
     cache = dvc_cache.of_project(project) if alone else DvcCache()
     if not cache.folder:
@@ -168,20 +159,13 @@ def _link_count(path: Path) -> int:
     return 0
 
 
-def _is(path: Path, entry: Entry) -> bool:
-    """Return whether a file has the entry's bytes."""
-    if is_remote(path):
-        return objects.has_bytes(path, entry.bytes, entry.md5, entry.sha256)
-    return _intact(path, entry) is not None
-
-
 def _intact(path: Path, entry: Entry) -> Identity | None:
     """Return the identity of a file that has the entry's bytes, else None."""
     found = identity.of(path)
     if found is None or found[0] != entry.bytes:
         return None
-    if found in entry.seen:
-        return found
+    if found in entry.seen or (is_remote(path) and found[1].strip('"') == entry.md5):
+        return found  # the ETag of an object that was put or copied in one piece is its MD5
     with contextlib.suppress(OSError):
         if _digest(path, found) == entry.sha256 and identity.of(path) == found:
             return found

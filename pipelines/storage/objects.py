@@ -78,26 +78,6 @@ def identity(path: Path) -> str:
         return ""
 
 
-def has_bytes(path: Path, size: int, md5: str, sha256: str) -> bool:
-    """Return whether an object has these bytes; it is only read if its ETag cannot tell.
-
-    The ETag of an object that was put or copied in one piece is its MD5, unless the store encrypts
-    it with a key of its user.
-    """
-    store: Any = path
-    try:
-        with _translated(path):
-            facts = store.fs.info(store.path)
-        if facts["type"] != "file" or facts["size"] != size:
-            return False
-        if store.protocol == "s3" and _tag(store, facts).strip('"') == md5:
-            return True
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
-    except FileNotFoundError:
-        return False
-
-
 def read_range(path: Path, start: int, size: int) -> bytes:
     """Return at most `size` bytes from `start` on; fewer at the end of the file."""
     if not is_remote(path):

@@ -40,7 +40,7 @@ def run_stages(raw: Path, base: str, folder: Path) -> None:
 
 
 def test_the_bytes_of_a_disk_and_kept_parts(s3, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
     mimic.write(tmp_path / "raw", studies=6, seed=3, height=96)
     raw = tmp_path / "raw" / "mimic"
     local = build(raw, "mimic", tmp_path)
@@ -54,7 +54,6 @@ def test_the_bytes_of_a_disk_and_kept_parts(s3, tmp_path, capsys, monkeypatch):
     said = capsys.readouterr()
     assert "who may read that bucket is not checked" in said.err  # the collection is credentialed
     assert not (tmp_path / "s3:").exists()
-    assert not list(Path.cwd().glob("s3:*"))
 
     run_stages(raw, s3, tmp_path)
     said = capsys.readouterr().out
@@ -138,11 +137,9 @@ def test_a_stage_takes_an_address_or_a_path(tmp_path):
 
 
 def test_what_of_a_state_folder_stays_on_this_machine(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cli.local_state(tmp_path / ".cxr") == tmp_path / ".cxr"
-    one, other = (cli.local_state(place(f"s3://bucket/{name}")) for name in "ab")
-    assert one.parent == other.parent == tmp_path / "cxr-vlp"
-    assert one != other
+    monkeypatch.chdir(tmp_path)
+    assert cli.local_state(tmp_path / "mine") == tmp_path / "mine"
+    assert cli.local_state(place("s3://bucket/state")) == tmp_path / ".cxr"
 
 
 @pytest.mark.parametrize("private", [False, True])
