@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, dry_run, errors, parts
-from cxr_vlp.pipelines.cache import file_index
+from cxr_vlp.pipelines.cache import scan_index
 from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
 from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
 from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
@@ -123,8 +123,9 @@ def _read(flags: argparse.Namespace, beam_flags: BeamFlags) -> ShardsRun:
         source_files=SourceFiles(
             str(root),
             inventory.get("digests") == "official",
-            file_index.path_of(root, flags.state),
+            str(flags.scan / scan_index.NAME),
             links=bool(inventory.get("links")),
+            kept=str(flags.state / "scan"),
         ),
         scan=str(flags.scan),
         texts=str(flags.texts),

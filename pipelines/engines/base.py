@@ -52,7 +52,9 @@ class RunSettings:
     source: str
     workers: int
     state: Path  # its folder `logs` gets one line for each finished element
-    results: Path  # in the staging folder of the output: an engine without another way puts them here
+    results: (
+        Path  # in the staging folder of the output: an engine without another way puts them here
+    )
     image_timeout: float = IMAGE_TIMEOUT
     stalled: float = STALLED
     umask: int | None = None  # for files that the workers write; None: unchanged
