@@ -85,7 +85,9 @@ def _read_image(image: Image, reader: FileReader) -> tuple[Image, dicom_header.S
         if stat.st_size > MAX_FILE:
             raise IngestError("image.too_large")
         known = reader.index.get(image.path, stat)
-        if known is None or not (known["read"] or reader.official):
+        # the digest of a list does not count once the list no longer names the file
+        official = reader.official and reader.index.official(image.path)
+        if known is None or not (known["read"] or official):
             known = _facts(path, image, reader)
             reader.index.store(image.path, stat, known)
     except FileNotFoundError:
@@ -94,7 +96,7 @@ def _read_image(image: Image, reader: FileReader) -> tuple[Image, dicom_header.S
         raise IngestError("image.unreadable") from None
     header = _header(known["header"])
     # an official digest also replaces a digest that an earlier scan computed
-    digest = (reader.official and reader.index.official(image.path)) or known["sha256"]
+    digest = official or known["sha256"]
     view, projection = image.view, image.projection
     if view == "unknown":
         stated = (header.view_position, header.view_code)

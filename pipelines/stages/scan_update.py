@@ -157,7 +157,9 @@ def full(plan: Plan, staging: Path, mapped: Mapped) -> Made:
             _join(writer, joining, rows, people)
         groups = itertools.groupby(people.sorted(), key=lambda pair: pair[0])
         met = ((name, [pickle.loads(one) for _, one in of]) for name, of in groups)
-        for _ in lines.put(writer.store(writer.read(elements(joining, met, index)))):
+        for _ in lines.put(
+            writer.store(writer.read(elements(joining, met, index, official=plan.official)))
+        ):
             pass
         files = _write_parts(writer, lines)
     jsonl.write_lines(staging / REJECTS, sorted(writer.totals.rejects.elements()))
@@ -252,7 +254,7 @@ def changed(plan: Plan, staging: Path, mapped: Mapped, seen: Seen, what: Touched
             writer.totals.add(made, -1)
         index.remove_patient(patient)
     met = ((name, of) for name, of in sorted(people.items()) if of)
-    lines = sorted(writer.store(writer.read(elements(joining, met, index))))
+    lines = sorted(writer.store(writer.read(elements(joining, met, index, official=plan.official))))
     new: dict[str, list[tuple[str, str, str]]] = {part: [] for part in sorted(parts)}
     for place, (patient, text) in lines:
         part, _, key = place.partition("\0")
@@ -374,7 +376,11 @@ def _link(old: Path, new: Path) -> None:
 
 
 def elements(
-    joining: Joining, people: Iterable[tuple[str, Sequence[Met]]], index: ScanIndex
+    joining: Joining,
+    people: Iterable[tuple[str, Sequence[Met]]],
+    index: ScanIndex,
+    *,
+    official: bool,
 ) -> Iterator[tuple[Element, Left]]:
     """Yield elements of about CHUNK studies of whole patients, with what is left out of each.
 
@@ -391,17 +397,19 @@ def elements(
             found, left[patient] = tuple(each.study for each in met), []
         studies += [found] if found else []
         if sum(map(len, studies)) >= CHUNK:
-            yield _element(next(numbers), studies, index), left
+            yield _element(next(numbers), studies, index, official=official), left
             studies, left = [], {}
     if left:
-        yield _element(next(numbers), studies, index), left
+        yield _element(next(numbers), studies, index, official=official), left
 
 
-def _element(number: int, studies: Sequence[tuple[Study, ...]], index: ScanIndex) -> Element:
-    names = [name for of in studies for study in of for name in names_of(study)]
-    known = dict(index.read_facts(names))
-    digests = index.official(image.path for of in studies for one in of for image in one.images)
-    return Element(f"patients-{number:06}", Patients(tuple(studies), FileIndex(known, digests)))
+def _element(
+    number: int, studies: Sequence[tuple[Study, ...]], index: ScanIndex, *, official: bool
+) -> Element:
+    names = (name for of in studies for study in of for name in names_of(study))
+    named = (image.path for of in studies for one in of for image in one.images if official)
+    known = FileIndex(dict(index.read_facts(names)), index.official(named))
+    return Element(f"patients-{number:06}", Patients(tuple(studies), known))
 
 
 def here(work: ReadPatients, chosen: Sequence[Element]) -> Iterator[tuple[str, Mapping[str, Any]]]:
