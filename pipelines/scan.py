@@ -14,14 +14,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cxr_vlp.pipelines import cli, codes, config, errors, scan_preview
 from cxr_vlp.pipelines.cache import row_digest, scan_index, store
 from cxr_vlp.pipelines.cache.scan_index import DamagedError
+from cxr_vlp.pipelines.engines import driver
+from cxr_vlp.pipelines.engines.base import Element
+from cxr_vlp.pipelines.engines.flags import Choice
 from cxr_vlp.pipelines.errors import ConfigError, DataError, LockedError
 from cxr_vlp.pipelines.executor.progress import COUNTS, showing
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
@@ -40,7 +45,8 @@ from cxr_vlp.pipelines.stages import (
     scan_update,
 )
 from cxr_vlp.pipelines.stages.scan_changes import Plan, Seen, Touched
-from cxr_vlp.pipelines.stages.scan_update import Made
+from cxr_vlp.pipelines.stages.scan_study import ReadPatients
+from cxr_vlp.pipelines.stages.scan_update import Made, Mapped
 
 HEADER = "inventory.json"
 PULLED = (
@@ -52,7 +58,7 @@ STOPPED = "nothing was published; facts of read files are kept, and the same com
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, _ = cli.parse_stage(_parser(), arguments)
+    flags, choice = cli.parse_stage(_parser(), arguments)
     settings = config.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)
@@ -79,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         privacy.protecting(protection, flags.out, flags.state, first=True),
         showing(f"scan {source.name}", COUNTS.of_scan),
     ):
-        done = _scan(plan, flags, terms)
+        done = _scan(plan, flags, terms, choice)
     store.remove_unused_links(flags.state, flags.out.parent)
     row_digest.report(row_digest.DISCARDED.take())
     _show(source, done.header, "written" if done.written else "unchanged")
@@ -189,7 +195,7 @@ class _SameError(Exception):
     """The new inventory has the bytes of the old one; only the index is another."""
 
 
-def _scan(plan: Plan, flags: argparse.Namespace, terms: Mapping[str, Any]) -> _Done:
+def _scan(plan: Plan, flags: argparse.Namespace, terms: Mapping[str, Any], choice: Choice) -> _Done:
     """Bring the inventory up to date. Raises DataError, ConfigError and StorageError."""
     seen = scan_changes.compare(plan)
     if seen is not None and seen.nothing:
@@ -198,21 +204,25 @@ def _scan(plan: Plan, flags: argparse.Namespace, terms: Mapping[str, Any]) -> _D
     what = scan_changes.touched(plan, seen) if seen is not None else None
     if seen is not None and what is not None:
         try:
-            return _published(plan, flags, terms, (seen, what))
+            return _published(plan, flags, terms, choice, (seen, what))
         except DamagedError:
             row_digest.DISCARDED.add()
-    return _published(plan, flags, terms, None)
+    return _published(plan, flags, terms, choice, None)
 
 
 def _published(
-    plan: Plan, flags: argparse.Namespace, terms: Mapping[str, Any],
+    plan: Plan,
+    flags: argparse.Namespace,
+    terms: Mapping[str, Any],
+    choice: Choice,
     update: tuple[Seen, Touched] | None,
-) -> _Done:  # fmt: skip
+) -> _Done:
+    """Make the inventory, or what an update changes of it, and put it in the old one's place."""
     before = jsonl.glimpse(plan.out / HEADER)
     header: dict[str, Any] = {}
     guessed: Sequence[str] = ()
     with contextlib.suppress(_SameError), atomic_dir.publishing(plan.out, HEADER) as staging:
-        made = _made(plan, staging, update)
+        made = _made(plan, staging, _mapped(flags, choice, staging), update)
         header = inventory_header.of(
             made.counts, made.files, plan.recorded, terms, made.tables, plan.left_out, plan.layers
         )
@@ -237,14 +247,38 @@ def _published(
     return _Done(header, update is None, guessed)
 
 
-def _made(plan: Plan, staging: Path, update: tuple[Seen, Touched] | None) -> Made:
+def _made(plan: Plan, staging: Path, mapped: Mapped, update: tuple[Seen, Touched] | None) -> Made:
     """Make the parts. Raises LockedError if another run has just written the inventory."""
     if update is None:
-        return scan_update.full(plan, staging, scan_update.here)
+        return scan_update.full(plan, staging, mapped)
     seen, what = update
     if (plan.out / scan_index.NAME).stat().st_ino != seen.inode:
         raise LockedError(f"{plan.out}: another run has just written it: run again")
-    return scan_update.changed(plan, staging, scan_update.here, seen, what)
+    return scan_update.changed(plan, staging, mapped, seen, what)
+
+
+def _mapped(flags: argparse.Namespace, choice: Choice, staging: Path) -> Mapped:
+    """Return what reads the files of patients: threads of this process, or an outside engine."""
+    if choice.name == "beam" and choice.beam.local:
+        return partial(scan_update.here, workers=flags.workers)
+    settings = cli.run_settings("scan", flags, staging, root=flags.root or "")
+
+    def elsewhere(
+        work: ReadPatients, elements: Sequence[Element]
+    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        if scan_update.is_small(elements):  # an engine takes longer to start
+            yield from scan_update.here(work, elements)
+            return
+        accounts = driver.Accounts(sorted(element.name for element in elements))
+        with contextlib.closing(choice.map(work, elements, settings)) as outcomes:
+            for outcome in outcomes:
+                if accounts.take(outcome):
+                    yield outcome["name"], outcome["result"]
+                accounts.check_faults()
+        accounts.check()
+        shutil.rmtree(staging / settings.results.name, ignore_errors=True)
+
+    return elsewhere
 
 
 def _left_out(source: Source, collection: config.Collection) -> leave_out.LeftOut:

@@ -21,7 +21,6 @@ from cxr_vlp.pipelines import interrupts, parts
 from cxr_vlp.pipelines.cache.file_index import FileIndex
 from cxr_vlp.pipelines.engines.base import Element
 from cxr_vlp.pipelines.errors import DataError, IngestError
-from cxr_vlp.pipelines.executor.progress import COUNTS
 from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.files import paths
 from cxr_vlp.pipelines.files.paths import Root
@@ -244,12 +243,12 @@ class ReadPatients:
         rejects: list[Reject] = []
         laid: list[tuple[str, str]] = []
         read = []
-        patient = ""
+        patient, seen = "", 0
         for study in studies:
             interrupts.check()
             patient = study.patient
             made = read_files(study, self.source, reader)
-            COUNTS.add("files", len(study.images))
+            seen += len(study.images)
             notes.update(made.notes)
             rejects += made.rejects
             if made.study is not None:
@@ -259,6 +258,7 @@ class ReadPatients:
         lines = map(self._line, layered.find_earlier(place_patient(read), self.layers))
         return {
             "patient": patient,
+            "seen": seen,
             "lines": list(lines),
             "rejects": [dumps(each) for each in rejects],
             "notes": dict(notes),

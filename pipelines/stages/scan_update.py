@@ -16,6 +16,7 @@ import pickle
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +40,7 @@ from cxr_vlp.pipelines.stages.scan_study import Patients, ReadPatients, names_of
 
 CHUNK = 256  # studies of an element, or more where one patient has more
 BATCH = 64  # elements that are in memory at once
+FEW = 200  # unknown files that are read in this process
 SAVED = 1000  # rows that are stored at once
 REJECTS = "rejects.jsonl"
 Mapped = Callable[[ReadPatients, Sequence[Element]], Iterator[tuple[str, Mapping[str, Any]]]]
@@ -102,6 +104,7 @@ class Writer:
                     partial.set_facts(read)
                     partial.save()
                     for found in result["patients"]:
+                        COUNTS.add("files", found["seen"])
                         yield found, left.pop(found["patient"])
                 for name, lines in left.items():
                     yield _nothing(name), lines
@@ -412,15 +415,33 @@ def _element(
     return Element(f"patients-{number:06}", Patients(tuple(studies), known))
 
 
-def here(work: ReadPatients, chosen: Sequence[Element]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Do elements in this process."""
+def here(
+    work: ReadPatients, chosen: Sequence[Element], workers: int = 1
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Do elements in this process, in threads: reading and hashing files do not exclude others."""
+    if workers == 1 or len(chosen) == 1:
+        yield from ((element.name, work(element)) for element in chosen)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            yield from zip((e.name for e in chosen), pool.map(work, chosen), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def is_small(chosen: Iterable[Element]) -> bool:
+    """Return whether elements have few files of which nothing is known."""
+    unknown = 0
     for element in chosen:
-        yield element.name, work(element)
+        payload: Patients = element.payload
+        names = {name for of in payload.studies for study in of for name in names_of(study)}
+        unknown += len(names - payload.known.known.keys())
+    return unknown < FEW
 
 
 def _nothing(patient: str) -> dict[str, Any]:
     """Return what reading gives for a patient of whom the lists leave nothing."""
-    return {"patient": patient, "lines": [], "rejects": [], "notes": {}, "laid": []}
+    return {"patient": patient, "lines": [], "seen": 0, "rejects": [], "notes": {}, "laid": []}
 
 
 @contextlib.contextmanager
