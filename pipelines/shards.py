@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, dry_run, errors, parts
-from cxr_vlp.pipelines.cache import file_index
+from cxr_vlp.pipelines.cache import scan_index
 from cxr_vlp.pipelines.cache.identity import FileDigests
 from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
 from cxr_vlp.pipelines.engines import driver
@@ -33,6 +33,7 @@ from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_li
 from cxr_vlp.pipelines.stages.shard_part import ShardBuilder, ShardPart
 from cxr_vlp.pipelines.stages.source_files import SourceFiles
 from cxr_vlp.pipelines.storage import publication
+from cxr_vlp.pipelines.storage.place import is_remote
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,9 @@ def _read(flags: argparse.Namespace, engine: Choice) -> ShardsRun:
         source_files=SourceFiles(
             str(root),
             inventory.get("digests") == "official",
-            file_index.path_of(root, cli.local_state(flags.state)),
+            "" if is_remote(flags.scan) else str(flags.scan / scan_index.NAME),
             links=bool(inventory.get("links")),
+            kept=str(cli.local_state(flags.state) / "scan"),
         ),
         scan=str(flags.scan),
         texts=str(flags.texts),

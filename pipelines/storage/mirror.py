@@ -17,10 +17,10 @@ from cxr_vlp.pipelines.storage.place import is_remote
 
 
 @contextlib.contextmanager
-def mirrored(output: Path, owner: str, folder: Path) -> Iterator[Path]:
+def mirrored(output: Path, owner: str, copy: Path) -> Iterator[Path]:
     """Yield a folder of this machine with the files of an output; publish it when the block ends.
 
-    `owner` is the header file of the output, `folder` is where the copy is, which may be deleted at
+    `owner` is the header file of the output, `copy` is where the copy is, which may be deleted at
     any time. An output of this machine is yielded itself. If the block changes no file, nothing is
     published. Raises what `publication.publishing` raises.
     """
@@ -30,11 +30,16 @@ def mirrored(output: Path, owner: str, folder: Path) -> Iterator[Path]:
     # the lock is held from here on: an update of what another run replaces meanwhile would be lost
     with contextlib.suppress(_SameError), publication.publishing(output, owner) as staging:
         published = publication.folder_of(output, owner)
-        before = _fetch(published if published != output else None, folder)
-        yield folder
-        if _files(folder) == before:
+        before = _fetch(published if published != output else None, copy)
+        yield copy
+        if _files(copy) == before:
             raise _SameError
-        _put(owner, folder, published, staging)
+        _put(owner, copy, published, staging)
+
+
+def folder(state: Path, output: Path) -> Path:
+    """Return the folder of this machine, below a state folder, for the copy of an output."""
+    return state / "stores" / hashlib.sha256(str(output).encode()).hexdigest()[:16]
 
 
 class _SameError(Exception):

@@ -10,17 +10,18 @@ from pathlib import Path
 import pytest
 from stages import build, params, tree_bytes
 
-from cxr_vlp.pipelines import cli, shards, texts
+from cxr_vlp.pipelines import cli, scan, shards, texts
+from cxr_vlp.pipelines.cache import scan_index
 from cxr_vlp.pipelines.cache.entries import Entries, Entry
 from cxr_vlp.pipelines.cache.store import Store
-from cxr_vlp.pipelines.files import atomic_dir, jsonl, privacy
+from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.storage import objects, publication
 from cxr_vlp.pipelines.storage.place import place
 from cxr_vlp.pipelines.synthetic.layouts import mimic
 
-OWNERS = {"texts": "texts.json", "shards": manifest.NAME}
+OWNERS = {"scan": "inventory.json", "texts": "texts.json", "shards": manifest.NAME}
 
 
 def published(base: str, stage: str) -> Path:
@@ -33,7 +34,9 @@ def stored_bytes(folder: Path) -> dict[str, bytes]:
 
 def run_stages(raw: Path, base: str, folder: Path) -> None:
     common = ["mimic", "--root", str(raw), "--params", str(params(folder))]
-    common += ["--state", f"{base}/.cxr", "--scan", f"{base}/scan"]
+    common += ["--state", f"{base}/.cxr"]
+    assert scan.main([*common, "--out", f"{base}/scan"]) == 0
+    common += ["--scan", f"{base}/scan"]
     assert texts.main([*common, "--out", f"{base}/texts"]) == 0
     read = ["--texts", f"{base}/texts"]
     assert shards.main([*common, *read, "--out", f"{base}/shards"]) == 0
@@ -44,13 +47,12 @@ def test_the_bytes_of_a_disk_and_kept_parts(s3, tmp_path, capsys, monkeypatch):
     mimic.write(tmp_path / "raw", studies=6, seed=3, height=96)
     raw = tmp_path / "raw" / "mimic"
     local = build(raw, "mimic", tmp_path)
-    inventory = tmp_path / "scan" / "mimic"
-    with atomic_dir.publishing(place(f"{s3}/scan"), "inventory.json") as staging:
-        for each in objects.listing(inventory):
-            objects.copy(inventory / each.name, staging / each.name)
     run_stages(raw, s3, tmp_path)
     assert stored_bytes(published(s3, "shards")) == tree_bytes(local)
     assert stored_bytes(published(s3, "texts")) == tree_bytes(tmp_path / "texts" / "mimic")
+    inventory = stored_bytes(published(s3, "scan"))
+    assert inventory.pop(scan_index.NAME)
+    assert inventory == tree_bytes(tmp_path / "scan" / "mimic")
     said = capsys.readouterr()
     assert "who may read that bucket is not checked" in said.err  # the collection is credentialed
     assert not (tmp_path / "s3:").exists()
