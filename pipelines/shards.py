@@ -153,7 +153,9 @@ def _digests(
     listed = known.of_parts(flags.scan, names, inventory.get("files", {}), "scan")
     annotated = known.of_parts(flags.texts, names, texts.get("part_files", {}), "texts")
     if not flags.dry_run:
-        known.save()
+        # it names folders of the collection
+        with privacy.hiding({"credentialed": Protection.of_inventory(inventory).private}):
+            known.save()
     return listed, annotated
 
 
