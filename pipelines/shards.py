@@ -124,6 +124,7 @@ def _read(flags: argparse.Namespace, engine: Choice) -> ShardsRun:
     parameter_check.inventory(inventory, flags.scan, settings)
     listed, annotated = _digests(flags, inventory, texts)
     parameter_check.texts(texts, flags.texts, settings, flags.scan, inventory, listed)
+    parameter_check.unedited(texts, flags.texts, annotated)
     root = paths.root(flags.root or settings.collection(flags.source).root)
     builder = ShardBuilder(
         source_files=SourceFiles(
