@@ -18,6 +18,7 @@ from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, errors, parts, scan_preview
 from cxr_vlp.pipelines.cache import checksums, file_index, row_digest, store
+from cxr_vlp.pipelines.cache.identity import FileDigests
 from cxr_vlp.pipelines.cache.tree_state import TreeState
 from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
 from cxr_vlp.pipelines.errors import ConfigError, DataError
@@ -77,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 source, tree, collection, section, naming, recorded, layers, flags, engine.beam
             )
             tree_state.save()
+            FileDigests.of_source(flags.state, source.name).record(flags.out, header["files"])
         else:
             header = jsonl.read_header(flags.out, HEADER, "scan")
     store.remove_unused_links(flags.state, flags.out.parent)

@@ -148,7 +148,7 @@ def _digests(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return part -> sha256 of its file of the inventory and of its texts."""
     names = parts.names(flags.source, inventory["parts"])
-    known = FileDigests.of_stage(flags.state, "shards", flags.source)
+    known = FileDigests.of_source(flags.state, flags.source)
     listed = known.of_parts(flags.scan, names, inventory.get("files", {}), "scan")
     annotated = known.of_parts(flags.texts, names, texts.get("part_files", {}), "texts")
     if not flags.dry_run:

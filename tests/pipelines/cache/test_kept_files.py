@@ -279,7 +279,7 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path, opened):
     path.write_text("1\n")
 
     def digest() -> str:
-        known = identity.FileDigests.of_stage(tmp_path, "shards", "x")
+        known = identity.FileDigests.of_source(tmp_path, "x")
         found = known.of_parts(tmp_path, ["x-train-00000"], {"x-train-00000": "header"}, "texts")
         known.save()
         return found["x-train-00000"]
@@ -293,7 +293,7 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path, opened):
 
 
 def test_a_part_without_a_file_names_the_stage_to_run(tmp_path):
-    known = identity.FileDigests.of_stage(tmp_path, "shards", "x")
+    known = identity.FileDigests.of_source(tmp_path, "x")
     with pytest.raises(ConfigError, match=r"no x-train-00000\.jsonl .*run `cxr-vlp texts`"):
         known.of_parts(tmp_path, ["x-train-00000"], {}, "texts")
 
