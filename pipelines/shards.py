@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, dry_run, errors, parts
-from cxr_vlp.pipelines.cache import file_index
+from cxr_vlp.pipelines.cache import scan_index
 from cxr_vlp.pipelines.cache.identity import FileDigests
 from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
 from cxr_vlp.pipelines.engines import driver
@@ -130,8 +130,9 @@ def _read(flags: argparse.Namespace, engine: Choice) -> ShardsRun:
         source_files=SourceFiles(
             str(root),
             inventory.get("digests") == "official",
-            file_index.path_of(root, flags.state),
+            str(flags.scan / scan_index.NAME),
             links=bool(inventory.get("links")),
+            kept=str(flags.state / "scan"),
         ),
         scan=str(flags.scan),
         texts=str(flags.texts),

@@ -11,10 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cxr_vlp.pipelines.cache.file_index import FileIndex
 from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.format import fingerprints
 
 NAME = "SHA256SUMS.txt"
 DEPTH = 3  # folders below the root: mimic-cxr-jpg/2.1.0/SHA256SUMS.txt
@@ -22,8 +19,8 @@ MAX_LINE = 1 << 16  # characters
 LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
-def load(root: Path, index: FileIndex) -> None:
-    """Copy the digests of all lists below a root into the index.
+def of(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield (path below the root, sha256) of all lists below a root.
 
     Raises ConfigError if there is no list, DataError if a file is not such a list.
     """
@@ -31,8 +28,8 @@ def load(root: Path, index: FileIndex) -> None:
     lists = sorted(path for path in found if path.is_file())  # opening a FIFO would block
     if not lists:
         raise ConfigError(f"digests: official, and there is no {NAME} in {root}: set digests: read")
-    digest = fingerprints.of([[str(path), jsonl.sha256(path)] for path in lists])
-    index.store_official(digest, (row for path in lists for row in rows(path, root)))
+    for path in lists:
+        yield from rows(path, root)
 
 
 def rows(path: Path, root: Path) -> Iterator[tuple[str, str]]:

@@ -53,13 +53,14 @@ class Lane:
     beats: dict[str, str] = field(default_factory=dict)  # the last signs of life of these
     heard: float = 0.0  # when something of the job was heard
     failures: int = 0  # jobs in a row that ended with nothing finished
-    finished: int = 0  # elements of the present job
+    size: int = 0  # number of elements of the present job
+    finished: int = 0  # of these
     reason: str = ""  # of the last failure
 
     def start(self, job: Job, elements: Sequence[Element]) -> None:
         """Note a job."""
         self.job, self.heard, self.finished = job, time.monotonic(), 0
-        self.held = {element.name: element for element in elements}
+        self.held, self.size = {element.name: element for element in elements}, len(elements)
         self.beats = {}
 
     def listen(self, beats: dict[str, str]) -> bool:
@@ -74,7 +75,8 @@ class Lane:
 
     def silent(self, stalled: float) -> bool:
         """Return whether the workers of the job are lost: begun elements are silent, or none is."""
-        patience = min(LOST_AFTER, stalled) if self.beats else stalled
+        # a worker may have to fetch its container first; two other attempts fit into `stalled`
+        patience = min(LOST_AFTER, stalled) if self.beats else stalled / (RESUBMITS + 1)
         return time.monotonic() - self.heard > patience
 
 
@@ -134,6 +136,8 @@ class Lanes:
 
     def _give(self) -> None:
         """Give a job to each pool that has none. Raises EngineError if no pool is left."""
+        # a worker that was given up, or one of a killed run, may have done some after all
+        self.waiting = deque(each for each in self.waiting if each.name not in self.done)
         usable = [lane for lane in self.lanes if lane.failures <= RESUBMITS]
         if self.waiting and not usable:
             why = next((lane.reason for lane in self.lanes if lane.reason), "no reason was given")
@@ -170,6 +174,7 @@ class Lanes:
         """Note that a job has ended; take back what it has not done."""
         assert lane.job is not None
         reason = lane.job.reason()
+        lane.held = {name: each for name, each in lane.held.items() if name not in self.done}
         if not lane.held:
             lane.job, lane.failures = None, 0
             return
@@ -180,7 +185,7 @@ class Lanes:
     def _take_back(self, lane: Lane, reason: str) -> None:
         """Let another job do what is left. Raises EngineError for an element that is lost often."""
         for name, element in reversed(lane.held.items()):
-            self.tries[name] += name in lane.beats or len(lane.held) == 1
+            self.tries[name] += name in lane.beats or lane.size == 1
             if self.tries[name] > RESUBMITS:
                 raise EngineError(
                     f"engine.failed: {name} was begun {self.tries[name]} times and never done "

@@ -39,15 +39,15 @@ class ResultsPlace:
 
         Without `reuse` there are none, because it is unknown whether the inputs are the same.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        # first: it ends the workers of earlier runs, and a folder of a store exists with its files
+        jsonl.write_lines(self.folder / TOKEN, [self.task])
         found = []
-        for path in list(self.folder.iterdir()):
+        for path in [path for path in self.folder.iterdir() if path.name != TOKEN]:
             outcome = self._read(path) if reuse and path.suffix == RESULT else None
             if outcome is not None and "result" in outcome:
                 found.append(outcome)
             else:
                 path.unlink(missing_ok=True)
-        jsonl.write_lines(self.folder / TOKEN, [self.task])
         return found
 
     def check(self) -> None:

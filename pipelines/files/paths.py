@@ -15,7 +15,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -38,6 +38,15 @@ UPPER = 3  # levels of folders in which the tables of every downloaded collectio
 _OUT, _NOWHERE = "link out", "link nowhere"
 
 
+@dataclass
+class Reading:
+    """What a reader looked at while it listed a tree; `scan` knows by it what a change touches."""
+
+    opened: set[str] = field(default_factory=set)  # paths below the root
+    at: str = ""  # the file whose rows are made now; "" for rows that no single file gives
+    only: tuple[str, ...] | None = None  # the walk is over these files; None: over the whole tree
+
+
 @dataclass(frozen=True)
 class RawTree:
     """A raw root, resolved, and whether links may lead out of it."""
@@ -45,6 +54,7 @@ class RawTree:
     root: Path
     links: bool = False
     kept: Path | None = None  # the folder in which the indices of tars are kept
+    reading: Reading | None = field(default=None, compare=False)
 
 
 Root = Path | RawTree  # a Path means a tree whose links may not lead out
@@ -83,6 +93,8 @@ def inside(root: Root, relative: str) -> Path:
     without permission.
     """
     where = tree(root)
+    if where.reading is not None:
+        where.reading.opened.add(relative)
     parts = PurePosixPath(relative)
     if not relative or "\0" in relative or parts.is_absolute() or ".." in parts.parts:
         raise IngestError("path.escape")
@@ -101,6 +113,12 @@ def inside(root: Root, relative: str) -> Path:
     if not real.is_relative_to(where.root):
         raise IngestError("path.escape")
     return path
+
+
+def there(root: Root, relative: str) -> bool:
+    """Return whether a file is there, without noting that it was opened. Raises as `inside`."""
+    where = tree(root)
+    return inside(RawTree(where.root, where.links, where.kept), relative).exists()
 
 
 def _archive_of(where: RawTree, parts: PurePosixPath) -> str:
@@ -157,6 +175,9 @@ def walk(
     skipped, and `fault` is called with the code folder.unreadable or path.escape.
     """
     where = tree(root)
+    if where.reading is not None and where.reading.only is not None:
+        yield from where.reading.only
+        return
     seen: set[str] = set()
     walking = os.walk(where.root, followlinks=True, onerror=lambda _: fault("folder.unreadable"))
     for folder, folders, files in walking:

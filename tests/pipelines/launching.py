@@ -135,11 +135,12 @@ def serve() -> None:
     """Fork a run for every order on stdin; print its process id, then its exit code."""
     from multiprocessing import forkserver
 
-    from cxr_vlp.pipelines import beam, scan, shards, texts, verify
+    from cxr_vlp.pipelines import scan, shards, texts, verify
+    from cxr_vlp.pipelines.engines import beam_engine
     from cxr_vlp.pipelines.stages import shard_part, text_part
 
     mains = {module.__name__.rpartition(".")[2]: module for module in (scan, texts, shards, verify)}
-    assert beam  # imported for the runs
+    assert beam_engine  # imported for the runs
     forkserver.set_forkserver_preload([shard_part.__name__, text_part.__name__])
     forkserver.ensure_running()
     _answer(server=forkserver._forkserver._forkserver_pid)

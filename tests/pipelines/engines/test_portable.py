@@ -7,6 +7,7 @@ driver except the one that a test gives them.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -18,14 +19,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import hazards
 import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
 
 from cxr_vlp.pipelines.engines import driver, lanes
 from cxr_vlp.pipelines.engines.base import Element, RunSettings
 from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
 from cxr_vlp.pipelines.engines.flags import Choice
 from cxr_vlp.pipelines.errors import DataError, EngineError
+from cxr_vlp.pipelines.storage.place import place
 
 HERE = Path(__file__).resolve().parents[1]
 PATIENCE = 120.0
@@ -86,15 +91,16 @@ class Services:
         return [int(word) for path in found for word in path.read_text().split()]
 
 
-@pytest.fixture(scope="module")
-def services(tmp_path_factory) -> Iterator[Services]:
-    folder = tmp_path_factory.mktemp("services")
+@contextlib.contextmanager
+def serving(folder: Path, *wrapped: str) -> Iterator[Services]:
+    """Start a job service and two worker pools; `wrapped` is a command that starts a pool."""
     ports = [free_port() for _ in range(3)]
     module = "apache_beam.runners."
     job = [sys.executable, "-m", f"{module}portability.local_job_service_main"]
     pool = [sys.executable, "-m", f"{module}worker.worker_pool_main"]
     running = [started([*job, "--port", str(ports[0])], folder)]
-    running += [started([*pool, f"--service_port={port}"], folder) for port in ports[1:]]
+    for port in ports[1:]:
+        running.append(started([*wrapped, *pool, f"--service_port={port}"], folder))
     try:
         until(lambda: all(map(listens, ports)), "a service did not start")
         names = [f"localhost:{port}" for port in ports]
@@ -104,6 +110,42 @@ def services(tmp_path_factory) -> Iterator[Services]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory) -> Iterator[Services]:
+    """Pools that share the disk with the driver."""
+    with serving(tmp_path_factory.mktemp("services")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Path]:
+    """A folder of an S3 server on this machine, to which the environment leads."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name, value in {"ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret",
+                            "DEFAULT_REGION": "us-east-1"}.items():  # fmt: skip
+            environment.setenv(f"AWS_{name}", value)
+        boto3.client("s3").create_bucket(Bucket="sets")
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield place("s3://sets/shards")
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def apart(store, tmp_path_factory) -> Iterator[Services]:
+    """Pools that see an empty disk where the driver has its folders."""
+    base = str(tmp_path_factory.getbasetemp())
+    wrapped = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', base]
+    allowed = subprocess.run([*wrapped, "true"], capture_output=True, check=False)
+    if allowed.returncode:
+        pytest.skip("this machine does not permit mounts of a process's own (unshare -m)")
+    with serving(tmp_path_factory.mktemp("apart"), *wrapped) as found:
+        yield found
 
 
 @pytest.fixture
@@ -172,8 +214,6 @@ def test_a_fault_of_the_data_ends_the_run_with_its_message(services, settings):
 
 @pytest.mark.slow
 def test_results_of_a_killed_run_of_the_same_task_are_used(services, settings):
-    import dataclasses
-
     sure = dataclasses.replace(settings, inputs="digest")
     first = driver.run(hazards.Slow(), ELEMENTS[:4], sure, services.choice())
     again = driver.run(hazards.Slow(), ELEMENTS, sure, services.choice())
@@ -183,3 +223,69 @@ def test_results_of_a_killed_run_of_the_same_task_are_used(services, settings):
     other = dataclasses.replace(settings, inputs="another digest")
     changed = driver.run(hazards.Slow(), ELEMENTS[:1], other, services.choice())
     assert changed["e0"]["seconds"] != again["e0"]["seconds"]
+
+
+@pytest.mark.slow
+def test_pools_that_lack_the_driver_s_disk_put_results_into_a_store(apart, store, settings):
+    away = dataclasses.replace(settings, results=store / ".staging/.results")
+    found = driver.run(hazards.Slow(), ELEMENTS, away, apart.choice())
+    assert squares(found) == SQUARES
+
+
+@pytest.mark.slow
+def test_pools_that_lack_the_driver_s_disk_say_so(apart, settings):
+    with pytest.raises(EngineError, match=r"worker\.apart: .* does not see the staging folder"):
+        driver.run(hazards.Slow(), ELEMENTS, settings, apart.choice())
+
+
+@pytest.mark.slow
+def test_pools_that_lack_the_raw_tree_say_so(apart, store, settings, tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/table.csv").write_text("")
+    away = dataclasses.replace(
+        settings, results=store / "other/.results", reads=(str(tmp_path / "raw"),)
+    )
+    with pytest.raises(EngineError, match=r"worker\.apart: .*raw"):
+        driver.run(hazards.Slow(), ELEMENTS, away, apart.choice())
+
+
+@pytest.mark.slow
+def test_a_driver_that_was_killed_is_run_again(services, settings, tmp_path):
+    """Its workers go on, or are lost; the rerun uses what they have put there."""
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    flags = services.choice().beam
+    path = os.pathsep.join((str(HERE), str(HERE.parents[1] / ".src")))
+    command = [sys.executable, str(script), str(tmp_path), flags.endpoint, ",".join(flags.pools)]
+    first = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+    until(lambda: list(settings.results.glob("e*.json")), "nothing was finished")
+    first.kill()
+    first.wait()
+    sure = dataclasses.replace(settings, inputs="digest")
+    done = {path.stem for path in settings.results.glob("e*.json")}
+    found = driver.run(hazards.Slow(1.0), ELEMENTS, sure, services.choice())
+    assert squares(found) == SQUARES
+    assert done <= set(found)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+
+import hazards
+from cxr_vlp.pipelines.engines import driver
+from cxr_vlp.pipelines.engines.base import Element, RunSettings
+from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
+from cxr_vlp.pipelines.engines.flags import Choice
+
+here, endpoint, pools = Path(sys.argv[1]), sys.argv[2], tuple(sys.argv[3].split(","))
+flags = (
+    f"--job_endpoint={endpoint}", "--environment_type=EXTERNAL", "--runner=PortableRunner",
+)
+choice = Choice(beam=BeamFlags(flags, "PortableRunner", endpoint, pools))
+settings = RunSettings(
+    "shards", "mimic", 2, here / "state", here / "results", stalled=150, inputs="digest"
+)
+elements = [Element(f"e{number}", number) for number in range(6)]
+driver.run(hazards.Slow(1.0), elements, settings, choice)
+"""
