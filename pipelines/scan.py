@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from cxr_vlp.pipelines import cli, codes, config, errors, scan_preview
 from cxr_vlp.pipelines.cache import row_digest, scan_index, store
+from cxr_vlp.pipelines.cache.identity import FileDigests
 from cxr_vlp.pipelines.cache.scan_index import DamagedError
 from cxr_vlp.pipelines.engines import driver
 from cxr_vlp.pipelines.engines.base import Element
@@ -89,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         plan = _plan(source, root, collection, section, naming, recorded, layers, flags.state, out)
         done = _scan(plan, flags, terms, choice)
+        if done.written:  # so that later stages need not hash the parts
+            FileDigests.of_source(flags.state, source.name).record(flags.out, done.header["files"])
     store.remove_unused_links(flags.state, flags.out.parent)
     row_digest.report(row_digest.DISCARDED.take())
     _show(source, done.header, "written" if done.written else "unchanged")

@@ -125,6 +125,7 @@ def _read(flags: argparse.Namespace, engine: Choice) -> ShardsRun:
     parameter_check.inventory(inventory, flags.scan, settings)
     listed, annotated = _digests(flags, inventory, texts)
     parameter_check.texts(texts, flags.texts, settings, flags.scan, inventory, listed)
+    parameter_check.unedited(texts, flags.texts, annotated)
     root = paths.root(flags.root or settings.collection(flags.source).root)
     builder = ShardBuilder(
         source_files=SourceFiles(
@@ -149,7 +150,7 @@ def _digests(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return part -> sha256 of its file of the inventory and of its texts."""
     names = parts.names(flags.source, inventory["parts"])
-    known = FileDigests.of_stage(flags.state, "shards", flags.source)
+    known = FileDigests.of_source(flags.state, flags.source)
     listed = known.of_parts(flags.scan, names, inventory.get("files", {}), "scan")
     annotated = known.of_parts(flags.texts, names, texts.get("part_files", {}), "texts")
     if not flags.dry_run:

@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = {*(builder.file(name) for name in names), *OTHER_FILES}
         atomic_dir.keep_only(staging, files, incremental.sources(names, outcomes))
     incremental.finish(outcomes)
+    FileDigests.of_source(flags.state, flags.source).record(flags.out, header["part_files"])
     _show(flags.source, counts, header, Counter(outcome["how"] for outcome in outcomes))
     cli.print_dvc_commit("texts", flags.source, flags.out)
     return 0
@@ -109,7 +110,7 @@ def _digests_of_parts(
     flags: argparse.Namespace, inventory: Mapping[str, Any], names: Sequence[str]
 ) -> dict[str, str]:
     """Return part -> sha256 of its file of the inventory."""
-    known = FileDigests.of_stage(flags.state, "texts", flags.source)
+    known = FileDigests.of_source(flags.state, flags.source)
     listed = known.of_parts(flags.scan, names, inventory.get("files", {}), "scan")
     # it names folders of the collection
     with privacy.hiding({"credentialed": Protection.of_inventory(inventory).private}):

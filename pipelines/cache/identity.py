@@ -57,18 +57,24 @@ def read(path: Path) -> tuple[bytes, str]:
 
 @dataclass
 class FileDigests:
-    """The sha256 of the parts that a stage reads, each file hashed once; kept in a state folder."""
+    """The sha256 of parts of inventories and texts: of files that were written here, or hashed."""
 
-    path: Path  # STATE/receipts/STAGE/SOURCE.files
-    _known: dict[str, list[object]] = field(default_factory=dict)
-    _used: dict[str, list[object]] = field(default_factory=dict)
+    path: Path  # STATE/receipts/SOURCE.files
+    _known: dict[str, list[object]] = field(default_factory=dict)  # path -> size, tag, sha256
+    _changed: bool = False
 
     @classmethod
-    def of_stage(cls, state: Path, stage: str, source: str) -> FileDigests:
-        """Return the digests of earlier runs of a stage."""
-        path = state / FOLDER / stage / f"{source}.files"
+    def of_source(cls, state: Path, source: str) -> FileDigests:
+        """Return what earlier runs know of the files of a source."""
+        path = state / FOLDER / f"{source}.files"
         known = None if is_remote(path) else row_digest.read(path)
         return cls(path, known if isinstance(known, dict) else {})
+
+    def record(self, folder: Path, digests: Mapping[str, str]) -> None:
+        """Note and save the digests of parts that this run has just written to a folder."""
+        for name, digest in digests.items():
+            self._note(folder / f"{name}.jsonl", of(folder / f"{name}.jsonl"), digest)
+        self.save()
 
     def of_parts(
         self, folder: Path, names: Sequence[str], recorded: Mapping[str, str], made_by: str
@@ -96,17 +102,22 @@ class FileDigests:
 
     def sha256(self, path: Path) -> str:
         """Return the sha256 of a file; it is read only if it is not the file of the last time."""
-        before, key = of(path), str(path)
-        row = self._known.get(key)
-        if before is None or row is None or row[:2] != list(before):
-            digest = jsonl.sha256(path)
-            if before is None or of(path) != before:  # it changes now: hash it the next time too
-                return digest
-            row = [*before, digest]
-        self._used[key] = row
-        return str(row[2])
+        before = of(path)
+        row = self._known.get(str(path))
+        if before is not None and row is not None and row[:2] == list(before):
+            return str(row[2])
+        digest = jsonl.sha256(path)
+        if of(path) == before:  # else it changes now: hash it the next time too
+            self._note(path, before, digest)
+        return digest
+
+    def _note(self, path: Path, found: Identity | None, digest: str) -> None:
+        if found is not None and not is_remote(path):
+            self._changed |= self._known.get(str(path)) != [*found, digest]
+            self._known[str(path)] = [*found, digest]
 
     def save(self) -> None:
-        """Write the digests of the files that were asked for, if they are not those of before."""
-        if self._used != self._known and not is_remote(self.path):
-            row_digest.write(self.path, self._used)
+        """Write what is known of the files that are still there, if something is new."""
+        if self._changed and not is_remote(self.path):
+            there = {path: row for path, row in self._known.items() if Path(path).exists()}
+            row_digest.write(self.path, there)

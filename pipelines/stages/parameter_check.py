@@ -110,6 +110,21 @@ def texts(
         )
 
 
+def unedited(header: Header, folder: Path, found: Mapping[str, str]) -> None:
+    """Refuse texts with a part that `texts` did not write; `found` is part -> sha256 of its file.
+
+    A sample knows its text by the digest of the report: an edit by hand would reach no tar.
+    Raises ConfigError.
+    """
+    made = header.get("part_files", found)  # texts of 0.8 do not have it
+    edited = [name for name in found if made.get(name, LACKING) != found[name]]
+    if edited:
+        raise ConfigError(
+            f"{folder / edited[0]}.jsonl is not the file that `texts` wrote: run "
+            f"`cxr-vlp texts {header['source']}` again"
+        )
+
+
 def shards(header: Header, folder: Path, settings: Params) -> None:
     """Compare a finished set with section `shards`. Raises ConfigError."""
     stage = _Stage("shards", str(header["source"]), folder, settings.path)

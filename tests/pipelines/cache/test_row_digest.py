@@ -186,8 +186,7 @@ def test_an_inode_of_64_bits_is_stored(tmp_path):
 def test_an_entry_with_a_flipped_bit_is_discarded(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("r")
     made = entries.Entries(str(folder))
-    sample = entries.SampleDigests("key", "a" * 16, "b" * 16, "c" * 16)
-    kept = entries.Entry("p", "f", "p.tar", "d" * 64, "e" * 32, 9, True, {"n": 1}, (sample,))
+    kept = entries.Entry("p", "f", "p.tar", "d" * 64, "e" * 32, 9, True, {"n": 1}, inputs=("i",))
     made.write(kept)
     path = folder / "p/f.json"
     flipped = bytearray(path.read_bytes())
