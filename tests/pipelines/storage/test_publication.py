@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -295,7 +296,8 @@ def holder(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "taken"),
     [
-        ({}, False),
+        ({"process": os.getppid(), "start": lease._start(os.getppid())}, False),
+        ({}, True),  # of this process, which could not remove it
         ({"process": 2**22 + 7}, True),  # a process of this machine that has ended
         ({"start": "1"}, True),  # another process has its number now
         ({"machine": "other boot", "process": 2**22 + 7}, False),
