@@ -28,7 +28,10 @@ def check(text: str, name: str) -> None:
 
 def shards(text: str) -> Path | str:
     """Return sets of the command line: a path, or the address of an object store as it is."""
-    return store.clean(text) if store.is_store(text) else path(text)
+    try:
+        return store.clean(text) if store.is_store(text) else path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def here(places: Sequence[str | os.PathLike[str]], cache: Cache | None = None) -> list[Path]:
@@ -49,10 +52,10 @@ def _here(place: str | os.PathLike[str], cache: Cache | None) -> Path:
         return Path(place)
     try:
         return sets.local_copy(text, cache or default_cache())
-    except AbsentError as error:
-        raise ConfigError(str(error)) from None
     except FormatError as error:
         raise DataError(str(error)) from None
+    except (AbsentError, ValueError) as error:
+        raise ConfigError(str(error)) from None
 
 
 def default_cache() -> Cache:

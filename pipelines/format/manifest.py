@@ -197,16 +197,6 @@ def files(lines: Iterable[Mapping[str, Any]]) -> set[str]:
     return tars | {f"{split}/{SIZES}" for split in SPLITS} | {NAME, REJECTS, FEATURES}
 
 
-def stored_folder(header: Mapping[str, Any]) -> str:
-    """Return the name of the folder, in the set's own, that has its files on an object store.
-
-    There a new set cannot replace a folder in one step: its files lie in a folder of their own, and
-    the manifest, which stands outside, names it by the header's digest. So a reader gets the files
-    of one set, also while the next one is published.
-    """
-    return str(header["digest"])[:16]
-
-
 def digest(header: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], rejects: Path) -> str:
     """Return what header["digest"] must be; the tars are in it by the digests on their lines."""
     facts = {name: value for name, value in header.items() if name != "digest"}

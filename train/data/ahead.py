@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from cxr_vlp.train.data.mixing import ShardPass
 from cxr_vlp.train.data.shards import Shard
+
+if TYPE_CHECKING:
+    from cxr_vlp.train.data.mixing import ShardPass
 
 DEPTH = 2  # tars that a process fetches beside the one that it reads
 

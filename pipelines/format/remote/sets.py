@@ -28,7 +28,7 @@ from cxr_vlp.pipelines.format.sample import SPLITS
 
 TARS = ".tars.json"  # in the copy of a set: where its tars are
 COPIED = (manifest.FEATURES, manifest.REJECTS)
-_VERSION = re.compile(r"[0-9a-f]{16}")  # a folder that manifest.stored_folder names
+_VERSION = re.compile(r"[0-9a-f]{16}")  # a folder that manifest.folder_name names
 _SHA256 = re.compile(r"[0-9a-f]{64}")  # it becomes a file's name
 
 
@@ -97,8 +97,8 @@ def _listed(address: str, entries: list[Entry]) -> _Listed:
     data = store.read(f"{address}/{manifest.NAME}")
     header, *lines = _rows(data, address)
     of_tars = {f"{line.get('split')}/{line.get('name')}": line for line in lines}
-    version = manifest.stored_folder(header) if "digest" in header else ""
-    if _VERSION.fullmatch(version):
+    version = manifest.folder_name(header)
+    if version:
         with contextlib.suppress(AbsentError):  # a set that was copied from a disk has none
             entries = store.listing(f"{address}/{version}")
             found = _Listed(f"{address}/{version}", {manifest.NAME: data})

@@ -19,9 +19,9 @@ from cxr_vlp.pipelines.format.errors import AbsentError, StoreError
 # scheme -> the package that reads it
 SCHEMES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "abfss": "adlfs"}
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before the second, third ... attempt
-CONNECT, READ = 10, 60  # seconds until an attempt is given up
+CONNECT, SILENCE = 10.0, 60.0  # seconds until an attempt is given up
+SILENCE_VARIABLE = "CXR_STORE_TIMEOUT"  # replaces SILENCE
 CHUNK = 16 << 20  # bytes of one request
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]+)(/.*)?")
 _ACCESS = ("AccessDenied", "AllAccessDisabled", "403", "InvalidObjectState")
 KEYS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (gs: "
@@ -41,17 +41,24 @@ class Entry(NamedTuple):
 
 
 def is_store(text: str) -> bool:
-    """Return whether a text is the address of an object store that can be read."""
-    found = _ADDRESS.fullmatch(text.strip())
-    return bool(found) and found[1].lower() in SCHEMES and "@" not in found[2].partition(":")[0]
+    """Return whether a text is the address of an object store of a kind that can be read."""
+    return text.strip().partition("://")[0].lower() in SCHEMES and "://" in text
 
 
 def clean(text: str) -> str:
-    """Return an address without blanks and a slash at its end. Raises ValueError for others."""
-    if not is_store(text):
-        raise ValueError("not the address of an object store")
+    """Return the address of a store without blanks and a slash at its end.
+
+    Raises ValueError for one without a bucket, or with a user, a password or a signature; the
+    message does not repeat it.
+    """
     scheme, _, rest = text.strip().partition("://")
-    return f"{scheme.lower()}://{rest.rstrip('/')}"
+    scheme, bucket = scheme.lower(), rest.partition("/")[0]
+    if not bucket:
+        raise ValueError(f"{scheme}:// needs the name of a bucket: {scheme}://BUCKET/FOLDER")
+    # abfs://container@account... is the usual form there, and holds no password
+    if ("@" in bucket and not scheme.startswith("abfs")) or ":" in bucket or "?" in rest:
+        raise ValueError(f"{scheme}://... holds a user, a password or a signature: {KEYS}")
+    return f"{scheme}://{rest.rstrip('/')}"
 
 
 def listing(address: str) -> list[Entry]:
@@ -170,7 +177,8 @@ def _file_system(address: str) -> Any:
 
     A forked process must not use its parent's, whose connections run in a thread of the parent.
     """
-    settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+    named = ("AWS_", SILENCE_VARIABLE)
+    settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith(named)))
     return _made(address.partition(":")[0], os.getpid(), settings)
 
 
@@ -180,9 +188,10 @@ def _made(scheme: str, _process: int, _settings: tuple[tuple[str, str], ...]) ->
 
     more: dict[str, Any] = {}
     if scheme == "s3":  # `_tried` alone tries again: else attempts would multiply
+        silence = float(os.environ.get(SILENCE_VARIABLE) or SILENCE)
         more["config_kwargs"] = {
-            "connect_timeout": CONNECT,
-            "read_timeout": READ,
+            "connect_timeout": min(CONNECT, silence),
+            "read_timeout": silence,
             "retries": {"total_max_attempts": 1},
         }
     made = fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False, **more)
