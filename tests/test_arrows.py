@@ -41,7 +41,7 @@ ORDER = (
     ("beam",),
     ("cli",),
     ("dry_run", "scan_preview", "validate"),
-    ("scan", "texts", "shards", "plan", "verify"),
+    ("scan", "texts", "shards", "plan", "urls", "verify"),
     ("cards",),
     ("selection",),
     ("exports", "inspector"),

@@ -39,13 +39,35 @@ class _Listed:
     address: str  # of the folder with the tars' folders
     files: dict[str, bytes] = field(default_factory=dict)
     tars: dict[str, dict[str, Any]] = field(default_factory=dict)  # "train/NAME.tar" -> facts
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)  # of the manifest, by the same
+
+    def check(self) -> None:
+        """Raise FormatError where the tars are not those of the manifest."""
+        again = "copy the set again"
+        for name, line in sorted(self.lines.items()):
+            where, tar = f"{self.address}/{name}", self.tars.get(name)
+            if tar is None:
+                if line.get("samples"):
+                    raise FormatError("shard.missing", f"{where} is not there: {again}")
+                continue
+            if line.get("bytes") != tar["size"]:
+                raise FormatError(
+                    "shard.digest",
+                    f"{where} has {tar['size']} bytes, and {line.get('bytes')} in the "
+                    f"{manifest.NAME}: {again}",
+                )
+            if not tar["sha256"]:
+                raise FormatError(
+                    "manifest.broken", f"{manifest.NAME} of {where} has a digest that is none"
+                )
 
 
-def local_copy(address: str, cache: Cache) -> Path:
+def local_copy(address: str, cache: Cache, *, strict: bool = True) -> Path:
     """Return a folder of the cache with the small files of a set, or of the sets at an address.
 
     The folder's name is that of the address. Raises AbsentError if no set is there, FormatError for
-    a set whose manifest is damaged or whose tars are not those of the manifest, StoreError.
+    a set whose manifest is damaged or whose tars are not those of the manifest (not `strict`: for
+    none of both, because the caller checks them), StoreError.
     """
     top = store.clean(address)
     entries = store.listing(top)
@@ -53,6 +75,9 @@ def local_copy(address: str, cache: Cache) -> Path:
         found = {"": _listed(top, entries)}
     else:
         found = dict(_below(top, entries))
+    if strict:
+        for each in found.values():
+            each.check()
     if not found:
         raise AbsentError(f"{top}: no set of shards in it or right below it: correct the address")
     return _written(top, found, cache)
@@ -91,27 +116,28 @@ def _below(top: str, entries: list[Entry]) -> Iterator[tuple[str, _Listed]]:
 
 def _listed(address: str, entries: list[Entry]) -> _Listed:
     """Return what a set's folder holds."""
-    names = {each.name: each for each in entries}
+    names = {each.name for each in entries}
     if manifest.NAME not in names:
-        return _with_files(_Listed(address), address, entries, {})
+        return _with_files(_Listed(address), entries)
     data = store.read(f"{address}/{manifest.NAME}")
-    header, *lines = _rows(data, address)
-    of_tars = {f"{line.get('split')}/{line.get('name')}": line for line in lines}
+    header, lines = _rows(data, address)
     version = manifest.folder_name(header)
+    found = _Listed(address, {manifest.NAME: data}, lines=lines)
     if version:
         with contextlib.suppress(AbsentError):  # a set that was copied from a disk has none
             entries = store.listing(f"{address}/{version}")
-            found = _Listed(f"{address}/{version}", {manifest.NAME: data})
-            return _with_files(found, found.address, entries, of_tars)
-    if not set(SPLITS) & names.keys():
+            found.address = f"{address}/{version}"
+            return _with_files(found, entries)
+    if not set(SPLITS) & names:
         raise AbsentError(
             f"{address}: the folder that its {manifest.NAME} names ({version}) is not there: the "
             "set was published again meanwhile (start again), or was not copied whole"
         )
-    return _with_files(_Listed(address, {manifest.NAME: data}), address, entries, of_tars)
+    return _with_files(found, entries)
 
 
-def _rows(data: bytes, address: str) -> list[dict[str, Any]]:
+def _rows(data: bytes, address: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the header of a manifest, and "train/NAME.tar" -> line."""
     try:
         rows = [json.loads(line) for line in data.splitlines()]
     except (ValueError, RecursionError):
@@ -119,41 +145,30 @@ def _rows(data: bytes, address: str) -> list[dict[str, Any]]:
     if not rows or not all(isinstance(row, dict) for row in rows):
         where = f"{address}/{manifest.NAME}"
         raise FormatError("manifest.broken", f"{where} is damaged: copy the set again")
-    return rows
+    header, *lines = rows
+    return header, {f"{line.get('split')}/{line.get('name')}": line for line in lines}
 
 
-def _with_files(
-    found: _Listed, address: str, entries: list[Entry], lines: dict[str, Any]
-) -> _Listed:
+def _with_files(found: _Listed, entries: list[Entry]) -> _Listed:
     """Add the files of a set's folder and of the folders right below it."""
     for each in entries:
         if each.folder:
-            inner = [] if each.name.startswith(".") else store.listing(f"{address}/{each.name}")
-            for file in (file for file in inner if not file.folder):
-                _add(found, f"{each.name}/{file.name}", file, lines)
+            hidden = each.name.startswith(".")
+            for file in [] if hidden else store.listing(f"{found.address}/{each.name}"):
+                _add(found, f"{each.name}/{file.name}", file)
         elif each.name != manifest.NAME:
-            _add(found, each.name, each, lines)
-    absent = sorted(name for name, line in lines.items() if line.get("samples"))
-    gone = next((name for name in absent if name not in found.tars), "")
-    if gone:
-        raise FormatError("shard.missing", f"{address}/{gone} is not there: copy the set again")
+            _add(found, each.name, each)
     return found
 
 
-def _add(found: _Listed, name: str, entry: Entry, lines: dict[str, Any]) -> None:
+def _add(found: _Listed, name: str, entry: Entry) -> None:
     folder, _, file = name.rpartition("/")
+    if entry.folder:
+        return
     if folder in SPLITS and file.endswith(".tar") and not file.startswith("."):
-        line = lines.get(name, {})
-        if line and line.get("bytes") != entry.size:
-            raise FormatError(
-                "shard.digest",
-                f"{found.address}/{name} has {entry.size} bytes, and {line.get('bytes')} in the "
-                f"{manifest.NAME}: copy the set again",
-            )
-        sha256 = str(line.get("sha256", ""))
-        if line and not _SHA256.fullmatch(sha256):
-            raise FormatError("manifest.broken", f"the {manifest.NAME} has a digest that is none")
-        found.tars[name] = {"size": entry.size, "sha256": sha256, "identity": entry.identity}
+        sha256 = str(found.lines.get(name, {}).get("sha256", ""))
+        known = sha256 if _SHA256.fullmatch(sha256) else ""
+        found.tars[name] = {"size": entry.size, "sha256": known, "identity": entry.identity}
     elif file == manifest.SIZES or name in COPIED:
         found.files[name] = store.read(f"{found.address}/{name}")
     else:

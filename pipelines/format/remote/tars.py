@@ -13,14 +13,15 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from cxr_vlp.pipelines.format.errors import FormatError, StoreError
+from cxr_vlp.pipelines.format.errors import AbsentError, FormatError, StoreError
 from cxr_vlp.pipelines.format.remote import store
 
 GIGABYTE = 1_000_000_000
@@ -79,6 +80,15 @@ class RemoteTar:
                 return path.open("rb")
         raise StoreError(f"{self.cache.folder}: too small for those who read from it: {_LARGER}")
 
+    @property
+    def name(self) -> str:
+        """The file name."""
+        return self.address.rpartition("/")[2]
+
+    def stream(self) -> Stream:
+        """Return the tar's bytes as they arrive; nothing is kept, and nothing checks them."""
+        return Stream(store.chunks(self.address, self.size))
+
     def fetched(self) -> Path:
         """Return the tar's path in the cache; it is fetched where it is not there yet."""
         path = self.cache.folder / self._name[:2] / f"{self._name}.tar"
@@ -91,6 +101,11 @@ class RemoteTar:
                     _make_room(self.cache, self.size)
                     self._fetch(part)
                     path.with_suffix(".part").replace(path)
+        except AbsentError:
+            raise StoreError(
+                f"{self.address}: it is no longer there: the set was published again, or removed, "
+                "while it was read: start the command again"
+            ) from None
         except StoreError:
             raise
         except OSError as error:
@@ -119,6 +134,26 @@ class RemoteTar:
             raise StoreError(
                 f"{self.address}: it was replaced while it was read: start the command again"
             )
+
+
+class Stream(io.RawIOBase):
+    """Reads pieces of bytes as one file, from its begin to its end."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._held = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as the piece at hand goes; return how far, 0 at the end."""
+        if not self._held:
+            self._held = memoryview(next(self._pieces, b""))
+        size = min(len(buffer), len(self._held))
+        buffer[:size], self._held = self._held[:size], self._held[size:]
+        return size
 
 
 _LARGER = "give it more (--shard-cache-size), or another disk (--shard-cache)"
