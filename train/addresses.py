@@ -38,8 +38,8 @@ def here(places: Sequence[str | os.PathLike[str]], cache: Cache | None = None) -
     """Return a folder of this machine for each path or address of sets.
 
     That of an address holds the small files of the sets as they are published now; `cache` (None:
-    the default) keeps it, and the tars when they are read. Raises ConfigError for an address without
-    a set, DataError for a set that is not whole, StoreError where the store fails.
+    the default) keeps it, and the tars when they are read. Raises ConfigError for an address
+    without a set, DataError for a set that is not whole, StoreError where the store fails.
     """
     return [_here(place, cache) for place in places]
 
@@ -63,9 +63,7 @@ def default_cache() -> Cache:
     try:
         return tars.default()
     except ValueError:
-        raise ConfigError(
-            f"{tars.SIZE_VARIABLE} must be a number of gigabytes above 0"
-        ) from None
+        raise ConfigError(f"{tars.SIZE_VARIABLE} must be a number of gigabytes above 0") from None
 
 
 def cache_flags(parser: argparse.ArgumentParser) -> None:

@@ -58,7 +58,12 @@ class Depth:
 
 
 def check_tar(
-    path: Path | RemoteTar, line: Mapping[str, Any], expected: Expected, *, deep: bool, near: bool = False
+    path: Path | RemoteTar,
+    line: Mapping[str, Any],
+    expected: Expected,
+    *,
+    deep: bool,
+    near: bool = False,
 ) -> CheckedTar:
     """Check one tar against the format and its manifest line; one sample is in memory at a time.
 

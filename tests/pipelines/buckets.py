@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
         status, headers, body = self._behind()
         self._answer(status, headers, body, cut=fault == "cut")
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the name is that of http.server
 
     def _behind(self) -> tuple[int, dict[str, str], bytes]:
         skipped = ("host", "connection")

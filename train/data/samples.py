@@ -55,8 +55,8 @@ def stored_samples(shard: Shard, turn: int = 0) -> Iterator[StoredSample]:
         seen += 1
     if seen != shard.samples:
         raise DataError(
-            f"{shard.where}: {seen} samples where sizes.json promises {shard.samples}: copy the set "
-            "again; if another program wrote the tars, remove sizes.json and count them with "
+            f"{shard.where}: {seen} samples where sizes.json promises {shard.samples}: copy the "
+            "set again; if another program wrote the tars, remove sizes.json and count them with "
             f"{COUNT}"
         )
 

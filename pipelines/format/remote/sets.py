@@ -71,10 +71,7 @@ def local_copy(address: str, cache: Cache, *, strict: bool = True) -> Path:
     """
     top = store.clean(address)
     entries = store.listing(top)
-    if _is_set(entries):
-        found = {"": _listed(top, entries)}
-    else:
-        found = dict(_below(top, entries))
+    found = {"": _listed(top, entries)} if _is_set(entries) else dict(_below(top, entries))
     if strict:
         for each in found.values():
             each.check()

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 from cxr_vlp.pipelines.format.errors import AbsentError, StoreError
@@ -81,7 +81,7 @@ def chunks(address: str, size: int) -> Iterator[bytes]:
     """
     for start in range(0, size, CHUNK):
         end = min(size, start + CHUNK)
-        yield _tried(address, lambda fs, a=start, b=end: _piece(fs, address, a, b))
+        yield _tried(address, partial(_piece, address=address, start=start, end=end))
 
 
 def identity(address: str) -> tuple[int, str]:
@@ -90,7 +90,7 @@ def identity(address: str) -> tuple[int, str]:
     return row.size, row.identity
 
 
-def _piece(fs: Any, address: str, start: int, end: int) -> bytes:
+def _piece(fs: Any, *, address: str, start: int, end: int) -> bytes:
     data = bytes(fs.cat_file(address, start=start, end=end))
     if len(data) != end - start:
         raise ConnectionError("cut")

@@ -132,6 +132,6 @@ def _samples(shard: Shard) -> Iterator[tuple[str, Sample]]:
         seen += 1
     if seen != shard.samples:
         raise DataError(
-            f"{shard.where}: {seen} samples where sizes.json promises {shard.samples}: copy the set "
-            f"again, or count its samples with {COUNT}"
+            f"{shard.where}: {seen} samples where sizes.json promises {shard.samples}: copy the "
+            f"set again, or count its samples with {COUNT}"
         )

@@ -72,7 +72,7 @@ def test_the_same_bytes_at_another_address_are_not_fetched_again(tar, bucket, mo
 def test_an_object_with_other_bytes_of_the_same_size_is_refused(tar, bucket, cache, known):
     one = tar("one", known=known)
     buckets.client(bucket).put_object(Bucket="labs", Key="t/one", Body=body("two")[:SIZE])
-    with pytest.raises(FormatError if known else StoreError, match="not the tar|was replaced"):
+    with pytest.raises(FormatError if known else StoreError, match=r"not the tar|was replaced"):
         one.open()
     assert held(cache) == set()
 
