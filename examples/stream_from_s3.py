@@ -47,7 +47,15 @@ def with_datasets(urls: Sequence[str]) -> Iterator[dict[str, Any]]:
     import json
 
     import datasets
+    import s3fs
 
+    class Streamed(s3fs.S3FileSystem):
+        """datasets passes a block size, which s3fs does not take."""
+
+        def __init__(self, *words: Any, block_size: object = None, **more: Any) -> None:
+            super().__init__(*words, **more)
+
+    fsspec.register_implementation("s3", Streamed, clobber=True)
     with fsspec.open(f"{urls[0].rsplit('/', 2)[0]}/features.json") as file:
         features = datasets.Features.from_dict(json.load(file))
     yield from datasets.load_dataset(
