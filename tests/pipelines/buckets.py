@@ -25,7 +25,7 @@ KEYS = {
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
-BUCKET = "labs"
+BUCKET = "tarlabs"
 
 
 @contextmanager
@@ -37,7 +37,11 @@ def served() -> Iterator[str]:
     server.start()
     address = "http://{}:{}".format(*server.get_host_and_port())
     try:
-        client(address).create_bucket(Bucket=BUCKET)
+        s3 = client(address)
+        s3.create_bucket(Bucket=BUCKET)
+        # the servers of one process have one memory: those of other tests must leave nothing here
+        for row in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
+            s3.delete_object(Bucket=BUCKET, Key=row["Key"])
         yield address
     finally:
         server.stop()

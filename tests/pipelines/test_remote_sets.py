@@ -63,13 +63,13 @@ def test_urls_are_the_tars_in_the_order_of_the_sets(bucket, sets, capsys, split)
         for path in sorted((sets / name / split).glob("*.tar"))
     ]
     assert said(capsys, str(sets), "--split", split) == [f"{sets}/{name}" for name in names]
-    found = said(capsys, "s3://labs/shards", "--split", split)
+    found = said(capsys, "s3://tarlabs/shards", "--split", split)
     versions = [manifest.folder_name(manifest.header(sets / name)) for name in SOURCES]
     for name, version in zip(SOURCES, versions, strict=True):
         found = [url.replace(f"{name}/{version}/", f"{name}/") for url in found]
-    assert found == [f"s3://labs/shards/{name}" for name in names]
-    several = said(capsys, *(f"s3://labs/shards/{name}" for name in SOURCES), "--split", split)
-    assert several == said(capsys, "s3://labs/shards", "--split", split)
+    assert found == [f"s3://tarlabs/shards/{name}" for name in names]
+    several = said(capsys, *(f"s3://tarlabs/shards/{name}" for name in SOURCES), "--split", split)
+    assert several == said(capsys, "s3://tarlabs/shards", "--split", split)
 
 
 def test_urls_join_to_one_line(sets, capsys):
@@ -94,7 +94,7 @@ def test_tars_of_other_programs_are_listed_once_they_are_counted(sets, tmp_path,
         urls.main([str(folder)])
 
 
-@pytest.mark.parametrize("place", ["s3://labs/none", "s3://no-bucket/x", "nowhere"])
+@pytest.mark.parametrize("place", ["s3://tarlabs/none", "s3://no-bucket/x", "nowhere"])
 def test_a_wrong_place_prints_nothing(bucket, place, capsys):
     with pytest.raises(ConfigError):
         urls.main([place])
@@ -115,7 +115,7 @@ def test_an_address_that_is_not_read_is_refused(command, place, capsys):
 
 def test_verify_says_of_a_set_in_a_store_what_it_says_of_its_copy(bucket, sets, capsys):
     results = []
-    for place in (str(sets), "s3://labs/shards"):
+    for place in (str(sets), "s3://tarlabs/shards"):
         assert verify.main([place, "--json", "--deep"]) == 0
         results.append(json.loads(capsys.readouterr().out))
     assert results[0]["sets"] == results[1]["sets"]
@@ -156,7 +156,7 @@ def test_verify_finds_damage_in_a_store(bucket, sets, tmp_path, capsys, how):
     damaged(folder, how)
     key = f"damaged/{how.replace(' ', '-')}/nih"
     buckets.publish(bucket, folder, key)
-    assert verify.main([f"s3://labs/{key}", "--json"]) == 65
+    assert verify.main([f"s3://tarlabs/{key}", "--json"]) == 65
     found = {row["code"] for row in json.loads(capsys.readouterr().out)["breaches"]}
     assert DAMAGE[how] in found
 
@@ -166,18 +166,18 @@ def test_verify_of_a_store_that_fails_ends_and_judges_nothing(bucket, monkeypatc
     with buckets.standing_before(bucket, fault) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
         with pytest.raises(StoreError, match="does not answer as it should"):
-            verify.main(["s3://labs/shards"])
-        monkeypatch.setattr("sys.argv", ["verify", "s3://labs/shards"])
+            verify.main(["s3://tarlabs/shards"])
+        monkeypatch.setattr("sys.argv", ["verify", "s3://tarlabs/shards"])
         assert verify.run() == 74
     assert "InternalError" in capsys.readouterr().err
 
 
 def test_what_verify_does_on_a_disk_only_is_said(bucket, sets):
     with pytest.raises(ConfigError, match=r"--rederive needs a set on a disk.*aws s3 sync"):
-        verify.main(["s3://labs/shards", "--rederive", "1"])
+        verify.main(["s3://tarlabs/shards", "--rederive", "1"])
     buckets.put(bucket, sets / "nih" / "train", "bare/nih/train")
-    with pytest.raises(ConfigError, match=r"no manifest\.jsonl in s3://labs/bare"):
-        verify.main(["s3://labs/bare"])
+    with pytest.raises(ConfigError, match=r"no manifest\.jsonl in s3://tarlabs/bare"):
+        verify.main(["s3://tarlabs/bare"])
 
 
 # ---- loaders of other projects
@@ -196,7 +196,7 @@ def test_webdataset_reads_every_sample_from_a_store(bucket, sets, capsys, exampl
     import webdataset as wds
 
     example.register()
-    found = said(capsys, "s3://labs/shards/mimic")
+    found = said(capsys, "s3://tarlabs/shards/mimic")
     data = wds.WebDataset(found, shardshuffle=False, empty_check=False)
     for workers in (0, 2):
         loader = wds.WebLoader(data, batch_size=None, num_workers=workers)
@@ -225,7 +225,7 @@ def test_datasets_streams_every_sample_from_a_store(bucket, sets, capsys, exampl
     monkeypatch.setitem(_registry, "s3", s3fs.S3FileSystem)
     rows = [
         (row["__key__"].rpartition("/")[2], row["txt"])
-        for row in example.with_datasets(said(capsys, "s3://labs/shards/nih"))
+        for row in example.with_datasets(said(capsys, "s3://tarlabs/shards/nih"))
     ]
     assert rows == [(key, text.decode()) for key, _, text in of_tars(sets / "nih")]
 
@@ -242,7 +242,7 @@ def test_open_clips_loader_reads_every_sample_from_a_store(
     monkeypatch.setattr(
         data, "tar_file_expander", functools.partial(data.tar_file_expander, eof_value=None)
     )
-    (joined,) = said(capsys, "s3://labs/shards/mimic", "--join", "::")
+    (joined,) = said(capsys, "s3://tarlabs/shards/mimic", "--join", "::")
     number = len(of_tars(sets / "mimic"))
     args = argparse.Namespace(
         train_data=joined, train_num_samples=number, train_data_upsampling_factors=None,

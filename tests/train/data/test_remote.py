@@ -139,7 +139,7 @@ def test_a_tar_that_is_not_the_manifests_is_bad_data(bucket, local, tmp_path):
     key = f"odd/{version}/train/{tar.name}"
     buckets.client(bucket).put_object(Bucket=buckets.BUCKET, Key=key, Body=bytes(data))
     shards = list_shards(addresses.here([f"s3://{buckets.BUCKET}/odd"]), "train")
-    with pytest.raises(DataError, match=r"s3://labs/odd/.*not the tar that the manifest names"):
+    with pytest.raises(DataError, match=r"s3://tarlabs/odd/.*not the tar that the manifest names"):
         list(training(shards, loading(0), 0, 4))
 
 
@@ -181,9 +181,9 @@ COMMANDS = {
 @pytest.mark.parametrize(
     ("place", "code", "said"),
     [
-        ("s3://labs/none", 2, "nothing of this name"),
+        ("s3://tarlabs/none", 2, "nothing of this name"),
         ("s3://none-of-ours/x", 2, "no such bucket"),
-        ("s3://labs/shards/mock/train", 2, "nothing of this name"),
+        ("s3://tarlabs/shards/mock/train", 2, "nothing of this name"),
     ],
 )
 def test_a_wrong_address_is_named(bucket, tmp_path, capsys, name, place, code, said):
@@ -201,7 +201,7 @@ def test_a_store_that_fails_ends_with_74(bucket, tmp_path, capsys, monkeypatch, 
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
         assert main(words) == 74
     said = capsys.readouterr().err
-    assert "error: s3://labs/shards: the store has no valid credentials" in said
+    assert "error: s3://tarlabs/shards: the store has no valid credentials" in said
     assert not (tmp_path / out).exists()
 
 

@@ -82,9 +82,8 @@ def test_what_is_absent_is_told_from_what_fails(put):
 
 
 def test_a_listing_has_folders_and_objects_right_below(put):
-    assert [(each.name, each.folder) for each in store.listing(f"s3://{buckets.BUCKET}")] == [
-        ("a", True)
-    ]
+    top = store.listing(f"s3://{buckets.BUCKET}")
+    assert [(each.name, each.folder, each.size) for each in top] == [("a", True, 0)]
     (found,) = store.listing(f"s3://{buckets.BUCKET}/a")
     assert (found.name, found.size) == ("body", len(BODY))
     assert store.identity(ADDRESS) == (found.size, found.identity)

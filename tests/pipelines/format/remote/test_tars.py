@@ -56,7 +56,9 @@ def test_a_tar_is_fetched_once_and_readable_by_its_owner_alone(tar, bucket, monk
     with buckets.standing_before(bucket, lambda *_: "") as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
         assert [read(one) for _ in range(3)] == [body("one")[:SIZE]] * 3
-        assert proxy.asked["/labs/t/one"] == (4 if known else 5)  # four pieces, once; its identity
+        assert proxy.asked["/tarlabs/t/one"] == (
+            4 if known else 5
+        )  # four pieces, once; its identity
     assert one.fetched().stat().st_mode & 0o777 == 0o600
     assert one.fetched().parent.stat().st_mode & 0o777 == 0o700
 
@@ -65,13 +67,13 @@ def test_the_same_bytes_at_another_address_are_not_fetched_again(tar, bucket, mo
     one = tar("one")
     read(one)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    assert read(replace(one, address="s3://labs/new/version")) == body("one")[:SIZE]
+    assert read(replace(one, address="s3://tarlabs/new/version")) == body("one")[:SIZE]
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_an_object_with_other_bytes_of_the_same_size_is_refused(tar, bucket, cache, known):
     one = tar("one", known=known)
-    buckets.client(bucket).put_object(Bucket="labs", Key="t/one", Body=body("two")[:SIZE])
+    buckets.client(bucket).put_object(Bucket="tarlabs", Key="t/one", Body=body("two")[:SIZE])
     with pytest.raises(FormatError if known else StoreError, match=r"not the tar|was replaced"):
         one.open()
     assert held(cache) == set()
@@ -133,7 +135,7 @@ def test_several_who_want_a_tar_at_once_fetch_it_once(tar, bucket, monkeypatch):
         for each in readers:
             each.join()
         assert found == [body("one")[:SIZE]] * 5
-        assert proxy.asked["/labs/t/one"] == 4
+        assert proxy.asked["/tarlabs/t/one"] == 4
 
 
 @pytest.mark.parametrize(("limit", "left"), [(2 * SIZE, "ac"), (3 * SIZE, "abc")])
