@@ -52,7 +52,8 @@ def with_datasets(urls: Sequence[str]) -> Iterator[dict[str, Any]]:
     class Streamed(s3fs.S3FileSystem):
         """datasets passes a block size, which s3fs does not take."""
 
-        def __init__(self, *words: Any, block_size: object = None, **more: Any) -> None:
+        def __init__(self, *words: Any, **more: Any) -> None:
+            more.pop("block_size", None)
             super().__init__(*words, **more)
 
     fsspec.register_implementation("s3", Streamed, clobber=True)

@@ -1,4 +1,4 @@
-"""A set on an object store trains as its copy on a disk: same digest and batches, no short epoch."""
+"""A set on an object store trains as its copy on a disk: same digest, same batches, whole epochs."""
 
 from __future__ import annotations
 
