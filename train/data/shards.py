@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -154,8 +154,10 @@ def is_set(folder: Path) -> bool:
 
 def _of_folder(folder: Path, split: str) -> list[Shard]:
     remote = remote_sets.tars(folder)
-    there = _remote(remote, split) if remote is not None else (folder / split).glob("*.tar")
-    tars = {path.name: path for path in sorted(map(folder.joinpath, there))}
+    there = (folder / split).glob("*.tar")
+    if remote is not None:
+        there = (folder / name for name in remote if name.startswith(f"{split}/"))
+    tars = {path.name: path for path in sorted(there)}
     sizes = _sizes(folder / split) if tars else {}
     odd = sorted(set(tars) ^ set(sizes))
     if odd:
@@ -171,10 +173,6 @@ def _of_folder(folder: Path, split: str) -> list[Shard]:
         Shard(path.resolve(), sizes[name], source, (remote or {}).get(f"{split}/{name}"))
         for name, path in tars.items()
     ]
-
-
-def _remote(tars: Mapping[str, RemoteTar], split: str) -> list[Path]:
-    return [Path(name) for name in tars if name.startswith(f"{split}/")]
 
 
 def _refuse_other_name(folder: Path, split: str) -> None:

@@ -1,4 +1,4 @@
-"""A set on an object store trains as its copy on a disk: same digest, same batches, whole epochs."""
+"""A set on an object store trains as its copy on a disk: same digest and batches, whole epochs."""
 
 from __future__ import annotations
 
