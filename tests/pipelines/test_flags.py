@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 
@@ -21,11 +22,11 @@ PATHS = {
     "cxr_vlp.pipelines.texts": ("--root", "--out", "--state", "--params", "--scan"),
     "cxr_vlp.pipelines.shards": ("--root", "--out", "--state", "--params", "--scan", "--texts"),
     "cxr_vlp.pipelines.plan": ("--root", "--state", "--params", "--scan"),
-    "cxr_vlp.pipelines.verify": ("--root", "--params", "--scan", "--texts", ""),
+    "cxr_vlp.pipelines.verify": ("--root", "--params", "--scan", "--texts"),
     "cxr_vlp.pipelines.synthetic.generate": ("--out", "--images", "--reports"),
-    "cxr_vlp.train.fit": ("--shards", "--out", "--params"),
-    "cxr_vlp.train.evaluate": ("--shards", "--model", "--out", "--params"),
-    "cxr_vlp.train.report": ("--shards", "--model", "--evaluation", "--out"),
+    "cxr_vlp.train.fit": ("--out", "--params", "--shard-cache"),
+    "cxr_vlp.train.evaluate": ("--model", "--out", "--params", "--shard-cache"),
+    "cxr_vlp.train.report": ("--model", "--evaluation", "--out", "--shard-cache"),
     "cxr_vlp.train.resolve": ("--out",),
     "cxr_vlp.train.translate": ("--texts", "--there", "--back", "--out"),
 }
@@ -45,6 +46,28 @@ def test_an_address_does_not_create_a_folder(module, flag, tmp_path, monkeypatch
         assert "mount it, or copy it" in said
         assert "secret" not in said
     assert not list(tmp_path.iterdir())
+
+
+# sets of shards are read from object stores, and from no other address
+SETS = {
+    "cxr_vlp.train.fit": "--shards",
+    "cxr_vlp.train.evaluate": "--shards",
+    "cxr_vlp.train.report": "--shards",
+    "cxr_vlp.pipelines.verify": "",
+    "cxr_vlp.pipelines.urls": "",
+}
+
+
+@pytest.mark.parametrize("module", SETS)
+def test_an_address_that_is_no_store_or_holds_a_password_names_no_sets(module, capsys):
+    main, flag = importlib.import_module(module).main, SETS[module]
+    for address in ("file:///tmp/x", "HTTPS://user:secret@host/x", "s3://user:secret@b/x", "s3://"):
+        with pytest.raises(SystemExit) as end:
+            main([*([flag] if flag else []), address])
+        assert end.value.code == 2
+        said = capsys.readouterr().err
+        assert re.search("mount it, or copy it|holds a user, a password|needs the name", said)
+        assert "secret" not in said
 
 
 @pytest.mark.parametrize("name", ["exceptions", "bank", "translations", "model"])
