@@ -43,6 +43,7 @@ STOPPED = "nothing was published; facts of read files are kept, and the same com
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags, engine = cli.parse_stage(_parser(), arguments)
+    flags.state = cli.local_state(flags.state)
     settings = config.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)

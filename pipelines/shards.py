@@ -129,7 +129,7 @@ def _read(flags: argparse.Namespace, engine: Choice) -> ShardsRun:
         source_files=SourceFiles(
             str(root),
             inventory.get("digests") == "official",
-            file_index.path_of(root, flags.state),
+            file_index.path_of(root, cli.local_state(flags.state)),
             links=bool(inventory.get("links")),
         ),
         scan=str(flags.scan),

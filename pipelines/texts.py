@@ -101,7 +101,7 @@ def _read(flags: argparse.Namespace) -> tuple[dict[str, Any], TextBuilder]:
         section,
         resources,
         links=links,
-        kept=str(flags.state / "scan"),
+        kept=str(cli.local_state(flags.state) / "scan"),
     )
 
 
