@@ -52,7 +52,7 @@ def _message(differing: Mapping[str, tuple[str, str]]) -> str:
 
 @functools.cache
 def _own() -> dict[str, str]:
-    """Return the versions of Python, of this package and of what it writes, in a message's order."""
+    """Return the versions of Python, this package and what it writes, in a message's order."""
     return {
         "Python": f"{sys.version_info.major}.{sys.version_info.minor}",  # pickles depend on it
         "cxr-vlp": cxr_vlp.__version__,
