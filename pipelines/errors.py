@@ -42,6 +42,12 @@ class DataError(Stop):
     exit_code = exit_codes.DATA
 
 
+class EngineError(Stop):
+    """An engine that cannot start, lost its workers, or makes no progress. Exit 69."""
+
+    exit_code = exit_codes.UNAVAILABLE
+
+
 class StorageError(Stop):
     """A disk that is full, unreadable or read-only. Exit 74 (EX_IOERR)."""
 
@@ -62,7 +68,7 @@ class IngestError(Exception):
         self.code = code
 
 
-BY_NAME = {c.__name__: c for c in (ConfigError, DataError, StorageError, LockedError)}
+BY_NAME = {c.__name__: c for c in (ConfigError, DataError, EngineError, StorageError, LockedError)}
 
 WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # errors of writes only
 
