@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 
 from cxr_vlp.pipelines import interrupts
+from cxr_vlp.pipelines.engines import spark_checks
 from cxr_vlp.pipelines.engines.base import STALLED, Element, Engine, Outcome, RunSettings, Work
 from cxr_vlp.pipelines.errors import ConfigError
 
@@ -133,6 +134,7 @@ def _spark(flags: argparse.Namespace, rest: Sequence[str]) -> Choice:
         raise ConfigError(f"{_shortened(rest[0])!r} is no flag of this command with --engine spark")
     if not flags.master:
         raise ConfigError("--engine spark needs --master, such as spark://HOST:7077")
+    _warn_of(spark_checks.problem(flags.master), untested=flags.untested_runner)
     return Choice("spark", master=flags.master)
 
 
@@ -170,12 +172,16 @@ def _chosen(rest: Sequence[str], values: dict[str, str], *, untested: bool) -> B
     runner = _name(values.get("--runner", LOCAL))
     if runner in LOSING_DATA:
         raise ConfigError(f"--runner {runner}: {LOSING_DATA[runner]}; leave --runner out")
-    problem = _problem(runner, values)
+    _warn_of(_problem(runner, values), untested=untested)
+    return BeamFlags(tuple(_with_one_runner(rest, runner)), runner)
+
+
+def _warn_of(problem: str, *, untested: bool) -> None:
+    """Raise ConfigError for a run that is untested, or warn of it if the user wants it."""
     if problem and not untested:
         raise ConfigError(f"{problem}; leave it out, or add --untested-runner to try it")
     if problem:
         sys.stderr.write(f"warning: {problem}\n")
-    return BeamFlags(tuple(_with_one_runner(rest, runner)), runner)
 
 
 def _problem(runner: str, values: dict[str, str]) -> str:

@@ -24,23 +24,19 @@ MASTERS = re.compile(r"(local)(?:-cluster)?(?:\[.*\])?|(spark|k8s)://\S+|(yarn)"
 RUN_HERE = ("local", "spark")  # kinds of masters that were run with this program
 
 
-def check(master: str, *, untested: bool = False) -> None:
-    """Raise ConfigError if a run on this master cannot begin on this machine.
+def problem(master: str) -> str:
+    """Return why a run on this kind of master is untested; "" if it was tested.
 
-    A kind of master that was never run with this program is refused, unless `untested`.
+    Raises ConfigError for what is no master, and if pyspark or Java is absent.
     """
     found = MASTERS.fullmatch(master)
     if found is None:
         raise ConfigError(f"--master {master}: use spark://HOST:PORT, local[N], yarn or k8s://...")
-    kind = next(filter(None, found.groups()))
-    if kind not in RUN_HERE and not untested:
-        raise ConfigError(
-            f"--master {kind} has never been run with this program: leave it out, or add "
-            "--untested-runner to try it"
-        )
     if importlib.util.find_spec("pyspark") is None:
         raise ConfigError("--engine spark needs pyspark: pip install 'cxr-vlp[spark]'")
     _check_java()
+    kind = next(filter(None, found.groups()))
+    return "" if kind in RUN_HERE else f"--master {kind} has never been run with this program"
 
 
 def check_answers(master: str) -> None:

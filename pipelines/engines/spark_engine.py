@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cxr_vlp.pipelines import errors, interrupts
-from cxr_vlp.pipelines.engines import attempt, spark_checks
+from cxr_vlp.pipelines.engines import attempt, handshake, isolation, spark_checks
 from cxr_vlp.pipelines.engines.base import Element, Outcome, RunSettings, Work
 from cxr_vlp.pipelines.errors import EngineError
 
@@ -75,7 +75,6 @@ class SparkEngine:
 @contextlib.contextmanager
 def _connected(master: str, stage: str) -> Iterator[Any]:
     """Give a SparkContext while the block runs; the executors of the run end with it."""
-    spark_checks.check(master, untested=True)  # the flags have been checked for that
     spark_checks.check_answers(master)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # of the workers
     handler = signal.getsignal(signal.SIGINT)
@@ -99,14 +98,14 @@ def _connected(master: str, stage: str) -> Iterator[Any]:
 def _context(master: str, stage: str) -> Any:
     from pyspark import SparkConf, SparkContext
 
+    # of a package that is not used here
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     settings = SparkConf(_jvm=_gateway().jvm)  # has read spark-defaults.conf
     for name, value in DEFAULTS.items():
         settings.setIfMissing(name, value)
     if LOOPBACK.match(master):  # nothing leaves this machine
         settings.setIfMissing("spark.driver.host", "127.0.0.1")
         settings.setIfMissing("spark.driver.bindAddress", "127.0.0.1")
-    # of a package that is not used here
-    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     return SparkContext(_retrying(master), f"cxr-vlp {stage}", conf=settings, gateway=_gateway())
 
 
@@ -165,7 +164,7 @@ class _Job:
         rows = [(element.name, pickle.dumps(element)) for element in self.elements]
         try:
             spread = self.context.parallelize(rows, len(rows))
-            spread.foreachPartition(_remote(self.task, arrived))
+            spread.foreachPartition(_remote(self.task, arrived, handshake.REMEDY))
         except Exception as error:
             self.failed.append(error)
 
@@ -175,7 +174,9 @@ class _Job:
         return EngineError(f"engine.failed: {name}{_reason(error)}; {errors.KEPT}")
 
 
-def _remote(task: bytes, arrived: Any) -> Callable[[Iterable[tuple[str, bytes]]], None]:
+def _remote(
+    task: bytes, arrived: Any, remedy: str
+) -> Callable[[Iterable[tuple[str, bytes]]], None]:
     """Return what a worker does with its element.
 
     A function inside a function is sent as a whole, not by its name: so a worker without this
@@ -187,10 +188,7 @@ def _remote(task: bytes, arrived: Any) -> Callable[[Iterable[tuple[str, bytes]]]
             try:
                 from cxr_vlp.pipelines.engines import spark_engine
             except ImportError as error:
-                message = (
-                    f"worker.differs: a worker cannot import {error.name}: install the wheel of "
-                    "the run and requirements-worker.txt on every worker"
-                )
+                message = f"worker.differs: a worker cannot import {error.name}: {remedy}"
                 arrived.add([{"name": name, "fault": ["EngineError", message]}])
             else:
                 arrived.add([spark_engine.outcome(task, element)])
@@ -212,7 +210,7 @@ def outcome(task: bytes, element: bytes) -> dict[str, Any]:
 
 def _short(error: Exception) -> str:
     """Return what may be said of a fault of a machine: no words of another library."""
-    if isinstance(error, errors.Stop):
+    if isinstance(error, errors.Stop | isolation.LostChildError):
         return str(error)
     return str(errors.as_stop(error)) if isinstance(error, OSError) else type(error).__name__
 

@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,6 @@ ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
 PATIENCE = 120.0  # seconds for a start; a quiet machine needs three
 CODE = os.pathsep.join((str(ROOT / ".src"), str(HERE)))  # what workers import
-HEAP = "-Xmx256m"
 
 
 def needed() -> None:
@@ -152,13 +150,25 @@ def can_hide() -> bool:
 
 
 def executor_of(pid: int) -> int:
-    """Return the process id of the executor to which a process that does an element belongs."""
-    while True:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if b"org.apache.spark.executor.CoarseGrainedExecutorBackend" in words:
+    """Return the process id of the executor to which a process belongs; 0 if to none."""
+    while pid > 1:
+        if b"org.apache.spark.executor.CoarseGrainedExecutorBackend" in words_of(pid):
             return pid
         pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        assert pid > 1, "no executor among the parents"
+    return 0
 
 
-PYTHON = sys.executable
+def words_of(pid: int) -> list[bytes]:
+    """Return the command line of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+
+
+def executors_at_work(module: str) -> set[int]:
+    """Return the executors that have a child process which runs a module of ours."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if module.encode() in words_of(int(folder.name)):
+                found.add(executor_of(int(folder.name)))
+    return found - {0}
+
