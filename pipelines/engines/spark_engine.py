@@ -191,13 +191,13 @@ def _remote(
                 message = f"worker.differs: a worker cannot import {error.name}: {remedy}"
                 arrived.add([{"name": name, "fault": ["EngineError", message]}])
             else:
-                arrived.add([spark_engine.outcome(task, element)])
+                arrived.add([spark_engine.outcome(name, task, element)])
 
     return do
 
 
-def outcome(task: bytes, element: bytes) -> dict[str, Any]:
-    """Return what became of an element; runs on a worker.
+def outcome(name: str, task: bytes, element: bytes) -> dict[str, Any]:
+    """Return what became of the element `name`; runs on a worker.
 
     Raises RuntimeError for a fault of the machine, so that Spark tries the element again. Spark
     logs it, so its message says nothing of the data.
@@ -205,7 +205,7 @@ def outcome(task: bytes, element: bytes) -> dict[str, Any]:
     try:
         return dict(attempt.attempt(pickle.loads(task), pickle.loads(element)))
     except Exception as error:
-        raise RuntimeError(f"{MARK}{_short(error)}") from None
+        raise RuntimeError(f"{MARK}{name}: {_short(error)}") from None
 
 
 def _short(error: Exception) -> str:

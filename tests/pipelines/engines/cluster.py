@@ -144,9 +144,10 @@ def without(folders: Sequence[Path]) -> list[str]:
 def can_hide() -> bool:
     """Return whether this user may hide folders from a process."""
     words = [*without([Path("/mnt")]), "true"]
-    return shutil.which("unshare") is not None and not subprocess.run(
-        words, capture_output=True, check=False
-    ).returncode
+    return (
+        shutil.which("unshare") is not None
+        and not subprocess.run(words, capture_output=True, check=False).returncode
+    )
 
 
 def executor_of(pid: int) -> int:
@@ -171,4 +172,3 @@ def executors_at_work(module: str) -> set[int]:
             if module.encode() in words_of(int(folder.name)):
                 found.add(executor_of(int(folder.name)))
     return found - {0}
-

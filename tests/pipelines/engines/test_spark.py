@@ -125,7 +125,7 @@ def test_the_version_of_java(said, known, monkeypatch, tmp_path):
 
 
 def test_a_master_where_nobody_listens_ends_at_once(folder):
-    with pytest.raises(EngineError, match="no Spark master answers at spark://127.0.0.1:1"):
+    with pytest.raises(EngineError, match=r"no Spark master answers at spark://127\.0\.0\.1:1"):
         run(folder, "spark://127.0.0.1:1", element("a"))
     assert not list(folder.iterdir())
 
@@ -182,7 +182,7 @@ def kill_the_executor_of(log: Path) -> None:
 
 @pytest.mark.slow
 def test_a_fault_of_every_attempt_ends_the_run_and_no_log_quotes_it(folder, two, quiet_spark):
-    with pytest.raises(EngineError, match="engine.failed: q: ConnectionError;") as caught:
+    with pytest.raises(EngineError, match=r"engine\.failed: q: ConnectionError;") as caught:
         run(folder, two.master, element("p"), element("q", "quote"))
     assert attempts(folder, "q") == 4
     with pytest.raises(EngineError, match=r"by peer \(/raw/p\.\.\./s1.txt\)"):
@@ -190,14 +190,14 @@ def test_a_fault_of_every_attempt_ends_the_run_and_no_log_quotes_it(folder, two,
     with pytest.raises(DataError, match="KeyError"):
         run(folder, two.master, element("s", "bug"))
     logs = two.logs()
-    assert "machine: ConnectionError" in logs  # they are the right logs
+    assert "machine: q: ConnectionError" in logs  # they are the right logs
     for secret in (CANARY, "12345678"):
         assert secret not in f"{logs}{caught.value}"
 
 
 @pytest.mark.slow
 def test_a_run_that_makes_no_progress_ends(folder, two, quiet_spark):
-    with pytest.raises(EngineError, match="engine.stalled: nothing finished for .*, 1 of 2 done"):
+    with pytest.raises(EngineError, match=r"engine\.stalled: nothing .*, 1 of 2 done"):
         run(folder, two.master, element("a"), element("b", "sleep", seconds=300), stalled=30)
 
 
@@ -205,7 +205,7 @@ def test_a_run_that_makes_no_progress_ends(folder, two, quiet_spark):
 def test_a_cluster_without_workers_ends_with_a_message(folder, tmp_path, quiet_spark):
     with (
         cluster.running(tmp_path, workers=()) as empty,
-        pytest.raises(EngineError, match="0 of 1 done: no worker of spark://.* takes any work"),
+        pytest.raises(EngineError, match=r"0 of 1 done: no worker of spark://.* takes any work"),
     ):
         run(folder, empty.master, element("a"), stalled=3)
 
@@ -224,7 +224,6 @@ def test_a_worker_with_another_version_does_nothing(package, said, folder, tmp_p
     (other / "__init__.py").write_text(f"__version__ = '{package}'\n")
     for room in ("nlp", "pipelines") if package else ():
         subprocess.run(["cp", "-rL", ROOT / room, other], check=True)
-    (other / "pipelines" / "codes.py").touch() if package else None
     if package:
         with (other / "pipelines" / "codes.py").open("a") as module:
             module.write("# changed\n")

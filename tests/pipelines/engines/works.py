@@ -1,4 +1,4 @@
-"""Work for the tests of engines: it writes which process does it, and then what its payload says."""
+"""Work for the tests of engines: each does what its element says, and writes down who did it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cxr_vlp
 from cxr_vlp.pipelines.engines.base import Element
 from cxr_vlp.pipelines.errors import DataError
 from cxr_vlp.pipelines.executor.worker import WorkerState
@@ -34,6 +35,11 @@ class Told:
     @staticmethod
     def answer(element: Element, attempt: int, payload: dict[str, Any]) -> dict[str, Any]:
         return {"name": element.name, "value": payload.get("value")}
+
+    @staticmethod
+    def where(element: Element, attempt: int, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return the place of the code that a worker runs."""
+        return {"package": cxr_vlp.__file__}
 
     def wait(self, element: Element, attempt: int, payload: dict[str, Any]) -> dict[str, Any]:
         """The first attempt takes `seconds`, the others none."""
