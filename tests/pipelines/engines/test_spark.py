@@ -197,8 +197,10 @@ def test_a_fault_of_every_attempt_ends_the_run_and_no_log_quotes_it(folder, two,
 
 @pytest.mark.slow
 def test_a_run_that_makes_no_progress_ends(folder, two, quiet_spark):
-    with pytest.raises(EngineError, match=r"engine\.stalled: nothing .*, 1 of 2 done"):
-        run(folder, two.master, element("a"), element("b", "sleep", seconds=300), stalled=30)
+    with pytest.raises(
+        EngineError, match=r"engine\.stalled: nothing finished for \d+ seconds, 0 of"
+    ):
+        run(folder, two.master, element("b", "sleep", seconds=300), stalled=15)
 
 
 @pytest.mark.slow
@@ -231,6 +233,55 @@ def test_a_worker_with_another_version_does_nothing(package, said, folder, tmp_p
         made.add_worker("old", PYTHONPATH=os.pathsep.join((str(other.parent), str(cluster.HERE))))
         with pytest.raises(EngineError, match=said):
             run(folder, made.master, element("a"))
+    assert not list(folder.iterdir())
+
+
+SENT = """
+import sys
+from pathlib import Path
+from works import Told
+from cxr_vlp.pipelines.engines import driver
+from cxr_vlp.pipelines.engines.base import Element, RunSettings
+from cxr_vlp.pipelines.engines.spark_engine import SparkEngine
+folder = Path(sys.argv[2])
+settings = RunSettings("texts", "mimic", 1, folder, folder)
+found = driver.run(Told(str(folder)), [Element("a", {"what": "where"})], settings,
+                   SparkEngine(sys.argv[1]))
+print(found["a"]["package"])
+"""
+
+
+@pytest.mark.slow
+def test_the_code_of_an_archive_reaches_a_worker_that_has_none(folder, tmp_path):
+    """The archive is the wheel under another name: Spark unpacks .zip, and not .whl."""
+    (tmp_path / "sources").mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".src", "nlp", "pipelines", "train"):
+        subprocess.run(["cp", "-r", ROOT / name, tmp_path / "sources"], check=True)
+    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
+    pip = [sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", str(tmp_path)]
+    subprocess.run([*pip, str(tmp_path / "sources")], check=True)
+    archive = next(tmp_path.glob("*.whl")).rename(tmp_path / "cxr_vlp.zip")
+    with cluster.running(tmp_path, workers=()) as made:
+        with (tmp_path / "spark-defaults.conf").open("a") as defaults:
+            defaults.write(f"spark.archives {archive}#code\n")
+            defaults.write(f"spark.executorEnv.PYTHONPATH code:{cluster.HERE}\n")
+        made.add_worker("bare", PYTHONPATH=str(cluster.HERE))
+        done = start([sys.executable, "-c", SENT, made.master, str(folder)], tmp_path)
+        said = done.communicate(timeout=200)[0]
+    assert done.returncode == 0, said
+    assert Path(said.split()[-1]).is_relative_to(tmp_path / "bare-work")
+
+
+@pytest.mark.slow
+def test_a_worker_that_lacks_the_disk_of_the_driver_says_so(folder, tmp_path, quiet_spark):
+    if not cluster.can_hide():
+        pytest.skip("this user may not mount a folder for one process")
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "inventory" / "part.jsonl").touch()
+    with cluster.running(tmp_path, workers=()) as made:
+        made.add_worker("apart", hidden=[tmp_path / "inventory"])
+        with pytest.raises(EngineError, match=r"worker\.apart: .* give s3://"):
+            run(folder, made.master, element("a"), reads=(str(tmp_path / "inventory"),))
     assert not list(folder.iterdir())
 
 
