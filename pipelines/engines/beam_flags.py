@@ -84,15 +84,19 @@ def chosen(rest: Sequence[str], values: dict[str, str], *, untested: bool) -> Be
     runner = _name(values.get("--runner", LOCAL))
     if runner in LOSING_DATA:
         raise ConfigError(f"--runner {runner}: {LOSING_DATA[runner]}; leave --runner out")
-    problem = _problem(runner, values)
-    if problem and not untested:
-        raise ConfigError(f"{problem}; leave it out, or add --untested-runner to try it")
-    if problem:
-        sys.stderr.write(f"warning: {problem}\n")
+    warn_of(_problem(runner, values), untested=untested)
     pools = _pools(values)
     kept = _without(rest, "--runner", *(("--environment_config",) if pools else ()))
     endpoint = values.get("--job_endpoint", "")
     return BeamFlags((*kept, f"--runner={runner}"), runner, endpoint, pools)
+
+
+def warn_of(problem: str, *, untested: bool) -> None:
+    """Raise ConfigError for a run that is untested, or warn of it if the user wants it."""
+    if problem and not untested:
+        raise ConfigError(f"{problem}; leave it out, or add --untested-runner to try it")
+    if problem:
+        sys.stderr.write(f"warning: {problem}\n")
 
 
 def _pools(values: dict[str, str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 
 from cxr_vlp.pipelines import interrupts
-from cxr_vlp.pipelines.engines import beam_flags
+from cxr_vlp.pipelines.engines import beam_flags, spark_checks
 from cxr_vlp.pipelines.engines.base import STALLED, Element, Engine, Outcome, RunSettings, Work
 from cxr_vlp.pipelines.engines.beam_flags import IN_PROCESS, BeamFlags
 from cxr_vlp.pipelines.errors import ConfigError
@@ -104,4 +104,5 @@ def _spark(flags: argparse.Namespace, rest: Sequence[str]) -> Choice:
         )
     if not flags.master:
         raise ConfigError("--engine spark needs --master, such as spark://HOST:7077")
+    beam_flags.warn_of(spark_checks.problem(flags.master), untested=flags.untested_runner)
     return Choice("spark", master=flags.master)

@@ -64,7 +64,7 @@ def check_lasting(error: BaseException) -> None:
 def reason(error: BaseException, pool: str) -> str:
     """Return why a job failed, in words of our own."""
     text = str(error)
-    own = re.search(f"{re.escape(MARK)}(.*?){re.escape(MARK)}", text)
+    own = re.search(f"{re.escape(MARK)}(.*?){re.escape(MARK)}", text, re.DOTALL)
     if own:
         return own[1]
     absent = re.search(r"No module named '([\w.]+)'", text)

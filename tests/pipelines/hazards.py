@@ -103,3 +103,19 @@ class Slow:
         if element.payload == "killed":
             killed()
         return {"square": element.payload**2, "seconds": os.getpid()}
+
+
+@dataclass(frozen=True)
+class SlowImages:
+    """Work on images that take a while each."""
+
+    seconds: float
+    images: int
+    isolated: bool = True
+
+    def __call__(self, element: Element, worker: WorkerState) -> dict[str, Any]:
+        """Decode the images."""
+        for number in range(self.images):
+            with worker.decoding(f"{element.name}-{number}"):
+                time.sleep(self.seconds)
+        return {"images": self.images}

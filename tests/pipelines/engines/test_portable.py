@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,13 +25,19 @@ import hazards
 import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
+from stages import build, params, tree_bytes
 
+from cxr_vlp.pipelines import shards, texts
 from cxr_vlp.pipelines.engines import driver, lanes
 from cxr_vlp.pipelines.engines.base import Element, RunSettings
 from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
 from cxr_vlp.pipelines.engines.flags import Choice
 from cxr_vlp.pipelines.errors import DataError, EngineError
+from cxr_vlp.pipelines.files import atomic_dir
+from cxr_vlp.pipelines.format import manifest
+from cxr_vlp.pipelines.storage import objects, publication
 from cxr_vlp.pipelines.storage.place import place
+from cxr_vlp.pipelines.synthetic.layouts import mimic
 
 HERE = Path(__file__).resolve().parents[1]
 PATIENCE = 120.0
@@ -289,3 +296,42 @@ settings = RunSettings(
 elements = [Element(f"e{number}", number) for number in range(6)]
 driver.run(hazards.Slow(1.0), elements, settings, choice)
 """
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that the pools see too; that of pytest they do not see."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def flags_of(services: Services) -> list[str]:
+    pools = ",".join(services.pools)
+    return [
+        "--runner=PortableRunner", f"--job_endpoint={services.endpoint}",
+        "--environment_type=EXTERNAL", f"--environment_config={pools}", "--stalled", "150",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_texts_and_shards_by_pools_without_the_driver_s_disk_have_the_same_bytes(
+    apart, store, shared, tmp_path, monkeypatch
+):
+    """The raw tree is on a disk that all share; the inventory, texts and shards are in a store."""
+    monkeypatch.chdir(tmp_path)
+    mimic.write(shared / "raw", studies=8, seed=3, height=96)
+    raw = shared / "raw/mimic"
+    local = build(raw, "mimic", tmp_path)
+    base = str(store.parent / "whole")
+    with atomic_dir.publishing(place(f"{base}/scan"), "inventory.json") as staging:
+        for each in objects.listing(tmp_path / "scan/mimic"):
+            objects.copy(tmp_path / "scan/mimic" / each.name, staging / each.name)
+    common = ["mimic", "--root", str(raw), "--params", str(params(tmp_path)), *flags_of(apart)]
+    common += ["--state", str(tmp_path / "state"), "--scan", f"{base}/scan"]
+    assert texts.main([*common, "--out", f"{base}/texts"]) == 0
+    read = ["--texts", f"{base}/texts", "--out", f"{base}/shards"]
+    assert shards.main([*common, *read]) == 0
+    found = publication.folder_of(place(f"{base}/shards"), manifest.NAME)
+    stored = {each.name: (found / each.name).read_bytes() for each in objects.listing(found)}
+    assert stored == tree_bytes(local)

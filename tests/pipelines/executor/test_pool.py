@@ -16,8 +16,8 @@ import hazards
 import pytest
 
 from cxr_vlp.pipelines.engines.base import Element
-from cxr_vlp.pipelines.errors import DataError
-from cxr_vlp.pipelines.executor import late_worker
+from cxr_vlp.pipelines.errors import DataError, EngineError
+from cxr_vlp.pipelines.executor import late_worker, pool
 from cxr_vlp.pipelines.executor.pool import PartPool
 
 PARTS = ("bad", "good", "fine")
@@ -26,8 +26,7 @@ PARTS = ("bad", "good", "fine")
 def run(hazard, workers: int = 2) -> dict[str, dict]:
     """Return name -> outcome of the parts."""
     calls = {name: partial(hazards.FiveImages(hazard), Element(name)) for name in PARTS}
-    pool = PartPool(workers, image_timeout=1.5)
-    outcomes = list(pool.outcomes(calls))
+    outcomes = list(PartPool(workers, image_timeout=1.5).outcomes(calls))
     assert len(outcomes) == len(PARTS)
     return {outcome["name"]: outcome for outcome in outcomes}
 
@@ -65,6 +64,19 @@ def test_a_stop_in_a_worker_is_the_outcome_of_its_part_alone():
     done = run(hazards.stop)
     assert done["bad"]["fault"] == ["DataError", "source.changed: as expected"]
     assert done["good"]["result"]["good-2"] == done["fine"]["result"]["fine-4"] == "ok"
+
+
+def test_a_run_without_progress_ends_with_what_is_begun(monkeypatch):
+    monkeypatch.setattr(pool, "POLL_INTERVAL", 0.1)
+    calls = {name: partial(hazards.Slow(60.0), Element(name, 1)) for name in PARTS}
+    with pytest.raises(EngineError, match=r"engine\.stalled: .* 0 of 3 done; bad, .*--stalled"):
+        list(PartPool(2, stalled=3.0).outcomes(calls))
+
+
+def test_a_part_that_begins_one_image_after_another_is_progress(monkeypatch):
+    monkeypatch.setattr(pool, "POLL_INTERVAL", 0.1)
+    calls = {"bad": partial(hazards.SlowImages(0.5, 10), Element("bad"))}
+    assert list(PartPool(1, stalled=3.0).outcomes(calls))
 
 
 def test_a_full_disk_is_an_outcome_with_the_system_s_message():
