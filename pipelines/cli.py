@@ -23,7 +23,7 @@ from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.format import local_paths
 from cxr_vlp.pipelines.storage import publication
-from cxr_vlp.pipelines.storage.place import is_store, place
+from cxr_vlp.pipelines.storage.place import is_remote, is_store, place
 
 
 def parser(
@@ -202,6 +202,14 @@ def folder(text: str) -> Path:
 def stored(text: str) -> Path:
     """Return a folder of the command line that may be in an object store (`s3://bucket/folder`)."""
     return place(text) if is_store(text) else folder(text)
+
+
+def local_state(state: Path) -> Path:
+    """Return the folder for what only a disk can hold of a state folder: SQLite files and logs.
+
+    For a state folder in an object store it is `.cxr` in the working directory, as by default.
+    """
+    return Path(".cxr").absolute() if is_remote(state) else state
 
 
 def address_free(text: str) -> str:

@@ -48,6 +48,7 @@ from cxr_vlp.pipelines.stages import (
 from cxr_vlp.pipelines.stages.scan_changes import Plan, Seen, Touched
 from cxr_vlp.pipelines.stages.scan_study import ReadPatients
 from cxr_vlp.pipelines.stages.scan_update import Made, Mapped
+from cxr_vlp.pipelines.storage import mirror
 
 HEADER = "inventory.json"
 PULLED = (
@@ -60,6 +61,7 @@ STOPPED = "nothing was published; facts of read files are kept, and the same com
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags, choice = cli.parse_stage(_parser(), arguments)
+    flags.state = cli.local_state(flags.state)
     settings = config.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)
@@ -80,12 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     protection = Protection.of_inventory({"source": source.name, "ids": collection.ids, **terms})
     if naming.salted:
         ids.warn_of_open_salt(section.salt, flags.out)
-    plan = _plan(source, root, collection, section, naming, recorded, layers, flags)
     COUNTS.clear()
     with (
         privacy.protecting(protection, flags.out, flags.state, first=True),
         showing(f"scan {source.name}", COUNTS.of_scan),
+        mirror.mirrored(flags.out, HEADER, mirror.folder(flags.state, flags.out)) as out,
     ):
+        plan = _plan(source, root, collection, section, naming, recorded, layers, flags.state, out)
         done = _scan(plan, flags, terms, choice)
         if done.written:  # so that later stages need not hash the parts
             FileDigests.of_source(flags.state, source.name).record(flags.out, done.header["files"])
@@ -110,7 +113,7 @@ def _root(text: str) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("scan", "List the studies and images of a raw tree in an inventory.")
     # a dry run writes no inventory, so it needs no folder
-    parser.add_argument("--out", type=cli.folder, metavar="DIR", help="the inventory")
+    parser.add_argument("--out", type=cli.stored, metavar="DIR", help="the inventory")
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -168,11 +171,12 @@ def _plan(
     naming: ids.Ids,
     recorded: Mapping[str, Any],
     layers: Sequence[OpenLayer],
-    flags: argparse.Namespace,
+    state: Path,
+    out: Path,
 ) -> Plan:
     return Plan(
         source=source,
-        tree=paths.RawTree(root, collection.links, flags.state / "scan"),
+        tree=paths.RawTree(root, collection.links, state / "scan"),
         rule=PatientRule(source.name, naming.salt, section.validate, section.test),
         ids=naming,
         counts=collection.parts,
@@ -180,8 +184,8 @@ def _plan(
         recorded=recorded,
         opened_layers=tuple(layers),
         read_left_out=lambda: _left_out(source, collection),
-        state=flags.state,
-        out=flags.out,
+        state=state,
+        out=out,
         header=HEADER,
     )
 

@@ -33,6 +33,7 @@ from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_li
 from cxr_vlp.pipelines.stages.shard_part import ShardBuilder, ShardPart
 from cxr_vlp.pipelines.stages.source_files import SourceFiles
 from cxr_vlp.pipelines.storage import publication
+from cxr_vlp.pipelines.storage.place import is_remote
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,9 @@ def _read(flags: argparse.Namespace, engine: Choice) -> ShardsRun:
         source_files=SourceFiles(
             str(root),
             inventory.get("digests") == "official",
-            str(flags.scan / scan_index.NAME),
+            "" if is_remote(flags.scan) else str(flags.scan / scan_index.NAME),
             links=bool(inventory.get("links")),
-            kept=str(flags.state / "scan"),
+            kept=str(cli.local_state(flags.state) / "scan"),
         ),
         scan=str(flags.scan),
         texts=str(flags.texts),
@@ -153,7 +154,9 @@ def _digests(
     listed = known.of_parts(flags.scan, names, inventory.get("files", {}), "scan")
     annotated = known.of_parts(flags.texts, names, texts.get("part_files", {}), "texts")
     if not flags.dry_run:
-        known.save()
+        # it names folders of the collection
+        with privacy.hiding({"credentialed": Protection.of_inventory(inventory).private}):
+            known.save()
     return listed, annotated
 
 

@@ -102,7 +102,7 @@ def _read(flags: argparse.Namespace) -> tuple[dict[str, Any], TextBuilder]:
         section,
         resources,
         links=links,
-        kept=str(flags.state / "scan"),
+        kept=str(cli.local_state(flags.state) / "scan"),
     )
 
 
@@ -112,7 +112,9 @@ def _digests_of_parts(
     """Return part -> sha256 of its file of the inventory."""
     known = FileDigests.of_source(flags.state, flags.source)
     listed = known.of_parts(flags.scan, names, inventory.get("files", {}), "scan")
-    known.save()
+    # it names folders of the collection
+    with privacy.hiding({"credentialed": Protection.of_inventory(inventory).private}):
+        known.save()
     return listed
 
 

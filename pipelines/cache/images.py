@@ -121,18 +121,15 @@ def _sample(path: Path, key: str, image: str) -> Mapping[str, Any] | None:
 
 
 def _bytes(path: Path, place: MemberRange) -> bytes:
-    with path.open("rb") as stream:
-        stream.seek(place[0])
-        data: bytes = stream.read(place[1])
-        return data
+    return objects.read_range(path, *place)
 
 
 def _ranges(path: Path) -> dict[str, MemberRange]:
-    return _member_ranges(path, path.stat().st_mtime_ns)
+    return _member_ranges(path, objects.identity(path))
 
 
 @lru_cache(maxsize=24)  # a part has up to 16 old tars
-def _member_ranges(path: Path, mtime: int) -> dict[str, MemberRange]:  # noqa: ARG001 - part of the cache's key
+def _member_ranges(path: Path, identity: str) -> dict[str, MemberRange]:  # noqa: ARG001 - part of the cache's key
     """Return the byte ranges of the members of a tar that this project wrote."""
     with path.open("rb") as stream:
         return tar.places(stream)

@@ -10,23 +10,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 from pathlib import Path
 from typing import Any, cast
 
 from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.storage.addresses import ADDRESS, STORES
+from cxr_vlp.pipelines.storage.addresses import is_remote as is_remote
+from cxr_vlp.pipelines.storage.addresses import is_store as is_store
+from cxr_vlp.pipelines.storage.addresses import shown as shown
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-# scheme -> (the module that reads it, the package to install)
-STORES = {
-    "s3": ("s3fs", "s3fs"),
-    "gs": ("gcsfs", "gcsfs"),
-    "gcs": ("gcsfs", "gcsfs"),
-    "abfs": ("adlfs", "adlfs"),
-    "abfss": ("adlfs", "adlfs"),
-    "az": ("adlfs", "adlfs"),
-    "memory": ("fsspec", "fsspec"),  # in this process only; for tests
-}
 SILENCE = 30.0  # seconds without an answer after which a request is tried again
 CONNECT = 5.0  # seconds
 ATTEMPTS = 5  # of one request, with growing pauses
@@ -40,38 +32,13 @@ def place(text: str | Path) -> Path:
     Raises ConfigError for an address of an unknown kind, one with a password, or one whose library
     is not installed.
     """
-    if isinstance(text, str) and _ADDRESS.match(text):
+    if isinstance(text, str) and ADDRESS.match(text):
         scheme = _checked(text)
         # takes .2 s to import, and most runs need none
         from cxr_vlp.pipelines.storage import strict
 
         return cast(Path, strict.path(text, scheme, _options(scheme)))
     return Path(text)
-
-
-def is_remote(found: Any) -> bool:
-    """Return whether a place, or the text of one, is in an object store."""
-    if isinstance(found, str):
-        return bool(_ADDRESS.match(found))
-    return not isinstance(found, Path)
-
-
-def is_store(text: str) -> bool:
-    """Return whether a text is an address of a kind of store that this program reads."""
-    return is_remote(text) and text.partition(":")[0].lower() in STORES
-
-
-def shown(found: Any) -> str:
-    """Return a place for a message: of an address its scheme and bucket, as the rest may hold ids.
-
-    A path of this machine is shown whole.
-    """
-    text = str(found)
-    if not is_remote(text):
-        return text
-    scheme, _, rest = text.partition("://")
-    bucket = rest.partition("/")[0].rpartition("@")[2]  # without a user and a password
-    return f"{scheme}://{bucket}/..."
 
 
 def _checked(text: str) -> str:

@@ -20,7 +20,7 @@ from upath.implementations.memory import MemoryPath
 
 from cxr_vlp.pipelines.errors import StorageError
 from cxr_vlp.pipelines.storage import faults
-from cxr_vlp.pipelines.storage.place import shown
+from cxr_vlp.pipelines.storage.addresses import shown
 
 
 def path(text: str, scheme: str, options: dict[str, Any]) -> UPath:
