@@ -6,6 +6,7 @@ the source file, the image parameters, or the text.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -66,11 +67,11 @@ def _add_part(incremental: Incremental[ShardPart], name: str, prediction: Predic
     newest = incremental.entries.newest(name)
     samples = incremental.entries.samples(newest) if newest else ()
     before = {sample.key: sample for sample in samples}
-    images = incremental.cached(incremental.element(name))
     copied = 0
-    for sample in part.samples:
-        copied += images.has(sample.digests.image, sample.digests.key)
-        prediction.reasons[_reason(sample, before.get(sample.digests.key))] += 1
+    with contextlib.closing(incremental.cached(incremental.element(name))) as images:
+        for sample in part.samples:
+            copied += images.has(sample.digests.image, sample.digests.key)
+            prediction.reasons[_reason(sample, before.get(sample.digests.key))] += 1
     removed = set(before) - {sample.digests.key for sample in part.samples}
     prediction.reasons["removed"] += len(removed)
     prediction.copied += copied

@@ -9,6 +9,7 @@ the tar of another part (image_index.py), where the state folder can be read.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,7 @@ from cxr_vlp.pipelines.cache.image_index import ImageIndex
 from cxr_vlp.pipelines.cache.store import Store
 from cxr_vlp.pipelines.format import tar
 from cxr_vlp.pipelines.storage import objects
+from cxr_vlp.pipelines.storage.place import is_remote
 
 MemberRange = tuple[int, int]  # (first byte, length)
 FORMATS = ("jpg", "png")
@@ -42,6 +44,12 @@ class CachedImages:
     entries: Entries | None = None  # of all parts, and
     index: ImageIndex | None = None  # where their images are; None: only `old` is searched
     _paths: dict[tuple[str, str], Path | None] = field(default_factory=dict)
+    _copies: tempfile.TemporaryDirectory[str] | None = None  # of tars in object stores
+
+    def close(self) -> None:
+        """Remove the copies of tars that were made on this machine."""
+        if self._copies is not None:
+            self._copies.cleanup()
 
     def find(self, image: str, key: str) -> CachedImage | None:
         """Return the image with this fingerprint; None if no intact tar contains it.
@@ -77,8 +85,16 @@ class CachedImages:
         """Return the intact tar of an entry, which is searched once."""
         name = (entry.part, entry.fingerprint)
         if name not in self._paths:
-            self._paths[name] = self.store.find(entry) if entry.sha256 else None
+            found = self.store.find(entry) if entry.sha256 else None
+            self._paths[name] = self._local(found) if found and is_remote(found) else found
         return self._paths[name]
+
+    def _local(self, found: Path) -> Path:
+        """Return a copy on this machine: a request for each sample would take longer."""
+        self._copies = self._copies or tempfile.TemporaryDirectory(prefix="cxr-vlp-")
+        target = Path(self._copies.name) / f"{len(self._paths)}-{found.name}"
+        objects.get_file(found, target)
+        return target
 
 
 def _read(path: Path, key: str, image: str) -> CachedImage | None:

@@ -10,6 +10,7 @@ writes the cache entries, from the results; a worker needs no state folder.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import time
@@ -130,7 +131,8 @@ class PartWork(Generic[Input]):
         if part.fingerprint in element.payload["known"]:
             return {**found, "how": KEPT, "discarded": row_digest.DISCARDED.take()}
         path = place(self.out) / self.builder.file(element.name)
-        made = self.builder.build(part, path, self.cached(element), worker)
+        with contextlib.closing(self.cached(element)) as cached:
+            made = self.builder.build(part, path, cached, worker)
         return {
             **found,
             **{one.name: getattr(made, one.name) for one in dataclasses.fields(made)},
