@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import os
 import re
 import stat
@@ -18,11 +19,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
-from cxr_vlp.pipelines.files import archives, environment
+from cxr_vlp.pipelines.files import archives, environment, raw_objects
 from cxr_vlp.pipelines.files.archive_index import Index
 from cxr_vlp.pipelines.format import local_paths
+from cxr_vlp.pipelines.storage.place import is_remote
 
 LINKS = "set `links: true` for this source to follow links that lead out of its root"
 
@@ -143,6 +146,107 @@ def signature(path: Path) -> Signature:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
+class Listed(NamedTuple):
+    """A file of a tree, and what changes if another file replaces it."""
+
+    path: str  # POSIX, relative to the root
+    size: int  # bytes
+    mtime_ns: int
+    identity: str  # the inode; in an object store, a number made of the ETag
+
+
+def listing(root: Root, fault: Callable[[str], object] = str) -> Iterator[Listed]:
+    """Yield every file below the root with its state, in the order and with the faults of `walk`.
+
+    An archive is one file. The state is that of `state`, as `_state` of the file index has it; in a
+    store it costs no request beyond those of the listing. Raises StorageError as raw_objects.py.
+    """
+    where = tree(root)
+    if is_remote(where.root):
+        for name, found in _objects(where, fault):
+            yield Listed(name, found.size, found.time, str(found.identity))
+        return
+    for prefix, files in _folders(where, fault):
+        for entry in files:
+            state = _state_of(entry)
+            path, inode = prefix + entry.name, str(state.st_ino)
+            yield Listed(path, state.st_size, state.st_mtime_ns, inode)
+
+
+def _objects(
+    where: RawTree, fault: Callable[[str], object]
+) -> Iterator[tuple[str, raw_objects.State]]:
+    found = raw_objects.listing(where.root)
+    for _ in range(found.odd):
+        fault("path.escape")
+    yield from found
+
+
+def _state_of(entry: os.DirEntry[str]) -> os.stat_result:
+    """Return the state of a file; of a dangling link, that of the link."""
+    try:
+        return entry.stat()
+    except OSError:
+        try:
+            return entry.stat(follow_symlinks=False)
+        except OSError:  # it vanished: the same as a file that never existed
+            return _VANISHED
+
+
+_VANISHED = os.stat_result((0,) * 10)
+
+
+def _folders(
+    where: RawTree, fault: Callable[[str], object]
+) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """Yield ("" or "FOLDER/", its files by name) of every folder, each before its own folders."""
+    seen: set[str] = set()
+    # (prefix, path, the real path: of a folder that is no link, that of its parent and its name)
+    waiting = [("", str(where.root), os.path.realpath(where.root))]
+    while waiting:
+        prefix, path, real = waiting.pop()
+        try:
+            folders, files = _entries(path)
+        except OSError:
+            fault("folder.unreadable")
+            continue
+        if not where.links and not _is_below(real, where.root):
+            fault("path.escape")
+            continue
+        if real in seen:
+            continue
+        seen.add(real)
+        yield prefix, files
+        waiting += [
+            (f"{prefix}{each.name}/", each.path, _real(each, real)) for each in reversed(folders)
+        ]
+
+
+def _entries(path: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+    """Return (the folders and links to folders, the other files) of a folder, by name."""
+    kinds: tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]] = ([], [])
+    with os.scandir(path) as entries:
+        for entry in entries:
+            kinds[0 if _is_folder(entry) else 1].append(entry)
+    for kind in kinds:
+        kind.sort(key=_name_of)
+    return kinds
+
+
+_name_of = operator.attrgetter("name")
+
+
+def _real(entry: os.DirEntry[str], parent: str) -> str:
+    return (
+        os.path.realpath(entry.path) if entry.is_symlink() else f"{parent.rstrip('/')}/{entry.name}"
+    )
+
+
+def _is_below(real: str, root: Path) -> bool:
+    top = str(root)
+    return real == top or real.startswith(top if top.endswith("/") else f"{top}/")
+
+
 def walk(
     root: Root, fault: Callable[[str], object] = str, *, members: bool = True
 ) -> Iterator[str]:
@@ -158,25 +262,21 @@ def walk(
     """
     where = tree(root)
     seen: set[str] = set()
-    walking = os.walk(where.root, followlinks=True, onerror=lambda _: fault("folder.unreadable"))
-    for folder, folders, files in walking:
-        real = os.path.realpath(folder)
-        leads_out = not (where.links or Path(real).is_relative_to(where.root))
-        if leads_out:
-            fault("path.escape")
-        if leads_out or real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        base = Path(folder).relative_to(where.root).as_posix()
-        for name in sorted(files):
-            relative = name if base == "." else f"{base}/{name}"
-            yield relative
-            if members and archives.is_archive(name):
-                yield from _members(where, relative, seen, fault)
-            elif members and archives.packed(name):
-                fault("archive.packed")
+    for relative in _names(where, fault):
+        yield relative
+        name = relative.rpartition("/")[2]
+        if members and archives.is_archive(name):
+            yield from _members(where, relative, seen, fault)
+        elif members and archives.packed(name):
+            fault("archive.packed")
+
+
+def _names(where: RawTree, fault: Callable[[str], object]) -> Iterator[str]:
+    if is_remote(where.root):
+        yield from (name for name, _ in _objects(where, fault))
+        return
+    for prefix, files in _folders(where, fault):
+        yield from (prefix + entry.name for entry in files)
 
 
 def _members(
