@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
 from cxr_vlp.pipelines.files import archives, environment, raw_objects
 from cxr_vlp.pipelines.files.archive_index import Index
+from cxr_vlp.pipelines.files.raw_objects import RawObject
 from cxr_vlp.pipelines.format import local_paths
-from cxr_vlp.pipelines.storage.place import is_remote
+from cxr_vlp.pipelines.storage.place import is_remote, place
 
 LINKS = "set `links: true` for this source to follow links that lead out of its root"
 
@@ -38,12 +39,16 @@ _BULK = re.compile(
 _IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".dcm.gz")
 NAMED = 3  # broken archives that a message names
 UPPER = 3  # levels of folders in which the tables of every downloaded collection are
+STORES = ("s3", "gs", "gcs", "abfs", "abfss", "az", "memory")  # schemes of object stores
 _OUT, _NOWHERE = "link out", "link nowhere"
 
 
 @dataclass(frozen=True)
 class RawTree:
-    """A raw root, resolved, and whether links may lead out of it."""
+    """A raw root, resolved, and whether links may lead out of it.
+
+    The root may be in an object store (raw_objects.py). There are no links in one.
+    """
 
     root: Path
     links: bool = False
@@ -67,9 +72,12 @@ def refuse_address(text: str | Path, name: str) -> None:
 def root(text: str | Path) -> Path:
     """Return an existing raw root, resolved; `env:NAME` is the folder that the variable names.
 
-    Raises ConfigError with the remedy in the message.
+    It may be an address: `s3://bucket/mimic`. What an earlier run saw in a store is forgotten.
+    Raises ConfigError with the remedy in the message, StorageError for a store that fails.
     """
     text = environment.value(str(text), "the root")
+    if text.partition("://")[0].lower() in STORES:
+        return _in_store(text)
     refuse_address(text, "the root")
     path = Path(text).resolve()
     if not text or not path.is_dir():
@@ -77,6 +85,17 @@ def root(text: str | Path) -> Path:
             f"no folder at {text or '(no root given)'}: give the raw tree with --root"
         )
     return path
+
+
+def _in_store(text: str) -> Path:
+    found = place(text.rstrip("/"))
+    if not raw_objects.begin(found):
+        scheme, _, rest = text.partition("://")
+        raise ConfigError(
+            f"nothing is below the folder of --root in {scheme}://{rest.partition('/')[0]}: give "
+            "the address of the raw tree"
+        )
+    return found
 
 
 def inside(root: Root, relative: str) -> Path:
@@ -92,6 +111,8 @@ def inside(root: Root, relative: str) -> Path:
     if archives.within(relative) and (archive := _archive_of(where, parts)):
         below = parts.relative_to(archive).as_posix()
         return archives.Member.of(inside(where, archive), below, where.kept)
+    if is_remote(where.root):
+        return cast(Path, RawObject(where.root, parts.as_posix()))
     path = where.root / parts
     if where.links:
         return path
@@ -109,7 +130,7 @@ def inside(root: Root, relative: str) -> Path:
 def _archive_of(where: RawTree, parts: PurePosixPath) -> str:
     """Return the archive that a path leads into, "" if it leads into none."""
     for folder in reversed(parts.parents):
-        if archives.is_archive(folder.name) and (where.root / folder).is_file():
+        if archives.is_archive(folder.name) and is_file(where, folder.as_posix()):
             return folder.as_posix()
     return ""
 
@@ -117,6 +138,37 @@ def _archive_of(where: RawTree, parts: PurePosixPath) -> str:
 @functools.lru_cache(maxsize=4096)
 def _resolved(folder: Path) -> Path:
     return folder.resolve()
+
+
+def is_file(root: Root, relative: str) -> bool:
+    """Return whether there is such a file below the root, also behind a link that leads out."""
+    where = tree(root)
+    if is_remote(where.root):
+        return RawObject(where.root, relative).is_file()
+    return (where.root / relative).is_file()
+
+
+def must_be_plain(path: Path, code: str) -> None:
+    """Raise as `plain` does. An object of a store is a plain file: that costs no request."""
+    if not isinstance(path, RawObject):
+        plain(path, code)
+
+
+def read_plain(path: Path, code: str) -> tuple[bytes, os.stat_result]:
+    """Return all bytes of a plain file and its state; of a store by one request.
+
+    Raises as `plain`.
+    """
+    if isinstance(path, RawObject):
+        return path.read()
+    found = plain(path, code)
+    return path.read_bytes(), found
+
+
+def first(path: Path, size: int) -> bytes:
+    """Return up to `size` bytes from the start of a file; of a store no more are asked for."""
+    with path.window(0, size) if isinstance(path, RawObject) else path.open("rb") as stream:
+        return stream.read(size)
 
 
 def plain(path: Path, code: str) -> os.stat_result:
@@ -302,7 +354,7 @@ def _opened(where: RawTree, relative: str, seen: set[str]) -> Index | None:
     an archive that cannot be read.
     """
     path = inside(where, relative)
-    real = os.path.realpath(path)
+    real = str(path) if is_remote(path) else os.path.realpath(path)
     if real in seen or not path.is_file():
         return None
     seen.add(real)
@@ -326,6 +378,10 @@ def unpacked_first(found: Iterable[str]) -> list[str]:
 def state(root: Root, relative: str) -> os.stat_result:
     """Return the state of a file that `walk` yielded; of a dangling link, that of the link."""
     where = tree(root)
+    if is_remote(where.root):
+        with contextlib.suppress(OSError):
+            return inside(where, relative).stat()
+        return _VANISHED
     path = where.root / relative
     try:
         if archives.within(relative):
@@ -335,7 +391,7 @@ def state(root: Root, relative: str) -> os.stat_result:
         try:
             return path.lstat()
         except OSError:  # it vanished: the same as a file that never existed
-            return os.stat_result((0,) * 10)
+            return _VANISHED
 
 
 def readable(relative: str) -> bool:
@@ -357,11 +413,11 @@ def find(root: Root, *patterns: str, depth: int = 5) -> str:
     root without permission.
     """
     where = tree(root)
-    listing = list(_shallow(where, depth))
+    shallow = list(_shallow(where, depth))
     for most in (UPPER, depth):  # deeper only where the upper folders have no match
         for pattern in patterns:
             found: dict[str, str] = {}
-            for relative in listing:
+            for relative in shallow:
                 folders, _, name = relative.rpartition("/")
                 deep = relative.count("/") >= most
                 if not deep and fnmatch(name.lower(), pattern.lower()):
@@ -417,8 +473,14 @@ def _checked(where: RawTree, relative: str) -> str:
 
 def _shallow(where: RawTree, depth: int) -> Iterator[str]:
     """Yield the files of the upper folders, level by level, without folders of images."""
+    seen: set[str] = set()
+    if is_remote(where.root):
+        for relative in _upper_objects(where, depth):
+            yield relative
+            if archives.is_archive(relative.rpartition("/")[2]):
+                yield from _shallow_members(where, relative, depth, seen)
+        return
     level = [""]
-    seen = set()
     for _ in range(depth):
         below = []
         for folder in level:
@@ -439,6 +501,13 @@ def _shallow(where: RawTree, depth: int) -> Iterator[str]:
                 elif not _BULK.fullmatch(entry.name):
                     below.append(relative)
         level = below
+
+
+def _upper_objects(where: RawTree, depth: int) -> list[str]:
+    bulk = functools.cache(_BULK.fullmatch)
+    found = (name.split("/") for name in raw_objects.listing(where.root).names)
+    upper = [parts for parts in found if len(parts) <= depth and not any(map(bulk, parts[:-1]))]
+    return ["/".join(parts) for parts in sorted(upper, key=lambda parts: (len(parts), parts))]
 
 
 def _shallow_members(where: RawTree, relative: str, depth: int, seen: set[str]) -> Iterator[str]:
@@ -499,7 +568,7 @@ def packed(root: Root) -> str:
     """Return how to unpack the archives which are not read in place, "" without any."""
     where = tree(root)
     names = (relative.rpartition("/")[2] for relative in walk(where, members=False))
-    kinds = Counter(map(archives.packed, names))
+    kinds: Counter[str] = Counter(map(archives.packed, names))
     nested = 0
     for path in _archives(where):
         kinds[archives.packed_inside(path)] += 1
@@ -507,7 +576,8 @@ def packed(root: Root) -> str:
             nested += archives.index(path, where.kept).faults["archive.nested"]
     del kinds[""]
     inner = f"unpack what holds {nested:,} archives inside archives, which are not opened"
-    return "; ".join(filter(None, (archives.remedy(kinds), inner if nested else "")))
+    remedy = archives.remedy(kinds, in_store=is_remote(where.root))
+    return "; ".join(filter(None, (remedy, inner if nested else "")))
 
 
 def _archives(where: RawTree) -> Iterator[Path]:
@@ -535,7 +605,7 @@ def broken(root: Root) -> str:
 
 def _kind(where: RawTree, relative: str) -> str:
     path = where.root / relative
-    if path.is_symlink():
+    if not is_remote(where.root) and path.is_symlink():
         try:
             real = path.resolve()
             if not where.links and not real.is_relative_to(where.root):
@@ -553,8 +623,7 @@ def _kind(where: RawTree, relative: str) -> str:
 
 def _links_out(where: RawTree) -> Iterator[str]:
     """Yield the folders that are links out of the root, which `walk` does not follow."""
-
-    if where.links:
+    if where.links or is_remote(where.root):
         return
     for folder, folders, _ in os.walk(where.root):
         for name in folders:

@@ -32,6 +32,7 @@ from cxr_vlp.pipelines.storage.place import place
 
 FIRST = 1 << 20  # bytes of the first ranged read of a file; each further one is twice as long
 MOST = 1 << 23  # bytes of a ranged read
+KEY = 1024  # bytes of the longest key of a store
 TRIES = 4  # of a request, after those of the library
 PAUSE = 0.5  # seconds before the second try; twice as long before each further one
 STATES = 1 << 14  # states of objects that a process without a listing remembers
@@ -73,7 +74,7 @@ class Listing:
     sizes: array[int] = field(default_factory=lambda: array("q"))
     times: array[int] = field(default_factory=lambda: array("q"))
     identities: array[int] = field(default_factory=lambda: array("Q"))
-    odd: int = 0  # objects whose names are no paths below the root: "a/../b", "/a"
+    odd: int = 0  # objects whose names are no paths below the root: "a/../b", "a//b"
 
     @classmethod
     def of(cls, root: Path) -> Listing:
@@ -83,7 +84,7 @@ class Listing:
         for name, state in _tried(root, lambda: _objects(root)):
             if _is_path(name):
                 found.append((_order(name), name, state))
-            elif not (name.endswith("/") and not state.size) and name:  # a folder's marker
+            elif name and (state.size or name[-1] != "/"):  # not the mark of a folder
                 made.odd += 1
         found.sort(key=lambda each: each[0])
         for _, name, state in found:
@@ -113,11 +114,8 @@ def _order(name: str) -> str:
 
 
 def _is_path(name: str) -> bool:
-    return bool(name) and name[0] != "/" and name[-1] != "/" and not _leads_out(name)
-
-
-def _leads_out(name: str) -> bool:
-    return "\0" in name or ".." in name.split("/")
+    """Return whether a key below the root is written as a path is, so that `inside` gives it."""
+    return not ("\0" in name or {"", ".", ".."} & set(name.split("/")))
 
 
 def _objects(root: Path) -> list[tuple[str, State]]:
@@ -166,7 +164,7 @@ def _nanoseconds(when: Any) -> int:
     if not isinstance(when, datetime):
         return 0
     aware = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return int(aware.timestamp()) * 10**9 + aware.microsecond * 1000
+    return int(aware.timestamp()) * 10**9  # whole seconds, as in the header of an answer
 
 
 _LISTINGS: dict[str, Listing] = {}
@@ -230,6 +228,11 @@ class RawObject:
         """The ending of the name, with its dot."""
         return PurePosixPath(self.name).suffix
 
+    @property
+    def parent(self) -> PurePosixPath:
+        """The folder, relative to the root of the store's address."""
+        return PurePosixPath(str(self)).parent
+
     def __str__(self) -> str:
         """Return the address, which may hold ids: not for messages."""
         return f"{str(self.root).rstrip('/')}/{self.relative}"
@@ -284,6 +287,13 @@ class RawObject:
         return _state(details)
 
     def _at(self) -> tuple[Any, str]:
+        """Return file system and name. Raises FileNotFoundError for a name that no key can be."""
+        try:
+            is_key = len(self.relative.encode()) <= KEY
+        except UnicodeEncodeError:
+            is_key = False
+        if not is_key:
+            raise _missing()
         fs, root = _opened(self.root)
         return fs, f"{root}/{self.relative}"
 

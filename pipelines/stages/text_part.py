@@ -39,6 +39,7 @@ from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.sources.base import Report, Source
 from cxr_vlp.pipelines.stages import text_stats
 from cxr_vlp.pipelines.stages.text_resources import TextResources
+from cxr_vlp.pipelines.storage.place import place
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class TextBuilder:
         """
         name = key_hash(f"{study.source}-{study.key}")
         kept = Path(self.kept) if self.kept else None
-        tree = paths.RawTree(Path(self.root), self.links, kept)
+        tree = paths.RawTree(place(self.root), self.links, kept)
         try:
             read = self.source.report(tree, ref)
         except IngestError:
