@@ -81,7 +81,7 @@ class TextBuilder:
 
     def load(self, part: str) -> TextPart:
         """Read the part's inventory; it holds the digests of the reports."""
-        data = (Path(self.scan) / f"{part}.jsonl").read_bytes()
+        data = (place(self.scan) / f"{part}.jsonl").read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
         return TextPart(part, data, self._fingerprint(sha256), {"scan": sha256})
 
