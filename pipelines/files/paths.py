@@ -26,7 +26,7 @@ from cxr_vlp.pipelines.files import archives, environment, raw_objects
 from cxr_vlp.pipelines.files.archive_index import Index
 from cxr_vlp.pipelines.files.raw_objects import RawObject
 from cxr_vlp.pipelines.format import local_paths
-from cxr_vlp.pipelines.storage.place import is_remote, place
+from cxr_vlp.pipelines.storage.place import is_remote, is_store, place, shown
 
 LINKS = "set `links: true` for this source to follow links that lead out of its root"
 
@@ -39,7 +39,6 @@ _BULK = re.compile(
 _IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".dcm.gz")
 NAMED = 3  # broken archives that a message names
 UPPER = 3  # levels of folders in which the tables of every downloaded collection are
-STORES = ("s3", "gs", "gcs", "abfs", "abfss", "az", "memory")  # schemes of object stores
 _OUT, _NOWHERE = "link out", "link nowhere"
 
 
@@ -76,7 +75,7 @@ def root(text: str | Path) -> Path:
     Raises ConfigError with the remedy in the message, StorageError for a store that fails.
     """
     text = environment.value(str(text), "the root")
-    if text.partition("://")[0].lower() in STORES:
+    if is_store(text):
         return _in_store(text)
     refuse_address(text, "the root")
     path = Path(text).resolve()
@@ -90,10 +89,9 @@ def root(text: str | Path) -> Path:
 def _in_store(text: str) -> Path:
     found = place(text.rstrip("/"))
     if not raw_objects.begin(found):
-        scheme, _, rest = text.partition("://")
         raise ConfigError(
-            f"nothing is below the folder of --root in {scheme}://{rest.partition('/')[0]}: give "
-            "the address of the raw tree"
+            f"there is no object below the root, {shown(text)}: give the address of the raw tree "
+            "with --root"
         )
     return found
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import io
 import os
+import re
 import stat
 import threading
 import time
@@ -28,7 +30,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, TypeVar
 
 from cxr_vlp.pipelines.errors import StorageError
-from cxr_vlp.pipelines.storage.place import place
+from cxr_vlp.pipelines.storage import faults
+from cxr_vlp.pipelines.storage.place import place, shown
 
 FIRST = 1 << 20  # bytes of the first ranged read of a file; each further one is twice as long
 MOST = 1 << 23  # bytes of a ranged read
@@ -36,17 +39,6 @@ KEY = 1024  # bytes of the longest key of a store
 TRIES = 4  # of a request, after those of the library
 PAUSE = 0.5  # seconds before the second try; twice as long before each further one
 STATES = 1 << 14  # states of objects that a process without a listing remembers
-_RUN_CODES = (  # of S3: they concern every object, not one
-    "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch",
-    "RequestTimeTooSkewed", "TokenRefreshRequired", "NoSuchBucket", "AllAccessDisabled",
-    "AccountProblem", "NotSignedUp",
-)  # fmt: skip
-# exceptions of these packages are faults of the network or of the account, not of this program
-_LIBRARIES = (
-    "aiobotocore", "aiohttp", "asyncio", "azure", "botocore", "fsspec", "gcsfs", "google",
-    "requests", "s3fs", "urllib3",
-)  # fmt: skip
-
 Answer = TypeVar("Answer")
 
 
@@ -203,7 +195,12 @@ def _any(root: Path) -> bool:
 
 def _opened(root: Path) -> tuple[Any, str]:
     """Return the file system of a root, which belongs to this process, and its name there."""
-    found: Any = place(str(root))  # an older object may come from the process before a fork
+    return _of_process(str(root), os.getpid())
+
+
+@functools.lru_cache(maxsize=64)
+def _of_process(root: str, process: int) -> tuple[Any, str]:  # noqa: ARG001 - none outlives a fork
+    found: Any = place(root)
     return found.fs, str(found.path).strip("/")
 
 
@@ -464,57 +461,43 @@ def _tried(root: Path, ask: Callable[[], Answer]) -> Answer:
             time.sleep(PAUSE * 2 ** (attempt - 1))
         try:
             return ask()
-        except FileNotFoundError as error:
-            if _code(error) == "NoSuchBucket":
-                raise _stop(root, "there is no such bucket", _CHECK) from None
-            raise _missing() from None
-        except PermissionError as error:
-            raise _denied(root, _code(error)) from None
         except Exception as error:
-            said = _network(root, error)
+            said = _fault(root, error)
     raise said
 
 
-def _network(root: Path, error: Exception) -> StorageError:
-    """Return the StorageError of a failed request that may succeed later; raise any other error."""
-    name, code = type(error).__name__, _code(error)
-    if code in ("InvalidRange", "416"):
+def _fault(root: Path, error: Exception) -> StorageError:
+    """Return the StorageError of a request that may succeed later; raise what will not change."""
+    code, text = faults.code(error), faults.message(error)
+    if code in _PAST_END:
         raise _PastEndError from None
-    if code in ("PreconditionFailed", "412"):
-        raise _stop(root, "a file changed while it was read", "run again") from None
-    if "Credentials" in name or "Token" in name or code in _RUN_CODES:
-        raise _stop(root, "there are no valid credentials", _LOGIN) from None
-    if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _LIBRARIES:
+    if code in faults.CONDITION:
+        raise StorageError(f"{shown(root)}: a file changed while it was read: run again") from None
+    if isinstance(error, FileNotFoundError) and not text:
+        raise _missing() from None
+    if isinstance(error, PermissionError) and code in _OF_ONE and _can_list(root):
+        raise PermissionError(errno.EACCES, "the store denies access to an object") from None
+    if not text and not isinstance(error, OSError):
         raise error
-    return _stop(root, f"the store does not answer ({code or name})", _LATER)
+    stop = StorageError(f"{shown(root)}: {text or _CUT}")
+    if isinstance(error, PermissionError | FileNotFoundError) or _of_account(error):
+        raise stop from None
+    return stop
 
 
-_CHECK = "correct the address of the root"
-_LOGIN = "log in again (AWS_PROFILE, AWS_ACCESS_KEY_ID, or a role), then run the same command"
-_LATER = "check the network and the endpoint, then run the same command: what is finished is kept"
+_PAST_END = ("InvalidRange", "416")
+_OF_ONE = ("AccessDenied", "403", "Forbidden", "")  # they may concern one object or all
+_CUT = "a request failed, after several tries: check the network, and run the same command again"
 
 
-def _stop(root: Path, what: str, remedy: str) -> StorageError:
-    address = str(root)
-    scheme, _, rest = address.partition("://")
-    return StorageError(f"{scheme}://{rest.partition('/')[0]}: {what}; {remedy}")
+def _of_account(error: Exception) -> bool:
+    """Return whether an error is of credentials: another try has the same."""
+    return bool(re.search("Credential|Token|Profile", type(error).__name__))
 
 
-def _code(error: BaseException) -> str:
-    """Return the code that the store gave, "" if it gave none."""
-    seen: BaseException | None = error
-    while seen is not None:
-        response = getattr(seen, "response", None)
-        if isinstance(response, dict):
-            return str(response.get("Error", {}).get("Code", ""))
-        seen = seen.__cause__ or seen.__context__
-    return ""
-
-
-def _denied(root: Path, code: str) -> Exception:
-    """Return PermissionError for one object; StorageError where the whole root is denied."""
-    if code not in _RUN_CODES:
-        with contextlib.suppress(Exception):  # whatever it is, the root cannot be listed
-            _any(root)
-            return PermissionError(errno.EACCES, "the store denies access to an object")
-    return _stop(root, f"the store denies access ({code or 'denied'})", _LOGIN)
+def _can_list(root: Path) -> bool:
+    try:
+        _any(root)
+    except Exception:  # whatever it is, the store does not serve this account
+        return False
+    return True
