@@ -71,20 +71,29 @@ class Listing:
     @classmethod
     def of(cls, root: Path) -> Listing:
         """List a root. Raises StorageError as `RawObject` does."""
-        made = cls()
-        found = []
-        for name, state in _tried(root, lambda: _objects(root)):
+        found = cls()
+        for name, state in _objects(root):
             if _is_path(name):
-                found.append((_order(name), name, state))
+                found._add(name, state)
             elif name and (state.size or name[-1] != "/"):  # not the mark of a folder
-                made.odd += 1
-        found.sort(key=lambda each: each[0])
-        for _, name, state in found:
-            made.names.append(name)
-            made.sizes.append(state.size)
-            made.times.append(state.time)
-            made.identities.append(state.identity)
-        return made
+                found.odd += 1
+        return found._sorted()
+
+    def _add(self, name: str, state: State) -> None:
+        self.names.append(name)
+        self.sizes.append(state.size)
+        self.times.append(state.time)
+        self.identities.append(state.identity)
+
+    def _sorted(self) -> Listing:
+        order = sorted(range(len(self.names)), key=lambda at: _order(self.names[at]))
+        return Listing(
+            [self.names[at] for at in order],
+            array("q", (self.sizes[at] for at in order)),
+            array("q", (self.times[at] for at in order)),
+            array("Q", (self.identities[at] for at in order)),
+            self.odd,
+        )
 
     def __iter__(self) -> Iterator[tuple[str, State]]:
         """Yield (relative path, state)."""
@@ -110,28 +119,41 @@ def _is_path(name: str) -> bool:
     return not ("\0" in name or {"", ".", ".."} & set(name.split("/")))
 
 
-def _objects(root: Path) -> list[tuple[str, State]]:
-    """Return (name below the root, state) of all objects, in any order."""
+def _objects(root: Path) -> Iterator[tuple[str, State]]:
+    """Yield (name below the root, state) of all objects, in any order."""
     fs, prefix = _opened(root)
     if _is_s3(fs):
-        return list(_pages(fs, prefix))
-    found = fs.find(prefix, detail=True).values()
-    below = len(prefix) + 1
-    return [(each["name"].lstrip("/")[below:], _state(each)) for each in found]
+        yield from _pages(root)
+        return
+    found = _tried(root, lambda: fs.find(prefix, detail=True))
+    for each in found.values():
+        yield each["name"].lstrip("/")[len(prefix) + 1 :], _state(each)
 
 
-def _pages(fs: Any, prefix: str) -> Iterator[tuple[str, State]]:
+def _pages(root: Path) -> Iterator[tuple[str, State]]:
     """Yield the objects of S3 page by page: `find` keeps all of them, and takes their square."""
-    bucket, _, key = prefix.partition("/")
-    start = f"{key}/" if key else ""
-    asked = {"Bucket": bucket, "Prefix": start, **fs.req_kw}
+    token: dict[str, str] = {}
+    start = len(_prefix(_opened(root)[1])[1])
     while True:
-        page = fs.call_s3("list_objects_v2", **asked)
+        page = _tried(root, functools.partial(_page, root, **token))
         for each in page.get("Contents", ()):
-            yield each["Key"][len(start) :], _state(each)
+            yield each["Key"][start:], _state(each)
         if not page.get("IsTruncated"):
             return
-        asked["ContinuationToken"] = page["NextContinuationToken"]
+        token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _page(root: Path, **asked: Any) -> Any:
+    """Return one page of the objects below a root in S3."""
+    fs, name = _opened(root)
+    bucket, prefix = _prefix(name)
+    return fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **asked, **fs.req_kw)
+
+
+def _prefix(name: str) -> tuple[str, str]:
+    """Return (bucket, the start of the keys below a folder in it)."""
+    bucket, _, key = name.partition("/")
+    return bucket, f"{key}/" if key else ""
 
 
 def _state(details: Any) -> State:
@@ -180,6 +202,7 @@ def begin(root: Path) -> bool:
     """
     _LISTINGS.pop(str(root), None)
     _STATES.clear()
+    _of_process.cache_clear()
     return _tried(root, lambda: _any(root))
 
 
@@ -187,10 +210,7 @@ def _any(root: Path) -> bool:
     fs, prefix = _opened(root)
     if not _is_s3(fs):
         return bool(fs.exists(prefix))
-    bucket, _, key = prefix.partition("/")
-    start = f"{key}/" if key else ""
-    page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=start, MaxKeys=1, **fs.req_kw)
-    return bool(page.get("KeyCount", 0))
+    return bool(_page(root, MaxKeys=1).get("KeyCount", 0))
 
 
 def _opened(root: Path) -> tuple[Any, str]:
