@@ -36,7 +36,7 @@ from cxr_vlp.pipelines.storage.place import place, shown
 FIRST = 1 << 20  # bytes of the first ranged read of a file; each further one is twice as long
 MOST = 1 << 23  # bytes of a ranged read
 KEY = 1024  # bytes of the longest key of a store
-TRIES = 4  # of a request, after those of the library
+TRIES = 3  # of a request, after those of the library
 PAUSE = 0.5  # seconds before the second try; twice as long before each further one
 STATES = 1 << 14  # states of objects that a process without a listing remembers
 Answer = TypeVar("Answer")
@@ -339,7 +339,10 @@ class RawObject:
         if not _is_s3(fs):
             return _tried(self.root, lambda: fs.cat_file(name, start=start, end=start + size)), ""
         data, headers = _tried(self.root, lambda: _got(fs, name, (start, start + size), tag))
-        return data, headers.get("ETag", "")
+        found = str(headers.get("ETag", ""))
+        if tag not in ("", found):  # a server that knows no If-Match
+            raise _changed(self.root)
+        return data, found
 
     def _get(self, start: int, end: int | None) -> tuple[bytes, State]:
         fs, name = self._at()
@@ -492,7 +495,7 @@ def _fault(root: Path, error: Exception) -> StorageError:
     if code in _PAST_END:
         raise _PastEndError from None
     if code in faults.CONDITION:
-        raise StorageError(f"{shown(root)}: a file changed while it was read: run again") from None
+        raise _changed(root) from None
     if isinstance(error, FileNotFoundError) and not text:
         raise _missing() from None
     if isinstance(error, PermissionError) and code in _OF_ONE and _can_list(root):
@@ -503,6 +506,10 @@ def _fault(root: Path, error: Exception) -> StorageError:
     if isinstance(error, PermissionError | FileNotFoundError) or _of_account(error):
         raise stop from None
     return stop
+
+
+def _changed(root: Path) -> StorageError:
+    return StorageError(f"{shown(root)}: a file changed while it was read: run the command again")
 
 
 _PAST_END = ("InvalidRange", "416")
