@@ -380,11 +380,11 @@ def _as_opened(
 class Ranges(io.RawIOBase):
     """Reads an object by ranges. All are of one version: another one raises StorageError."""
 
-    def __init__(self, whole: RawObject, start: int = 0, size: int = FIRST) -> None:
+    def __init__(self, whole: RawObject, start: int = 0, size: int = 0) -> None:
         super().__init__()
         self._whole = whole
         self._at = start
-        self._next = size  # bytes of the next request
+        self._next = size or FIRST  # bytes of the next request
         self._held = b""
         self._held_at = start
         self._ended = -1  # the size of the object, as soon as it is known

@@ -210,14 +210,15 @@ def test_a_worker_that_has_no_listing_asks_once_for_an_image(proxy, s3):
     assert len(proxy.seen) == 1
 
 
-def test_a_page_has_a_thousand_objects(proxy, s3):
-    address = f"{s3}/raw"
-    for number in range(1005):
-        put(address, f"images/{number:04}.png", b"x")
-    root = paths.root(address)
+def test_a_listing_of_several_pages_has_every_object_once(proxy, s3, monkeypatch):
+    root = paths.root(small(s3))
+    before = list(paths.listing(root))
+    whole = raw_objects._page
+    monkeypatch.setattr(raw_objects, "_page", lambda *a, **k: whole(*a, **{"MaxKeys": 1, **k}))
+    paths.root(str(root))
     proxy.seen.clear()
-    assert len(list(paths.listing(root))) == 1005
-    assert len(proxy.seen) == 2
+    assert list(paths.listing(root)) == before
+    assert len(proxy.seen) == 4
 
 
 @pytest.mark.parametrize("fault", ["busy", "slowdown", "error", "cut", "cut-answer", "slow"])
