@@ -23,7 +23,7 @@ from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.format import local_paths
 from cxr_vlp.pipelines.storage import publication
-from cxr_vlp.pipelines.storage.place import is_store, place
+from cxr_vlp.pipelines.storage.place import is_remote, is_store, place
 
 
 def parser(
@@ -67,7 +67,7 @@ def _add_source_flags(made: argparse.ArgumentParser, *, stage: bool) -> None:
     )
     made.add_argument(
         "--root",
-        type=address_free,
+        type=raw_root,
         metavar="DIR",
         help="the raw tree, as downloaded (default: sources.SOURCE.root of the parameters)",
     )
@@ -204,9 +204,21 @@ def stored(text: str) -> Path:
     return place(text) if is_store(text) else folder(text)
 
 
-def address_free(text: str) -> str:
-    """Return a path of the command line unchanged. Raises ArgumentTypeError for an address."""
-    local_paths.path(text)
+def local_state(state: Path) -> Path:
+    """Return the folder for what only a disk can hold of a state folder: SQLite files and logs.
+
+    For a state folder in an object store it is `.cxr` in the working directory, as by default.
+    """
+    return Path(".cxr").absolute() if is_remote(state) else state
+
+
+def raw_root(text: str) -> str:
+    """Return the raw root of the command line unchanged: a folder, or an address of a store.
+
+    Raises ArgumentTypeError for any other address.
+    """
+    if not is_store(text):
+        local_paths.path(text)
     return text
 
 

@@ -59,6 +59,7 @@ STOPPED = "nothing was published; facts of read files are kept, and the same com
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags, choice = cli.parse_stage(_parser(), arguments)
+    flags.state = cli.local_state(flags.state)
     settings = config.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         privacy.protecting(protection, flags.out, flags.state, first=True),
         showing(f"scan {source.name}", COUNTS.of_scan),
     ):
-        done = _scan(plan, flags, terms, choice)
+        done = _stored(plan, flags, terms, choice)
     store.remove_unused_links(flags.state, flags.out.parent)
     row_digest.report(row_digest.DISCARDED.take())
     _show(source, done.header, "written" if done.written else "unchanged")

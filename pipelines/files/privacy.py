@@ -200,7 +200,7 @@ def remotes(folder: Path) -> dict[str, str]:
 def _settings(folder: Path) -> dict[str, str]:
     """Return two kinds of DVC's settings: "cache" (its folder) and "remote NAME" (its url)."""
     found: dict[str, str] = {}
-    for path in _configs(folder):
+    for path in dvc_configs(folder):
         reader = configparser.ConfigParser(interpolation=None, strict=False, allow_no_value=True)
         try:
             reader.read_string(path.read_text(encoding="utf-8"))
@@ -215,8 +215,8 @@ def _settings(folder: Path) -> dict[str, str]:
     return found
 
 
-def _configs(folder: Path) -> list[Path]:
-    """Return DVC's config files, in the order in which they are read."""
+def dvc_configs(folder: Path) -> list[Path]:
+    """Return DVC's config files, in the order in which they are read; `folder` is .dvc."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
     system = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")[0]
     return [

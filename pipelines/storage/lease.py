@@ -33,6 +33,7 @@ from cxr_vlp.pipelines.storage.place import shown
 NAME = ".lock"
 RENEWED = 60.0  # seconds between two signs of life
 DEAD = 600.0  # seconds without one
+_HELD: set[str] = set()  # the tokens of the locks that this process holds now
 
 
 @dataclass
@@ -81,7 +82,9 @@ def held(output: Path, renewed: float = RENEWED) -> Iterator[Lease]:
     Raises StorageError if the store ignores the condition of a put: there, two runs could overwrite
     each other without a word.
     """
-    lease = _taken(output / NAME)
+    token = uuid.uuid4().hex
+    lease = _taken(output / NAME, token)
+    _HELD.add(token)
     thread = threading.Thread(target=lease.keep, args=(renewed,), daemon=True)
     thread.start()
     try:
@@ -91,10 +94,11 @@ def held(output: Path, renewed: float = RENEWED) -> Iterator[Lease]:
         lease.ended.set()
         thread.join()
         lease.release()
+        _HELD.discard(token)
 
 
-def _taken(path: Path) -> Lease:
-    data = json.dumps({**_holder(), "token": uuid.uuid4().hex}, sort_keys=True).encode()
+def _taken(path: Path, token: str) -> Lease:
+    data = json.dumps({**_holder(), "token": token}, sort_keys=True).encode()
     for _ in range(3):  # a lock that is removed, or taken, between two steps
         if objects.put_if_absent(path, data):
             return Lease(path, data, objects.identity(path))
@@ -165,6 +169,8 @@ def _is_dead(path: Path) -> bool:
     found = _read(path)
     process = found.get("process")
     if found.get("machine") and found["machine"] == _machine() and isinstance(process, int):
+        if process == os.getpid() and found.get("token") not in _HELD:
+            return True  # it could not be removed, because the store did not answer
         return _start(process) != found.get("start")
     return _silence(path) > DEAD
 
