@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -47,6 +49,8 @@ from cxr_vlp.pipelines.stages import (
 from cxr_vlp.pipelines.stages.scan_changes import Plan, Seen, Touched
 from cxr_vlp.pipelines.stages.scan_study import ReadPatients
 from cxr_vlp.pipelines.stages.scan_update import Made, Mapped
+from cxr_vlp.pipelines.storage import publication
+from cxr_vlp.pipelines.storage.place import is_remote
 
 HEADER = "inventory.json"
 PULLED = (
@@ -194,6 +198,39 @@ class _Done(NamedTuple):
 
 class _SameError(Exception):
     """The new inventory has the bytes of the old one; only the index is another."""
+
+
+def _stored(
+    plan: Plan, flags: argparse.Namespace, terms: Mapping[str, Any], choice: Choice
+) -> _Done:
+    """Bring the inventory up to date; one in a store is fetched, and put there as a whole.
+
+    The index is a database, which needs a disk. Fetched and put are the files of the inventory,
+    about 1 kB for an image.
+    """
+    if not is_remote(plan.out):
+        return _scan(plan, flags, terms, choice)
+    (plan.state / "scan").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=plan.state / "scan") as folder:
+        here = Path(folder) / plan.source.name
+        index = here / scan_index.NAME
+        _copy(publication.folder_of(plan.out, HEADER), here)
+        before = index.stat().st_ino if index.exists() else 0
+        done = _scan(dataclasses.replace(plan, out=here), flags, terms, choice)
+        if done.written or index.stat().st_ino != before:
+            with atomic_dir.publishing(plan.out, HEADER) as staging:
+                _copy(here, staging)
+        return done
+
+
+def _copy(folder: Path, to: Path) -> None:
+    """Copy the files of an inventory, if it is there."""
+    if not (folder / HEADER).is_file():
+        return
+    for path in folder.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            with path.open("rb") as source, jsonl.replacing(to / path.name) as target:
+                shutil.copyfileobj(source, target)
 
 
 def _scan(plan: Plan, flags: argparse.Namespace, terms: Mapping[str, Any], choice: Choice) -> _Done:
