@@ -183,6 +183,7 @@ def _plan(
         opened_layers=tuple(layers),
         read_left_out=lambda: _left_out(source, collection),
         state=flags.state,
+        kept=scan_index.place(flags.state, root, flags.out),
         out=flags.out,
         header=HEADER,
     )
