@@ -185,6 +185,7 @@ def _plan(
         opened_layers=tuple(layers),
         read_left_out=lambda: _left_out(source, collection),
         state=state,
+        kept=scan_index.place(state, root, out),
         out=out,
         header=HEADER,
     )

@@ -304,7 +304,7 @@ class ScanIndex:
 
 def place(state: Path, root: Path, out: Path) -> Path:
     """Return where the state folder keeps an index: a second name, for when `out` is removed."""
-    name = hashlib.sha256(os.fsencode(f"{root}\0{out.absolute()}")).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(f"{root}\0{out}")).hexdigest()[:16]
     return state / "scan" / f"{name}.sqlite"
 
 

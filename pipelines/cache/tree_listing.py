@@ -20,6 +20,7 @@ from cxr_vlp.pipelines.cache import file_index
 from cxr_vlp.pipelines.executor.progress import COUNTS
 from cxr_vlp.pipelines.files import paths
 from cxr_vlp.pipelines.files.paths import RawTree
+from cxr_vlp.pipelines.storage.place import is_remote
 
 NO_TIME = -1  # of a file or folder that may have changed since it was looked at
 Entry = tuple[str, int, int, str]  # name, size in bytes, time in nanoseconds, inode
@@ -91,6 +92,8 @@ def folders(
     `faults` gets the codes of the walk: folders that cannot be read, or lead out. Raises LinkError
     where a folder is a link: then begin anew with `linked`, which walks the whole tree.
     """
+    if not linked and is_remote(tree.root):
+        raise LinkError
     yield from (_walked if linked else _plain)(tree, known, faults)
 
 
@@ -177,16 +180,20 @@ def _entry(name: str, seen: os.stat_result) -> Entry:
 def _walked(
     tree: RawTree, known: Known, faults: Counter[str]
 ) -> Iterator[tuple[Folder, Folder | None]]:
-    """Yield the folders as `paths.walk` sees them: links are followed, each folder is seen once."""
+    """Yield the folders as `paths.walk` sees them: links are followed, each folder is seen once.
+
+    In a store a file's identity is its ETag, which changes with its content: no file is too young.
+    """
     path, files = "", list[Entry]()
-    walk = paths.walk(tree, lambda code: faults.update((code,)), members=False)
-    for relative in walk:
-        folder, _, name = relative.rpartition("/")
+    remote = is_remote(tree.root)
+    for each in paths.listing(tree, lambda code: faults.update((code,))):
+        folder, _, name = each.path.rpartition("/")
         if folder != path:
             if files:
                 yield Folder(path, NO_TIME, tuple(files)), known(path)
             path, files = folder, []
-        files.append(_entry(name, paths.state(tree, relative)))
+        young = not remote and file_index.fresh(each.mtime_ns)
+        files.append((name, each.size, NO_TIME if young else each.mtime_ns, each.identity))
         COUNTS.add("seen")
     if files:
         yield Folder(path, NO_TIME, tuple(files)), known(path)

@@ -48,7 +48,8 @@ class Plan:
     recorded: Mapping[str, Any]  # the parameters
     opened_layers: tuple[OpenLayer, ...]
     read_left_out: Callable[[], LeftOut]
-    state: Path  # of the run: it keeps a second name of the index
+    state: Path  # the folder of the memory of earlier runs
+    kept: Path  # in it: a second name of the index
     out: Path
     header: str  # name of the inventory's header
 
@@ -83,11 +84,6 @@ class Plan:
     def names(self) -> tuple[str, ...]:
         """The names of all parts."""
         return parts.names(self.source.name, self.counts)
-
-    @property
-    def kept(self) -> Path:
-        """The index under its name in the state folder."""
-        return scan_index.place(self.state, self.tree.root, self.out)
 
     @property
     def partial(self) -> Path:
