@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
 
 # "": pass on. Else: slow; busy, slowdown, error, expired, denied (answers of the store);
 # cut (no answer), cut-answer (half of it), lost (no answer, but done), hang (30 s of silence)
@@ -122,6 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, status: int, code: str) -> None:
         # the message of a real answer holds the key and the name of the object
-        text = f"<Error><Code>{code}</Code><Message>key AKIASECRET of {self.path}</Message></Error>"
+        said = f"key AKIASECRET of {escape(self.path)}"
+        text = f"<Error><Code>{code}</Code><Message>{said}</Message></Error>"
         data = b"" if self.command == "HEAD" else f'<?xml version="1.0"?>{text}'.encode()
         self._answer(status, [("Content-Type", "application/xml")], data)

@@ -38,7 +38,10 @@ def test_an_address_does_not_create_a_folder(module, flag, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     main = importlib.import_module(module).main
     first = ["mimic"] if module.rpartition(".")[2] in ("scan", "texts", "shards", "plan") else []
-    for address in ADDRESSES[2:] if flag == "--root" else ADDRESSES:  # a root may be in a store
+    # a raw root, and the folders of a stage, may be in a store
+    stage = module.rpartition(".")[2] in ("scan", "texts", "shards")
+    stored = flag == "--root" or (stage and flag != "--params")
+    for address in ADDRESSES[2:] if stored else ADDRESSES:
         with pytest.raises(SystemExit) as end:
             main([*first, *([flag] if flag else []), address])
         assert end.value.code == 2
