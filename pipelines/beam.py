@@ -23,7 +23,7 @@ from apache_beam.pvalue import PCollection
 from cxr_vlp.pipelines import errors, interrupts, parts
 from cxr_vlp.pipelines.cache import file_index
 from cxr_vlp.pipelines.engines.beam_engine import options
-from cxr_vlp.pipelines.engines.flags import BeamFlags
+from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
 from cxr_vlp.pipelines.errors import ConfigError, DataError, Stop
 from cxr_vlp.pipelines.executor.progress import COUNTS
 from cxr_vlp.pipelines.files import jsonl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.format import local_paths
+from cxr_vlp.pipelines.storage import publication
+from cxr_vlp.pipelines.storage.place import is_remote, is_store, place
 
 
 def parser(
@@ -37,7 +40,7 @@ def parser(
         allow_abbrev=False,
     )
     if source:
-        _add_source_flags(made)
+        _add_source_flags(made, stage=stage)
     if source and stage:
         _add_stage_flags(made)
     # not a parameter and not in dvc.yaml, because the number of processes changes no byte
@@ -57,7 +60,7 @@ def parser(
     return made
 
 
-def _add_source_flags(made: argparse.ArgumentParser) -> None:
+def _add_source_flags(made: argparse.ArgumentParser, *, stage: bool) -> None:
     made.add_argument(
         "source",
         help=f"which collection: {', '.join(sorted(sources.names()))}, or the name of your own",
@@ -70,7 +73,7 @@ def _add_source_flags(made: argparse.ArgumentParser) -> None:
     )
     made.add_argument(
         "--state",
-        type=folder,
+        type=stored if stage else folder,
         default=".cxr",
         metavar="DIR",
         help="the cache of earlier runs, so that a run rebuilds only what a change affects "
@@ -98,16 +101,27 @@ def parse_stage(
 
         return beam_engine.known_flags()
 
-    return engine_flags.parse(parser, arguments, known_flags)
+    flags, choice = engine_flags.parse(parser, arguments, known_flags)
+    _find_inputs(flags)
+    return flags, choice
+
+
+def _find_inputs(flags: argparse.Namespace) -> None:
+    """Replace the inputs that are in object stores by the folders that hold their files now."""
+    for name, owner in (("scan", "inventory.json"), ("texts", "texts.json")):
+        if (given := getattr(flags, name, None)) is not None:
+            setattr(flags, name, publication.folder_of(given, owner))
 
 
 def run_settings(
-    stage: str, flags: argparse.Namespace, staging: Path, *preload: str
+    stage: str, flags: argparse.Namespace, staging: Path, *preload: str, root: str = ""
 ) -> RunSettings:
     """Return how a stage runs, from its flags. Call it inside privacy.protecting: for the umask.
 
-    `preload` names the modules that the workers need.
+    `preload` names the modules that the workers need; `root` is the raw tree.
     """
+    given = [getattr(flags, name, None) for name in ("scan", "texts")]
+    reads = tuple(str(folder) for folder in (*given, root or None) if folder is not None)
     return RunSettings(
         stage=stage,
         source=flags.source,
@@ -118,13 +132,39 @@ def run_settings(
         stalled=flags.stalled,
         umask=privacy.current(),
         preload=preload,
+        reads=reads,
+        inputs=_inputs(flags),
     )
+
+
+def _inputs(flags: argparse.Namespace) -> str:
+    """Return the digest of the headers of the stages before; "" if they do not decide it all.
+
+    The header of an inventory has the digest of each of its parts.
+    """
+    headers = [
+        folder / name
+        for folder, name in (
+            (getattr(flags, "scan", None), "inventory.json"),
+            (getattr(flags, "texts", None), "texts.json"),
+        )
+        if folder is not None
+    ]
+    if not headers or "files" not in (jsonl.glimpse(headers[0]) or {}):
+        return ""
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in headers)).hexdigest()
 
 
 def folders(parser: argparse.ArgumentParser, **about: str) -> None:
     """Add a required flag for each folder; the keyword's value is the help text."""
     for name, what in about.items():
         parser.add_argument(f"--{name}", type=folder, required=True, metavar="DIR", help=what)
+
+
+def places(parser: argparse.ArgumentParser, **about: str) -> None:
+    """Add a required flag for each folder that may be in an object store, as `folders` does."""
+    for name, what in about.items():
+        parser.add_argument(f"--{name}", type=stored, required=True, metavar="DIR", help=what)
 
 
 def same_source(header: Mapping[str, Any], source: str, folder: Path) -> None:
@@ -157,6 +197,19 @@ def own_folder(out: Path, header: str, source: str) -> None:
 def folder(text: str) -> Path:
     """Return a folder of the command line as an absolute path; workers may run elsewhere."""
     return local_paths.path(text).absolute()
+
+
+def stored(text: str) -> Path:
+    """Return a folder of the command line that may be in an object store (`s3://bucket/folder`)."""
+    return place(text) if is_store(text) else folder(text)
+
+
+def local_state(state: Path) -> Path:
+    """Return the folder for what only a disk can hold of a state folder: SQLite files and logs.
+
+    For a state folder in an object store it is `.cxr` in the working directory, as by default.
+    """
+    return Path(".cxr").absolute() if is_remote(state) else state
 
 
 def address_free(text: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from cxr_vlp.pipelines import cli, codes, config, errors, parts, scan_preview
 from cxr_vlp.pipelines.cache import checksums, file_index, row_digest, store
 from cxr_vlp.pipelines.cache.tree_state import TreeState
-from cxr_vlp.pipelines.engines.flags import BeamFlags
+from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.executor.progress import COUNTS, showing
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
@@ -43,6 +43,7 @@ STOPPED = "nothing was published; facts of read files are kept, and the same com
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags, engine = cli.parse_stage(_parser(), arguments)
+    flags.state = cli.local_state(flags.state)
     settings = config.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)
@@ -99,7 +100,7 @@ def _root(text: str) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("scan", "List the studies and images of a raw tree in an inventory.")
     # a dry run writes no inventory, so it needs no folder
-    parser.add_argument("--out", type=cli.folder, metavar="DIR", help="the inventory")
+    parser.add_argument("--out", type=cli.stored, metavar="DIR", help="the inventory")
     parser.add_argument(
         "--dry-run",
         action="store_true",

@@ -30,8 +30,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
 ORDER = (
     ("format",),
     ("interrupts", "codes"),
-    ("records", "errors", "parts"),
-    ("storage",),
+    ("records", "errors", "parts", "storage"),  # errors says what is wrong with a store
     ("files",),
     ("imaging",),
     ("sources",),
@@ -129,6 +128,11 @@ def test_packages_that_a_folder_does_not_import(room):
 
 def test_beam_is_in_one_file():
     assert {module for module in FILES if "apache_beam" in packages_of(module)} == BEAM
+
+
+def test_spark_is_in_one_file():
+    found = {module for module in FILES if "pyspark" in packages_of(module)}
+    assert found == {"pipelines.engines.spark_engine"}
 
 
 def test_the_format_needs_the_standard_library_alone():

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from cxr_vlp.pipelines import errors
 from cxr_vlp.pipelines.engines import handshake, isolation
 from cxr_vlp.pipelines.engines.base import Element, Outcome, RunSettings, Work
+from cxr_vlp.pipelines.engines.results_place import SAME_PLACE
 from cxr_vlp.pipelines.errors import EngineError
 from cxr_vlp.pipelines.storage.place import is_remote
 
 # errors of the disk that a second attempt meets too
 LASTING = errors.WRITE_ERRORS | {errno.EACCES, errno.EPERM}
-SAME_PLACE = "give s3://... for it, or a disk that all workers and this machine share"
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ def attempt(task: Task, element: Element) -> Outcome:
     try:
         _check(task)
         return _done(task, element)
+    except errors.StorageError:  # of a store, after its own attempts
+        raise
     except errors.Stop as stop:
         return _fault(element, stop)
     except ImportError as error:

@@ -37,8 +37,9 @@ Result = Mapping[str, Any]  # JSON values
 # one element as it leaves an engine: {"name", "result"}, or {"name", "fault": [kind, message]},
 # where kind is the name of a Stop (errors.BY_NAME)
 Outcome = Mapping[str, Any]
-# keys of a result that two attempts at one element may differ in: what the attempt itself spent
-SPENT = frozenset({"how", "seconds", "decoded", "copied", "discarded"})
+# keys of a result that two attempts at one element may differ in: what the attempt itself spent,
+# and the times of the file that it wrote
+SPENT = frozenset({"how", "seconds", "decoded", "copied", "discarded", "seen"})
 
 
 class Work(Protocol):

@@ -13,9 +13,16 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cxr_vlp.pipelines.executor.progress import Counts
 from cxr_vlp.pipelines.executor.worker import CurrentImage
 
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+_count = Counts()
+
+
+def images_seen() -> int:
+    """Return how many images this process has seen its workers begin: a sign of progress."""
+    return _count.of("images")
 
 
 @dataclass
@@ -44,6 +51,7 @@ class ImageBlame:
         now = time.monotonic()  # unlike file times, it does not advance while the machine sleeps
         image = CurrentImage.read(self.record)
         if image is None or image != self._seen:
+            _count.add("images", image != self._seen)
             self._seen, self._since = image, now
         elif now - self._since > self.timeout:
             self._slow = True

@@ -25,8 +25,8 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from cxr_vlp.pipelines import errors, interrupts
-from cxr_vlp.pipelines.errors import DataError, Stop
-from cxr_vlp.pipelines.executor import worker
+from cxr_vlp.pipelines.errors import DataError, EngineError, Stop
+from cxr_vlp.pipelines.executor import blame, worker
 from cxr_vlp.pipelines.executor.blame import ImageBlame
 from cxr_vlp.pipelines.executor.progress import State, showing
 from cxr_vlp.pipelines.executor.worker import WorkerState
@@ -85,7 +85,10 @@ class Pool:
     attempts: Sequence[PartAttempts] = ()  # for each call, what follows the death of its worker
     timeout: float | None = None  # seconds for one call
     over: Callable[[], bool] = bool  # whether nobody waits for results any more
+    stalled: float | None = None  # seconds without a result or another image; None: no limit
     last_progress: float = field(default_factory=time.monotonic)
+    moved: float = field(default_factory=time.monotonic)  # the last result, or begin of an image
+    images: int = 0  # that were begun until then
 
     def results(self) -> Iterator[Any]:
         """Yield every call's result, in the order of the calls. Raises as `finished`."""
@@ -130,6 +133,7 @@ class Pool:
                 for number in pending.values():
                     self.attempts[number].blame.end_slow_worker()
             self._check_alive(processes, pending, bool(done))
+            self._check_progress(pending, bool(done))
 
     def _schedule(self, processes: ProcessPool, number: int) -> Future[Any]:
         future: Future[Any] = processes.schedule(self.calls[number], timeout=self.timeout)
@@ -165,6 +169,21 @@ class Pool:
         if pending and (not processes.active or now - self.last_progress > IDLE_TIMEOUT):
             raise self._killed("before it began")
 
+    def _check_progress(self, pending: Mapping[Future[Any], int], progress: bool) -> None:
+        """Raise EngineError if nothing has finished for too long, and no image was begun."""
+        now, images = time.monotonic(), blame.images_seen()
+        if progress or images != self.images:
+            self.images, self.moved = images, now
+        if self.stalled is None or not pending or now - self.moved <= self.stalled:
+            return
+        begun = [self.attempts[n].name for future, n in pending.items() if future.running()]
+        done = len(self.calls) - len(pending)
+        raise EngineError(
+            f"engine.stalled: nothing finished for {now - self.moved:.0f} seconds, {done} of "
+            f"{len(self.calls)} done; {', '.join(begun[:3])} are begun: look at the disks they "
+            f"read and write, or give more time with --stalled; {errors.KEPT}"
+        )
+
     def _killed(self, how: str) -> DataError:
         return DataError(f"worker.killed: a worker process died ({how}), {self.remedy}")
 
@@ -177,6 +196,7 @@ class PartPool:
     preload: Sequence[str] = ()  # modules that are imported once, for all workers
     image_timeout: float = IMAGE_TIMEOUT
     umask: int | None = None  # for files that the workers write; None: unchanged
+    stalled: float | None = None  # seconds without progress after which the run ends
 
     def outcomes(
         self, calls: Mapping[str, PartCall], over: Callable[[], bool] = bool
@@ -200,7 +220,15 @@ class PartPool:
         """Yield the outcome of every part as it finishes."""
         calls = [partial(_with_umask, self.umask, each.next()) for each in attempts]
         workers = max(1, min(self.workers, len(attempts)))
-        pool = Pool(list(calls), workers, self.preload, RUN_PARTS_AGAIN, attempts, over=over)
+        pool = Pool(
+            list(calls),
+            workers,
+            self.preload,
+            RUN_PARTS_AGAIN,
+            attempts,
+            over=over,
+            stalled=self.stalled,
+        )
         for _, outcome in pool.finished():
             yield outcome
 

@@ -56,6 +56,8 @@ def of(
         "studies": studies,
         "notes": _counted(counts, "note:") | left_out.notes(_named(counts)),
         "tables": {t.name: jsonl.sha256(paths.inside(tree, t.path)) for t in tables},
+        # a later stage knows by them whether a part changed, without reading it
+        "files": {name: jsonl.sha256(staging / f"{name}.jsonl") for name in names},
     }
 
 

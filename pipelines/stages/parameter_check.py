@@ -74,7 +74,7 @@ def inventory(header: Header, folder: Path, settings: Params) -> None:
 def of_inventory(folder: Path, header: Header, read: Mapping[str, str] | None = None) -> str:
     """Return the digest of all files of an inventory, which identifies the inventory.
 
-    `read`: part -> sha256 of its file, if all parts were read already; else the files are read.
+    `read`: part -> sha256 of its file, if they are known; else the files are read.
     """
     names = parts.names(header["source"], header["parts"])
     read = read or {name: jsonl.sha256(folder / f"{name}.jsonl") for name in names}
@@ -83,9 +83,17 @@ def of_inventory(folder: Path, header: Header, read: Mapping[str, str] | None = 
     return fingerprints.of([*digests, *([name, jsonl.sha256(folder / name)] for name in others)])
 
 
-def texts(header: Header, folder: Path, settings: Params, scan: Path, listed: Header) -> None:
+def texts(
+    header: Header,
+    folder: Path,
+    settings: Params,
+    scan: Path,
+    listed: Header,
+    read: Mapping[str, str] | None = None,
+) -> None:
     """Compare texts with section `texts`, the user's own files, and the inventory in `scan`.
 
+    `listed` is the inventory's header, `read` is part -> sha256 of its file, if they are known.
     Raises ConfigError.
     """
     section = settings.section("texts", Texts)
@@ -96,7 +104,7 @@ def texts(header: Header, folder: Path, settings: Params, scan: Path, listed: He
     for key, digest in now.items():
         if made.get(key, LACKING) != digest:
             raise ConfigError(stage.other_file(key, getattr(section, key, "")))
-    if header.get("inventory", LACKING) != of_inventory(scan, listed):
+    if header.get("inventory", LACKING) != of_inventory(scan, listed, read):
         raise ConfigError(
             f"{folder} was made from another inventory than the one in {scan}: {stage.remedy}"
         )
