@@ -34,6 +34,9 @@ from cxr_vlp.pipelines.stages.shard_part import ShardBuilder, ShardPart
 from cxr_vlp.pipelines.stages.source_files import SourceFiles
 from cxr_vlp.pipelines.storage import publication
 
+# the second is not imported here, because this process decodes nothing
+WORKERS_NEED = (shard_part.__name__, "cxr_vlp.pipelines.imaging.encode")
+
 
 @dataclass(frozen=True)
 class ShardsRun:
@@ -159,7 +162,7 @@ def _run(
     this: ShardsRun, incremental: Incremental[ShardPart], staging: Path
 ) -> list[dict[str, Any]]:
     settings = cli.run_settings(
-        "shards", this.flags, staging, shard_part.__name__, root=this.builder.source_files.root
+        "shards", this.flags, staging, *WORKERS_NEED, root=this.builder.source_files.root
     )
     return incremental.run(
         this.digests, lambda work, todo: driver.results(work, todo, settings, this.engine)

@@ -214,7 +214,7 @@ def test_no_folder_holds_too_many_modules():
             ("spacy", "numpy", "apache_beam", "pydantic"),
         ),
         ("cxr_vlp.pipelines.verify", ("torch", "apache_beam", "spacy")),
-        ("cxr_vlp.pipelines.shards", ("torch",)),
+        ("cxr_vlp.pipelines.shards", ("torch", "apache_beam", "pydicom", "cv2", "upath")),
         ("cxr_vlp.train.config.recipe", ("torch", "apache_beam")),
         ("cxr_vlp.train.data.samples", ("apache_beam", "pydantic")),
     ],

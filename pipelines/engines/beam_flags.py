@@ -98,7 +98,7 @@ def chosen(rest: Sequence[str], values: dict[str, str], *, untested: bool) -> Be
 
 
 def warn_of(problem: str, *, untested: bool) -> None:
-    """Raise ConfigError for a run of a kind that was never run; warn if the user wants it."""
+    """Raise ConfigError for a run that is untested, or warn of it if the user wants it."""
     if problem and not untested:
         raise ConfigError(f"{problem}; leave it out, or add --untested-runner to try it")
     if problem:

@@ -109,11 +109,11 @@ class Pool:
         # concurrent.futures is not used: its shutdown may wait forever for a worker that was killed
         with ProcessPool(self.workers, context=context, initializer=worker.set_up) as processes:
             try:
-                yield from self._finished(processes)
+                yield from self._results(processes)
             finally:
                 processes.stop()
 
-    def _finished(self, processes: ProcessPool) -> Iterator[tuple[int, Any]]:
+    def _results(self, processes: ProcessPool) -> Iterator[tuple[int, Any]]:
         pending = {self._schedule(processes, i): i for i in range(len(self.calls))}
         while pending:
             done, _ = wait(pending, timeout=POLL_INTERVAL, return_when=FIRST_COMPLETED)

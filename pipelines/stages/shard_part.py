@@ -26,8 +26,6 @@ from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import fingerprints, versions
 from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.pipelines.format.tar import TarWriter
-from cxr_vlp.pipelines.imaging import encode
-from cxr_vlp.pipelines.imaging.geometry import placement_of_facts
 from cxr_vlp.pipelines.records import (
     Encoded,
     Image,
@@ -219,6 +217,9 @@ class ShardBuilder:
         contents: TarContents,
     ) -> Encoded:
         """Return the image from an earlier tar, else decode it. Raises IngestError."""
+        # the driver imports this module, and decodes nothing
+        from cxr_vlp.pipelines.imaging import encode, geometry
+
         found = cached.find(sample.digests.image, sample.digests.key)
         if found is None:
             with worker.decoding(key_hash(sample.digests.key)):
@@ -227,7 +228,9 @@ class ShardBuilder:
             return encoded
         encode.refuse(found.facts, self.shards)
         contents.copied += 1
-        return Encoded(found.data, dict(found.facts), placement_of_facts(found.facts, self.shards))
+        return Encoded(
+            found.data, dict(found.facts), geometry.placement_of_facts(found.facts, self.shards)
+        )
 
 
 def _result(
@@ -257,6 +260,8 @@ def sample_of(
 
     Raises IngestError with the code of what cannot be used.
     """
+    from cxr_vlp.pipelines.imaging import encode
+
     key = sample_members.key_of(study, image)
     sample = SampleInput.of(study, image, texts, shards)
     encoded = encode.encode(data, suffix_of(image), shards, image.polarity)
@@ -265,6 +270,8 @@ def sample_of(
 
 def encode_image(source_files: SourceFiles, image: Image, shards: Shards) -> Encoded:
     """Return the encoded image. Raises what SourceFiles.read and encode.encode raise."""
+    from cxr_vlp.pipelines.imaging import encode
+
     return encode.encode(source_files.read(image), suffix_of(image), shards, image.polarity)
 
 

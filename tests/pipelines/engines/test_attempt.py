@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import hazards
@@ -15,6 +16,7 @@ import pytest
 
 from cxr_vlp.pipelines.engines import attempt, isolation
 from cxr_vlp.pipelines.engines.base import Element, RunSettings
+from cxr_vlp.pipelines.executor.pool import PartPool
 
 BAD = Element("bad")
 
@@ -150,3 +152,10 @@ def alive(process: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+@pytest.mark.parametrize("hazard", [hazards.abort, hazards.hang])
+def test_a_child_and_the_pool_of_one_machine_reject_the_same(settings, hazard):
+    pool = PartPool(1, image_timeout=1.0)
+    pooled = list(pool.outcomes({"bad": partial(hazards.FiveImages(hazard), BAD)}))
+    assert pooled == [tried(hazard, settings)]
