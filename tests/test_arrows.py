@@ -134,6 +134,11 @@ def test_beam_is_in_one_file():
 STORE = "pipelines.format.remote.store"
 
 
+def test_spark_is_in_one_file():
+    found = {module for module in FILES if "pyspark" in packages_of(module)}
+    assert found == {"pipelines.engines.spark_engine"}
+
+
 def test_the_format_needs_the_standard_library_alone():
     for module in (m for m in FILES if inside(m, "pipelines.format")):
         assert all(inside(other, "pipelines.format") for other in GRAPH[module]), module

@@ -92,6 +92,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 import cxr_vlp.pipelines.engines.attempt, cxr_vlp.pipelines.engines.child
 import cxr_vlp.pipelines.stages.shard_part, cxr_vlp.pipelines.stages.text_part
+import cxr_vlp.pipelines.imaging.render, cxr_vlp.pipelines.imaging.dicom_pixels
 import apache_beam, pyspark, s3fs
 """
 

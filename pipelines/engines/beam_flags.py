@@ -18,10 +18,16 @@ TESTED = ("FnApiRunner", "PortableRunner")  # the second with the environments b
 ENVIRONMENTS = ("LOOPBACK", "EXTERNAL")  # workers in this process; worker pools that were started
 LOSING_DATA = {"DaskRunner": "it drops data silently (measured)"}
 REQUIREMENTS = {
-    "FlinkRunner": "it needs a job server, a jar from the network",
-    "SparkRunner": "it needs a job server, a jar from the network",
-    "PrismRunner": "it needs a Go binary from the network",
-    "DataflowRunner": "it needs Google's cloud, and sends the data there",
+    "FlinkRunner": "it needs an image for the workers (Containerfile), and the jar "
+    "beam-runners-flink-2.2-job-server, which Beam fetches from Maven Central (or give "
+    "--flink_job_server_jar)",
+    "SparkRunner": "it needs an image for the workers (Containerfile), and the jar "
+    "beam-runners-spark-3-job-server, which Beam fetches from Maven Central (or give "
+    "--spark_job_server_jar); --engine spark needs neither",
+    "PrismRunner": "it needs the Go binary apache_beam-vVERSION-prism, which Beam fetches from "
+    "GitHub (or give --prism_location)",
+    "DataflowRunner": "it needs Google's cloud, and sends the data there; it needs the package "
+    "apache-beam[gcp], and an image for the workers (Containerfile, --sdk_container_image)",
 }
 # Beam's default runner first looks for a Go binary on the network, then uses this runner
 ALIASES = {"DirectRunner": LOCAL, "SwitchingDirectRunner": LOCAL}

@@ -49,7 +49,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="what maps the work over the parts (default: beam, in this process)",
     )  # fmt: skip
     parser.add_argument(
-        "--master", default="", metavar="URL", help="with --engine spark: spark://HOST:PORT"
+        "--master",
+        default="",
+        metavar="URL",
+        help="with --engine spark: its cluster, spark://HOST:PORT, or local[N] for this machine",
     )
     parser.add_argument(
         "--stalled", type=_seconds, default=STALLED, metavar="SECONDS",

@@ -29,9 +29,11 @@ from typing import Any
 from cxr_vlp.pipelines import errors, interrupts
 from cxr_vlp.pipelines.engines import attempt, handshake, isolation, spark_checks
 from cxr_vlp.pipelines.engines.base import Element, Outcome, RunSettings, Work
+from cxr_vlp.pipelines.engines.watch import Watch
 from cxr_vlp.pipelines.errors import EngineError
 
 POLL_INTERVAL = 0.1  # seconds between two looks at what has arrived
+LOOK_INTERVAL = 1.0  # seconds between two looks at what the workers do
 PATIENCE = 60.0  # seconds without a worker after which a line says so
 MARK = "machine: "  # begins the message of a fault of a worker's machine
 LOOPBACK = re.compile(r"local\b|spark://(127\.|localhost\b|\[::1\])")
@@ -69,7 +71,8 @@ class SparkEngine:
         task = pickle.dumps(attempt.task(work, settings))
         with _connected(self.master, settings.stage) as context:
             job = _Job(context, task, elements)
-            yield from job.outcomes(_Watch(context, self.master, len(elements), settings.stalled))
+            watch = Watch(settings.stalled, len(elements))
+            yield from job.outcomes(watch, _Cluster(context, self.master))
 
 
 @contextlib.contextmanager
@@ -138,7 +141,7 @@ class _Job:
     elements: Sequence[Element]
     failed: list[Exception] = field(default_factory=list)  # at most one: why the job failed
 
-    def outcomes(self, watch: _Watch) -> Iterator[Outcome]:
+    def outcomes(self, watch: Watch, workers: _Cluster) -> Iterator[Outcome]:
         """Yield the outcome of each element. Raises EngineError."""
         from pyspark.accumulators import AddingAccumulatorParam
 
@@ -153,7 +156,7 @@ class _Job:
                 watch.progress()
                 yield arrived.value.popleft()
             interrupts.check()
-            watch.check()
+            workers.check(watch)
             thread.join(POLL_INTERVAL)
         if self.failed:
             raise self._failure(self.failed[0])
@@ -226,37 +229,26 @@ def _reason(error: Exception) -> str:
 
 
 @dataclass
-class _Watch:
-    """Ends a run in which nothing has been finished for `stalled` seconds."""
+class _Cluster:
+    """What the workers do, by Spark's own counts."""
 
     context: Any
     master: str
-    wanted: int
-    stalled: float
-    done: int = 0
-    last: float = field(default_factory=time.monotonic)  # when something was finished
-    warned: bool = False
+    since: float = field(default_factory=time.monotonic)
+    looked: float = 0.0
+    idle: bool = True  # no worker has begun anything yet, and no line has said so
 
-    def progress(self) -> None:
-        """Note that an element is finished."""
-        self.done, self.last = self.done + 1, time.monotonic()
-
-    def check(self) -> None:
-        """Raise EngineError after `stalled` seconds; say earlier if no worker does anything."""
-        waited = time.monotonic() - self.last
-        if waited < min(self.stalled, PATIENCE) or (self.warned and waited < self.stalled):
+    def check(self, watch: Watch) -> None:
+        """Look once a second. Raises EngineError if nothing has moved for too long."""
+        now = time.monotonic()
+        if now - self.looked < LOOK_INTERVAL:
             return
-        running = self._running()
-        idle = f"no worker of {self.master} takes any work: is one started, and is one free?"
-        if waited >= self.stalled:
-            busy = f"{running} workers are busy and finish nothing (--stalled)"
-            raise EngineError(
-                f"engine.stalled: nothing finished for {waited:.0f} seconds, {self.done} of "
-                f"{self.wanted} done: {busy if running else idle}; {errors.KEPT}"
-            )
-        self.warned = True
-        if not running:
-            sys.stderr.write(f"waiting: {idle}\n")
+        self.looked, running = now, self._running()
+        watch.check([f"{running} elements"] if running else [])
+        self.idle = self.idle and not running
+        if self.idle and now - self.since > PATIENCE:
+            self.idle = False
+            sys.stderr.write(f"waiting: no worker of {self.master} has begun anything yet\n")
 
     def _running(self) -> int:
         """Return the number of tasks that run now."""
