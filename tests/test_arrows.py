@@ -40,7 +40,7 @@ ORDER = (
     ("stages",),
     ("beam",),
     ("cli",),
-    ("dry_run", "scan_preview", "validate"),
+    ("dry_run", "scan_preview", "validate", "planning"),
     ("scan", "texts", "shards", "plan", "verify"),
     ("cards",),
     ("selection",),
