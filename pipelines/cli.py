@@ -19,6 +19,8 @@ from cxr_vlp.pipelines.executor import beam_runners
 from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import local_paths
+from cxr_vlp.pipelines.storage import publication
+from cxr_vlp.pipelines.storage.place import is_store, place
 
 
 def parser(
@@ -37,7 +39,7 @@ def parser(
         allow_abbrev=False,
     )
     if source:
-        _add_source_flags(made, optional=optional)
+        _add_source_flags(made, stage=stage, optional=optional)
     if source and stage:
         _add_stage_flags(made)
     # not a parameter and not in dvc.yaml, because the number of processes changes no byte
@@ -57,7 +59,7 @@ def parser(
     return made
 
 
-def _add_source_flags(made: argparse.ArgumentParser, *, optional: bool) -> None:
+def _add_source_flags(made: argparse.ArgumentParser, *, stage: bool, optional: bool) -> None:
     made.add_argument(
         "source",
         nargs="?" if optional else None,
@@ -71,7 +73,7 @@ def _add_source_flags(made: argparse.ArgumentParser, *, optional: bool) -> None:
     )
     made.add_argument(
         "--state",
-        type=folder,
+        type=stored if stage else folder,
         default=".cxr",
         metavar="DIR",
         help="the cache of earlier runs, so that a run rebuilds only what a change affects "
@@ -103,13 +105,28 @@ def parse_stage(
 
         return beam.known_flags()
 
-    return beam_runners.parse(parser, arguments, known_flags)
+    flags, of_beam = beam_runners.parse(parser, arguments, known_flags)
+    _find_inputs(flags)
+    return flags, of_beam
+
+
+def _find_inputs(flags: argparse.Namespace) -> None:
+    """Replace the inputs that are in object stores by the folders that hold their files now."""
+    for name, owner in (("scan", "inventory.json"), ("texts", "texts.json")):
+        if (given := getattr(flags, name, None)) is not None:
+            setattr(flags, name, publication.folder_of(given, owner))
 
 
 def folders(parser: argparse.ArgumentParser, **about: str) -> None:
     """Add a required flag for each folder; the keyword's value is the help text."""
     for name, what in about.items():
         parser.add_argument(f"--{name}", type=folder, required=True, metavar="DIR", help=what)
+
+
+def places(parser: argparse.ArgumentParser, **about: str) -> None:
+    """Add a required flag for each folder that may be in an object store, as `folders` does."""
+    for name, what in about.items():
+        parser.add_argument(f"--{name}", type=stored, required=True, metavar="DIR", help=what)
 
 
 def same_source(header: Mapping[str, Any], source: str, folder: Path) -> None:
@@ -142,6 +159,11 @@ def own_folder(out: Path, header: str, source: str) -> None:
 def folder(text: str) -> Path:
     """Return a folder of the command line as an absolute path; workers may run elsewhere."""
     return local_paths.path(text).absolute()
+
+
+def stored(text: str) -> Path:
+    """Return a folder of the command line that may be in an object store (`s3://bucket/folder`)."""
+    return place(text) if is_store(text) else folder(text)
 
 
 def address_free(text: str) -> str:

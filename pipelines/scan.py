@@ -99,7 +99,7 @@ def _root(text: str) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("scan", "List the studies and images of a raw tree in an inventory.")
     # a dry run writes no inventory, so it needs no folder
-    parser.add_argument("--out", type=cli.folder, metavar="DIR", help="the inventory")
+    parser.add_argument("--out", type=cli.stored, metavar="DIR", help="the inventory")
     parser.add_argument(
         "--dry-run",
         action="store_true",

@@ -95,7 +95,7 @@ def _check(
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("shards", "Build the WebDataset shards of a collection.")
-    cli.folders(parser, scan="the inventory", texts="the texts", out="the shards")
+    cli.places(parser, scan="the inventory", texts="the texts", out="the shards")
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be built and why; write nothing"
     )

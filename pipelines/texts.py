@@ -32,7 +32,7 @@ OTHER_FILES = (HEADER, "rejects.jsonl", "counts.json", "statuses.csv")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = cli.parser("texts", "Make sentences, prompts and labels from reports.")
-    cli.folders(parser, scan="the inventory", out="the texts")
+    cli.places(parser, scan="the inventory", out="the texts")
     flags, beam_flags = cli.parse_stage(parser, arguments)
     inventory, builder = _read(flags)
     names = parts.names(flags.source, inventory["parts"])

@@ -30,7 +30,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
 ORDER = (
     ("format",),
     ("interrupts", "codes"),
-    ("records", "errors", "parts"),
+    ("records", "errors", "parts", "storage"),  # errors says what is wrong with a store
     ("files",),
     ("imaging",),
     ("sources",),

@@ -18,6 +18,7 @@ from cxr_vlp.pipelines.cache.entries import Entries, Entry, SampleDigests
 from cxr_vlp.pipelines.cache.images import CachedImages
 from cxr_vlp.pipelines.cache.store import Store
 from cxr_vlp.pipelines.executor.worker import WorkerState
+from cxr_vlp.pipelines.storage.place import place
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Incremental(Generic[Input]):
     def __call__(self, name: str, worker: WorkerState) -> dict[str, Any]:
         """Do a part; return the work's result and whether it was kept, rewritten or built."""
         part = self.builder.load(name)
-        path = Path(self.out) / self.builder.file(name)
+        path = place(self.out) / self.builder.file(name)
         entry = self.valid_entry(part)
         if entry is not None and entry.lasting and self.store.restore(entry, path):
             self.entries.mark_newest(entry)

@@ -37,6 +37,7 @@ from cxr_vlp.pipelines.records import (
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.stages import sample_members
 from cxr_vlp.pipelines.stages.source_files import SourceFiles
+from cxr_vlp.pipelines.storage.place import place
 
 # Rejects that may not occur again: a tar with such a reject is not reused as a whole.
 TEMPORARY = ("image.io", "image.digest", "decode.crash", "decode.timeout")
@@ -155,9 +156,9 @@ class ShardBuilder:
 
     def _samples(self, part: str) -> Iterator[SampleInput]:
         """Yield every image whose study has texts; `texts` rejected and counted the others."""
-        rows = jsonl.read_records(Path(self.texts) / f"{part}.jsonl")
+        rows = jsonl.read_records(place(self.texts) / f"{part}.jsonl")
         texts = {row["key"]: row for row in rows}
-        for study in read_studies(Path(self.scan) / f"{part}.jsonl"):
+        for study in read_studies(place(self.scan) / f"{part}.jsonl"):
             if study.key in texts:
                 for image in sorted(study.images, key=lambda image: image.key):
                     yield SampleInput.of(study, image, texts[study.key], self.shards)

@@ -39,6 +39,7 @@ from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.sources.base import Report, Source
 from cxr_vlp.pipelines.stages import text_stats
 from cxr_vlp.pipelines.stages.text_resources import TextResources
+from cxr_vlp.pipelines.storage.place import place
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class TextBuilder:
 
     def load(self, part: str) -> TextPart:
         """Read the part's inventory; it holds the digests of the reports."""
-        data = (Path(self.scan) / f"{part}.jsonl").read_bytes()
+        data = (place(self.scan) / f"{part}.jsonl").read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
         return TextPart(part, data, self._fingerprint(sha256), {"scan": sha256})
 

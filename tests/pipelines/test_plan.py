@@ -171,7 +171,8 @@ def test_forms_of_a_number_of_images(text, number):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0", "-5", "0k", "1.5", "1.0005k", "M", "1e", "1e13", "1e-3", "1e8k", "nan", "inf", "1,00", "1,0000", "100 T",
+    ["", "0", "-5", "0k", "1.5", "1.0005k", "M", "1e", "1e13", "1e-3", "1e8k", "nan", "inf",
+     "1,00", "1,0000", "100 T",
      "100MB", "1001B", "9" * 5000, "٣"],
 )  # fmt: skip
 def test_other_numbers_of_images_are_refused(text):
