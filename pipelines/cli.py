@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,12 @@ from rich.table import Table
 
 from cxr_vlp.pipelines import sources
 from cxr_vlp.pipelines.cache.store import under_dvc
+from cxr_vlp.pipelines.engines import flags as engine_flags
+from cxr_vlp.pipelines.engines.base import RunSettings
+from cxr_vlp.pipelines.engines.flags import Choice
 from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.executor import beam_runners
-from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
-from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
+from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.format import local_paths
 from cxr_vlp.pipelines.storage import publication
 from cxr_vlp.pipelines.storage.place import is_store, place
@@ -35,7 +38,8 @@ def parser(
         prog=f"cxr-vlp {name}",
         description=about,
         epilog=f"{beam}Exit codes: 0 done, 2 wrong arguments or parameters, 65 too much bad data, "
-        "74 disk full or unreadable, 75 another run is writing the same output, 130 stopped.",
+        "69 the engine failed, 74 disk full or unreadable, 75 another run is writing the same "
+        "output, 130 stopped.",
         allow_abbrev=False,
     )
     if source:
@@ -87,27 +91,23 @@ def _add_stage_flags(made: argparse.ArgumentParser) -> None:
         action="store_true",
         help="allow a set to replace one with more than twice as many samples",
     )
-    made.add_argument(
-        "--untested-runner",
-        action="store_true",
-        help="try a Beam runner that was never run with this program",
-    )
+    engine_flags.add(made)
 
 
 def parse_stage(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
-) -> tuple[argparse.Namespace, BeamFlags]:
-    """Return the parsed flags of a stage, and its flags for Beam. Raises ConfigError."""
+) -> tuple[argparse.Namespace, Choice]:
+    """Return the parsed flags of a stage, and the engine that they choose. Raises ConfigError."""
 
     def known_flags() -> set[str]:
         # imported here because Beam takes a second to import, and few command lines need it
-        from cxr_vlp.pipelines import beam
+        from cxr_vlp.pipelines.engines import beam_engine
 
-        return beam.known_flags()
+        return beam_engine.known_flags()
 
-    flags, of_beam = beam_runners.parse(parser, arguments, known_flags)
+    flags, choice = engine_flags.parse(parser, arguments, known_flags)
     _find_inputs(flags)
-    return flags, of_beam
+    return flags, choice
 
 
 def _find_inputs(flags: argparse.Namespace) -> None:
@@ -115,6 +115,48 @@ def _find_inputs(flags: argparse.Namespace) -> None:
     for name, owner in (("scan", "inventory.json"), ("texts", "texts.json")):
         if (given := getattr(flags, name, None)) is not None:
             setattr(flags, name, publication.folder_of(given, owner))
+
+
+def run_settings(
+    stage: str, flags: argparse.Namespace, staging: Path, *preload: str, root: str = ""
+) -> RunSettings:
+    """Return how a stage runs, from its flags. Call it inside privacy.protecting: for the umask.
+
+    `preload` names the modules that the workers need; `root` is the raw tree.
+    """
+    given = [getattr(flags, name, None) for name in ("scan", "texts")]
+    reads = tuple(str(folder) for folder in (*given, root or None) if folder is not None)
+    return RunSettings(
+        stage=stage,
+        source=flags.source,
+        workers=flags.workers,
+        state=flags.state,
+        results=staging / ".results",
+        image_timeout=getattr(flags, "image_timeout", IMAGE_TIMEOUT),
+        stalled=flags.stalled,
+        umask=privacy.current(),
+        preload=preload,
+        reads=reads,
+        inputs=_inputs(flags),
+    )
+
+
+def _inputs(flags: argparse.Namespace) -> str:
+    """Return the digest of the headers of the stages before; "" if they do not decide it all.
+
+    The header of an inventory has the digest of each of its parts.
+    """
+    headers = [
+        folder / name
+        for folder, name in (
+            (getattr(flags, "scan", None), "inventory.json"),
+            (getattr(flags, "texts", None), "texts.json"),
+        )
+        if folder is not None
+    ]
+    if not headers or "files" not in (jsonl.glimpse(headers[0]) or {}):
+        return ""
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in headers)).hexdigest()
 
 
 def folders(parser: argparse.ArgumentParser, **about: str) -> None:

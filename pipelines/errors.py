@@ -43,6 +43,12 @@ class DataError(Stop):
     exit_code = exit_codes.DATA
 
 
+class EngineError(Stop):
+    """An engine that cannot start, lost its workers, or makes no progress. Exit 69."""
+
+    exit_code = exit_codes.UNAVAILABLE
+
+
 class StorageError(Stop):
     """A disk that is full, unreadable or read-only; an object store that fails. Exit 74."""
 
@@ -63,7 +69,7 @@ class IngestError(Exception):
         self.code = code
 
 
-BY_NAME = {c.__name__: c for c in (ConfigError, DataError, StorageError, LockedError)}
+BY_NAME = {c.__name__: c for c in (ConfigError, DataError, EngineError, StorageError, LockedError)}
 
 WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # errors of writes only
 

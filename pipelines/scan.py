@@ -19,8 +19,8 @@ from typing import Any
 from cxr_vlp.pipelines import cli, codes, config, errors, parts, scan_preview
 from cxr_vlp.pipelines.cache import checksums, file_index, row_digest, store
 from cxr_vlp.pipelines.cache.tree_state import TreeState
+from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
 from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.executor import beam_runners
 from cxr_vlp.pipelines.executor.progress import COUNTS, showing
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Protection
@@ -42,7 +42,7 @@ STOPPED = "nothing was published; facts of read files are kept, and the same com
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, beam_flags = cli.parse_stage(_parser(), arguments)
+    flags, engine = cli.parse_stage(_parser(), arguments)
     settings = config.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         changed = not tree_state.unchanged()
         if changed:
             header = _scan(
-                source, tree, collection, section, naming, recorded, layers, flags, beam_flags
+                source, tree, collection, section, naming, recorded, layers, flags, engine.beam
             )
             tree_state.save()
         else:
@@ -160,7 +160,7 @@ def _scan(
     recorded: Mapping[str, Any],
     layers: Sequence[OpenLayer],
     flags: argparse.Namespace,
-    beam_flags: beam_runners.BeamFlags,
+    beam_flags: BeamFlags,
 ) -> dict[str, Any]:
     rule = PatientRule(source.name, naming.salt, section.validate, section.test)
     root = tree.root

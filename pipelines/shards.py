@@ -21,13 +21,15 @@ from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, dry_run, errors, parts
 from cxr_vlp.pipelines.cache import file_index
-from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
-from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
+from cxr_vlp.pipelines.cache.incremental import Incremental, PartWork, StageFolders
+from cxr_vlp.pipelines.engines import driver
+from cxr_vlp.pipelines.engines.base import Element
+from cxr_vlp.pipelines.engines.flags import Choice
 from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting, manifest
-from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_limit
+from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_limit, shard_part
 from cxr_vlp.pipelines.stages.shard_part import ShardBuilder, ShardPart
 from cxr_vlp.pipelines.stages.source_files import SourceFiles
 
@@ -37,7 +39,7 @@ class ShardsRun:
     """One run of the stage: its flags, its parameters, and the headers of the stages before."""
 
     flags: argparse.Namespace
-    beam_flags: BeamFlags
+    engine: Choice
     section: config.Shards
     inventory: Mapping[str, Any]
     texts: Mapping[str, Any]
@@ -57,8 +59,8 @@ class ShardsRun:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, beam_flags = cli.parse_stage(_parser(), arguments)
-    this = _read(flags, beam_flags)
+    flags, engine = cli.parse_stage(_parser(), arguments)
+    this = _read(flags, engine)
     cli.own_folder(flags.out, manifest.NAME, flags.source)
     if flags.dry_run:
         incremental = this.incremental(atomic_dir.staging(flags.out))
@@ -109,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read(flags: argparse.Namespace, beam_flags: BeamFlags) -> ShardsRun:
+def _read(flags: argparse.Namespace, engine: Choice) -> ShardsRun:
     settings = config.load(flags.params)
     section = settings.section("shards", config.Shards)
     inventory = jsonl.read_header(flags.scan, "inventory.json", "scan")
@@ -132,20 +134,17 @@ def _read(flags: argparse.Namespace, beam_flags: BeamFlags) -> ShardsRun:
         salt=inventory["scan"]["salt"],
         shards=section,
     )
-    return ShardsRun(flags, beam_flags, section, inventory, texts, builder)
+    return ShardsRun(flags, engine, section, inventory, texts, builder)
 
 
 def _run(
     this: ShardsRun, incremental: Incremental[ShardPart], staging: Path
-) -> list[dict[str, Any]]:
-    # imported here because Beam takes a second to import; workers and --dry-run do not need it
-    from cxr_vlp.pipelines import beam
-
-    flags = this.flags
-    settings = beam.RunSettings(
-        "shards", flags.workers, flags.state, this.beam_flags, flags.image_timeout
+) -> list[Mapping[str, Any]]:
+    settings = cli.run_settings(
+        "shards", this.flags, staging, shard_part.__name__, root=this.builder.source_files.root
     )
-    return beam.run_parts(incremental, this.names, staging, settings)
+    elements = [Element(name) for name in this.names]
+    return [*driver.run(PartWork(incremental), elements, settings, this.engine).values()]
 
 
 def _earlier(flags: argparse.Namespace) -> list[Mapping[str, Any]]:

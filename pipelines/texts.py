@@ -17,12 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, errors, parts
-from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
+from cxr_vlp.pipelines.cache.incremental import Incremental, PartWork, StageFolders
+from cxr_vlp.pipelines.engines import driver
+from cxr_vlp.pipelines.engines.base import Element
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting, versions
 from cxr_vlp.pipelines.sources import reader
-from cxr_vlp.pipelines.stages import parameter_check, reject_limit, text_resources, text_stats
+from cxr_vlp.pipelines.stages import (
+    parameter_check,
+    reject_limit,
+    text_part,
+    text_resources,
+    text_stats,
+)
 from cxr_vlp.pipelines.stages.text_part import TextBuilder
 
 HEADER = "texts.json"
@@ -33,20 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = cli.parser("texts", "Make sentences, prompts and labels from reports.")
     cli.places(parser, scan="the inventory", out="the texts")
-    flags, beam_flags = cli.parse_stage(parser, arguments)
+    flags, engine = cli.parse_stage(parser, arguments)
     inventory, builder = _read(flags)
     names = parts.names(flags.source, inventory["parts"])
     with (
         privacy.protecting(Protection.of_inventory(inventory), flags.out, flags.state),
         atomic_dir.publishing(flags.out, HEADER, resume=True) as staging,
     ):
-        # imported here because Beam takes a second to import, and workers do not need it
-        from cxr_vlp.pipelines import beam
-
-        settings_of_run = beam.RunSettings("texts", flags.workers, flags.state, beam_flags)
         folders = StageFolders(staging, flags.out)
         incremental = Incremental.of_stage(builder, "texts", flags.source, flags.state, folders)
-        outcomes = beam.run_parts(incremental, names, staging, settings_of_run)
+        settings = cli.run_settings("texts", flags, staging, text_part.__name__, root=builder.root)
+        elements = [Element(name) for name in names]
+        outcomes = [*driver.run(PartWork(incremental), elements, settings, engine).values()]
         rejects = _rejects([outcome["result"] for outcome in outcomes])
         counts = _counts(outcomes, rejects, builder)
         header = _header(counts, rejects, inventory, builder.texts, builder.resources)

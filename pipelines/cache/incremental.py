@@ -166,3 +166,15 @@ class Incremental(Generic[Input]):
             "decoded": made.decoded,
             "copied": made.copied,
         }
+
+
+@dataclass(frozen=True)
+class PartWork(Generic[Input]):
+    """The work of a stage on one element, whose name is that of a part (a base.Work)."""
+
+    incremental: Incremental[Input]
+    isolated: bool = True
+
+    def __call__(self, element: tuple[str, Any], worker: WorkerState) -> dict[str, Any]:
+        """Do the part that the element names."""
+        return self.incremental(element[0], worker)

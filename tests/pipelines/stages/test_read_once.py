@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from stages import build, params, run_scan
 
 from cxr_vlp.nlp.config import plain_yaml
 from cxr_vlp.pipelines import plan, scan, shards, texts, verify
-from cxr_vlp.pipelines.executor.pool import PartPool
+from cxr_vlp.pipelines.executor.pool import PartAttempts, PartPool
 from cxr_vlp.pipelines.format import fingerprints
 from cxr_vlp.pipelines.stages import sample_members
 
@@ -38,11 +38,11 @@ def hook() -> None:
 def opened(hook, monkeypatch) -> Iterator[Counter[str]]:
     """How often each path is opened; the parts are done in this process."""
 
-    def in_this_process(self: PartPool, names: list[str]) -> None:
-        for name in names:
-            self.run_one(name, {})
+    def in_this_process(_: PartPool, attempts: Sequence[PartAttempts], over: Any) -> Iterator[Any]:
+        for each in attempts:
+            yield each.next()()
 
-    monkeypatch.setattr(PartPool, "run_all", in_this_process)
+    monkeypatch.setattr(PartPool, "run", in_this_process)
     _counts.append(Counter())
     yield _counts[-1]
     _counts.clear()
