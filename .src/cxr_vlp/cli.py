@@ -56,6 +56,11 @@ COMMANDS = {
         "check finished sets of shards against the format",
         "cxr-vlp verify data/shards",
     ),
+    "urls": Command(
+        "cxr_vlp.pipelines.urls",
+        "print the tars of sets, on a disk or an object store, for other loaders",
+        "cxr-vlp urls s3://bucket/shards --split train",
+    ),
     "card": Command(
         "cxr_vlp.pipelines.cards.command",
         "write the card of a set: its table of samples, a page for a hub, indexes",

@@ -1,0 +1,5 @@
+"""Reads finished sets from object stores (`s3://`, `gs://`, `abfs://`): for `train`, `verify`, `urls`.
+
+The small files of a set are copied to a folder of this machine when a command starts; its tars are
+fetched whole when they are read. fsspec is imported on first use, and in `store` only.
+"""
