@@ -38,6 +38,7 @@ from cxr_vlp.pipelines.sources.layers.base import ReadLayer
 from cxr_vlp.pipelines.sources.leave_out import LeftOut, Met
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages.scan_study import FileReader, place_patient, read_files
+from cxr_vlp.pipelines.storage.place import place
 
 FAULTS = "faults.jsonl"
 LAID = "layers.jsonl"
@@ -131,7 +132,7 @@ class BuildInventory(beam.PTransform):
     @property
     def tree(self) -> RawTree:
         """The raw tree, and whether links may lead out of it."""
-        return RawTree(Path(self.root), self.links, Path(self.file_index).parent)
+        return RawTree(place(self.root), self.links, Path(self.file_index).parent)
 
     def expand(self, pipeline: beam.Pipeline) -> None:
         """Write parts, rejects.jsonl, counts.jsonl and, after an error, faults.jsonl.

@@ -71,7 +71,7 @@ def _add_source_flags(made: argparse.ArgumentParser, *, stage: bool, optional: b
     )
     made.add_argument(
         "--root",
-        type=address_free,
+        type=raw_root,
         metavar="DIR",
         help="the raw tree, as downloaded (default: sources.SOURCE.root of the parameters)",
     )
@@ -208,9 +208,13 @@ def stored(text: str) -> Path:
     return place(text) if is_store(text) else folder(text)
 
 
-def address_free(text: str) -> str:
-    """Return a path of the command line unchanged. Raises ArgumentTypeError for an address."""
-    local_paths.path(text)
+def raw_root(text: str) -> str:
+    """Return the raw root of the command line unchanged: a folder, or an address of a store.
+
+    Raises ArgumentTypeError for any other address.
+    """
+    if not is_store(text):
+        local_paths.path(text)
     return text
 
 

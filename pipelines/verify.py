@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     parser.add_argument(
         "--root",
-        type=cli.address_free,
+        type=cli.raw_root,
         metavar="DIR",
         help="the raw tree, or a folder with every source's (default: sources.SOURCE.root of the "
         "parameters)",

@@ -117,8 +117,7 @@ def _header(values: Mapping[str, Any]) -> dicom_header.StudyHeader:
 
 
 def _peek_at(path: Path) -> dicom_header.StudyHeader:
-    with path.open("rb") as stream:
-        header = _peek(stream.read(HEADER_BYTES))
+    header = _peek(paths.first(path, HEADER_BYTES))
     return header if header != dicom_header.StudyHeader() else _peek(path.read_bytes())
 
 

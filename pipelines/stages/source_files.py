@@ -11,6 +11,7 @@ from cxr_vlp.pipelines.cache import file_index
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.files import paths
 from cxr_vlp.pipelines.records import Image
+from cxr_vlp.pipelines.storage.place import place
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,9 @@ class SourceFiles:
         # the message has no path, because its ids could be guessed; data/scan shows the image
         name = f"sha256 {image.sha256[:16]}..."
         kept = Path(self.file_index).parent if self.file_index else None
-        path = paths.inside(paths.RawTree(Path(self.root), self.links, kept), image.path)
+        path = paths.inside(paths.RawTree(place(self.root), self.links, kept), image.path)
         try:
-            stat = paths.plain(path, "image")
-            data = path.read_bytes()
+            data, stat = paths.read_plain(path, "image")
         except FileNotFoundError:
             raise DataError(
                 "source.gone: an image of the inventory is no longer there; run scan again "

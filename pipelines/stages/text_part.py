@@ -207,7 +207,7 @@ class TextBuilder:
         """
         name = key_hash(f"{study.source}-{study.key}")
         kept = Path(self.kept) if self.kept else None
-        tree = paths.RawTree(Path(self.root), self.links, kept)
+        tree = paths.RawTree(place(self.root), self.links, kept)
         try:
             read = self.source.report(tree, ref)
         except IngestError:
