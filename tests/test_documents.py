@@ -28,6 +28,7 @@ from cxr_vlp import cli
 from cxr_vlp.nlp.wording.prompts import BANKS
 from cxr_vlp.pipelines import cli as stage_flags
 from cxr_vlp.pipelines import codes, scan, shards, texts
+from cxr_vlp.pipelines.engines import spark_checks
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format import schema
 from cxr_vlp.train.evaluation import output
@@ -51,6 +52,7 @@ PAGES = tuple(
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 STAGES = {"scan": scan, "texts": texts, "shards": shards}  # these accept flags of Beam, too
+VARIABLES = {"$master": "spark://node1:7077"}  # of the shell
 WORDS = {"RECIPE", "NAME", "SOURCE", "DIR", "FILE", "..."}  # placeholders in a command line
 
 
@@ -151,9 +153,9 @@ def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def parse_stage(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parse a stage's command line with the flags of Beam; SystemExit or ConfigError if it fails.
+    """Parse a stage's command line with the flags of engines; SystemExit or ConfigError if it fails.
 
-    No object store is asked for the inputs.
+    No object store is asked for the inputs, and no Java is needed.
     """
     original = stage_flags.parse_stage
 
@@ -162,9 +164,10 @@ def parse_stage(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         raise ParsedError
 
     monkeypatch.setattr(stage_flags, "parse_stage", stopped)
-    monkeypatch.setattr(stage_flags, "_find_inputs", lambda flags: None, raising=False)
+    monkeypatch.setattr(stage_flags, "_find_inputs", lambda flags: None)
+    monkeypatch.setattr(spark_checks, "_check_java", lambda: None)
     with pytest.raises(ParsedError):
-        STAGES[words[0]].main(words[1:])
+        STAGES[words[0]].main([VARIABLES.get(word, word) for word in words[1:]])
 
 
 def words_of(line: str) -> list[str]:
@@ -220,6 +223,9 @@ NAMED = "shards mimic --scan a --texts b --out c"
         "--runner=FlinkRunner",  # without --untested-runner
         "--runner=FlinkRunner --flink_mster=h:1 --untested-runner",
         "--environment_tipe=EXTERNAL",
+        "--engine sparc --master spark://h:1",
+        "--engine spark",  # without --master
+        "--engine spark --master spark://h:1 --runner=FlinkRunner",
     ],
 )
 def test_a_wrong_flag_of_an_engine_is_noticed(flags, monkeypatch):
