@@ -41,7 +41,7 @@ class Facts:
     version: str  # of cxr-vlp
     date: str
     machine: str
-    start: float  # wall seconds of scan, texts and shards together, before their first part
+    start: float  # of scan, texts and shards together over a few images: their start-up
     row: float  # of `scan` on the machine of the command, an image: tables, joins
     report: float  # of `texts`, a study with a report
     labels: float  # of `texts`, a study without one

@@ -141,8 +141,8 @@ def test_the_measured_seconds_are_above_zero_and_name_their_machine():
     assert found.version
     assert set(found.kinds) == {"raw DICOM", "JPEG", "PNG", "small JPEG"}
     for kind in found.kinds.values():
-        assert min(kind.bytes, kind.shards, kind.sample) > 0
-    assert min(found.row, found.report, found.labels, found.start) > 0
+        assert min(kind.bytes, kind.scan, kind.shards, kind.sample) > 0
+    assert min(found.row, found.report, found.labels, found.start, found.writing) > 0
 
 
 # ---- numbers and units
