@@ -27,9 +27,12 @@ from cxr_vlp.pipelines.storage.place import is_remote, is_store, place
 
 
 def parser(
-    name: str, about: str, *, source: bool = True, stage: bool = True
+    name: str, about: str, *, source: bool = True, stage: bool = True, optional: bool = False
 ) -> argparse.ArgumentParser:
-    """Return a parser with the flags that commands share. A stage also accepts Beam's flags."""
+    """Return a parser with the flags that commands share. A stage also accepts Beam's flags.
+
+    `optional`: the command line may leave the collection out.
+    """
     beam = "Beam's own flags are accepted too (--runner, --job_endpoint, ...). " if stage else ""
     made = argparse.ArgumentParser(
         prog=f"cxr-vlp {name}",
@@ -40,7 +43,7 @@ def parser(
         allow_abbrev=False,
     )
     if source:
-        _add_source_flags(made, stage=stage)
+        _add_source_flags(made, stage=stage, optional=optional)
     if source and stage:
         _add_stage_flags(made)
     # not a parameter and not in dvc.yaml, because the number of processes changes no byte
@@ -60,9 +63,10 @@ def parser(
     return made
 
 
-def _add_source_flags(made: argparse.ArgumentParser, *, stage: bool) -> None:
+def _add_source_flags(made: argparse.ArgumentParser, *, stage: bool, optional: bool) -> None:
     made.add_argument(
         "source",
+        nargs="?" if optional else None,
         help=f"which collection: {', '.join(sorted(sources.names()))}, or the name of your own",
     )
     made.add_argument(

@@ -40,7 +40,7 @@ ORDER = (
     ("cache",),
     ("stages",),
     ("cli",),
-    ("dry_run", "scan_preview", "validate"),
+    ("dry_run", "scan_preview", "validate", "planning"),
     ("scan", "texts", "shards", "plan", "urls", "verify"),
     ("cards",),
     ("selection",),

@@ -83,8 +83,8 @@ COMMANDS = {
     ),
     "plan": Command(
         "cxr_vlp.pipelines.plan",
-        "propose how many shards a collection is cut into",
-        "cxr-vlp plan mimic --scan data/scan/mimic",
+        "say what a conversion takes (hours, bytes, workers), and propose the number of shards",
+        "cxr-vlp plan --collections mimic,chexpert,nih --images 100M",
     ),
     "annotate": Command(
         "cxr_vlp.nlp.cli",
