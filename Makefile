@@ -17,7 +17,7 @@ SEED ?= 0
 WORKERS ?= 2
 export CXR_WORKERS := $(WORKERS)
 
-.PHONY: help setup demo test test-all lint bench figures docs clean
+.PHONY: help setup demo test test-all lint bench figures docs wheel clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ figures: $(READY)  ## draw the figures of the documents
 
 docs: $(READY)  ## build the documents as a site, into site/
 	@mkdocs build --strict
+
+wheel: $(READY)  ## build what the workers of other machines install, into dist/
+	@python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist .
+	@cp requirements-worker.txt dist/ && ls dist
 
 clean:  ## remove what the demo made and nobody changed; your own trees, sets and models stay
 	@if [ -x $(BIN)/python ]; then python -m cxr_vlp.pipelines.synthetic.demo clean; \

@@ -197,7 +197,7 @@ def tree(
     with tempfile.TemporaryDirectory(dir=folder) as place:
         work = Path(place)
         with contextlib.redirect_stdout(io.StringIO()):
-            WRITERS[source].write(work, studies=images, seed=0, height=64)
+            WRITERS[source].write(work, studies=images, seed=0, height=96)
         raw = work / source
         for sums in raw.rglob("SHA256SUMS*"):
             sums.unlink()  # they belong to the images that are replaced

@@ -51,6 +51,7 @@ def checkout(folder: Path, images: int) -> Path:
     _tree(folder / "data" / "raw", images)
     run(folder, "git", "init", "-q")
     run(folder, "dvc", "init", "-q")
+    shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,27 +15,35 @@ from rich.table import Table
 
 from cxr_vlp.pipelines import sources
 from cxr_vlp.pipelines.cache.store import under_dvc
+from cxr_vlp.pipelines.engines import flags as engine_flags
+from cxr_vlp.pipelines.engines.base import RunSettings
+from cxr_vlp.pipelines.engines.flags import Choice
 from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.executor import beam_runners
-from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
-from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
+from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.format import local_paths
+from cxr_vlp.pipelines.storage import publication
+from cxr_vlp.pipelines.storage.place import is_remote, is_store, place
 
 
 def parser(
-    name: str, about: str, *, source: bool = True, stage: bool = True
+    name: str, about: str, *, source: bool = True, stage: bool = True, optional: bool = False
 ) -> argparse.ArgumentParser:
-    """Return a parser with the flags that commands share. A stage also accepts Beam's flags."""
+    """Return a parser with the flags that commands share. A stage also accepts Beam's flags.
+
+    `optional`: the command line may leave the collection out.
+    """
     beam = "Beam's own flags are accepted too (--runner, --job_endpoint, ...). " if stage else ""
     made = argparse.ArgumentParser(
         prog=f"cxr-vlp {name}",
         description=about,
         epilog=f"{beam}Exit codes: 0 done, 2 wrong arguments or parameters, 65 too much bad data, "
-        "74 disk full or unreadable, 75 another run is writing the same output, 130 stopped.",
+        "69 the engine failed, 74 disk full or unreadable, 75 another run is writing the same "
+        "output, 130 stopped.",
         allow_abbrev=False,
     )
     if source:
-        _add_source_flags(made)
+        _add_source_flags(made, stage=stage, optional=optional)
     if source and stage:
         _add_stage_flags(made)
     # not a parameter and not in dvc.yaml, because the number of processes changes no byte
@@ -54,20 +63,21 @@ def parser(
     return made
 
 
-def _add_source_flags(made: argparse.ArgumentParser) -> None:
+def _add_source_flags(made: argparse.ArgumentParser, *, stage: bool, optional: bool) -> None:
     made.add_argument(
         "source",
+        nargs="?" if optional else None,
         help=f"which collection: {', '.join(sorted(sources.names()))}, or the name of your own",
     )
     made.add_argument(
         "--root",
-        type=address_free,
+        type=raw_root,
         metavar="DIR",
         help="the raw tree, as downloaded (default: sources.SOURCE.root of the parameters)",
     )
     made.add_argument(
         "--state",
-        type=folder,
+        type=stored if stage else folder,
         default=".cxr",
         metavar="DIR",
         help="the cache of earlier runs, so that a run rebuilds only what a change affects "
@@ -81,31 +91,84 @@ def _add_stage_flags(made: argparse.ArgumentParser) -> None:
         action="store_true",
         help="allow a set to replace one with more than twice as many samples",
     )
-    made.add_argument(
-        "--untested-runner",
-        action="store_true",
-        help="try a Beam runner that was never run with this program",
-    )
+    engine_flags.add(made)
 
 
 def parse_stage(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
-) -> tuple[argparse.Namespace, BeamFlags]:
-    """Return the parsed flags of a stage, and its flags for Beam. Raises ConfigError."""
+) -> tuple[argparse.Namespace, Choice]:
+    """Return the parsed flags of a stage, and the engine that they choose. Raises ConfigError."""
 
     def known_flags() -> set[str]:
         # imported here because Beam takes a second to import, and few command lines need it
-        from cxr_vlp.pipelines import beam
+        from cxr_vlp.pipelines.engines import beam_engine
 
-        return beam.known_flags()
+        return beam_engine.known_flags()
 
-    return beam_runners.parse(parser, arguments, known_flags)
+    flags, choice = engine_flags.parse(parser, arguments, known_flags)
+    _find_inputs(flags)
+    return flags, choice
+
+
+def _find_inputs(flags: argparse.Namespace) -> None:
+    """Replace the inputs that are in object stores by the folders that hold their files now."""
+    for name, owner in (("scan", "inventory.json"), ("texts", "texts.json")):
+        if (given := getattr(flags, name, None)) is not None:
+            setattr(flags, name, publication.folder_of(given, owner))
+
+
+def run_settings(
+    stage: str, flags: argparse.Namespace, staging: Path, *preload: str, root: str = ""
+) -> RunSettings:
+    """Return how a stage runs, from its flags. Call it inside privacy.protecting: for the umask.
+
+    `preload` names the modules that the workers need; `root` is the raw tree.
+    """
+    given = [getattr(flags, name, None) for name in ("scan", "texts")]
+    reads = tuple(str(folder) for folder in (*given, root or None) if folder is not None)
+    return RunSettings(
+        stage=stage,
+        source=flags.source,
+        workers=flags.workers,
+        state=flags.state,
+        results=staging / ".results",
+        image_timeout=getattr(flags, "image_timeout", IMAGE_TIMEOUT),
+        stalled=flags.stalled,
+        umask=privacy.current(),
+        preload=preload,
+        reads=reads,
+        inputs=_inputs(flags),
+    )
+
+
+def _inputs(flags: argparse.Namespace) -> str:
+    """Return the digest of the headers of the stages before; "" if they do not decide it all.
+
+    The header of an inventory has the digest of each of its parts.
+    """
+    headers = [
+        folder / name
+        for folder, name in (
+            (getattr(flags, "scan", None), "inventory.json"),
+            (getattr(flags, "texts", None), "texts.json"),
+        )
+        if folder is not None
+    ]
+    if not headers or "files" not in (jsonl.glimpse(headers[0]) or {}):
+        return ""
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in headers)).hexdigest()
 
 
 def folders(parser: argparse.ArgumentParser, **about: str) -> None:
     """Add a required flag for each folder; the keyword's value is the help text."""
     for name, what in about.items():
         parser.add_argument(f"--{name}", type=folder, required=True, metavar="DIR", help=what)
+
+
+def places(parser: argparse.ArgumentParser, **about: str) -> None:
+    """Add a required flag for each folder that may be in an object store, as `folders` does."""
+    for name, what in about.items():
+        parser.add_argument(f"--{name}", type=stored, required=True, metavar="DIR", help=what)
 
 
 def same_source(header: Mapping[str, Any], source: str, folder: Path) -> None:
@@ -140,9 +203,26 @@ def folder(text: str) -> Path:
     return local_paths.path(text).absolute()
 
 
-def address_free(text: str) -> str:
-    """Return a path of the command line unchanged. Raises ArgumentTypeError for an address."""
-    local_paths.path(text)
+def stored(text: str) -> Path:
+    """Return a folder of the command line that may be in an object store (`s3://bucket/folder`)."""
+    return place(text) if is_store(text) else folder(text)
+
+
+def local_state(state: Path) -> Path:
+    """Return the folder for what only a disk can hold of a state folder: SQLite files and logs.
+
+    For a state folder in an object store it is `.cxr` in the working directory, as by default.
+    """
+    return Path(".cxr").absolute() if is_remote(state) else state
+
+
+def raw_root(text: str) -> str:
+    """Return the raw root of the command line unchanged: a folder, or an address of a store.
+
+    Raises ArgumentTypeError for any other address.
+    """
+    if not is_store(text):
+        local_paths.path(text)
     return text
 
 

@@ -6,18 +6,16 @@ the source file, the image parameters, or the text.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cxr_vlp.pipelines import cli
-from cxr_vlp.pipelines.cache.entries import SampleDigests
-from cxr_vlp.pipelines.cache.images import CachedImages
-from cxr_vlp.pipelines.cache.incremental import Incremental
+from cxr_vlp.pipelines.cache.entries import Entry, SampleDigests
+from cxr_vlp.pipelines.cache.incremental import BUILT, KEPT, REWRITTEN, Incremental
 from cxr_vlp.pipelines.stages.shard_part import SampleInput, ShardPart
-
-KEPT, REWRITTEN, BUILT = "kept", "rewritten", "built"
 
 
 @dataclass
@@ -31,31 +29,49 @@ class Prediction:
     seconds: float = 0.0  # of one worker, at the rate of earlier runs; 0 if unknown
 
 
-def predict(incremental: Incremental[ShardPart], names: Sequence[str]) -> Prediction:
-    """Return what a run over these parts would do."""
+def predict(
+    incremental: Incremental[ShardPart], digests: Mapping[str, Mapping[str, str]]
+) -> Prediction:
+    """Return what a run over these parts would do.
+
+    `digests`: part -> stage -> sha256 of the part's input file.
+    """
     prediction = Prediction()
-    for name in names:
-        _add_part(incremental, name, prediction)
-    prediction.seconds = prediction.decoded * _seconds_per_image(incremental, names)
+    incremental.index.refresh(incremental.entries, incremental.source)
+    for name, read in digests.items():
+        if not _is_kept(incremental, incremental.usable(name, read), prediction):
+            _add_part(incremental, name, prediction)
+    prediction.seconds = prediction.decoded * _seconds_per_image(incremental, list(digests))
     return prediction
 
 
+def _is_kept(
+    incremental: Incremental[ShardPart], entry: Entry | None, prediction: Prediction
+) -> bool:
+    """Count a tar that can be kept; return whether it can."""
+    if entry is None:
+        return False
+    if entry.sha256 and incremental.store.find(entry) is None:
+        return False
+    prediction.tars[KEPT] += 1
+    return True
+
+
 def _add_part(incremental: Incremental[ShardPart], name: str, prediction: Prediction) -> None:
+    """Count a part that is read, as a worker would."""
     part = incremental.builder.load(name)
-    entry = incremental.valid_entry(part)
-    if entry is not None and entry.lasting:
-        if not entry.sha256 or incremental.store.find(entry) is not None:
-            prediction.tars[KEPT] += 1
-            return
-        prediction.reasons["the tar is gone or damaged"] += 1
+    same = incremental.checked(incremental.entries.of(name, part.fingerprint))
+    if _is_kept(incremental, same, prediction):
+        return
+    prediction.reasons["the tar is gone or damaged"] += same is not None
     newest = incremental.entries.newest(name)
-    before = {sample.key: sample for sample in newest.samples} if newest else {}
-    images = CachedImages(incremental.entries, incremental.store, name, incremental.neighbours)
-    images.prepare({sample.digests.image for sample in part.samples})
+    samples = incremental.entries.samples(newest) if newest else ()
+    before = {sample.key: sample for sample in samples}
     copied = 0
-    for sample in part.samples:
-        copied += images.has(sample.digests.image)
-        prediction.reasons[_reason(sample, before.get(sample.digests.key))] += 1
+    with contextlib.closing(incremental.cached(incremental.element(name))) as images:
+        for sample in part.samples:
+            copied += images.has(sample.digests.image, sample.digests.key)
+            prediction.reasons[_reason(sample, before.get(sample.digests.key))] += 1
     removed = set(before) - {sample.digests.key for sample in part.samples}
     prediction.reasons["removed"] += len(removed)
     prediction.copied += copied
@@ -83,7 +99,7 @@ def _seconds_per_image(incremental: Incremental[ShardPart], names: Sequence[str]
     for name in names:
         newest = incremental.entries.newest(name)
         # if most images were copied, the time says little about decoding
-        if newest is not None and newest.decoded > len(newest.samples) / 2:
+        if newest is not None and newest.decoded > newest.listed / 2:
             seconds, decoded = seconds + newest.seconds, decoded + newest.decoded
     return seconds / decoded if decoded else 0.0
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from cxr_vlp.pipelines import interrupts
 from cxr_vlp.pipelines.format import exit_codes
+from cxr_vlp.pipelines.storage import faults
 
 KEPT = "nothing was published; finished parts are kept, and the same command continues from them"
 SIGNAL_DELAY = 0.2  # seconds in which a signal that ended a worker also reaches the run
@@ -42,8 +43,14 @@ class DataError(Stop):
     exit_code = exit_codes.DATA
 
 
+class EngineError(Stop):
+    """An engine that cannot start, lost its workers, or makes no progress. Exit 69."""
+
+    exit_code = exit_codes.UNAVAILABLE
+
+
 class StorageError(Stop):
-    """A disk that is full, unreadable or read-only. Exit 74 (EX_IOERR)."""
+    """A disk that is full, unreadable or read-only; an object store that fails. Exit 74."""
 
     exit_code = exit_codes.IO
 
@@ -62,7 +69,7 @@ class IngestError(Exception):
         self.code = code
 
 
-BY_NAME = {c.__name__: c for c in (ConfigError, DataError, StorageError, LockedError)}
+BY_NAME = {c.__name__: c for c in (ConfigError, DataError, EngineError, StorageError, LockedError)}
 
 WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # errors of writes only
 
@@ -90,6 +97,8 @@ def unwrapped(error: BaseException) -> Stop:
     for found in chain:
         if isinstance(found, Stop | OSError):
             return _stop_of(found)
+    if text := faults.message(error):
+        return StorageError(text)
     # an error of another thread or machine arrives as text
     number = re.search(r"Error: \[Errno (\d+)\]", str(error))
     if number:
@@ -138,4 +147,6 @@ def _outcome(main: Callable[[], int], command: interrupts.RunningCommand) -> tup
 def _stop_of(error: BaseException) -> Stop:
     if isinstance(error, Stop):
         return error
+    if text := faults.message(error):
+        return StorageError(text)
     return as_stop(error) if isinstance(error, OSError) else internal(error)

@@ -194,11 +194,17 @@ def study_from_json(line: str) -> Study:
     return Study(**{**row, "images": images, "report": report})
 
 
+def lines(data: bytes) -> Iterator[str]:
+    """Yield the lines of a file of JSON lines."""
+    # split at line feeds only: JSON may hold U+2028 and U+0085, which end no record
+    yield from (line.decode() for line in data.split(b"\n") if line)
+
+
 def read_studies(path: Path) -> Iterator[Study]:
     """Yield the studies of one part of an inventory."""
-    # file iteration, not splitlines: JSON may hold U+2028 and U+0085, which end no record
-    with path.open(encoding="utf-8") as lines:
-        yield from map(study_from_json, lines)
+    # file iteration, not splitlines, for the same reason as in `lines`
+    with path.open(encoding="utf-8") as rows:
+        yield from map(study_from_json, rows)
 
 
 def _image(values: Mapping[str, Any]) -> Image:

@@ -4,23 +4,31 @@
 
 It reads the tables, joins their rows by study, reads the files (digest, DICOM header), orders the
 studies of each patient, and writes one file of studies per part, rejects.jsonl and inventory.json.
-An unchanged tree is recognised by names, sizes and times alone; then nothing is read and nothing is
-written. --dry-run reads the tables and the names of the files only, and prints what it understood.
+What it read is in the inventory's index.sqlite. A later scan compares the names, sizes and times of
+the files with it, and makes only what changed: of an unchanged tree nothing is read and nothing is
+written, and a changed image costs the reading of its patient. --dry-run reads the tables and the
+names of the files only, and prints what it understood.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from cxr_vlp.pipelines import cli, codes, config, errors, parts, scan_preview
-from cxr_vlp.pipelines.cache import checksums, file_index, row_digest, store
-from cxr_vlp.pipelines.cache.tree_state import TreeState
-from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.executor import beam_runners
+from cxr_vlp.pipelines import cli, codes, config, errors, scan_preview
+from cxr_vlp.pipelines.cache import row_digest, scan_index, store
+from cxr_vlp.pipelines.cache.identity import FileDigests
+from cxr_vlp.pipelines.cache.scan_index import DamagedError
+from cxr_vlp.pipelines.engines import driver
+from cxr_vlp.pipelines.engines.base import Element
+from cxr_vlp.pipelines.engines.flags import Choice
+from cxr_vlp.pipelines.errors import ConfigError, DataError, LockedError
 from cxr_vlp.pipelines.executor.progress import COUNTS, showing
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Protection
@@ -30,7 +38,17 @@ from cxr_vlp.pipelines.sources.base import Source
 from cxr_vlp.pipelines.sources.layers import base as layered
 from cxr_vlp.pipelines.sources.layers.base import OpenLayer
 from cxr_vlp.pipelines.sources.splits import PatientRule
-from cxr_vlp.pipelines.stages import inventory_header, parameter_check, reject_limit
+from cxr_vlp.pipelines.stages import (
+    inventory_header,
+    parameter_check,
+    reject_limit,
+    scan_changes,
+    scan_update,
+)
+from cxr_vlp.pipelines.stages.scan_changes import Plan, Seen, Touched
+from cxr_vlp.pipelines.stages.scan_study import ReadPatients
+from cxr_vlp.pipelines.stages.scan_update import Made, Mapped
+from cxr_vlp.pipelines.storage import mirror
 
 HEADER = "inventory.json"
 PULLED = (
@@ -42,7 +60,8 @@ STOPPED = "nothing was published; facts of read files are kept, and the same com
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, beam_flags = cli.parse_stage(_parser(), arguments)
+    flags, choice = cli.parse_stage(_parser(), arguments)
+    flags.state = cli.local_state(flags.state)
     settings = config.load(flags.params)
     collection = settings.collection(flags.source)
     section = settings.section("scan", config.Scan)
@@ -63,27 +82,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     protection = Protection.of_inventory({"source": source.name, "ids": collection.ids, **terms})
     if naming.salted:
         ids.warn_of_open_salt(section.salt, flags.out)
-    tree = paths.RawTree(root, collection.links, flags.state / "scan")
     COUNTS.clear()
     with (
         privacy.protecting(protection, flags.out, flags.state, first=True),
         showing(f"scan {source.name}", COUNTS.of_scan),
+        mirror.mirrored(flags.out, HEADER, mirror.folder(flags.state, flags.out)) as out,
     ):
-        tables = [paths.inside(each.root, table) for each in layers for table in each.tables]
-        tree_state = TreeState.read(tree, recorded, flags.out / HEADER, flags.state, tables)
-        changed = not tree_state.unchanged()
-        if changed:
-            header = _scan(
-                source, tree, collection, section, naming, recorded, layers, flags, beam_flags
-            )
-            tree_state.save()
-        else:
-            header = jsonl.read_header(flags.out, HEADER, "scan")
+        plan = _plan(source, root, collection, section, naming, recorded, layers, flags.state, out)
+        done = _scan(plan, flags, terms, choice)
+        if done.written:  # so that later stages need not hash the parts
+            FileDigests.of_source(flags.state, source.name).record(flags.out, done.header["files"])
     store.remove_unused_links(flags.state, flags.out.parent)
     row_digest.report(row_digest.DISCARDED.take())
-    _show(source, header, "written" if changed else "unchanged")
-    _say_guesses(source, tree)
-    if changed:
+    _show(source, done.header, "written" if done.written else "unchanged")
+    if done.guessed:
+        cli.say(f"guessed from the names of columns: {'; '.join(done.guessed)}")
+    if done.written:
         cli.print_dvc_commit("scan", source.name, flags.out)
     return 0
 
@@ -99,7 +113,7 @@ def _root(text: str) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("scan", "List the studies and images of a raw tree in an inventory.")
     # a dry run writes no inventory, so it needs no folder
-    parser.add_argument("--out", type=cli.folder, metavar="DIR", help="the inventory")
+    parser.add_argument("--out", type=cli.stored, metavar="DIR", help="the inventory")
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -124,7 +138,7 @@ def _preview(
     made = scan_preview.of(source, tree, rule, naming, left_out, read)
     scan_preview.show(source, made, understood(source, tree))
     scan_preview.check(made)
-    _check({**recorded, **made.header()}, recorded["missing"], tree)
+    _check({**recorded, **made.header()}, tree)
     return 0
 
 
@@ -134,12 +148,10 @@ def understood(source: Source, tree: paths.RawTree) -> Sequence[Sequence[str]]:
     return explain(tree) if explain else ()
 
 
-def _say_guesses(source: Source, tree: paths.RawTree) -> None:
-    """Print the columns that were guessed: a guess is never silent."""
-    guessed = [f"{option}: {column}" for option, column, how in understood(source, tree)
-               if how == "guessed"]  # fmt: skip
-    if guessed:
-        cli.say(f"guessed from the names of columns: {'; '.join(guessed)}")
+def _guesses(source: Source, tree: paths.RawTree) -> list[str]:
+    """Return the columns that were guessed: a guess is never silent."""
+    return [f"{option}: {column}" for option, column, how in understood(source, tree)
+            if how == "guessed"]  # fmt: skip
 
 
 def _say_open_ids(source: Source, collection: config.Collection) -> None:
@@ -151,83 +163,152 @@ def _say_open_ids(source: Source, collection: config.Collection) -> None:
         )
 
 
-def _scan(
+def _plan(
     source: Source,
-    tree: paths.RawTree,
+    root: Path,
     collection: config.Collection,
     section: config.Scan,
     naming: ids.Ids,
     recorded: Mapping[str, Any],
     layers: Sequence[OpenLayer],
-    flags: argparse.Namespace,
-    beam_flags: beam_runners.BeamFlags,
-) -> dict[str, Any]:
-    rule = PatientRule(source.name, naming.salt, section.validate, section.test)
-    root = tree.root
-    source.tables(tree)  # raises ConfigError if the root is not the collection
-    read = tuple(map(layered.read, layers))
-    with atomic_dir.publishing(flags.out, HEADER) as staging:
-        names = parts.names(source.name, collection.parts)
-        # imported here because Beam takes a second to import, and an unchanged tree needs none
-        from cxr_vlp.pipelines import beam
+    state: Path,
+    out: Path,
+) -> Plan:
+    return Plan(
+        source=source,
+        tree=paths.RawTree(root, collection.links, state / "scan"),
+        rule=PatientRule(source.name, naming.salt, section.validate, section.test),
+        ids=naming,
+        counts=collection.parts,
+        official=collection.digests == "official",
+        recorded=recorded,
+        opened_layers=tuple(layers),
+        read_left_out=lambda: _left_out(source, collection),
+        state=state,
+        kept=scan_index.place(state, root, out),
+        out=out,
+        header=HEADER,
+    )
 
-        left_out = _left_out(source, collection)
-        index = _file_index(root, collection, flags.state)
-        inventory = beam.BuildInventory(
-            source=source,
-            root=str(root),
-            rule=rule,
-            ids=naming,
-            counts=collection.parts,
-            out=str(staging),
-            file_index=index,
-            official=collection.digests == "official",
-            links=collection.links,
-            layers=read,
-            left_out=left_out,
-        )
-        before = reject_limit.number(jsonl.glimpse(flags.out / HEADER), "images")
+
+class _Done(NamedTuple):
+    """What a scan ended with."""
+
+    header: dict[str, Any]
+    written: bool  # False: the inventory is as it was
+    guessed: Sequence[str]  # columns
+
+
+class _SameError(Exception):
+    """The new inventory has the bytes of the old one; only the index is another."""
+
+
+def _scan(plan: Plan, flags: argparse.Namespace, terms: Mapping[str, Any], choice: Choice) -> _Done:
+    """Bring the inventory up to date. Raises DataError, ConfigError and StorageError."""
+    seen = scan_changes.compare(plan)
+    if seen is not None and seen.nothing:
+        header = jsonl.read_header(plan.out, HEADER, "scan")
+        return _Done(header, False, seen.facts["guessed"])
+    what = scan_changes.touched(plan, seen) if seen is not None else None
+    if seen is not None and what is not None:
         try:
-            beam.run(inventory, flags.workers, beam_flags)
-        finally:  # also keeps what a stopped or failed run has read
-            file_index.shared(index).commit()
-        beam.raise_faults(staging)
-        header = inventory_header.of(staging, names, source, tree, recorded, left_out, layers)
-        header |= inventory_header.with_layers(header, read, staging / beam.LAID)
-        _check(header, collection.missing, tree)
-        reject_limit.shrunk(before, header["images"], "images", allowed=flags.shrink)
-        if naming.salted:
-            ids.write_map(staging, names)
+            return _published(plan, flags, terms, choice, (seen, what))
+        except DamagedError:
+            row_digest.DISCARDED.add()
+    return _published(plan, flags, terms, choice, None)
+
+
+def _published(
+    plan: Plan,
+    flags: argparse.Namespace,
+    terms: Mapping[str, Any],
+    choice: Choice,
+    update: tuple[Seen, Touched] | None,
+) -> _Done:
+    """Make the inventory, or what an update changes of it, and put it in the old one's place."""
+    before = jsonl.glimpse(plan.out / HEADER)
+    header: dict[str, Any] = {}
+    guessed: Sequence[str] = ()
+    with contextlib.suppress(_SameError), atomic_dir.publishing(plan.out, HEADER) as staging:
+        made = _made(plan, staging, _mapped(flags, choice, staging), update)
+        header = inventory_header.of(
+            made.counts, made.files, plan.recorded, terms, made.tables, plan.left_out, plan.layers
+        )
+        _check(header, plan.tree, packed=made.run["packed"])
+        reject_limit.shrunk(
+            reject_limit.number(before, "images"), header["images"], "images", allowed=flags.shrink
+        )
+        if update is None:
+            made.run["guessed"] = _guesses(plan.source, plan.tree)
+        guessed = made.run["guessed"]
+        if update is not None and header == before and not made.rejects_changed:
+            made.finish(staging, made.run["files"])
+            (staging / scan_index.NAME).replace(plan.out / scan_index.NAME)
+            raise _SameError
+        if plan.ids.salted:
+            ids.write_map(staging, plan.names)
         jsonl.write_json(staging / HEADER, header)
-    return header
+        made.finish(staging)
+        update = None
+    scan_index.keep(plan.out / scan_index.NAME, plan.kept)
+    plan.partial.unlink(missing_ok=True)
+    return _Done(header, update is None, guessed)
+
+
+def _made(plan: Plan, staging: Path, mapped: Mapped, update: tuple[Seen, Touched] | None) -> Made:
+    """Make the parts. Raises LockedError if another run has just written the inventory."""
+    if update is None:
+        return scan_update.full(plan, staging, mapped)
+    seen, what = update
+    if (plan.out / scan_index.NAME).stat().st_ino != seen.inode:
+        raise LockedError(f"{plan.out}: another run has just written it: run again")
+    return scan_update.changed(plan, staging, mapped, seen, what)
+
+
+def _mapped(flags: argparse.Namespace, choice: Choice, staging: Path) -> Mapped:
+    """Return what reads the files of patients: threads of this process, or an outside engine."""
+    if choice.name == "beam" and choice.beam.local:
+        return partial(scan_update.here, workers=flags.workers)
+    settings = cli.run_settings("scan", flags, staging, root=flags.root or "")
+
+    def elsewhere(
+        work: ReadPatients, elements: Sequence[Element]
+    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        if scan_update.is_small(elements):  # an engine takes longer to start
+            yield from scan_update.here(work, elements)
+            return
+        accounts = driver.Accounts(sorted(element.name for element in elements))
+        with contextlib.closing(choice.map(work, elements, settings)) as outcomes:
+            for outcome in outcomes:
+                if accounts.take(outcome):
+                    yield outcome["name"], outcome["result"]
+                accounts.check_faults()
+        accounts.check()
+        shutil.rmtree(staging / settings.results.name, ignore_errors=True)
+
+    return elsewhere
 
 
 def _left_out(source: Source, collection: config.Collection) -> leave_out.LeftOut:
     return leave_out.read(source, collection.leave_out, f"sources.{source.name}.leave_out")
 
 
-def _file_index(root: Path, collection: config.Collection, state: Path) -> str:
-    """Return the path of the tree's file index, with official digests if they are to be used."""
-    path = file_index.path_of(root, state)
-    if collection.digests == "official":
-        checksums.load(root, file_index.shared(path))
-    return path
-
-
-def _check(header: Mapping[str, Any], missing: str, tree: paths.RawTree) -> None:
+def _check(header: Mapping[str, Any], tree: paths.RawTree, *, packed: bool = True) -> None:
     """Raise DataError for missing files that a broken archive may hold, whatever `missing` says.
 
-    And if files are missing under `missing: fail`, or if too much is rejected.
+    `packed` says whether the tree has an archive. Also if files are missing under `missing: fail`,
+    or if too much is rejected.
     """
     absent = header["dropped"].get("scan image.missing", 0)
     reports = header["notes"].get("report.missing", 0)
-    if (absent or reports or not header["listed"]) and (broken := paths.broken(tree)):
+    few = absent or reports or not header["listed"]
+    if packed and few and (broken := paths.broken(tree)):
         raise DataError(f"{broken} ({absent} images and {reports} reports are not on disk)")
-    packed = f"; {found}" if absent and (found := paths.packed(tree)) else ""
-    if missing == "fail" and (absent or reports):
+    how = f"; {found}" if packed and absent and (found := paths.packed(tree)) else ""
+    if header["missing"] == "fail" and (absent or reports):
         raise DataError(
             f"missing: {absent} images and {reports} reports are listed and not on disk; finish "
-            f"the download, or set `missing: skip` for this source{packed}"
+            f"the download, or set `missing: skip` for this source{how}"
         )
     if not header["images"]:
         why = ", ".join(f"{number:,} {code}" for code, number in header["dropped"].items())

@@ -20,16 +20,23 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, dry_run, errors, parts
-from cxr_vlp.pipelines.cache import file_index
+from cxr_vlp.pipelines.cache import scan_index
+from cxr_vlp.pipelines.cache.identity import FileDigests
 from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
-from cxr_vlp.pipelines.executor.beam_runners import BeamFlags
+from cxr_vlp.pipelines.engines import driver
+from cxr_vlp.pipelines.engines.flags import Choice
 from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting, manifest
-from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_limit
+from cxr_vlp.pipelines.stages import manifest_writer, parameter_check, reject_limit, shard_part
 from cxr_vlp.pipelines.stages.shard_part import ShardBuilder, ShardPart
 from cxr_vlp.pipelines.stages.source_files import SourceFiles
+from cxr_vlp.pipelines.storage import publication
+from cxr_vlp.pipelines.storage.place import is_remote
+
+# the second is not imported here, because this process decodes nothing
+WORKERS_NEED = (shard_part.__name__, "cxr_vlp.pipelines.imaging.encode")
 
 
 @dataclass(frozen=True)
@@ -37,11 +44,12 @@ class ShardsRun:
     """One run of the stage: its flags, its parameters, and the headers of the stages before."""
 
     flags: argparse.Namespace
-    beam_flags: BeamFlags
+    engine: Choice
     section: config.Shards
     inventory: Mapping[str, Any]
     texts: Mapping[str, Any]
     builder: ShardBuilder
+    digests: Mapping[str, Mapping[str, str]]  # part -> stage -> sha256 of the part's input file
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,19 +58,19 @@ class ShardsRun:
 
     def incremental(self, staging: Path) -> Incremental[ShardPart]:
         """Return the builder with the cache of earlier runs."""
-        folders = StageFolders(staging, self.flags.out)
+        folders = StageFolders(staging, publication.folder_of(self.flags.out, manifest.NAME))
         source, state = self.flags.source, self.flags.state
         return Incremental.of_stage(self.builder, "shards", source, state, folders)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags, beam_flags = cli.parse_stage(_parser(), arguments)
-    this = _read(flags, beam_flags)
+    flags, engine = cli.parse_stage(_parser(), arguments)
+    this = _read(flags, engine)
     cli.own_folder(flags.out, manifest.NAME, flags.source)
     if flags.dry_run:
         incremental = this.incremental(atomic_dir.staging(flags.out))
-        dry_run.show(flags.source, dry_run.predict(incremental, this.names))
+        dry_run.show(flags.source, dry_run.predict(incremental, this.digests))
         return 0
     with (
         privacy.protecting(Protection.of_inventory(this.inventory), flags.out, flags.state),
@@ -75,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             staging, results, this.inventory, this.texts, _earlier(flags), this.section
         )
         _check(header, this.inventory, flags)
-        atomic_dir.keep_only(staging, manifest.files(result["line"] for result in results))
+        files = manifest.files(result["line"] for result in results)
+        atomic_dir.keep_only(staging, files, incremental.sources(this.names, outcomes))
     incremental.finish(outcomes)
     _show(header, outcomes)
     cli.print_dvc_commit("shards", flags.source, flags.out)
@@ -95,7 +104,7 @@ def _check(
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("shards", "Build the WebDataset shards of a collection.")
-    cli.folders(parser, scan="the inventory", texts="the texts", out="the shards")
+    cli.places(parser, scan="the inventory", texts="the texts", out="the shards")
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be built and why; write nothing"
     )
@@ -109,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read(flags: argparse.Namespace, beam_flags: BeamFlags) -> ShardsRun:
+def _read(flags: argparse.Namespace, engine: Choice) -> ShardsRun:
     settings = config.load(flags.params)
     section = settings.section("shards", config.Shards)
     inventory = jsonl.read_header(flags.scan, "inventory.json", "scan")
@@ -117,14 +126,17 @@ def _read(flags: argparse.Namespace, beam_flags: BeamFlags) -> ShardsRun:
     cli.same_source(inventory, flags.source, flags.scan)
     cli.same_source(texts, flags.source, flags.texts)
     parameter_check.inventory(inventory, flags.scan, settings)
-    parameter_check.texts(texts, flags.texts, settings, flags.scan, inventory)
+    listed, annotated = _digests(flags, inventory, texts)
+    parameter_check.texts(texts, flags.texts, settings, flags.scan, inventory, listed)
+    parameter_check.unedited(texts, flags.texts, annotated)
     root = paths.root(flags.root or settings.collection(flags.source).root)
     builder = ShardBuilder(
         source_files=SourceFiles(
             str(root),
             inventory.get("digests") == "official",
-            file_index.path_of(root, flags.state),
+            "" if is_remote(flags.scan) else str(flags.scan / scan_index.NAME),
             links=bool(inventory.get("links")),
+            kept=str(cli.local_state(flags.state) / "scan"),
         ),
         scan=str(flags.scan),
         texts=str(flags.texts),
@@ -132,20 +144,34 @@ def _read(flags: argparse.Namespace, beam_flags: BeamFlags) -> ShardsRun:
         salt=inventory["scan"]["salt"],
         shards=section,
     )
-    return ShardsRun(flags, beam_flags, section, inventory, texts, builder)
+    digests = {name: {"scan": listed[name], "texts": annotated[name]} for name in listed}
+    return ShardsRun(flags, engine, section, inventory, texts, builder, digests)
+
+
+def _digests(
+    flags: argparse.Namespace, inventory: Mapping[str, Any], texts: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return part -> sha256 of its file of the inventory and of its texts."""
+    names = parts.names(flags.source, inventory["parts"])
+    known = FileDigests.of_source(flags.state, flags.source)
+    listed = known.of_parts(flags.scan, names, inventory.get("files", {}), "scan")
+    annotated = known.of_parts(flags.texts, names, texts.get("part_files", {}), "texts")
+    if not flags.dry_run:
+        # it names folders of the collection
+        with privacy.hiding({"credentialed": Protection.of_inventory(inventory).private}):
+            known.save()
+    return listed, annotated
 
 
 def _run(
     this: ShardsRun, incremental: Incremental[ShardPart], staging: Path
 ) -> list[dict[str, Any]]:
-    # imported here because Beam takes a second to import; workers and --dry-run do not need it
-    from cxr_vlp.pipelines import beam
-
-    flags = this.flags
-    settings = beam.RunSettings(
-        "shards", flags.workers, flags.state, this.beam_flags, flags.image_timeout
+    settings = cli.run_settings(
+        "shards", this.flags, staging, *WORKERS_NEED, root=this.builder.source_files.root
     )
-    return beam.run_parts(incremental, this.names, staging, settings)
+    return incremental.run(
+        this.digests, lambda work, todo: driver.results(work, todo, settings, this.engine)
+    )
 
 
 def _earlier(flags: argparse.Namespace) -> list[Mapping[str, Any]]:

@@ -17,13 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, errors, parts
+from cxr_vlp.pipelines.cache.identity import FileDigests
 from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
+from cxr_vlp.pipelines.engines import driver
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Protection
 from cxr_vlp.pipelines.format import accounting, versions
 from cxr_vlp.pipelines.sources import reader
-from cxr_vlp.pipelines.stages import parameter_check, reject_limit, text_resources, text_stats
+from cxr_vlp.pipelines.stages import (
+    parameter_check,
+    reject_limit,
+    text_part,
+    text_resources,
+    text_stats,
+)
 from cxr_vlp.pipelines.stages.text_part import TextBuilder
+from cxr_vlp.pipelines.storage import publication
 
 HEADER = "texts.json"
 OTHER_FILES = (HEADER, "rejects.jsonl", "counts.json", "statuses.csv")
@@ -32,24 +41,28 @@ OTHER_FILES = (HEADER, "rejects.jsonl", "counts.json", "statuses.csv")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = cli.parser("texts", "Make sentences, prompts and labels from reports.")
-    cli.folders(parser, scan="the inventory", out="the texts")
-    flags, beam_flags = cli.parse_stage(parser, arguments)
+    cli.places(parser, scan="the inventory", out="the texts")
+    flags, engine = cli.parse_stage(parser, arguments)
     inventory, builder = _read(flags)
     names = parts.names(flags.source, inventory["parts"])
+    listed = _digests_of_parts(flags, inventory, names)
     with (
         privacy.protecting(Protection.of_inventory(inventory), flags.out, flags.state),
         atomic_dir.publishing(flags.out, HEADER, resume=True) as staging,
     ):
-        # imported here because Beam takes a second to import, and workers do not need it
-        from cxr_vlp.pipelines import beam
-
-        settings_of_run = beam.RunSettings("texts", flags.workers, flags.state, beam_flags)
-        folders = StageFolders(staging, flags.out)
+        folders = StageFolders(staging, publication.folder_of(flags.out, HEADER))
         incremental = Incremental.of_stage(builder, "texts", flags.source, flags.state, folders)
-        outcomes = beam.run_parts(incremental, names, staging, settings_of_run)
+        settings = cli.run_settings("texts", flags, staging, text_part.__name__, root=builder.root)
+        outcomes = incremental.run(
+            {name: {"scan": listed[name]} for name in names},
+            lambda work, todo: driver.results(work, todo, settings, engine),
+        )
         rejects = _rejects([outcome["result"] for outcome in outcomes])
         counts = _counts(outcomes, rejects, builder)
         header = _header(counts, rejects, inventory, builder.texts, builder.resources)
+        header["part_files"] = {
+            name: outcome["sha256"] for name, outcome in zip(names, outcomes, strict=True)
+        }
         header["inventory"] = parameter_check.of_inventory(
             flags.scan, inventory, _digests(names, outcomes)
         )
@@ -57,8 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         before = reject_limit.number(jsonl.glimpse(flags.out / HEADER), "images")
         reject_limit.shrunk(before, header["images"], "images", allowed=flags.shrink)
         _write(staging, counts, rejects, header)
-        atomic_dir.keep_only(staging, {*(builder.file(name) for name in names), *OTHER_FILES})
+        files = {*(builder.file(name) for name in names), *OTHER_FILES}
+        atomic_dir.keep_only(staging, files, incremental.sources(names, outcomes))
     incremental.finish(outcomes)
+    FileDigests.of_source(flags.state, flags.source).record(flags.out, header["part_files"])
     _show(flags.source, counts, header, Counter(outcome["how"] for outcome in outcomes))
     cli.print_dvc_commit("texts", flags.source, flags.out)
     return 0
@@ -87,8 +102,20 @@ def _read(flags: argparse.Namespace) -> tuple[dict[str, Any], TextBuilder]:
         section,
         resources,
         links=links,
-        kept=str(flags.state / "scan"),
+        kept=str(cli.local_state(flags.state) / "scan"),
     )
+
+
+def _digests_of_parts(
+    flags: argparse.Namespace, inventory: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, str]:
+    """Return part -> sha256 of its file of the inventory."""
+    known = FileDigests.of_source(flags.state, flags.source)
+    listed = known.of_parts(flags.scan, names, inventory.get("files", {}), "scan")
+    # it names folders of the collection
+    with privacy.hiding({"credentialed": Protection.of_inventory(inventory).private}):
+        known.save()
+    return listed
 
 
 def _write(

@@ -19,14 +19,19 @@ import io
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import cli, codes, config, errors, interrupts
-from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.format import exit_codes, local_paths, manifest
+from cxr_vlp.pipelines.format.errors import AbsentError, FormatError
+from cxr_vlp.pipelines.format.remote import sets as remote_sets
+from cxr_vlp.pipelines.format.remote import store
+from cxr_vlp.pipelines.format.remote.tars import Cache
 from cxr_vlp.pipelines.validate import foreign
 from cxr_vlp.pipelines.validate.near_duplicates import Pair
 from cxr_vlp.pipelines.validate.rederive import Rederivation
@@ -39,8 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags = _parser().parse_args(arguments)
     settings = config.load(flags.params)  # reports mistakes even if the parameters are not needed
+    with tempfile.TemporaryDirectory(prefix="cxr-vlp-") as temporary:
+        if isinstance(flags.shards, str):
+            flags.shards = _copied(flags, Path(temporary))
+            return _verify(flags, settings, [])
+        found = list(manifest.sets(flags.shards))
+        return _verify(flags, settings, foreign.found(flags.shards, found))
+
+
+def _verify(
+    flags: argparse.Namespace, settings: config.Params, others: Sequence[foreign.TarFolder]
+) -> int:
     found = list(manifest.sets(flags.shards))
-    others = foreign.found(flags.shards, found)
     if not found:
         _refuse_wrong_path(flags.shards, others)
     rederivation = _rederivation(flags, settings)
@@ -71,7 +86,11 @@ def _parser() -> argparse.ArgumentParser:
         "2 wrong arguments or parameters, 130 stopped."
     )
     parser.add_argument(
-        "shards", type=local_paths.path, metavar="DIR", help="a set, or a folder of sets"
+        "shards",
+        type=_place,
+        metavar="DIR",
+        help="a set, or a folder of sets; also on an object store (s3://BUCKET/FOLDER), whose tars "
+        "are then read as they arrive and not kept",
     )
     parser.add_argument("--deep", action="store_true", help="decode every image too")
     parser.add_argument(
@@ -102,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     parser.add_argument(
         "--root",
-        type=cli.address_free,
+        type=cli.raw_root,
         metavar="DIR",
         help="the raw tree, or a folder with every source's (default: sources.SOURCE.root of the "
         "parameters)",
@@ -111,6 +130,31 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, metavar="N", help="chooses the samples of --rederive"
     )
     return parser
+
+
+def _place(text: str) -> Path | str:
+    try:
+        return store.clean(text) if store.is_store(text) else local_paths.path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _copied(flags: argparse.Namespace, folder: Path) -> Path:
+    """Return a folder that stands for the sets at an address. Raises ConfigError, DataError."""
+    if flags.rederive > 0:
+        raise ConfigError(f"--rederive needs a set on a disk: {local_paths.refusal(flags.shards)}")
+    try:
+        found = remote_sets.local_copy(flags.shards, Cache(folder, 1), strict=False)
+    except AbsentError as error:
+        raise ConfigError(str(error)) from None
+    except FormatError as error:
+        raise DataError(str(error)) from None
+    if not any(manifest.sets(found)):
+        raise ConfigError(
+            f"no {manifest.NAME} in {flags.shards} or in the folders right below it: tars that "
+            "belong to no set are checked on a disk only"
+        )
+    return found
 
 
 def _pairs_file(text: str) -> Path:

@@ -240,6 +240,24 @@ def test_shards_come_from_a_bucket_and_a_missing_key_is_named(clone):
     clone.variables.update(KEYS)
     clone.run(*pull)
     assert "valid" in clone.run("cxr-vlp", "verify", "data/shards", "--deep")
+    assert "are in sync" in clone.run("dvc", "status", "--cloud", "--remote", "s3", "shards")
+
+
+@pytest.mark.slow
+def test_a_push_of_everything_to_a_bucket_leaves_the_inventory_and_raw_files(lab_a, bucket):
+    boto3 = pytest.importorskip("boto3")
+    lab_a.run("dvc", "push", "--remote", "s3")
+    names = dict(zip(("aws_access_key_id", "aws_secret_access_key"), KEYS.values(), strict=True))
+    client = boto3.client("s3", endpoint_url=bucket, region_name="us-east-1", **names)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="labs", Prefix="cxr/")
+    keys = [row["Key"] for page in pages for row in page["Contents"]]
+    stored = {client.get_object(Bucket="labs", Key=key)["Body"].read() for key in keys}
+    texts = [path.read_bytes() for path in files(lab_a.folder / "data/texts")]
+    assert {data for data in texts if len(data) > 2} <= stored  # everything else was pushed
+    kept = [lab_a.folder / "data/scan", lab_a.folder / "data/synthetic/mimic"]
+    private = [path for folder in kept for path in files(folder) if path.stat().st_size > 2]
+    assert len(private) > 40
+    assert not [path for path in private if path.read_bytes() in stored]
 
 
 @pytest.mark.slow

@@ -66,7 +66,11 @@ def test_one_changed_report_rewrites_one_tar_and_decodes_nothing(reproduced):
     report = sorted((reproduced / "data/synthetic/mimic").rglob("s5*.txt"))[0]
     before = report.read_text()
     report.write_text(before + "\n There is a small left pleural effusion.\n")
+    tars = (reproduced / "data/shards/mimic").glob("*/*.tar")
+    inodes = {path: path.stat().st_ino for path in tars}
     run(reproduced, "dvc", "repro", "shards@mimic")
+    # hard links of DVC's cache: neither this program nor DVC has copied a kept tar
+    assert sum(path.stat().st_ino == inode for path, inode in inodes.items()) == len(inodes) - 1
     did = shards_log(reproduced)
     # DVC took the old output away before the stage ran: the tars came out of its cache
     assert sum(line.startswith("kept") for line in did) == 6

@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
 def make(arguments: argparse.Namespace) -> None:
     """Write the set that the arguments ask for. Raises ConfigError where it cannot be made."""
     benchmark_sets.form(arguments.out)  # before all shards are read
+    cli.shards_here(arguments)
     privacy.narrow(sets(arguments.shards))
     shards = _shards(arguments.shards, arguments.split)
     samples = (each for shard in shards for each in keyed_facts(shard))

@@ -46,15 +46,35 @@ def path_flag(parser: argparse.ArgumentParser, name: str, about: str, **more: st
 
 
 def shards_flag(parser: argparse.ArgumentParser) -> None:
-    """Add `--shards`: one or more sets, or folders of sets."""
+    """Add `--shards`: one or more sets, or folders of sets; and where fetched tars are kept.
+
+    The command calls `shards_here` before it reads them.
+    """
+    add_shards(parser, required=True)
+
+
+def add_shards(parser: argparse.ArgumentParser, *, required: bool, more: str = "") -> None:
+    """Add `--shards` and the flags of the cache; `more` is added to the help."""
     parser.add_argument(
         "--shards",
-        type=addresses.path,
+        type=addresses.shards,
         nargs="+",
-        required=True,
+        required=required,
+        default=[],
         metavar="DIR",
-        help="sets of shards (folders with train/, validate/, test/), or folders that hold sets",
+        help="sets of shards (folders with train/, validate/, test/), or folders that hold sets; "
+        f"also on an object store (s3://BUCKET/FOLDER){more}",
     )
+    addresses.cache_flags(parser)
+
+
+def shards_here(arguments: argparse.Namespace) -> None:
+    """Replace addresses in `--shards` by folders of this machine, which stand for the sets there.
+
+    Raises ConfigError, DataError and StoreError as `addresses.here`.
+    """
+    if any(isinstance(each, str) for each in arguments.shards):
+        arguments.shards = addresses.here(arguments.shards, addresses.cache_of(arguments))
 
 
 def params_flag(parser: argparse.ArgumentParser, section: str) -> None:

@@ -53,6 +53,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     given = params.load(arguments.params)
     protocol = _protocol(arguments, given)
     tasks = _tasks(arguments, given)
+    cli.shards_here(arguments)
     used, shards = _shards(arguments, given)
     chosen = models.chosen(arguments, shards["train"])
     _check_chosen(chosen, tasks)
@@ -208,11 +209,9 @@ def _parser() -> argparse.ArgumentParser:
         "Never evaluate on data that the model, or its pretrained weights, were trained on.",
     )
     models.add_flags(parser)
-    parser.add_argument(
-        "--shards", type=addresses.path, nargs="+", default=[], metavar="DIR",
-        help="sets of shards (folders with train/, validate/, test/), or folders that hold sets; "
-        "only a --scores FILE with columns of truth needs none",
-    )  # fmt: skip
+    cli.add_shards(
+        parser, required=False, more="; only a --scores FILE with columns of truth needs none"
+    )
     cli.path_flag(parser, "--out", "the folder of the results")
     parser.add_argument(
         "--split", choices=SPLITS, default="test", help="what is measured (default: test)"

@@ -60,6 +60,7 @@ def fit(arguments: argparse.Namespace) -> None:
     """Train as the arguments say, and write everything below `--out`."""
     use_threads(arguments.threads)
     given = params.load(arguments.params)
+    cli.shards_here(arguments)
     job, pretrained, notes = _job(arguments, given)
     texts.policies(job.recipe.text)  # a misspelt policy fails here, and not in a worker
     accelerator = Accelerator(

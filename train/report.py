@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 def report(arguments: argparse.Namespace) -> None:
     """Collect what the site shows, and write it."""
     given = params.load(arguments.params)
+    cli.shards_here(arguments)
     used = choose(arguments.shards, given.collections)
     privacy.narrow(used.folders)
     parameter_check.check(arguments.shards, given)

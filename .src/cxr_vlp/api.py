@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,22 +27,26 @@ Place = str | os.PathLike[str]
 def open_shards(paths: Place | Sequence[Place], split: str | None = None) -> Iterator[StoredSample]:
     """Return the samples of sets of shards, in the order in which they are stored.
 
-    paths: a set (the folder that `cxr-vlp shards` wrote), a folder of sets, or several of either.
+    paths: a set (the folder that `cxr-vlp shards` wrote), a folder of sets, or several of either;
+    also on an object store ("s3://bucket/shards"). Its tars are kept in the folder that the
+    variable CXR_SHARD_CACHE names (default ~/.cache/cxr-vlp/shards; CXR_SHARD_CACHE_GB: how much).
     split: "train", "validate" or "test"; None for all three, one after the other.
 
     A StoredSample is one image: its `key`, the encoded `image` (JPEG or PNG bytes; 8-bit grey), the
     `caption`, and `sample`, a Sample with the texts, labels, sentences and origin. They are read
     one at a time. Raises ConfigError at once for a folder without shards and for an unknown split,
     and DataError while reading, for a shard that is damaged or was written by another version. Both
-    are ValueErrors.
+    are ValueErrors. A store that does not answer raises an OSError.
 
     >>> stored = next(open_shards("data/shards", split="train"))
     >>> stored.key.partition("-")[0], stored.sample.view, stored.image[:2]
     ('mimic', 'frontal', b'\\xff\\xd8')
     """
+    from cxr_vlp.train.data import ahead
     from cxr_vlp.train.data.samples import stored_samples
 
-    return (stored for shard in _shards(paths, split) for stored in stored_samples(shard))
+    found = _shards(paths, split)
+    return (stored for shard in ahead.shards(found) for stored in stored_samples(shard))
 
 
 class Loader:
@@ -91,7 +94,7 @@ def loader(
 ) -> Loader:
     """Return an iterable of batches of images and texts for a training loop in torch.
 
-    shards: a set, a folder of sets, or several of either. Its split "train" is shuffled and varied
+    shards: as in `open_shards`. Its split "train" is shuffled and varied
     (views, crops, texts) by the seed and the epoch; full batches only. Of another split every
     sample comes once, in order and unvaried, and the last batch may be smaller.
     recipe: the name of a recipe (`train/recipes`), the path of a .yaml file, or a mapping of
@@ -197,13 +200,14 @@ def _refuse(name: str, value: str, allowed: Sequence[str]) -> None:
 def _shards(paths: Place | Sequence[Place], split: str | None) -> tuple[Shard, ...]:
     """Return the shards of a split, or of all splits, below one or several folders."""
     from cxr_vlp.pipelines.format.sample import SPLITS
+    from cxr_vlp.train import addresses
     from cxr_vlp.train.data.shards import list_shards
     from cxr_vlp.train.errors import ConfigError
 
     if split is not None and split not in SPLITS:
         raise ConfigError(f"no split {split!r}; there are: {', '.join(SPLITS)}")
     several = [paths] if isinstance(paths, str | os.PathLike) else paths
-    folders = [Path(path) for path in several]
+    folders = addresses.here(several)
     return tuple(
         shard for name in ((split,) if split else SPLITS) for shard in list_shards(folders, name)
     )

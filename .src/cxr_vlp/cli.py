@@ -56,6 +56,11 @@ COMMANDS = {
         "check finished sets of shards against the format",
         "cxr-vlp verify data/shards",
     ),
+    "urls": Command(
+        "cxr_vlp.pipelines.urls",
+        "print the tars of sets, on a disk or an object store, for other loaders",
+        "cxr-vlp urls s3://bucket/shards --split train",
+    ),
     "card": Command(
         "cxr_vlp.pipelines.cards.command",
         "write the card of a set: its table of samples, a page for a hub, indexes",
@@ -78,8 +83,8 @@ COMMANDS = {
     ),
     "plan": Command(
         "cxr_vlp.pipelines.plan",
-        "propose how many shards a collection is cut into",
-        "cxr-vlp plan mimic --scan data/scan/mimic",
+        "say what a conversion takes (hours, bytes, workers), and propose the number of shards",
+        "cxr-vlp plan --collections mimic,chexpert,nih --images 100M",
     ),
     "annotate": Command(
         "cxr_vlp.nlp.cli",

@@ -9,12 +9,11 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from cxr_vlp.pipelines.cache.file_index import FileIndex
 from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.format import fingerprints
+from cxr_vlp.pipelines.files import paths
+from cxr_vlp.pipelines.storage.place import is_remote
 
 NAME = "SHA256SUMS.txt"
 DEPTH = 3  # folders below the root: mimic-cxr-jpg/2.1.0/SHA256SUMS.txt
@@ -22,17 +21,27 @@ MAX_LINE = 1 << 16  # characters
 LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
-def load(root: Path, index: FileIndex) -> None:
-    """Copy the digests of all lists below a root into the index.
+def of(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield (path below the root, sha256) of all lists below a root.
 
     Raises ConfigError if there is no list, DataError if a file is not such a list.
     """
-    found = (path for level in range(DEPTH) for path in root.glob("*/" * level + NAME))
-    lists = sorted(path for path in found if path.is_file())  # opening a FIFO would block
+    lists = [path for path in _lists(root) if path.is_file()]  # opening a FIFO would block
     if not lists:
-        raise ConfigError(f"digests: official, and there is no {NAME} in {root}: set digests: read")
-    digest = fingerprints.of([[str(path), jsonl.sha256(path)] for path in lists])
-    index.store_official(digest, (row for path in lists for row in rows(path, root)))
+        where = "the store" if is_remote(root) else root
+        raise ConfigError(
+            f"digests: official, and there is no {NAME} in {where}: set digests: read"
+        )
+    for path in lists:
+        yield from rows(path, root)
+
+
+def _lists(root: Path) -> list[Path]:
+    if not is_remote(root):
+        return sorted(path for level in range(DEPTH) for path in root.glob("*/" * level + NAME))
+    names = sorted(paths.walk(root, members=False))
+    ours = [n for n in names if n.rpartition("/")[2] == NAME and n.count("/") < DEPTH]
+    return [paths.inside(root, name) for name in ours]
 
 
 def rows(path: Path, root: Path) -> Iterator[tuple[str, str]]:
@@ -41,7 +50,7 @@ def rows(path: Path, root: Path) -> Iterator[tuple[str, str]]:
     A malformed line is skipped; the scan then hashes that file. Raises DataError if most lines are
     malformed.
     """
-    folder = path.parent.relative_to(root).as_posix()
+    folder = path.parent.relative_to(PurePosixPath(str(root))).as_posix()
     good = bad = first = 0
     with path.open(encoding="utf-8", errors="surrogateescape") as lines:
         for number in itertools.count(1):

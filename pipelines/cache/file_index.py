@@ -1,191 +1,108 @@
-"""Stores the facts that scans read from each file, so that only changed files are read again.
+"""What earlier scans read from each file, so that only changed files are read again.
 
 A file counts as unchanged if its size, time and inode are the same; a file that was damaged on its
-disk keeps all three, and the index cannot detect that. The index is in the state folder (.cxr/), is
-never tracked, and may be deleted at any time: then files are read again. So is a file whose row
-does not match the row's own digest (row_digest.py).
+disk keeps all three, and nothing here can detect that (`verify --rederive` does). The rows are in
+the table `files` of an index (scan_index.py), each with a digest of its own; a row that does not
+match it is counted and not used.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from functools import cache
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.cache import row_digest
-from cxr_vlp.pipelines.format import versions
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, size INTEGER, time INTEGER, inode TEXT, facts TEXT, digest TEXT)
-    WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS official (path TEXT PRIMARY KEY, sha256 TEXT, digest TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS lists (lists TEXT, rows INTEGER, digest TEXT);
-"""
 FRESH = 2_000_000_000  # nanoseconds: a younger file may change again with the same time stamp
-BATCH = 1000  # rows per commit
-LOCK_TIMEOUT = 10.0  # seconds to wait for a database that another process has locked
-_OPENING = threading.Lock()
+TABLE = """CREATE TABLE IF NOT EXISTS files (
+    name BLOB PRIMARY KEY, size INTEGER, time INTEGER, inode TEXT, facts TEXT, digest BLOB)
+    WITHOUT ROWID"""
+State = tuple[int, int, str]  # size in bytes, time in nanoseconds, inode as text
+Row = tuple[bytes, int, int, str, str]  # name, state, facts as JSON
 
 
+@dataclass
 class FileIndex:
-    """Facts by path, in one SQLite file; safe between threads.
+    """Facts by name, of the files of one piece of work; what is read anew is in `new`.
 
-    If the database fails, the index returns nothing instead of raising. Without a path it is in
-    memory.
+    A name is a path below the root, or a path and a member of it, with NUL between.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._lock = threading.Lock()
-        self._waiting = 0
-        self._path = path
-        self._database = _connected(":memory:") if path is None else _opened(path)
+    known: dict[str, tuple[State, Any]] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)  # path -> the collection's own digest
+    new: dict[str, tuple[State, Any]] = field(default_factory=dict)
 
-    def get(self, path: str, stat: os.stat_result) -> Any:
+    def get(self, name: str, stat: os.stat_result) -> Any:
         """Return the facts of a file; None if the file changed or was never read."""
-        sql = "SELECT * FROM files WHERE path = ?"
-        row = self._read(sql, (_text(path),))
-        if row is None:
-            return None
-        if row[-1] != row_digest.digest(*row[:-1]):
-            row_digest.DISCARDED.add()
-            self._write("DELETE FROM files WHERE path = ?", (row[0],), at_once=True)
-            return None
-        return json.loads(row[4]) if row[1:4] == _state(stat) else None
+        found, facts = self.known.get(name, (None, None))
+        return facts if found == state(stat) else None
 
-    def store(self, path: str, stat: os.stat_result, facts: Any) -> None:
+    def store(self, name: str, stat: os.stat_result, facts: Any) -> None:
         """Store the facts of a file; `stat` is its state before it was read."""
-        if time.time_ns() - stat.st_mtime_ns < FRESH:
-            return
-        row = (_text(path), *_state(stat), json.dumps(facts))
-        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", _with_digest(*row))
+        if not fresh(stat.st_mtime_ns):
+            self.known[name] = self.new[name] = state(stat), facts
 
     def official(self, path: str) -> str:
         """Return the digest that the collection's own list gives for a file; "" if none does."""
-        found = self._read("SELECT sha256 FROM official WHERE path = ?", (_text(path),))
-        return "" if found is None else str(found[0])
-
-    def store_official(self, digest: str, rows: Iterable[tuple[str, str]]) -> None:
-        """Store (path, sha256) of the lists, unless those with this digest are stored intact."""
-        if self._has_official(digest):
-            return
-        with self._using() as database:
-            database.execute("DELETE FROM official")
-            database.execute("DELETE FROM lists")
-            lines = (_with_digest(_text(path), sha256) for path, sha256 in rows)
-            database.executemany("INSERT OR REPLACE INTO official VALUES (?, ?, ?)", lines)
-            (number,) = database.execute("SELECT COUNT(*) FROM official").fetchone()
-            database.execute("INSERT INTO lists VALUES (?, ?, ?)", _with_digest(digest, number))
-            database.commit()
-
-    def _has_official(self, digest: str) -> bool:
-        """Return whether the lists are stored. Checks every row, because a scan uses all rows."""
-        known = self._read("SELECT * FROM lists WHERE lists = ?", (digest,))
-        if known is None:
-            return False
-        with self._using() as database:
-            rows = database.execute("SELECT * FROM official").fetchall()
-            bad = sum(row[-1] != row_digest.digest(*row[:-1]) for row in rows)
-            bad += known[-1] != row_digest.digest(*known[:-1])
-            row_digest.DISCARDED.add(bad)
-            return bad == 0 and len(rows) == known[1]
-        return False
-
-    def commit(self) -> None:
-        """Write stored rows to the disk."""
-        with self._using() as database:
-            database.commit()
-
-    def _read(self, sql: str, values: tuple[Any, ...]) -> Any:
-        with self._using() as database:
-            return database.execute(sql, values).fetchone()
-        return None
-
-    def _write(self, sql: str, values: tuple[Any, ...], *, at_once: bool = False) -> None:
-        with self._using() as database:
-            database.execute(sql, values)
-            self._waiting += 1
-            if at_once or self._waiting >= BATCH:
-                database.commit()
-                self._waiting = 0
-
-    @contextlib.contextmanager
-    def _using(self) -> Iterator[sqlite3.Connection]:
-        """Yield the database. If it fails (locked, damaged), the block has no effect."""
-        with self._lock:
-            try:
-                yield self._database
-            except sqlite3.OperationalError:  # intact, but locked by another process, or disk full
-                pass
-            except sqlite3.DatabaseError:  # a damaged page: start a new database, once a run
-                row_digest.DISCARDED.add()
-                self._database.close()
-                self._database = self._new()
-
-    def _new(self) -> sqlite3.Connection:
-        path, self._path = self._path, None
-        if path is None:
-            return _connected(":memory:")
-        row_digest.remove(path)
-        return _opened(path)
+        return self.digests.get(path, "")
 
 
-def _state(stat: os.stat_result) -> tuple[int, int, str]:
+def fresh(mtime: int) -> bool:
+    """Return whether a file is so young that it may change without another time stamp."""
+    return time.time_ns() - mtime < FRESH
+
+
+def state(stat: os.stat_result) -> State:
+    """Return the state of a file."""
     # as text: inodes of network file systems may have 64 bits, and SQLite's integers have 63
     return stat.st_size, stat.st_mtime_ns, str(stat.st_ino)
 
 
-def _with_digest(*fields: Any) -> tuple[Any, ...]:
-    return (*fields, row_digest.digest(*fields))
+def name_of(text: str) -> bytes:
+    """Return a name as the database holds it: file names need not be UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
 
 
-def path_of(root: Path, state: Path) -> str:
-    """Return the path of a tree's index below the state folder."""
-    name = f"{root}\0{versions.SCAN}\0{row_digest.VERSION}".encode("utf-8", "surrogateescape")
-    place = hashlib.sha256(name).hexdigest()[:16]
-    return str(state / "scan" / f"{place}.sqlite")
+def rows(found: Iterable[tuple[str, Any, Any]]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of (name, state, facts), each with its digest."""
+    for name, (size, mtime, inode), facts in found:
+        row = (name_of(name), size, mtime, inode, json.dumps(facts))
+        yield (*row, row_digest.short(*row))
 
 
-def shared(path: str) -> FileIndex:
-    """Return the index in a file; one object for all threads of a process."""
-    with _OPENING:  # two first calls at once would open two, and commit() would save only one
-        return _shared(path)
+def kept(row: tuple[Any, ...]) -> tuple[State, Any] | None:
+    """Return (state, facts) of a row; None if the row does not match its digest."""
+    if row[-1] != row_digest.short(*row[:-1]):
+        row_digest.DISCARDED.add()
+        return None
+    return (row[1], row[2], row[3]), json.loads(row[4])
 
 
-@cache
-def _shared(path: str) -> FileIndex:
-    return FileIndex(Path(path))
-
-
-def _opened(path: Path) -> sqlite3.Connection:
+def facts(index: Path, name: str, stat: os.stat_result) -> Any:
+    """Return what an index knows of a file in this state; None if nothing, or without an index."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return _connected(path)
-        except sqlite3.OperationalError:  # intact, but locked by another process
-            raise
-        except sqlite3.DatabaseError:  # not a database, or a damaged one: start a new one
-            row_digest.DISCARDED.add()
-            path.unlink()
-            return _connected(path)
-    except (sqlite3.Error, OSError):  # locked, or not writable: use memory, for this run only
-        return _connected(":memory:")
+        database = _opened(index, index.stat().st_ino)
+        row = database.execute("SELECT * FROM files WHERE name = ?", (name_of(name),)).fetchone()
+    except (OSError, sqlite3.Error):
+        return None
+    found = kept(row) if row else None
+    return found[1] if found and found[0] == state(stat) else None
 
 
-def _connected(path: Path | str) -> sqlite3.Connection:
-    database = sqlite3.connect(path, check_same_thread=False, timeout=LOCK_TIMEOUT)
-    database.execute("PRAGMA synchronous = OFF")  # rows lost in a crash are read again
-    database.executescript(TABLES)
-    return database
+@lru_cache(maxsize=2)
+def _opened(index: Path, _inode: int) -> sqlite3.Connection:
+    """Return the open index. A file of an index never changes: a scan puts another in its place."""
+    return reading(index)
 
 
-def _text(path: str) -> str:
-    return path.encode("utf-8", "surrogateescape").decode("latin-1")
+def reading(index: Path) -> sqlite3.Connection:
+    """Open an index to read it; no file is made beside it, and none is needed."""
+    address = f"{index.absolute().as_uri()}?mode=ro&immutable=1"
+    return sqlite3.connect(address, uri=True, check_same_thread=False)

@@ -1,25 +1,30 @@
 """Finds encoded images in the tars of earlier runs by their fingerprint.
 
 Copying an image from an old tar takes a thousandth of the time of decoding it, so a changed text
-or a change in another image of the part causes no decoding. The store has hashed the tar before.
+or a change in another image of the part causes no decoding. The part's own tars are searched first,
+by the key of the sample; the driver sends their entries. An image that is in none of them may be in
+the tar of another part (image_index.py), where the state folder can be read.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.cache.entries import Entries, Entry
+from cxr_vlp.pipelines.cache.image_index import ImageIndex
 from cxr_vlp.pipelines.cache.store import Store
 from cxr_vlp.pipelines.format import tar
+from cxr_vlp.pipelines.storage import objects
+from cxr_vlp.pipelines.storage.place import is_remote
 
 MemberRange = tuple[int, int]  # (first byte, length)
+FORMATS = ("jpg", "png")
 
 
 @dataclass(frozen=True)
@@ -32,74 +37,99 @@ class CachedImage:
 
 @dataclass
 class CachedImages:
-    """The images in earlier tars of a source; the part's own tars are searched first."""
+    """The images in earlier tars of a source."""
 
-    entries: Entries
     store: Store
-    part: str
-    neighbours: Sequence[str] = ()  # the parts that had entries when the run began
-    _known: dict[str, list[tuple[str, Entry]]] = field(default_factory=dict)
-    _searched_all: bool = False
+    old: Sequence[Entry] = ()  # of the part itself, the newest first
+    entries: Entries | None = None  # of all parts, and
+    index: ImageIndex | None = None  # where their images are; None: only `old` is searched
+    _paths: dict[tuple[str, str], Path | None] = field(default_factory=dict)
+    _copies: tempfile.TemporaryDirectory[str] | None = None  # of tars in object stores
 
-    def prepare(self, images: Collection[str]) -> None:
-        """Look up in the entries where images with these fingerprints may be."""
-        self._known = {image[:16]: [] for image in images}
-        self._add(self.entries.newest_first(self.part))
+    def close(self) -> None:
+        """Remove the copies of tars that were made on this machine."""
+        if self._copies is not None:
+            self._copies.cleanup()
 
-    def find(self, image: str) -> CachedImage | None:
+    def find(self, image: str, key: str) -> CachedImage | None:
         """Return the image with this fingerprint; None if no intact tar contains it.
 
-        `image` must be one of those given to `prepare`.
+        `key` is that of its sample, under which the part's own tars have it.
         """
-        for key, entry in self._candidates(image[:16]):
-            path = self.store.find(entry)
-            found = None if path is None else _read(path, key, image)
+        for path, name in self._candidates(image, key):
+            found = _read(path, name, image)
             if found is not None:
                 return found
         return None
 
-    def has(self, image: str) -> bool:
-        """Return whether an intact tar should contain the image, without reading the image."""
-        return any(self.store.find(entry) for _, entry in self._candidates(image[:16]))
+    def has(self, image: str, key: str) -> bool:
+        """Return whether an intact tar contains the image, without reading the image."""
+        return any(_is_there(path, name, image) for path, name in self._candidates(image, key))
 
-    def _candidates(self, image: str) -> list[tuple[str, Entry]]:
-        if not self._known[image] and not self._searched_all:
-            # the study moved, or the number of parts changed: it is in another part's tar
-            self._searched_all = True
-            others = (name for name in self.neighbours if name != self.part)
-            self._add(
-                newest for name in others for newest in islice(self.entries.newest_first(name), 1)
-            )
-        return self._known[image]
+    def _candidates(self, image: str, key: str) -> Iterator[tuple[Path, str]]:
+        """Yield (tar, key) where the image may be."""
+        for entry in self.old:
+            path = self._path(entry)
+            if path is not None:
+                yield path, key
+        if self.entries is None or self.index is None:
+            return
+        for found in self.index.find(image):
+            name = (found.part, found.fingerprint)
+            other = None if name in self._paths else self.entries.of(*name)
+            path = self._path(other) if other else self._paths.get(name)
+            if path is not None:
+                yield path, found.key
 
-    def _add(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            bare = dataclasses.replace(entry, samples=())
-            for sample in entry.samples:
-                if sample.written and sample.image in self._known:
-                    self._known[sample.image].append((sample.key, bare))
+    def _path(self, entry: Entry) -> Path | None:
+        """Return the intact tar of an entry, which is searched once."""
+        name = (entry.part, entry.fingerprint)
+        if name not in self._paths:
+            found = self.store.find(entry) if entry.sha256 else None
+            self._paths[name] = self._local(found) if found and is_remote(found) else found
+        return self._paths[name]
+
+    def _local(self, found: Path) -> Path:
+        """Return a copy on this machine: a request for each sample would take longer."""
+        self._copies = self._copies or tempfile.TemporaryDirectory(prefix="cxr-vlp-")
+        target = Path(self._copies.name) / f"{len(self._paths)}-{found.name}"
+        objects.get_file(found, target)
+        return target
 
 
 def _read(path: Path, key: str, image: str) -> CachedImage | None:
-    ranges = _member_ranges(path, path.stat().st_mtime_ns)
-    form = next((form for form in ("jpg", "png") if f"{key}.{form}" in ranges), None)
-    if form is None or f"{key}.json" not in ranges:
+    sample = _sample(path, key, image)
+    if sample is None:
         return None
-    with path.open("rb") as stream:
-        sample = json.loads(_bytes(stream, ranges[f"{key}.json"]))
-        if sample["provenance"]["image_fingerprint"] != image:
-            return None
-        return CachedImage(_bytes(stream, ranges[f"{key}.{form}"]), sample["pixels"])
+    ranges = _ranges(path)
+    form = next(form for form in FORMATS if f"{key}.{form}" in ranges)
+    return CachedImage(_bytes(path, ranges[f"{key}.{form}"]), sample["pixels"])
 
 
-def _bytes(stream: Any, place: MemberRange) -> bytes:
-    stream.seek(place[0])
-    data: bytes = stream.read(place[1])
-    return data
+def _is_there(path: Path, key: str, image: str) -> bool:
+    return _sample(path, key, image) is not None
 
 
-@lru_cache(maxsize=4)
-def _member_ranges(path: Path, mtime: int) -> dict[str, MemberRange]:  # noqa: ARG001 - part of the cache's key
+def _sample(path: Path, key: str, image: str) -> Mapping[str, Any] | None:
+    """Return the JSON member of a sample whose image has this fingerprint."""
+    ranges = _ranges(path)
+    if f"{key}.json" not in ranges or not any(f"{key}.{form}" in ranges for form in FORMATS):
+        return None
+    sample = json.loads(_bytes(path, ranges[f"{key}.json"]))
+    same = sample["provenance"]["image_fingerprint"] == image
+    return sample if same else None
+
+
+def _bytes(path: Path, place: MemberRange) -> bytes:
+    return objects.read_range(path, *place)
+
+
+def _ranges(path: Path) -> dict[str, MemberRange]:
+    return _member_ranges(path, objects.identity(path))
+
+
+@lru_cache(maxsize=24)  # a part has up to 16 old tars
+def _member_ranges(path: Path, identity: str) -> dict[str, MemberRange]:  # noqa: ARG001 - part of the cache's key
     """Return the byte ranges of the members of a tar that this project wrote."""
     with path.open("rb") as stream:
         return tar.places(stream)

@@ -5,21 +5,25 @@ element, in any process of any machine, and returns its result, a mapping of JSO
 comes back through the engine: an engine uses no folder of the machine that started the run.
 
 A fault of the data (a `Stop`: too many rejects, a damaged table) is a value, and ends the run. A
-fault of the machines (a lost worker, a cut connection, a full disk) is raised, so that the engine
-tries the element again; what a failed attempt reported is dropped.
+fault of the machines (a lost worker, a cut connection) is raised, so that the engine tries the
+element again; what a failed attempt reported is dropped. A full or read-only disk does not get
+better, so it is a value too.
+
+Stages call `driver.results` or `driver.run`; engines call `attempt.attempt` for one element.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.executor.worker import WorkerState
+from cxr_vlp.pipelines.storage.place import is_remote
 
 STALLED = 1800.0  # seconds without progress after which a run ends with a message
-IMAGE_TIMEOUT = 120.0  # seconds for one image; a valid 64-megapixel JPEG 2000 takes about 30
 
 
 class Element(NamedTuple):
@@ -30,12 +34,20 @@ class Element(NamedTuple):
 
 
 Result = Mapping[str, Any]  # JSON values
+# one element as it leaves an engine: {"name", "result"}, or {"name", "fault": [kind, message]},
+# where kind is the name of a Stop (errors.BY_NAME)
+Outcome = Mapping[str, Any]
+# keys of a result that two attempts at one element may differ in: what the attempt itself spent,
+# and the times of the file that it wrote
+SPENT = frozenset({"how", "seconds", "decoded", "copied", "discarded", "seen"})
 
 
 class Work(Protocol):
     """What is done with one element; picklable, and the same on every machine."""
 
-    isolated: bool  # it decodes untrusted files with C code: a child process does the element
+    @property
+    def isolated(self) -> bool:
+        """Whether it decodes untrusted files with C code: a child process does the element."""
 
     def __call__(self, element: Element, worker: WorkerState) -> Result:
         """Do one element; return its result.
@@ -52,22 +64,39 @@ class RunSettings:
     source: str
     workers: int
     state: Path  # its folder `logs` gets one line for each finished element
-    results: Path  # in the staging folder of the output: an engine without another way puts them here
+    results: Path  # in the staging folder: where results are put if there is no other way
     image_timeout: float = IMAGE_TIMEOUT
     stalled: float = STALLED
     umask: int | None = None  # for files that the workers write; None: unchanged
+    preload: tuple[str, ...] = ()  # modules that the workers need, imported once on one machine
+    reads: tuple[str, ...] = ()  # folders that the workers read; workers elsewhere check them
+    inputs: str = ""  # digest of all that decides the results; "": unknown
+
+    @property
+    def title(self) -> str:
+        """The title of the progress display."""
+        return self.stage
+
+    @property
+    def log(self) -> Path:
+        """The log's path: STATE/logs/STAGE-SOURCE.log; on this machine, wherever the state is."""
+        state = Path(".cxr") if is_remote(self.state) else self.state
+        return state / "logs" / f"{self.stage}-{self.source}.log"
 
 
 class Engine(Protocol):
     """One way to map a function over elements."""
 
-    name: str  # as in --engine
+    @property
+    def name(self) -> str:
+        """The name of the engine, as in --engine."""
 
     def map(
         self, work: Work, elements: Sequence[Element], settings: RunSettings
-    ) -> Iterator[tuple[str, Result]]:
-        """Yield (name of the element, its result) once for each element, in any order.
+    ) -> Generator[Outcome, None, None]:
+        """Yield the outcome of each element as it finishes, in any order.
 
-        Raises the Stop of an element that returned one, and EngineError if the engine cannot start,
-        makes no progress, or gives up.
+        An element that was tried twice may come twice. What the engine started ends with the
+        iterator, also if it is closed early.
+        Raises EngineError if the engine cannot start, makes no progress, or gives up.
         """

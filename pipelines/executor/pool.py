@@ -1,21 +1,20 @@
 """The process pool: runs calls on worker processes that may die.
 
 `in_order` runs independent calls and yields their results; verify and the synthetic collections use
-it. `PartPool` runs a stage's work on parts and writes one result file a part. Both use `Pool`.
+it. `PartPool` runs a stage's work on parts and yields the outcomes as they finish. Both use `Pool`.
 
-The parts of a Beam bundle go to this pool under any Beam runner, because Beam's local multi-process
-mode takes seconds to start and hangs when a worker is killed. An image that crashes its worker, or
-takes too long, is excluded with a reject code, and its part is done again. If the system kills a
+On one machine the parts of an engine go to this pool, because Beam's local multi-process mode takes
+seconds to start and hangs when a worker is killed. An image that crashes its worker, or takes too
+long, is excluded with a reject code, and its part is done again (blame.py). If the system kills a
 worker (out of memory), no image is to blame and the run ends.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
+import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -26,24 +25,21 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from cxr_vlp.pipelines import errors, interrupts
-from cxr_vlp.pipelines.errors import DataError, Stop
-from cxr_vlp.pipelines.executor import worker
+from cxr_vlp.pipelines.errors import DataError, EngineError, Stop
+from cxr_vlp.pipelines.executor import blame, worker
+from cxr_vlp.pipelines.executor.blame import ImageBlame
 from cxr_vlp.pipelines.executor.progress import State, showing
-from cxr_vlp.pipelines.executor.worker import CurrentImage, WorkerState
-from cxr_vlp.pipelines.files import jsonl
+from cxr_vlp.pipelines.executor.worker import WorkerState
 
 Call = Callable[[], Any]  # picklable: a functools.partial of a module's function
-Work = Callable[[str, WorkerState], Mapping[str, Any]]
+PartCall = Callable[[WorkerState], Mapping[str, Any]]  # the work on one part
+Outcome = Mapping[str, Any]  # {"name", "result"}, or {"name", "fault": [type of the Stop, message]}
 
 IMAGE_TIMEOUT = 120.0  # seconds for one image; a valid 64-megapixel JPEG 2000 takes about 30
 CALL_TIMEOUT = 3600.0  # seconds for one call of `in_order`, such as the check of a tar
 POLL_INTERVAL = 0.5  # seconds between two checks of the workers
 IDLE_TIMEOUT = (
     180.0  # seconds without a working worker; they start in a few, on a cold disk in many
-)
-PART_MODULES = (  # imported once, for all workers
-    "cxr_vlp.pipelines.stages.shard_part",
-    "cxr_vlp.pipelines.stages.text_part",
 )
 VERIFY_MODULES = ("cxr_vlp.pipelines.validate.shard", "cxr_vlp.pipelines.validate.rederive")
 RUN_PARTS_AGAIN = (
@@ -80,18 +76,32 @@ def in_order(calls: Sequence[Call], workers: int, preload: Sequence[str]) -> Ite
 
 @dataclass
 class Pool:
-    """One run of calls on worker processes. `blame`, if any, decides what to do after a death."""
+    """One run of calls on worker processes."""
 
     calls: list[Call]
     workers: int
     preload: Sequence[str]
     remedy: str  # what the user can do about a dead worker
-    blame: ImageBlame | None = None
+    attempts: Sequence[PartAttempts] = ()  # for each call, what follows the death of its worker
     timeout: float | None = None  # seconds for one call
+    over: Callable[[], bool] = bool  # whether nobody waits for results any more
+    stalled: float | None = None  # seconds without a result or another image; None: no limit
     last_progress: float = field(default_factory=time.monotonic)
+    moved: float = field(default_factory=time.monotonic)  # the last result, or begin of an image
+    images: int = 0  # that were begun until then
 
     def results(self) -> Iterator[Any]:
-        """Yield every call's result, in the order of the calls.
+        """Yield every call's result, in the order of the calls. Raises as `finished`."""
+        ready: dict[int, Any] = {}
+        following = 0
+        for number, result in self.finished():
+            ready[number] = result
+            while following in ready:
+                yield ready.pop(following)
+                following += 1
+
+    def finished(self) -> Iterator[tuple[int, Any]]:
+        """Yield (number of the call, its result) as the calls finish.
 
         Raises what a call raised, DataError if a worker died, StoppedError in a stopped run.
         """
@@ -103,26 +113,27 @@ class Pool:
             finally:
                 processes.stop()
 
-    def _results(self, processes: ProcessPool) -> Iterator[Any]:
+    def _results(self, processes: ProcessPool) -> Iterator[tuple[int, Any]]:
         pending = {self._schedule(processes, i): i for i in range(len(self.calls))}
-        finished: dict[int, Any] = {}
-        following = 0
         while pending:
             done, _ = wait(pending, timeout=POLL_INTERVAL, return_when=FIRST_COMPLETED)
             interrupts.check()
+            if self.over():
+                return
             for future in done:
                 number = pending.pop(future)
                 try:
-                    finished[number] = self._result(future)
+                    result = self._result(future)
                 except ProcessExpired as death:
                     self.calls[number] = self._again(number, death)
                     pending[self._schedule(processes, number)] = number
-            if self.blame:
-                self.blame.end_slow_workers(pending.values())
+                else:
+                    yield number, result
+            if self.attempts:
+                for number in pending.values():
+                    self.attempts[number].blame.end_slow_worker()
             self._check_alive(processes, pending, bool(done))
-            while following in finished:
-                yield finished.pop(following)
-                following += 1
+            self._check_progress(pending, bool(done))
 
     def _schedule(self, processes: ProcessPool, number: int) -> Future[Any]:
         future: Future[Any] = processes.schedule(self.calls[number], timeout=self.timeout)
@@ -140,11 +151,10 @@ class Pool:
 
     def _again(self, number: int, death: ProcessExpired) -> Call:
         """Return the call that replaces the call of a dead worker. Raises DataError."""
-        again = self.blame.again(number, death) if self.blame else None
-        if again is None:
-            code = death.exitcode
+        code = death.exitcode
+        if not self.attempts or not self.attempts[number].blame.exclude(code):
             raise self._killed(f"signal {-code}" if code < 0 else f"exit {code}")
-        return again
+        return self.attempts[number].next()
 
     def _check_alive(
         self, processes: ProcessPool, pending: Collection[Future[Any]], progress: bool
@@ -159,115 +169,100 @@ class Pool:
         if pending and (not processes.active or now - self.last_progress > IDLE_TIMEOUT):
             raise self._killed("before it began")
 
+    def _check_progress(self, pending: Mapping[Future[Any], int], progress: bool) -> None:
+        """Raise EngineError if nothing has finished for too long, and no image was begun."""
+        now, images = time.monotonic(), blame.images_seen()
+        if progress or images != self.images:
+            self.images, self.moved = images, now
+        if self.stalled is None or not pending or now - self.moved <= self.stalled:
+            return
+        begun = [self.attempts[n].name for future, n in pending.items() if future.running()]
+        done = len(self.calls) - len(pending)
+        raise EngineError(
+            f"engine.stalled: nothing finished for {now - self.moved:.0f} seconds, {done} of "
+            f"{len(self.calls)} done; {', '.join(begun[:3])} are begun: look at the disks they "
+            f"read and write, or give more time with --stalled; {errors.KEPT}"
+        )
+
     def _killed(self, how: str) -> DataError:
         return DataError(f"worker.killed: a worker process died ({how}), {self.remedy}")
 
 
 @dataclass(frozen=True)
 class PartPool:
-    """Runs `work` on parts and writes results/NAME.json for each part."""
+    """Runs the work on parts in processes of this machine."""
 
-    work: Work
-    results: str
     workers: int
+    preload: Sequence[str] = ()  # modules that are imported once, for all workers
     image_timeout: float = IMAGE_TIMEOUT
     umask: int | None = None  # for files that the workers write; None: unchanged
+    stalled: float | None = None  # seconds without progress after which the run ends
 
-    def run(self, names: Sequence[str]) -> None:
-        """Do the parts. A Stop is written to results/FAULT, for the driver process to raise."""
-        try:
-            self.run_all(list(names))
-        except Stop as stop:
-            self._write_fault(type(stop).__name__, str(stop))
-        except OSError as error:
-            self._write_fault("StorageError", str(errors.as_stop(error)))
+    def outcomes(
+        self, calls: Mapping[str, PartCall], over: Callable[[], bool] = bool
+    ) -> Iterator[Outcome]:
+        """Yield the outcome of every part as it finishes; `calls`: name of the part -> its work.
 
-    def run_all(self, names: Sequence[str]) -> None:
-        """Do the parts in worker processes. Raises the first Stop or OSError of a part."""
-        blame = ImageBlame(self, names)
-        calls: list[Call] = [partial(self.run_one, name, {}) for name in names]
-        workers = max(1, min(self.workers, len(names)))
-        for _ in Pool(calls, workers, PART_MODULES, RUN_PARTS_AGAIN, blame).results():
-            pass
+        It ends early when `over` returns True.
+        Raises DataError if a worker died and no image is to blame.
+        """
+        with tempfile.TemporaryDirectory(prefix="cxr-vlp-") as folder:
+            # by number: a record's name says nothing about the part
+            attempts = [
+                PartAttempts(name, call, ImageBlame(Path(folder, str(n)), self.image_timeout))
+                for n, (name, call) in enumerate(calls.items())
+            ]
+            yield from self.run(attempts, over)
 
-    def run_one(self, name: str, excluded: Mapping[str, str]) -> None:
-        """Do one part, in a worker process; `excluded`: key hash -> code of images to reject."""
-        if self.umask is not None:  # the server that forked this worker may have another umask
-            os.umask(self.umask)
-        state = WorkerState(self.record(name), excluded)
-        try:
-            result = self.work(name, state)
-        except (Stop, OSError):
-            raise
-        except Exception as error:
-            raise errors.internal(error, f"part {name}") from None
+    def run(
+        self, attempts: Sequence[PartAttempts], over: Callable[[], bool] = bool
+    ) -> Iterator[Outcome]:
+        """Yield the outcome of every part as it finishes."""
+        calls = [partial(_with_umask, self.umask, each.next()) for each in attempts]
+        workers = max(1, min(self.workers, len(attempts)))
+        pool = Pool(
+            list(calls),
+            workers,
+            self.preload,
+            RUN_PARTS_AGAIN,
+            attempts,
+            over=over,
+            stalled=self.stalled,
+        )
+        for _, outcome in pool.finished():
+            yield outcome
+
+
+@dataclass(frozen=True)
+class PartAttempts:
+    """The attempts at one part: each excludes the images that ended an earlier one."""
+
+    name: str
+    call: PartCall
+    blame: ImageBlame
+
+    def next(self) -> Call:
+        """Return the call for the next attempt; it returns an outcome."""
+        return partial(outcome, self.name, self.call, self.blame.record, dict(self.blame.excluded))
+
+
+def outcome(name: str, call: PartCall, record: Path, excluded: Mapping[str, str]) -> Outcome:
+    """Do one part, in a worker process; `excluded`: key hash -> code of images to reject."""
+    state = WorkerState(record, excluded)
+    try:
+        result = call(state)
+    except Stop as stop:
+        return {"name": name, "fault": [type(stop).__name__, str(stop)]}
+    except OSError as error:
+        return {"name": name, "fault": ["StorageError", str(errors.as_stop(error))]}
+    except Exception as error:
+        return {"name": name, "fault": ["DataError", str(errors.internal(error, f"part {name}"))]}
+    finally:
         state.close()
-        jsonl.write_json(Path(self.results) / f"{name}.json", result)
-
-    def record(self, name: str) -> Path:
-        """Return the file in which the worker of a part records its current image."""
-        return Path(self.results) / f"{name}.note"
-
-    def _write_fault(self, name: str, message: str) -> None:
-        jsonl.write_json(Path(self.results) / "FAULT", {"kind": name, "message": message})
+    return {"name": name, "result": result}
 
 
-@dataclass
-class ImageBlame:
-    """Finds the image that a dead or stuck worker was decoding, and excludes it from its part."""
-
-    pool: PartPool
-    names: Sequence[str]  # of the parts, in the order of the pool's calls
-    excluded: dict[str, dict[str, str]] = field(default_factory=dict)  # part -> key hash -> code
-    seen: dict[str, tuple[CurrentImage, float]] = field(
-        default_factory=dict
-    )  # part -> image, since
-    ended: set[str] = field(
-        default_factory=set
-    )  # parts whose worker was killed because it was slow
-
-    def again(self, number: int, death: ProcessExpired) -> Call | None:
-        """Return the part's call without the image to blame; None if no image is to blame."""
-        part = self.names[number]
-        image = CurrentImage.read(self.pool.record(part))
-        slow = part in self.ended
-        self.ended.discard(part)
-        self.seen.pop(part, None)
-        killed = death.exitcode in (-signal.SIGKILL, -signal.SIGTERM) and not slow
-        if image is None or killed:
-            return None
-        excluded = self.excluded.setdefault(part, {})
-        excluded[image.name] = "decode.timeout" if slow else "decode.crash"
-        self.pool.record(part).unlink(missing_ok=True)
-        return partial(self.pool.run_one, part, dict(excluded))
-
-    def end_slow_workers(self, numbers: Iterable[int]) -> None:
-        """Kill the workers that have been decoding one image for longer than the timeout."""
-        now = time.monotonic()  # unlike file times, it does not advance while the machine sleeps
-        for part in (self.names[number] for number in numbers):
-            image = CurrentImage.read(self.pool.record(part))
-            if image is None:
-                self.seen.pop(part, None)
-                continue
-            last, since = self.seen.get(part, (None, now))
-            if image != last:
-                self.seen[part] = (image, now)
-            elif now - since > self.pool.image_timeout:
-                self.ended.add(part)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(image.worker, signal.SIGKILL)
-
-
-def read_results(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the results of parts, in the order of `names`.
-
-    Raises the Stop that a PartPool wrote, and DataError if parts have no result.
-    """
-    fault = folder / "FAULT"
-    if fault.exists():
-        found = jsonl.read_json(fault)
-        raise errors.BY_NAME.get(found["kind"], DataError)(found["message"])
-    lost = sum(not (folder / f"{name}.json").exists() for name in names)
-    if lost:
-        raise DataError(f"runner.lost: {lost} of {len(names)} parts have no result: run again")
-    return [jsonl.read_json(folder / f"{name}.json") for name in names]
+def _with_umask(umask: int | None, call: Call) -> Any:
+    if umask is not None:  # the server that forked this worker may have another umask
+        os.umask(umask)
+    return call()

@@ -44,6 +44,11 @@ class Counts:
         with self._lock:
             self._numbers[name] += number
 
+    def of(self, name: str) -> int:
+        """Return a number."""
+        with self._lock:
+            return self._numbers[name]
+
     def clear(self) -> None:
         """Set all numbers to 0."""
         with self._lock:

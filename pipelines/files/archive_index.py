@@ -352,18 +352,24 @@ def of(path: Path, stream: BinaryIO) -> Index:
     archive.packed. Raises DataError archive.broken with the remedy.
     """
     if packing(stream):
-        index = Index()
-        index.faults["archive.packed"] = 1
-        return index
+        return not_read()
     try:
-        return of_zip(stream) if _is_zip(path, stream) else of_tar(stream)
+        return of_zip(stream) if is_zip(path, stream) else of_tar(stream)
     except DataError as error:
         raise DataError(
             f"archive.broken: {path.name} {error}, or move it out of the root"
         ) from None
 
 
-def _is_zip(path: Path, stream: BinaryIO) -> bool:
+def not_read() -> Index:
+    """Return the index of an archive that has to be unpacked: no members, one fault."""
+    index = Index()
+    index.faults["archive.packed"] = 1
+    return index
+
+
+def is_zip(path: Path, stream: BinaryIO) -> bool:
+    """Return whether an open archive is a zip, by its first bytes before its name."""
     stream.seek(0)
     first = stream.read(_USTAR + 5)
     if first.startswith((b"PK\3\4", b"PK\5\6")):

@@ -34,8 +34,11 @@ from cxr_vlp.pipelines.files.archive_index import (
     Index,
 )
 from cxr_vlp.pipelines.files.archive_store import Signature
+from cxr_vlp.pipelines.files.raw_objects import RawObject
 
 BUFFER = 1 << 16  # bytes that a table's reader gets at once
+BESIDE = 1 << 10  # bytes of the name and the extra field before a member of a zip
+WINDOW = 1 << 26  # bytes of the first request for a member
 _WITHIN = (".zip/", ".tar/")
 _PLAIN_FILES = frozenset(("png", "jpg", "jpeg", "dcm", "dicom", "txt", "csv", "xml", "json", "tsv"))
 _PACKED = re.compile(
@@ -77,6 +80,8 @@ def packed_inside(path: Path) -> str:
     try:
         with path.open("rb") as stream:
             found = archive_index.packing(stream)
+            if not found and not _in_place(path, stream):
+                return path.suffix.lower()
     except OSError:  # `index` says why
         return ""
     return f"{path.suffix.lower()} ({found})" if found else ""
@@ -90,8 +95,22 @@ def _kind(suffix: str) -> str:
     return re.sub(r"\d+\Z", "001", suffix) if re.search(r"\.\d+\Z", suffix) else suffix
 
 
-def remedy(kinds: Mapping[str, int]) -> str:
+def _in_place(path: Path, stream: BinaryIO) -> bool:
+    """Return whether the members of an archive can be read where it is.
+
+    A tar has no directory: in a store its index would take a request for each member.
+    """
+    return not isinstance(path, RawObject) or archive_index.is_zip(path, stream)
+
+
+def remedy(kinds: Mapping[str, int], *, in_store: bool = False) -> str:
     """Return the commands that unpack archives, of which there are so many of each kind."""
+    if in_store and kinds:
+        said = ", ".join(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
+        return (
+            f"unpack the archives ({said}) on a disk and copy their files to the store, or make a "
+            ".zip of each: of archives, only a .zip is read in a store"
+        )
     return "; ".join(
         f"unpack the {number:,} {kind} archives, which are not read in place: "
         f"{_command(kind)} (in the root)"
@@ -136,7 +155,9 @@ def _current(path: Path, kept: Path | None) -> Index:
 
 def _of_open(path: Path, stream: BinaryIO, kept: Path | None) -> Index:
     """Return the index of an open archive: of the file that is open, even if it was replaced."""
-    signature = _signature(os.fstat(stream.fileno()))
+    # the ranges of an object are all of one version
+    remote = isinstance(path, RawObject)
+    signature = _signature(path.stat() if remote else os.fstat(stream.fileno()))
     known = _INDICES.get(str(path))
     if known is None or known[0] != signature:
         with _INDEXING:  # two threads that come at once make it once
@@ -163,6 +184,8 @@ def _made_or_fault(
 
 
 def _made(path: Path, stream: BinaryIO, signature: Signature, kept: Path | None) -> Index:
+    if not _in_place(path, stream):
+        return archive_index.not_read()
     if kept is None or path.name.lower().endswith(".zip"):  # a zip has a directory
         return archive_index.of(path, stream)
     place = archive_store.path_of(kept, path)
@@ -187,7 +210,7 @@ class Member(PosixPath):
     @classmethod
     def of(cls, archive: Path, inside: str, kept: Path | None = None) -> Member:
         """Return the path of a member, which need not exist."""
-        made = cls(archive, inside)
+        made = cls(str(archive), inside)
         made.archive, made.inside, made.kept = archive, inside, kept
         return made
 
@@ -241,6 +264,8 @@ class Member(PosixPath):
         return self._entry(_current(self.archive, self.kept)).kind == DEFLATED
 
     def _content(self, archive: Path) -> _Content:
+        if isinstance(archive, RawObject):
+            return _of_object(archive, self._entry(_current(archive, self.kept)))
         stream = archive.open("rb")
         try:
             return _Content(stream, self._entry(_of_open(archive, stream, self.kept)))
@@ -253,6 +278,12 @@ class Member(PosixPath):
         if entry is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
         return entry
+
+
+def _of_object(archive: RawObject, entry: Entry) -> _Content:
+    """Return the content of a member: one request for its header and its bytes."""
+    size = LOCAL.size + BESIDE + entry.packed
+    return _Content(archive.window(entry.start, min(size, WINDOW)), entry)
 
 
 def _state(whole: os.stat_result, entry: Entry) -> os.stat_result:
@@ -269,7 +300,7 @@ def _state(whole: os.stat_result, entry: Entry) -> os.stat_result:
 class _Content(io.RawIOBase):
     """The bytes of a member, unpacked; it owns the open archive."""
 
-    def __init__(self, stream: BinaryIO, entry: Entry) -> None:
+    def __init__(self, stream: IO[bytes], entry: Entry) -> None:
         if entry.kind in FAULTS:
             raise IngestError(FAULTS[entry.kind])
         self._stream = stream
@@ -327,7 +358,7 @@ class _Content(io.RawIOBase):
         super().close()
 
 
-def _zipped(stream: BinaryIO, entry: Entry) -> zipfile.ZipExtFile:
+def _zipped(stream: IO[bytes], entry: Entry) -> zipfile.ZipExtFile:
     """Return the reader of a zip's member, at its first byte."""
     stream.seek(entry.start)
     local = stream.read(LOCAL.size)

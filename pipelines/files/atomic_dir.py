@@ -1,7 +1,8 @@
 """Replaces an output folder atomically: the new folder is built beside it and then renamed.
 
 A lock prevents a second run on the same output. The next run reuses the files that a killed run
-left in the staging folder, after it has checked their digests.
+left in the staging folder, after it has checked their digests. How an object store does all this is
+in storage/publication.py.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from cxr_vlp.pipelines.errors import ConfigError, LockedError
 from cxr_vlp.pipelines.files import privacy
+from cxr_vlp.pipelines.storage import publication
+from cxr_vlp.pipelines.storage.place import is_remote
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
@@ -31,6 +34,10 @@ def publishing(output: Path, owner: str, *, resume: bool = False) -> Iterator[Pa
     Raises ConfigError for such a folder, and for a mount point, which cannot be renamed;
     LockedError if another run holds the output.
     """
+    if is_remote(output):
+        with publication.publishing(output, owner, resume=resume) as place:
+            yield place
+        return
     output = output.resolve()  # a link stays a link (to a larger disk, say): its target is replaced
     if output.is_mount():
         raise ConfigError(f"{output} is a mount point: give a folder below it as --out")
@@ -54,7 +61,12 @@ def publishing(output: Path, owner: str, *, resume: bool = False) -> Iterator[Pa
 
 
 def staging(output: Path) -> Path:
-    """Return the folder of the new output: beside it, as renames cannot cross file systems."""
+    """Return the folder of the new output: beside it, as renames cannot cross file systems.
+
+    In a store it is in the output, because the rights of a user may end at that folder.
+    """
+    if is_remote(output):
+        return output / publication.STAGING
     output = output.resolve()
     return output.with_name(f".{output.name}.staging")
 
@@ -77,8 +89,15 @@ def lock(output: Path) -> Iterator[None]:
         yield
 
 
-def keep_only(folder: Path, files: Collection[str]) -> None:
-    """Remove everything below a folder except these files, given by their relative paths."""
+def keep_only(folder: Path, files: Collection[str], kept: Mapping[str, Path] | None = None) -> None:
+    """Remove everything below a staging folder except these files, given by their relative paths.
+
+    `kept` is for stores, where a file of an earlier output is not linked into the staging folder:
+    it gives for such files the place that they are copied from when the folder is published.
+    """
+    if is_remote(folder):
+        publication.keep_only(folder, files, kept)
+        return
     for path in sorted(folder.rglob("*"), reverse=True):  # the content of a folder before itself
         if path.is_dir() and not path.is_symlink():
             with contextlib.suppress(OSError):  # not empty: it contains files that are kept

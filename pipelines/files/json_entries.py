@@ -75,7 +75,7 @@ def at(data: bytes) -> Any:
 def _opened(path: Path, wrong: str) -> Iterator[_Text]:
     """Open a document; `wrong` says what another one is not."""
     try:
-        paths.plain(path, "json")
+        paths.must_be_plain(path, "json")
         stream = path.open("rb")
     except IngestError:
         raise DataError(f"json.not_file: {path.name} is not a plain file") from None

@@ -1,6 +1,7 @@
 """Writes files atomically (a reader sees the old file or the new one), reads JSON and JSON lines.
 
-A file is written under a temporary name, synced to the disk and renamed. For whole folders see
+A file is written under a temporary name, synced to the disk and renamed. An object of a store is
+written to a temporary file of this machine (in $TMPDIR) and put as a whole. For whole folders see
 atomic_dir.py.
 """
 
@@ -12,19 +13,26 @@ import hashlib
 import io
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.records import dumps
+from cxr_vlp.pipelines.storage import objects
+from cxr_vlp.pipelines.storage.place import is_remote
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that replaces `path` only when all of it is on the disk."""
+    """Open a file that replaces `path` only when all of it is on the disk, or in the store."""
+    if is_remote(path):
+        with _uploading(path) as stream:
+            yield stream
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # with the process id: a worker that outlives a killed run may still be writing its own file
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -38,6 +46,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in FULL:
             error.filename = str(path)  # the error of a failed write does not name the file
+        raise
+
+
+@contextlib.contextmanager
+def _uploading(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that is put to a store when the block ends without an error."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix="cxr-vlp-") as stream:
+            yield cast(BinaryIO, stream)
+            stream.flush()
+            objects.put_file(Path(stream.name), path)
+    except OSError as error:
+        if error.errno in FULL:
+            error.filename = tempfile.gettempdir()  # it is this disk that is full
         raise
 
 

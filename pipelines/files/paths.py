@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import os
 import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple, cast
 
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError
-from cxr_vlp.pipelines.files import archives, environment
+from cxr_vlp.pipelines.files import archives, environment, raw_objects
 from cxr_vlp.pipelines.files.archive_index import Index
+from cxr_vlp.pipelines.files.raw_objects import RawObject
 from cxr_vlp.pipelines.format import local_paths
+from cxr_vlp.pipelines.storage.place import is_remote, is_store, place, shown
 
 LINKS = "set `links: true` for this source to follow links that lead out of its root"
 
@@ -38,13 +42,26 @@ UPPER = 3  # levels of folders in which the tables of every downloaded collectio
 _OUT, _NOWHERE = "link out", "link nowhere"
 
 
+@dataclass
+class Reading:
+    """What a reader looked at while it listed a tree; `scan` knows by it what a change touches."""
+
+    opened: set[str] = field(default_factory=set)  # paths below the root
+    at: str = ""  # the file whose rows are made now; "" for rows that no single file gives
+    only: tuple[str, ...] | None = None  # the walk is over these files; None: over the whole tree
+
+
 @dataclass(frozen=True)
 class RawTree:
-    """A raw root, resolved, and whether links may lead out of it."""
+    """A raw root, resolved, and whether links may lead out of it.
+
+    The root may be in an object store (raw_objects.py). There are no links in one.
+    """
 
     root: Path
     links: bool = False
     kept: Path | None = None  # the folder in which the indices of tars are kept
+    reading: Reading | None = field(default=None, compare=False)
 
 
 Root = Path | RawTree  # a Path means a tree whose links may not lead out
@@ -64,9 +81,12 @@ def refuse_address(text: str | Path, name: str) -> None:
 def root(text: str | Path) -> Path:
     """Return an existing raw root, resolved; `env:NAME` is the folder that the variable names.
 
-    Raises ConfigError with the remedy in the message.
+    It may be an address: `s3://bucket/mimic`. What an earlier run saw in a store is forgotten.
+    Raises ConfigError with the remedy in the message, StorageError for a store that fails.
     """
     text = environment.value(str(text), "the root")
+    if is_store(text):
+        return _in_store(text)
     refuse_address(text, "the root")
     path = Path(text).resolve()
     if not text or not path.is_dir():
@@ -76,6 +96,16 @@ def root(text: str | Path) -> Path:
     return path
 
 
+def _in_store(text: str) -> Path:
+    found = place(text.rstrip("/"))
+    if not raw_objects.begin(found):
+        raise ConfigError(
+            f"there is no object below the root, {shown(text)}: give the address of the raw tree "
+            "with --root"
+        )
+    return found
+
+
 def inside(root: Root, relative: str) -> Path:
     """Return the path of a file below the root, or of a member of an archive.
 
@@ -83,12 +113,16 @@ def inside(root: Root, relative: str) -> Path:
     without permission.
     """
     where = tree(root)
+    if where.reading is not None:
+        where.reading.opened.add(relative)
     parts = PurePosixPath(relative)
     if not relative or "\0" in relative or parts.is_absolute() or ".." in parts.parts:
         raise IngestError("path.escape")
     if archives.within(relative) and (archive := _archive_of(where, parts)):
         below = parts.relative_to(archive).as_posix()
         return archives.Member.of(inside(where, archive), below, where.kept)
+    if is_remote(where.root):
+        return cast(Path, RawObject(where.root, parts.as_posix()))
     path = where.root / parts
     if where.links:
         return path
@@ -103,10 +137,16 @@ def inside(root: Root, relative: str) -> Path:
     return path
 
 
+def there(root: Root, relative: str) -> bool:
+    """Return whether a file is there, without noting that it was opened. Raises as `inside`."""
+    where = tree(root)
+    return inside(RawTree(where.root, where.links, where.kept), relative).exists()
+
+
 def _archive_of(where: RawTree, parts: PurePosixPath) -> str:
     """Return the archive that a path leads into, "" if it leads into none."""
     for folder in reversed(parts.parents):
-        if archives.is_archive(folder.name) and (where.root / folder).is_file():
+        if archives.is_archive(folder.name) and is_file(where, folder.as_posix()):
             return folder.as_posix()
     return ""
 
@@ -114,6 +154,37 @@ def _archive_of(where: RawTree, parts: PurePosixPath) -> str:
 @functools.lru_cache(maxsize=4096)
 def _resolved(folder: Path) -> Path:
     return folder.resolve()
+
+
+def is_file(root: Root, relative: str) -> bool:
+    """Return whether there is such a file below the root, also behind a link that leads out."""
+    where = tree(root)
+    if is_remote(where.root):
+        return RawObject(where.root, relative).is_file()
+    return (where.root / relative).is_file()
+
+
+def must_be_plain(path: Path, code: str) -> None:
+    """Raise as `plain` does. An object of a store is a plain file: that costs no request."""
+    if not isinstance(path, RawObject):
+        plain(path, code)
+
+
+def read_plain(path: Path, code: str) -> tuple[bytes, os.stat_result]:
+    """Return all bytes of a plain file and its state; of a store by one request.
+
+    Raises as `plain`.
+    """
+    if isinstance(path, RawObject):
+        return path.read()
+    found = plain(path, code)
+    return path.read_bytes(), found
+
+
+def first(path: Path, size: int) -> bytes:
+    """Return up to `size` bytes from the start of a file; of a store no more are asked for."""
+    with path.window(0, size) if isinstance(path, RawObject) else path.open("rb") as stream:
+        return stream.read(size)
 
 
 def plain(path: Path, code: str) -> os.stat_result:
@@ -143,6 +214,107 @@ def signature(path: Path) -> Signature:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
+class Listed(NamedTuple):
+    """A file of a tree, and what changes if another file replaces it."""
+
+    path: str  # POSIX, relative to the root
+    size: int  # bytes
+    mtime_ns: int
+    identity: str  # the inode; in an object store, a number made of the ETag
+
+
+def listing(root: Root, fault: Callable[[str], object] = str) -> Iterator[Listed]:
+    """Yield every file below the root with its state, in the order and with the faults of `walk`.
+
+    An archive is one file. The state is that of `state`, as `_state` of the file index has it; in a
+    store it costs no request beyond those of the listing. Raises StorageError as raw_objects.py.
+    """
+    where = tree(root)
+    if is_remote(where.root):
+        for name, found in _objects(where, fault):
+            yield Listed(name, found.size, found.time, str(found.identity))
+        return
+    for prefix, files in _folders(where, fault):
+        for entry in files:
+            state = _state_of(entry)
+            path, inode = prefix + entry.name, str(state.st_ino)
+            yield Listed(path, state.st_size, state.st_mtime_ns, inode)
+
+
+def _objects(
+    where: RawTree, fault: Callable[[str], object]
+) -> Iterator[tuple[str, raw_objects.State]]:
+    found = raw_objects.listing(where.root)
+    for _ in range(found.odd):
+        fault("path.escape")
+    yield from found
+
+
+def _state_of(entry: os.DirEntry[str]) -> os.stat_result:
+    """Return the state of a file; of a dangling link, that of the link."""
+    try:
+        return entry.stat()
+    except OSError:
+        try:
+            return entry.stat(follow_symlinks=False)
+        except OSError:  # it vanished: the same as a file that never existed
+            return _VANISHED
+
+
+_VANISHED = os.stat_result((0,) * 10)
+
+
+def _folders(
+    where: RawTree, fault: Callable[[str], object]
+) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """Yield ("" or "FOLDER/", its files by name) of every folder, each before its own folders."""
+    seen: set[str] = set()
+    # (prefix, path, the real path: of a folder that is no link, that of its parent and its name)
+    waiting = [("", str(where.root), os.path.realpath(where.root))]
+    while waiting:
+        prefix, path, real = waiting.pop()
+        try:
+            folders, files = _entries(path)
+        except OSError:
+            fault("folder.unreadable")
+            continue
+        if not where.links and not _is_below(real, where.root):
+            fault("path.escape")
+            continue
+        if real in seen:
+            continue
+        seen.add(real)
+        yield prefix, files
+        waiting += [
+            (f"{prefix}{each.name}/", each.path, _real(each, real)) for each in reversed(folders)
+        ]
+
+
+def _entries(path: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+    """Return (the folders and links to folders, the other files) of a folder, by name."""
+    kinds: tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]] = ([], [])
+    with os.scandir(path) as entries:
+        for entry in entries:
+            kinds[0 if _is_folder(entry) else 1].append(entry)
+    for kind in kinds:
+        kind.sort(key=_name_of)
+    return kinds
+
+
+_name_of = operator.attrgetter("name")
+
+
+def _real(entry: os.DirEntry[str], parent: str) -> str:
+    return (
+        os.path.realpath(entry.path) if entry.is_symlink() else f"{parent.rstrip('/')}/{entry.name}"
+    )
+
+
+def _is_below(real: str, root: Path) -> bool:
+    top = str(root)
+    return real == top or real.startswith(top if top.endswith("/") else f"{top}/")
+
+
 def walk(
     root: Root, fault: Callable[[str], object] = str, *, members: bool = True
 ) -> Iterator[str]:
@@ -157,26 +329,25 @@ def walk(
     skipped, and `fault` is called with the code folder.unreadable or path.escape.
     """
     where = tree(root)
+    if where.reading is not None and where.reading.only is not None:
+        yield from where.reading.only
+        return
     seen: set[str] = set()
-    walking = os.walk(where.root, followlinks=True, onerror=lambda _: fault("folder.unreadable"))
-    for folder, folders, files in walking:
-        real = os.path.realpath(folder)
-        leads_out = not (where.links or Path(real).is_relative_to(where.root))
-        if leads_out:
-            fault("path.escape")
-        if leads_out or real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        base = Path(folder).relative_to(where.root).as_posix()
-        for name in sorted(files):
-            relative = name if base == "." else f"{base}/{name}"
-            yield relative
-            if members and archives.is_archive(name):
-                yield from _members(where, relative, seen, fault)
-            elif members and archives.packed(name):
-                fault("archive.packed")
+    for relative in _names(where, fault):
+        yield relative
+        name = relative.rpartition("/")[2]
+        if members and archives.is_archive(name):
+            yield from _members(where, relative, seen, fault)
+        elif members and archives.packed(name):
+            fault("archive.packed")
+
+
+def _names(where: RawTree, fault: Callable[[str], object]) -> Iterator[str]:
+    if is_remote(where.root):
+        yield from (name for name, _ in _objects(where, fault))
+        return
+    for prefix, files in _folders(where, fault):
+        yield from (prefix + entry.name for entry in files)
 
 
 def _members(
@@ -202,7 +373,7 @@ def _opened(where: RawTree, relative: str, seen: set[str]) -> Index | None:
     an archive that cannot be read.
     """
     path = inside(where, relative)
-    real = os.path.realpath(path)
+    real = str(path) if is_remote(path) else os.path.realpath(path)
     if real in seen or not path.is_file():
         return None
     seen.add(real)
@@ -226,6 +397,10 @@ def unpacked_first(found: Iterable[str]) -> list[str]:
 def state(root: Root, relative: str) -> os.stat_result:
     """Return the state of a file that `walk` yielded; of a dangling link, that of the link."""
     where = tree(root)
+    if is_remote(where.root):
+        with contextlib.suppress(OSError):
+            return inside(where, relative).stat()
+        return _VANISHED
     path = where.root / relative
     try:
         if archives.within(relative):
@@ -235,7 +410,7 @@ def state(root: Root, relative: str) -> os.stat_result:
         try:
             return path.lstat()
         except OSError:  # it vanished: the same as a file that never existed
-            return os.stat_result((0,) * 10)
+            return _VANISHED
 
 
 def readable(relative: str) -> bool:
@@ -257,11 +432,11 @@ def find(root: Root, *patterns: str, depth: int = 5) -> str:
     root without permission.
     """
     where = tree(root)
-    listing = list(_shallow(where, depth))
+    shallow = list(_shallow(where, depth))
     for most in (UPPER, depth):  # deeper only where the upper folders have no match
         for pattern in patterns:
             found: dict[str, str] = {}
-            for relative in listing:
+            for relative in shallow:
                 folders, _, name = relative.rpartition("/")
                 deep = relative.count("/") >= most
                 if not deep and fnmatch(name.lower(), pattern.lower()):
@@ -317,8 +492,14 @@ def _checked(where: RawTree, relative: str) -> str:
 
 def _shallow(where: RawTree, depth: int) -> Iterator[str]:
     """Yield the files of the upper folders, level by level, without folders of images."""
+    seen: set[str] = set()
+    if is_remote(where.root):
+        for relative in _upper_objects(where, depth):
+            yield relative
+            if archives.is_archive(relative.rpartition("/")[2]):
+                yield from _shallow_members(where, relative, depth, seen)
+        return
     level = [""]
-    seen = set()
     for _ in range(depth):
         below = []
         for folder in level:
@@ -339,6 +520,13 @@ def _shallow(where: RawTree, depth: int) -> Iterator[str]:
                 elif not _BULK.fullmatch(entry.name):
                     below.append(relative)
         level = below
+
+
+def _upper_objects(where: RawTree, depth: int) -> list[str]:
+    bulk = functools.cache(_BULK.fullmatch)
+    found = (name.split("/") for name in raw_objects.listing(where.root).names)
+    upper = [parts for parts in found if len(parts) <= depth and not any(map(bulk, parts[:-1]))]
+    return ["/".join(parts) for parts in sorted(upper, key=lambda parts: (len(parts), parts))]
 
 
 def _shallow_members(where: RawTree, relative: str, depth: int, seen: set[str]) -> Iterator[str]:
@@ -399,7 +587,7 @@ def packed(root: Root) -> str:
     """Return how to unpack the archives which are not read in place, "" without any."""
     where = tree(root)
     names = (relative.rpartition("/")[2] for relative in walk(where, members=False))
-    kinds = Counter(map(archives.packed, names))
+    kinds: Counter[str] = Counter(map(archives.packed, names))
     nested = 0
     for path in _archives(where):
         kinds[archives.packed_inside(path)] += 1
@@ -407,7 +595,8 @@ def packed(root: Root) -> str:
             nested += archives.index(path, where.kept).faults["archive.nested"]
     del kinds[""]
     inner = f"unpack what holds {nested:,} archives inside archives, which are not opened"
-    return "; ".join(filter(None, (archives.remedy(kinds), inner if nested else "")))
+    remedy = archives.remedy(kinds, in_store=is_remote(where.root))
+    return "; ".join(filter(None, (remedy, inner if nested else "")))
 
 
 def _archives(where: RawTree) -> Iterator[Path]:
@@ -435,7 +624,7 @@ def broken(root: Root) -> str:
 
 def _kind(where: RawTree, relative: str) -> str:
     path = where.root / relative
-    if path.is_symlink():
+    if not is_remote(where.root) and path.is_symlink():
         try:
             real = path.resolve()
             if not where.links and not real.is_relative_to(where.root):
@@ -453,8 +642,7 @@ def _kind(where: RawTree, relative: str) -> str:
 
 def _links_out(where: RawTree) -> Iterator[str]:
     """Yield the folders that are links out of the root, which `walk` does not follow."""
-
-    if where.links:
+    if where.links or is_remote(where.root):
         return
     for folder, folders, _ in os.walk(where.root):
         for name in folders:

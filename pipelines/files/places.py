@@ -18,6 +18,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import archives, paths
+from cxr_vlp.pipelines.files.raw_objects import RawObject
 
 UNPACKED = 1 << 32  # bytes to which a .gz may unpack
 _PLACE = re.compile(r"(\d{1,15})(?:\+(\d{1,9}))?", re.A)
@@ -57,10 +58,12 @@ def read(path: Path, place: str) -> bytes:
 def opened(path: Path) -> BinaryIO:
     """Open a file for reading at any place; of a .gz, its content.
 
-    So a deflated member of a zip, in which a seek unpacks all before it, is unpacked once.
+    So a deflated member of a zip, in which a seek unpacks all before it, is unpacked once; and a
+    table in an object store is copied once.
     Raises IngestError report.unreadable for a .gz that is broken, OSError as `open` does.
     """
-    if not (isinstance(path, archives.Member) and path.deflated()):
+    remote = isinstance(path, RawObject)  # a request for each of its rows would be slower
+    if not (remote or (isinstance(path, archives.Member) and path.deflated())):
         stream = path.open("rb")
         if stream.read(2) != b"\x1f\x8b":
             return stream

@@ -12,10 +12,12 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from cxr_vlp.pipelines.storage.place import is_remote, shown
 
 OTHERS = 0o077  # the bits of group and world
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^@/]*@)?([^/?#]*)")
@@ -47,6 +49,13 @@ class Protection:
         """Whether only the user who runs the command may read the files."""
         return self.credentialed or self.salted
 
+    @property
+    def why(self) -> str:
+        """Why it is private, for a message."""
+        if self.credentialed:
+            return f"credentialed ({self.licence})"
+        return "private (ids: salted)"
+
 
 @contextlib.contextmanager
 def protecting(
@@ -55,15 +64,20 @@ def protecting(
     """Make files and folders that the block creates private if necessary; warn of DVC remotes.
 
     The first stage creates DVC's cache if there is none, because DVC would create it open to
-    all. It warns of an existing cache that others may read: its permissions belong to the user.
+    all. It warns of an existing cache that others may read: its permissions belong to the user. The
+    rights to a bucket are not files' permissions: it warns of each store that is written to.
     """
     if not protection.private:
         yield
         return
-    out.parent.mkdir(parents=True, exist_ok=True)  # shared with open collections: usual permissions
+    if not is_remote(out):  # shared with open collections: usual permissions
+        out.parent.mkdir(parents=True, exist_ok=True)
     with _umask():
-        _narrow(state, protection.source)
-        warn(protection, out, first=first)
+        if not is_remote(state):
+            _narrow(state, protection.source)
+        _warn_of_stores(protection, (out, state))
+        if not is_remote(out):
+            warn(protection, out, first=first)
         yield
 
 
@@ -140,16 +154,22 @@ def current() -> int:
     return mask
 
 
+def _warn_of_stores(protection: Protection, places: Iterable[Path]) -> None:
+    """Warn that nobody checks who may read a bucket: its policy decides, which we may not read."""
+    for found in dict.fromkeys(shown(each) for each in places if is_remote(each)):
+        sys.stderr.write(
+            f"warning: {protection.source} is {protection.why}, and {found} is not on this "
+            "machine: who may read that bucket is not checked; it must be private, and your "
+            "agreement must allow it\n"
+        )
+
+
 def warn(protection: Protection, out: Path, *, first: bool) -> None:
     """Warn of every DVC remote that is not on this machine, and of a readable DVC cache."""
     project = next((p for p in (out, *out.parents) if (p / ".dvc").is_dir()), None)
     if project is None:
         return
-    why = (
-        f"credentialed ({protection.licence})"
-        if protection.credentialed
-        else "private (ids: salted)"
-    )
+    why = protection.why
     settings = _settings(project / ".dvc")
     cache = (
         project / ".dvc" / settings.get("cache", "cache")
@@ -180,7 +200,7 @@ def remotes(folder: Path) -> dict[str, str]:
 def _settings(folder: Path) -> dict[str, str]:
     """Return two kinds of DVC's settings: "cache" (its folder) and "remote NAME" (its url)."""
     found: dict[str, str] = {}
-    for path in _configs(folder):
+    for path in dvc_configs(folder):
         reader = configparser.ConfigParser(interpolation=None, strict=False, allow_no_value=True)
         try:
             reader.read_string(path.read_text(encoding="utf-8"))
@@ -195,8 +215,8 @@ def _settings(folder: Path) -> dict[str, str]:
     return found
 
 
-def _configs(folder: Path) -> list[Path]:
-    """Return DVC's config files, in the order in which they are read."""
+def dvc_configs(folder: Path) -> list[Path]:
+    """Return DVC's config files, in the order in which they are read; `folder` is .dvc."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
     system = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")[0]
     return [

@@ -11,6 +11,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cxr_vlp.pipelines.files import raw_objects
+from cxr_vlp.pipelines.files.raw_objects import RawObject
+from cxr_vlp.pipelines.storage.place import is_remote
+
 NAME = ".synthetic.json"
 OLD_NAME = ".lookalike.json"
 MADE_BY = "cxr-vlp synthetic"
@@ -21,12 +25,16 @@ def read(tree: Path) -> dict[str, Any] | None:
     """Return a tree's marker; None if there is none, or one that this project did not write."""
     for name in (NAME, OLD_NAME):
         try:
-            found = json.loads((tree / name).read_text(encoding="utf-8"))
+            found = json.loads(_file(tree, name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
         if isinstance(found, dict) and found.get("made_by") in _WRITERS:
             return found
     return None
+
+
+def _file(tree: Path, name: str) -> Path | RawObject:
+    return RawObject(tree, name) if is_remote(tree) else tree / name
 
 
 def wholly_synthetic(tree: Path) -> bool:
@@ -39,4 +47,6 @@ def wholly_synthetic(tree: Path) -> bool:
 
 def count(tree: Path) -> int:
     """Return the number of files and links in a tree, the marker included."""
+    if is_remote(tree):
+        return len(raw_objects.listing(tree).names)
     return sum(path.is_file() or path.is_symlink() for path in tree.rglob("*"))

@@ -1,9 +1,12 @@
-"""The error that all readers of the format raise.
+"""The errors that all readers of the format raise.
 
-`pipelines` and `train` turn it into errors of their own.
+`pipelines` and `train` turn FormatError into errors of their own; a StoreError is an OSError, and
+ends a command as one.
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class FormatError(ValueError):
@@ -16,3 +19,23 @@ class FormatError(ValueError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class StoreError(OSError):
+    """An object store that does not give what it was asked for.
+
+    The message has the address, what is wrong, and the remedy; never a key or a signed address.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(errno.EIO, message)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+    def __reduce__(self) -> tuple[type[StoreError], tuple[str]]:
+        return type(self), (str(self),)
+
+
+class AbsentError(StoreError):
+    """An address at which a store has nothing."""

@@ -12,6 +12,12 @@ from pathlib import Path
 
 _ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
 
+# of a set that was published in a store (format/manifest.folder_name)
+_COPY = (
+    " (aws s3 sync s3://BUCKET/SET/FOLDER DIR, where FOLDER has the first 16 digits of `digest` in "
+    "the first line of SET/manifest.jsonl; or dvc pull)"
+)
+
 
 def refusal(text: str) -> str:
     """Return why a text is not a path of this machine, "" if it is one.
@@ -20,9 +26,11 @@ def refusal(text: str) -> str:
     """
     if not _ADDRESS.match(text):
         return ""
+    scheme = text.strip().partition(":")[0]
+    copy = _COPY if scheme.lower() == "s3" else ""
     return (
-        f"{text.strip().partition(':')[0]}://... is an address, and only paths of this machine are "
-        "read and written: mount it, or copy it"
+        f"{scheme}://... is an address, and a path of this machine is needed here: mount it, or "
+        f"copy it{copy}"
     )
 
 

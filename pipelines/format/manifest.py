@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,17 @@ def sizes(folder: Path) -> dict[str, int]:
     if not isinstance(found, dict) or not all(type(number) is int for number in found.values()):
         raise FormatError("sizes.differ", "not valid JSON: an object of tar names and numbers")
     return found
+
+
+def folder_name(header: Mapping[str, Any]) -> str:
+    """Return the folder of a set's files below the set's place in an object store.
+
+    It is the beginning of the header's digest, so it changes with the set; "" if there is none.
+    """
+    digest = header.get("digest")
+    # nothing else may become a path: a manifest may come from elsewhere
+    found = re.match(r"[0-9a-f]{16}", digest) if isinstance(digest, str) else None
+    return found[0] if found else ""
 
 
 def sets(folder: Path) -> Iterator[Path]:

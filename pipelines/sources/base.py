@@ -119,6 +119,9 @@ class Table:
     name: str  # unique in the collection; `assemble` gets its rows under this name
     path: str = ""  # relative to the root; "" for the walk
     lists: bool = False  # its rows name images: then a row without a study is a lost image
+    # its rows are those of `rows_of_files`, and each depends on its own file alone: then a changed
+    # file costs the reading of that file. False is never wrong: a changed tree is listed anew
+    by_file: bool = False
 
 
 @dataclass(frozen=True)
@@ -258,13 +261,16 @@ def rows_of_files(
     Members of archives and archives that are not read (archive.*) are noted, and no images.
     """
     faults: list[str] = []
+    reading = paths.tree(root).reading or paths.Reading()
     for path in paths.walk(root, faults.append):
+        reading.at = path
         for pattern, made in kinds:
             if match := pattern.search(path):
                 study, row = made(match)
                 readable = paths.readable(path)
                 yield study, row | ({"path": path} if readable else _UNREADABLE)
                 break
+    reading.at = ""
     for number, code in enumerate(faults, 1):
         note = {"note": "1"} if code.startswith("archive.") else {}
         yield NOBODY, _bad(code, "", number, lists=False) | note

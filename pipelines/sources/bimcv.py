@@ -87,7 +87,7 @@ class Bimcv:
                 f"bimcv: {TABLES[0]} is missing; it is in the archive whose name ends in _head: "
                 "unpack it below the root"
             )
-        return (Table("labels", found[0]), Table("files"))
+        return (Table("labels", found[0]), Table("files", by_file=True))
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (subject_session, row). A row has the place of a report, never its text."""

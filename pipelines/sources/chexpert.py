@@ -83,7 +83,7 @@ class Chexpert(LabelsOnly):
             )
         listed = (Table(split, path, lists=True) for split, path in found.items() if path)
         chosen = (Table("labels", labeler),) if labeler else ()
-        return (*listed, *chosen, Table("files"))
+        return (*listed, *chosen, Table("files", by_file=True))
 
     def _labeler(self, root: Root) -> str:
         """Return the file of another labeler, "" for the collection's own labels.

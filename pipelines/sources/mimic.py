@@ -123,7 +123,7 @@ class Mimic:
                 "this is no MIMIC-CXR tree: no cxr-record-list.csv.gz, annotation.json or "
                 f"p10000032/s50414267/<dicom_id>.dcm or .jpg; {paths.summary(root)}"
             )
-        return (*listed, Table("files"))
+        return (*listed, Table("files", by_file=True))
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (s<study id>, row); a row of `files` is one image or report on disk."""

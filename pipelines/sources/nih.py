@@ -96,7 +96,7 @@ class Nih(LabelsOnly):
             )
         listed = tuple(Table(f"list:{lists[n]}", path) for n, path in found.items() if path)
         optional = (Table("boxes", boxes),) if boxes else ()
-        return (Table("entry", entry, lists=True), *optional, *listed, Table("files"))
+        return (Table("entry", entry, lists=True), *optional, *listed, Table("files", by_file=True))
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (image stem, row): every image is its own study."""

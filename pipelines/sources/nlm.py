@@ -91,7 +91,7 @@ class _Nlm:
                 + paths.summary(root)
             )
         table = paths.find(root, self.table, f"{self.table}.gz")
-        return (*((Table("table", table),) if table else ()), Table("files"))
+        return (*((Table("table", table),) if table else ()), Table("files", by_file=True))
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (film, row): a film, or the facts of its reading. Text is never in a row."""

@@ -84,9 +84,9 @@ class Openi:
         elif archive:
             reports = Table("reports", archive)
         elif any(map(_FOLDER.search, paths.walk(root))):
-            reports = Table("reports")
+            reports = Table("reports", by_file=True)
         elif annotation := paths.find(root, *r2gen.NAMES):
-            return (Table("annotation", annotation, lists=True), Table("r2gen files"))
+            return (Table("annotation", annotation, lists=True), Table("r2gen files", by_file=True))
         else:
             raise ConfigError(
                 "this is no Open-i tree: no NLMCXR_reports.tgz, ecgen-radiology/*.xml, "
@@ -102,7 +102,7 @@ class Openi:
         # Kaggle's projections list the images; its reports table does not name them
         lists = "projections" if kaggle else ""
         found = (Table(n, p, n == lists) for n, p in optional.items() if p)
-        return (reports, *found, Table("files"))
+        return (reports, *found, Table("files", by_file=True))
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (cxr<uid>, row). A row has the digest and the place of a report, never its text."""

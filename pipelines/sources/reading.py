@@ -27,6 +27,7 @@ from xml.parsers import expat
 from cxr_vlp.nlp.layout.nontext import is_text
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.files import archives, paths, places
+from cxr_vlp.pipelines.files.raw_objects import RawObject
 
 LONGEST = 1 << 20  # bytes of one report; the longest of MIMIC-CXR has 11 kB
 MEMBERS = 1_000_000  # members of an archive; MIMIC-CXR has 227,835 reports
@@ -51,7 +52,7 @@ def of_file(path: Path) -> bytes:
     Raises IngestError report.unreadable, report.not_file, report.too_long.
     """
     try:
-        paths.plain(path, "report")
+        paths.must_be_plain(path, "report")
         with path.open("rb") as stream:
             data = stream.read(LONGEST + 1)
     except OSError:
@@ -98,11 +99,10 @@ def _zip(path: Path, signature: paths.Signature) -> zipfile.ZipFile:  # noqa: AR
     An archive that was replaced has another signature and is opened again.
     """
     try:
-        paths.plain(path, "report")
-        # of a zip in a zip, the path is none that the library could open
-        archive = zipfile.ZipFile(
-            places.opened(path) if isinstance(path, archives.Member) else path
-        )
+        paths.must_be_plain(path, "report")
+        # of a zip in a zip or in a store, the path is none that the library could open
+        elsewhere = isinstance(path, archives.Member | RawObject)
+        archive = zipfile.ZipFile(places.opened(path) if elsewhere else path)
     except IngestError as error:
         why = "a plain file" if error.code == "report.not_file" else _WHOLE
         raise DataError(f"report.zip: {path.name} is not {why}") from None
@@ -180,7 +180,7 @@ def tgz_members(path: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, byt
     Raises DataError report.archive for an archive that is broken as a whole, or is a bomb.
     """
     try:
-        paths.plain(path, "report")
+        paths.must_be_plain(path, "report")
         with path.open("rb") as whole, gzip.open(whole) as packed, _tar(packed) as tar:
             for _ in range(MEMBERS):
                 member = tar.next()

@@ -85,7 +85,7 @@ class Rexgradient:
             raise ConfigError(f"rexgradient: {_JOIN}")
         boxes = paths.find(root, _BOXES) if self.boxes == "read" else ""
         listed = tuple(Table(split, path, lists=True) for split, path in found.items() if path)
-        return (*listed, *((Table("boxes", boxes),) if boxes else ()), Table("files"))
+        return (*listed, *((Table("boxes", boxes),) if boxes else ()), Table("files", by_file=True))
 
     def rows(self, root: Root, table: Table) -> Iterator[tuple[str, Row]]:
         """Yield (study key, row): a study of the metadata, a file, or a box."""

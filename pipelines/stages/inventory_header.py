@@ -14,69 +14,54 @@ from cxr_vlp.pipelines.sources.base import Source
 from cxr_vlp.pipelines.sources.layers import base as layered
 from cxr_vlp.pipelines.sources.layers.base import Layer, OpenLayer, ReadLayer
 from cxr_vlp.pipelines.sources.leave_out import LeftOut
+from cxr_vlp.pipelines.stages import scan_join
 
 
 def of(
-    staging: Path,
-    names: Sequence[str],
-    source: Source,
-    tree: paths.RawTree,
+    counts: Counter[str],
+    files: Mapping[str, str],
     recorded: Mapping[str, Any],
+    described: Mapping[str, Any],
+    tables: Mapping[str, str],
     left_out: LeftOut,
-    layers: Sequence[OpenLayer],
+    layers: Sequence[ReadLayer],
 ) -> dict[str, Any]:
-    """Return the header of the inventory in `staging`, whose parts are `names`.
+    """Return the header of an inventory.
 
-    `recorded` are its parameters. Empty parts and an empty list of rejects are written.
-    Raises DataError if the images that are listed, lost and found do not add up.
+    `counts` are those of all studies (scan_join), `files` the digests of the parts, `recorded` the
+    parameters, `described` what `terms` returned, `tables` the digests of the collection's tables.
+    Raises DataError if the images that are listed, lost and found do not add up, and for a layer of
+    which no image is in the inventory.
     """
-    counts: dict[str, int] = {}
-    if (staging / "counts.jsonl").exists():
-        counts.update(jsonl.read_records(staging / "counts.jsonl"))
-        (staging / "counts.jsonl").unlink()
-    studies = images = 0
-    for name in names:  # a part without studies has a file too
-        path = staging / f"{name}.jsonl"
-        if not path.exists():
-            jsonl.write_lines(path, ())
-        for row in jsonl.read_records(path):
-            studies, images = studies + 1, images + len(row["images"])
-    if not (staging / "rejects.jsonl").exists():
-        jsonl.write_lines(staging / "rejects.jsonl", ())
-    lost = accounting.dropped(jsonl.read_records(staging / "rejects.jsonl"))
-    if fault := accounting.imbalance(counts.get("listed", 0), lost, images, "scan"):
+    lost = dict(sorted(counted(counts, scan_join.LOST).items()))
+    if fault := accounting.imbalance(counts["listed"], lost, counts["images"], "scan"):
         raise DataError(fault)
-    tables = [t for t in source.tables(tree) if t.path]
+    notes = Counter(counted(counts, scan_join.NOTE)) + Counter(left_out.notes(_named(counts)))
+    annotations = []
+    for each, shown in zip(layers, described["annotations"], strict=True):
+        matched = counted(counts, f"{scan_join.LAID}{each.layer.name}\0")
+        notes.update(each.notes)
+        notes[f"layer.unmatched:{each.layer.name}"] += layered.unmatched(each, matched)
+        annotations.append(shown | {"images": len(matched)})
     return {
         **recorded,
-        **terms(source, tree.root, layers),
-        "listed": counts.get("listed", 0),
+        **described,
+        "annotations": annotations,
+        "listed": counts["listed"],
         "dropped": lost,
-        "images": images,
-        "studies": studies,
-        "notes": _counted(counts, "note:") | left_out.notes(_named(counts)),
-        "tables": {t.name: jsonl.sha256(paths.inside(tree, t.path)) for t in tables},
+        "images": counts["images"],
+        "studies": counts["studies"],
+        "notes": dict(sorted((+notes).items())),
+        "tables": dict(tables),
+        # a later stage knows by them whether a part changed, without reading it
+        "files": dict(files),
     }
 
 
-def with_layers(
-    header: Mapping[str, Any], layers: Sequence[ReadLayer], laid: Path
-) -> dict[str, Any]:
-    """Return the header's notes, and its layers, with what was found of each in the inventory.
-
-    Raises DataError for a layer of which no image is in the inventory.
-    """
-    notes: Counter[str] = Counter(header["notes"])
-    matched: dict[str, set[str]] = {each.layer.name: set() for each in layers}
-    for name, image in jsonl.read_records(laid) if laid.exists() else ():
-        matched[name].add(image)
-    laid.unlink(missing_ok=True)
-    for each in layers:
-        notes.update(each.notes)
-        name = each.layer.name
-        notes[f"layer.unmatched:{name}"] += layered.unmatched(each, matched[name])
-    described = [each | {"images": len(matched[each["name"]])} for each in header["annotations"]]
-    return {"notes": dict(sorted((+notes).items())), "annotations": described}
+def tables(source: Source, tree: paths.RawTree) -> dict[str, str]:
+    """Return the digests of a collection's tables."""
+    found = [table for table in source.tables(tree) if table.path]
+    return {table.name: jsonl.sha256(paths.inside(tree, table.path)) for table in found}
 
 
 def terms(source: Source, root: Path, layers: Sequence[OpenLayer]) -> dict[str, Any]:
@@ -100,13 +85,14 @@ def terms(source: Source, root: Path, layers: Sequence[OpenLayer]) -> dict[str, 
     return {**own, "credentialed": closed, "annotations": others}
 
 
-def _counted(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
-    return {k.removeprefix(prefix): n for k, n in counts.items() if k.startswith(prefix)}
+def counted(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
+    """Return what is counted under a prefix, without the prefix and without zeros."""
+    return {k.removeprefix(prefix): n for k, n in counts.items() if n and k.startswith(prefix)}
 
 
 def _named(counts: Mapping[str, int]) -> dict[int, int]:
     """Return list -> how many of its ids name somebody."""
-    return {int(place): n for place, n in _counted(counts, "named:").items()}
+    return Counter(int(key.partition("\0")[0]) for key in counted(counts, scan_join.HIT))
 
 
 def _terms_of(made: Source | Layer, root: Path) -> dict[str, Any]:

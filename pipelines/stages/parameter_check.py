@@ -74,7 +74,7 @@ def inventory(header: Header, folder: Path, settings: Params) -> None:
 def of_inventory(folder: Path, header: Header, read: Mapping[str, str] | None = None) -> str:
     """Return the digest of all files of an inventory, which identifies the inventory.
 
-    `read`: part -> sha256 of its file, if all parts were read already; else the files are read.
+    `read`: part -> sha256 of its file, if they are known; else the files are read.
     """
     names = parts.names(header["source"], header["parts"])
     read = read or {name: jsonl.sha256(folder / f"{name}.jsonl") for name in names}
@@ -83,9 +83,17 @@ def of_inventory(folder: Path, header: Header, read: Mapping[str, str] | None = 
     return fingerprints.of([*digests, *([name, jsonl.sha256(folder / name)] for name in others)])
 
 
-def texts(header: Header, folder: Path, settings: Params, scan: Path, listed: Header) -> None:
+def texts(
+    header: Header,
+    folder: Path,
+    settings: Params,
+    scan: Path,
+    listed: Header,
+    read: Mapping[str, str] | None = None,
+) -> None:
     """Compare texts with section `texts`, the user's own files, and the inventory in `scan`.
 
+    `listed` is the inventory's header, `read` is part -> sha256 of its file, if they are known.
     Raises ConfigError.
     """
     section = settings.section("texts", Texts)
@@ -96,9 +104,24 @@ def texts(header: Header, folder: Path, settings: Params, scan: Path, listed: He
     for key, digest in now.items():
         if made.get(key, LACKING) != digest:
             raise ConfigError(stage.other_file(key, getattr(section, key, "")))
-    if header.get("inventory", LACKING) != of_inventory(scan, listed):
+    if header.get("inventory", LACKING) != of_inventory(scan, listed, read):
         raise ConfigError(
             f"{folder} was made from another inventory than the one in {scan}: {stage.remedy}"
+        )
+
+
+def unedited(header: Header, folder: Path, found: Mapping[str, str]) -> None:
+    """Refuse texts with a part that `texts` did not write; `found` is part -> sha256 of its file.
+
+    A sample knows its text by the digest of the report: an edit by hand would reach no tar.
+    Raises ConfigError.
+    """
+    made = header.get("part_files", found)  # texts of 0.8 do not have it
+    edited = [name for name in found if made.get(name, LACKING) != found[name]]
+    if edited:
+        raise ConfigError(
+            f"{folder / edited[0]}.jsonl is not the file that `texts` wrote: run "
+            f"`cxr-vlp texts {header['source']}` again"
         )
 
 

@@ -1,6 +1,7 @@
 """Reads the files of a study (digests, DICOM headers) and orders the studies of a patient.
 
-The Beam graph beam.BuildInventory calls these functions.
+`ReadPatients` is the work of a scan that an engine maps: an element is a few hundred studies, those
+of whole patients. It returns the lines of the inventory and what was read from each file.
 """
 
 from __future__ import annotations
@@ -16,14 +17,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cxr_vlp.pipelines import interrupts, parts
 from cxr_vlp.pipelines.cache.file_index import FileIndex
+from cxr_vlp.pipelines.engines.base import Element
 from cxr_vlp.pipelines.errors import DataError, IngestError
+from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.files import paths
 from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.imaging import dicom_file, dicom_header
-from cxr_vlp.pipelines.records import Image, Reject, ReportRef, Study, reject
+from cxr_vlp.pipelines.records import Image, Reject, ReportRef, Study, dumps, reject
 from cxr_vlp.pipelines.sources import ids, views
 from cxr_vlp.pipelines.sources.base import Source
+from cxr_vlp.pipelines.sources.layers import base as layered
+from cxr_vlp.pipelines.sources.layers.base import ReadLayer
 
 DICOM = (".dcm", ".dicom", ".dcm.gz", ".dicom.gz")
 MAX_FILE = 1 << 30  # bytes of an image file, which is read as a whole
@@ -78,7 +84,9 @@ def _read_image(image: Image, reader: FileReader) -> tuple[Image, dicom_header.S
         if stat.st_size > MAX_FILE:
             raise IngestError("image.too_large")
         known = reader.index.get(image.path, stat)
-        if known is None or not (known["read"] or reader.official):
+        # the digest of a list does not count once the list no longer names the file
+        official = reader.official and reader.index.official(image.path)
+        if known is None or not (known["read"] or official):
             known = _facts(path, image, reader)
             reader.index.store(image.path, stat, known)
     except FileNotFoundError:
@@ -87,7 +95,7 @@ def _read_image(image: Image, reader: FileReader) -> tuple[Image, dicom_header.S
         raise IngestError("image.unreadable") from None
     header = _header(known["header"])
     # an official digest also replaces a digest that an earlier scan computed
-    digest = (reader.official and reader.index.official(image.path)) or known["sha256"]
+    digest = official or known["sha256"]
     view, projection = image.view, image.projection
     if view == "unknown":
         stated = (header.view_position, header.view_code)
@@ -117,8 +125,7 @@ def _header(values: Mapping[str, Any]) -> dicom_header.StudyHeader:
 
 
 def _peek_at(path: Path) -> dicom_header.StudyHeader:
-    with path.open("rb") as stream:
-        header = _peek(stream.read(HEADER_BYTES))
+    header = _peek(paths.first(path, HEADER_BYTES))
     return header if header != dicom_header.StudyHeader() else _peek(path.read_bytes())
 
 
@@ -173,7 +180,7 @@ def _with_report(study: Study, source: Source, reader: FileReader, notes: Counte
 
 def _report_facts(report: ReportRef, source: Source, reader: FileReader) -> Mapping[str, str]:
     """Return a report's digest and the note on its form. Raises IngestError report.*."""
-    name = f"{report.path}\0{report.member}" if report.member else report.path
+    name = name_of_report(report)
     try:
         stat = paths.inside(reader.root, report.path).stat()
     except OSError:
@@ -184,6 +191,82 @@ def _report_facts(report: ReportRef, source: Source, reader: FileReader) -> Mapp
         known = {"sha256": read.sha256, "note": read.note}
         reader.index.store(name, stat, known)
     return known
+
+
+def name_of_report(report: ReportRef) -> str:
+    """Return the name under which a file index holds what was read of a report."""
+    return f"{report.path}\0{report.member}" if report.member else report.path
+
+
+def names_of(study: Study) -> Iterator[str]:
+    """Yield the names under which a file index holds what was read of a study's files."""
+    yield from (image.path for image in study.images)
+    if study.report is not None:
+        yield name_of_report(study.report)
+
+
+@dataclass(frozen=True)
+class Patients:
+    """An element's payload: the studies of whole patients, and what is known of their files."""
+
+    studies: tuple[tuple[Study, ...], ...]  # of each patient
+    known: FileIndex
+
+
+@dataclass(frozen=True)
+class ReadPatients:
+    """Reads the files of patients, lays annotations on the images, and orders each patient."""
+
+    source: Source
+    root: Path
+    links: bool
+    kept: Path | None  # the folder of the indices of tars
+    official: bool
+    layers: tuple[ReadLayer, ...]
+    counts: Mapping[str, int]  # parts of each split
+
+    isolated = False  # it parses headers, and decodes no image
+
+    def __call__(self, element: Element, worker: WorkerState | None = None) -> dict[str, Any]:  # noqa: ARG002
+        """Return {"patients": the outcome of each, "read": what was read of files}."""
+        payload: Patients = element.payload
+        tree = paths.RawTree(self.root, self.links, self.kept)
+        reader = FileReader(tree, payload.known, self.official)
+        found = [self._outcome(studies, reader) for studies in payload.studies]
+        read = [[name, *known] for name, known in payload.known.new.items()]
+        return {"patients": found, "read": read}
+
+    def _outcome(self, studies: Iterable[Study], reader: FileReader) -> dict[str, Any]:
+        """Return a patient's lines, as [part, key, images, text], and what is counted."""
+        notes: Counter[str] = Counter()
+        rejects: list[Reject] = []
+        laid: list[tuple[str, str]] = []
+        read = []
+        patient, seen = "", 0
+        for study in studies:
+            interrupts.check()
+            patient = study.patient
+            made = read_files(study, self.source, reader)
+            seen += len(study.images)
+            notes.update(made.notes)
+            rejects += made.rejects
+            if made.study is not None:
+                with_layers, matched = layered.lay(made.study, self.layers)
+                read.append(with_layers)
+                laid += [(layer, name) for layer, names in matched.items() for name in names]
+        lines = map(self._line, layered.find_earlier(place_patient(read), self.layers))
+        return {
+            "patient": patient,
+            "seen": seen,
+            "lines": list(lines),
+            "rejects": [dumps(each) for each in rejects],
+            "notes": dict(notes),
+            "laid": laid,
+        }
+
+    def _line(self, study: Study) -> tuple[str, str, int, str]:
+        part = parts.of(self.source.name, study.split, study.key, self.counts)
+        return part, study.key, len(study.images), dumps(study)
 
 
 def place_patient(studies: Iterable[Study]) -> Iterator[Study]:

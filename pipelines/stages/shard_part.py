@@ -7,6 +7,7 @@ only when it is complete and on the disk.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import parts
+from cxr_vlp.pipelines.cache import identity
 from cxr_vlp.pipelines.cache.entries import Entry, SampleDigests
 from cxr_vlp.pipelines.cache.images import CachedImages
 from cxr_vlp.pipelines.cache.incremental import PartResult
@@ -21,22 +23,22 @@ from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.format import fingerprints
+from cxr_vlp.pipelines.format import fingerprints, versions
 from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.pipelines.format.tar import TarWriter
-from cxr_vlp.pipelines.imaging import encode
-from cxr_vlp.pipelines.imaging.geometry import placement_of_facts
 from cxr_vlp.pipelines.records import (
     Encoded,
     Image,
     Reject,
     Study,
-    read_studies,
+    lines,
     reject,
+    study_from_json,
 )
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.stages import sample_members
 from cxr_vlp.pipelines.stages.source_files import SourceFiles
+from cxr_vlp.pipelines.storage.place import place
 
 # Rejects that may not occur again: a tar with such a reject is not reused as a whole.
 TEMPORARY = ("image.io", "image.digest", "decode.crash", "decode.timeout")
@@ -77,7 +79,7 @@ class ShardPart:
     name: str
     samples: tuple[SampleInput, ...]
     fingerprint: str
-    digests: Mapping[str, str] = field(default_factory=dict)  # the stage needs none
+    digests: Mapping[str, str] = field(default_factory=dict)  # of the files "scan" and "texts"
 
 
 @dataclass
@@ -103,6 +105,20 @@ class ShardBuilder:
     counts: Mapping[str, int]
     salt: str
     shards: Shards
+    isolated: bool = True  # it decodes images
+
+    @property
+    def images(self) -> str:
+        """The digest of what decides pixels, beside the image files."""
+        made_by = [self.shards.image_parameters(), versions.PIXELS, fingerprints.pixel_toolchain()]
+        return fingerprints.of(made_by)
+
+    def inputs(self, digests: Mapping[str, str]) -> str:
+        """Return the digest of all that decides a tar, from the digests of the part's files."""
+        epochs = [versions.FORMAT, versions.PIXELS, versions.TEXTS]
+        section = dataclasses.asdict(self.shards)
+        files = [digests["scan"], digests["texts"]]
+        return fingerprints.of([*files, section, self.images, epochs, dict(self.counts), self.salt])
 
     def file(self, part: str) -> str:
         """Return the tar's path in the output."""
@@ -110,24 +126,25 @@ class ShardBuilder:
 
     def load(self, part: str) -> ShardPart:
         """Read the part's inventory and texts; no image is read."""
-        samples = tuple(self._samples(part))
+        listed, scan = identity.read(place(self.scan) / f"{part}.jsonl")
+        texts, read = identity.read(place(self.texts) / f"{part}.jsonl")
+        samples = tuple(self._samples(listed, texts))
         pairs = [(sample.digests.key, sample.digests.sample) for sample in samples]
-        limits = self.shards.limits()
-        return ShardPart(part, samples, fingerprints.shard(self.counts, self.salt, limits, pairs))
+        made_of = fingerprints.shard(self.counts, self.salt, self.shards.limits(), pairs)
+        return ShardPart(part, samples, made_of, {"scan": scan, "texts": read})
 
     def build(
         self, part: ShardPart, path: Path, cached: CachedImages, worker: WorkerState
     ) -> PartResult:
         """Write the part's tar; no tar for a part without samples."""
         contents = TarContents()
-        cached.prepare({sample.digests.image for sample in part.samples})
         with jsonl.replacing(path) as stream:
             hashing: Any = jsonl.Md5(stream)
             tar = TarWriter(hashing)
             for sample in part.samples:
                 self._add(tar, sample, cached, worker, contents)
             sha256, size = tar.finish()
-        written = any(sample.written for sample in contents.samples)
+        written = sum(sample.written for sample in contents.samples)
         if not written:
             path.unlink()
         return PartResult(
@@ -135,32 +152,35 @@ class ShardBuilder:
             md5=hashing.hexdigest() if written else "",
             bytes=size if written else 0,
             result=_result(path, part.fingerprint, contents, sha256, size),
+            listed=len(contents.samples),
+            written=written,
             samples=tuple(contents.samples),
             lasting=not any(lost.code in TEMPORARY for lost in contents.rejects),
             decoded=contents.decoded,
             copied=contents.copied,
         )
 
-    def agrees(self, entry: Entry, part: ShardPart) -> bool:  # noqa: ARG002 - the entry has it all
+    def agrees(self, entry: Entry) -> bool:
         """Return whether an entry's numbers fit each other: samples, manifest line, rejects."""
         line, rejects = entry.result.get("line"), entry.result.get("rejects")
         if not isinstance(line, dict) or not isinstance(rejects, list):
             return False
-        written = [sample for sample in entry.samples if sample.written]
-        found = [line.get(name) for name in ("fingerprint", "samples", "sha256", "bytes")]
-        if found != [entry.fingerprint, len(written), entry.sha256, entry.bytes]:
+        found = [line.get(name) for name in ("fingerprint", "sha256", "bytes")]
+        if found != [entry.fingerprint, entry.sha256, entry.bytes]:
             return False
+        if entry.listed < 0:  # an entry of 0.8 for a part without samples
+            return line.get("samples") == 0 and not rejects
         codes = Counter(row.get("code") for row in rejects)
-        return line.get("rejects") == codes and len(rejects) + len(written) == len(entry.samples)
+        numbers = line.get("samples") == entry.written == entry.listed - len(rejects)
+        return numbers and line.get("rejects") == codes
 
-    def _samples(self, part: str) -> Iterator[SampleInput]:
+    def _samples(self, listed: bytes, texts: bytes) -> Iterator[SampleInput]:
         """Yield every image whose study has texts; `texts` rejected and counted the others."""
-        rows = jsonl.read_records(Path(self.texts) / f"{part}.jsonl")
-        texts = {row["key"]: row for row in rows}
-        for study in read_studies(Path(self.scan) / f"{part}.jsonl"):
-            if study.key in texts:
+        rows = {row["key"]: row for row in map(json.loads, lines(texts))}
+        for study in map(study_from_json, lines(listed)):
+            if study.key in rows:
                 for image in sorted(study.images, key=lambda image: image.key):
-                    yield SampleInput.of(study, image, texts[study.key], self.shards)
+                    yield SampleInput.of(study, image, rows[study.key], self.shards)
 
     def _add(
         self,
@@ -197,7 +217,10 @@ class ShardBuilder:
         contents: TarContents,
     ) -> Encoded:
         """Return the image from an earlier tar, else decode it. Raises IngestError."""
-        found = cached.find(sample.digests.image)
+        # the driver imports this module, and decodes nothing
+        from cxr_vlp.pipelines.imaging import encode, geometry
+
+        found = cached.find(sample.digests.image, sample.digests.key)
         if found is None:
             with worker.decoding(key_hash(sample.digests.key)):
                 encoded = encode_image(self.source_files, sample.image, self.shards)
@@ -205,7 +228,9 @@ class ShardBuilder:
             return encoded
         encode.refuse(found.facts, self.shards)
         contents.copied += 1
-        return Encoded(found.data, dict(found.facts), placement_of_facts(found.facts, self.shards))
+        return Encoded(
+            found.data, dict(found.facts), geometry.placement_of_facts(found.facts, self.shards)
+        )
 
 
 def _result(
@@ -235,6 +260,8 @@ def sample_of(
 
     Raises IngestError with the code of what cannot be used.
     """
+    from cxr_vlp.pipelines.imaging import encode
+
     key = sample_members.key_of(study, image)
     sample = SampleInput.of(study, image, texts, shards)
     encoded = encode.encode(data, suffix_of(image), shards, image.polarity)
@@ -243,6 +270,8 @@ def sample_of(
 
 def encode_image(source_files: SourceFiles, image: Image, shards: Shards) -> Encoded:
     """Return the encoded image. Raises what SourceFiles.read and encode.encode raise."""
+    from cxr_vlp.pipelines.imaging import encode
+
     return encode.encode(source_files.read(image), suffix_of(image), shards, image.polarity)
 
 

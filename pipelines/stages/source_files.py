@@ -11,6 +11,7 @@ from cxr_vlp.pipelines.cache import file_index
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.files import paths
 from cxr_vlp.pipelines.records import Image
+from cxr_vlp.pipelines.storage.place import place
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class SourceFiles:
 
     root: str
     official: bool = False  # the digests are the collection's own, and scan read no file
-    file_index: str = ""  # path of the file index of scan; "": hash every file
+    index: str = ""  # path of the index in the inventory's folder; "": hash every file
     links: bool = False  # links may lead out of the root
+    kept: str = ""  # the folder in which the indices of tars are kept
 
     def read(self, image: Image) -> bytes:
         """Return the file's bytes.
@@ -34,11 +36,10 @@ class SourceFiles:
         """
         # the message has no path, because its ids could be guessed; data/scan shows the image
         name = f"sha256 {image.sha256[:16]}..."
-        kept = Path(self.file_index).parent if self.file_index else None
-        path = paths.inside(paths.RawTree(Path(self.root), self.links, kept), image.path)
+        kept = Path(self.kept) if self.kept else None
+        path = paths.inside(paths.RawTree(place(self.root), self.links, kept), image.path)
         try:
-            stat = paths.plain(path, "image")
-            data = path.read_bytes()
+            data, stat = paths.read_plain(path, "image")
         except FileNotFoundError:
             raise DataError(
                 "source.gone: an image of the inventory is no longer there; run scan again "
@@ -55,7 +56,7 @@ class SourceFiles:
         )
 
     def _unchanged(self, image: Image, stat: os.stat_result) -> bool:
-        if not self.file_index or self.official:
+        if not self.index or self.official:
             return False
-        facts = file_index.shared(self.file_index).get(image.path, stat)
+        facts = file_index.facts(Path(self.index), image.path, stat)
         return facts is not None and facts["read"] and facts["sha256"] == image.sha256

@@ -18,6 +18,7 @@ from cxr_vlp.nlp import annotate, labels
 from cxr_vlp.nlp.status import FilterPolicy
 from cxr_vlp.nlp.wording import prompts, relations
 from cxr_vlp.nlp.wording.translations import FIELDS
+from cxr_vlp.pipelines.cache import identity
 from cxr_vlp.pipelines.cache.entries import Entry
 from cxr_vlp.pipelines.cache.images import CachedImages
 from cxr_vlp.pipelines.cache.incremental import PartResult
@@ -32,6 +33,7 @@ from cxr_vlp.pipelines.records import (
     ReportRef,
     Study,
     dumps,
+    lines,
     reject,
     study_from_json,
 )
@@ -39,6 +41,7 @@ from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.sources.base import Report, Source
 from cxr_vlp.pipelines.stages import text_stats
 from cxr_vlp.pipelines.stages.text_resources import TextResources
+from cxr_vlp.pipelines.storage.place import place
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,7 @@ class TextPart:
 
     def studies(self) -> Iterator[Study]:
         """Yield the studies of the part."""
-        # split at line feeds only: JSON may hold U+2028 and U+0085, which end no record
-        for line in self.data.split(b"\n"):
-            if line:
-                yield study_from_json(line.decode())
+        yield from map(study_from_json, lines(self.data))
 
     def __len__(self) -> int:
         """Return the number of studies."""
@@ -73,6 +73,8 @@ class TextBuilder:
     resources: TextResources
     links: bool = False  # links may lead out of the root
     kept: str = ""  # the folder in which the indices of tars are kept
+    isolated: bool = False  # it decodes nothing
+    images: str = ""
 
     def file(self, part: str) -> str:
         """Return the path of the part's texts in the output."""
@@ -80,9 +82,12 @@ class TextBuilder:
 
     def load(self, part: str) -> TextPart:
         """Read the part's inventory; it holds the digests of the reports."""
-        data = (Path(self.scan) / f"{part}.jsonl").read_bytes()
-        sha256 = hashlib.sha256(data).hexdigest()
+        data, sha256 = identity.read(place(self.scan) / f"{part}.jsonl")
         return TextPart(part, data, self._fingerprint(sha256), {"scan": sha256})
+
+    def inputs(self, digests: Mapping[str, str]) -> str:
+        """Return the part's fingerprint from the digest of its file of the inventory."""
+        return self._fingerprint(digests["scan"])
 
     def build(
         self,
@@ -108,14 +113,19 @@ class TextBuilder:
             md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
             bytes=len(data),
             result={"counts": dict(counts), "rejects": [_row(r) for r in rejects]},
+            listed=len(part),
+            written=len(rows),
         )
 
-    def agrees(self, entry: Entry, part: TextPart) -> bool:
-        """Return whether an entry's numbers fit the part: every study has a text or a reject."""
+    def agrees(self, entry: Entry) -> bool:
+        """Return whether an entry's numbers fit each other: every study has a text or a reject."""
         counts, rejects = entry.result.get("counts"), entry.result.get("rejects")
         if not isinstance(counts, dict) or not isinstance(rejects, list):
             return False
-        return int(counts.get("studies", 0)) + len(rejects) == len(part)
+        studies = int(counts.get("studies", 0))
+        if entry.listed < 0:  # an entry of 0.8 does not have the numbers
+            return True
+        return studies == entry.written == entry.listed - len(rejects)
 
     def _fingerprint(self, inventory_sha256: str) -> str:
         rules = {key: dataclasses.asdict(rule) for key, rule in self.resources.rules.items()}
@@ -206,7 +216,7 @@ class TextBuilder:
         """
         name = key_hash(f"{study.source}-{study.key}")
         kept = Path(self.kept) if self.kept else None
-        tree = paths.RawTree(Path(self.root), self.links, kept)
+        tree = paths.RawTree(place(self.root), self.links, kept)
         try:
             read = self.source.report(tree, ref)
         except IngestError:

@@ -18,6 +18,8 @@ from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import accounting, fingerprints, kinds, manifest, schema, versions
 from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.pipelines.format.remote import sets as remote_sets
+from cxr_vlp.pipelines.format.remote.tars import RemoteTar
 from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.pipelines.validate.sample import Expected
 
@@ -35,6 +37,7 @@ class Declared:
     header: Mapping[str, Any]
     lines: Sequence[Mapping[str, Any]]
     shards: config.Shards
+    remote: Mapping[str, RemoteTar] | None = None  # of a set on an object store: its tars
 
     @property
     def tars(self) -> list[Mapping[str, Any]]:
@@ -51,6 +54,13 @@ class Declared:
     def path(self, line: Mapping[str, Any]) -> Path:
         """Return the path of a line's tar."""
         return self.folder / str(line["split"]) / str(line["name"])
+
+    def tar(self, line: Mapping[str, Any]) -> Path | RemoteTar | None:
+        """Return a line's tar, None if it is not there."""
+        if self.remote is not None:
+            return self.remote.get(f"{line['split']}/{line['name']}")
+        path = self.path(line)
+        return path if path.is_file() else None
 
     def expected(self, line: Mapping[str, Any]) -> Expected:
         """Return the values that every sample of a line's tar must have."""
@@ -111,7 +121,7 @@ def read(folder: Path) -> Declared:
         shards = config.build(config.Shards, header["shards"], "shards")
     except ConfigError:
         raise FormatError("manifest.parameters", "") from None
-    return Declared(folder, header, lines, shards)
+    return Declared(folder, header, lines, shards, remote_sets.tars(folder))
 
 
 def breaches(declared: Declared) -> Iterator[Breach]:
@@ -128,7 +138,8 @@ def breaches(declared: Declared) -> Iterator[Breach]:
     yield from _unlisted(folder, "", {*SPLITS, *beside})
     for split in SPLITS:
         listed = {x["name"]: x["samples"] for x in declared.tars if x["split"] == split}
-        yield from _split_files(folder / split, listed)
+        there = {n.partition("/")[2] for n in declared.remote or () if n.startswith(f"{split}/")}
+        yield from _split_files(folder / split, listed, there)
 
 
 def _same(path: Path, value: Any) -> bool:
@@ -184,16 +195,19 @@ def _rejects(path: Path, header: Mapping[str, Any]) -> Iterator[str]:
         yield "rejects.raw_key"
 
 
-def _unlisted(folder: Path, name: str, known: Set[str]) -> Iterator[Breach]:
-    extra = {p.name for p in folder.glob("[!.]*")} - known
+def _unlisted(
+    folder: Path, name: str, known: Set[str], there: Set[str] = frozenset()
+) -> Iterator[Breach]:
+    extra = ({p.name for p in folder.glob("[!.]*")} | there) - known
     if extra:  # counted, not named: a name may hold anything
         yield "file.unlisted", f"{name}/: {len(extra)} that the manifest does not name"
 
 
-def _split_files(folder: Path, listed: Mapping[str, int]) -> Iterator[Breach]:
-    missing = [name for name in sorted(listed) if not (folder / name).is_file()]
+def _split_files(folder: Path, listed: Mapping[str, int], there: Set[str]) -> Iterator[Breach]:
+    """Yield the breaches of a split's folder; `there` are its tars on an object store."""
+    missing = [n for n in sorted(listed) if n not in there and not (folder / n).is_file()]
     yield from (("shard.missing", name) for name in missing)
-    yield from _unlisted(folder, folder.name, {*listed, manifest.SIZES})
+    yield from _unlisted(folder, folder.name, {*listed, manifest.SIZES}, there)
     try:
         sizes = manifest.sizes(folder)
     except (FormatError, FileNotFoundError):

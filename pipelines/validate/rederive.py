@@ -232,7 +232,8 @@ def layers(settings: Params, header: Mapping[str, Any]) -> tuple[list[str], list
     odd = [
         name
         for name, each in here.items()
-        if made.get(name) != {Path(t).name: jsonl.sha256(each.root.root / t) for t in each.tables}
+        if made.get(name)
+        != {Path(t).name: jsonl.sha256(paths.inside(each.root, t)) for t in each.tables}
     ]
     return odd, sorted(made.keys() - here.keys())
 

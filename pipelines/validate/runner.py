@@ -98,11 +98,11 @@ def _work(
     """Return (split, task) for every tar that exists, and for those with samples to make again."""
     work: list[tuple[str, Callable[[], Any]]] = []
     for line in a_set.tars:
-        path = a_set.path(line)
-        if path.is_file():  # declared.breaches reports a missing one
+        tar = a_set.tar(line)
+        if tar is not None:  # declared.breaches reports a missing one
             expected = a_set.expected(line)
             work.append(
-                (line["split"], partial(check_tar, path, line, expected, deep=deep, near=near))
+                (line["split"], partial(check_tar, tar, line, expected, deep=deep, near=near))
             )
     remade = rederivation.tasks(a_set) if rederivation else ()
     return [*work, *((task.split, partial(rederive.remake, task)) for task in remade)]

@@ -7,13 +7,15 @@ image in image.py.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.pipelines.format.remote.tars import RemoteTar
 from cxr_vlp.pipelines.format.sample import KEY, Sample
 from cxr_vlp.pipelines.format.tar import DigestingReader, Member
 from cxr_vlp.pipelines.validate import image, leakage, near_duplicates
@@ -56,14 +58,19 @@ class Depth:
 
 
 def check_tar(
-    path: Path, line: Mapping[str, Any], expected: Expected, *, deep: bool, near: bool = False
+    path: Path | RemoteTar,
+    line: Mapping[str, Any],
+    expected: Expected,
+    *,
+    deep: bool,
+    near: bool = False,
 ) -> CheckedTar:
     """Check one tar against the format and its manifest line; one sample is in memory at a time.
 
-    Raises OSError if the disk does not give the file.
+    Raises OSError if the disk or the store does not give the file.
     """
     checked = CheckedTar()
-    with path.open("rb") as stream:
+    with _opened(path) as stream:
         reader = DigestingReader(stream)
         try:
             counts = _check_samples(
@@ -82,6 +89,12 @@ def check_tar(
         if count != line[name]:
             checked.breach(COUNTS[name], path.name)
     return checked
+
+
+def _opened(tar: Path | RemoteTar) -> BinaryIO:
+    if isinstance(tar, RemoteTar):
+        return cast(BinaryIO, io.BufferedReader(tar.stream(), 1 << 20))
+    return tar.open("rb")
 
 
 def _check_samples(

@@ -1,14 +1,16 @@
-"""Work for a PartPool that fails on one of its images; worker processes import it by name."""
+"""Work for an engine that fails on one of its images; worker processes import it by name."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import time
 from dataclasses import dataclass
 from typing import Any
 
+from cxr_vlp.pipelines.engines.base import Element
 from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.executor.worker import WorkerState
 
@@ -52,6 +54,16 @@ def bug() -> None:
     raise KeyError("CANARYWORD in a message")
 
 
+def unplugged() -> None:
+    """Meet a fault of the machine that another attempt may not meet."""
+    raise ConnectionResetError(errno.ECONNRESET, "CANARYWORD")
+
+
+def full() -> None:
+    """Meet a full disk."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/out.tar")
+
+
 def none() -> None:
     """Succeed."""
 
@@ -61,10 +73,11 @@ class FiveImages:
     """The work on a part of five images; the third image of the part "bad" is the hazard."""
 
     hazard: Any = none
+    isolated: bool = True
 
-    def __call__(self, part: str, worker: WorkerState) -> dict[str, Any]:
+    def __call__(self, element: Element, worker: WorkerState) -> dict[str, Any]:
         """Return the outcome of each image: "ok" or a reject code."""
-        outcomes = {}
+        outcomes, part = {}, element.name
         for number in range(5):
             name = f"{part}-{number}"
             try:
@@ -75,3 +88,34 @@ class FiveImages:
             except IngestError as error:
                 outcomes[name] = error.code
         return outcomes
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Work whose elements take a while, and say which process did them."""
+
+    seconds: float = 0.2
+    isolated: bool = False
+
+    def __call__(self, element: Element, worker: WorkerState) -> dict[str, Any]:
+        """Return the square of the payload."""
+        time.sleep(self.seconds)
+        if element.payload == "killed":
+            killed()
+        return {"square": element.payload**2, "seconds": os.getpid()}
+
+
+@dataclass(frozen=True)
+class SlowImages:
+    """Work on images that take a while each."""
+
+    seconds: float
+    images: int
+    isolated: bool = True
+
+    def __call__(self, element: Element, worker: WorkerState) -> dict[str, Any]:
+        """Decode the images."""
+        for number in range(self.images):
+            with worker.decoding(f"{element.name}-{number}"):
+                time.sleep(self.seconds)
+        return {"images": self.images}

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,12 +135,13 @@ def serve() -> None:
     """Fork a run for every order on stdin; print its process id, then its exit code."""
     from multiprocessing import forkserver
 
-    from cxr_vlp.pipelines import beam, scan, shards, texts, verify
-    from cxr_vlp.pipelines.executor import pool
+    from cxr_vlp.pipelines import scan, shards, texts, verify
+    from cxr_vlp.pipelines.engines import beam_engine
+    from cxr_vlp.pipelines.stages import shard_part, text_part
 
     mains = {module.__name__.rpartition(".")[2]: module for module in (scan, texts, shards, verify)}
-    assert beam  # imported for the runs
-    forkserver.set_forkserver_preload(pool.PART_MODULES)
+    assert beam_engine  # imported for the runs
+    forkserver.set_forkserver_preload([shard_part.__name__, text_part.__name__])
     forkserver.ensure_running()
     _answer(server=forkserver._forkserver._forkserver_pid)
     for line in sys.stdin:
@@ -190,7 +191,7 @@ def _prepare(order: Order) -> Counter:
 
     counter = Counter(order)
     if order.inline:
-        pool.PartPool.run_all = _in_order  # type: ignore[method-assign]
+        pool.PartPool.run = _in_order  # type: ignore[method-assign]
     if order.file_limit:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_limit, order.file_limit))
@@ -224,10 +225,10 @@ def _break(module: str, name: str) -> None:
     setattr(holder, last, broken)
 
 
-def _in_order(self: Any, names: Sequence[str]) -> None:
+def _in_order(_: Any, attempts: Sequence[Any], over: Any) -> Iterator[Any]:
     """Do the parts in this process, where every change can be counted."""
-    for name in names:
-        self.run_one(name, {})
+    for each in attempts:
+        yield each.next()()
 
 
 @dataclass

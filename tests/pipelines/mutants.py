@@ -1,4 +1,4 @@
-"""Damages valid image files by a seed, and decodes them as the work of a PartPool.
+"""Damages valid image files by a seed, and decodes them as the work of an engine.
 
 The damage is accidental (cut, bits flipped, overwritten) or that of an attacker: other numbers in
 the header, another transfer syntax, the pixels of one file after the header of another.
@@ -12,11 +12,14 @@ import resource
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.config import Shards
+from cxr_vlp.pipelines.engines.base import Element
 from cxr_vlp.pipelines.errors import IngestError
+from cxr_vlp.pipelines.executor.pool import PartPool
 from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.format.sample import key_hash
 from cxr_vlp.pipelines.imaging import dicom_file, dicom_pixels, encode
@@ -120,14 +123,15 @@ DAMAGE: tuple[Damage, ...] = (cut, flips, block, spliced, short, short, frames, 
 
 @dataclass(frozen=True)
 class Decoding:
-    """The work of a PartPool: whole files, or a number of mutants of randomly chosen files."""
+    """The work of an engine: whole files, or a number of mutants of randomly chosen files."""
 
     paths: tuple[str, ...]
     mutants: int = 0  # per part; 0: the part decodes undamaged files
     parts: int = 1
 
-    def __call__(self, part: str, worker: WorkerState) -> dict[str, Any]:
+    def __call__(self, element: Element, worker: WorkerState) -> dict[str, Any]:
         """Return the outcomes of the part's files, and the memory that was used."""
+        part = element.name
         number = int(part.rpartition("-")[2])
         outcomes: Counter[str] = Counter()
         for name, data, suffix in self._files(part, number):
@@ -180,6 +184,12 @@ def suffix_of(path: Path) -> str:
     if path.suffix == ".gz":
         return ".dcm.gz"
     return path.suffix if path.suffix.lower() in (".png", ".jpg", ".jpeg") else ".dcm"
+
+
+def results(work: Decoding, names: Sequence[str], pool: PartPool) -> list[dict[str, Any]]:
+    """Return the results of the parts, done in a pool; none of them may have a fault."""
+    calls = {name: partial(work, Element(name)) for name in names}
+    return [outcome["result"] for outcome in pool.outcomes(calls)]
 
 
 def total(results: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -58,4 +58,10 @@ def samples(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def tree_bytes(folder: Path) -> dict[str, bytes]:
     """Return the bytes of every file below a folder, without locks."""
     files = (p for p in sorted(folder.rglob("*")) if p.is_file())
-    return {str(p.relative_to(folder)): p.read_bytes() for p in files if p.suffix != ".lock"}
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files if _is_output(p)}
+
+
+def _is_output(path: Path) -> bool:
+    """Return whether a file's bytes are decided by inputs and parameters alone."""
+    # the index of a scan has the times and inodes of the files
+    return path.suffix != ".lock" and path.name != "index.sqlite"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from launching import ROOT
 from stages import build, params, tree_bytes
 
-from cxr_vlp.pipelines import beam, cli, scan, shards, texts
-from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.executor import beam_runners, pool
+from cxr_vlp.pipelines import cli, scan, shards, texts
+from cxr_vlp.pipelines.engines import beam_engine, flags
+from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.files import jsonl
 
 ADDRESSES = ("s3://bucket/x", "gs://bucket", "file:///tmp/x", "HTTPS://user:secret@host/x")
@@ -22,11 +22,11 @@ PATHS = {
     "cxr_vlp.pipelines.texts": ("--root", "--out", "--state", "--params", "--scan"),
     "cxr_vlp.pipelines.shards": ("--root", "--out", "--state", "--params", "--scan", "--texts"),
     "cxr_vlp.pipelines.plan": ("--root", "--state", "--params", "--scan"),
-    "cxr_vlp.pipelines.verify": ("--root", "--params", "--scan", "--texts", ""),
+    "cxr_vlp.pipelines.verify": ("--root", "--params", "--scan", "--texts"),
     "cxr_vlp.pipelines.synthetic.generate": ("--out", "--images", "--reports"),
-    "cxr_vlp.train.fit": ("--shards", "--out", "--params"),
-    "cxr_vlp.train.evaluate": ("--shards", "--model", "--out", "--params"),
-    "cxr_vlp.train.report": ("--shards", "--model", "--evaluation", "--out"),
+    "cxr_vlp.train.fit": ("--out", "--params", "--shard-cache"),
+    "cxr_vlp.train.evaluate": ("--model", "--out", "--params", "--shard-cache"),
+    "cxr_vlp.train.report": ("--model", "--evaluation", "--out", "--shard-cache"),
     "cxr_vlp.train.resolve": ("--out",),
     "cxr_vlp.train.translate": ("--texts", "--there", "--back", "--out"),
 }
@@ -38,7 +38,10 @@ def test_an_address_does_not_create_a_folder(module, flag, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     main = importlib.import_module(module).main
     first = ["mimic"] if module.rpartition(".")[2] in ("scan", "texts", "shards", "plan") else []
-    for address in ADDRESSES:
+    # a raw root, and the folders of a stage, may be in a store
+    stage = module.rpartition(".")[2] in ("scan", "texts", "shards")
+    stored = flag == "--root" or (stage and flag != "--params")
+    for address in ADDRESSES[2:] if stored else ADDRESSES:
         with pytest.raises(SystemExit) as end:
             main([*first, *([flag] if flag else []), address])
         assert end.value.code == 2
@@ -46,6 +49,28 @@ def test_an_address_does_not_create_a_folder(module, flag, tmp_path, monkeypatch
         assert "mount it, or copy it" in said
         assert "secret" not in said
     assert not list(tmp_path.iterdir())
+
+
+# sets of shards are read from object stores, and from no other address
+SETS = {
+    "cxr_vlp.train.fit": "--shards",
+    "cxr_vlp.train.evaluate": "--shards",
+    "cxr_vlp.train.report": "--shards",
+    "cxr_vlp.pipelines.verify": "",
+    "cxr_vlp.pipelines.urls": "",
+}
+
+
+@pytest.mark.parametrize("module", SETS)
+def test_an_address_that_is_no_store_or_holds_a_password_names_no_sets(module, capsys):
+    main, flag = importlib.import_module(module).main, SETS[module]
+    for address in ("file:///tmp/x", "HTTPS://user:secret@host/x", "s3://user:secret@b/x", "s3://"):
+        with pytest.raises(SystemExit) as end:
+            main([*([flag] if flag else []), address])
+        assert end.value.code == 2
+        said = capsys.readouterr().err
+        assert re.search("mount it, or copy it|holds a user, a password|needs the name", said)
+        assert "secret" not in said
 
 
 @pytest.mark.parametrize("name", ["exceptions", "bank", "translations", "model"])
@@ -57,7 +82,7 @@ def test_an_address_among_the_parameters_is_refused(built, raw, tmp_path, name):
 
 
 def test_an_address_as_the_root_in_the_parameters_is_refused(tmp_path):
-    file = params(tmp_path, sources={"mimic": {"root": "s3://bucket/mimic"}})
+    file = params(tmp_path, sources={"mimic": {"root": "ftp://bucket/mimic"}})
     with pytest.raises(ConfigError, match="is an address"):
         scan.main(["mimic", "--params", str(file), "--out", str(tmp_path / "o")])
 
@@ -97,18 +122,18 @@ def test_a_misspelt_flag_is_refused(words, said):
 
 
 def test_flags_of_beam_are_passed_on():
-    assert parsed() == beam_runners.IN_PROCESS
-    found = parsed("--job_name", "x", "--experiments=a", "--experiments=b")
+    assert parsed() == flags.Choice()
+    found = parsed("--job_name", "x", "--experiments=a", "--experiments=b").beam
     assert found.flags == ("--job_name", "x", "--experiments=a", "--experiments=b",
                            "--runner=FnApiRunner")  # fmt: skip
-    assert beam.options(2, found).get_all_options()["experiments"] == ["a", "b"]
+    assert beam_engine.options(2, found).get_all_options()["experiments"] == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["DirectRunner", "direct", "FnApiRunner", "fnapi",
     "apache_beam.runners.portability.fn_api_runner.FnApiRunner"])  # fmt: skip
 def test_the_local_runner_has_several_names(name):
-    assert parsed(f"--runner={name}").local
-    assert parsed("--runner", name).flags == ("--runner=FnApiRunner",)
+    assert parsed(f"--runner={name}").beam.local
+    assert parsed("--runner", name).beam.flags == ("--runner=FnApiRunner",)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +151,7 @@ def test_the_local_runner_has_several_names(name):
 def test_untested_runners_are_refused_or_give_a_warning(words, said, capsys):
     with pytest.raises(ConfigError, match=said + ".* --untested-runner"):
         parsed(*words)
-    assert parsed(*words, "--untested-runner").flags
+    assert parsed(*words, "--untested-runner").beam.flags
     assert "warning: --" in capsys.readouterr().err
 
 
@@ -135,6 +160,29 @@ def test_a_runner_that_drops_data_is_refused_in_any_case():
         parsed("--runner=DaskRunner", "--untested-runner")
     with pytest.raises(ConfigError, match="needs --job_endpoint"):
         parsed("--runner=PortableRunner", "--environment_type=LOOPBACK")
+
+
+def test_the_flags_of_engines():
+    assert parsed("--engine", "spark", "--master", "spark://h:1") == flags.Choice(
+        "spark", master="spark://h:1"
+    )
+    for words, said in (
+        (["--engine", "spark"], "needs --master"),
+        (["--master", "spark://h:1"], "needs --engine spark"),
+        (
+            ["--engine", "spark", "--master", "local", "--runner=x"],
+            "no flag .* with --engine spark",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            parsed(*words)
+
+
+@pytest.mark.parametrize("words", [["--engine", "dask"], ["--stalled", "0"], ["--stalled", "soon"]])
+def test_a_wrong_value_of_a_flag_of_engines_is_refused(words, capsys):
+    with pytest.raises(SystemExit):
+        parsed(*words)
+    assert words[0] in capsys.readouterr().err
 
 
 def test_the_portable_runner_gives_the_same_bytes(built, raw, tmp_path):
@@ -155,13 +203,6 @@ def test_a_failed_runner_is_not_reported_as_a_disk_error(raw, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert "error: --runner FlinkRunner failed" in done.stderr
-
-
-def test_parts_that_a_runner_dropped_are_detected(tmp_path):
-    (tmp_path / "one.json").write_text("{}")
-    with pytest.raises(DataError, match=r"runner\.lost: 1 of 2 parts"):
-        pool.read_results(tmp_path, ["one", "two"])
-    assert Path(tmp_path).exists()
 
 
 @pytest.mark.parametrize("name", ["inventory.json", "manifest.jsonl"])

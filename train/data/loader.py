@@ -19,7 +19,9 @@ import webdataset as wds
 from torch.utils.data import DataLoader
 from webdataset.utils import pytorch_worker_info
 
+from cxr_vlp.pipelines.format.errors import StoreError
 from cxr_vlp.train.config.recipe import DataConfig, Recipe
+from cxr_vlp.train.data import ahead
 from cxr_vlp.train.data.batches import Batch, collate, rebatch
 from cxr_vlp.train.data.mixing import ShardPass, batches_per_epoch, resampled, shard_passes
 from cxr_vlp.train.data.pairs import PairBuilder, Tokenize
@@ -98,7 +100,8 @@ def _resampled(
 
 
 def _samples(passes: Iterable[ShardPass]) -> Iterator[StoredSample]:
-    return (stored for each in passes for stored in stored_samples(each.shard, each.turn))
+    found = ahead.passes(passes)
+    return (stored for each in found for stored in stored_samples(each.shard, each.turn))
 
 
 def _singly(flow: Iterable[StoredSample]) -> Iterator[tuple[StoredSample, ...]]:
@@ -111,7 +114,7 @@ def _units(
     """Yield what becomes a pair, still encoded: a sample, or a study's samples, of the views."""
     grouped = studies if recipe.data.unit == "study" else _singly
     views = recipe.image.views
-    for each in passes:
+    for each in ahead.passes(passes):
         found = stored_samples(each.shard, each.turn)
         wanted = (stored for stored in found if not views or stored.sample.view in views)
         for unit in grouped(wanted):
@@ -138,7 +141,8 @@ def _load(stages: Sequence[Any], batch_size: int, workers: int) -> Iterator[Batc
 def read(stages: Sequence[Any], workers: int, **more: Any) -> Iterator[Any]:
     """Yield what a pipeline of stages yields, run by worker processes or, with 0, here.
 
-    `more` goes to torch's DataLoader. Raises DataError also where a worker raised it.
+    `more` goes to torch's DataLoader. Raises DataError and StoreError also where a worker raised
+    them.
     """
     # Before the workers are forked: a child of a process whose OpenCV runs threads waits for them
     # without end. Torch itself keeps its workers to one thread.
@@ -146,7 +150,8 @@ def read(stages: Sequence[Any], workers: int, **more: Any) -> Iterator[Any]:
     loader: DataLoader[Any] = DataLoader(wds.DataPipeline(*stages), num_workers=workers, **more)
     try:
         yield from loader
-    except DataError as error:
+    except (DataError, StoreError) as error:
         # A worker's error carries its traceback as text; the last line is the message.
         message = str(error).strip().splitlines()[-1]
-        raise DataError(message.removeprefix("cxr_vlp.train.errors.DataError: ")) from None
+        kind = type(error)
+        raise kind(message.removeprefix(f"{kind.__module__}.{kind.__name__}: ")) from None

@@ -13,9 +13,9 @@ from itertools import groupby
 from pathlib import Path
 
 from cxr_vlp.pipelines.format import tar
-from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.pipelines.format.errors import FormatError, StoreError
 from cxr_vlp.pipelines.format.sample import Sample, key_hash
-from cxr_vlp.train.data.shards import COUNT, Shard
+from cxr_vlp.train.data.shards import COUNT, Shard, as_shard
 from cxr_vlp.train.errors import DataError
 
 IMAGES = ("jpg", "png", "jpeg")  # jpeg: other programs name JPEGs so
@@ -29,7 +29,7 @@ class StoredSample:
     """One sample as it is stored: the image still encoded, the JSON member read.
 
     `key` is dataset-study-image; `image` the bytes of the JPEG or PNG; `caption` the text member;
-    `shard` the path of the tar.
+    `shard` the path or address of the tar.
     `turn` counts how often its shard has been opened in this epoch, so that each time something
     else is drawn for the sample.
     """
@@ -51,12 +51,12 @@ def stored_samples(shard: Shard, turn: int = 0) -> Iterator[StoredSample]:
     """
     seen = 0
     for key, parts in _groups(shard):
-        yield _stored(key, parts, str(shard.path), turn)
+        yield _stored(key, parts, shard.where, turn)
         seen += 1
     if seen != shard.samples:
         raise DataError(
-            f"{shard.path}: {seen} samples where sizes.json promises {shard.samples}: copy the set "
-            "again; if another program wrote the tars, remove sizes.json and count them with "
+            f"{shard.where}: {seen} samples where sizes.json promises {shard.samples}: copy the "
+            "set again; if another program wrote the tars, remove sizes.json and count them with "
             f"{COUNT}"
         )
 
@@ -71,30 +71,34 @@ def keyed_facts(shard: Shard, *, boxes: bool = False) -> Iterator[tuple[str, Sam
 
     Texts and boxes are left out, because facts are quick to read; `boxes` keeps both.
     """
-    for member in members(shard.path, JSON):
+    for member in members(shard, JSON):
         try:
             yield tar.split_name(member.name)[0], Sample.from_json(member.data, texts=boxes)
         except FormatError as error:
             raise DataError(
-                f"{shard.path}: a sample: {error}; run cxr-vlp verify on the set"
+                f"{shard.where}: a sample: {error}; run cxr-vlp verify on the set"
             ) from None
 
 
-def members(path: Path, kinds: Collection[str] = ()) -> Iterator[tar.Member]:
+def members(found: Path | Shard, kinds: Collection[str] = ()) -> Iterator[tar.Member]:
     """Yield the members of a tar, those with the endings `kinds` or all.
 
-    Raises DataError for a tar that is cut, damaged or cannot be read.
+    Raises DataError for a tar that is cut, damaged or cannot be read; StoreError where an object
+    store does not give it.
     """
+    shard = as_shard(found)
     try:
-        with path.open("rb") as file:
+        with shard.open() as file:
             if kinds:
                 yield from tar.members_of_kind(file, kinds, folders=True)
             else:
                 yield from tar.members(file, folders=True)
     except FormatError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{shard.where}: {error}") from None
+    except StoreError:
+        raise
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{shard.where}: cannot be read ({error.strerror})") from error
 
 
 def studies(flow: Iterable[StoredSample]) -> Iterator[tuple[StoredSample, ...]]:
@@ -110,12 +114,12 @@ def _study(stored: StoredSample) -> tuple[str, int, str]:
 def _groups(shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield (key, the members by their ending) of every sample."""
     key, parts = "", dict[str, bytes]()
-    for name, content, *_ in members(shard.path):
+    for name, content, *_ in members(shard):
         found, kind = tar.split_name(name)
         if not found or kind not in KINDS:
             why = tar.odd_name(name) or "write the tar without it"
             raise DataError(
-                f"{shard.path}: sample {key_hash(found)} has a member that is none of "
+                f"{shard.where}: sample {key_hash(found)} has a member that is none of "
                 f"jpg, json, png, txt: {why}; {_OTHER_TARS}"
             )
         if found != key:
@@ -123,7 +127,7 @@ def _groups(shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
                 yield key, parts
             key, parts = found, {}
         if kind in parts:
-            raise DataError(f"{shard.path}: sample {key_hash(key)} has a member twice")
+            raise DataError(f"{shard.where}: sample {key_hash(key)} has a member twice")
         parts[kind] = content
     if parts:
         yield key, parts

@@ -1,7 +1,8 @@
 """Lists the tars of one split in folders of shards, with the number of samples in each.
 
 The layout is the format's: FOLDER/{train,validate,test}/*.tar with a sizes.json beside the tars.
-The name of the folder is the name of the source.
+The name of the folder is the name of the source. The folder of a set on an object store has its
+small files only (cxr_vlp.train.addresses makes it); its tars come when they are read.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.format.errors import FormatError
+from cxr_vlp.pipelines.format.remote import sets as remote_sets
+from cxr_vlp.pipelines.format.remote.tars import RemoteTar
 from cxr_vlp.pipelines.format.sample import SPLITS
-from cxr_vlp.train.errors import ConfigError
+from cxr_vlp.train.errors import ConfigError, DataError
 
 COUNT = "python -m cxr_vlp.pipelines.format.sizes DIR"  # what to do for tars without sizes.json
 _VALIDATION = ("val", "valid", "validate", "validation", "dev")  # names that others give it
@@ -25,11 +29,49 @@ COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz", ".tar.lz4")
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One tar: its path, its number of samples by sizes.json, and its source."""
+    """One tar: its path, its number of samples by sizes.json, and its source.
+
+    `remote`: where it is, if it is on an object store; then there is no file at its path.
+    """
 
     path: Path
     samples: int
     source: str
+    remote: RemoteTar | None = None
+
+    @property
+    def where(self) -> str:
+        """The path or the address, for messages."""
+        return self.remote.address if self.remote else str(self.path)
+
+    @property
+    def bytes(self) -> int:
+        """The size of the tar."""
+        return self.remote.size if self.remote else self.path.stat().st_size
+
+    def open(self) -> BinaryIO:
+        """Return the tar, opened; it is fetched first if it is on an object store.
+
+        Raises OSError where a disk or a store does not give it; FormatError where what the store
+        gives is not what the manifest names.
+        """
+        return self.remote.open() if self.remote else self.path.open("rb")
+
+    def fetch(self) -> None:
+        """Fetch the tar if it is on an object store and not here yet.
+
+        Raises StoreError, or DataError where it is not the tar that the manifest names.
+        """
+        try:
+            if self.remote is not None:
+                self.remote.fetched()
+        except FormatError as error:
+            raise DataError(f"{self.where}: {error}") from None
+
+
+def as_shard(found: Path | Shard) -> Shard:
+    """Return a tar that is given by its path as a shard of which nothing else is known."""
+    return found if isinstance(found, Shard) else Shard(found, 0, "")
 
 
 def list_shards(folders: Sequence[Path], split: str) -> tuple[Shard, ...]:
@@ -56,8 +98,11 @@ def sets(folders: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def digest(shards: Sequence[Shard]) -> str:
-    """Return a sha256 that changes with the shards, and with their bytes if there is a manifest."""
-    rows = [[s.path.name, s.samples, s.path.stat().st_size, s.source] for s in shards]
+    """Return a sha256 that changes with the shards, and with their bytes if there is a manifest.
+
+    A set on a disk and its copy on an object store have one digest.
+    """
+    rows = [[s.path.name, s.samples, s.bytes, s.source] for s in shards]
     text = hashlib.sha256(json.dumps(rows).encode())
     for folder in sorted({shard.path.parent.parent for shard in shards}):
         path = folder / manifest.NAME
@@ -108,7 +153,11 @@ def is_set(folder: Path) -> bool:
 
 
 def _of_folder(folder: Path, split: str) -> list[Shard]:
-    tars = {path.name: path for path in sorted((folder / split).glob("*.tar"))}
+    remote = remote_sets.tars(folder)
+    there = (folder / split).glob("*.tar")
+    if remote is not None:
+        there = (folder / name for name in remote if name.startswith(f"{split}/"))
+    tars = {path.name: path for path in sorted(there)}
     sizes = _sizes(folder / split) if tars else {}
     odd = sorted(set(tars) ^ set(sizes))
     if odd:
@@ -120,7 +169,10 @@ def _of_folder(folder: Path, split: str) -> list[Shard]:
     _refuse_compressed(folder / split)
     _refuse_other_name(folder, split)
     source = folder.resolve().name
-    return [Shard(path.resolve(), sizes[name], source) for name, path in tars.items()]
+    return [
+        Shard(path.resolve(), sizes[name], source, (remote or {}).get(f"{split}/{name}"))
+        for name, path in tars.items()
+    ]
 
 
 def _refuse_other_name(folder: Path, split: str) -> None:

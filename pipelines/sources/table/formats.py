@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines.errors import DataError
-from cxr_vlp.pipelines.files import archives, csv_tables
+from cxr_vlp.pipelines.files import archives, csv_tables, places
 from cxr_vlp.pipelines.files.csv_tables import LINE, Line, Row
+from cxr_vlp.pipelines.files.raw_objects import RawObject
 
 TABLE = re.compile(r"\.(?:csv|tsv|tab|txt|jsonl|ndjson|json)(?:\.gz)?\Z|\.(?:parquet|pq)\Z", re.I)
 SPREADSHEET = re.compile(r"\.(?:xlsx|xls|xlsm|ods)\Z", re.I)
@@ -64,7 +65,7 @@ def rows(path: Path, columns: Iterable[str] = ()) -> Iterator[Line]:
 
 def row_at(path: Path, place: int) -> Row | None:
     """Return the object of a file of JSON lines that begins at a byte, None if there is none."""
-    with path.open("rb") as stream:
+    with places.opened(path) as stream:
         stream.seek(place)
         return _row(stream.readline(LINE + 1))
 
@@ -185,8 +186,8 @@ def _parquet(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        member = isinstance(path, archives.Member)
-        return pq.ParquetFile(pa.BufferReader(path.read_bytes()) if member else path)
+        elsewhere = isinstance(path, archives.Member | RawObject)
+        return pq.ParquetFile(pa.BufferReader(path.read_bytes()) if elsewhere else path)
     except (pa.ArrowException, OSError):
         raise DataError(f"csv.parquet: {path.name} is no whole Parquet file; {_REMEDY}") from None
 

@@ -178,8 +178,7 @@ def _matching(name: str, root: Root, option: str) -> list[str]:
     name = name.replace("\\", "/").removeprefix("./")
     if not any(mark in name for mark in "*?["):
         if "/" in name:
-            tree = paths.tree(root).root
-            exact = [p for p in (name, f"{name}.gz") if (tree / p).is_file()]
+            exact = [p for p in (name, f"{name}.gz") if paths.is_file(root, p)]
             found = exact[0] if exact else _by_end(name, root)
         else:
             found = paths.find(root, name, f"{name}.gz")

@@ -179,7 +179,7 @@ class _Reading:
         beside = self.part.path.rpartition("/")[0]
         for path in dict.fromkeys((stated, f"{beside}/{stated}" if beside else stated)):
             try:
-                if paths.inside(self.root, path).exists():
+                if paths.there(self.root, path):
                     return {"report": path}
             except IngestError as error:
                 return {"report": "", "fault": error.code}

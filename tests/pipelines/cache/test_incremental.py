@@ -317,7 +317,7 @@ def test_a_file_system_without_hard_links_is_no_error(raw, tmp_path, monkeypatch
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    store = Store((), "", str(tmp_path / "second"))
+    store = Store((), links=str(tmp_path / "second"))
     monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "x.tar").write_bytes(b"x")
     store.link(tmp_path / "x.tar", "0" * 64)

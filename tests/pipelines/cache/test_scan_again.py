@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,8 +77,8 @@ def test_other_parameters_read_nothing_again(tree, tmp_path, monkeypatch):
     assert seen == []
 
 
-def test_a_file_as_young_as_the_resolution_of_the_clock_is_read_again(tree, tmp_path):
-    known = file_index.FileIndex(tmp_path / "m.sqlite")
+def test_a_file_as_young_as_the_resolution_of_the_clock_is_read_again(tmp_path):
+    known = file_index.FileIndex()
     young = tmp_path / "young"
     young.write_bytes(b"x")
     known.store("young", young.stat(), {"sha256": "0"})
@@ -93,46 +90,43 @@ def test_a_file_as_young_as_the_resolution_of_the_clock_is_read_again(tree, tmp_
     assert known.get("young", young.stat()) is None
 
 
-def test_threads_that_start_together_share_one_file_index(tmp_path, monkeypatch):
-    """Two objects of one file would lock each other out and lose rows."""
-    kept = file_index.FileIndex.__init__
-
-    def slow(self, path=None):
-        time.sleep(0.05)  # longer than threads take to start: each would find none open
-        kept(self, path)
-
-    monkeypatch.setattr(file_index.FileIndex, "__init__", slow)
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(file_index.shared, [str(tmp_path / "m.sqlite")] * 8))
-    assert len({id(one) for one in found}) == 1
-
-
-def test_a_file_index_locked_by_another_process_is_not_changed(tmp_path, monkeypatch):
-    monkeypatch.setattr(file_index, "LOCK_TIMEOUT", 0.01)
-    path = tmp_path / "m.sqlite"
-    image = tmp_path / "image"
-    image.write_bytes(b"x")
-    os.utime(image, (OLD, OLD))
-    first = file_index.FileIndex(path)
-    first.store("image", image.stat(), {"sha256": "0"})
-    first.commit()
-    holder = sqlite3.connect(path)
-    holder.execute("BEGIN EXCLUSIVE")
-    assert (
-        file_index.FileIndex(path).get("image", image.stat()) is None
-    )  # in memory only, for this run
-    holder.close()
-    assert file_index.FileIndex(path).get("image", image.stat()) == {"sha256": "0"}
-
-
-@pytest.mark.parametrize("damage", [b"", b"no base, but as long as a header is " * 9])
-def test_a_damaged_file_index_is_replaced(tree, tmp_path, damage):
+def test_digests_outlive_the_inventory(tree, tmp_path, monkeypatch):
+    """The state folder has a second name of the index."""
     run_scan("mimic", common(tree, tmp_path), tmp_path)
     before = tree_bytes(tmp_path / "scan")
-    file_index._shared.cache_clear()
-    for path in (tmp_path / ".cxr/scan").glob("*.sqlite"):
-        path.write_bytes(damage)
-    next(tree.rglob("*.dcm")).touch()
+    shutil.rmtree(tmp_path / "scan")
+    seen = reads(monkeypatch)
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    assert (seen, tree_bytes(tmp_path / "scan")) == ([], before)
+
+
+def test_the_state_folder_may_be_removed(tree, tmp_path, monkeypatch):
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    shutil.rmtree(tmp_path / ".cxr")
+    seen = reads(monkeypatch)
+    run_scan(
+        "mimic", common(tree, tmp_path, parts={"train": 3, "validate": 1, "test": 1}), tmp_path
+    )
+    assert seen == []
+
+
+def test_a_scan_that_fails_keeps_what_it_has_read(tree, tmp_path, monkeypatch):
+    seen = reads(monkeypatch)
+    with pytest.raises(DataError, match="missing: "):
+        run_scan("mimic", common(tree, tmp_path, missing="fail"), tmp_path)
+    assert len(seen) > 10
+    assert not (tmp_path / "scan/mimic").exists()
+    seen.clear()
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    assert seen == []
+
+
+def test_a_damaged_memory_of_a_failed_scan_is_not_used(tree, tmp_path):
+    run_scan("mimic", common(tree, tmp_path), tmp_path)
+    before = tree_bytes(tmp_path / "scan")
+    (kept,) = (tmp_path / ".cxr/scan").glob("*.sqlite")
+    kept.with_suffix(".part").write_bytes(b"no base, but as long as a header is " * 9)
+    shutil.rmtree(tmp_path / "scan")
     run_scan("mimic", common(tree, tmp_path), tmp_path)
     assert tree_bytes(tmp_path / "scan") == before
 
@@ -188,4 +182,4 @@ def test_inventories_hold_no_time(tree, tmp_path):
 def test_a_fifo_instead_of_the_list_of_digests_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "SHA256SUMS.txt")
     with pytest.raises(ConfigError, match="set digests: read"):
-        checksums.load(tmp_path, file_index.FileIndex())
+        list(checksums.of(tmp_path))

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import hazards
 import pytest
 
-from cxr_vlp.pipelines.errors import DataError
+from cxr_vlp.pipelines.engines.base import Element
+from cxr_vlp.pipelines.errors import DataError, EngineError
 from cxr_vlp.pipelines.executor import late_worker, pool
 from cxr_vlp.pipelines.executor.pool import PartPool
 
 PARTS = ("bad", "good", "fine")
 
 
-def run(folder: Path, hazard, workers: int = 2) -> dict[str, dict[str, str]]:
-    PartPool(hazards.FiveImages(hazard), str(folder), workers, image_timeout=1.5).run(PARTS)
-    return dict(zip(PARTS, pool.read_results(folder, PARTS), strict=True))
+def run(hazard, workers: int = 2) -> dict[str, dict]:
+    """Return name -> outcome of the parts."""
+    calls = {name: partial(hazards.FiveImages(hazard), Element(name)) for name in PARTS}
+    outcomes = list(PartPool(workers, image_timeout=1.5).outcomes(calls))
+    assert len(outcomes) == len(PARTS)
+    return {outcome["name"]: outcome for outcome in outcomes}
 
 
 @pytest.mark.parametrize(
@@ -35,47 +42,83 @@ def run(folder: Path, hazard, workers: int = 2) -> dict[str, dict[str, str]]:
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_an_image_that_kills_its_worker_is_excluded_and_the_rest_is_done(tmp_path, hazard, code):
-    done = run(tmp_path, hazard)
+def test_an_image_that_kills_its_worker_is_excluded_and_the_rest_is_done(hazard, code):
+    done = {name: outcome["result"] for name, outcome in run(hazard).items()}
     assert done["bad"].pop("bad-2") == code
     assert {state for part in done.values() for state in part.values()} == {"ok"}
     assert sum(len(part) for part in done.values()) == 14
-    assert not list(tmp_path.glob("*.note"))
 
 
-def test_a_worker_that_the_system_kills_ends_the_run(tmp_path):
+def test_the_records_of_images_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    run(hazards.abort)
+    assert not list(tmp_path.glob("cxr-vlp-*"))
+
+
+def test_a_worker_that_the_system_kills_ends_the_run():
     with pytest.raises(DataError, match=r"worker\.killed.*signal 9.*fewer --workers"):
-        run(tmp_path, hazards.killed)
+        run(hazards.killed)
 
 
-def test_a_stop_in_a_worker_ends_the_run_with_its_message(tmp_path):
-    with pytest.raises(DataError, match=r"source\.changed: as expected"):
-        run(tmp_path, hazards.stop)
+def test_a_stop_in_a_worker_is_the_outcome_of_its_part_alone():
+    done = run(hazards.stop)
+    assert done["bad"]["fault"] == ["DataError", "source.changed: as expected"]
+    assert done["good"]["result"]["good-2"] == done["fine"]["result"]["fine-4"] == "ok"
 
 
-def test_a_bug_is_reported_with_its_line_and_without_its_message(tmp_path, capfd):
-    with pytest.raises(DataError, match=r"internal: KeyError at hazards\.py line \d+, part bad"):
-        run(tmp_path, hazards.bug)
-    assert "CANARY" not in "".join(capfd.readouterr())
+def test_a_run_without_progress_ends_with_what_is_begun(monkeypatch):
+    monkeypatch.setattr(pool, "POLL_INTERVAL", 0.1)
+    calls = {name: partial(hazards.Slow(60.0), Element(name, 1)) for name in PARTS}
+    with pytest.raises(EngineError, match=r"engine\.stalled: .* 0 of 3 done; bad, .*--stalled"):
+        list(PartPool(2, stalled=3.0).outcomes(calls))
+
+
+def test_a_part_that_begins_one_image_after_another_is_progress(monkeypatch):
+    monkeypatch.setattr(pool, "POLL_INTERVAL", 0.1)
+    calls = {"bad": partial(hazards.SlowImages(0.5, 10), Element("bad"))}
+    assert list(PartPool(1, stalled=3.0).outcomes(calls))
+
+
+def test_a_full_disk_is_an_outcome_with_the_system_s_message():
+    said = "No space left on device (/data/out.tar)"
+    assert run(hazards.full)["bad"]["fault"] == ["StorageError", said]
+
+
+def test_a_bug_is_reported_with_its_line_and_without_its_message(capfd):
+    kind, said = run(hazards.bug)["bad"]["fault"]
+    assert kind == "DataError"
+    assert re.match(r"internal: KeyError at hazards\.py line \d+, part bad", said)
+    assert "CANARY" not in "".join(capfd.readouterr()) + said
+
+
+KILLED = """
+from functools import partial
+
+import hazards
+from cxr_vlp.pipelines.engines.base import Element
+from cxr_vlp.pipelines.executor.pool import PartPool
+
+if __name__ == "__main__":
+    work = partial(hazards.FiveImages(hazards.hang), Element("bad"))
+    list(PartPool(2).outcomes({"bad": work}))
+"""
 
 
 def test_workers_do_not_outlive_a_killed_run(tmp_path):
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import hazards\n"
-        "from cxr_vlp.pipelines.executor.pool import PartPool\n"
-        "if __name__ == '__main__':\n"
-        "    PartPool(hazards.FiveImages(hazards.hang), sys.argv[2], 2).run(('bad', 'good'))\n"
-    )
     script = tmp_path / "run.py"
-    script.write_text(code)
+    script.write_text(KILLED)
     here = Path(__file__).parents[1]
-    command = [sys.executable, str(script), str(here), str(tmp_path)]
+    path = os.pathsep.join((str(here), str(here.parents[1] / ".src")))
     started = subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": str(here.parents[1] / ".src")}
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(tmp_path)},
     )
-    note = tmp_path / "bad.note"
-    _until(lambda: note.exists() and note.read_text().strip())
-    worker = int(note.read_text().split()[0])
+
+    def decoding() -> str:
+        return "".join(path.read_text().strip() for path in tmp_path.glob("cxr-vlp-*/*"))
+
+    _until(decoding)
+    worker = int(decoding().split()[0])
     started.send_signal(signal.SIGKILL)
     started.wait()
     _until(lambda: not _alive(worker))

@@ -15,8 +15,9 @@ import pytest
 from launching import ROOT
 from stages import build, params
 
-from cxr_vlp.pipelines.executor import progress, run_log
+from cxr_vlp.pipelines.executor import progress
 from cxr_vlp.pipelines.executor.progress import Counts, Rate, State
+from cxr_vlp.pipelines.executor.run_log import RunLog
 
 SLOW = """
 import pathlib, time
@@ -116,14 +117,18 @@ def test_a_log_gets_progress_lines(raw, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_log_that_cannot_be_written_leaves_the_error_to_the_run(tmp_path, monkeypatch, capsys):
-    """The disk of the state folder is full: the run raises that, and prints no traceback."""
-    monkeypatch.setattr(progress, "POLL_INTERVAL", 0.01)
+def test_a_log_has_a_line_for_each_finished_part_and_counts_them(tmp_path):
+    log = RunLog(tmp_path / "logs/shards-mimic.log", 2)
+    log.add("one", {"how": "built", "decoded": 3, "copied": 4})
+    assert log.state() == State(1, 2, "parts", "7 images")
+    log.add("two", {})
+    lines = log.path.read_text().splitlines()
+    assert [line.split(maxsplit=1)[1] for line in lines] == [
+        "one built decoded=3 copied=4 1/2", "two done decoded=0 copied=0 2/2",
+    ]  # fmt: skip
+
+
+def test_a_log_that_cannot_be_written_stops_the_run_with_that_error(tmp_path):
     (tmp_path / "log").mkdir()
-    (tmp_path / "one.json").write_text("{}")
-    with (
-        pytest.raises(IsADirectoryError),
-        run_log.logging_parts(tmp_path, 1, "shards", tmp_path / "log"),
-    ):
-        time.sleep(0.1)
-    assert "Traceback" not in capsys.readouterr().err
+    with pytest.raises(IsADirectoryError):
+        RunLog(tmp_path / "log", 1).add("one", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -9,9 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cxr_vlp.pipelines.errors import ConfigError, IngestError, LockedError, as_stop
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths
+from cxr_vlp.pipelines.storage.place import place
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,48 @@ def test_walk_is_sorted_follows_links_inside_and_ends_in_a_loop(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path)  # a loop
     (tmp_path / "z").symlink_to("/etc")  # a way out
     assert list(paths.walk(tmp_path)) == ["b/1.png", "b/2.png"]
+
+
+def test_a_listing_has_the_files_of_a_walk_each_with_its_state(tmp_path):
+    root = tmp_path / "root"
+    for name in ("b/2.png", "b/1.png", "b-c/x", "z.csv", "a/deep/er/y"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    (root / "loop").symlink_to(root)
+    (root / "again").symlink_to(root / "b")  # is visited before b, and b then is not
+    (root / "out").symlink_to("/etc")
+    (root / "nowhere").symlink_to(root / "gone")
+    (root / "itself").symlink_to(root / "itself")
+    (root / "file").symlink_to(root / "z.csv")
+    os.mkfifo(root / "pipe")
+    codes: dict[str, list[str]] = {"listing": [], "walk": []}
+    listed = list(paths.listing(root, codes["listing"].append))
+    assert [each.path for each in listed] == list(paths.walk(root, codes["walk"].append))
+    assert codes["listing"] == codes["walk"] == ["path.escape"]
+    assert [each.path for each in listed] == [
+        "file", "itself", "nowhere", "pipe", "z.csv", "a/deep/er/y", "again/1.png", "again/2.png",
+        "b-c/x",
+    ]  # fmt: skip
+    for each in listed:
+        now = paths.state(root, each.path)
+        assert each[1:] == (now.st_size, now.st_mtime_ns, str(now.st_ino)), each.path
+
+
+NAMES = st.text("ab.-_ \xe9", min_size=1, max_size=3).filter(lambda name: name.strip("."))
+
+
+@given(names=st.lists(st.lists(NAMES, min_size=1, max_size=4), max_size=12))
+def test_a_store_is_listed_in_the_order_of_a_disk(tmp_path_factory, names):
+    root = tmp_path_factory.mktemp("order")
+    store = place(f"memory://{root.name}/raw")
+    for parts in names:
+        path = root.joinpath(*parts)
+        with contextlib.suppress(OSError):  # a file where a folder must be, or the other way
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+            (store.joinpath(*parts)).fs.pipe_file(store.joinpath(*parts).path, b"x")
+    here = list(paths.walk(root))
+    assert (list(paths.walk(paths.root(str(store)))) if here else []) == here
 
 
 def lead_out(tmp_path: Path) -> Path:

@@ -13,12 +13,11 @@ import numpy as np
 import PIL.Image
 import pydicom
 import pytest
-from mutants import Decoding, total
+from mutants import Decoding, results, total
 from sound import dicom, xray
 
 from cxr_vlp.pipelines.config import Shards
 from cxr_vlp.pipelines.errors import IngestError
-from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.executor.pool import PartPool
 from cxr_vlp.pipelines.imaging import codecs, encode
 from cxr_vlp.pipelines.synthetic.writing import dicom_files
@@ -144,11 +143,9 @@ def test_bombs_take_no_memory(tmp_path):
     for number, (make, suffix) in enumerate(made):
         (tmp_path / f"{number}{suffix}").write_bytes(make())
     paths = tuple(map(str, sorted(tmp_path.iterdir())))
-    results = tmp_path / "results"
-    results.mkdir()
     names = [f"part-{number}" for number in range(len(paths))]
-    PartPool(Decoding(paths, parts=len(paths)), str(results), 1, image_timeout=60).run(names)
-    totals = total(pool.read_results(results, names))
+    work = Decoding(paths, parts=len(paths))
+    totals = total(results(work, names, PartPool(1, image_timeout=60)))
     print("\n", totals)
     assert set(totals["outcomes"]) <= set(CODES)
     assert totals["memory"] < 1024
@@ -163,8 +160,7 @@ def test_the_largest_accepted_image_fits_in_memory(tmp_path, syntax):
     side = int((Shards().max_megapixels * 1e6) ** 0.5)
     large = cv2.resize(xray(1000, 1000), (side, side), interpolation=cv2.INTER_NEAREST)
     (tmp_path / "large.dcm").write_bytes(dicom(syntax, values=large))
-    PartPool(Decoding((str(tmp_path / "large.dcm"),)), str(tmp_path), 1).run(["part-0"])
-    totals = total(pool.read_results(tmp_path, ["part-0"]))
+    totals = total(results(Decoding((str(tmp_path / "large.dcm"),)), ["part-0"], PartPool(1)))
     print("\n", totals)
     assert totals["outcomes"] == {"image": 1}
     assert totals["memory"] < 1024

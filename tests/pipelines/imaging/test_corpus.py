@@ -14,10 +14,9 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
-from mutants import Decoding, total
+from mutants import Decoding, results, total
 from sound import dicom, xray
 
-from cxr_vlp.pipelines.executor import pool
 from cxr_vlp.pipelines.executor.pool import PartPool
 from cxr_vlp.pipelines.synthetic.writing import dicom_files
 
@@ -52,48 +51,47 @@ def _is_data(path: Path) -> bool:
     return path.is_file() and path.suffix not in (".py", ".pyc")
 
 
-def run(folder: Path, work: Decoding, parts: int) -> dict[str, Any]:
+def run(work: Decoding, parts: int) -> dict[str, Any]:
     names = [f"part-{number}" for number in range(parts)]
-    PartPool(work, str(folder), 2, image_timeout=PATIENCE).run(names)
-    totals = total(pool.read_results(folder, names))
+    totals = total(results(work, names, PartPool(2, image_timeout=PATIENCE)))
     print("\n", totals)
     assert not [name for name in totals["outcomes"] if name.startswith("uncoded")], totals
     assert totals["memory"] < 1024, totals
     return totals
 
 
-def test_a_sample_of_mutants(written_files, tmp_path):
-    totals = run(tmp_path, Decoding(tuple(written_files), mutants=75), 2)
+def test_a_sample_of_mutants(written_files):
+    totals = run(Decoding(tuple(written_files), mutants=75), 2)
     assert sum(totals["outcomes"].values()) == 150
     assert 10 < totals["outcomes"]["image"] < 140
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_thousands_of_mutants_of_files_of_our_own(written_files, tmp_path):
-    totals = run(tmp_path, Decoding(tuple(written_files), mutants=500), 20)
+def test_thousands_of_mutants_of_files_of_our_own(written_files):
+    totals = run(Decoding(tuple(written_files), mutants=500), 20)
     assert sum(totals["outcomes"].values()) == 10_000
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_thousands_of_mutants_of_real_files(shared, tmp_path):
+def test_thousands_of_mutants_of_real_files(shared):
     real = [*(shared / "data").rglob("*"), *map(Path, installed())]
     small = sorted(str(p) for p in real if _is_data(p) and p.stat().st_size < LARGEST)
-    totals = run(tmp_path, Decoding(tuple(small), mutants=500), 20)
+    totals = run(Decoding(tuple(small), mutants=500), 20)
     assert sum(totals["outcomes"].values()) == 10_000
 
 
 def test_every_installed_test_file(tmp_path):
     files = installed()
-    totals = run(tmp_path, Decoding(tuple(files), parts=4), 4)
+    totals = run(Decoding(tuple(files), parts=4), 4)
     assert sum(totals["outcomes"].values()) == len(files) > 100
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_every_shared_file(shared, tmp_path):
+def test_every_shared_file(shared):
     files = sorted(str(p) for p in (shared / "data").rglob("*") if p.is_file())
-    totals = run(tmp_path, Decoding(tuple(files), parts=4), 4)
+    totals = run(Decoding(tuple(files), parts=4), 4)
     assert sum(totals["outcomes"].values()) == len(files)
     assert totals["outcomes"]["image"] > 100

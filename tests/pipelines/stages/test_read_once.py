@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from stages import build, params, run_scan
 
 from cxr_vlp.nlp.config import plain_yaml
 from cxr_vlp.pipelines import plan, scan, shards, texts, verify
-from cxr_vlp.pipelines.executor.pool import PartPool
+from cxr_vlp.pipelines.executor.pool import PartAttempts, PartPool
 from cxr_vlp.pipelines.format import fingerprints
 from cxr_vlp.pipelines.stages import sample_members
 
@@ -38,11 +38,11 @@ def hook() -> None:
 def opened(hook, monkeypatch) -> Iterator[Counter[str]]:
     """How often each path is opened; the parts are done in this process."""
 
-    def in_this_process(self: PartPool, names: list[str]) -> None:
-        for name in names:
-            self.run_one(name, {})
+    def in_this_process(_: PartPool, attempts: Sequence[PartAttempts], over: Any) -> Iterator[Any]:
+        for each in attempts:
+            yield each.next()()
 
-    monkeypatch.setattr(PartPool, "run_all", in_this_process)
+    monkeypatch.setattr(PartPool, "run", in_this_process)
     _counts.append(Counter())
     yield _counts[-1]
     _counts.clear()
@@ -76,26 +76,24 @@ def run_shards(raw: Path, out: Path) -> None:
 
 def test_texts_opens_each_part_of_the_inventory_once(raw, tmp_path, opened):
     run_scan(SOURCE, arguments(raw, tmp_path)[1:], tmp_path)
-    for _ in range(2):  # the second run keeps every part
+    for reads in (1, 0):  # the second run keeps every part, by the digests that scan recorded
         opened.clear()
         run_texts(raw, tmp_path)
         found = times(opened, tmp_path / "scan", f"{SOURCE}-*.jsonl")
         assert len(found) == 4
-        assert set(found.values()) == {1}
+        assert set(found.values()) == {reads}
 
 
 def test_shards_opens_each_part_and_each_image_once(raw, tmp_path, opened):
     run_scan(SOURCE, arguments(raw, tmp_path)[1:], tmp_path)
     run_texts(raw, tmp_path)
-    for images in (SAMPLES, 0):  # the second run keeps every tar
+    for reads, images in ((1, SAMPLES), (0, 0)):  # the second run keeps every tar
         opened.clear()
         run_shards(raw, tmp_path)
-        found = times(opened, tmp_path / "texts", f"{SOURCE}-*.jsonl")
-        assert len(found) == 4
-        assert set(found.values()) == {1}
-        # hashed as a whole before the run (are the texts made from it?), then read part by part
-        found = times(opened, tmp_path / "scan", f"{SOURCE}-*.jsonl")
-        assert set(found.values()) == {2}
+        for stage in ("scan", "texts"):
+            found = times(opened, tmp_path / stage, f"{SOURCE}-*.jsonl")
+            assert len(found) == 4
+            assert set(found.values()) == {reads}
         assert image_reads(opened, raw) == [1] * images
 
 
@@ -116,10 +114,11 @@ def test_each_fingerprint_of_a_sample_is_computed_once(raw, tmp_path, opened, mo
     counted(fingerprints, "image")
     counted(sample_members, "fingerprint")
     counted(fingerprints, "shard")
-    for _ in range(2):
-        calls.clear()
-        run_shards(raw, tmp_path)
-        assert calls == {"image": SAMPLES, "fingerprint": SAMPLES, "shard": 4}
+    run_shards(raw, tmp_path)
+    assert calls == {"image": SAMPLES, "fingerprint": SAMPLES, "shard": 4}
+    calls.clear()
+    run_shards(raw, tmp_path)  # keeps every tar, by the digests of the parts
+    assert not calls
 
 
 def test_rederive_opens_each_image_once(raw, tmp_path, opened):

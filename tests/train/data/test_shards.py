@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,11 @@ def test_a_folder_given_twice_or_missing_or_one_too_deep_fails(source, tmp_path)
         list_shards([tmp_path / "nowhere"], "train")
     with pytest.raises(ConfigError, match="no set of shards"):
         list_shards([source / "train"], "train")
+
+
+def test_a_relative_folder_gives_the_shards_of_the_whole_path(tmp_path, source, monkeypatch):
+    monkeypatch.chdir(source.parent)
+    assert list_shards([Path(source.name)], "test") == list_shards([source], "test")
 
 
 def test_a_folder_of_sets_means_every_set_in_it(tmp_path):

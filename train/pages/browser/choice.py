@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr_vlp.train.data.shards import Shard
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -20,7 +22,7 @@ class Place:
     key: str
     study: str
     split: str
-    tar: Path
+    tar: Path | Shard
 
 
 def choose(found: Sequence[Place], count: int, also: Collection[str] = ()) -> list[Place]:

@@ -14,6 +14,7 @@ from cxr_vlp.pipelines.format import tar
 from cxr_vlp.pipelines.format.errors import FormatError
 from cxr_vlp.pipelines.format.sample import Sample, key_hash
 from cxr_vlp.train.data.samples import IMAGES
+from cxr_vlp.train.data.shards import as_shard
 from cxr_vlp.train.errors import DataError
 from cxr_vlp.train.pages.browser.choice import Place
 
@@ -46,14 +47,15 @@ def read(places: Sequence[Place]) -> Iterator[Chosen]:
 
     Raises DataError for a damaged tar, and for a sample or an image that cannot be read.
     """
-    for path, wanted in groupby(places, key=lambda place: place.tar):
+    for tar_of, wanted in groupby(places, key=lambda place: place.tar):
+        shard = as_shard(tar_of)
         try:
-            with path.open("rb") as file:
+            with shard.open() as file:
                 spans = _spans(file)
                 for place in wanted:
                     yield _chosen(file, place, spans.get(place.key, {}))
         except FormatError as error:
-            raise DataError(f"{path}: {error}") from None
+            raise DataError(f"{shard.where}: {error}") from None
 
 
 def _spans(file: BinaryIO) -> dict[str, dict[str, Span]]:
@@ -101,4 +103,4 @@ def _bytes(file: BinaryIO, span: Span) -> bytes:
 
 
 def _where(place: Place) -> str:
-    return f"{place.tar}: sample {key_hash(place.key)}"
+    return f"{as_shard(place.tar).where}: sample {key_hash(place.key)}"

@@ -100,11 +100,11 @@ def survey(folder: Path) -> Survey:
     found = Survey(folder.resolve().name)
     for split in SPLITS:
         for shard in list_shards([folder], split):
-            found.bytes += shard.path.stat().st_size
+            found.bytes += shard.bytes
             found.tars += 1
             for key, sample in _samples(shard):
                 found.add(sample, split)
-                found.places.append(Place(key, sample.study or key, split, shard.path))
+                found.places.append(Place(key, sample.study or key, split, shard))
     if not found.places:
         raise DataError(f"{folder}: the set holds no sample, so there is nothing to show")
     return found
@@ -123,15 +123,15 @@ def _spread(ordered: Sequence[int]) -> Sequence[int]:
 
 def _samples(shard: Shard) -> Iterator[tuple[str, Sample]]:
     seen = 0
-    for member in members(shard.path, JSON):
+    for member in members(shard, JSON):
         key = tar.split_name(member.name)[0]
         try:
             yield key, Sample.from_json(member.data)
         except FormatError as error:
-            raise DataError(f"{shard.path}: sample {key_hash(key)}: {error}") from None
+            raise DataError(f"{shard.where}: sample {key_hash(key)}: {error}") from None
         seen += 1
     if seen != shard.samples:
         raise DataError(
-            f"{shard.path}: {seen} samples where sizes.json promises {shard.samples}: copy the set "
-            f"again, or count its samples with {COUNT}"
+            f"{shard.where}: {seen} samples where sizes.json promises {shard.samples}: copy the "
+            f"set again, or count its samples with {COUNT}"
         )

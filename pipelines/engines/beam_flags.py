@@ -6,22 +6,28 @@ Runners that were never run with this program are refused, unless --untested-run
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from cxr_vlp.pipelines.errors import ConfigError
 
 LOCAL = "FnApiRunner"
-TESTED = ("FnApiRunner", "PortableRunner")  # the second with --environment_type=LOOPBACK
+TESTED = ("FnApiRunner", "PortableRunner")  # the second with the environments below
+ENVIRONMENTS = ("LOOPBACK", "EXTERNAL")  # workers in this process; worker pools that were started
 LOSING_DATA = {"DaskRunner": "it drops data silently (measured)"}
 REQUIREMENTS = {
-    "FlinkRunner": "it needs a job server, a jar from the network",
-    "SparkRunner": "it needs a job server, a jar from the network",
-    "PrismRunner": "it needs a Go binary from the network",
-    "DataflowRunner": "it needs Google's cloud, and sends the data there",
+    "FlinkRunner": "it needs an image for the workers (Containerfile), and the jar "
+    "beam-runners-flink-2.2-job-server, which Beam fetches from Maven Central (or give "
+    "--flink_job_server_jar)",
+    "SparkRunner": "it needs an image for the workers (Containerfile), and the jar "
+    "beam-runners-spark-3-job-server, which Beam fetches from Maven Central (or give "
+    "--spark_job_server_jar); --engine spark needs neither",
+    "PrismRunner": "it needs the Go binary apache_beam-vVERSION-prism, which Beam fetches from "
+    "GitHub (or give --prism_location)",
+    "DataflowRunner": "it needs Google's cloud, and sends the data there; it needs the package "
+    "apache-beam[gcp], and an image for the workers (Containerfile, --sdk_container_image)",
 }
 # Beam's default runner first looks for a Go binary on the network, then uses this runner
 ALIASES = {"DirectRunner": LOCAL, "SwitchingDirectRunner": LOCAL}
@@ -33,6 +39,8 @@ class BeamFlags:
 
     flags: tuple[str, ...] = ()
     runner: str = LOCAL
+    endpoint: str = ""  # HOST:PORT of the job service; "" if there is none
+    pools: tuple[str, ...] = ()  # HOST:PORT of the worker pools; () if the runner has its own
 
     @property
     def local(self) -> bool:
@@ -43,28 +51,7 @@ class BeamFlags:
 IN_PROCESS = BeamFlags()
 
 
-def parse(
-    parser: argparse.ArgumentParser,
-    arguments: Sequence[str] | None,
-    known_flags: Callable[[], Collection[str]],
-) -> tuple[argparse.Namespace, BeamFlags]:
-    """Return the parsed flags of a command line, and its flags for Beam.
-
-    `known_flags` returns the names of Beam's flags; it is called only if the command does not have
-    one of the flags.
-
-    Raises ConfigError for a flag that is unknown to both, and for a runner that was never run with
-    this program.
-    """
-    flags, rest = parser.parse_known_args(arguments)
-    if not rest:
-        return flags, IN_PROCESS
-    ours = [name for action in parser._actions for name in action.option_strings]
-    values = _values(rest, known_flags(), ours)
-    return flags, _chosen(rest, values, untested=flags.untested_runner)
-
-
-def _values(rest: Sequence[str], beams: Collection[str], ours: Sequence[str]) -> dict[str, str]:
+def values_of(rest: Sequence[str], beams: Collection[str], ours: Sequence[str]) -> dict[str, str]:
     """Return flag -> value of Beam's flags; the last value counts, as in Beam."""
     found: dict[str, str] = {}
     last = ""
@@ -72,7 +59,7 @@ def _values(rest: Sequence[str], beams: Collection[str], ours: Sequence[str]) ->
         name, has_value, value = word.partition("=")
         if not word.startswith("-"):
             if not last or found[last]:
-                raise ConfigError(f"unknown argument {_shortened(word)!r}: see --help")
+                raise ConfigError(f"unknown argument {shortened(word)!r}: see --help")
             found[last] = word
             continue
         # --dry_run is a flag of Beam, but a user who writes it means --dry-run of this command
@@ -81,7 +68,7 @@ def _values(rest: Sequence[str], beams: Collection[str], ours: Sequence[str]) ->
             near = _nearest(name, ours, 0.8) or _nearest(name, beams, 0.7)
             near = near or _nearest(name, ours, 0.6)
             hint = f": did you mean {near}?" if near else ": see --help"
-            raise ConfigError(f"unknown flag {_shortened(name)}{hint}")
+            raise ConfigError(f"unknown flag {shortened(name)}{hint}")
         last, found[name] = ("" if has_value else name), value
     return found
 
@@ -90,30 +77,58 @@ def _nearest(name: str, known: Collection[str], least: float) -> str:
     return next(iter(difflib.get_close_matches(name, known, 1, least)), "")
 
 
-def _shortened(word: str) -> str:
+def shortened(word: str) -> str:
+    """Return a word of the command line for a message."""
     return word if len(word) <= 40 else word[:40] + "..."
 
 
-def _chosen(rest: Sequence[str], values: dict[str, str], *, untested: bool) -> BeamFlags:
+def chosen(rest: Sequence[str], values: dict[str, str], *, untested: bool) -> BeamFlags:
+    """Return what Beam's flags choose; `values` is flag -> value of the words `rest`.
+
+    Raises ConfigError for a runner that was never run with this program, unless `untested`.
+    """
     runner = _name(values.get("--runner", LOCAL))
     if runner in LOSING_DATA:
         raise ConfigError(f"--runner {runner}: {LOSING_DATA[runner]}; leave --runner out")
-    problem = _problem(runner, values)
+    warn_of(_problem(runner, values), untested=untested)
+    pools = _pools(values)
+    kept = _without(rest, "--runner", *(("--environment_config",) if pools else ()))
+    endpoint = values.get("--job_endpoint", "")
+    return BeamFlags((*kept, f"--runner={runner}"), runner, endpoint, pools)
+
+
+def warn_of(problem: str, *, untested: bool) -> None:
+    """Raise ConfigError for a run that is untested, or warn of it if the user wants it."""
     if problem and not untested:
         raise ConfigError(f"{problem}; leave it out, or add --untested-runner to try it")
     if problem:
         sys.stderr.write(f"warning: {problem}\n")
-    return BeamFlags(tuple(_with_one_runner(rest, runner)), runner)
+
+
+def _pools(values: dict[str, str]) -> tuple[str, ...]:
+    """Return the addresses of worker pools: with several, each gets jobs of its own."""
+    found = values.get("--environment_config", "")
+    if values.get("--environment_type", "").upper() != "EXTERNAL" or found.startswith("{"):
+        return ()
+    pools = tuple(filter(None, (word.strip() for word in found.split(","))))
+    if not pools or any(":" not in pool for pool in pools):
+        raise ConfigError(
+            "--environment_type=EXTERNAL needs --environment_config=HOST:PORT[,HOST:PORT...], the "
+            "worker pools (python -m apache_beam.runners.worker.worker_pool_main)"
+        )
+    return pools
 
 
 def _problem(runner: str, values: dict[str, str]) -> str:
     """Return why such a run is untested; "" if it was tested."""
     if runner not in TESTED:
         needs = f": {REQUIREMENTS[runner]}" if runner in REQUIREMENTS else ""
-        return f"--runner {_shortened(runner)} has never been run with this program{needs}"
+        return f"--runner {shortened(runner)} has never been run with this program{needs}"
     if runner == "PortableRunner":
-        if values.get("--environment_type", "").upper() != "LOOPBACK":
-            return "--runner PortableRunner was only run with --environment_type=LOOPBACK"
+        if values.get("--environment_type", "").upper() not in ENVIRONMENTS:
+            return (
+                "--runner PortableRunner was only run with --environment_type=LOOPBACK or EXTERNAL"
+            )
         if not values.get("--job_endpoint"):
             raise ConfigError("--runner PortableRunner needs --job_endpoint")
     if values.get("--direct_running_mode") == "multi_processing":
@@ -130,15 +145,15 @@ def _name(text: str) -> str:
     return ALIASES.get(found, found)
 
 
-def _with_one_runner(rest: Sequence[str], runner: str) -> list[str]:
-    """Return the flags with one --runner flag, at the end."""
+def _without(rest: Sequence[str], *names: str) -> list[str]:
+    """Return the flags without those of these names, and without their values."""
     kept, skip = [], False
     for word in rest:
         if skip:
             skip = False
             continue
-        if word.partition("=")[0] == "--runner":
+        if word.partition("=")[0] in names:
             skip = "=" not in word
             continue
         kept.append(word)
-    return [*kept, f"--runner={runner}"]
+    return kept

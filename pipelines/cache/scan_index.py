@@ -1,0 +1,353 @@
+"""The index of an inventory: which files gave which studies, which patients, and which parts.
+
+`scan` writes it into the inventory's folder as index.sqlite, and compares the next listing of the
+tree with it: then only what changed is read, joined and written. It may be deleted: then the next
+scan lists the whole tree. It is never changed in place. A scan writes another and puts it there, so
+that whoever has the old one open reads the old one. Every row has a digest; a row that does not
+match it makes the whole index count as absent.
+
+    files     name -> size, time, inode, facts       what was read (file_index.py)
+    official  path -> sha256                         the collection's own digests
+    folders   path -> its names with their states    the listing (tree_listing.py)
+    owners    path -> study                          whose rows name a file
+    studies   study -> patient, rows, made           the rows of all tables; what they add to counts
+    patients  patient -> made                        what reading the patient's files adds to them
+    lines     part, key -> patient                   the lines of the parts, in their order
+    facts     name -> value                          of the run as a whole
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cxr_vlp.pipelines.cache import file_index, row_digest
+from cxr_vlp.pipelines.cache.file_index import State, name_of
+from cxr_vlp.pipelines.cache.tree_listing import Folder
+from cxr_vlp.pipelines.files.csv_tables import Row
+
+NAME = "index.sqlite"
+VERSION = 1  # of the tables below
+TABLES = (
+    file_index.TABLE,
+    "CREATE TABLE official (path BLOB PRIMARY KEY, sha256 TEXT, digest BLOB) WITHOUT ROWID",
+    "CREATE TABLE folders (path BLOB PRIMARY KEY, text TEXT, digest BLOB)",
+    "CREATE TABLE owners (path BLOB, study TEXT, digest BLOB, PRIMARY KEY (path, study))"
+    " WITHOUT ROWID",
+    "CREATE TABLE studies (study TEXT PRIMARY KEY, patient TEXT, rows BLOB, made TEXT,"
+    " digest BLOB)",
+    "CREATE TABLE patients (patient TEXT PRIMARY KEY, made TEXT, digest BLOB)",
+    "CREATE TABLE lines (part TEXT, key TEXT, patient TEXT, digest BLOB, PRIMARY KEY (part, key))"
+    " WITHOUT ROWID",
+    "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT, digest BLOB)",
+)
+INDICES = (
+    "CREATE INDEX IF NOT EXISTS of_patient ON studies (patient)",
+    "CREATE INDEX IF NOT EXISTS lines_of_patient ON lines (patient)",
+)
+SPEED = ("synchronous = OFF", "journal_mode = OFF", "locking_mode = EXCLUSIVE",
+         "cache_size = -65536", f"user_version = {VERSION}")  # fmt: skip
+LARGE = 400  # characters of a study's rows from which on they are compressed
+Rows = Mapping[str, Sequence[tuple[str, Row]]]  # table -> (file that gave the row or "", row)
+
+
+class DamagedError(Exception):
+    """An index cannot be used: a row does not match its digest, or a page is damaged."""
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """What the index holds of one study."""
+
+    study: str
+    patient: str  # "" for a study of which nothing is left
+    rows: Rows
+    made: Mapping[str, Any]  # what it adds to the counts
+
+
+class ScanIndex:
+    """One index, open; see the module. Errors of a damaged database become DamagedError."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._empty: set[str] = set()  # tables that have no row, and need no look-up
+
+    @classmethod
+    def new(cls, path: Path) -> ScanIndex:
+        """Create an empty index in a new file."""
+        return cls._to_write(path, TABLES)
+
+    @classmethod
+    def copied(cls, old: Path, path: Path) -> ScanIndex:
+        """Copy an index to a file of its own, which is then changed."""
+        shutil.copyfile(old, path)
+        return cls._to_write(path)
+
+    def learn(self, others: Iterable[Path]) -> None:
+        """Copy what other indices know of files; of one that is damaged, what can be read."""
+        self._database.execute("COMMIT")
+        for path in (other for other in others if other.is_file()):
+            address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+            try:
+                self._database.execute("ATTACH ? AS other", (address,))
+                self._database.execute("INSERT OR REPLACE INTO files SELECT * FROM other.files")
+            except sqlite3.DatabaseError:
+                row_digest.DISCARDED.add()
+            with contextlib.suppress(sqlite3.Error):
+                self._database.execute("DETACH other")
+        self._database.execute("BEGIN")
+        if self._one("SELECT 1 FROM files LIMIT 1") is None:
+            self._empty.add("files")  # what is stored from here on is asked for by nobody
+
+    def save(self) -> None:
+        """Write to the disk what was stored so far, and go on."""
+        self._database.execute("COMMIT")
+        self._database.execute("BEGIN")
+
+    @classmethod
+    def _to_write(cls, path: Path, tables: Iterable[str] = ()) -> ScanIndex:
+        address = path.absolute().as_uri()
+        database = sqlite3.connect(address, uri=True, isolation_level=None)
+        for pragma in SPEED:  # a file that a killed run leaves is never read
+            database.execute(f"PRAGMA {pragma}")
+        database.execute("BEGIN")
+        for table in tables:
+            database.execute(table)
+        return cls(database)
+
+    @classmethod
+    def opened(cls, path: Path) -> ScanIndex | None:
+        """Open an index to read it; None if there is none, or one of another version."""
+        if not path.is_file():
+            return None
+        try:
+            found = cls(file_index.reading(path))
+            (version,) = found._one("PRAGMA user_version")
+        except (DamagedError, sqlite3.Error):
+            row_digest.DISCARDED.add()
+            return None
+        return found if version == VERSION else None
+
+    @classmethod
+    @contextlib.contextmanager
+    def appended(cls, path: Path) -> Iterator[ScanIndex]:
+        """Yield an index of files that outlives a killed run; in memory if it cannot be written."""
+        try:
+            database = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+            database.execute("PRAGMA synchronous = OFF")
+            database.execute(file_index.TABLE)
+            database.execute(f"PRAGMA user_version = {VERSION}")
+        except sqlite3.Error:  # locked, damaged, or a disk that is full
+            database = sqlite3.connect(":memory:", isolation_level=None)
+            database.execute(file_index.TABLE)
+        database.execute("BEGIN")
+        try:
+            yield cls(database)
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                database.execute("COMMIT")
+            database.close()
+
+    def close(self) -> None:
+        """Write what waits, and close the file."""
+        if self._database.in_transaction:
+            for sql in INDICES:
+                self._database.execute(sql)
+            self._database.execute("COMMIT")
+        self._database.close()
+
+    def _one(self, sql: str, *values: Any) -> Any:
+        return next(self._all(sql, *values), None)
+
+    def _all(self, sql: str, *values: Any) -> Iterator[Any]:
+        try:
+            yield from self._database.execute(sql, values)
+        except sqlite3.OperationalError as error:
+            raise _storage(error) from None
+        except sqlite3.DatabaseError:
+            raise DamagedError from None
+
+    def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        try:
+            self._database.executemany(sql, rows)
+        except sqlite3.OperationalError as error:
+            raise _storage(error) from None
+
+    def fact(self, name: str) -> Any:
+        """Return a fact of the run; None if it is not there."""
+        row = self._one("SELECT * FROM facts WHERE name = ?", name)
+        return json.loads(_checked(row)[1]) if row else None
+
+    def set_fact(self, name: str, value: Any) -> None:
+        """Store a fact of the run, a JSON value."""
+        row = (name, json.dumps(value, sort_keys=True))
+        self._many("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", [_signed(*row)])
+
+    def folder(self, path: str) -> Folder | None:
+        """Return the listing of a folder."""
+        row = self._one("SELECT * FROM folders WHERE path = ?", name_of(path))
+        return Folder.of(path, _checked(row)[1]) if row else None
+
+    def set_folders(self, found: Iterable[Folder]) -> None:
+        """Store listings of folders."""
+        rows = (_signed(name_of(each.path), each.text()) for each in found)
+        self._many("INSERT OR REPLACE INTO folders VALUES (?, ?, ?)", rows)
+
+    def folder_paths(self) -> Iterator[str]:
+        """Yield the paths of all folders."""
+        for (path,) in self._all("SELECT path FROM folders"):
+            yield path.decode("utf-8", "surrogateescape")
+
+    def remove_folders(self, gone: Iterable[str]) -> None:
+        """Remove folders that are no longer there."""
+        self._many("DELETE FROM folders WHERE path = ?", ((name_of(path),) for path in gone))
+
+    def read_facts(self, names: Iterable[str]) -> Iterator[tuple[str, tuple[State, Any]]]:
+        """Yield (name, (state, facts)) of the files that are known; damaged rows are counted."""
+        for name in names if "files" not in self._empty else ():
+            row = self._one("SELECT * FROM files WHERE name = ?", name_of(name))
+            found = file_index.kept(row) if row else None
+            if found is not None:
+                yield name, found
+
+    def set_facts(self, found: Iterable[tuple[str, State, Any]]) -> None:
+        """Store (name, state, facts) of files that were read."""
+        self._many("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
+                   file_index.rows(found))  # fmt: skip
+
+    def official(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return path -> digest, of the files that the collection's own lists name."""
+        found = {}
+        for path in paths:
+            row = self._one("SELECT * FROM official WHERE path = ?", name_of(path))
+            if row:
+                found[path] = str(_checked(row)[1])
+        return found
+
+    def set_official(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Store (path, digest) of the collection's own lists."""
+        signed = (_signed(name_of(path), sha256) for path, sha256 in rows)
+        self._many("INSERT OR REPLACE INTO official VALUES (?, ?, ?)", signed)
+
+    def owners(self, path: str) -> list[str]:
+        """Return the studies whose rows name a file."""
+        found = self._all("SELECT * FROM owners WHERE path = ?", name_of(path))
+        return [_checked(row)[1] for row in found]
+
+    def set_owners(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Store (path, study)."""
+        rows = (_signed(name_of(path), study) for path, study in pairs)
+        self._many("INSERT OR IGNORE INTO owners VALUES (?, ?, ?)", rows)
+
+    def study(self, study: str) -> StudyRow | None:
+        """Return a study."""
+        row = self._one("SELECT * FROM studies WHERE study = ?", study)
+        return _study(row) if row else None
+
+    def studies_of(self, patient: str) -> list[StudyRow]:
+        """Return the studies of a patient."""
+        return [
+            _study(row) for row in self._all("SELECT * FROM studies WHERE patient = ?", patient)
+        ]
+
+    def set_studies(self, found: Iterable[StudyRow]) -> None:
+        """Store studies."""
+        rows = (_signed(s.study, s.patient, _packed(s.rows), _json(s.made)) for s in found)
+        self._many("INSERT OR REPLACE INTO studies VALUES (?, ?, ?, ?, ?)", rows)
+
+    def remove_study(self, study: str) -> None:
+        """Remove a study that no row names."""
+        self._many("DELETE FROM studies WHERE study = ?", [(study,)])
+
+    def patient(self, patient: str) -> Any:
+        """Return what a patient adds to the counts; None for an unknown one."""
+        row = self._one("SELECT * FROM patients WHERE patient = ?", patient)
+        return json.loads(_checked(row)[1]) if row else None
+
+    def set_patients(self, found: Iterable[tuple[str, Any]]) -> None:
+        """Store what patients add to the counts."""
+        rows = (_signed(patient, _json(made)) for patient, made in found)
+        self._many("INSERT OR REPLACE INTO patients VALUES (?, ?, ?)", rows)
+
+    def remove_patient(self, patient: str) -> None:
+        """Remove a patient, and the lines of the patient's studies."""
+        self._many("DELETE FROM patients WHERE patient = ?", [(patient,)])
+        self._many("DELETE FROM lines WHERE patient = ?", [(patient,)])
+
+    def parts_of(self, patient: str) -> set[str]:
+        """Return the parts that hold lines of a patient."""
+        found = self._all("SELECT DISTINCT part FROM lines WHERE patient = ?", patient)
+        return {part for (part,) in found}
+
+    def lines(self, part: str) -> Iterator[tuple[str, str]]:
+        """Yield (key, patient) of the lines of a part, in their order."""
+        for row in self._all("SELECT * FROM lines WHERE part = ? ORDER BY key", part):
+            yield _checked(row)[1], row[2]
+
+    def remove_lines(self, part: str) -> None:
+        """Remove all lines of a part; they are then set anew."""
+        self._many("DELETE FROM lines WHERE part = ?", [(part,)])
+
+    def set_lines(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Store (part, key, patient) of lines."""
+        self._many("INSERT INTO lines VALUES (?, ?, ?, ?)", (_signed(*row) for row in rows))
+
+
+def place(state: Path, root: Path, out: Path) -> Path:
+    """Return where the state folder keeps an index: a second name, for when `out` is removed."""
+    name = hashlib.sha256(os.fsencode(f"{root}\0{out}")).hexdigest()[:16]
+    return state / "scan" / f"{name}.sqlite"
+
+
+def keep(index: Path, at: Path) -> None:
+    """Give an index a second name in the state folder, or copy it there; it is no loss if not."""
+    with contextlib.suppress(OSError):
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.unlink(missing_ok=True)
+        try:
+            os.link(index, at)
+        except OSError:  # another file system
+            shutil.copyfile(index, at)
+
+
+def _storage(error: sqlite3.OperationalError) -> OSError:
+    """Return the error of a full or unreadable disk; SQLite's own message names no cell."""
+    return OSError(0, f"index of the scan: {error}")
+
+
+_json = json.JSONEncoder(separators=(",", ":")).encode  # a new encoder for each row takes as long
+
+
+def _signed(*fields: Any) -> tuple[Any, ...]:
+    return (*fields, row_digest.short(*fields))
+
+
+def _checked(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    if row[-1] != row_digest.short(*row[:-1]):
+        raise DamagedError
+    return row
+
+
+def _study(row: tuple[Any, ...]) -> StudyRow:
+    study, patient, rows, made, _ = _checked(row)
+    return StudyRow(study, patient, _unpacked(rows), json.loads(made))
+
+
+def _packed(rows: Rows) -> bytes:
+    text = _json(rows).encode()
+    return zlib.compress(text, 1) if len(text) > LARGE else text
+
+
+def _unpacked(data: bytes) -> Rows:
+    text = data if data[:1] == b"{" else zlib.decompress(data)
+    found = json.loads(text)
+    return {table: [(at, row) for at, row in rows] for table, rows in found.items()}

@@ -1,0 +1,257 @@
+"""The engine `spark`: maps a stage's work over the executors of an Apache Spark cluster.
+
+This is the only file that imports pyspark. One element is one task. Its outcome comes back through
+one of Spark's accumulators: as soon as the task has ended, and once only, even where Spark did the
+task twice. Spark does the elements of a lost worker again (spark.task.maxFailures).
+
+Spark writes the exceptions of tasks to logs. So what leaves a task is a value, or the short message
+of a fault of the machine, never an exception of another library, which may quote a report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cxr_vlp.pipelines import errors, interrupts
+from cxr_vlp.pipelines.engines import attempt, handshake, isolation, spark_checks
+from cxr_vlp.pipelines.engines.base import Element, Outcome, RunSettings, Work
+from cxr_vlp.pipelines.engines.watch import Watch
+from cxr_vlp.pipelines.errors import EngineError
+
+POLL_INTERVAL = 0.1  # seconds between two looks at what has arrived
+LOOK_INTERVAL = 1.0  # seconds between two looks at what the workers do
+PATIENCE = 60.0  # seconds without a worker after which a line says so
+MARK = "machine: "  # begins the message of a fault of a worker's machine
+LOOPBACK = re.compile(r"local\b|spark://(127\.|localhost\b|\[::1\])")
+DEFAULTS = {  # where the user's own spark-defaults.conf says nothing else
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "OFF",  # on this machine: what went wrong is in our own messages
+    "spark.driver.maxResultSize": "0",  # no limit of the sum of all results: none is kept
+}
+# what Spark's long message holds -> what happened; the first that is found counts
+REASONS = (
+    ("PYTHON_VERSION_MISMATCH", "worker.differs: the workers have another version of Python"),
+    ("Cannot run program", "a worker has no Python at the path of PYSPARK_PYTHON"),
+    ("All masters are unresponsive|SparkContext (was|has been) (shut down|shutdown|stopped)",
+     "the master does not answer, or has ended this run"),
+    ("ExecutorLostFailure|Python worker (exited|crashed)|EOFException",
+     "each worker that did it ended before it was done, most likely out of memory"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SparkEngine:
+    """Maps work over the executors of the cluster whose master is at `master`."""
+
+    master: str  # spark://HOST:PORT[,HOST:PORT], local[N], yarn, k8s://...
+    name: str = "spark"
+
+    def map(
+        self, work: Work, elements: Sequence[Element], settings: RunSettings
+    ) -> Generator[Outcome, None, None]:
+        """Yield the outcome of each element as it ends.
+
+        Raises EngineError if the cluster cannot be reached, makes no progress, or gives up.
+        """
+        task = pickle.dumps(attempt.task(work, settings))
+        with _connected(self.master, settings.stage) as context:
+            job = _Job(context, task, elements)
+            watch = Watch(settings.stalled, len(elements))
+            yield from job.outcomes(watch, _Cluster(context, self.master))
+
+
+@contextlib.contextmanager
+def _connected(master: str, stage: str) -> Iterator[Any]:
+    """Give a SparkContext while the block runs; the executors of the run end with it."""
+    spark_checks.check_answers(master)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # of the workers
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        context = _context(master, stage)
+    except errors.Stop:
+        raise
+    except Exception as error:
+        raise EngineError(f"Spark did not start for {master}: {_reason(error)}") from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)  # pyspark has set its own
+    try:
+        yield context
+    finally:
+        with contextlib.suppress(Exception):  # the Java process may be gone
+            context.cancelAllJobs()
+        context.stop()
+
+
+def _context(master: str, stage: str) -> Any:
+    from pyspark import SparkConf, SparkContext
+
+    # of a package that is not used here
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    settings = SparkConf(_jvm=_gateway().jvm)  # has read spark-defaults.conf
+    for name, value in DEFAULTS.items():
+        settings.setIfMissing(name, value)
+    if LOOPBACK.match(master):  # nothing leaves this machine
+        settings.setIfMissing("spark.driver.host", "127.0.0.1")
+        settings.setIfMissing("spark.driver.bindAddress", "127.0.0.1")
+    return SparkContext(_retrying(master), f"cxr-vlp {stage}", conf=settings, gateway=_gateway())
+
+
+def _retrying(master: str) -> str:
+    """Return the master; `local` gets the four attempts at a task that a cluster makes."""
+    return re.sub(r"^local(?:\[([\d*]+)\])?$", lambda found: f"local[{found[1] or 1},4]", master)
+
+
+@functools.cache
+def _gateway() -> Any:
+    """Return the gateway to this process's Java process, which ends with it."""
+    from pyspark.java_gateway import launch_gateway
+
+    try:
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return launch_gateway(popen_kwargs=quiet)
+    except Exception:
+        raise EngineError(
+            "Spark's Java process ended at its start: `python -m pyspark.find_spark_home` prints "
+            "where Spark is, and `bin/spark-submit --version` there says why it does not start"
+        ) from None
+
+
+@dataclass
+class _Job:
+    """One job of Spark: each element is a task."""
+
+    context: Any
+    task: bytes
+    elements: Sequence[Element]
+    failed: list[Exception] = field(default_factory=list)  # at most one: why the job failed
+
+    def outcomes(self, watch: Watch, workers: _Cluster) -> Iterator[Outcome]:
+        """Yield the outcome of each element. Raises EngineError."""
+        from pyspark.accumulators import AddingAccumulatorParam
+
+        # a deque: Spark's thread adds at one end while this thread takes from the other
+        arrived = self.context.accumulator(deque(), AddingAccumulatorParam(deque()))
+        thread = threading.Thread(target=self._submit, args=(arrived,), daemon=True)
+        thread.start()
+        running = True
+        while running:
+            running = thread.is_alive()  # asked first: what arrived before the end is taken below
+            while arrived.value:
+                watch.progress()
+                yield arrived.value.popleft()
+            interrupts.check()
+            workers.check(watch)
+            thread.join(POLL_INTERVAL)
+        if self.failed:
+            raise self._failure(self.failed[0])
+
+    def _submit(self, arrived: Any) -> None:
+        """Run the job to its end, in a thread."""
+        # bytes: a worker without this package could not read an Element, and so not say why
+        rows = [(element.name, pickle.dumps(element)) for element in self.elements]
+        try:
+            spread = self.context.parallelize(rows, len(rows))
+            spread.foreachPartition(_remote(self.task, arrived, handshake.REMEDY))
+        except Exception as error:
+            self.failed.append(error)
+
+    def _failure(self, error: Exception) -> EngineError:
+        number = re.search(r"Task (\d+) in stage", str(error))
+        name = f"{self.elements[int(number[1])].name}: " if number else ""
+        return EngineError(f"engine.failed: {name}{_reason(error)}; {errors.KEPT}")
+
+
+def _remote(
+    task: bytes, arrived: Any, remedy: str
+) -> Callable[[Iterable[tuple[str, bytes]]], None]:
+    """Return what a worker does with its element.
+
+    A function inside a function is sent as a whole, not by its name: so a worker without this
+    package, or with another version of it, can say that.
+    """
+
+    def do(rows: Iterable[tuple[str, bytes]]) -> None:
+        for name, element in rows:
+            try:
+                from cxr_vlp.pipelines.engines import spark_engine
+            except ImportError as error:
+                message = f"worker.differs: a worker cannot import {error.name}: {remedy}"
+                arrived.add([{"name": name, "fault": ["EngineError", message]}])
+            else:
+                arrived.add([spark_engine.outcome(name, task, element)])
+
+    return do
+
+
+def outcome(name: str, task: bytes, element: bytes) -> dict[str, Any]:
+    """Return what became of the element `name`; runs on a worker.
+
+    Raises RuntimeError for a fault of the machine, so that Spark tries the element again. Spark
+    logs it, so its message says nothing of the data.
+    """
+    try:
+        return dict(attempt.attempt(pickle.loads(task), pickle.loads(element)))
+    except Exception as error:
+        raise RuntimeError(f"{MARK}{name}: {_short(error)}") from None
+
+
+def _short(error: Exception) -> str:
+    """Return what may be said of a fault of a machine: no words of another library."""
+    if isinstance(error, errors.Stop | isolation.LostChildError):
+        return str(error)
+    return str(errors.as_stop(error)) if isinstance(error, OSError) else type(error).__name__
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong, by Spark's message, which may be pages of Java's stack traces."""
+    text = str(error)
+    own = re.search(rf"RuntimeError: {MARK}(.*)", text)
+    if own:
+        return own[1].strip()
+    known = (reason for pattern, reason in REASONS if re.search(pattern, text))
+    return next(known, f"{type(error).__name__}: the logs of the workers say more")
+
+
+@dataclass
+class _Cluster:
+    """What the workers do, by Spark's own counts."""
+
+    context: Any
+    master: str
+    since: float = field(default_factory=time.monotonic)
+    looked: float = 0.0
+    idle: bool = True  # no worker has begun anything yet, and no line has said so
+
+    def check(self, watch: Watch) -> None:
+        """Look once a second. Raises EngineError if nothing has moved for too long."""
+        now = time.monotonic()
+        if now - self.looked < LOOK_INTERVAL:
+            return
+        self.looked, running = now, self._running()
+        watch.check([f"{running} elements"] if running else [])
+        self.idle = self.idle and not running
+        if self.idle and now - self.since > PATIENCE:
+            self.idle = False
+            sys.stderr.write(f"waiting: no worker of {self.master} has begun anything yet\n")
+
+    def _running(self) -> int:
+        """Return the number of tasks that run now."""
+        status = self.context.statusTracker()
+        stages = (status.getStageInfo(number) for number in status.getActiveStageIds())
+        return sum(stage.numActiveTasks for stage in stages if stage is not None)

@@ -1,0 +1,42 @@
+"""Ends a run that makes no progress, with a message that says what was waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cxr_vlp.pipelines.errors import KEPT, EngineError
+
+
+@dataclass
+class Watch:
+    """How far a run is, and when it last moved."""
+
+    stalled: float  # seconds
+    wanted: int
+    done: int = 0
+    _finished: float = field(default_factory=time.monotonic)  # when the last element was finished
+    _moved: float = field(default_factory=time.monotonic)  # when anything moved
+
+    def progress(self) -> None:
+        """Note that an element is finished."""
+        self.done += 1
+        self._finished = self._moved = time.monotonic()
+
+    def moved(self) -> None:
+        """Note that a worker began another image."""
+        self._moved = time.monotonic()
+
+    def check(self, begun: Sequence[str] = ()) -> None:
+        """Raise EngineError if nothing moved for `stalled` seconds; `begun`: what workers do."""
+        now = time.monotonic()
+        if now - self._moved <= self.stalled:
+            return
+        what = f"{', '.join(begun[:3])} are begun: look at their workers" if begun else (
+            "no worker has begun anything: look whether workers are started and free"
+        )  # fmt: skip
+        raise EngineError(
+            f"engine.stalled: nothing finished for {now - self._finished:.0f} seconds, {self.done} "
+            f"of {self.wanted} done; {what}, or give more time with --stalled; {KEPT}"
+        )

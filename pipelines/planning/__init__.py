@@ -1,0 +1,1 @@
+"""What a conversion costs: hours, bytes, workers; from measured seconds of an image."""

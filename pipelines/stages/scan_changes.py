@@ -1,0 +1,232 @@
+"""Finds what changed in a raw tree since its inventory was made, and which studies that touches.
+
+A change touches single studies if no table moved, and every changed file is an image or a report of
+known studies, or one that the reader lists file by file (`Table.by_file`). Everything else is
+listed anew as a whole.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cxr_vlp.pipelines import interrupts, parts
+from cxr_vlp.pipelines.cache import checksums, row_digest, scan_index, tree_listing
+from cxr_vlp.pipelines.cache.scan_index import DamagedError, ScanIndex
+from cxr_vlp.pipelines.cache.tree_listing import Changes, Folder
+from cxr_vlp.pipelines.files import archives, jsonl, paths
+from cxr_vlp.pipelines.files.csv_tables import Row
+from cxr_vlp.pipelines.files.paths import RawTree, Reading
+from cxr_vlp.pipelines.format import fingerprints
+from cxr_vlp.pipelines.sources.base import NOBODY, Source, Table
+from cxr_vlp.pipelines.sources.ids import Ids
+from cxr_vlp.pipelines.sources.layers import base as layered
+from cxr_vlp.pipelines.sources.layers.base import OpenLayer, ReadLayer
+from cxr_vlp.pipelines.sources.leave_out import LeftOut
+from cxr_vlp.pipelines.sources.splits import PatientRule
+from cxr_vlp.pipelines.stages import scan_join
+from cxr_vlp.pipelines.stages.scan_join import Joining
+from cxr_vlp.pipelines.stages.scan_study import ReadPatients
+
+SHARE = 4  # an update of more than one of so many files costs more than a full scan
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an inventory is made from, besides the tree's content."""
+
+    source: Source
+    tree: RawTree
+    rule: PatientRule
+    ids: Ids
+    counts: Mapping[str, int]  # parts of each split
+    official: bool
+    recorded: Mapping[str, Any]  # the parameters
+    opened_layers: tuple[OpenLayer, ...]
+    read_left_out: Callable[[], LeftOut]
+    state: Path  # the folder of the memory of earlier runs
+    kept: Path  # in it: a second name of the index
+    out: Path
+    header: str  # name of the inventory's header
+
+    @cached_property
+    def layers(self) -> tuple[ReadLayer, ...]:
+        """The layers, read."""
+        return tuple(map(layered.read, self.opened_layers))
+
+    @cached_property
+    def left_out(self) -> LeftOut:
+        """The lists of what is left out, read."""
+        return self.read_left_out()
+
+    @cached_property
+    def key(self) -> str:
+        """A digest of all this: an index with another key describes another inventory."""
+        files = [paths.inside(each.root, t) for each in self.opened_layers for t in each.tables]
+        states = [[str(path), *state(path)] for path in files]
+        return fingerprints.of([dict(self.recorded), str(self.tree.root), states])
+
+    def joining(self, tables: Iterable[Table]) -> Joining:
+        """Return how the rows of these tables are joined."""
+        return Joining(self.source, tuple(tables), self.rule, self.ids, self.left_out)
+
+    def work(self) -> ReadPatients:
+        """Return the work that is mapped over the patients."""
+        tree = self.tree
+        return ReadPatients(self.source, tree.root, tree.links, tree.kept, self.official,
+                            self.layers, self.counts)  # fmt: skip
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all parts."""
+        return parts.names(self.source.name, self.counts)
+
+    @property
+    def partial(self) -> Path:
+        """Where a scan puts what it has read, for the next one if it does not come to its end."""
+        return self.kept.with_suffix(".part")
+
+
+@dataclass
+class Seen:
+    """What a comparison of the tree with an index found."""
+
+    index: ScanIndex
+    inode: int  # of the index
+    facts: Mapping[str, Any]  # of the last run
+    changes: Changes = field(default_factory=Changes)
+    folders: list[Folder] = field(default_factory=list)  # of which something changed
+    gone: list[str] = field(default_factory=list)  # folders that are no longer there
+    faults: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the tree is as it was."""
+        moved = bool(self.folders or self.gone or self.changes.paths())
+        return not moved and dict(self.faults) == self.facts["faults"]
+
+
+def compare(plan: Plan) -> Seen | None:
+    """Compare the tree with the index of the inventory.
+
+    None if there is no index for these parameters, or the inventory is not the one it describes:
+    then all is made anew.
+    """
+    path = plan.out / scan_index.NAME
+    try:
+        index = ScanIndex.opened(path)
+        facts = index.fact("run") if index else None
+        if index is None or not facts or facts["key"] != plan.key or not _intact(plan.out, facts):
+            return None
+        seen = Seen(index, path.stat().st_ino, facts)
+        _compare(plan.tree, seen)
+    except DamagedError:
+        row_digest.DISCARDED.add()
+        return None
+    except tree_listing.LinkError:
+        return None
+    return seen
+
+
+def _compare(tree: RawTree, seen: Seen) -> None:
+    linked = seen.facts["linked"]
+    met = set()
+    for new, old in tree_listing.folders(tree, seen.index.folder, seen.faults, linked=linked):
+        interrupts.check()
+        if linked:
+            met.add(new.path)
+        seen.changes.compare(old, new)
+        if old is None or new[1:] != old[1:]:
+            seen.folders.append(new)
+            if old is not None and not linked:
+                below = set(old.folders) - set(new.folders)
+                base = f"{new.path}/" if new.path else ""
+                _remove(seen, sorted(base + name for name in below))
+    if linked:
+        _remove(seen, sorted(set(seen.index.folder_paths()) - met))
+
+
+def _remove(seen: Seen, gone: Iterable[str]) -> None:
+    """Add folders that are no longer there, and all that was in them."""
+    for path in gone:
+        old = seen.index.folder(path)
+        if old is None:
+            continue
+        seen.gone.append(path)
+        seen.changes.removed += [f"{path}/{entry[0]}" for entry in old.files]
+        _remove(seen, (f"{path}/{name}" for name in old.folders))
+
+
+def _intact(out: Path, facts: Mapping[str, Any]) -> bool:
+    """Return whether the inventory's files are those of the index, by state or else by digest."""
+    names = {path.name for path in out.iterdir()} - {scan_index.NAME}
+    if names != facts["files"].keys():
+        return False
+    return all(
+        state(out / name) == tuple(found[:3]) or jsonl.sha256(out / name) == found[3]
+        for name, found in facts["files"].items()
+    )
+
+
+def is_packed(name: str) -> bool:
+    """Return whether a file is an archive, which holds files of the tree or should be unpacked."""
+    return archives.is_archive(name) or bool(archives.packed(name))
+
+
+def state(path: Path) -> tuple[int, int, str]:
+    """Return the state of a file."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, str(found.st_ino)
+
+
+@dataclass(frozen=True)
+class Touched:
+    """The studies that a change touches, and the rows that the changed files give now."""
+
+    tables: tuple[Table, ...]
+    studies: frozenset[str]
+    rows: Mapping[str, Sequence[tuple[str, str, Row]]]
+    paths: frozenset[str]
+
+
+def touched(plan: Plan, seen: Seen) -> Touched | None:
+    """Return what the changes touch; None if they touch more than single studies.
+
+    Raises what the reader raises for a tree that is no longer its collection.
+    """
+    changed = seen.changes.paths()
+    tables = tuple(Table(*each) for each in seen.facts["tables"])
+    if dict(seen.faults) != seen.facts["faults"] or _wide(plan, seen, changed):
+        return None
+    if seen.changes.added or seen.changes.removed:
+        walks = [table.by_file for table in tables if not table.path]
+        # what a reader finds may depend on the names of all files
+        if not walks or not all(walks) or plan.source.tables(plan.tree) != tables:
+            return None
+    rows: dict[str, list[tuple[str, str, Row]]] = {}
+    there = tuple(sorted({*seen.changes.added, *seen.changes.changed}))
+    tree = replace(plan.tree, reading=Reading(only=there))
+    by_file = [table for table in tables if table.by_file]
+    for study, record in scan_join.rows_of(plan.source, tree, by_file) if there else ():
+        rows.setdefault(study, []).append(record)
+    studies = {*rows, *(study for path in changed for study in seen.index.owners(path))}
+    if NOBODY in studies:  # rows that no single file gives
+        return None
+    return Touched(tables, frozenset(studies), rows, frozenset(changed))
+
+
+def _wide(plan: Plan, seen: Seen, changed: set[str]) -> bool:
+    """Return whether a changed file is one that decides what others mean, or most files changed."""
+    if len(changed) > SHARE and len(changed) * SHARE > seen.facts["number"]:
+        return True
+    opened = set(seen.facts["opened"])
+    for path in changed:
+        name = path.rpartition("/")[2]
+        special = is_packed(name) or not paths.readable(path)
+        if path in opened or special or (plan.official and name == checksums.NAME):
+            return True
+    return False

@@ -1,0 +1,299 @@
+"""The operations on single objects that a stage needs, over local disks and object stores.
+
+A place is a file of a disk or an object of a store. Its identity is a text that changes when
+somebody writes it again: the ETag of a store, or size, time and inode of a disk. The two puts with
+a condition never overwrite what somebody else wrote:
+
+| kind | put if absent | put if the identity is the one given |
+|---|---|---|
+| s3:// | If-None-Match, decided by the server | If-Match, decided by the server |
+| disk | a hard link of a finished file | compared and renamed under a lock file |
+| memory:// | under a lock of this process | the same |
+| gs://, abfs:// | decided by the server, if its library can | compared, then put |
+
+In the last case somebody who writes between the two steps is overwritten. The lock of an output
+(lease.py), which every run of this program holds, keeps its own runs from that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import inspect
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cxr_vlp.pipelines.errors import StorageError
+from cxr_vlp.pipelines.storage import faults
+from cxr_vlp.pipelines.storage.place import is_remote, shown
+
+PIECE = 16 << 20  # bytes of one piece of a large upload
+AT_ONCE = 4  # pieces that are sent at the same time: 64 MiB of memory
+_MEMORY = threading.Lock()
+
+
+class Found(NamedTuple):
+    """One file of a listing."""
+
+    name: str  # relative to the folder, with "/"
+    size: int  # bytes
+    identity: str
+
+
+def listing(folder: Path) -> list[Found]:
+    """Return all files below a folder, sorted by name; of an absent folder none."""
+    if not is_remote(folder):
+        files = (path for path in folder.rglob("*") if path.is_file())
+        found = [_found(path.relative_to(folder).as_posix(), path) for path in files]
+    else:
+        store: Any = folder
+        with _translated(folder):
+            below = store.fs.find(store.path, detail=True)
+        base = store.path.strip("/") + "/"
+        found = [
+            Found(name.strip("/").removeprefix(base), int(facts["size"]), _tag(store, facts))
+            for name, facts in below.items()
+            # an empty object with the name of a folder is made by consoles of stores
+            if name.strip("/").startswith(base) and not name.endswith("/")
+        ]
+    return sorted(found)
+
+
+def identity(path: Path) -> str:
+    """Return the identity of a file, "" if there is none."""
+    try:
+        if not is_remote(path):
+            return _found("", path).identity
+        store: Any = path
+        with _translated(path):
+            facts = store.fs.info(store.path)
+            return _tag(store, facts) if facts["type"] == "file" else ""
+    except FileNotFoundError:
+        return ""
+
+
+def read_range(path: Path, start: int, size: int) -> bytes:
+    """Return at most `size` bytes from `start` on; fewer at the end of the file."""
+    if not is_remote(path):
+        with path.open("rb") as stream:
+            stream.seek(start)
+            return stream.read(size)
+    store: Any = path
+    length = path.stat().st_size
+    if start >= length or not size:
+        return b""
+    with _translated(path):
+        return bytes(store.fs.cat_file(store.path, start=start, end=min(start + size, length)))
+
+
+def put_file(source: Path, target: Path) -> None:
+    """Put a file of this machine to a place of a store; the object is there whole or not at all."""
+    store: Any = target
+    options: dict[str, Any] = {}
+    if store.protocol == "s3":
+        options = {"chunksize": PIECE, "max_concurrency": AT_ONCE}
+    with _translated(target):
+        store.fs.put_file(str(source), store.path, **options)
+
+
+def get_file(source: Path, target: Path) -> None:
+    """Copy an object of a store to a file of this machine. Raises StorageError if it is cut."""
+    store: Any = source
+    size = source.stat().st_size
+    with _translated(source):
+        store.fs.get_file(store.path, str(target))
+    if target.stat().st_size != size:
+        raise StorageError(f"{shown(source)}: an object arrived incomplete: run it again")
+
+
+@contextlib.contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """Yield a file of this machine with the bytes of a place; absent if the place is.
+
+    A change of the copy changes nothing at the place: `put_file` puts it back.
+    """
+    with tempfile.TemporaryDirectory(prefix="cxr-vlp-") as folder:
+        copy = Path(folder) / path.name
+        if not is_remote(path):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(path, copy)
+        elif path.is_file():
+            get_file(path, copy)
+        yield copy
+
+
+def put_if_absent(path: Path, data: bytes) -> bool:
+    """Put a file unless there is one; return whether the place holds these bytes now.
+
+    An answer that was lost is tried again by the library, and then finds the object that the first
+    try made: so an object with the same bytes counts as put.
+    """
+    if not is_remote(path):
+        return _link_if_absent(path, data) or path.read_bytes() == data
+    store: Any = path
+    with _translated(path):
+        if store.protocol == "memory":
+            return _put_in_memory(store, data, "")
+        if "mode" not in inspect.signature(store.fs._pipe_file).parameters:
+            raise StorageError(f"{shown(path)}: the installed {store.fs.__module__} is too old")
+        try:
+            store.fs.pipe_file(store.path, data, mode="create")
+        except Exception as error:
+            if not faults.conflict(error):
+                raise
+            return _holds(path, data)
+    return True
+
+
+def replace_if(path: Path, data: bytes, before: str) -> bool:
+    """Put a file if its identity is `before` ("": if there is none); return whether it was done.
+
+    See `put_if_absent` for an answer that was lost.
+    """
+    if not before:
+        return put_if_absent(path, data)
+    if not is_remote(path):
+        return _rename_if(path, data, before)
+    store: Any = path
+    with _translated(path):
+        if store.protocol == "memory":
+            return _put_in_memory(store, data, before)
+        try:
+            _put_if_match(store, data, before)
+        except Exception as error:
+            if not faults.conflict(error) and not _absent(error):
+                raise
+            return _holds(path, data)
+    return True
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file: inside one store on its server, else through this machine."""
+    one: Any = source
+    other: Any = target
+    if str(source) == str(target):
+        return
+    if is_remote(source) and is_remote(target) and one.protocol == other.protocol:
+        with _translated(target):
+            other.fs.cp_file(one.path, other.path)
+    elif is_remote(target):
+        with local_copy(source) as local:
+            put_file(local, target)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if is_remote(source):
+            get_file(source, target)
+        else:
+            shutil.copyfile(source, target)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there."""
+    if not is_remote(path):
+        path.unlink(missing_ok=True)
+        return
+    store: Any = path
+    with contextlib.suppress(FileNotFoundError), _translated(path):
+        store.fs.rm_file(store.path)
+
+
+def remove_all(folder: Path) -> None:
+    """Remove a folder with everything below it, if it is there.
+
+    The request that removes many objects of S3 answers "done" also where it could not remove some:
+    these are removed one by one, which raises what is wrong.
+    """
+    if not is_remote(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    store: Any = folder
+    if names := [found.name for found in listing(folder)]:
+        with _translated(folder):
+            store.fs.rm([(store / name).path for name in names])
+        for left in listing(folder):
+            remove(folder / left.name)
+
+
+def _translated(path: Path) -> contextlib.AbstractContextManager[None]:
+    # imported here because the library of stores takes .2 s to import
+    from cxr_vlp.pipelines.storage import strict
+
+    return strict.translated(path)
+
+
+def _found(name: str, path: Path) -> Found:
+    now = path.stat()
+    return Found(name, now.st_size, f"{now.st_size}-{now.st_mtime_ns}-{now.st_ino}")
+
+
+def _tag(store: Any, facts: dict[str, Any]) -> str:
+    """Return the identity in the facts of an object: what a store changes with each write."""
+    if store.protocol == "memory":
+        return hashlib.sha256(store.fs.cat_file(facts["name"])).hexdigest()
+    tags = (facts.get(name) for name in ("ETag", "etag", "generation", "content_md5"))
+    return str(next(filter(None, tags), ""))
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes() == data
+    return False
+
+
+def _absent(error: BaseException) -> bool:
+    return isinstance(error, FileNotFoundError) and not faults.message(error)
+
+
+def _put_if_match(store: Any, data: bytes, before: str) -> None:
+    """Put an object whose identity is `before`. Raises FileExistsError if it has another."""
+    if store.protocol == "s3":
+        store.fs.pipe_file(store.path, data, IfMatch=before)
+        return
+    if identity(store) != before:
+        raise FileExistsError
+    store.fs.pipe_file(store.path, data)
+
+
+def _put_in_memory(store: Any, data: bytes, before: str) -> bool:
+    with _MEMORY:
+        if identity(store) != before:
+            return _holds(store, data)
+        store.fs.pipe_file(store.path, data)
+        return True
+
+
+def _written(path: Path, data: bytes) -> Path:
+    """Write data beside a path, and return where."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    with temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return temporary
+
+
+def _link_if_absent(path: Path, data: bytes) -> bool:
+    temporary = _written(path, data)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
+def _rename_if(path: Path, data: bytes, before: str) -> bool:
+    with path.with_name(f".{path.name}.lock").open("ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        if identity(path) != before:
+            return _holds(path, data)
+        _written(path, data).replace(path)
+    return True

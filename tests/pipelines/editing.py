@@ -1,0 +1,150 @@
+"""Random edits of a raw tree, as people and downloads make them: for tests of scans that update."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+IMAGES = (".png", ".jpg", ".dcm", ".gz")
+TABLES = (".csv", ".tsv", ".json", ".txt", ".xml")
+Edit = Callable[[Path, random.Random], None]
+
+
+def files(tree: Path, *suffixes: str) -> list[Path]:
+    return sorted(p for p in tree.rglob("*") if p.suffix in suffixes and not p.is_symlink())
+
+
+def images(tree: Path) -> list[Path]:
+    return [p for p in files(tree, *IMAGES) if ".csv" not in p.name]
+
+
+def reports(tree: Path) -> list[Path]:
+    return [p for p in files(tree, ".txt", ".xml") if re.search(r"\d", p.stem)]
+
+
+def change(tree: Path, rng: random.Random) -> None:
+    path = rng.choice(images(tree))
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def change_report(tree: Path, rng: random.Random) -> None:
+    if found := reports(tree):
+        path = rng.choice(found)
+        path.write_bytes(path.read_bytes().replace(b"the", b"teh", 1) + b"\n")
+
+
+def same_size(tree: Path, rng: random.Random) -> None:
+    path = rng.choice(images(tree))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def touch(tree: Path, rng: random.Random) -> None:
+    for path in rng.sample(images(tree), 2):
+        path.touch()
+
+
+def remove(tree: Path, rng: random.Random) -> None:
+    rng.choice(images(tree)).unlink()
+
+
+def remove_report(tree: Path, rng: random.Random) -> None:
+    if found := reports(tree):
+        rng.choice(found).unlink()
+
+
+def rename(tree: Path, rng: random.Random) -> None:
+    path = rng.choice(images(tree))
+    path.rename(path.with_name(f"x{path.name}"))
+
+
+def swap(tree: Path, rng: random.Random) -> None:
+    one, other = rng.sample(images(tree), 2)
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+
+
+def exchange(tree: Path, rng: random.Random) -> None:
+    """Exchange two files by renames: their sizes, times and inodes move with them."""
+    one, other = rng.sample(images(tree), 2)
+    held = one.with_name("held")
+    one.rename(held)
+    other.rename(one)
+    held.rename(other)
+
+
+def break_file(tree: Path, rng: random.Random) -> None:
+    path = rng.choice(images(tree))
+    path.write_bytes(path.read_bytes()[: rng.randrange(200)])
+
+
+def move(tree: Path, rng: random.Random) -> None:
+    """Move an image into the folder of another study."""
+    one, other = rng.sample(images(tree), 2)
+    if not (other.parent / one.name).exists():
+        one.rename(other.parent / one.name)
+
+
+def copy(tree: Path, rng: random.Random) -> None:
+    """Copy an image, with its time, into another folder."""
+    one, other = rng.sample(images(tree), 2)
+    if not (other.parent / one.name).exists():
+        shutil.copy2(one, other.parent / one.name)
+
+
+def add_study(tree: Path, rng: random.Random) -> None:
+    """Copy a folder under the name of another study, of the same patient or of a new one."""
+    folder = rng.choice(images(tree)).parent
+    while folder.parent != tree and rng.random() < 0.5:
+        folder = folder.parent
+    name = re.sub(r"\d(?=\D*$)", lambda d: str((int(d[0]) + 1) % 10), folder.name)
+    if folder != tree and not (folder.parent / name).exists():
+        shutil.copytree(folder, folder.parent / name)
+
+
+def remove_folder(tree: Path, rng: random.Random) -> None:
+    folder = rng.choice(images(tree)).parent
+    if len(images(tree)) > 2 * len(images(folder)):
+        shutil.rmtree(folder)
+
+
+def stray(tree: Path, rng: random.Random) -> None:
+    """Add a file that is no image of the collection."""
+    (rng.choice(images(tree)).parent / f"notes{rng.randrange(9)}.md").write_text("x")
+
+
+def edit_table(tree: Path, rng: random.Random) -> None:
+    if found := [p for p in files(tree, ".csv") if p.stat().st_size]:
+        path = rng.choice(found)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if len(lines) > 4:
+            del lines[rng.randrange(1, len(lines))]
+        path.write_text("".join(lines), encoding="utf-8")
+
+
+def link(tree: Path, rng: random.Random) -> None:
+    """Replace an image by a link to another."""
+    one, other = rng.sample(images(tree), 2)
+    one.unlink()
+    one.symlink_to(os.path.relpath(other, one.parent))
+
+
+def link_folder(tree: Path, rng: random.Random) -> None:
+    folder = rng.choice(images(tree)).parent
+    at = folder.with_name(f"{folder.name}9")
+    if folder != tree and not at.exists():
+        at.symlink_to(folder.name)
+
+
+EDITS: dict[str, Edit] = {
+    each.__name__: each
+    for each in (change, change_report, same_size, touch, remove, remove_report, rename, swap,
+                 exchange, break_file, move, copy, add_study, remove_folder, stray, edit_table,
+                 link, link_folder)
+}  # fmt: skip
