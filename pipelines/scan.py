@@ -49,6 +49,7 @@ from cxr_vlp.pipelines.stages.scan_changes import Plan, Seen, Touched
 from cxr_vlp.pipelines.stages.scan_study import ReadPatients
 from cxr_vlp.pipelines.stages.scan_update import Made, Mapped
 from cxr_vlp.pipelines.storage import mirror
+from cxr_vlp.pipelines.storage.place import is_remote
 
 HEADER = "inventory.json"
 PULLED = (
@@ -230,7 +231,7 @@ def _published(
     header: dict[str, Any] = {}
     guessed: Sequence[str] = ()
     with contextlib.suppress(_SameError), atomic_dir.publishing(plan.out, HEADER) as staging:
-        made = _made(plan, staging, _mapped(flags, choice, staging), update)
+        made = _made(plan, staging, _mapped(flags, choice, plan.tree.root), update)
         header = inventory_header.of(
             made.counts, made.files, plan.recorded, terms, made.tables, plan.left_out, plan.layers
         )
@@ -265,11 +266,13 @@ def _made(plan: Plan, staging: Path, mapped: Mapped, update: tuple[Seen, Touched
     return scan_update.changed(plan, staging, mapped, seen, what)
 
 
-def _mapped(flags: argparse.Namespace, choice: Choice, staging: Path) -> Mapped:
+def _mapped(flags: argparse.Namespace, choice: Choice, root: Path) -> Mapped:
     """Return what reads the files of patients: threads of this process, or an outside engine."""
     if choice.name == "beam" and choice.beam.local:
         return partial(scan_update.here, workers=flags.workers)
-    settings = cli.run_settings("scan", flags, staging, root=flags.root or "")
+    # an inventory of a store is made on this machine, which outside workers do not see
+    shared = atomic_dir.staging(flags.out)
+    settings = cli.run_settings("scan", flags, shared, root=str(root))
 
     def elsewhere(
         work: ReadPatients, elements: Sequence[Element]
@@ -284,7 +287,8 @@ def _mapped(flags: argparse.Namespace, choice: Choice, staging: Path) -> Mapped:
                     yield outcome["name"], outcome["result"]
                 accounts.check_faults()
         accounts.check()
-        shutil.rmtree(staging / settings.results.name, ignore_errors=True)
+        if not is_remote(shared):  # publishing removes it from a store
+            shutil.rmtree(settings.results, ignore_errors=True)
 
     return elsewhere
 
