@@ -210,12 +210,12 @@ def _scan(plan: Plan, flags: argparse.Namespace, terms: Mapping[str, Any], choic
     if seen is not None and seen.nothing:
         header = jsonl.read_header(plan.out, HEADER, "scan")
         return _Done(header, False, seen.facts["guessed"])
-    what = scan_changes.touched(plan, seen) if seen is not None else None
-    if seen is not None and what is not None:
-        try:
+    try:
+        what = scan_changes.touched(plan, seen) if seen is not None else None
+        if seen is not None and what is not None:
             return _published(plan, flags, terms, choice, (seen, what))
-        except DamagedError:
-            row_digest.DISCARDED.add()
+    except DamagedError:
+        row_digest.DISCARDED.add()
     return _published(plan, flags, terms, choice, None)
 
 
