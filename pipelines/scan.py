@@ -89,8 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         showing(f"scan {source.name}", COUNTS.of_scan),
         mirror.mirrored(flags.out, HEADER, mirror.folder(flags.state, flags.out)) as out,
     ):
-        plan = _plan(source, root, collection, section, naming, recorded, layers, flags.state, out)
-        done = _scan(plan, flags, terms, choice)
+        tree = paths.RawTree(root, collection.links, flags.state / "scan")
+        kept = scan_index.place(flags.state, root, out)
+        plan = _plan(source, tree, collection, section, naming, recorded, layers, terms, kept, out)
+        done = _scan(plan, flags, choice)
         if done.written:  # so that later stages need not hash the parts
             FileDigests.of_source(flags.state, source.name).record(flags.out, done.header["files"])
     store.remove_unused_links(flags.state, flags.out.parent)
@@ -166,18 +168,19 @@ def _say_open_ids(source: Source, collection: config.Collection) -> None:
 
 def _plan(
     source: Source,
-    root: Path,
+    tree: paths.RawTree,
     collection: config.Collection,
     section: config.Scan,
     naming: ids.Ids,
     recorded: Mapping[str, Any],
     layers: Sequence[OpenLayer],
-    state: Path,
+    terms: Mapping[str, Any],
+    kept: Path,
     out: Path,
 ) -> Plan:
     return Plan(
         source=source,
-        tree=paths.RawTree(root, collection.links, state / "scan"),
+        tree=tree,
         rule=PatientRule(source.name, naming.salt, section.validate, section.test),
         ids=naming,
         counts=collection.parts,
@@ -185,8 +188,8 @@ def _plan(
         recorded=recorded,
         opened_layers=tuple(layers),
         read_left_out=lambda: _left_out(source, collection),
-        state=state,
-        kept=scan_index.place(state, root, out),
+        terms=terms,
+        kept=kept,
         out=out,
         header=HEADER,
     )
@@ -204,25 +207,25 @@ class _SameError(Exception):
     """The new inventory has the bytes of the old one; only the index is another."""
 
 
-def _scan(plan: Plan, flags: argparse.Namespace, terms: Mapping[str, Any], choice: Choice) -> _Done:
+def _scan(plan: Plan, flags: argparse.Namespace, choice: Choice) -> _Done:
     """Bring the inventory up to date. Raises DataError, ConfigError and StorageError."""
     seen = scan_changes.compare(plan)
     if seen is not None and seen.nothing:
         header = jsonl.read_header(plan.out, HEADER, "scan")
-        return _Done(header, False, seen.facts["guessed"])
+        if inventory_header.is_described(header, plan.terms):
+            return _Done(header, False, seen.facts["guessed"])
     try:
         what = scan_changes.touched(plan, seen) if seen is not None else None
         if seen is not None and what is not None:
-            return _published(plan, flags, terms, choice, (seen, what))
+            return _published(plan, flags, choice, (seen, what))
     except DamagedError:
         row_digest.DISCARDED.add()
-    return _published(plan, flags, terms, choice, None)
+    return _published(plan, flags, choice, None)
 
 
 def _published(
     plan: Plan,
     flags: argparse.Namespace,
-    terms: Mapping[str, Any],
     choice: Choice,
     update: tuple[Seen, Touched] | None,
 ) -> _Done:
@@ -233,8 +236,9 @@ def _published(
     with contextlib.suppress(_SameError), atomic_dir.publishing(plan.out, HEADER) as staging:
         made = _made(plan, staging, _mapped(flags, choice, plan.tree.root), update)
         header = inventory_header.of(
-            made.counts, made.files, plan.recorded, terms, made.tables, plan.left_out, plan.layers
-        )
+            made.counts, made.files, plan.recorded, plan.terms, made.tables, plan.left_out,
+            plan.layers,
+        )  # fmt: skip
         _check(header, plan.tree, packed=made.run["packed"])
         reject_limit.shrunk(
             reject_limit.number(before, "images"), header["images"], "images", allowed=flags.shrink

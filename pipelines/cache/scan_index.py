@@ -36,7 +36,9 @@ from cxr_vlp.pipelines.cache.tree_listing import Folder
 from cxr_vlp.pipelines.files.csv_tables import Row
 
 NAME = "index.sqlite"
-VERSION = 1  # of the tables below
+VERSION = 2  # of the tables below
+FACTS = "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT, digest BLOB)"
+SET_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
 TABLES = (
     file_index.TABLE,
     "CREATE TABLE official (path BLOB PRIMARY KEY, sha256 TEXT, digest BLOB) WITHOUT ROWID",
@@ -48,7 +50,7 @@ TABLES = (
     "CREATE TABLE patients (patient TEXT PRIMARY KEY, made TEXT, digest BLOB)",
     "CREATE TABLE lines (part TEXT, key TEXT, patient TEXT, digest BLOB, PRIMARY KEY (part, key))"
     " WITHOUT ROWID",
-    "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT, digest BLOB)",
+    FACTS,
 )
 INDICES = (
     "CREATE INDEX IF NOT EXISTS of_patient ON studies (patient)",
@@ -56,6 +58,8 @@ INDICES = (
 )
 SPEED = ("synchronous = OFF", "journal_mode = OFF", "locking_mode = EXCLUSIVE",
          "cache_size = -65536", f"user_version = {VERSION}")  # fmt: skip
+OF_DISK = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY,
+           sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM)  # fmt: skip
 LARGE = 400  # characters of a study's rows from which on they are compressed
 Rows = Mapping[str, Sequence[tuple[str, Row]]]  # table -> (file that gave the row or "", row)
 
@@ -92,36 +96,41 @@ class ScanIndex:
         shutil.copyfile(old, path)
         return cls._to_write(path)
 
-    def learn(self, others: Iterable[Path]) -> None:
-        """Copy what other indices know of files; of one that is damaged, what can be read."""
-        self._database.execute("COMMIT")
-        for path in (other for other in others if other.is_file()):
-            address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-            try:
-                self._database.execute("ATTACH ? AS other", (address,))
-                self._database.execute("INSERT OR REPLACE INTO files SELECT * FROM other.files")
-            except sqlite3.DatabaseError:
-                row_digest.DISCARDED.add()
-            with contextlib.suppress(sqlite3.Error):
-                self._database.execute("DETACH other")
-        self._database.execute("BEGIN")
+    def learn(self, others: Iterable[Path], root: str) -> None:
+        """Copy what other indices know of the files of a root; of a damaged one, what can be read.
+
+        Another root may be on another disk, whose inodes say nothing here.
+        """
+        for path in others:
+            other = self.opened(path)
+            if other is None:
+                continue
+            with contextlib.closing(other._database):
+                try:
+                    if other.fact("root") == root:
+                        # row by row: what was copied before a damaged page stays
+                        self._many(SET_FILE, other._all("SELECT * FROM files"))
+                except DamagedError:
+                    row_digest.DISCARDED.add()
         if self._one("SELECT 1 FROM files LIMIT 1") is None:
             self._empty.add("files")  # what is stored from here on is asked for by nobody
 
     def save(self) -> None:
         """Write to the disk what was stored so far, and go on."""
-        self._database.execute("COMMIT")
-        self._database.execute("BEGIN")
+        with _faults():
+            self._database.execute("COMMIT")
+            self._database.execute("BEGIN")
 
     @classmethod
     def _to_write(cls, path: Path, tables: Iterable[str] = ()) -> ScanIndex:
         address = path.absolute().as_uri()
         database = sqlite3.connect(address, uri=True, isolation_level=None)
-        for pragma in SPEED:  # a file that a killed run leaves is never read
-            database.execute(f"PRAGMA {pragma}")
-        database.execute("BEGIN")
-        for table in tables:
-            database.execute(table)
+        with _faults():
+            for pragma in SPEED:  # a file that a killed run leaves is never read
+                database.execute(f"PRAGMA {pragma}")
+            database.execute("BEGIN")
+            for table in tables:
+                database.execute(table)
         return cls(database)
 
     @classmethod
@@ -142,45 +151,45 @@ class ScanIndex:
     def appended(cls, path: Path) -> Iterator[ScanIndex]:
         """Yield an index of files that outlives a killed run; in memory if it cannot be written."""
         try:
-            database = sqlite3.connect(path, isolation_level=None, timeout=1.0)
-            database.execute("PRAGMA synchronous = OFF")
-            database.execute(file_index.TABLE)
-            database.execute(f"PRAGMA user_version = {VERSION}")
+            made = cls._partial(path)
         except sqlite3.Error:  # locked, damaged, or a disk that is full
-            database = sqlite3.connect(":memory:", isolation_level=None)
-            database.execute(file_index.TABLE)
-        database.execute("BEGIN")
+            made = cls._partial(Path(":memory:"))
         try:
-            yield cls(database)
+            yield made
         finally:
             with contextlib.suppress(sqlite3.Error):
-                database.execute("COMMIT")
-            database.close()
+                made._database.execute("COMMIT")
+            made._database.close()
+
+    @classmethod
+    def _partial(cls, path: Path) -> ScanIndex:
+        database = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute(f"PRAGMA user_version = {VERSION}")
+        for table in (file_index.TABLE, FACTS):
+            database.execute(table)
+        database.execute("BEGIN")
+        return cls(database)
 
     def close(self) -> None:
         """Write what waits, and close the file."""
         if self._database.in_transaction:
-            for sql in INDICES:
-                self._database.execute(sql)
-            self._database.execute("COMMIT")
+            with _faults():
+                for sql in INDICES:
+                    self._database.execute(sql)
+                self._database.execute("COMMIT")
         self._database.close()
 
     def _one(self, sql: str, *values: Any) -> Any:
         return next(self._all(sql, *values), None)
 
     def _all(self, sql: str, *values: Any) -> Iterator[Any]:
-        try:
+        with _faults():
             yield from self._database.execute(sql, values)
-        except sqlite3.OperationalError as error:
-            raise _storage(error) from None
-        except sqlite3.DatabaseError:
-            raise DamagedError from None
 
     def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        try:
+        with _faults():
             self._database.executemany(sql, rows)
-        except sqlite3.OperationalError as error:
-            raise _storage(error) from None
 
     def fact(self, name: str) -> Any:
         """Return a fact of the run; None if it is not there."""
@@ -195,11 +204,21 @@ class ScanIndex:
     def folder(self, path: str) -> Folder | None:
         """Return the listing of a folder."""
         row = self._one("SELECT * FROM folders WHERE path = ?", name_of(path))
-        return Folder.of(path, _checked(row)[1]) if row else None
+        return Folder.of(*_folder(row)) if row else None
+
+    def folder_texts(self) -> Iterator[tuple[str, str]]:
+        """Yield (path, text) of all folders. Raises DamagedError if some are lost."""
+        number = 0
+        for row in self._all("SELECT * FROM folders"):
+            number += 1
+            yield _folder(row)
+        if self._one("SELECT COUNT(path) FROM folders") != (number,):
+            raise DamagedError
 
     def set_folders(self, found: Iterable[Folder]) -> None:
         """Store listings of folders."""
-        rows = (_signed(name_of(each.path), each.text()) for each in found)
+        pairs = ((name_of(each.path), each.text()) for each in found)
+        rows = ((path, text, _of_folder(path, text)) for path, text in pairs)
         self._many("INSERT OR REPLACE INTO folders VALUES (?, ?, ?)", rows)
 
     def folder_paths(self) -> Iterator[str]:
@@ -221,8 +240,7 @@ class ScanIndex:
 
     def set_facts(self, found: Iterable[tuple[str, State, Any]]) -> None:
         """Store (name, state, facts) of files that were read."""
-        self._many("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
-                   file_index.rows(found))  # fmt: skip
+        self._many(SET_FILE, file_index.rows(found))
 
     def official(self, paths: Iterable[str]) -> dict[str, str]:
         """Return path -> digest, of the files that the collection's own lists name."""
@@ -297,6 +315,11 @@ class ScanIndex:
         """Remove all lines of a part; they are then set anew."""
         self._many("DELETE FROM lines WHERE part = ?", [(part,)])
 
+    def number_of_lines(self) -> int:
+        """Return the number of lines of all parts."""
+        (number,) = self._one("SELECT COUNT(*) FROM lines")
+        return int(number)
+
     def set_lines(self, rows: Iterable[tuple[str, str, str]]) -> None:
         """Store (part, key, patient) of lines."""
         self._many("INSERT INTO lines VALUES (?, ?, ?, ?)", (_signed(*row) for row in rows))
@@ -319,9 +342,18 @@ def keep(index: Path, at: Path) -> None:
             shutil.copyfile(index, at)
 
 
-def _storage(error: sqlite3.OperationalError) -> OSError:
-    """Return the error of a full or unreadable disk; SQLite's own message names no cell."""
-    return OSError(0, f"index of the scan: {error}")
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    """Raise OSError for a full or unreadable disk, else DamagedError.
+
+    SQLite's own message names no cell.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in OF_DISK:
+            raise OSError(0, f"index of the scan: {error}") from None
+        raise DamagedError from None
 
 
 _json = json.JSONEncoder(separators=(",", ":")).encode  # a new encoder for each row takes as long
@@ -335,6 +367,17 @@ def _checked(row: tuple[Any, ...]) -> tuple[Any, ...]:
     if row[-1] != row_digest.short(*row[:-1]):
         raise DamagedError
     return row
+
+
+def _of_folder(path: bytes, text: str) -> bytes:
+    return row_digest.of_bytes(path, text.encode())
+
+
+def _folder(row: tuple[bytes, str, bytes]) -> tuple[str, str]:
+    path, text, digest = row
+    if digest != _of_folder(path, text):
+        raise DamagedError
+    return path.decode("utf-8", "surrogateescape"), text
 
 
 def _study(row: tuple[Any, ...]) -> StudyRow:

@@ -1,48 +1,55 @@
 """Lists the folders of a raw tree with the state of each file, and finds what changed.
 
-A folder whose own time did not change has the same names in it: then its files are only looked at
-(an overwritten file does not change its folder). A folder is read again if it is young, and the
-whole tree is walked where a folder is a link.
+A folder whose own times and inode did not change has the same names in it: then its files are only
+looked at (an overwritten file does not change its folder). A folder is read again if it is young,
+and the whole tree is walked where a folder is a link.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cxr_vlp.pipelines import interrupts
 from cxr_vlp.pipelines.cache import file_index
 from cxr_vlp.pipelines.executor.progress import COUNTS
 from cxr_vlp.pipelines.files import paths
 from cxr_vlp.pipelines.files.paths import RawTree
 from cxr_vlp.pipelines.storage.place import is_remote
 
-NO_TIME = -1  # of a file or folder that may have changed since it was looked at
+NO_TIME = -1  # of a file that may have changed since it was looked at
+# times of the last change in nanoseconds, and the inode: a program may set back the first time (tar,
+# rsync), and two folders with the same time may have changed places
+State = tuple[int, int, int]
+UNKNOWN = (NO_TIME, NO_TIME, NO_TIME)  # of a folder whose names may have changed since
+SEEN = 1000  # folders between two updates of the display
 Entry = tuple[str, int, int, str]  # name, size in bytes, time in nanoseconds, inode
 
 
 class Folder(NamedTuple):
-    """The files of one folder, sorted, and its own time; `folders` are the names below it."""
+    """The files of one folder, sorted, and its own state; `folders` are the names below it."""
 
     path: str  # below the root; "" for the root
-    time: int
+    state: State
     files: tuple[Entry, ...]
     folders: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Return the form in which an index holds it."""
-        return json.dumps([self.time, self.files, self.folders], separators=(",", ":"))
+        return json.dumps([self.state, self.files, self.folders], separators=(",", ":"))
 
     @classmethod
     def of(cls, path: str, text: str) -> Folder:
         """Return the folder of a row."""
-        time, files, folders = json.loads(text)
-        return cls(path, time, tuple(map(tuple, files)), tuple(folders))
+        state, files, folders = json.loads(text)
+        return cls(path, tuple(state), tuple(map(tuple, files)), tuple(folders))
 
 
 @dataclass
@@ -81,45 +88,89 @@ class LinkError(Exception):
     """A folder is a link: which of two names a folder is seen under is the walk's to decide."""
 
 
-Known = Callable[[str], Folder | None]
-
-
-def folders(
-    tree: RawTree, known: Known, faults: Counter[str], *, linked: bool
-) -> Iterator[tuple[Folder, Folder | None]]:
-    """Yield (folder, what is known of it) for every folder below the root.
+def listed(tree: RawTree, faults: Counter[str], *, linked: bool) -> Iterator[Folder]:
+    """Yield every folder below the root.
 
     `faults` gets the codes of the walk: folders that cannot be read, or lead out. Raises LinkError
-    where a folder is a link: then begin anew with `linked`, which walks the whole tree.
+    where a folder is a link: then begin anew with `linked`, which walks the tree as readers do.
     """
     if not linked and is_remote(tree.root):
         raise LinkError
-    yield from (_walked if linked else _plain)(tree, known, faults)
+    yield from _walked(tree, faults) if linked else _below(str(tree.root), "", faults)
 
 
-def _plain(
-    tree: RawTree, known: Known, faults: Counter[str]
+def moved(
+    tree: RawTree, known: Iterable[tuple[str, str]], faults: Counter[str]
 ) -> Iterator[tuple[Folder, Folder | None]]:
+    """Yield (folder, what was known of it) for the folders in which something changed.
+
+    `known` are the paths and texts of all folders of an earlier listing, in any order. Of a folder
+    that is gone, only the folder above it is yielded. Raises LinkError as `listed` does.
+    """
     root = str(tree.root)
-    waiting = [""]
+    waiting: dict[str, Folder] = {}
+    for number, (path, text) in enumerate(known, 1):
+        if number % SEEN == 0:
+            interrupts.check()
+            COUNTS.add("seen", SEEN)
+        if not _is_same(f"{root}/{path}" if path else root, text):
+            waiting[path] = Folder.of(path, text)
+    gone: set[str] = set()
+    for path in sorted(waiting):  # a folder before those in it
+        if not gone.isdisjoint(_and_above(path)):
+            continue
+        where, old = f"{root}/{path}" if path else root, waiting[path]
+        new = _unmoved(where, old) or _read(where, path, faults)
+        yield new, old
+        base = f"{path}/" if path else ""
+        gone.update(base + name for name in set(old.folders) - set(new.folders))
+        for name in sorted(set(new.folders) - set(old.folders)):
+            yield from ((each, None) for each in _below(root, base + name, faults))
+
+
+def _and_above(path: str) -> Iterator[str]:
+    """Yield a path and those of the folders above it."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _below(root: str, top: str, faults: Counter[str]) -> Iterator[Folder]:
+    """Yield a folder and all below it."""
+    waiting = [top]
     while waiting:
         path = waiting.pop()
-        old = known(path)
-        where = f"{root}/{path}" if path else root
-        found = _unmoved(where, old) if old else None
-        found = found or _read(where, path, faults)
-        COUNTS.add("seen", len(found.files))
+        found = _read(f"{root}/{path}" if path else root, path, faults)
+        COUNTS.add("seen")
         base = f"{path}/" if path else ""
         waiting.extend(base + name for name in reversed(found.folders))
-        yield found, old
+        yield found
+
+
+def _is_same(where: str, text: str) -> bool:
+    """Return whether a folder and all its files are as a text says; fast, for all folders."""
+    stat_of = os.stat  # a Path takes as long again
+    state, files, _ = json.loads(text)
+    try:
+        found = stat_of(where)
+        if [found.st_mtime_ns, found.st_ctime_ns, found.st_ino] != state:
+            return False
+        for name, size, mtime, inode in files:
+            found = stat_of(f"{where}/{name}")
+            same = found.st_size == size and found.st_mtime_ns == mtime
+            if not same or str(found.st_ino) != inode:
+                return False
+    except OSError:
+        return False
+    return True
 
 
 def _unmoved(where: str, old: Folder) -> Folder | None:
     """Return a folder with the same names as before; None if its names may have changed."""
-    if old.time == NO_TIME:
+    if old.state == UNKNOWN:
         return None
     try:
-        if os.stat(where).st_mtime_ns != old.time:  # noqa: PTH116 - a Path takes as long again
+        if _state_of(os.stat(where)) != old.state:  # noqa: PTH116 - a Path takes as long again
             return None
         files = []
         for name, size, mtime, inode in old.files:
@@ -132,17 +183,21 @@ def _unmoved(where: str, old: Folder) -> Folder | None:
                 files.append(_entry(name, seen))
     except OSError:  # a link that leads nowhere now, or a folder that may not be entered
         return None
-    return Folder(old.path, old.time, tuple(files), old.folders)
+    return Folder(old.path, old.state, tuple(files), old.folders)
+
+
+def _state_of(folder: os.stat_result) -> State:
+    return folder.st_mtime_ns, folder.st_ctime_ns, folder.st_ino
 
 
 def _read(where: str, path: str, faults: Counter[str]) -> Folder:
     """Read the names and states of a folder. Raises LinkError if a folder in it is a link."""
     try:
-        time = os.stat(where).st_mtime_ns  # noqa: PTH116 - before the names are read
+        state = _state_of(os.stat(where))  # noqa: PTH116 - before the names are read
         entries = sorted(os.scandir(where), key=lambda entry: entry.name)
     except OSError:
         faults["folder.unreadable"] += 1
-        return Folder(path, NO_TIME, ())
+        return Folder(path, UNKNOWN, ())
     files, below = [], []
     for entry in entries:
         if _is_folder(entry):
@@ -151,7 +206,7 @@ def _read(where: str, path: str, faults: Counter[str]) -> Folder:
             below.append(entry.name)
         else:
             files.append(_entry(entry.name, _state(entry)))
-    kept = NO_TIME if file_index.fresh(time) else time
+    kept = UNKNOWN if file_index.fresh(state[0]) else state
     return Folder(path, kept, tuple(files), tuple(below))
 
 
@@ -177,23 +232,18 @@ def _entry(name: str, seen: os.stat_result) -> Entry:
     return name, seen.st_size, mtime, str(seen.st_ino)
 
 
-def _walked(
-    tree: RawTree, known: Known, faults: Counter[str]
-) -> Iterator[tuple[Folder, Folder | None]]:
+def _walked(tree: RawTree, faults: Counter[str]) -> Iterator[Folder]:
     """Yield the folders as `paths.walk` sees them: links are followed, each folder is seen once.
 
     In a store a file's identity is its ETag, which changes with its content: no file is too young.
     """
-    path, files = "", list[Entry]()
     remote = is_remote(tree.root)
-    for each in paths.listing(tree, lambda code: faults.update((code,))):
-        folder, _, name = each.path.rpartition("/")
-        if folder != path:
-            if files:
-                yield Folder(path, NO_TIME, tuple(files)), known(path)
-            path, files = folder, []
-        young = not remote and file_index.fresh(each.mtime_ns)
-        files.append((name, each.size, NO_TIME if young else each.mtime_ns, each.identity))
+    found = paths.listing(tree, lambda code: faults.update((code,)))
+    for path, of in itertools.groupby(found, lambda each: each.path.rpartition("/")[0]):
+        files = []
+        for each in of:
+            young = not remote and file_index.fresh(each.mtime_ns)
+            name = each.path.rpartition("/")[2]
+            files.append((name, each.size, NO_TIME if young else each.mtime_ns, each.identity))
         COUNTS.add("seen")
-    if files:
-        yield Folder(path, NO_TIME, tuple(files)), known(path)
+        yield Folder(path, UNKNOWN, tuple(files))

@@ -58,12 +58,6 @@ def of(
     }
 
 
-def tables(source: Source, tree: paths.RawTree) -> dict[str, str]:
-    """Return the digests of a collection's tables."""
-    found = [table for table in source.tables(tree) if table.path]
-    return {table.name: jsonl.sha256(paths.inside(tree, table.path)) for table in found}
-
-
 def terms(source: Source, root: Path, layers: Sequence[OpenLayer]) -> dict[str, Any]:
     """Return what the collection and its layers are, and under which terms.
 
@@ -83,6 +77,12 @@ def terms(source: Source, root: Path, layers: Sequence[OpenLayer]) -> dict[str, 
     ]
     closed = own["credentialed"] or any(each["credentialed"] for each in others)
     return {**own, "credentialed": closed, "annotations": others}
+
+
+def is_described(header: Mapping[str, Any], described: Mapping[str, Any]) -> bool:
+    """Return whether a header says of the collection and its layers what `terms` says now."""
+    layers = [{k: v for k, v in each.items() if k != "images"} for each in header["annotations"]]
+    return {**header, "annotations": layers} == {**header, **described}
 
 
 def counted(counts: Mapping[str, int], prefix: str) -> dict[str, int]:

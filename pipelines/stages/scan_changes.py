@@ -7,6 +7,8 @@ listed anew as a whole.
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +33,7 @@ from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages import scan_join
 from cxr_vlp.pipelines.stages.scan_join import Joining
 from cxr_vlp.pipelines.stages.scan_study import ReadPatients
+from cxr_vlp.pipelines.storage.place import is_remote
 
 SHARE = 4  # an update of more than one of so many files costs more than a full scan
 
@@ -48,8 +51,8 @@ class Plan:
     recorded: Mapping[str, Any]  # the parameters
     opened_layers: tuple[OpenLayer, ...]
     read_left_out: Callable[[], LeftOut]
-    state: Path  # the folder of the memory of earlier runs
-    kept: Path  # in it: a second name of the index
+    terms: Mapping[str, Any]  # what the collection and its layers are (inventory_header.terms)
+    kept: Path  # in the state folder: a second name of the index
     out: Path
     header: str  # name of the inventory's header
 
@@ -66,9 +69,9 @@ class Plan:
     @cached_property
     def key(self) -> str:
         """A digest of all this: an index with another key describes another inventory."""
-        files = [paths.inside(each.root, t) for each in self.opened_layers for t in each.tables]
-        states = [[str(path), *state(path)] for path in files]
-        return fingerprints.of([dict(self.recorded), str(self.tree.root), states])
+        layers = self.terms["annotations"]  # with the digests of their tables
+        root = str(self.tree.root)
+        return fingerprints.of([dict(self.recorded), root, layers, own_code(self.source)])
 
     def joining(self, tables: Iterable[Table]) -> Joining:
         """Return how the rows of these tables are joined."""
@@ -133,21 +136,26 @@ def compare(plan: Plan) -> Seen | None:
 
 
 def _compare(tree: RawTree, seen: Seen) -> None:
-    linked = seen.facts["linked"]
-    met = set()
-    for new, old in tree_listing.folders(tree, seen.index.folder, seen.faults, linked=linked):
-        interrupts.check()
-        if linked:
-            met.add(new.path)
-        seen.changes.compare(old, new)
-        if old is None or new[1:] != old[1:]:
-            seen.folders.append(new)
-            if old is not None and not linked:
-                below = set(old.folders) - set(new.folders)
-                base = f"{new.path}/" if new.path else ""
-                _remove(seen, sorted(base + name for name in below))
-    if linked:
-        _remove(seen, sorted(set(seen.index.folder_paths()) - met))
+    if seen.facts["linked"]:
+        gone = set(seen.index.folder_paths())
+        for new in tree_listing.listed(tree, seen.faults, linked=True):
+            interrupts.check()
+            gone.discard(new.path)
+            _add(seen, new, seen.index.folder(new.path))
+        _remove(seen, sorted(gone))
+        return
+    for new, old in tree_listing.moved(tree, seen.index.folder_texts(), seen.faults):
+        _add(seen, new, old)
+        below = set(old.folders) - set(new.folders) if old is not None else set()
+        base = f"{new.path}/" if new.path else ""
+        _remove(seen, sorted(base + name for name in below))
+
+
+def _add(seen: Seen, new: Folder, old: Folder | None) -> None:
+    """Add what differs between two listings of a folder."""
+    seen.changes.compare(old, new)
+    if old is None or new[1:] != old[1:]:
+        seen.folders.append(new)
 
 
 def _remove(seen: Seen, gone: Iterable[str]) -> None:
@@ -170,6 +178,19 @@ def _intact(out: Path, facts: Mapping[str, Any]) -> bool:
         state(out / name) == tuple(found[:3]) or jsonl.sha256(out / name) == found[3]
         for name, found in facts["files"].items()
     )
+
+
+def own_code(source: Source) -> str:
+    """Return a digest of the code of a reader that another package brings; "" for one of ours.
+
+    A version number says when our code lists a tree in another way (format/versions.py).
+    """
+    top = type(source).__module__.partition(".")[0]
+    if top == __name__.partition(".")[0]:
+        return ""
+    file = Path(getattr(sys.modules[top], "__file__", None) or inspect.getfile(type(source)))
+    found = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+    return fingerprints.of([[path.name, jsonl.sha256(path)] for path in found])
 
 
 def is_packed(name: str) -> bool:
@@ -199,6 +220,9 @@ def touched(plan: Plan, seen: Seen) -> Touched | None:
     Raises what the reader raises for a tree that is no longer its collection.
     """
     changed = seen.changes.paths()
+    # a file may be named by its path through a link, and another path is in the listing
+    if changed and seen.facts["linked"] and not is_remote(plan.tree.root):
+        return None
     tables = tuple(Table(*each) for each in seen.facts["tables"])
     if dict(seen.faults) != seen.facts["faults"] or _wide(plan, seen, changed):
         return None

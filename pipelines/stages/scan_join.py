@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from cxr_vlp.pipelines.cache.scan_index import Rows, StudyRow
@@ -79,7 +80,8 @@ class Joining:
             named.update(image.path for image in study.images)
             # a report inside a table or an archive changes with it, and then all is listed anew
             named.add(study.report.path if study.report and not study.report.member else "")
-        yield from ((path, row.study) for path in named - {""})
+        # a table may state ./files//x.txt, and the listing of the tree has files/x.txt
+        yield from ((str(PurePosixPath(path)), row.study) for path in named - {""})
 
 
 def outcome(rejects: Iterable[str], counts: Mapping[str, int]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from cxr_vlp.pipelines import interrupts
 from cxr_vlp.pipelines.cache import checksums, scan_index, tree_listing
 from cxr_vlp.pipelines.cache.file_index import FileIndex
-from cxr_vlp.pipelines.cache.scan_index import DamagedError, ScanIndex, StudyRow
+from cxr_vlp.pipelines.cache.scan_index import DamagedError, Rows, ScanIndex, StudyRow
 from cxr_vlp.pipelines.engines.base import Element
 from cxr_vlp.pipelines.executor.progress import COUNTS
 from cxr_vlp.pipelines.files import jsonl, paths
@@ -33,7 +33,7 @@ from cxr_vlp.pipelines.files.spool import Spool, spool
 from cxr_vlp.pipelines.records import Study, dumps
 from cxr_vlp.pipelines.sources.base import Table
 from cxr_vlp.pipelines.sources.leave_out import Met
-from cxr_vlp.pipelines.stages import scan_changes, scan_join
+from cxr_vlp.pipelines.stages import inventory_header, scan_changes, scan_join
 from cxr_vlp.pipelines.stages.scan_changes import Plan, Seen, Touched
 from cxr_vlp.pipelines.stages.scan_join import Joining, Totals
 from cxr_vlp.pipelines.stages.scan_study import Patients, ReadPatients, names_of
@@ -62,14 +62,20 @@ class Made:
 
     def finish(self, staging: Path, files: Mapping[str, Any] | None = None) -> None:
         """Close the index; `files` are the states of those that it describes, if not these."""
-        names = sorted({path.name for path in staging.iterdir()} - {scan_index.NAME})
-        states = {name: [*scan_changes.state(staging / name), jsonl.sha256(staging / name)]
-                  for name in names} if files is None else files  # fmt: skip
+        states = self._states(staging) if files is None else files
         self.index.set_fact("run", {**self.run, "files": states})
         self.index.set_fact("counts", +self.counts)
         self.index.close()
         with (staging / scan_index.NAME).open("rb") as written:
             os.fsync(written.fileno())
+
+
+    def _states(self, staging: Path) -> dict[str, Any]:
+        """Return name -> state and sha256 of each file; those of the parts are known."""
+        names = sorted({path.name for path in staging.iterdir()} - {scan_index.NAME})
+        known = {f"{part}.jsonl": digest for part, digest in self.files.items()}
+        states = {name: scan_changes.state(staging / name) for name in names}
+        return {n: [*at, known.get(n) or jsonl.sha256(staging / n)] for n, at in states.items()}
 
 
 @dataclass
@@ -94,7 +100,7 @@ class Writer:
     def read(self, elements: Iterable[tuple[Element, Left]]) -> Iterator[Read]:
         """Read the files of all patients; yield what each gave, and what was left out of it."""
         work = self.plan.work()
-        with _partial(self.plan.partial) as partial:
+        with _partial(self.plan) as partial:
             for batch in _batches(elements, BATCH):
                 left = {name: lines for _, names in batch for name, lines in names.items()}
                 chosen = [element for element, _ in batch if element.payload.studies]
@@ -147,7 +153,9 @@ def full(plan: Plan, staging: Path, mapped: Mapped) -> Made:
     """
     index = ScanIndex.new(staging / scan_index.NAME)
     writer = Writer(plan, staging, mapped, index)
-    index.learn([plan.out / scan_index.NAME, plan.kept, plan.partial])
+    root = str(plan.tree.root)
+    index.learn([plan.out / scan_index.NAME, plan.kept, plan.partial], root)
+    index.set_fact("root", root)
     run = _listed(plan, index)
     tree = replace(plan.tree, reading=Reading())
     tables = plan.source.tables(tree)  # raises ConfigError if the root is not the collection
@@ -183,11 +191,10 @@ def _listed(plan: Plan, index: ScanIndex) -> dict[str, Any]:
 def _list(plan: Plan, index: ScanIndex, *, linked: bool) -> dict[str, Any]:
     faults: Counter[str] = Counter()
     number, packed = 0, False
-    found = tree_listing.folders(plan.tree, lambda _: None, faults, linked=linked)
-    for batch in _batches(found, SAVED):
+    for batch in _batches(tree_listing.listed(plan.tree, faults, linked=linked), SAVED):
         interrupts.check()
-        index.set_folders(folder for folder, _ in batch)
-        names = [entry[0] for folder, _ in batch for entry in folder.files]
+        index.set_folders(batch)
+        names = [entry[0] for folder in batch for entry in folder.files]
         number += len(names)
         packed = packed or any(scan_changes.is_packed(name) for name in names)
     return {"key": plan.key, "faults": dict(faults), "linked": linked, "number": number,
@@ -267,6 +274,7 @@ def changed(plan: Plan, staging: Path, mapped: Mapped, seen: Seen, what: Touched
     for part, added in new.items():
         files[part] = _rewritten(writer, seen.index, part, added, people)
     moved = _patch_rejects(writer)
+    _check(writer)
     for name in plan.names:
         if name not in new:
             _link(plan.out / f"{name}.jsonl", staging / f"{name}.jsonl")
@@ -292,10 +300,11 @@ def _people(
         if before is not None:
             writer.totals.add(before.made, -1)
             people.setdefault(before.patient, [])
-        row, met = _again(joining, study, before, what)
-        if not any(row.rows.values()):
+        rows = _rows(study, before, what)
+        if not rows:
             writer.index.remove_study(study)
             continue
+        row, met = joining.study(study, rows)
         writer.keep(joining, [(row, met)])
         if met is not None:
             people.setdefault(met.study.patient, []).append(met)
@@ -308,17 +317,15 @@ def _people(
     return people
 
 
-def _again(
-    joining: Joining, study: str, before: StudyRow | None, what: Touched
-) -> tuple[StudyRow, Met | None]:
-    """Join a study from the rows it had, with those that the changed files give now."""
+def _rows(study: str, before: StudyRow | None, what: Touched) -> Rows:
+    """Return the rows that a study had, with those that the changed files give now."""
     rows = {
         table: [(at, row) for at, row in found if not at or at not in what.paths]
         for table, found in (before.rows if before else {}).items()
     }
     for table, found in scan_join.grouped(what.rows.get(study, ())).items():
         rows.setdefault(table, []).extend(found)
-    return joining.study(study, rows)
+    return {table: found for table, found in rows.items() if found}
 
 
 def _rewritten(
@@ -363,8 +370,25 @@ def _patch_rejects(writer: Writer) -> bool:
     with old.open(encoding="utf-8", newline="\n") as lines:
         found = Counter(line.rstrip("\n") for line in lines)
     found.update(changed)
+    if min(found.values()) < 0:
+        raise DamagedError
     jsonl.write_lines(new, sorted(found.elements()))
     return True
+
+
+def _check(writer: Writer) -> None:
+    """Raise DamagedError if what was taken away and added does not add up.
+
+    A row has a digest, but nothing shows that a damaged page of the index still names the row.
+    """
+    counts = writer.totals.counts
+    lost = sum(inventory_header.counted(counts, scan_join.LOST).values())
+    if (
+        min(counts.values(), default=0) < 0
+        or counts["listed"] != lost + counts["images"]
+        or counts["studies"] != writer.index.number_of_lines()
+    ):
+        raise DamagedError
 
 
 def _link(old: Path, new: Path) -> None:
@@ -445,10 +469,11 @@ def _nothing(patient: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _partial(path: Path) -> Iterator[ScanIndex]:
+def _partial(plan: Plan) -> Iterator[ScanIndex]:
     """Yield an index for what is read now; it stays in the state folder if the scan is stopped."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with ScanIndex.appended(path) as made:
+    plan.partial.parent.mkdir(parents=True, exist_ok=True)
+    with ScanIndex.appended(plan.partial) as made:
+        made.set_fact("root", str(plan.tree.root))
         yield made
 
 

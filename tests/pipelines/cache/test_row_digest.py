@@ -127,14 +127,14 @@ FEW = {("texts", "studies"), ("shards", "samples"), ("shards", "digest")}
     for stage in ("texts", "shards") for name, change in CHANGES.items()
 ])  # fmt: skip
 def test_an_entry_with_a_changed_number_is_discarded(base, place, capsys, stage, change):
-    changed = 0
+    changed = []  # a part may have several entries: tests before this one changed the tree
     for path in (place / ".cxr/receipts" / stage).rglob("*.json"):
         text = path.read_text()
         path.write_text(text.replace(*change, 1))
-        changed += path.read_text() != text
+        changed += [path.parent.name] if path.read_text() != text else []
     said = again(base, place, capsys)
-    assert f"state: {changed} rows did not match" in said or not changed
-    assert work_of(place, "mimic", stage)["kept"] == 4 - changed
+    assert f"state: {len(changed)} rows did not match" in said or not changed
+    assert work_of(place, "mimic", stage)["kept"] == 4 - len(set(changed))
 
 
 @pytest.mark.parametrize("value", ["samples", "rejects", "studies"])
