@@ -273,7 +273,8 @@ def _made(plan: Plan, staging: Path, mapped: Mapped, update: tuple[Seen, Touched
 def _mapped(flags: argparse.Namespace, choice: Choice, root: Path) -> Mapped:
     """Return what reads the files of patients: threads of this process, or an outside engine."""
     if choice.name == "beam" and choice.beam.local:
-        return partial(scan_update.here, workers=flags.workers)
+        here = partial(scan_update.here, workers=flags.workers)
+        return Mapped(here, scan_update.FEWER * flags.workers)
     # an inventory of a store is made on this machine, which outside workers do not see
     shared = atomic_dir.staging(flags.out)
     settings = cli.run_settings("scan", flags, shared, root=str(root))
@@ -294,7 +295,7 @@ def _mapped(flags: argparse.Namespace, choice: Choice, root: Path) -> Mapped:
         if not is_remote(shared):  # publishing removes it from a store
             shutil.rmtree(settings.results, ignore_errors=True)
 
-    return elsewhere
+    return Mapped(elsewhere, scan_update.BATCH)
 
 
 def _left_out(source: Source, collection: config.Collection) -> leave_out.LeftOut:

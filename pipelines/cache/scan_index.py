@@ -57,7 +57,7 @@ INDICES = (
     "CREATE INDEX IF NOT EXISTS lines_of_patient ON lines (patient)",
 )
 SPEED = ("synchronous = OFF", "journal_mode = OFF", "locking_mode = EXCLUSIVE",
-         "cache_size = -65536", f"user_version = {VERSION}")  # fmt: skip
+         "cache_size = -16384", f"user_version = {VERSION}")  # fmt: skip
 OF_DISK = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY,
            sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM)  # fmt: skip
 LARGE = 400  # characters of a study's rows from which on they are compressed

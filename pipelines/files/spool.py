@@ -1,6 +1,6 @@
 """Sorts more records than fit into memory, in a file that is removed at the end.
 
-SQLite sorts them: it keeps 64 MB in memory and the rest in files beside the spool.
+SQLite sorts them: it keeps 16 MB in memory and the rest in files beside the spool.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from cxr_vlp.pipelines import interrupts
 
 BATCH = 5000  # records that are stored at once
-SPEED = ("synchronous = OFF", "journal_mode = OFF", "cache_size = -65536")
+SPEED = ("synchronous = OFF", "journal_mode = OFF", "cache_size = -16384")
 
 
 class Spool:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from cxr_vlp.pipelines import interrupts
 from cxr_vlp.pipelines.cache import checksums, scan_index, tree_listing
@@ -39,14 +39,21 @@ from cxr_vlp.pipelines.stages.scan_join import Joining, Totals
 from cxr_vlp.pipelines.stages.scan_study import Patients, ReadPatients, names_of
 
 CHUNK = 256  # studies of an element, or more where one patient has more
-BATCH = 64  # elements that are in memory at once
+BATCH = 64  # elements that an outside engine gets at once: each time it has to start
+FEWER = 4  # elements of each thread that are in memory at once
 FEW = 200  # unknown files that are read in this process
 SAVED = 1000  # rows that are stored at once
 REJECTS = "rejects.jsonl"
-Mapped = Callable[[ReadPatients, Sequence[Element]], Iterator[tuple[str, Mapping[str, Any]]]]
 Left = dict[str, list[str]]  # patient -> lines of the images that lists leave out
 Read = tuple[Mapping[str, Any], list[str]]  # what a patient's files gave, and the lines of `Left`
 T = TypeVar("T")
+
+
+class Mapped(NamedTuple):
+    """How the work is done on elements, and how many of them are given at once."""
+
+    do: Callable[[ReadPatients, Sequence[Element]], Iterator[tuple[str, Mapping[str, Any]]]]
+    batch: int
 
 
 @dataclass
@@ -68,7 +75,6 @@ class Made:
         self.index.close()
         with (staging / scan_index.NAME).open("rb") as written:
             os.fsync(written.fileno())
-
 
     def _states(self, staging: Path) -> dict[str, Any]:
         """Return name -> state and sha256 of each file; those of the parts are known."""
@@ -101,10 +107,10 @@ class Writer:
         """Read the files of all patients; yield what each gave, and what was left out of it."""
         work = self.plan.work()
         with _partial(self.plan) as partial:
-            for batch in _batches(elements, BATCH):
+            for batch in _batches(elements, self.mapped.batch):
                 left = {name: lines for _, names in batch for name, lines in names.items()}
                 chosen = [element for element, _ in batch if element.payload.studies]
-                for _, result in self.mapped(work, chosen):
+                for _, result in self.mapped.do(work, chosen):
                     read = [(name, tuple(state), facts) for name, state, facts in result["read"]]
                     self.index.set_facts(read)
                     partial.set_facts(read)

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 IMAGES = (".png", ".jpg", ".dcm", ".gz")
+OLD = 1_500_000_000
 TABLES = (".csv", ".tsv", ".json", ".txt", ".xml")
 Edit = Callable[[Path, random.Random], None]
 
 
 def files(tree: Path, *suffixes: str) -> list[Path]:
-    return sorted(p for p in tree.rglob("*") if p.suffix in suffixes and not p.is_symlink())
+    return sorted(
+        p for p in tree.rglob("*") if p.suffix in suffixes and p.is_file() and not p.is_symlink()
+    )
 
 
 def images(tree: Path) -> list[Path]:
@@ -119,6 +122,80 @@ def stray(tree: Path, rng: random.Random) -> None:
     (rng.choice(images(tree)).parent / f"notes{rng.randrange(9)}.md").write_text("x")
 
 
+def add_quietly(tree: Path, rng: random.Random) -> None:
+    """Copy an image into another folder, and set the folder's time back, as tar and rsync do."""
+    one, other = rng.sample(images(tree), 2)
+    before = other.parent.stat()
+    if not (other.parent / one.name).exists():
+        shutil.copy2(one, other.parent / one.name)
+        os.utime(other.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def exchange_folders(tree: Path, rng: random.Random) -> None:
+    """Exchange two folders that have the same time."""
+    one, other = (path.parent for path in rng.sample(images(tree), 2))
+    if one in (other, *other.parents) or other in one.parents:
+        return
+    held = tree / "held"
+    one.rename(held)
+    other.rename(one)
+    held.rename(other)
+    for path in {one, other, one.parent, other.parent, tree}:
+        os.utime(path, (OLD, OLD))
+
+
+def deepen(tree: Path, rng: random.Random) -> None:
+    """Put a folder one level deeper."""
+    folder = rng.choice(images(tree)).parent
+    if folder != tree and not (folder.parent / "more").exists():
+        (folder.parent / "more").mkdir()
+        folder.rename(folder.parent / "more" / folder.name)
+
+
+def other_case(tree: Path, rng: random.Random) -> None:
+    path = rng.choice(images(tree))
+    path.rename(path.with_name(path.name.swapcase()))
+
+
+def hide(tree: Path, rng: random.Random) -> None:
+    path = rng.choice(images(tree))
+    path.rename(path.with_name(f".{path.name}"))
+
+
+def no_file(tree: Path, rng: random.Random) -> None:
+    """Put a folder or a FIFO in the place of an image."""
+    path = rng.choice(images(tree))
+    path.unlink()
+    if rng.random() < 0.5:
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+
+
+def same_table(tree: Path, rng: random.Random) -> None:
+    """Put a table with the same bytes in the place of a table."""
+    found = sorted(p for p in tree.rglob("*") if p.name.lower().endswith((*TABLES, ".csv.gz")))
+    if found := [path for path in found if not re.search(r"\d", path.stem)] or found:
+        path = rng.choice(found)
+        path.write_bytes(path.read_bytes())
+
+
+def edit_digests(tree: Path, rng: random.Random) -> None:
+    """Take a line out of the collection's list of digests, or change a digest."""
+    if found := sorted(tree.rglob("SHA256SUMS.txt")):
+        lines = found[0].read_text().splitlines(keepends=True)
+        at = rng.randrange(len(lines))
+        lines[at] = "" if rng.random() < 0.5 else f"{rng.randrange(10)}{lines[at][1:]}"
+        found[0].write_text("".join(lines))
+
+
+def pack(tree: Path, rng: random.Random) -> None:
+    """Put an archive beside a folder, with what is in it."""
+    folder = rng.choice(images(tree)).parent
+    if folder != tree:
+        shutil.make_archive(str(folder), "zip", folder)
+
+
 def edit_table(tree: Path, rng: random.Random) -> None:
     if found := [p for p in files(tree, ".csv") if p.stat().st_size]:
         path = rng.choice(found)
@@ -146,5 +223,6 @@ EDITS: dict[str, Edit] = {
     each.__name__: each
     for each in (change, change_report, same_size, touch, remove, remove_report, rename, swap,
                  exchange, break_file, move, copy, add_study, remove_folder, stray, edit_table,
-                 link, link_folder)
+                 link, link_folder, add_quietly, exchange_folders, deepen, other_case, hide, no_file,
+                 same_table, edit_digests, pack)
 }  # fmt: skip

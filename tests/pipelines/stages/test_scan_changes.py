@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import importlib
 import itertools
 import os
 import random
 import shutil
+import sqlite3
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +25,9 @@ from cxr_vlp.pipelines import scan
 from cxr_vlp.pipelines.cache import row_digest
 from cxr_vlp.pipelines.errors import Stop
 from cxr_vlp.pipelines.files import atomic_dir, jsonl
-from cxr_vlp.pipelines.stages import scan_study, scan_update
+from cxr_vlp.pipelines.sources import base, mimic
+from cxr_vlp.pipelines.stages import scan_changes, scan_study, scan_update
+from cxr_vlp.pipelines.synthetic import layouts
 
 SALT = "a salt that nobody can guess"
 _clock = itertools.count(1_600_000_000)
@@ -38,7 +45,7 @@ class Place:
 
     def __init__(self, raw: Path, folder: Path, source: str, **values) -> None:
         self.tree, self.source, self.folder = folder / "raw", source, folder
-        shutil.copytree(raw, self.tree)
+        shutil.copytree(raw, self.tree, symlinks=True)
         age(self.tree)
         self.values = {"parts": PARTS, "max_rejects": 1.0, **values}
 
@@ -80,6 +87,15 @@ def ways(monkeypatch) -> list[str]:
     return seen
 
 
+def left_out(folder: Path) -> list[dict[str, str]]:
+    """Write a list with a patient and a study of the tree, and one of nobody; return the entries."""
+    studies = sorted({path.parent for path in (folder / "raw").rglob("*.dcm")})
+    lists = {"patient": studies[0].parent.name, "study": studies[-1].name}
+    for by, name in lists.items():
+        (folder / f"{by}.csv").write_text(f"name\n{name}\n{name[0]}19999999\n")
+    return [{"file": str(folder / f"{by}.csv"), "column": "name", "by": by} for by in lists]
+
+
 VARIANTS = {
     "mimic": {},
     "mimic-salted": {"ids": "salted"},
@@ -88,8 +104,31 @@ VARIANTS = {
     "chexpert": {},
     "nih": {},
     "openi": {},
+    "mimic-list": {"leave_out": left_out},
+    "mimic-layers": {
+        "layers": lambda folder: {name: str(folder / name) for name in ("mscxr", "mscxrt")}
+    },
+    "chexpert-layers": {"layers": lambda folder: {"chexlocalize": str(folder / "chexlocalize")}},
+    "shenzhen": {},
+    "bimcv": {},
+    "rexgradient": {},
+    "padchest": {},
 }
 MANY = {"mimic"}
+
+
+@pytest.fixture(scope="module")
+def trees(raw, tmp_path_factory) -> Path:
+    """A folder with the trees of further collections and layers beside those of `raw`."""
+    folder = tmp_path_factory.mktemp("trees")
+    for path in raw.iterdir():
+        (folder / path.name).symlink_to(path)
+    for name in ("shenzhen", "bimcv", "rexgradient", "padchest"):
+        layouts.writer(name)(folder, studies=14, seed=3, height=64)
+    for layer, (_, source) in layouts.LAYERS.items():
+        layouts.writer(layer)(folder)
+        assert (folder / source).exists()
+    return folder
 
 
 @pytest.mark.parametrize("name", [
@@ -103,10 +142,14 @@ MANY = {"mimic"}
         min_size=1, max_size=3,
     ),
 )  # fmt: skip
-def test_an_update_has_the_bytes_of_a_full_scan(raw, tmp_path_factory, name, seed, chosen):
+def test_an_update_has_the_bytes_of_a_full_scan(trees, tmp_path_factory, name, seed, chosen):
     source = name.partition("-")[0]
     folder = tmp_path_factory.mktemp("edited")
-    place = Place(raw / source, folder, source, **VARIANTS[name])
+    place = Place(trees / source, folder, source)
+    for layer in layouts.LAYERS:
+        shutil.copytree(trees / layer, folder / layer)
+    for key, value in VARIANTS[name].items():
+        place.values[key] = value(folder) if callable(value) else value
     place.check()
     rng = random.Random(seed)
     for edits in chosen:
@@ -270,3 +313,137 @@ def test_a_closed_table_of_ones_own_is_updated_where_an_image_changed(tmp_path, 
     (place.tree / "film9.png").write_bytes(b"new")  # a name may concern every row of the table
     place.check()
     assert ways == ["changed", "full", "full", "full"]
+
+
+def test_a_table_that_is_also_seen_through_a_link_is_not_missed(place, ways):
+    """The reader names it by the link, which is nearer to the root; the listing by its folder."""
+    table = min(place.tree.rglob("*metadata.csv.gz"))
+    (place.tree / "a/deep/real").mkdir(parents=True)
+    table = table.rename(place.tree / "a/deep/real" / table.name)
+    (place.tree / "z").symlink_to("a/deep/real")
+    place.check()
+    lines = gzip.decompress(table.read_bytes()).splitlines(keepends=True)
+    table.write_bytes(gzip.compress(b"".join(lines[:-2])))
+    place.check()
+    assert set(ways) == {"full"}
+
+
+def test_a_report_that_a_table_names_in_another_way_is_not_missed(tmp_path, ways):
+    folder = tmp_path / "own"
+    (folder / "reports").mkdir(parents=True)
+    rows = [f"film{n}.png,p{n},PA,./reports//r{n}.txt" for n in range(4)]
+    (folder / "films.csv").write_text("image,patient_id,view,told\n" + "\n".join(rows) + "\n")
+    for n in range(4):
+        (folder / f"film{n}.png").write_bytes(b"png" * 9 + bytes([n]))
+        (folder / f"reports/r{n}.txt").write_text("FINDINGS: clear.")
+    place = Place(folder, tmp_path, "clinic", preset="table", reader={"report_file": "told"})
+    place.check()
+    ways.clear()
+    (place.tree / "reports/r2.txt").write_text("FINDINGS: a nodule.")
+    place.check()
+    assert ways == ["changed", "full"]
+
+
+def test_terms_that_changed_are_written_though_the_tree_is_as_it_was(place, monkeypatch):
+    monkeypatch.setattr(mimic.Mimic, "title", "another title")
+    place.check()
+    assert b"another title" in place.bytes("kept")["mimic/inventory.json"]
+
+
+def test_a_study_of_which_nothing_is_left_is_not_assembled(place, ways, monkeypatch):
+    assembled = base.assembled
+
+    def checked(source, study, rows, rule):
+        assert any(rows.values())
+        return assembled(source, study, rows, rule)
+
+    monkeypatch.setattr(base, "assembled", checked)
+    folder = image_of(place).parent
+    shutil.copytree(folder, folder.with_name("s59999999"))
+    place.check()
+    shutil.rmtree(folder.with_name("s59999999"))
+    place.check()
+    assert ways == ["changed", "full"] * 2
+
+
+def test_files_of_another_root_are_read_though_they_look_the_same(place, monkeypatch):
+    """Another disk may have other bytes under the same inode, time and size."""
+    read = []
+    facts = scan_study._facts
+    monkeypatch.setattr(
+        scan_study, "_facts", lambda path, *rest: read.append(path) or facts(path, *rest)
+    )
+    images = len(list(place.tree.rglob("*.dcm")))
+    place.tree = place.tree.rename(place.folder / "other")
+    assert place.scan("kept") == ""
+    assert len(read) >= images
+
+
+def test_a_reader_of_another_package_is_known_by_its_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_readers").mkdir()
+    (tmp_path / "own_readers/__init__.py").write_text("")
+    module = tmp_path / "own_readers/clinic.py"
+    module.write_text("class Clinic: pass\n")
+    clinic = importlib.import_module("own_readers.clinic").Clinic()
+    before = scan_changes.own_code(clinic)
+    assert before == scan_changes.own_code(clinic)
+    (tmp_path / "own_readers/words.py").write_text("WORDS = 1\n")
+    assert scan_changes.own_code(clinic) != before
+    assert scan_changes.own_code(mimic.Mimic()) == ""
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
+def test_an_index_with_flipped_bits_gives_no_other_inventory(place, seed, capsys):
+    rng = random.Random(seed)
+    index = place.folder / "kept/scan/mimic/index.sqlite"
+    for _ in range(4):
+        editing.change(place.tree, rng)
+        editing.remove(place.tree, rng)
+        age(place.tree)
+        data = bytearray(index.read_bytes())
+        for _ in range(rng.choice((1, 20))):
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        index.write_bytes(data)
+        place.check()
+
+
+@pytest.mark.parametrize("table", ["studies", "lines"])
+def test_a_row_that_the_index_does_not_find_any_more_is_not_lost(place, table, ways):
+    """As if a page of the index of patients were damaged: the row is there, and is not found."""
+    index = place.folder / "kept/scan/mimic/index.sqlite"
+    folder = sorted({path.parents[1] for path in place.tree.rglob("*.dcm")})[0]
+    with contextlib.closing(sqlite3.connect(index)) as rows, rows:
+        rows.execute("PRAGMA writable_schema = ON")
+        (page,) = rows.execute(
+            "SELECT rootpage FROM sqlite_master WHERE tbl_name = ? AND type = 'index' "
+            "AND name IN ('of_patient', 'lines_of_patient')", (table,)
+        ).fetchone()  # fmt: skip
+    data = bytearray(index.read_bytes())
+    size = int.from_bytes(data[16:18], "big")
+    data[(page - 1) * size + 3 : (page - 1) * size + 5] = b"\0\0"  # a page without entries
+    index.write_bytes(data)
+    shutil.rmtree(folder)
+    place.check()
+    assert ways[0] in ("changed", "full")
+
+
+def test_the_index_of_a_private_collection_is_for_its_owner_alone(place):
+    before = os.umask(0o022)
+    try:
+        place.values["ids"] = "salted"
+        image = image_of(place)
+        for change in (lambda: None, lambda: image.write_bytes(b"x"), image.touch):
+            change()
+            age(place.tree)
+            assert place.scan("private") == ""
+            found = [*(place.folder / "private").rglob("*.sqlite")]
+            assert len(found) == 2
+            assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in found)
+    finally:
+        os.umask(before)
+
+
+def test_the_index_of_an_open_collection_has_the_rights_of_its_inventory(place):
+    found = place.folder / "kept/scan/mimic"
+    assert (found / "index.sqlite").stat().st_mode == (found / "inventory.json").stat().st_mode
