@@ -7,10 +7,13 @@ the source file, the image parameters, or the text.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cxr_vlp.pipelines import cli
 from cxr_vlp.pipelines.cache.entries import Entry, SampleDigests
@@ -37,10 +40,13 @@ def predict(
     `digests`: part -> stage -> sha256 of the part's input file.
     """
     prediction = Prediction()
-    incremental.index.refresh(incremental.entries, incremental.source)
-    for name, read in digests.items():
-        if not _is_kept(incremental, incremental.usable(name, read), prediction):
-            _add_part(incremental, name, prediction)
+    with tempfile.TemporaryDirectory(prefix="cxr-vlp-") as scratch:
+        index = incremental.index.copied(Path(scratch))
+        incremental = dataclasses.replace(incremental, index=index)
+        index.refresh(incremental.entries, incremental.source)
+        for name, read in digests.items():
+            if not _is_kept(incremental, incremental.usable(name, read), prediction):
+                _add_part(incremental, name, prediction)
     prediction.seconds = prediction.decoded * _seconds_per_image(incremental, list(digests))
     return prediction
 

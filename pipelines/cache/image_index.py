@@ -8,6 +8,7 @@ index costs time only: what it names is compared with the whole fingerprint befo
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,6 +46,13 @@ class ImageIndex:
     def of_source(cls, entries: Entries, source: str) -> ImageIndex:
         """Return the index of a source beside its entries."""
         return cls("" if is_remote(entries.folder) else f"{entries.folder}/{source}.images")
+
+    def copied(self, folder: Path) -> ImageIndex:
+        """Return a copy of the index in another folder: what is new in it is not kept."""
+        copy = folder / "images"
+        if self.path and Path(self.path).is_file():
+            shutil.copyfile(self.path, copy)
+        return ImageIndex(str(copy) if self.path else "")
 
     def refresh(self, entries: Entries, source: str) -> None:
         """Bring the index up to the entries; a damaged index is made again."""

@@ -25,8 +25,8 @@ from cxr_vlp.pipelines.files.paths import RawTree
 from cxr_vlp.pipelines.storage.place import is_remote
 
 NO_TIME = -1  # of a file that may have changed since it was looked at
-# times of the last change in nanoseconds, and the inode: a program may set back the first time (tar,
-# rsync), and two folders with the same time may have changed places
+# the times of the last change in nanoseconds, and the inode: tar and rsync set back the first time,
+# and two folders with the same time may have changed places
 State = tuple[int, int, int]
 UNKNOWN = (NO_TIME, NO_TIME, NO_TIME)  # of a folder whose names may have changed since
 SEEN = 1000  # folders between two updates of the display

@@ -223,6 +223,6 @@ EDITS: dict[str, Edit] = {
     each.__name__: each
     for each in (change, change_report, same_size, touch, remove, remove_report, rename, swap,
                  exchange, break_file, move, copy, add_study, remove_folder, stray, edit_table,
-                 link, link_folder, add_quietly, exchange_folders, deepen, other_case, hide, no_file,
-                 same_table, edit_digests, pack)
+                 link, link_folder, add_quietly, exchange_folders, deepen, other_case, hide,
+                 no_file, same_table, edit_digests, pack)
 }  # fmt: skip

@@ -88,7 +88,7 @@ def ways(monkeypatch) -> list[str]:
 
 
 def left_out(folder: Path) -> list[dict[str, str]]:
-    """Write a list with a patient and a study of the tree, and one of nobody; return the entries."""
+    """Write lists of a patient and of a study of the tree, and of nobody; return the entries."""
     studies = sorted({path.parent for path in (folder / "raw").rglob("*.dcm")})
     lists = {"patient": studies[0].parent.name, "study": studies[-1].name}
     for by, name in lists.items():

@@ -20,7 +20,6 @@ from stages import build, params, run_scan, tree_bytes
 
 from cxr_vlp.pipelines import errors, scan, shards, texts
 from cxr_vlp.pipelines.cache import checksums
-from cxr_vlp.pipelines.cache.file_index import FileIndex
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError, StorageError
 from cxr_vlp.pipelines.files import paths, raw_objects
 from cxr_vlp.pipelines.records import Image
