@@ -19,13 +19,13 @@ from upath.implementations.cloud import AzurePath, GCSPath, S3Path
 from upath.implementations.memory import MemoryPath
 
 from cxr_vlp.pipelines.errors import StorageError
-from cxr_vlp.pipelines.storage import faults
-from cxr_vlp.pipelines.storage.addresses import shown
+from cxr_vlp.pipelines.format.remote import faults
+from cxr_vlp.pipelines.format.remote.addresses import shown
 
 
 def path(text: str, scheme: str, options: dict[str, Any]) -> UPath:
     """Return the strict path of an address."""
-    return UPath(text.rstrip("/") if text.count("/") > 3 else text, protocol=scheme, **options)
+    return UPath(text, protocol=scheme, **options)
 
 
 @contextlib.contextmanager

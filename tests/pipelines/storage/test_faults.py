@@ -12,7 +12,8 @@ from published_sets import OWNER, files_of, publish, read
 from cxr_vlp.pipelines import errors
 from cxr_vlp.pipelines.errors import StorageError
 from cxr_vlp.pipelines.files import jsonl
-from cxr_vlp.pipelines.storage import faults, objects
+from cxr_vlp.pipelines.format.remote import faults
+from cxr_vlp.pipelines.storage import objects
 from cxr_vlp.pipelines.storage.place import place
 
 SECRETS = ("AKIA", "secret", "p10000032", "Traceback", "botocore", "Signature")

@@ -23,6 +23,7 @@ from cxr_vlp.pipelines.cache import checksums
 from cxr_vlp.pipelines.cache.file_index import FileIndex
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError, StorageError
 from cxr_vlp.pipelines.files import paths, raw_objects
+from cxr_vlp.pipelines.format.remote import store
 from cxr_vlp.pipelines.records import Image
 from cxr_vlp.pipelines.sources import reading
 from cxr_vlp.pipelines.stages.source_files import SourceFiles
@@ -46,8 +47,7 @@ def tree_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(raw_objects, "PAUSE", 0.01)
-    monkeypatch.setattr(raw_objects, "TRIES", 2)
+    monkeypatch.setattr(store, "WAITS", (0.01, 0.01))
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 2)  # pauses between its tries are seconds
 
 
@@ -213,8 +213,8 @@ def test_a_worker_that_has_no_listing_asks_once_for_an_image(proxy, s3):
 def test_a_listing_of_several_pages_has_every_object_once(proxy, s3, monkeypatch):
     root = paths.root(small(s3))
     before = list(paths.listing(root))
-    whole = raw_objects._page
-    monkeypatch.setattr(raw_objects, "_page", lambda *a, **k: whole(*a, **{"MaxKeys": 1, **k}))
+    whole = store.page
+    monkeypatch.setattr(store, "page", lambda *a, **k: whole(*a, **{"MaxKeys": 1, **k}))
     paths.root(str(root))
     proxy.seen.clear()
     assert list(paths.listing(root)) == before
@@ -323,7 +323,6 @@ def test_no_credentials_are_said_at_once(s3, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-    raw_objects._of_process.cache_clear()
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(StorageError, match="no credentials were found"):
         paths.root(f"{s3}/raw")
