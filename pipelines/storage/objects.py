@@ -74,6 +74,35 @@ def identity(path: Path) -> str:
         return ""
 
 
+def is_etag(path: Path, identity: str) -> bool:
+    """Return whether an ETag of S3 stands for the bytes of a file of this machine.
+
+    It is their MD5; of an object that was put in N pieces, the MD5 of the pieces' MD5s, and "-N".
+    False also if it does not tell: of an encrypted object, or of pieces of another size.
+    """
+    wanted = identity.strip('"')
+    pieces = wanted.partition("-")[2]
+    if not pieces:
+        return _md5s(path, 0)[0].hex() == wanted
+    found = _md5s(path, 0 if pieces == "1" else PIECE)
+    whole = hashlib.md5(b"".join(found), usedforsecurity=False)
+    return f"{whole.hexdigest()}-{len(found)}" == wanted
+
+
+def _md5s(path: Path, size: int) -> list[bytes]:
+    """Return the MD5 of each piece of so many bytes; 0: of the whole file."""
+    digests = [hashlib.md5(usedforsecurity=False)]
+    held = 0
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            if size and held == size:
+                digests.append(hashlib.md5(usedforsecurity=False))
+                held = 0
+            digests[-1].update(block)
+            held += len(block)
+    return [each.digest() for each in digests]
+
+
 def read_range(path: Path, start: int, size: int) -> bytes:
     """Return at most `size` bytes from `start` on; fewer at the end of the file."""
     if not is_remote(path):

@@ -22,6 +22,9 @@ from cxr_vlp.pipelines.errors import StorageError
 from cxr_vlp.pipelines.format.remote import faults
 from cxr_vlp.pipelines.format.remote.addresses import shown
 
+# a stage reads the folder of its input that was published when it began
+_ABSENT = "an object is not there; if its folder was published again, run the same command again"
+
 
 def path(text: str, scheme: str, options: dict[str, Any]) -> UPath:
     """Return the strict path of an address."""
@@ -40,7 +43,7 @@ def translated(found: Any) -> Iterator[None]:
             raise StorageError(f"{shown(found)}: {text}") from None
         if isinstance(error, FileNotFoundError):
             # the library names the whole object, which may be that of a patient
-            raise FileNotFoundError(errno.ENOENT, "no such object", shown(found)) from None
+            raise FileNotFoundError(errno.ENOENT, _ABSENT, shown(found)) from None
         raise
 
 
@@ -104,7 +107,7 @@ class _Strict(UPath):
         if not self.is_file():
             if missing_ok:
                 return
-            raise FileNotFoundError(errno.ENOENT, "no such object", shown(self))
+            raise FileNotFoundError(errno.ENOENT, _ABSENT, shown(self))
         with translated(self):
             self.fs.rm_file(self.path)
 

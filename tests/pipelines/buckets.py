@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,19 @@ def served() -> Iterator[str]:
     yield server()
 
 
+_ASKED: list[dict[str, str]] = [{}]
+
+
+def ask_environment() -> None:
+    """Make the next place ask the environment again if it changed; the library keeps clients."""
+    s3fs = pytest.importorskip("s3fs")
+    named = ("AWS_", "CXR_STORE")
+    now = {name: value for name, value in os.environ.items() if name.startswith(named)}
+    if now != _ASKED[0]:  # a new client takes .2 s of CPU
+        s3fs.S3FileSystem.clear_instance_cache()
+        _ASKED[0] = now
+
+
 def client(address: str) -> Any:
     """Return boto3's client of a server."""
     names = ("aws_access_key_id", "aws_secret_access_key", "region_name")
@@ -59,13 +73,13 @@ def environment(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
         monkeypatch.setenv(name, value)
 
 
-def put(address: str, folder: Path, key: str) -> None:
+def put(address: str, folder: Path, key: str, bucket: str = BUCKET) -> None:
     """Put all files of a folder below a key, as `aws s3 sync` does."""
     s3 = client(address)
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             name = path.relative_to(folder).as_posix()
-            s3.put_object(Bucket=BUCKET, Key=f"{key}/{name}", Body=path.read_bytes())
+            s3.put_object(Bucket=bucket, Key=f"{key}/{name}", Body=path.read_bytes())
 
 
 def publish(address: str, folder: Path, key: str) -> str:

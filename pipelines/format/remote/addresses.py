@@ -40,8 +40,8 @@ def scheme_of(text: str) -> str:
 
 
 def is_store(text: str) -> bool:
-    """Return whether a text is an address of a kind of store that this program reads."""
-    return is_remote(text) and scheme_of(text) in STORES
+    """Return whether a text is an address of an object store; `clean` says if it can be used."""
+    return is_remote(text) and scheme_of(text) in (*STORES, *_OTHER_NAMES)
 
 
 def clean(text: str) -> str:
@@ -85,7 +85,7 @@ def flag(text: str) -> Path | str:
 
     Raises ArgumentTypeError, as argparse wants it, for any other address.
     """
-    if not is_store(text) and scheme_of(text) not in _OTHER_NAMES:
+    if not is_store(text):
         return local_paths.path(text)
     try:
         return clean(text)

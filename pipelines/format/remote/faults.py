@@ -14,8 +14,8 @@ _NONE = f"no credentials were found: {CREDENTIALS}"
 _REFUSED = f"the credentials are refused: check the keys, or {CREDENTIALS}"
 _EXPIRED = "the credentials have expired: get new ones, and run the same command again"
 _DENIED = (
-    "access is denied: the credentials need the rights to list the bucket and to read, write and "
-    "delete its objects"
+    "access is denied: check the keys, which need the rights to list the bucket and to read its "
+    "objects (an output: also to write and to delete them)"
 )
 _BUCKET = "the bucket does not exist: create it, or correct its name"
 _NAME = "the name of the bucket is not valid: correct the address"

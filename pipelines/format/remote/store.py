@@ -150,27 +150,29 @@ def _told(error: Exception, address: str) -> Exception:
 def opened(address: str) -> tuple[Any, str]:
     """Return fsspec's file system of an address, and the name there: BUCKET/KEY.
 
-    One for each process, bucket and set of variables: a forked process must not use its parent's,
+    One for each process, account and set of variables: a forked process must not use its parent's,
     whose connections run in a thread of the parent. Raises StoreError if its library is absent,
     ValueError for a variable that is no number.
     """
     named = ("AWS_", "GOOGLE_", "AZURE_", SILENCE_VARIABLE)
     settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith(named)))
-    bucket = "/".join(address.split("/", 3)[:3])
+    scheme = addresses.scheme_of(address)
+    # an address of Azure names the account; else the buckets of an account share a session
+    base = "/".join(address.split("/", 3)[:3]) if "@" in address else f"{scheme}://"
     try:
-        fs = _made(bucket, os.getpid(), settings)
+        fs = _made(base, os.getpid(), settings)
     except ImportError:
-        raise StoreError(addresses.package_missing(addresses.scheme_of(address))) from None
+        raise StoreError(addresses.package_missing(scheme)) from None
     return fs, str(fs._strip_protocol(address)).strip("/")
 
 
 @lru_cache(maxsize=64)
-def _made(bucket: str, _process: int, _settings: tuple[tuple[str, str], ...]) -> Any:
+def _made(base: str, _process: int, _settings: tuple[tuple[str, str], ...]) -> Any:
     import fsspec
 
-    scheme = addresses.scheme_of(bucket)
+    scheme = addresses.scheme_of(base)
     # `again` alone tries again: else attempts would multiply
-    fs, _ = fsspec.url_to_fs(bucket, skip_instance_cache=True, **options(scheme, attempts=1))
+    fs, _ = fsspec.url_to_fs(base, skip_instance_cache=True, **options(scheme, attempts=1))
     if scheme == "s3":
         fs.retries = 1
     return fs

@@ -46,15 +46,8 @@ def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.delenv(name, raising=False)
     bucket = f"bucket-{uuid.uuid4().hex[:12]}"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    _forget()
+    buckets.ask_environment()
     return f"s3://{bucket}"
-
-
-def _forget() -> None:
-    """Make the next place ask the environment again; the library keeps its clients."""
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(params=["disk", "memory", "s3"])
@@ -72,6 +65,6 @@ def proxy(s3: str, server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fau
     """A proxy in front of the server, to which the environment leads."""
     made = FaultyProxy(server)
     monkeypatch.setenv("AWS_ENDPOINT_URL", made.address)
-    _forget()
+    buckets.ask_environment()
     yield made
     made.close()

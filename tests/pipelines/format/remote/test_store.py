@@ -52,14 +52,16 @@ def test_a_fault_that_stays_ends_with_the_remedy_and_no_key(put, monkeypatch, fa
         with pytest.raises(StoreError, match=message) as raised:
             fetched()
         once = fault in ("expired", "refused", "denied")
-        assert sum(proxy.asked.values()) == (1 if once else 4)
+        # a connection that was used before and is cut is asked once more by the HTTP library itself
+        assert sum(proxy.asked.values()) in ((1,) if once else (4, 8) if fault == "cut" else (4,))
     assert ADDRESS in str(raised.value)
-    assert not {"secret", "Signature", "127.0.0.1", "AKIASECRET"} & set(str(raised.value).split())
+    for secret in ("secret", "Signature", "127.0.0.1", "AKIASECRET"):  # the answer has the last
+        assert secret not in str(raised.value)
 
 
 def test_a_store_that_nobody_answers_for_is_named_with_the_variable(put, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(StoreError, match=r"cannot be reached .*AWS_ENDPOINT_URL"):
+    with pytest.raises(StoreError, match=r"cannot be reached: .*AWS_ENDPOINT_URL"):
         fetched()
 
 
