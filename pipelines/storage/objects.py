@@ -25,7 +25,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -257,7 +257,7 @@ def _found(name: str, path: Path) -> Found:
     return Found(name, now.st_size, f"{now.st_size}-{now.st_mtime_ns}-{now.st_ino}")
 
 
-def _tag(place: Any, facts: dict[str, Any]) -> str:
+def _tag(place: Any, facts: Mapping[str, Any]) -> str:
     """Return the identity in the facts of an object: what a store changes with each write."""
     if place.protocol == "memory":
         return hashlib.sha256(place.fs.cat_file(facts["name"])).hexdigest()
