@@ -22,8 +22,9 @@ from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.format import local_paths
+from cxr_vlp.pipelines.format.remote import addresses
 from cxr_vlp.pipelines.storage import publication
-from cxr_vlp.pipelines.storage.place import is_remote, is_store, place
+from cxr_vlp.pipelines.storage.place import is_remote, place
 
 
 def parser(
@@ -205,7 +206,8 @@ def folder(text: str) -> Path:
 
 def stored(text: str) -> Path:
     """Return a folder of the command line that may be in an object store (`s3://bucket/folder`)."""
-    return place(text) if is_store(text) else folder(text)
+    found = addresses.flag(text)
+    return place(found) if isinstance(found, str) else found.absolute()
 
 
 def local_state(state: Path) -> Path:
@@ -221,8 +223,7 @@ def raw_root(text: str) -> str:
 
     Raises ArgumentTypeError for any other address.
     """
-    if not is_store(text):
-        local_paths.path(text)
+    addresses.flag(text)
     return text
 
 

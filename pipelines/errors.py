@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cxr_vlp.pipelines import interrupts
 from cxr_vlp.pipelines.format import exit_codes
-from cxr_vlp.pipelines.storage import faults
+from cxr_vlp.pipelines.format.remote import faults
 
 KEPT = "nothing was published; finished parts are kept, and the same command continues from them"
 SIGNAL_DELAY = 0.2  # seconds in which a signal that ended a worker also reaches the run

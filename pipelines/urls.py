@@ -18,9 +18,9 @@ from pathlib import Path
 
 from cxr_vlp.pipelines import errors, interrupts
 from cxr_vlp.pipelines.errors import ConfigError, DataError
-from cxr_vlp.pipelines.format import local_paths, manifest
+from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.format.errors import AbsentError, FormatError
-from cxr_vlp.pipelines.format.remote import sets, store
+from cxr_vlp.pipelines.format.remote import addresses, sets
 from cxr_vlp.pipelines.format.remote.tars import Cache
 from cxr_vlp.pipelines.format.sample import SPLITS
 
@@ -36,20 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def urls(place: str, split: str) -> list[str]:
+def urls(place: Path | str, split: str) -> list[str]:
     """Return the tars of a split of a set, or of the sets in a folder, on a disk or in a store.
 
     The tars are those that sizes.json counts. Raises ConfigError where there is no set, DataError
     for a set that is not whole, StoreError.
     """
     try:
-        if not store.is_store(place):
+        if isinstance(place, Path) or not addresses.is_store(place):
             return list(_of_folder(Path(place), split))
         with tempfile.TemporaryDirectory() as folder:
             return list(_of_folder(sets.local_copy(place, Cache(Path(folder), 1)), split))
     except FormatError as error:
         raise DataError(f"{error}") from None
-    except AbsentError as error:
+    except (AbsentError, ValueError) as error:
         raise ConfigError(str(error)) from None
 
 
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "shards", type=_place, nargs="+", metavar="DIR",
+        "shards", type=addresses.flag, nargs="+", metavar="DIR",
         help="a set, or a folder of sets; also on an object store (s3://BUCKET/FOLDER)",
     )  # fmt: skip
     parser.add_argument(
@@ -106,13 +106,6 @@ def _parser() -> argparse.ArgumentParser:
         "takes ::",
     )  # fmt: skip
     return parser
-
-
-def _place(text: str) -> str:
-    try:
-        return store.clean(text) if store.is_store(text) else str(local_paths.path(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run() -> int:

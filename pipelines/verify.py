@@ -29,8 +29,8 @@ from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.files import jsonl, privacy
 from cxr_vlp.pipelines.format import exit_codes, local_paths, manifest
 from cxr_vlp.pipelines.format.errors import AbsentError, FormatError
+from cxr_vlp.pipelines.format.remote import addresses
 from cxr_vlp.pipelines.format.remote import sets as remote_sets
-from cxr_vlp.pipelines.format.remote import store
 from cxr_vlp.pipelines.format.remote.tars import Cache
 from cxr_vlp.pipelines.validate import foreign
 from cxr_vlp.pipelines.validate.near_duplicates import Pair
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "shards",
-        type=_place,
+        type=addresses.flag,
         metavar="DIR",
         help="a set, or a folder of sets; also on an object store (s3://BUCKET/FOLDER), whose tars "
         "are then read as they arrive and not kept",
@@ -132,23 +132,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _place(text: str) -> Path | str:
-    try:
-        return store.clean(text) if store.is_store(text) else local_paths.path(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _copied(flags: argparse.Namespace, folder: Path) -> Path:
     """Return a folder that stands for the sets at an address. Raises ConfigError, DataError."""
     if flags.rederive > 0:
         raise ConfigError(f"--rederive needs a set on a disk: {local_paths.refusal(flags.shards)}")
     try:
         found = remote_sets.local_copy(flags.shards, Cache(folder, 1), strict=False)
-    except AbsentError as error:
-        raise ConfigError(str(error)) from None
     except FormatError as error:
         raise DataError(str(error)) from None
+    except (AbsentError, ValueError) as error:
+        raise ConfigError(str(error)) from None
     if not any(manifest.sets(found)):
         raise ConfigError(
             f"no {manifest.NAME} in {flags.shards} or in the folders right below it: tars that "

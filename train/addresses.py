@@ -13,25 +13,18 @@ from pathlib import Path
 
 from cxr_vlp.pipelines.format import local_paths
 from cxr_vlp.pipelines.format.errors import AbsentError, FormatError
-from cxr_vlp.pipelines.format.remote import sets, store, tars
+from cxr_vlp.pipelines.format.remote import addresses, sets, tars
 from cxr_vlp.pipelines.format.remote.tars import Cache
 from cxr_vlp.train.errors import ConfigError, DataError
 
 path = local_paths.path  # the type of a flag that takes a path
+shards = addresses.flag  # the type of one that takes sets: a path, or the address of a store
 
 
 def check(text: str, name: str) -> None:
     """Refuse an address as the value of the parameter `name`. Raises ConfigError."""
     if refused := local_paths.refusal(text):
         raise ConfigError(f"{name}: {refused}")
-
-
-def shards(text: str) -> Path | str:
-    """Return sets of the command line: a path, or the address of an object store as it is."""
-    try:
-        return store.clean(text) if store.is_store(text) else path(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def here(places: Sequence[str | os.PathLike[str]], cache: Cache | None = None) -> list[Path]:
@@ -46,7 +39,7 @@ def here(places: Sequence[str | os.PathLike[str]], cache: Cache | None = None) -
 
 def _here(place: str | os.PathLike[str], cache: Cache | None) -> Path:
     text = place if isinstance(place, str) else str(place)  # a UPath is no path of this machine
-    if not store.is_store(text):
+    if not addresses.is_store(text):
         if refused := local_paths.refusal(text):
             raise ConfigError(f"--shards: {refused}")
         return Path(place)

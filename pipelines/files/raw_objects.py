@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import hashlib
 import io
 import os
-import re
 import stat
 import threading
-import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -30,14 +27,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, TypeVar
 
 from cxr_vlp.pipelines.errors import StorageError
-from cxr_vlp.pipelines.storage import faults
-from cxr_vlp.pipelines.storage.place import place, shown
+from cxr_vlp.pipelines.format.remote import faults, store
+from cxr_vlp.pipelines.storage.place import shown
 
 FIRST = 1 << 20  # bytes of the first ranged read of a file; each further one is twice as long
 MOST = 1 << 23  # bytes of a ranged read
 KEY = 1024  # bytes of the longest key of a store
-TRIES = 3  # of a request, after those of the library
-PAUSE = 0.5  # seconds before the second try; twice as long before each further one
 STATES = 1 << 14  # states of objects that a process without a listing remembers
 Answer = TypeVar("Answer")
 
@@ -120,40 +115,12 @@ def _is_path(name: str) -> bool:
 
 
 def _objects(root: Path) -> Iterator[tuple[str, State]]:
-    """Yield (name below the root, state) of all objects, in any order."""
-    fs, prefix = _opened(root)
-    if _is_s3(fs):
-        yield from _pages(root)
-        return
-    found = _tried(root, lambda: fs.find(prefix, detail=True))
-    for each in found.values():
-        yield each["name"].lstrip("/")[len(prefix) + 1 :], _state(each)
-
-
-def _pages(root: Path) -> Iterator[tuple[str, State]]:
-    """Yield the objects of S3 page by page: `find` keeps all of them, and takes their square."""
-    token: dict[str, str] = {}
-    start = len(_prefix(_opened(root)[1])[1])
-    while True:
-        page = _tried(root, functools.partial(_page, root, **token))
-        for each in page.get("Contents", ()):
-            yield each["Key"][start:], _state(each)
-        if not page.get("IsTruncated"):
-            return
-        token = {"ContinuationToken": page["NextContinuationToken"]}
-
-
-def _page(root: Path, **asked: Any) -> Any:
-    """Return one page of the objects below a root in S3."""
-    fs, name = _opened(root)
-    bucket, prefix = _prefix(name)
-    return fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **asked, **fs.req_kw)
-
-
-def _prefix(name: str) -> tuple[str, str]:
-    """Return (bucket, the start of the keys below a folder in it)."""
-    bucket, _, key = name.partition("/")
-    return bucket, f"{key}/" if key else ""
+    """Yield (name below the root, state) of all objects, in any order. Raises StorageError."""
+    try:
+        for name, details in store.below(str(root)):
+            yield name, _state(details)
+    except Exception as error:
+        raise _fault(root, error) from None
 
 
 def _state(details: Any) -> State:
@@ -202,26 +169,22 @@ def begin(root: Path) -> bool:
     """
     _LISTINGS.pop(str(root), None)
     _STATES.clear()
-    _of_process.cache_clear()
-    return _tried(root, lambda: _any(root))
+    return _asked(root, lambda: _any(root))
 
 
 def _any(root: Path) -> bool:
     fs, prefix = _opened(root)
     if not _is_s3(fs):
         return bool(fs.exists(prefix))
-    return bool(_page(root, MaxKeys=1).get("KeyCount", 0))
+    return bool(store.page(str(root), MaxKeys=1).get("KeyCount", 0))
 
 
 def _opened(root: Path) -> tuple[Any, str]:
-    """Return the file system of a root, which belongs to this process, and its name there."""
-    return _of_process(str(root), os.getpid())
-
-
-@functools.lru_cache(maxsize=64)
-def _of_process(root: str, process: int) -> tuple[Any, str]:  # noqa: ARG001 - none outlives a fork
-    found: Any = place(root)
-    return found.fs, str(found.path).strip("/")
+    """Return the file system of a root, and its name there. Raises StorageError."""
+    try:
+        return store.opened(str(root))
+    except (OSError, ValueError) as error:
+        raise StorageError(str(error)) from None
 
 
 def _is_s3(fs: Any) -> bool:
@@ -284,7 +247,7 @@ class RawObject:
         if found is None and made is not None:
             raise _missing()
         if found is None:
-            found = self._remembered(_tried(self.root, self._head))
+            found = self._remembered(_asked(self.root, self._head))
         return found
 
     def _remembered(self, state: State) -> State:
@@ -316,7 +279,7 @@ class RawObject:
 
     def read(self) -> tuple[bytes, os.stat_result]:
         """Return all bytes and the state that they have, by one request. Raises as `stat`."""
-        data, state = _tried(self.root, lambda: self._get(0, None))
+        data, state = _asked(self.root, lambda: self._get(0, None))
         if str(self.root) not in _LISTINGS:
             self._remembered(state)
         return data, state.stat()
@@ -337,8 +300,8 @@ class RawObject:
         """
         fs, name = self._at()
         if not _is_s3(fs):
-            return _tried(self.root, lambda: fs.cat_file(name, start=start, end=start + size)), ""
-        data, headers = _tried(self.root, lambda: _got(fs, name, (start, start + size), tag))
+            return _asked(self.root, lambda: fs.cat_file(name, start=start, end=start + size)), ""
+        data, headers = _asked(self.root, lambda: _got(fs, name, (start, start + size), tag))
         found = str(headers.get("ETag", ""))
         if tag not in ("", found):  # a server that knows no If-Match
             raise _changed(self.root)
@@ -474,38 +437,31 @@ def _missing() -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, "not in the store")  # no key: it may hold ids
 
 
-def _tried(root: Path, ask: Callable[[], Answer]) -> Answer:
-    """Return what a request returns; one that fails for a reason of the network is tried again.
+def _asked(root: Path, ask: Callable[[], Answer]) -> Answer:
+    """Return what a request returns.
 
     Raises FileNotFoundError and PermissionError of one object, StorageError for the store.
     """
-    for attempt in range(TRIES):
-        if attempt:
-            time.sleep(PAUSE * 2 ** (attempt - 1))
-        try:
-            return ask()
-        except Exception as error:
-            said = _fault(root, error)
-    raise said
+    try:
+        return store.again(ask)
+    except Exception as error:
+        raise _fault(root, error) from None
 
 
-def _fault(root: Path, error: Exception) -> StorageError:
-    """Return the StorageError of a request that may succeed later; raise what will not change."""
+def _fault(root: Path, error: Exception) -> Exception:
+    """Return the error to raise: of the object, of the store, or one that is of neither."""
     code, text = faults.code(error), faults.message(error)
     if code in _PAST_END:
-        raise _PastEndError from None
+        return _PastEndError()
     if code in faults.CONDITION:
-        raise _changed(root) from None
+        return _changed(root)
     if isinstance(error, FileNotFoundError) and not text:
-        raise _missing() from None
+        return _missing()
     if isinstance(error, PermissionError) and code in _OF_ONE and _can_list(root):
-        raise PermissionError(errno.EACCES, "the store denies access to an object") from None
-    if not text and not isinstance(error, OSError):
-        raise error
-    stop = StorageError(f"{shown(root)}: {text or _CUT}")
-    if isinstance(error, PermissionError | FileNotFoundError) or _of_account(error):
-        raise stop from None
-    return stop
+        return PermissionError(errno.EACCES, "the store denies access to an object")
+    if text or isinstance(error, OSError):
+        return StorageError(f"{shown(root)}: {text or faults.CUT}")
+    return error
 
 
 def _changed(root: Path) -> StorageError:
@@ -514,12 +470,6 @@ def _changed(root: Path) -> StorageError:
 
 _PAST_END = ("InvalidRange", "416")
 _OF_ONE = ("AccessDenied", "403", "Forbidden", "")  # they may concern one object or all
-_CUT = "a request failed, after several tries: check the network, and run the same command again"
-
-
-def _of_account(error: Exception) -> bool:
-    """Return whether an error is of credentials: another try has the same."""
-    return bool(re.search("Credential|Token|Profile", type(error).__name__))
 
 
 def _can_list(root: Path) -> bool:

@@ -81,8 +81,4 @@ def _files(folder: Path) -> dict[str, objects.Found]:
 
 def _same(path: Path, found: objects.Found, other: objects.Found) -> bool:
     """Return whether a file has the bytes of an object; False if its ETag does not tell."""
-    if found.size != other.size:
-        return False
-    with path.open("rb") as stream:
-        md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False))
-    return md5.hexdigest() == other.identity.strip('"')
+    return found.size == other.size and objects.is_etag(path, other.identity)

@@ -25,12 +25,12 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cxr_vlp.pipelines.errors import StorageError
-from cxr_vlp.pipelines.storage import faults
+from cxr_vlp.pipelines.format.remote import faults, store
 from cxr_vlp.pipelines.storage.place import is_remote, shown
 
 PIECE = 16 << 20  # bytes of one piece of a large upload
@@ -50,19 +50,15 @@ def listing(folder: Path) -> list[Found]:
     """Return all files below a folder, sorted by name; of an absent folder none."""
     if not is_remote(folder):
         files = (path for path in folder.rglob("*") if path.is_file())
-        found = [_found(path.relative_to(folder).as_posix(), path) for path in files]
-    else:
-        store: Any = folder
-        with _translated(folder):
-            below = store.fs.find(store.path, detail=True)
-        base = store.path.strip("/") + "/"
-        found = [
-            Found(name.strip("/").removeprefix(base), int(facts["size"]), _tag(store, facts))
-            for name, facts in below.items()
+        return sorted(_found(path.relative_to(folder).as_posix(), path) for path in files)
+    place: Any = folder
+    with _translated(folder):
+        return sorted(
+            Found(name, int(facts["size"]), _tag(place, facts))
+            for name, facts in store.below(str(folder))
             # an empty object with the name of a folder is made by consoles of stores
-            if name.strip("/").startswith(base) and not name.endswith("/")
-        ]
-    return sorted(found)
+            if name and not name.endswith("/")
+        )
 
 
 def identity(path: Path) -> str:
@@ -70,12 +66,41 @@ def identity(path: Path) -> str:
     try:
         if not is_remote(path):
             return _found("", path).identity
-        store: Any = path
+        place: Any = path
         with _translated(path):
-            facts = store.fs.info(store.path)
-            return _tag(store, facts) if facts["type"] == "file" else ""
+            facts = place.fs.info(place.path)
+            return _tag(place, facts) if facts["type"] == "file" else ""
     except FileNotFoundError:
         return ""
+
+
+def is_etag(path: Path, identity: str) -> bool:
+    """Return whether an ETag of S3 stands for the bytes of a file of this machine.
+
+    It is their MD5; of an object that was put in N pieces, the MD5 of the pieces' MD5s, and "-N".
+    False also if it does not tell: of an encrypted object, or of pieces of another size.
+    """
+    wanted = identity.strip('"')
+    pieces = wanted.partition("-")[2]
+    if not pieces:
+        return _md5s(path, 0)[0].hex() == wanted
+    found = _md5s(path, 0 if pieces == "1" else PIECE)
+    whole = hashlib.md5(b"".join(found), usedforsecurity=False)
+    return f"{whole.hexdigest()}-{len(found)}" == wanted
+
+
+def _md5s(path: Path, size: int) -> list[bytes]:
+    """Return the MD5 of each piece of so many bytes; 0: of the whole file."""
+    digests = [hashlib.md5(usedforsecurity=False)]
+    held = 0
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            if size and held == size:
+                digests.append(hashlib.md5(usedforsecurity=False))
+                held = 0
+            digests[-1].update(block)
+            held += len(block)
+    return [each.digest() for each in digests]
 
 
 def read_range(path: Path, start: int, size: int) -> bytes:
@@ -84,30 +109,30 @@ def read_range(path: Path, start: int, size: int) -> bytes:
         with path.open("rb") as stream:
             stream.seek(start)
             return stream.read(size)
-    store: Any = path
+    place: Any = path
     length = path.stat().st_size
     if start >= length or not size:
         return b""
     with _translated(path):
-        return bytes(store.fs.cat_file(store.path, start=start, end=min(start + size, length)))
+        return bytes(place.fs.cat_file(place.path, start=start, end=min(start + size, length)))
 
 
 def put_file(source: Path, target: Path) -> None:
     """Put a file of this machine to a place of a store; the object is there whole or not at all."""
-    store: Any = target
+    place: Any = target
     options: dict[str, Any] = {}
-    if store.protocol == "s3":
+    if place.protocol == "s3":
         options = {"chunksize": PIECE, "max_concurrency": AT_ONCE}
     with _translated(target):
-        store.fs.put_file(str(source), store.path, **options)
+        place.fs.put_file(str(source), place.path, **options)
 
 
 def get_file(source: Path, target: Path) -> None:
     """Copy an object of a store to a file of this machine. Raises StorageError if it is cut."""
-    store: Any = source
+    place: Any = source
     size = source.stat().st_size
     with _translated(source):
-        store.fs.get_file(store.path, str(target))
+        place.fs.get_file(place.path, str(target))
     if target.stat().st_size != size:
         raise StorageError(f"{shown(source)}: an object arrived incomplete: run it again")
 
@@ -136,14 +161,14 @@ def put_if_absent(path: Path, data: bytes) -> bool:
     """
     if not is_remote(path):
         return _link_if_absent(path, data) or path.read_bytes() == data
-    store: Any = path
+    place: Any = path
     with _translated(path):
-        if store.protocol == "memory":
-            return _put_in_memory(store, data, "")
-        if "mode" not in inspect.signature(store.fs._pipe_file).parameters:
-            raise StorageError(f"{shown(path)}: the installed {store.fs.__module__} is too old")
+        if place.protocol == "memory":
+            return _put_in_memory(place, data, "")
+        if "mode" not in inspect.signature(place.fs._pipe_file).parameters:
+            raise StorageError(f"{shown(path)}: the installed {place.fs.__module__} is too old")
         try:
-            store.fs.pipe_file(store.path, data, mode="create")
+            place.fs.pipe_file(place.path, data, mode="create")
         except Exception as error:
             if not faults.conflict(error):
                 raise
@@ -160,12 +185,12 @@ def replace_if(path: Path, data: bytes, before: str) -> bool:
         return put_if_absent(path, data)
     if not is_remote(path):
         return _rename_if(path, data, before)
-    store: Any = path
+    place: Any = path
     with _translated(path):
-        if store.protocol == "memory":
-            return _put_in_memory(store, data, before)
+        if place.protocol == "memory":
+            return _put_in_memory(place, data, before)
         try:
-            _put_if_match(store, data, before)
+            _put_if_match(place, data, before)
         except Exception as error:
             if not faults.conflict(error) and not _absent(error):
                 raise
@@ -198,9 +223,9 @@ def remove(path: Path) -> None:
     if not is_remote(path):
         path.unlink(missing_ok=True)
         return
-    store: Any = path
+    place: Any = path
     with contextlib.suppress(FileNotFoundError), _translated(path):
-        store.fs.rm_file(store.path)
+        place.fs.rm_file(place.path)
 
 
 def remove_all(folder: Path) -> None:
@@ -212,10 +237,10 @@ def remove_all(folder: Path) -> None:
     if not is_remote(folder):
         shutil.rmtree(folder, ignore_errors=True)
         return
-    store: Any = folder
+    place: Any = folder
     if names := [found.name for found in listing(folder)]:
         with _translated(folder):
-            store.fs.rm([(store / name).path for name in names])
+            place.fs.rm([(place / name).path for name in names])
         for left in listing(folder):
             remove(folder / left.name)
 
@@ -232,11 +257,11 @@ def _found(name: str, path: Path) -> Found:
     return Found(name, now.st_size, f"{now.st_size}-{now.st_mtime_ns}-{now.st_ino}")
 
 
-def _tag(store: Any, facts: dict[str, Any]) -> str:
+def _tag(place: Any, facts: Mapping[str, Any]) -> str:
     """Return the identity in the facts of an object: what a store changes with each write."""
-    if store.protocol == "memory":
-        return hashlib.sha256(store.fs.cat_file(facts["name"])).hexdigest()
-    tags = (facts.get(name) for name in ("ETag", "etag", "generation", "content_md5"))
+    if place.protocol == "memory":
+        return hashlib.sha256(place.fs.cat_file(facts["name"])).hexdigest()
+    tags = (facts.get(name) for name in ("etag", "ETag", "generation", "content_md5"))
     return str(next(filter(None, tags), ""))
 
 
@@ -250,21 +275,21 @@ def _absent(error: BaseException) -> bool:
     return isinstance(error, FileNotFoundError) and not faults.message(error)
 
 
-def _put_if_match(store: Any, data: bytes, before: str) -> None:
+def _put_if_match(place: Any, data: bytes, before: str) -> None:
     """Put an object whose identity is `before`. Raises FileExistsError if it has another."""
-    if store.protocol == "s3":
-        store.fs.pipe_file(store.path, data, IfMatch=before)
+    if place.protocol == "s3":
+        place.fs.pipe_file(place.path, data, IfMatch=before)
         return
-    if identity(store) != before:
+    if identity(place) != before:
         raise FileExistsError
-    store.fs.pipe_file(store.path, data)
+    place.fs.pipe_file(place.path, data)
 
 
-def _put_in_memory(store: Any, data: bytes, before: str) -> bool:
+def _put_in_memory(place: Any, data: bytes, before: str) -> bool:
     with _MEMORY:
-        if identity(store) != before:
-            return _holds(store, data)
-        store.fs.pipe_file(store.path, data)
+        if identity(place) != before:
+            return _holds(place, data)
+        place.fs.pipe_file(place.path, data)
         return True
 
 

@@ -9,18 +9,15 @@ publishes a folder through files/atomic_dir.py: both know how an object store do
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any, cast
 
 from cxr_vlp.pipelines.errors import ConfigError
-from cxr_vlp.pipelines.storage.addresses import ADDRESS, STORES
-from cxr_vlp.pipelines.storage.addresses import is_remote as is_remote
-from cxr_vlp.pipelines.storage.addresses import is_store as is_store
-from cxr_vlp.pipelines.storage.addresses import shown as shown
+from cxr_vlp.pipelines.format.remote import addresses, store
+from cxr_vlp.pipelines.format.remote.addresses import is_remote as is_remote
+from cxr_vlp.pipelines.format.remote.addresses import is_store as is_store
+from cxr_vlp.pipelines.format.remote.addresses import shown as shown
 
-SILENCE = 30.0  # seconds without an answer after which a request is tried again
-CONNECT = 5.0  # seconds
 ATTEMPTS = 5  # of one request, with growing pauses
 # Bytes that a read of a stream asks for. s3fs's default, 50 MiB, would be read again at every seek.
 BLOCK = 8 << 20
@@ -32,53 +29,35 @@ def place(text: str | Path) -> Path:
     Raises ConfigError for an address of an unknown kind, one with a password, or one whose library
     is not installed.
     """
-    if isinstance(text, str) and ADDRESS.match(text):
-        scheme = _checked(text)
+    if isinstance(text, str) and addresses.ADDRESS.match(text):
+        address = _checked(text)
         # takes .2 s to import, and most runs need none
         from cxr_vlp.pipelines.storage import strict
 
-        return cast(Path, strict.path(text, scheme, _options(scheme)))
+        scheme = addresses.scheme_of(address)
+        return cast(Path, strict.path(address, scheme, _options(scheme)))
     return Path(text)
 
 
 def _checked(text: str) -> str:
-    """Return the scheme of an address. Raises ConfigError if it cannot be used."""
-    scheme, _, rest = text.partition("://")
-    scheme = scheme.lower()
-    bucket = rest.partition("/")[0]
-    if scheme not in STORES:
-        known = ", ".join(f"{name}://" for name in ("s3", "gs", "abfs"))
-        raise ConfigError(f"{scheme}://... is no store that is read or written here: use {known}")
-    if not bucket and scheme != "memory":
-        raise ConfigError(f"{scheme}:// needs the name of a bucket: {scheme}://BUCKET/FOLDER")
-    if ("@" in bucket and scheme not in ("abfs", "abfss")) or ":" in bucket or "?" in rest:
-        # abfs://container@account... is the usual form there, and holds no password
-        raise ConfigError(
-            f"{scheme}://... holds a user, a password or a signature: give them in the environment "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE), never in an address"
-        )
-    module, package = STORES[scheme]
-    if importlib.util.find_spec(module) is None:
-        raise ConfigError(f"{scheme}:// needs the package {package}: pip install {package}")
-    return scheme
+    """Return an address as it is used. Raises ConfigError if it cannot be used."""
+    try:
+        address = addresses.clean(text)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    scheme = addresses.scheme_of(address)
+    if importlib.util.find_spec(addresses.STORES[scheme][0]) is None:
+        raise ConfigError(addresses.package_missing(scheme))
+    return address
 
 
 def _options(scheme: str) -> dict[str, Any]:
     """Return what the file system of a scheme is made with; a pickled place keeps it.
 
-    $CXR_STORE_TIMEOUT replaces `SILENCE`, and AWS_MAX_ATTEMPTS `ATTEMPTS`.
+    AWS_MAX_ATTEMPTS replaces `ATTEMPTS`. Raises ConfigError for a variable that is no number.
     """
-    if scheme == "memory":
-        return {}
-    # another process may change the store at any time: no listing is remembered
-    options: dict[str, Any] = {"use_listings_cache": False}
-    if scheme == "s3":
-        silence = float(os.environ.get("CXR_STORE_TIMEOUT") or SILENCE)
-        attempts = int(os.environ.get("AWS_MAX_ATTEMPTS") or ATTEMPTS)
-        options["default_block_size"] = BLOCK
-        options["config_kwargs"] = {
-            "connect_timeout": min(CONNECT, silence),
-            "read_timeout": silence,
-            "retries": {"mode": "standard", "total_max_attempts": attempts},
-        }
-    return options
+    more = {"default_block_size": BLOCK} if scheme == "s3" else {}
+    try:
+        return store.options(scheme, int(store.number("AWS_MAX_ATTEMPTS", ATTEMPTS))) | more
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

@@ -19,13 +19,16 @@ from upath.implementations.cloud import AzurePath, GCSPath, S3Path
 from upath.implementations.memory import MemoryPath
 
 from cxr_vlp.pipelines.errors import StorageError
-from cxr_vlp.pipelines.storage import faults
-from cxr_vlp.pipelines.storage.addresses import shown
+from cxr_vlp.pipelines.format.remote import faults
+from cxr_vlp.pipelines.format.remote.addresses import shown
+
+# a stage reads the folder of its input that was published when it began
+_ABSENT = "an object is not there; if its folder was published again, run the same command again"
 
 
 def path(text: str, scheme: str, options: dict[str, Any]) -> UPath:
     """Return the strict path of an address."""
-    return UPath(text.rstrip("/") if text.count("/") > 3 else text, protocol=scheme, **options)
+    return UPath(text, protocol=scheme, **options)
 
 
 @contextlib.contextmanager
@@ -40,7 +43,7 @@ def translated(found: Any) -> Iterator[None]:
             raise StorageError(f"{shown(found)}: {text}") from None
         if isinstance(error, FileNotFoundError):
             # the library names the whole object, which may be that of a patient
-            raise FileNotFoundError(errno.ENOENT, "no such object", shown(found)) from None
+            raise FileNotFoundError(errno.ENOENT, _ABSENT, shown(found)) from None
         raise
 
 
@@ -104,7 +107,7 @@ class _Strict(UPath):
         if not self.is_file():
             if missing_ok:
                 return
-            raise FileNotFoundError(errno.ENOENT, "no such object", shown(self))
+            raise FileNotFoundError(errno.ENOENT, _ABSENT, shown(self))
         with translated(self):
             self.fs.rm_file(self.path)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
-# "": pass on. Else: slow; busy, slowdown, error, expired, denied (answers of the store);
+# "": pass on. Else: slow; busy, slowdown ... (answers of the store, as in _CODES);
 # cut (no answer), cut-answer (half of it), lost (no answer, but done), hang (30 s of silence)
 Fault = str
 _CODES = {
@@ -19,6 +20,8 @@ _CODES = {
     "error": (500, "InternalError"),
     "expired": (400, "ExpiredToken"),
     "denied": (403, "AccessDenied"),
+    "refused": (403, "InvalidAccessKeyId"),
+    "gone": (404, "NoSuchKey"),
 }
 
 
@@ -31,6 +34,7 @@ class FaultyProxy:
         self.deaf = False  # the server does not know the conditions of a put
         self.number = 0
         self.seen: list[str] = []
+        self.asked: Counter[str] = Counter()  # path without its query -> requests
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -52,6 +56,7 @@ class FaultyProxy:
         with self._lock:
             self.number += 1
             self.seen.append(f"{method} {path}")
+            self.asked[path.partition("?")[0]] += 1
             return self.choose(self.number, method, path)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.format.errors import AbsentError, FormatError
-from cxr_vlp.pipelines.format.remote import store
+from cxr_vlp.pipelines.format.remote import addresses, store
 from cxr_vlp.pipelines.format.remote.store import Entry
 from cxr_vlp.pipelines.format.remote.tars import Cache, RemoteTar
 from cxr_vlp.pipelines.format.sample import SPLITS
@@ -69,7 +69,7 @@ def local_copy(address: str, cache: Cache, *, strict: bool = True) -> Path:
     a set whose manifest is damaged or whose tars are not those of the manifest (not `strict`: for
     none of both, because the caller checks them), StoreError.
     """
-    top = store.clean(address)
+    top = addresses.clean(address)
     entries = store.listing(top)
     found = {"": _listed(top, entries)} if _is_set(entries) else dict(_below(top, entries))
     if strict:

@@ -1,32 +1,27 @@
-"""Lists and reads the objects of a store through fsspec, with retries and messages of our own.
+"""Lists and reads the objects of a store through fsspec: file systems, retries, and messages.
 
 An object is named by its address, `s3://bucket/folder/name`. Keys, endpoints and profiles come from
-the environment, as for other tools (AWS_PROFILE, AWS_ENDPOINT_URL ...). A message names the address
-without a user, and never a key: errors of the store's own library may hold signed addresses.
+the environment, as for other tools (AWS_PROFILE, AWS_ENDPOINT_URL ...). What is said of a fault is
+in faults.py. The errors raised here name the whole address, which is that of a set; who reads what
+may have ids in its name (a raw tree) uses `again` and `file_system`, and says less.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 from cxr_vlp.pipelines.format.errors import AbsentError, StoreError
+from cxr_vlp.pipelines.format.remote import addresses, faults
 
-# scheme -> the package that reads it
-SCHEMES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "abfss": "adlfs"}
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before the second, third ... attempt
-CONNECT, SILENCE = 10.0, 60.0  # seconds until an attempt is given up
+CONNECT, SILENCE = 5.0, 30.0  # seconds until an attempt is given up
 SILENCE_VARIABLE = "CXR_STORE_TIMEOUT"  # replaces SILENCE
 CHUNK = 16 << 20  # bytes of one request
-_ACCESS = ("AccessDenied", "AllAccessDisabled", "403", "InvalidObjectState")
-KEYS = (
-    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (gs: "
-    "GOOGLE_APPLICATION_CREDENTIALS; abfs: AZURE_STORAGE_ACCOUNT_NAME and _KEY)"
-)
 
 T = TypeVar("T")
 
@@ -40,30 +35,9 @@ class Entry(NamedTuple):
     identity: str  # changes with the object's bytes (ETag, generation); "" for a folder
 
 
-def is_store(text: str) -> bool:
-    """Return whether a text is the address of an object store of a kind that can be read."""
-    return text.strip().partition("://")[0].lower() in SCHEMES and "://" in text
-
-
-def clean(text: str) -> str:
-    """Return the address of a store without blanks and a slash at its end.
-
-    Raises ValueError for one without a bucket, or with a user, a password or a signature; the
-    message does not repeat it.
-    """
-    scheme, _, rest = text.strip().partition("://")
-    scheme, bucket = scheme.lower(), rest.partition("/")[0]
-    if not bucket:
-        raise ValueError(f"{scheme}:// needs the name of a bucket: {scheme}://BUCKET/FOLDER")
-    # abfs://container@account... is the usual form there, and holds no password
-    if ("@" in bucket and not scheme.startswith("abfs")) or ":" in bucket or "?" in rest:
-        raise ValueError(f"{scheme}://... holds a user, a password or a signature: {KEYS}")
-    return f"{scheme}://{rest.rstrip('/')}"
-
-
 def listing(address: str) -> list[Entry]:
     """Return what lies right below an address, by name. Raises AbsentError where nothing does."""
-    found = _tried(address, lambda fs: fs.ls(address, detail=True))
+    found = _asked(address, lambda fs: fs.ls(address, detail=True))
     own = address.partition("://")[2]
     entries = [_entry(row) for row in found if row["name"].rstrip("/") != own]
     return sorted(entry for entry in entries if entry.name not in ("", ".", ".."))
@@ -71,7 +45,7 @@ def listing(address: str) -> list[Entry]:
 
 def read(address: str) -> bytes:
     """Return the bytes of a small object."""
-    return bytes(_tried(address, lambda fs: fs.cat_file(address)))
+    return bytes(_asked(address, lambda fs: fs.cat_file(address)))
 
 
 def chunks(address: str, size: int) -> Iterator[bytes]:
@@ -81,13 +55,45 @@ def chunks(address: str, size: int) -> Iterator[bytes]:
     """
     for start in range(0, size, CHUNK):
         end = min(size, start + CHUNK)
-        yield _tried(address, partial(_piece, address=address, start=start, end=end))
+        yield _asked(address, partial(_piece, address=address, start=start, end=end))
 
 
 def identity(address: str) -> tuple[int, str]:
     """Return (bytes, identity) of an object as it is now."""
-    row = _entry(_tried(address, lambda fs: fs.info(address)))
+    row = _entry(_asked(address, lambda fs: fs.info(address)))
     return row.size, row.identity
+
+
+def below(address: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (name below the address, size, ETag, time) of all objects below it, in any order.
+
+    Those of S3 come page by page: `find` keeps all of them, and takes their square. Raises what the
+    library raises.
+    """
+    fs, top = opened(address)
+    if not hasattr(fs, "call_s3"):
+        for each in again(lambda: fs.find(top, detail=True)).values():
+            if (name := each["name"].lstrip("/")).startswith(f"{top}/"):
+                yield name[len(top) + 1 :], each
+        return
+    token: dict[str, str] = {}
+    key = top.partition("/")[2]
+    start = len(key) + 1 if key else 0
+    while True:
+        found = again(partial(page, address, **token))
+        for each in found.get("Contents", ()):
+            yield each["Key"][start:], {name.lower(): value for name, value in each.items()}
+        if not found.get("IsTruncated"):
+            return
+        token = {"ContinuationToken": found["NextContinuationToken"]}
+
+
+def page(address: str, **asked: Any) -> Any:
+    """Return a page of the objects of S3 below an address: the first, or the one after a token."""
+    fs, top = opened(address)
+    bucket, _, key = top.partition("/")
+    prefix = f"{key}/" if key else ""
+    return fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **asked, **fs.req_kw)
 
 
 def _piece(fs: Any, *, address: str, start: int, end: int) -> bytes:
@@ -105,96 +111,93 @@ def _entry(row: dict[str, Any]) -> Entry:
     return Entry(name, False, int(row["size"]), str(next(filter(None, marks), "")).strip('"'))
 
 
-def _tried(address: str, work: Callable[[Any], T]) -> T:
-    """Return what `work` returns for the store's file system; try again where that may help."""
-    for wait in (*WAITS, None):
+def again(ask: Callable[[], T]) -> T:
+    """Return what `ask` returns; ask again, after growing pauses, where that may help.
+
+    Raises the last exception as it is.
+    """
+    for wait in WAITS:
         try:
-            return work(_file_system(address))
+            return ask()
         except Exception as error:  # every library of a store has errors of its own
-            if wait is None or not _may_pass(error):
-                raise _told(error, address) from None
+            if not faults.may_pass(error):
+                raise
         time.sleep(wait)
-    raise AssertionError  # the last attempt returns or raises
+    return ask()
 
 
-def _may_pass(error: Exception) -> bool:
-    """Return whether another attempt may succeed: not without a key, a right or the object."""
-    final = isinstance(error, FileNotFoundError | PermissionError | ImportError | ValueError)
-    return not final and type(error).__name__ not in _KEYLESS
-
-
-_KEYLESS = {
-    "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError",
-    "UnauthorizedSSOTokenError", "SSOTokenLoadError", "CredentialRetrievalError",
-    "DefaultCredentialsError", "ClientAuthenticationError", "ParamValidationError",
-}  # fmt: skip
+def _asked(address: str, work: Callable[[Any], T]) -> T:
+    """Return what `work` returns for the store's file system. Raises StoreError, AbsentError."""
+    fs, _ = opened(address)
+    try:
+        return again(lambda: work(fs))
+    except Exception as error:
+        raise _told(error, address) from None
 
 
 def _told(error: Exception, address: str) -> Exception:
     """Return the error that says what is wrong and what to do, without the library's own words."""
     if isinstance(error, StoreError):
         return error
-    code, name = _code(error), type(error).__name__
-    if isinstance(error, ImportError):
-        package = SCHEMES[address.partition(":")[0]]
-        return StoreError(f"{address}: reading it needs {package}: pip install {package}")
-    if code == "NoSuchBucket":
-        return AbsentError(f"{address}: there is no such bucket: correct the address")
-    if isinstance(error, FileNotFoundError):
-        return AbsentError(f"{address}: there is nothing of this name in the store")
-    if isinstance(error, PermissionError) and code in (*_ACCESS, ""):
-        return StoreError(
-            f"{address}: the store refuses access: use keys with the right to list and to read it, "
-            f"or correct the address; {KEYS}"
-        )
-    if isinstance(error, PermissionError) or name in _KEYLESS:
-        what = f" ({code or name})"
-        return StoreError(f"{address}: the store has no valid credentials of yours{what}: {KEYS}")
-    if "Endpoint" in name or "Connect" in name:
-        return StoreError(
-            f"{address}: the store cannot be reached ({name}, {len(WAITS) + 1} attempts): look at "
-            "the network, and at AWS_ENDPOINT_URL where the store is not Amazon's; then start again"
-        )
-    return StoreError(
-        f"{address}: the store does not answer as it should ({code or name}, {len(WAITS) + 1} "
-        "attempts): start again later; what was fetched is kept"
-    )
+    text = faults.message(error)
+    if faults.code(error) == "NoSuchBucket":
+        return AbsentError(f"{address}: {text}")
+    if text or not isinstance(error, FileNotFoundError):
+        return StoreError(f"{address}: {text or faults.CUT}")
+    return AbsentError(f"{address}: there is nothing of this name in the store")
 
 
-def _code(error: BaseException | None) -> str:
-    """Return the store's own code of an error (`NoSuchBucket`, `SlowDown`), "" without one."""
-    while error is not None:
-        answer = getattr(error, "response", None)
-        if isinstance(answer, dict):
-            code = str(answer.get("Error", {}).get("Code", ""))
-            return code if re.fullmatch(r"\w{1,40}", code) else ""
-        error = error.__cause__
-    return ""
+def opened(address: str) -> tuple[Any, str]:
+    """Return fsspec's file system of an address, and the name there: BUCKET/KEY.
 
-
-def _file_system(address: str) -> Any:
-    """Return fsspec's file system of an address, one for each process and set of variables.
-
-    A forked process must not use its parent's, whose connections run in a thread of the parent.
+    One for each process, account and set of variables: a forked process must not use its parent's,
+    whose connections run in a thread of the parent. Raises StoreError if its library is absent,
+    ValueError for a variable that is no number.
     """
-    named = ("AWS_", SILENCE_VARIABLE)
+    named = ("AWS_", "GOOGLE_", "AZURE_", SILENCE_VARIABLE)
     settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith(named)))
-    return _made(address.partition(":")[0], os.getpid(), settings)
+    scheme = addresses.scheme_of(address)
+    # an address of Azure names the account; else the buckets of an account share a session
+    base = "/".join(address.split("/", 3)[:3]) if "@" in address else f"{scheme}://"
+    try:
+        fs = _made(base, os.getpid(), settings)
+    except ImportError:
+        raise StoreError(addresses.package_missing(scheme)) from None
+    return fs, str(fs._strip_protocol(address)).strip("/")
 
 
-@lru_cache(maxsize=8)
-def _made(scheme: str, _process: int, _settings: tuple[tuple[str, str], ...]) -> Any:
+@lru_cache(maxsize=64)
+def _made(base: str, _process: int, _settings: tuple[tuple[str, str], ...]) -> Any:
     import fsspec
 
-    more: dict[str, Any] = {}
-    if scheme == "s3":  # `_tried` alone tries again: else attempts would multiply
-        silence = float(os.environ.get(SILENCE_VARIABLE) or SILENCE)
-        more["config_kwargs"] = {
+    scheme = addresses.scheme_of(base)
+    # `again` alone tries again: else attempts would multiply
+    fs, _ = fsspec.url_to_fs(base, skip_instance_cache=True, **options(scheme, attempts=1))
+    if scheme == "s3":
+        fs.retries = 1
+    return fs
+
+
+def options(scheme: str, attempts: int) -> dict[str, Any]:
+    """Return what a file system is made with; the library tries a request so many times."""
+    if scheme == "memory":
+        return {}
+    # another process may change the store at any time: no listing is remembered
+    made: dict[str, Any] = {"use_listings_cache": False}
+    if scheme == "s3":
+        silence = number(SILENCE_VARIABLE, SILENCE)
+        made["config_kwargs"] = {
             "connect_timeout": min(CONNECT, silence),
             "read_timeout": silence,
-            "retries": {"total_max_attempts": 1},
+            "retries": {"mode": "standard", "total_max_attempts": attempts},
         }
-    made = fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False, **more)
-    if scheme == "s3":
-        made.retries = 1
     return made
+
+
+def number(variable: str, default: float) -> float:
+    """Return the number in a variable of the environment. Raises ValueError, which names it."""
+    text = os.environ.get(variable) or str(default)
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise ValueError(f"{variable} must be a number above 0")

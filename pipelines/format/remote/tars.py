@@ -87,7 +87,7 @@ class RemoteTar:
 
     def stream(self) -> Stream:
         """Return the tar's bytes as they arrive; nothing is kept, and nothing checks them."""
-        return Stream(store.chunks(self.address, self.size))
+        return Stream(self._pieces())
 
     def fetched(self) -> Path:
         """Return the tar's path in the cache; it is fetched where it is not there yet."""
@@ -101,11 +101,6 @@ class RemoteTar:
                     _make_room(self.cache, self.size)
                     self._fetch(part)
                     path.with_suffix(".part").replace(path)
-        except AbsentError:
-            raise StoreError(
-                f"{self.address}: it is no longer there: the set was published again, or removed, "
-                "while it was read: start the command again"
-            ) from None
         except StoreError:
             raise
         except OSError as error:
@@ -117,10 +112,19 @@ class RemoteTar:
         text = f"{self.address}\n{self.identity}\n{self.size}"
         return self.sha256 or hashlib.sha256(text.encode()).hexdigest()
 
+    def _pieces(self) -> Iterator[bytes]:
+        try:
+            yield from store.chunks(self.address, self.size)
+        except AbsentError:
+            raise StoreError(
+                f"{self.address}: it is no longer there: the set was published again, or removed, "
+                "while it was read: start the command again"
+            ) from None
+
     def _fetch(self, part: BinaryIO) -> None:
         digest = hashlib.sha256()
         part.truncate(0)
-        for data in store.chunks(self.address, self.size):
+        for data in self._pieces():
             digest.update(data)
             part.write(data)
         part.flush()

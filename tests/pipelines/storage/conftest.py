@@ -2,21 +2,20 @@
 
 s3        the address of an empty bucket of an S3 server on this machine (moto)
 stores    a folder of each kind of store in turn: a disk, memory://, s3://
-server    the S3 server, one for all tests of a process
+server    the S3 server, one for all tests of a process (buckets.py)
 proxy     a server between the client and the S3 server, with faults
 """
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import buckets
 import pytest
 from faulty_proxy import FaultyProxy
-from moto.server import ThreadedMotoServer
 
 from cxr_vlp.pipelines.storage.place import place
 
@@ -24,14 +23,9 @@ KEY, SECRET = "AKIAEXAMPLEKEY", "secret-of-the-test"
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def server() -> str:
     """The address of the S3 server."""
-    made = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    made.start()
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    host, port = made.get_host_and_port()
-    yield f"http://{host}:{port}"
-    made.stop()
+    return buckets.server()
 
 
 @pytest.fixture
@@ -52,15 +46,8 @@ def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.delenv(name, raising=False)
     bucket = f"bucket-{uuid.uuid4().hex[:12]}"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    _forget()
+    buckets.ask_environment()
     return f"s3://{bucket}"
-
-
-def _forget() -> None:
-    """Make the next place ask the environment again; the library keeps its clients."""
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(params=["disk", "memory", "s3"])
@@ -78,6 +65,6 @@ def proxy(s3: str, server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fau
     """A proxy in front of the server, to which the environment leads."""
     made = FaultyProxy(server)
     monkeypatch.setenv("AWS_ENDPOINT_URL", made.address)
-    _forget()
+    buckets.ask_environment()
     yield made
     made.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -149,8 +150,22 @@ def test_a_large_file_goes_in_pieces_and_arrives_whole(s3, tmp_path, monkeypatch
     path = write(place(f"{s3}/large.tar"), data)
     assert "-" in objects.identity(path)  # an ETag of pieces
     objects.copy(path, tmp_path / "back")
+    assert objects.is_etag(tmp_path / "back", objects.identity(path))
+    (tmp_path / "other").write_bytes(data[:-1] + b"x")
+    assert not objects.is_etag(tmp_path / "other", objects.identity(path))
     assert (tmp_path / "back").read_bytes() == data
     assert objects.read_range(path, 5 << 20, 3) == data[5 << 20 : (5 << 20) + 3]
+
+
+@pytest.mark.parametrize("data", [b"", b"x", bytes(1 << 20), bytes((1 << 20) + 1)])
+def test_an_etag_stands_for_the_bytes(s3, tmp_path, data):
+    (tmp_path / "local").write_bytes(data)
+    objects.copy(tmp_path / "local", place(f"{s3}/x"))
+    assert objects.is_etag(tmp_path / "local", objects.identity(place(f"{s3}/x")))
+    one = hashlib.md5(hashlib.md5(data).digest()).hexdigest()  # as the server copies a large object
+    assert objects.is_etag(tmp_path / "local", f'"{one}-1"')
+    assert not objects.is_etag(tmp_path / "local", f'"{one}-2"')
+    assert not objects.is_etag(tmp_path / "local", f'"{"0" * 32}"')
 
 
 def test_a_large_file_whose_upload_fails_leaves_nothing(proxy, s3, monkeypatch):

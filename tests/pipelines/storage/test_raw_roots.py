@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import buckets
 import pytest
 import s3fs
 from archiving import tarred, zipped
@@ -22,6 +23,7 @@ from cxr_vlp.pipelines import errors, scan, shards, texts
 from cxr_vlp.pipelines.cache import checksums
 from cxr_vlp.pipelines.errors import ConfigError, DataError, IngestError, StorageError
 from cxr_vlp.pipelines.files import paths, raw_objects
+from cxr_vlp.pipelines.format.remote import store
 from cxr_vlp.pipelines.records import Image
 from cxr_vlp.pipelines.sources import reading
 from cxr_vlp.pipelines.stages.source_files import SourceFiles
@@ -45,20 +47,14 @@ def tree_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(raw_objects, "PAUSE", 0.01)
-    monkeypatch.setattr(raw_objects, "TRIES", 2)
+    monkeypatch.setattr(store, "WAITS", (0.01, 0.01))
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 2)  # pauses between its tries are seconds
 
 
-def upload(tree: Path, bucket: str, folder: str = "") -> str:
+def upload(tree: Path, bucket: str) -> str:
     """Copy a tree to a bucket; return its address."""
-    client: Any = boto3.client("s3")
-    prefix = f"{folder or tree.name}/"
-    for path in tree.rglob("*"):
-        if path.is_file():
-            key = prefix + path.relative_to(tree).as_posix()
-            client.upload_file(str(path), bucket.removeprefix("s3://"), key)
-    return f"{bucket}/{prefix.rstrip('/')}"
+    buckets.put(buckets.server(), tree, tree.name, bucket.removeprefix("s3://"))
+    return f"{bucket}/{tree.name}"
 
 
 def put(root: str, name: str, data: bytes) -> None:
@@ -83,7 +79,7 @@ def test_the_inventory_of_a_store_is_that_of_a_disk(source, tree_of, s3, tmp_pat
     assert len(here) > 2
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.slow  # test_stages_in_a_store.py does it with one collection
 @pytest.mark.parametrize("source", ["openi", "candid", "mimic", "rexgradient"])
 def test_texts_and_shards_from_a_store_are_those_from_a_disk(source, tree_of, s3, tmp_path):
     root = upload(tree_of(source), s3)
@@ -212,15 +208,16 @@ def test_a_worker_that_has_no_listing_asks_once_for_an_image(proxy, s3):
 def test_a_listing_of_several_pages_has_every_object_once(proxy, s3, monkeypatch):
     root = paths.root(small(s3))
     before = list(paths.listing(root))
-    whole = raw_objects._page
-    monkeypatch.setattr(raw_objects, "_page", lambda *a, **k: whole(*a, **{"MaxKeys": 1, **k}))
+    whole = store.page
+    monkeypatch.setattr(store, "page", lambda *a, **k: whole(*a, **{"MaxKeys": 1, **k}))
     paths.root(str(root))
     proxy.seen.clear()
     assert list(paths.listing(root)) == before
     assert len(proxy.seen) == 4
 
 
-@pytest.mark.parametrize("fault", ["busy", "slowdown", "error", "cut", "cut-answer", "slow"])
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("fault", ["cut-answer", "slowdown", "busy", "error", "cut", "slow"])
 def test_a_fault_that_passes_changes_nothing(fault, proxy, s3):
     address = small(s3, ("long.txt", b"0123456789" * 200_000))
     root = paths.root(address)
@@ -246,7 +243,7 @@ def clean(said: str) -> None:
         assert secret not in said
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("what", ["listing", "table", "report", "image"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_store_that_fails_is_no_fault_of_a_file(fault, what, proxy, s3):
@@ -322,8 +319,7 @@ def test_no_credentials_are_said_at_once(s3, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-    raw_objects._of_process.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()
+    buckets.ask_environment()
     with pytest.raises(StorageError, match="no credentials were found"):
         paths.root(f"{s3}/raw")
 

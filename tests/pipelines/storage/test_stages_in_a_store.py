@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
+import buckets
 import pytest
 from stages import build, params, tree_bytes
 
@@ -32,8 +33,8 @@ def stored_bytes(folder: Path) -> dict[str, bytes]:
     return {each.name: (folder / each.name).read_bytes() for each in objects.listing(folder)}
 
 
-def run_stages(raw: Path, base: str, folder: Path) -> None:
-    common = ["mimic", "--root", str(raw), "--params", str(params(folder))]
+def run_stages(raw: str, base: str, folder: Path) -> None:
+    common = ["mimic", "--root", raw, "--params", str(params(folder))]
     common += ["--state", f"{base}/.cxr"]
     assert scan.main([*common, "--out", f"{base}/scan"]) == 0
     common += ["--scan", f"{base}/scan"]
@@ -47,7 +48,8 @@ def test_the_bytes_of_a_disk_and_kept_parts(s3, tmp_path, capsys, monkeypatch):
     mimic.write(tmp_path / "raw", studies=6, seed=3, height=96)
     raw = tmp_path / "raw" / "mimic"
     local = build(raw, "mimic", tmp_path)
-    run_stages(raw, s3, tmp_path)
+    buckets.put(buckets.server(), raw, "raw", s3.removeprefix("s3://"))
+    run_stages(f"{s3}/raw", s3, tmp_path)
     assert stored_bytes(published(s3, "shards")) == tree_bytes(local)
     assert stored_bytes(published(s3, "texts")) == tree_bytes(tmp_path / "texts" / "mimic")
     inventory = stored_bytes(published(s3, "scan"))
@@ -57,7 +59,7 @@ def test_the_bytes_of_a_disk_and_kept_parts(s3, tmp_path, capsys, monkeypatch):
     assert "who may read that bucket is not checked" in said.err  # the collection is credentialed
     assert not (tmp_path / "s3:").exists()
 
-    run_stages(raw, s3, tmp_path)
+    run_stages(f"{s3}/raw", s3, tmp_path)
     said = capsys.readouterr().out
     assert "tars kept" in said
     assert "tars built" not in said
@@ -65,7 +67,7 @@ def test_the_bytes_of_a_disk_and_kept_parts(s3, tmp_path, capsys, monkeypatch):
     data = tar.read_bytes()
     with jsonl.replacing(tar) as stream:
         stream.write(data[:-1] + b"x")  # of the same size
-    run_stages(raw, s3, tmp_path)
+    run_stages(f"{s3}/raw", s3, tmp_path)
     assert stored_bytes(published(s3, "shards")) == tree_bytes(local)
     shown = capsys.readouterr().out.split("\n")
     assert [line.split()[-1] for line in shown if line.startswith("tars built")] == ["1"]

@@ -79,6 +79,15 @@ def test_an_object_with_other_bytes_of_the_same_size_is_refused(tar, bucket, cac
     assert held(cache) == set()
 
 
+@pytest.mark.parametrize("how", ["fetched", "as it arrives"])
+def test_an_object_that_vanishes_says_why_and_what_to_do(tar, bucket, cache, how):
+    one = tar("one")
+    buckets.client(bucket).delete_object(Bucket="tarlabs", Key="t/one")
+    with pytest.raises(StoreError, match=r"published again.*start the command again"):
+        one.open() if how == "fetched" else one.stream().read()
+    assert held(cache) == set()
+
+
 def test_a_fetch_that_fails_leaves_nothing_and_the_next_one_is_whole(tar, cache, monkeypatch):
     one, whole = tar("one"), store.chunks
 

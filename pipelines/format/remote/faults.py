@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-CREDENTIALS = (
-    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE "
-    "(gs://: GOOGLE_APPLICATION_CREDENTIALS; abfs://: AZURE_STORAGE_CONNECTION_STRING)"
-)
+from cxr_vlp.pipelines.format.remote.addresses import CREDENTIALS
+
 _NONE = f"no credentials were found: {CREDENTIALS}"
 _REFUSED = f"the credentials are refused: check the keys, or {CREDENTIALS}"
 _EXPIRED = "the credentials have expired: get new ones, and run the same command again"
 _DENIED = (
-    "access is denied: the credentials need the rights to list the bucket and to read, write and "
-    "delete its objects"
+    "access is denied: check the keys, which need the rights to list the bucket and to read its "
+    "objects (an output: also to write and to delete them)"
 )
 _BUCKET = "the bucket does not exist: create it, or correct its name"
+_NAME = "the name of the bucket is not valid: correct the address"
 _BUSY = (
     "the store is busy or has an error of its own, after several tries: run the same command again "
     "later, or with fewer workers"
 )
-_CUT = (
+CUT = (
     "the connection was cut or timed out, after several tries: check the network, and run the same "
     "command again"
 )
@@ -34,6 +33,10 @@ _UNREACHABLE = (
 )
 _CLOCK = "the clock of this machine is wrong: set it"
 _REGION = "the bucket is in another region: set AWS_DEFAULT_REGION to it"
+_BAD = (
+    "the store refused a request (400): the credentials may have expired, or be those of another "
+    "store: get new ones, check AWS_ENDPOINT_URL and AWS_DEFAULT_REGION"
+)
 _UNKNOWN = "the store refused a request"
 
 _CODES = {
@@ -53,7 +56,8 @@ _CODES = {
     "PermanentRedirect": _REGION,
     "301": _REGION,
     "RequestTimeTooSkewed": _CLOCK,
-    "RequestTimeout": _CUT,
+    "400": _BAD,  # of a HEAD, which has no body that says more
+    "RequestTimeout": CUT,
     "SlowDown": _BUSY,
     "InternalError": _BUSY,
     "ServiceUnavailable": _BUSY,
@@ -64,6 +68,8 @@ _CODES = {
     "504": _BUSY,
     "401": _REFUSED,
     "429": _BUSY,
+    "InvalidObjectState": "an object is in an archive (Glacier): restore it first",
+    "InvalidBucketName": _NAME,
 }
 _KINDS = {
     "NoCredentialsError": _NONE,
@@ -75,20 +81,21 @@ _KINDS = {
     "UnauthorizedSSOTokenError": _EXPIRED,
     "SSOTokenLoadError": _EXPIRED,
     "RefreshError": _EXPIRED,  # google.auth
+    "ParamValidationError": _NAME,
     "EndpointConnectionError": _UNREACHABLE,
     "ConnectTimeoutError": _UNREACHABLE,
     "ProxyConnectionError": _UNREACHABLE,
     "ClientConnectorError": _UNREACHABLE,  # aiohttp
     "ServiceRequestError": _UNREACHABLE,  # azure.core
     "InvalidEndpointError": _UNREACHABLE,
-    "ConnectionClosedError": _CUT,
-    "ReadTimeoutError": _CUT,
-    "IncompleteRead": _CUT,
-    "IncompleteReadError": _CUT,
-    "ResponseStreamingError": _CUT,
-    "HTTPClientError": _CUT,
-    "ClientPayloadError": _CUT,
-    "FSTimeoutError": _CUT,
+    "ConnectionClosedError": CUT,
+    "ReadTimeoutError": CUT,
+    "IncompleteRead": CUT,
+    "IncompleteReadError": CUT,
+    "ResponseStreamingError": CUT,
+    "HTTPClientError": CUT,
+    "ClientPayloadError": CUT,
+    "FSTimeoutError": CUT,
     "SSLError": "the store's certificate is not valid: check AWS_ENDPOINT_URL and AWS_CA_BUNDLE",
 }
 _LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "adlfs", "azure")
@@ -110,6 +117,15 @@ def code(error: BaseException) -> str:
 def conflict(error: BaseException) -> bool:
     """Return whether an error says that the condition of a put does not hold."""
     return isinstance(error, FileExistsError) or code(error) in CONDITION
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether the same request may succeed at another time."""
+    if text := message(error):
+        unknown = text.startswith(_UNKNOWN) and not code(error)
+        return unknown or text in (_BUSY, CUT, _UNREACHABLE)
+    final = FileNotFoundError | FileExistsError | PermissionError
+    return isinstance(error, OSError) and not isinstance(error, final)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
