@@ -122,5 +122,12 @@ def _shown(folder: str) -> str:
     return str(errors.as_stop(OSError(0, "", folder))).partition("(")[2].rstrip(")") or folder
 
 
+def told(error: Exception) -> str:
+    """Return what may be said of a fault of a machine: no words of another library."""
+    if isinstance(error, errors.Stop | isolation.LostChildError):
+        return str(error)
+    return str(errors.as_stop(error)) if isinstance(error, OSError) else type(error).__name__
+
+
 def _fault(element: Element, stop: errors.Stop) -> Outcome:
     return {"name": element.name, "fault": [type(stop).__name__, str(stop)]}

@@ -141,7 +141,10 @@ class Lanes:
         usable = [lane for lane in self.lanes if lane.failures <= RESUBMITS]
         if self.waiting and not usable:
             why = next((lane.reason for lane in self.lanes if lane.reason), "no reason was given")
-            raise EngineError(f"engine.failed: no workers are left ({why}); {KEPT}")
+            raise EngineError(
+                f"engine.failed: no workers are left ({why}): look at the job service and at "
+                f"the worker pools; {KEPT}"
+            )
         for lane in usable:
             if lane.job is None and self.waiting:
                 # the less is left, the smaller the jobs: all pools end at about the same time

@@ -139,9 +139,9 @@ def test_the_local_runner_has_several_names(name):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--runner=FlinkRunner"], "never been run .* a jar from the network"),
-        (["--runner", "spark"], "never been run .* a jar from the network"),
-        (["--runner=PrismRunner"], "a Go binary from the network"),
+        (["--runner=FlinkRunner"], "never been run .* the jar .* from Maven Central"),
+        (["--runner", "spark"], "never been run .* the jar .* from Maven Central"),
+        (["--runner=PrismRunner"], "the Go binary .* from GitHub"),
         (["--runner=DataflowRunner"], "Google's cloud"),
         (["--runner=mine.OwnRunner"], r"mine\.OwnRunner has never been run"),
         (["--runner=PortableRunner", "--job_endpoint=localhost:1"], "LOOPBACK"),
