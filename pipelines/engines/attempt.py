@@ -87,7 +87,7 @@ def _done(task: Task, element: Element) -> Outcome:
     work: Work = pickle.loads(task.work)
     if not work.isolated:
         return {"name": element.name, "result": isolation.here(work, element)}
-    return isolation.outcome(task.work, element, task.image_timeout, task.umask)
+    return isolation.outcome(task.work, element, task.image_timeout, task.umask, task.versions)
 
 
 def _check(task: Task) -> None:

@@ -44,8 +44,9 @@ def started(command: list[str], folder: Path) -> subprocess.Popen:
     )
 
 
-def until(true: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE
+def until(true: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Wait until something is true; fail with `what` after some seconds."""
+    end = time.monotonic() + patience
     while not true():
         assert time.monotonic() < end, what
         time.sleep(0.1)

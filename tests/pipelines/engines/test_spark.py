@@ -133,7 +133,9 @@ def test_a_master_where_nobody_listens_ends_at_once(folder):
 # ---- on this machine
 
 
+@pytest.mark.slow
 def test_outcomes_come_back_and_faults_of_the_machine_are_tried_again(folder, quiet_spark):
+    handler = signal.getsignal(signal.SIGINT)
     engine = SparkEngine("local[2]")
     elements = [element("a", value=[1, {"é": None}]), element("b", "cut", times=2),
                 element("c", "refuse"), element("d", "bug")]  # fmt: skip
@@ -146,7 +148,7 @@ def test_outcomes_come_back_and_faults_of_the_machine_are_tried_again(folder, qu
     assert found["d"]["fault"][0] == "DataError"
     assert "KeyError at works.py" in found["d"]["fault"][1]
     assert CANARY not in str(found)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 # ---- on a cluster

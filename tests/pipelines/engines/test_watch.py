@@ -40,7 +40,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_run_may_wait_as_long_as_stated_and_no_longer(clock):
-    found = Watch(10.0, 4)
+    found = Watch(10.0, 4, 0, clock[0], clock[0])
     clock[0] += 10.0
     found.check()
     found.progress()
@@ -54,7 +54,7 @@ def test_a_run_may_wait_as_long_as_stated_and_no_longer(clock):
 
 
 def test_an_image_that_is_begun_is_progress_and_the_message_counts_from_what_was_finished(clock):
-    found = Watch(10.0, 4)
+    found = Watch(10.0, 4, 0, clock[0], clock[0])
     clock[0] += 10.0
     found.moved()
     clock[0] += 10.0

@@ -140,7 +140,7 @@ def in_thread(call: Callable[[], None]) -> threading.Thread:
 def kill(find: Callable[[], object], killed: list[int]) -> None:
     """Kill one of the processes that `find` returns, as soon as there is one."""
     found: list[int] = []
-    until(lambda: found.extend(list(find())[:1]) or found, "nobody was at work")
+    until(lambda: found.extend(list(find())[:1]) or found, "nobody was at work", 600)
     os.kill(found[0], signal.SIGKILL)
     killed += found
 
@@ -171,7 +171,7 @@ def test_shards_though_one_pool_is_lost_for_good_and_a_worker_of_the_other_is_ki
     killed: list[int] = []
 
     def kill_both() -> None:
-        until(lambda: own_services.at_work(1), "nobody was at work")
+        until(lambda: own_services.at_work(1), "nobody was at work", 600)
         os.killpg(own_services.processes[1].pid, signal.SIGKILL)
         kill(lambda: own_services.at_work(0), killed)
 
