@@ -47,7 +47,7 @@ def results(
         return
     log = RunLog(settings.log, len(elements))
     with (
-        showing(settings.title, log.state),
+        showing(settings.stage, log.state),
         contextlib.closing(answers(work, elements, settings, engine)) as found,
     ):
         for name, result in found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from pathlib import Path
 
 import hazards
@@ -30,13 +29,13 @@ def test_all_elements_come_back(settings):
 
 
 @pytest.mark.parametrize("hazard", [hazards.paused, hazards.waits])
-def test_a_worker_that_stands_still_ends_the_run_in_the_stated_time(settings, hazard, caplog):
-    caplog.set_level(logging.INFO)
+def test_a_worker_that_stands_still_ends_the_run_in_the_stated_time(settings, hazard, capfd):
     with pytest.raises(
         EngineError,
         match=r"engine\.stalled: nothing finished for \d+ seconds, 1 of 2 done; bad ",
     ):
         driver.run(hazards.FiveImages(hazard), ELEMENTS, settings, Choice())
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_the_limit_of_an_image_comes_before_that_of_the_run(settings):
