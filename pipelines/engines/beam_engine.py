@@ -227,7 +227,6 @@ def elsewhere(
         return PipelineJob(pipeline, flags, pool).start()
 
     lanes = Lanes.of(flags.pools or ("",), left, place, submit, settings.stalled, len(elements))
-    lanes.done |= earlier.keys()
     yield from lanes.outcomes()
 
 
