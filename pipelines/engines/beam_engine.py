@@ -216,7 +216,10 @@ def elsewhere(
 
     def submit(pool: str, taken: Sequence[Element]) -> PipelineJob:
         jobs.check_answers(flags.endpoint)  # the service of the jobs before may have ended
-        pipeline = beam.Pipeline(options=options(1, flags, pool))
+        try:
+            pipeline = beam.Pipeline(options=options(1, flags, pool))
+        except Exception as error:  # flags that the runner needs are missing
+            raise jobs.not_started(flags.runner, error) from None
         (
             pipeline
             | "Elements" >> beam.Create(list(map(pickle.dumps, taken)))

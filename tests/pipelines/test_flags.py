@@ -193,14 +193,23 @@ def test_the_portable_runner_gives_the_same_bytes(built, raw, tmp_path):
     assert tree_bytes(tmp_path / "texts/nih") == tree_bytes(built / "texts/nih")
 
 
-def test_a_runner_that_cannot_start_says_what_it_needs(built, raw, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("runner", "words", "needed"),
+    [
+        ("FlinkRunner", ["--flink_job_server_jar=/nowhere.jar"], "the jar"),
+        ("PrismRunner", ["--prism_location=/nowhere"], "the Go binary"),
+        ("DataflowRunner", [], "--project"),
+    ],
+)
+def test_a_runner_that_cannot_start_says_what_it_needs(
+    built, raw, tmp_path, capsys, runner, words, needed
+):
     command = ["nih", "--root", str(raw / "nih"), "--scan", str(built / "scan/nih")]
     command += ["--params", str(params(tmp_path)), "--out", str(tmp_path / "o")]
-    command += ["--state", str(tmp_path / "s"), "--untested-runner"]
-    command += ["--runner=FlinkRunner", "--flink_job_server_jar=/nowhere.jar"]
-    with pytest.raises(EngineError, match=r"FlinkRunner could not start .*: it needs .* the jar"):
-        texts.main(command)
-    assert "warning: --runner FlinkRunner has never been run" in capsys.readouterr().err
+    command += ["--state", str(tmp_path / "s"), "--untested-runner", f"--runner={runner}"]
+    with pytest.raises(EngineError, match=rf"{runner} could not start .*: it needs .*{needed}"):
+        texts.main([*command, *words])
+    assert f"warning: --runner {runner} has never been run" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 
