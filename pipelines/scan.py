@@ -285,13 +285,8 @@ def _mapped(flags: argparse.Namespace, choice: Choice, root: Path) -> Mapped:
         if scan_update.is_small(elements):  # an engine takes longer to start
             yield from scan_update.here(work, elements)
             return
-        accounts = driver.Accounts(sorted(element.name for element in elements))
-        with contextlib.closing(choice.map(work, elements, settings)) as outcomes:
-            for outcome in outcomes:
-                if accounts.take(outcome):
-                    yield outcome["name"], outcome["result"]
-                accounts.check_faults()
-        accounts.check()
+        with contextlib.closing(driver.answers(work, elements, settings, choice)) as found:
+            yield from found
         if not is_remote(shared):  # publishing removes it from a store
             shutil.rmtree(settings.results, ignore_errors=True)
 

@@ -87,7 +87,7 @@ def _done(task: Task, element: Element) -> Outcome:
     work: Work = pickle.loads(task.work)
     if not work.isolated:
         return {"name": element.name, "result": isolation.here(work, element)}
-    return isolation.outcome(task.work, element, task.image_timeout, task.umask)
+    return isolation.outcome(task.work, element, task.image_timeout, task.umask, task.versions)
 
 
 def _check(task: Task) -> None:
@@ -120,6 +120,13 @@ def _names(folder: str) -> str:
 def _shown(folder: str) -> str:
     """Return a folder for a message, without what may be an id."""
     return str(errors.as_stop(OSError(0, "", folder))).partition("(")[2].rstrip(")") or folder
+
+
+def told(error: Exception) -> str:
+    """Return what may be said of a fault of a machine: no words of another library."""
+    if isinstance(error, errors.Stop | isolation.LostChildError):
+        return str(error)
+    return str(errors.as_stop(error)) if isinstance(error, OSError) else type(error).__name__
 
 
 def _fault(element: Element, stop: errors.Stop) -> Outcome:

@@ -73,11 +73,6 @@ class RunSettings:
     inputs: str = ""  # digest of all that decides the results; "": unknown
 
     @property
-    def title(self) -> str:
-        """The title of the progress display."""
-        return self.stage
-
-    @property
     def log(self) -> Path:
         """The log's path: STATE/logs/STAGE-SOURCE.log; on this machine, wherever the state is."""
         state = Path(".cxr") if is_remote(self.state) else self.state

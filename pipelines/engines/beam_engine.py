@@ -33,7 +33,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from cxr_vlp.pipelines import errors, interrupts
-from cxr_vlp.pipelines.engines import attempt, jobs
+from cxr_vlp.pipelines.engines import attempt, jobs, watch
 from cxr_vlp.pipelines.engines.attempt import Task
 from cxr_vlp.pipelines.engines.base import Element, Outcome, RunSettings, Work
 from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
@@ -93,7 +93,9 @@ def in_memory(
     work: Work, elements: Sequence[Element], settings: RunSettings, flags: BeamFlags
 ) -> Generator[Outcome, None, None]:
     """Run the pipeline in a thread of this process, and yield the outcomes as they leave it."""
-    pool = PartPool(settings.workers, settings.preload, settings.image_timeout, settings.umask)
+    pool = PartPool(
+        settings.workers, settings.preload, settings.image_timeout, settings.umask, settings.stalled
+    )
     with Exchange.opened(pool, work) as exchange:
         thread = threading.Thread(target=exchange.fill, args=(elements, flags), daemon=True)
         thread.start()
@@ -202,7 +204,7 @@ def elsewhere(
     work: Work, elements: Sequence[Element], settings: RunSettings, flags: BeamFlags
 ) -> Generator[Outcome, None, None]:
     """Run jobs on a runner's workers; the outcomes come back through the results' place."""
-    jobs.check_answers(flags.endpoint)
+    jobs.check_answers(flags.endpoint)  # first: what follows may take a while
     task = attempt.task(work, settings)
     place = ResultsPlace(settings.results, f"{task.digest}-{settings.inputs}")
     kept = place.open(reuse=bool(settings.inputs))
@@ -213,7 +215,11 @@ def elsewhere(
     beat = min(BEAT, settings.stalled / 6)
 
     def submit(pool: str, taken: Sequence[Element]) -> PipelineJob:
-        pipeline = beam.Pipeline(options=options(1, flags, pool))
+        jobs.check_answers(flags.endpoint)  # the service of the jobs before may have ended
+        try:
+            pipeline = beam.Pipeline(options=options(1, flags, pool))
+        except Exception as error:  # flags that the runner needs are missing
+            raise jobs.not_started(flags.runner, error) from None
         (
             pipeline
             | "Elements" >> beam.Create(list(map(pickle.dumps, taken)))
@@ -224,7 +230,6 @@ def elsewhere(
         return PipelineJob(pipeline, flags, pool).start()
 
     lanes = Lanes.of(flags.pools or ("",), left, place, submit, settings.stalled, len(elements))
-    lanes.done |= earlier.keys()
     yield from lanes.outcomes()
 
 
@@ -267,7 +272,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise RuntimeError(f"{jobs.MARK}{jobs.short(error)}{jobs.MARK}") from None
+        raise RuntimeError(f"{jobs.MARK}{attempt.told(error)}{jobs.MARK}") from None
 
 
 @dataclass
@@ -300,20 +305,16 @@ class PipelineJob:
         return False
 
     def reason(self) -> str:
-        """Return why the job failed; "" if it did not."""
-        return jobs.reason(self._error, self.pool) if self._error else ""
+        """Return why the job failed; "" if it did not. Raises EngineError if no other can run."""
+        if self._error is None:
+            return ""
+        jobs.check_answers(self.flags.endpoint)  # a pool is not to blame for what its service did
+        return jobs.reason(self._error, self.pool)
 
     def cancel(self) -> None:
         """Ask the runner to end the job; do not wait for it."""
-
-        def ask() -> None:
-            with contextlib.suppress(Exception):  # the service may be gone
-                if self._result is not None:
-                    self._result.cancel()
-
-        asking = threading.Thread(target=ask, daemon=True)
-        asking.start()
-        asking.join(CANCEL_TIMEOUT)
+        if self._result is not None:
+            watch.ask(self._result.cancel, CANCEL_TIMEOUT)
 
     def _submit(self) -> None:
         try:

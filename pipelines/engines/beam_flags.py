@@ -20,14 +20,15 @@ LOSING_DATA = {"DaskRunner": "it drops data silently (measured)"}
 REQUIREMENTS = {
     "FlinkRunner": "it needs an image for the workers (Containerfile), and the jar "
     "beam-runners-flink-2.2-job-server, which Beam fetches from Maven Central (or give "
-    "--flink_job_server_jar)",
+    "--flink_job_server_jar=FILE), Java, and a Flink cluster (--flink_master=HOST:8081)",
     "SparkRunner": "it needs an image for the workers (Containerfile), and the jar "
     "beam-runners-spark-3-job-server, which Beam fetches from Maven Central (or give "
-    "--spark_job_server_jar); --engine spark needs neither",
+    "--spark_job_server_jar=FILE), and Java; --engine spark needs no image and no jar",
     "PrismRunner": "it needs the Go binary apache_beam-vVERSION-prism, which Beam fetches from "
-    "GitHub (or give --prism_location)",
+    "GitHub (or give --prism_location=FILE)",
     "DataflowRunner": "it needs Google's cloud, and sends the data there; it needs the package "
-    "apache-beam[gcp], and an image for the workers (Containerfile, --sdk_container_image)",
+    "apache-beam[gcp], --project, --region, --temp_location=gs://..., and an image for the workers "
+    "(Containerfile, --sdk_container_image=IMAGE)",
 }
 # Beam's default runner first looks for a Go binary on the network, then uses this runner
 ALIASES = {"DirectRunner": LOCAL, "SwitchingDirectRunner": LOCAL}

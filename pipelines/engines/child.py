@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 from cxr_vlp.pipelines import errors
+from cxr_vlp.pipelines.engines import handshake
 from cxr_vlp.pipelines.engines.base import Outcome
 from cxr_vlp.pipelines.engines.isolation import Order
 from cxr_vlp.pipelines.executor import worker
@@ -40,6 +41,8 @@ def _done(order: Order) -> Outcome | BaseException:
     """Return the outcome, or a fault of this machine, which the parent raises."""
     if order.umask is not None:
         os.umask(order.umask)
+    if refusal := handshake.refusal(order.versions):  # the code was changed since the parent began
+        return {"name": order.element.name, "fault": ["EngineError", refusal]}
     state = WorkerState(Path(order.record), order.excluded)
     name = order.element.name
     try:

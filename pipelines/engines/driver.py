@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cxr_vlp.pipelines import errors
@@ -39,9 +39,28 @@ def run(
 def results(
     work: Work, elements: Sequence[Element], settings: RunSettings, engine: Engine
 ) -> Iterator[tuple[str, Result]]:
+    """Yield (name, result) of every element exactly once, as they finish; show how many are done.
+
+    Each gets a line in the log of the run. Raises as `answers`.
+    """
+    if not elements:
+        return
+    log = RunLog(settings.log, len(elements))
+    with (
+        showing(settings.stage, log.state),
+        contextlib.closing(answers(work, elements, settings, engine)) as found,
+    ):
+        for name, result in found:
+            log.add(name, result)
+            yield name, result
+
+
+def answers(
+    work: Work, elements: Sequence[Element], settings: RunSettings, engine: Engine
+) -> Generator[tuple[str, Result], None, None]:
     """Yield (name, result) of every element exactly once, as they finish.
 
-    Each gets a line in the log of the run. Nothing is started if there are no elements.
+    Nothing is started if there are no elements.
     Raises the Stop of an element that could not be done: of several, that of the smallest name, so
     that a run on more workers ends with the same message. Raises EngineError if elements are lost.
     """
@@ -49,14 +68,9 @@ def results(
         return
     ordered = sorted(elements, key=lambda element: element.name)
     accounts = Accounts([element.name for element in ordered])
-    log = RunLog(settings.log, len(ordered))
-    with (
-        showing(settings.title, log.state),
-        contextlib.closing(engine.map(work, ordered, settings)) as outcomes,
-    ):
+    with contextlib.closing(engine.map(work, ordered, settings)) as outcomes:
         for outcome in outcomes:
             if accounts.take(outcome):
-                log.add(outcome["name"], outcome["result"])
                 yield outcome["name"], outcome["result"]
             accounts.check_faults()
     accounts.check()

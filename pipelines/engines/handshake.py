@@ -26,16 +26,17 @@ SHOWN = 3  # differences that a message names
 REMEDY = "install the wheel of the run and requirements-worker.txt on every worker"
 
 
-def versions(*packages: str) -> dict[str, str]:
-    """Return what must be equal on all machines of a run; `packages` are further ones by name."""
-    return {**_own(), **{name: _version(name) for name in (*DECODERS, *packages)}}
+def versions() -> dict[str, str]:
+    """Return what must be equal on all machines of a run, by name."""
+    return {**_own(), **{name: _version(name) for name in DECODERS}}
 
 
 def refusal(wanted: Mapping[str, str]) -> str:
     """Return why this process cannot work for a run with these versions, "" if it can."""
-    here = versions(*(name for name in wanted if name not in (*_own(), *DECODERS)))
-    other = [name for name in wanted if here[name] != wanted[name]]
-    return _message({name: (here[name], wanted[name]) for name in other}) if other else ""
+    here = versions()
+    pairs = {name: (here.get(name, ABSENT), version) for name, version in wanted.items()}
+    differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return _message(differing) if differing else ""
 
 
 def absent(error: ImportError) -> str:

@@ -15,6 +15,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ class Order(NamedTuple):
     answer: str  # the file of the pickled outcome
     excluded: dict[str, str]  # key hash -> code of images to reject
     umask: int | None
+    versions: Mapping[str, str]  # of the run: the child reads its code from the disk anew
 
 
 def here(work: Work, element: Element) -> Result:
@@ -52,7 +54,13 @@ def here(work: Work, element: Element) -> Result:
             state.close()
 
 
-def outcome(work: bytes, element: Element, timeout: float, umask: int | None) -> Outcome:
+def outcome(
+    work: bytes,
+    element: Element,
+    timeout: float,
+    umask: int | None,
+    versions: Mapping[str, str],
+) -> Outcome:
     """Do an element in a child process; `timeout` is that of one image, in seconds.
 
     Raises OSError of the child's work, and LostChildError.
@@ -61,7 +69,7 @@ def outcome(work: bytes, element: Element, timeout: float, umask: int | None) ->
         record, answer = Path(folder, "record"), Path(folder, "answer")
         blame = ImageBlame(record, timeout)
         while True:
-            order = Order(work, element, str(record), str(answer), blame.excluded, umask)
+            order = Order(work, element, str(record), str(answer), blame.excluded, umask, versions)
             try:
                 child = _started(order)
             except OSError as error:

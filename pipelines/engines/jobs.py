@@ -9,25 +9,15 @@ from __future__ import annotations
 import re
 import socket
 
-from cxr_vlp.pipelines import errors
-from cxr_vlp.pipelines.engines import handshake
+from cxr_vlp.pipelines.engines import beam_flags, handshake
 from cxr_vlp.pipelines.errors import EngineError
 
 MARK = "|machine|"  # around what our workers say of a fault of their machine
 CONNECT_TIMEOUT = 5.0  # seconds
 LASTING = ("worker.apart", "worker.differs", "worker.late")  # no other attempt ends better
 NEEDS = {
-    "FlinkRunner": "a running Flink cluster (--flink_master=HOST:8081) and Beam's job server for "
-    "it: --flink_job_server_jar=FILE, the jar beam-runners-flink-1.19-job-server from Maven, of "
-    "the version of the installed apache-beam; and Java",
-    "SparkRunner": "Beam's job server for Spark: --spark_job_server_jar=FILE, the jar "
-    "beam-runners-spark-3-job-server from Maven, of the version of the installed apache-beam; and "
-    "Java. `--engine spark --master spark://HOST:PORT` needs no jar",
-    "PrismRunner": "the program Prism: --prism_location=FILE, from the releases of Beam on GitHub, "
-    "of the version of the installed apache-beam",
-    "DataflowRunner": "`pip install apache-beam[gcp]`, a login of Google's cloud, and --project, "
-    "--region, --temp_location=gs://...",
-    "PortableRunner": "a job service at --job_endpoint=HOST:PORT",
+    **beam_flags.REQUIREMENTS,
+    "PortableRunner": "it needs a job service at --job_endpoint=HOST:PORT",
 }
 
 
@@ -47,7 +37,7 @@ def check_answers(endpoint: str) -> None:
 
 def not_started(runner: str, error: BaseException) -> EngineError:
     """Return the error of a runner that could not take a job."""
-    needs = f": it needs {NEEDS[runner]}" if runner in NEEDS else ""
+    needs = f": {NEEDS[runner]}" if runner in NEEDS else ""
     return EngineError(
         f"--runner {runner} could not start ({type(error).__name__}){needs}. Without --runner "
         "everything runs in this process"
@@ -73,10 +63,3 @@ def reason(error: BaseException, pool: str) -> str:
     if "StatusCode.UNAVAILABLE" in text:
         return f"no worker pool answers at {pool}" if pool else "a service does not answer"
     return f"the job failed ({type(error).__name__}): the runner's log says more"
-
-
-def short(error: BaseException) -> str:
-    """Return what may be said of an exception: nothing of another library's words."""
-    if isinstance(error, errors.Stop):
-        return str(error)
-    return str(errors.as_stop(error)) if isinstance(error, OSError) else type(error).__name__

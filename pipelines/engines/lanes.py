@@ -90,7 +90,7 @@ class Lanes:
     lanes: list[Lane]
     waiting: deque[Element]
     wanted: int
-    done: set[str] = field(default_factory=set)
+    awaited: set[str]  # names of the elements that have not come
     tries: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -100,7 +100,8 @@ class Lanes:
     ) -> Lanes:  # fmt: skip
         """Return a run; `wanted` is the number of elements with those that are done already."""
         lanes = [Lane(pool) for pool in pools]
-        return cls(place, submit, stalled, lanes, deque(elements), wanted)
+        names = {element.name for element in elements}
+        return cls(place, submit, stalled, lanes, deque(elements), wanted, names)
 
     def outcomes(self) -> Generator[Outcome, None, None]:
         """Yield the outcome of each element as it comes. Raises EngineError."""
@@ -125,9 +126,9 @@ class Lanes:
                     lane.job.cancel()
 
     def _new(self) -> Iterator[Outcome]:
-        for outcome in self.place.new(self.done):
+        for outcome in self.place.new(self.awaited):
             name = outcome["name"]
-            self.done.add(name)
+            self.awaited.discard(name)
             for lane in self.lanes:
                 if lane.held.pop(name, None):
                     lane.finished += 1
@@ -137,11 +138,14 @@ class Lanes:
     def _give(self) -> None:
         """Give a job to each pool that has none. Raises EngineError if no pool is left."""
         # a worker that was given up, or one of a killed run, may have done some after all
-        self.waiting = deque(each for each in self.waiting if each.name not in self.done)
+        self.waiting = deque(each for each in self.waiting if each.name in self.awaited)
         usable = [lane for lane in self.lanes if lane.failures <= RESUBMITS]
         if self.waiting and not usable:
             why = next((lane.reason for lane in self.lanes if lane.reason), "no reason was given")
-            raise EngineError(f"engine.failed: no workers are left ({why}); {KEPT}")
+            raise EngineError(
+                f"engine.failed: no workers are left ({why}): look at the job service and at "
+                f"the worker pools; {KEPT}"
+            )
         for lane in usable:
             if lane.job is None and self.waiting:
                 # the less is left, the smaller the jobs: all pools end at about the same time
@@ -161,7 +165,7 @@ class Lanes:
             if lane.silent(self.stalled):
                 self._lose(lane)
         if busy:
-            watch.check(sorted(beats.keys() - self.done))
+            watch.check(sorted(beats.keys() & self.awaited))
 
     def _lose(self, lane: Lane) -> None:
         """Cancel a job that is silent."""
@@ -174,7 +178,7 @@ class Lanes:
         """Note that a job has ended; take back what it has not done."""
         assert lane.job is not None
         reason = lane.job.reason()
-        lane.held = {name: each for name, each in lane.held.items() if name not in self.done}
+        lane.held = {name: each for name, each in lane.held.items() if name in self.awaited}
         if not lane.held:
             lane.job, lane.failures = None, 0
             return

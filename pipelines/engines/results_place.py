@@ -91,10 +91,10 @@ class ResultsPlace:
             over.set()
             thread.join()
 
-    def new(self, known: Collection[str]) -> Iterator[Outcome]:
-        """Yield the outcomes of elements that are not among the known ones."""
+    def new(self, awaited: Collection[str]) -> Iterator[Outcome]:
+        """Yield the outcomes of awaited elements; a worker of an earlier run may put others."""
         for path in list(self.folder.iterdir()):
-            if path.suffix == RESULT and path.name[: -len(RESULT)] not in known:
+            if path.suffix == RESULT and path.name[: -len(RESULT)] in awaited:
                 outcome = self._read(path)
                 if outcome is not None:
                     yield outcome

@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cxr_vlp.pipelines import errors, interrupts
-from cxr_vlp.pipelines.engines import attempt, handshake, isolation, spark_checks
+from cxr_vlp.pipelines.engines import attempt, handshake, spark_checks
 from cxr_vlp.pipelines.engines.base import Element, Outcome, RunSettings, Work
-from cxr_vlp.pipelines.engines.watch import Watch
+from cxr_vlp.pipelines.engines.watch import Watch, ask
 from cxr_vlp.pipelines.errors import EngineError
 
 POLL_INTERVAL = 0.1  # seconds between two looks at what has arrived
@@ -49,6 +49,8 @@ REASONS = (
     ("Cannot run program", "a worker has no Python at the path of PYSPARK_PYTHON"),
     ("All masters are unresponsive|SparkContext (was|has been) (shut down|shutdown|stopped)",
      "the master does not answer, or has ended this run"),
+    ("Py4JNetworkError|Answer from Java side is empty|Error while (sending|receiving)",
+     "Spark's Java process on this machine has ended, most likely out of memory"),
     ("ExecutorLostFailure|Python worker (exited|crashed)|EOFException",
      "each worker that did it ended before it was done, most likely out of memory"),
 )  # fmt: skip
@@ -72,7 +74,7 @@ class SparkEngine:
         with _connected(self.master, settings.stage) as context:
             job = _Job(context, task, elements)
             watch = Watch(settings.stalled, len(elements))
-            yield from job.outcomes(watch, _Cluster(context, self.master))
+            yield from job.outcomes(watch, _Cluster.observed(context, self.master))
 
 
 @contextlib.contextmanager
@@ -93,9 +95,8 @@ def _connected(master: str, stage: str) -> Iterator[Any]:
     try:
         yield context
     finally:
-        with contextlib.suppress(Exception):  # the Java process may be gone
-            context.cancelAllJobs()
-        context.stop()
+        ask(context.cancelAllJobs)
+        ask(context.stop)
 
 
 def _context(master: str, stage: str) -> Any:
@@ -208,19 +209,12 @@ def outcome(name: str, task: bytes, element: bytes) -> dict[str, Any]:
     try:
         return dict(attempt.attempt(pickle.loads(task), pickle.loads(element)))
     except Exception as error:
-        raise RuntimeError(f"{MARK}{name}: {_short(error)}") from None
-
-
-def _short(error: Exception) -> str:
-    """Return what may be said of a fault of a machine: no words of another library."""
-    if isinstance(error, errors.Stop | isolation.LostChildError):
-        return str(error)
-    return str(errors.as_stop(error)) if isinstance(error, OSError) else type(error).__name__
+        raise RuntimeError(f"{MARK}{name}: {attempt.told(error)}") from None
 
 
 def _reason(error: Exception) -> str:
     """Return what went wrong, by Spark's message, which may be pages of Java's stack traces."""
-    text = str(error)
+    text = f"{type(error).__name__}: {error}"
     own = re.search(rf"RuntimeError: {MARK}(.*)", text)
     if own:
         return own[1].strip()
@@ -234,23 +228,35 @@ class _Cluster:
 
     context: Any
     master: str
+    running: int = 0  # tasks, as of the last look
     since: float = field(default_factory=time.monotonic)
-    looked: float = 0.0
     idle: bool = True  # no worker has begun anything yet, and no line has said so
 
-    def check(self, watch: Watch) -> None:
-        """Look once a second. Raises EngineError if nothing has moved for too long."""
-        now = time.monotonic()
-        if now - self.looked < LOOK_INTERVAL:
-            return
-        self.looked, running = now, self._running()
-        watch.check([f"{running} elements"] if running else [])
-        self.idle = self.idle and not running
-        if self.idle and now - self.since > PATIENCE:
-            self.idle = False
-            sys.stderr.write(f"waiting: no worker of {self.master} has begun anything yet\n")
+    @classmethod
+    def observed(cls, context: Any, master: str) -> _Cluster:
+        """Return a cluster that a thread looks at, because Java may not answer."""
+        made = cls(context, master)
+        threading.Thread(target=made._look, daemon=True).start()
+        return made
 
-    def _running(self) -> int:
+    def check(self, watch: Watch) -> None:
+        """Raise EngineError if nothing has moved for too long; say once that nobody works."""
+        watch.check([f"{self.running} elements"] if self.running else [])
+        self.idle = self.idle and not self.running
+        if self.idle and time.monotonic() - self.since > PATIENCE:
+            self.idle = False
+            sys.stderr.write(
+                f"waiting: no worker of {self.master} has begun anything yet: are workers started, "
+                "and are they free?\n"
+            )
+
+    def _look(self) -> None:
+        with contextlib.suppress(Exception):  # the run has ended, or Java: the job says so
+            while self.context._jsc is not None:
+                self.running = self._tasks()
+                time.sleep(LOOK_INTERVAL)
+
+    def _tasks(self) -> int:
         """Return the number of tasks that run now."""
         status = self.context.statusTracker()
         stages = (status.getStageInfo(number) for number in status.getActiveStageIds())

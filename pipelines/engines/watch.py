@@ -1,12 +1,32 @@
-"""Ends a run that makes no progress, with a message that says what was waiting."""
+"""Ends a run that makes no progress, with a message that says what was waiting.
+
+Nothing here waits for another process without a limit: a paused service accepts connections and
+never answers.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cxr_vlp.pipelines.errors import KEPT, EngineError
+
+ASKED = 10.0  # seconds for a request whose answer is not needed
+
+
+def ask(request: Callable[[], object], seconds: float = ASKED) -> None:
+    """Make a request to another process; go on after some seconds, and also if it fails."""
+
+    def made() -> None:
+        with contextlib.suppress(Exception):  # the other process may be gone
+            request()
+
+    asking = threading.Thread(target=made, daemon=True)
+    asking.start()
+    asking.join(seconds)
 
 
 @dataclass

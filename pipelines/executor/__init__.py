@@ -1,1 +1,1 @@
-"""The process pool, the progress display, the log of finished parts and the flags for Beam."""
+"""The process pool, the progress display, the log of finished parts and the record of an image."""

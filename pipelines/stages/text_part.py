@@ -39,7 +39,7 @@ from cxr_vlp.pipelines.records import (
 )
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.sources.base import Report, Source
-from cxr_vlp.pipelines.stages import text_stats
+from cxr_vlp.pipelines.stages import text_resources, text_stats
 from cxr_vlp.pipelines.stages.text_resources import TextResources
 from cxr_vlp.pipelines.storage.place import place
 
@@ -97,6 +97,7 @@ class TextBuilder:
         worker: WorkerState,  # noqa: ARG002
     ) -> PartResult:
         """Write the part's texts; the result holds its counts and rejects."""
+        text_resources.check_worker(self.texts, self.resources)
         counts: Counter[str] = Counter()
         rows, rejects = [], []
         for study in part.studies():

@@ -16,7 +16,7 @@ from cxr_vlp.nlp.layout import sections
 from cxr_vlp.nlp.layout.sections import CutRule
 from cxr_vlp.nlp.wording.bank import Bank, own_bank
 from cxr_vlp.pipelines.config import Texts
-from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.errors import ConfigError, EngineError
 from cxr_vlp.pipelines.files import jsonl, paths
 from cxr_vlp.pipelines.stages import translations
 from cxr_vlp.pipelines.stages.translations import Translations
@@ -77,6 +77,25 @@ def files(texts: Texts) -> dict[str, str]:
         raise ConfigError(f"no file at {error.filename} ({KEYS})") from None
     except ValueError as error:
         raise ConfigError(f"texts: {error}") from None
+
+
+def check_worker(texts: Texts, resources: TextResources) -> None:
+    """Raise EngineError in a process whose model is not that of the run: its texts would differ."""
+    if not texts.model:
+        return
+    try:
+        same = spacy_backend.identity(texts.model) == resources.files["model"]
+    except ValueError as error:
+        raise EngineError(f"worker.differs: a worker says: {error}") from None
+    if not same:
+        here, run = (
+            ", ".join(f"{name} {version}" for name, version in found.items())
+            for found in (spacy_backend.toolchain(texts.model), resources.toolchain)
+        )
+        raise EngineError(
+            f"worker.differs: texts.model of a worker ({here}) has not the files of that of the "
+            f"run ({run}): install the same versions of spaCy, scispaCy and the model everywhere"
+        )
 
 
 def _digest(path: str) -> str:

@@ -36,6 +36,16 @@ def killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def paused() -> None:
+    """Stand still, as on a machine that was suspended."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def waits() -> None:
+    """Wait for what does not come, as for a disk of a server that is gone."""
+    time.sleep(600)
+
+
 def greedy() -> None:
     """Allocate more memory than a worker may have."""
     try:

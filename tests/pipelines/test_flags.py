@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import importlib
 import re
-import subprocess
-import sys
 
 import pytest
-from launching import ROOT
 from stages import build, params, tree_bytes
 
 from cxr_vlp.pipelines import cli, scan, shards, texts
 from cxr_vlp.pipelines.engines import beam_engine, flags
-from cxr_vlp.pipelines.errors import ConfigError
+from cxr_vlp.pipelines.errors import ConfigError, EngineError
 from cxr_vlp.pipelines.files import jsonl
 
 ADDRESSES = ("s3://bucket/x", "gs://bucket", "file:///tmp/x", "HTTPS://user:secret@host/x")
@@ -139,9 +136,9 @@ def test_the_local_runner_has_several_names(name):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--runner=FlinkRunner"], "never been run .* a jar from the network"),
-        (["--runner", "spark"], "never been run .* a jar from the network"),
-        (["--runner=PrismRunner"], "a Go binary from the network"),
+        (["--runner=FlinkRunner"], "never been run .* the jar .* from Maven Central"),
+        (["--runner", "spark"], "never been run .* the jar .* from Maven Central"),
+        (["--runner=PrismRunner"], "the Go binary .* from GitHub"),
         (["--runner=DataflowRunner"], "Google's cloud"),
         (["--runner=mine.OwnRunner"], r"mine\.OwnRunner has never been run"),
         (["--runner=PortableRunner", "--job_endpoint=localhost:1"], "LOOPBACK"),
@@ -196,13 +193,24 @@ def test_the_portable_runner_gives_the_same_bytes(built, raw, tmp_path):
     assert tree_bytes(tmp_path / "texts/nih") == tree_bytes(built / "texts/nih")
 
 
-def test_a_failed_runner_is_not_reported_as_a_disk_error(raw, tmp_path):
-    command = [sys.executable, "-m", "cxr_vlp.pipelines.scan", "nih", "--root", str(raw / "nih")]
-    command += ["--out", str(tmp_path / "o"), "--state", str(tmp_path / "s"), "--untested-runner"]
-    command += ["--runner=FlinkRunner", "--flink_job_server_jar=/nowhere.jar"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    assert "error: --runner FlinkRunner failed" in done.stderr
+@pytest.mark.parametrize(
+    ("runner", "words", "needed"),
+    [
+        ("FlinkRunner", ["--flink_job_server_jar=/nowhere.jar"], "the jar"),
+        ("PrismRunner", ["--prism_location=/nowhere"], "the Go binary"),
+        ("DataflowRunner", [], "--project"),
+    ],
+)
+def test_a_runner_that_cannot_start_says_what_it_needs(
+    built, raw, tmp_path, capsys, runner, words, needed
+):
+    command = ["nih", "--root", str(raw / "nih"), "--scan", str(built / "scan/nih")]
+    command += ["--params", str(params(tmp_path)), "--out", str(tmp_path / "o")]
+    command += ["--state", str(tmp_path / "s"), "--untested-runner", f"--runner={runner}"]
+    with pytest.raises(EngineError, match=rf"{runner} could not start .*: it needs .*{needed}"):
+        texts.main([*command, *words])
+    assert f"warning: --runner {runner} has never been run" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
 
 
 @pytest.mark.parametrize("name", ["inventory.json", "manifest.jsonl"])

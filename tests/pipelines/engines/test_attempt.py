@@ -94,6 +94,14 @@ def test_a_worker_of_another_version_does_not_open_the_work(settings):
     assert "0.1" in said
 
 
+def test_a_child_that_finds_other_code_on_the_disk_than_its_worker_does_nothing(settings):
+    task = attempt.task(hazards.FiveImages(), settings)
+    versions = {**task.versions, "code": "edited"}
+    kind, said = isolation.outcome(b"not a pickle", BAD, 1.0, None, versions)["fault"]
+    assert kind == "EngineError"
+    assert "(the run has edited)" in said
+
+
 def test_a_worker_that_lacks_a_folder_of_the_run_says_so(settings, tmp_path):
     folder = tmp_path / "inventory"
     folder.mkdir()

@@ -135,6 +135,12 @@ def test_what_a_worker_that_was_given_up_did_after_all_is_not_awaited_again(plac
     assert sorted(run(place, fails, late)) == ALL
 
 
+def test_a_result_of_an_element_that_this_run_does_not_want_is_no_result(place):
+    """A worker of a killed run of the same task goes on with parts that the driver keeps now."""
+    place.put({"name": "kept now", "result": {}})
+    assert sorted(run(place, hangs, works, stalled=1.0)) == ALL
+
+
 def test_results_of_another_task_are_not_used(place):
     other = ResultsPlace(place.folder, "other")
     other.put({"name": "e0", "result": {}})

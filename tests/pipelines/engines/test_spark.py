@@ -133,7 +133,9 @@ def test_a_master_where_nobody_listens_ends_at_once(folder):
 # ---- on this machine
 
 
+@pytest.mark.slow
 def test_outcomes_come_back_and_faults_of_the_machine_are_tried_again(folder, quiet_spark):
+    handler = signal.getsignal(signal.SIGINT)
     engine = SparkEngine("local[2]")
     elements = [element("a", value=[1, {"é": None}]), element("b", "cut", times=2),
                 element("c", "refuse"), element("d", "bug")]  # fmt: skip
@@ -146,7 +148,7 @@ def test_outcomes_come_back_and_faults_of_the_machine_are_tried_again(folder, qu
     assert found["d"]["fault"][0] == "DataError"
     assert "KeyError at works.py" in found["d"]["fault"][1]
     assert CANARY not in str(found)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 # ---- on a cluster
@@ -351,57 +353,3 @@ def start(words: Sequence[str], folder: Path) -> subprocess.Popen[str]:
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env=cluster.environment(folder), cwd=folder,
     )  # fmt: skip
-
-
-@pytest.fixture
-def bucket(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a bucket on an S3 server of this machine; the raw tree is below raw/."""
-    boto3, moto = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="bucket")
-    for path in (path for path in (raw / "mimic").rglob("*") if path.is_file()):
-        client.upload_file(str(path), "bucket", f"raw/{path.relative_to(raw / 'mimic')}")
-    yield "s3://bucket"
-    server.stop()
-
-
-def objects(prefix: str) -> dict[str, bytes]:
-    """Return the files of the set below a prefix, under their names in the set."""
-    import boto3
-
-    client = boto3.client("s3")
-    listed = client.list_objects_v2(Bucket="bucket", Prefix=f"{prefix}/")["Contents"]
-    keys = [each["Key"] for each in listed if each["Key"].count("/") > prefix.count("/") + 1]
-    bodies = {key: client.get_object(Bucket="bucket", Key=key)["Body"].read() for key in keys}
-    return {key.removeprefix(f"{prefix}/").partition("/")[2]: body for key, body in bodies.items()}
-
-
-@pytest.mark.slow
-def test_workers_that_lack_the_disk_of_the_driver_work_on_s3(
-    raw, scanned, bucket, tmp_path, quiet_spark
-):
-    """The raw tree, the texts and the shards are in the store; only the inventory is shared."""
-    if not cluster.can_hide():
-        pytest.skip("this user may not mount a folder for one process")
-    (tmp_path / "cluster").mkdir()
-    hidden = [raw, scanned / "texts", scanned / "shards"]
-    common = ["--root", f"{bucket}/raw", "--params", str(params(tmp_path))]
-    common += ["--state", f"{bucket}/state", "--scan", str(scanned / "scan" / "mimic")]
-    with cluster.running(tmp_path / "cluster", workers=()) as made:
-        for name in ("one", "two"):
-            made.add_worker(name, hidden=hidden)
-        common += ["--engine", "spark", "--master", made.master]
-        made_texts = ["--texts", f"{bucket}/texts"]
-        assert texts.main(["mimic", *common, "--out", f"{bucket}/texts"]) == 0
-        assert shards.main(["mimic", *common, *made_texts, "--out", f"{bucket}/shards"]) == 0
-    for stage in ("texts", "shards"):
-        assert objects(stage) == tree_bytes(scanned / stage / "mimic")

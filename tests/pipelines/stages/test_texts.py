@@ -19,7 +19,7 @@ from stages import params, samples
 from cxr_vlp.nlp import lexicon, spacy_backend
 from cxr_vlp.pipelines import texts
 from cxr_vlp.pipelines.config import Filter, Texts, build
-from cxr_vlp.pipelines.errors import ConfigError, IngestError
+from cxr_vlp.pipelines.errors import ConfigError, EngineError, IngestError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import fingerprints, versions
 from cxr_vlp.pipelines.records import Image, ReportRef, Study
@@ -146,6 +146,19 @@ def test_a_model_extends_the_lexicon_and_its_content_is_hashed(tmp_path):
     other = replace(settings, model=model(tmp_path / "c", "frobb"))
     assert print_of(twin) == print_of(settings)
     assert len({print_of(s) for s in (settings, other, Texts())}) == 3
+
+
+def test_a_worker_whose_model_is_another_or_absent_makes_no_text(tmp_path):
+    settings = Texts(model=model(tmp_path / "a", "blorb"))
+    resources = text_resources.load(settings)
+    same = replace(settings, model=model(tmp_path / "b", "blorb"))
+    text_resources.check_worker(same, resources)
+    other = replace(settings, model=model(tmp_path / "c", "frobb"))
+    with pytest.raises(EngineError, match=r"worker\.differs: .*spacy \d.* install the same"):
+        TextBuilder(OneReport(REPORT), "", "", other, resources).build(None, tmp_path, None, None)
+    absent = replace(settings, model=str(tmp_path / "none"))
+    with pytest.raises(EngineError, match=r"worker\.differs: a worker says: spaCy model"):
+        text_resources.check_worker(absent, resources)
 
 
 def test_without_a_model_spacy_has_no_effect(tmp_path, monkeypatch):
