@@ -20,6 +20,8 @@ GROUPS = {code.partition(".")[0] for code in REGISTERED if "." in code}
 PARAMETERS = {"texts.translations"}
 # a code as a whole, or before a column or a message
 CODE = re.compile(rf"(?:note:)?((?:{'|'.join(sorted(GROUPS))})\.[a-z][a-z0-9_]*)(?=$|[: ])")
+# the code that begins a message, also one of an unknown group
+MESSAGE = re.compile(r"([a-z]+\.[a-z][a-z_]+): \S")
 FILE = re.compile(r"\.(py|yaml|csv|json|jsonl|gz|md|txt|tar)$")
 # composed codes: template -> values
 MADE_OF_PARTS = {
@@ -48,7 +50,7 @@ def used() -> dict[str, str]:
     """Return code -> the file that gives it."""
     found: dict[str, str] = {}
     for text, path in strings():
-        match = CODE.match(text)
+        match = CODE.match(text) or MESSAGE.match(text)
         if match and not FILE.search(match[1]) and match[1] not in PARAMETERS:
             found.setdefault(match[1], path.name)
         for template, parts in MADE_OF_PARTS.items():
