@@ -32,12 +32,18 @@ STAGES = (  # at the end of their help
 
 
 def parser(
-    name: str, about: str, *, source: bool = True, stage: bool = True, optional: bool = False
+    name: str,
+    about: str,
+    *,
+    source: bool = True,
+    stage: bool = True,
+    optional: bool = False,
+    workers: str = "processes",
 ) -> argparse.ArgumentParser:
     """Return a parser with the flags that commands share. A stage also accepts Beam's flags.
 
     `source`: the command is about one collection, and only such a command is a stage. `optional`:
-    the command line may leave the collection out.
+    the command line may leave the collection out. `workers`: what --workers is the number of.
     """
     stage = stage and source
     made = argparse.ArgumentParser(
@@ -58,7 +64,7 @@ def parser(
         type=_workers,
         default=os.environ.get("CXR_WORKERS", "1"),
         metavar="N",
-        help="processes (default: $CXR_WORKERS, else 1)",
+        help=f"{workers} (default: $CXR_WORKERS, else 1)",
     )
     made.add_argument(
         "--params",

@@ -384,7 +384,9 @@ def test_the_figures_are_small():
 
 def test_every_page_is_in_the_navigation():
     named = set(re.findall(r": (\S+\.md)$", text_of("mkdocs.yml"), re.M))
-    assert {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")} <= named
+    assert {
+        path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")
+    } <= named
 
 
 @pytest.fixture(scope="session")
