@@ -26,26 +26,38 @@ from cxr_vlp.pipelines.format.remote import addresses
 from cxr_vlp.pipelines.storage import publication
 from cxr_vlp.pipelines.storage.place import is_remote, place
 
+STAGES = (  # at the end of their help
+    "A DIR may also be an address of an object store, s3://BUCKET/FOLDER "
+    "(docs/object-storage.md). Beam's own flags are accepted too (--runner, --job_endpoint, ...). "
+)
+
 
 def parser(
-    name: str, about: str, *, source: bool = True, stage: bool = True, optional: bool = False
+    name: str,
+    about: str,
+    *,
+    source: bool = True,
+    stage: bool = True,
+    optional: bool = False,
+    workers: str = "processes",
 ) -> argparse.ArgumentParser:
     """Return a parser with the flags that commands share. A stage also accepts Beam's flags.
 
-    `optional`: the command line may leave the collection out.
+    `source`: the command is about one collection, and only such a command is a stage. `optional`:
+    the command line may leave the collection out. `workers`: what --workers is the number of.
     """
-    beam = "Beam's own flags are accepted too (--runner, --job_endpoint, ...). " if stage else ""
+    stage = stage and source
     made = argparse.ArgumentParser(
         prog=f"cxr-vlp {name}",
         description=about,
-        epilog=f"{beam}Exit codes: 0 done, 2 wrong arguments or parameters, 65 too much bad data, "
-        "69 the engine failed, 74 disk full or unreadable, 75 another run is writing the same "
-        "output, 130 stopped.",
+        epilog=f"{STAGES if stage else ''}Exit codes: 0 done, 2 wrong arguments or parameters, 65 "
+        f"too much bad data, {'69 the engine failed, ' if stage else ''}74 a disk or a store "
+        "failed, 75 another run is writing the same output, 130 stopped.",
         allow_abbrev=False,
     )
     if source:
         _add_source_flags(made, stage=stage, optional=optional)
-    if source and stage:
+    if stage:
         _add_stage_flags(made)
     # not a parameter and not in dvc.yaml, because the number of processes changes no byte
     made.add_argument(
@@ -53,7 +65,7 @@ def parser(
         type=_workers,
         default=os.environ.get("CXR_WORKERS", "1"),
         metavar="N",
-        help="processes (default: $CXR_WORKERS, else 1)",
+        help=f"{workers} (default: $CXR_WORKERS, else 1)",
     )
     made.add_argument(
         "--params",

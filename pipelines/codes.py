@@ -454,11 +454,34 @@ EXPORTS: Mapping[str, Explanation] = {
 
 STOPS: Mapping[str, Explanation] = {
     "flow.unbalanced": ("counts of a stage that do not add up", "please report it"),
+    "engine.failed": (
+        "parts that were tried several times and never done, or no workers that are left",
+        "look at the reason in the message and at the memory and logs of the workers; finished "
+        "parts are kept: run again",
+    ),
+    "engine.stalled": (
+        "a run in which nothing was finished, and no image begun, for --stalled seconds",
+        "look at the workers that the message names, or give more time with --stalled; finished "
+        "parts are kept: run again",
+    ),
+    "runner.differs": (
+        "two attempts at a part that had different results",
+        "check that all workers have the same inputs and the same version, and run again",
+    ),
     "runner.lost": ("parts for which the workers gave no result", "run again"),
+    "worker.apart": (
+        "a worker that does not see a folder of the run, or sees another one",
+        "give addresses of an object store, or folders of a disk that all workers share",
+    ),
+    "worker.differs": (
+        "a worker that has another version of Python, of this program or of a decoder",
+        "install the wheel of the run and requirements-worker.txt on every worker",
+    ),
     "worker.killed": (
         "a worker process that died, most likely out of memory",
         "run again, with fewer --workers",
     ),
+    "worker.late": ("a worker of a run that was ended; it does nothing more", ""),
 }
 
 ALL: Mapping[str, Explanation] = {

@@ -60,7 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     about = "Say what a conversion takes, and propose the number of parts of a collection."
-    parser = cli.parser("plan", about, stage=False, optional=True)
+    column = "one more column: the hours on so many workers"
+    parser = cli.parser("plan", about, stage=False, optional=True, workers=column)
+    parser.epilog = (
+        "Exit codes: 0 done, 2 wrong arguments or parameters, 74 a disk or a store failed."
+    )
     parser.add_argument(
         "--scan", type=cli.folder, metavar="DIR", help="its inventory, with any number of parts"
     )

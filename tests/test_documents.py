@@ -29,6 +29,7 @@ from cxr_vlp import cli
 from cxr_vlp.nlp.wording.prompts import BANKS
 from cxr_vlp.pipelines import cli as stage_flags
 from cxr_vlp.pipelines import codes, scan, shards, texts
+from cxr_vlp.pipelines.engines import beam_flags
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format import schema
 from cxr_vlp.train.evaluation import output
@@ -243,6 +244,37 @@ def test_the_flags_of_an_engine_are_accepted(monkeypatch, tmp_path):
     parse_stage(f"{NAMED} {flags}".split(), monkeypatch, tmp_path)
 
 
+# ---- engines
+
+
+def rows_of(page: str, heading: str) -> list[str]:
+    """Return the rows of the tables below a heading of the second level."""
+    section = text_of(page).partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [line for line in section.splitlines() if line.startswith("| ")]
+
+
+@pytest.mark.parametrize("runner", [*beam_flags.REQUIREMENTS, "yarn", "k8s://"])
+def test_an_engine_that_was_not_run_is_marked_so(runner):
+    marked = [row for row in rows_of("docs/scale.md", "What was run") if runner in row]
+    assert marked
+    assert all("**not run**" in row for row in marked)
+    refused = next(row for row in rows_of("docs/scale.md", "When a run stops") if runner in row)
+    assert "--untested-runner" in refused
+
+
+@pytest.mark.parametrize("name", [*beam_flags.ENVIRONMENTS[:1], "worker pools", "spark://"])
+def test_an_engine_that_was_run_says_what_was_run(name):
+    (row,) = [row for row in rows_of("docs/scale.md", "What was run") if name in row]
+    assert "**not run**" not in row
+    assert "`texts`" in row
+
+
+def test_stores_that_were_not_run_are_marked_so():
+    rows = [row for row in text_of("docs/object-storage.md").splitlines() if row.startswith("| `")]
+    for scheme in ("gs", "abfs"):
+        assert "**not run**" in next(row for row in rows if row.startswith(f"| `{scheme}://`"))
+
+
 # ---- evaluation
 
 
@@ -348,6 +380,13 @@ def test_the_figures_are_small():
 
 
 # ---- the site
+
+
+def test_every_page_is_in_the_navigation():
+    named = set(re.findall(r": (\S+\.md)$", text_of("mkdocs.yml"), re.M))
+    assert {
+        path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")
+    } <= named
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,19 @@ def test_the_flags_of_an_example_exist(name, capsys):
     assert [flag for flag in flags if flag not in usage] == []
 
 
+@pytest.mark.parametrize("name", ["scan", "texts", "shards"])
+def test_the_help_of_a_stage_has_the_flags_of_engines_in_a_group_of_their_own(name, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([name, "--help"])
+    own, _, engine = capsys.readouterr().out.partition("\nengine:\n")
+    listed = own.partition("\noptions:\n")[2]
+    for flag in ("--engine", "--master", "--stalled", "--untested-runner"):
+        assert f"\n  {flag}" in engine
+        assert f"\n  {flag}" not in listed
+    assert "\n  --out" in listed
+    assert "s3://" in engine
+
+
 def test_a_wrong_argument_shows_no_example(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["resolve", "--no-such-flag"])

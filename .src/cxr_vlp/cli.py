@@ -40,6 +40,11 @@ COMMANDS = {
         "list the studies and images of a collection",
         "cxr-vlp scan mimic --root data/raw/mimic --out data/scan/mimic",
     ),
+    "plan": Command(
+        "cxr_vlp.pipelines.plan",
+        "say what a conversion takes (hours, bytes, workers), and propose the number of shards",
+        "cxr-vlp plan --collections mimic,chexpert,nih --images 100M",
+    ),
     "texts": Command(
         "cxr_vlp.pipelines.texts",
         "annotate the reports: sentences, status, labels, prompts",
@@ -80,11 +85,6 @@ COMMANDS = {
         "cxr_vlp.pipelines.exports.command",
         "write a set in the form that another library or trainer reads",
         "cxr-vlp export data/shards --for cxrclip --out data/exported/cxrclip",
-    ),
-    "plan": Command(
-        "cxr_vlp.pipelines.plan",
-        "say what a conversion takes (hours, bytes, workers), and propose the number of shards",
-        "cxr-vlp plan --collections mimic,chexpert,nih --images 100M",
     ),
     "annotate": Command(
         "cxr_vlp.nlp.cli",

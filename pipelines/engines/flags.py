@@ -43,25 +43,28 @@ class Choice:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that choose an engine to a stage's parser."""
-    parser.add_argument(
+    """Add the flags that choose an engine to a stage's parser, as a group of the help."""
+    group = parser.add_argument_group(
+        "engine", "What gives the work to workers; no output depends on it (docs/scale.md)."
+    )
+    group.add_argument(
         "--engine", choices=ENGINES, default="beam",
-        help="what maps the work over the parts (default: beam, in this process)",
+        help="beam (the default, in this process unless --runner says where), or spark",
     )  # fmt: skip
-    parser.add_argument(
+    group.add_argument(
         "--master",
         default="",
         metavar="URL",
         help="with --engine spark: its cluster, spark://HOST:PORT, or local[N] for this machine",
     )
-    parser.add_argument(
+    group.add_argument(
         "--stalled", type=_seconds, default=STALLED, metavar="SECONDS",
         help=f"stop when nothing has finished for so long (default: {STALLED:.0f})",
     )  # fmt: skip
-    parser.add_argument(
+    group.add_argument(
         "--untested-runner",
         action="store_true",
-        help="try a Beam runner that was never run with this program",
+        help="try a runner or a cluster that was never run with this program",
     )
 
 

@@ -1,18 +1,22 @@
 """No failure prints report text or ids: a word is hidden in reports, names, cells and tags.
 
 The tests search the printed output, the logs, and every output file except those with texts (parts
-of `texts`, tars) or paths (parts of `scan`). test_verify.py tests the output of verify, and
-tests/train/data/test_samples.py the messages of the training readers.
+of `texts`, tars) or paths (parts of `scan`; its index is searched for texts of reports).
+test_verify.py tests the output of verify, and tests/train/data/test_samples.py the messages of the
+training readers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +27,8 @@ from scenes import SOURCE, Scene
 from sound import dicom
 from stages import params
 
+from cxr_vlp.pipelines import scan
+from cxr_vlp.pipelines.cache import scan_index
 from cxr_vlp.pipelines.files import atomic_dir
 from cxr_vlp.pipelines.synthetic.layouts import mimic
 
@@ -214,6 +220,42 @@ def test_no_failure_prints_text_or_ids(sown, hidden, before, launcher, tmp_path,
     ]
     assert (run.code, found) == (code, []), said
     assert run.code == 0 or said.count("error: ") >= 1
+
+
+def cells(index: Path) -> Iterator[bytes]:
+    """Yield every cell of an index, unpacked."""
+    with contextlib.closing(sqlite3.connect(f"file:{index}?mode=ro", uri=True)) as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        rows = [row for (name,) in tables for row in database.execute(f"SELECT * FROM {name}")]
+    for cell in (cell for row in rows for cell in row):
+        data = cell if isinstance(cell, bytes) else str(cell).encode()
+        with contextlib.suppress(zlib.error):
+            data = zlib.decompress(data)
+        yield data
+
+
+def own_table(folder: Path) -> Path:
+    """A table of one's own whose reports are in a column, long enough for rows to be packed."""
+    (folder / "raw").mkdir()
+    for number in range(3):
+        shutil.copy(ROOT / "docs/figures/page.png", folder / "raw" / f"{number}.png")
+    rows = [f'{n}.png,p{n},"FINDINGS: {CANARY} is seen. {"No effusion. " * 60}"' for n in range(3)]
+    (folder / "raw/films.csv").write_text("\n".join(["image,patient_id,report", *rows]) + "\n")
+    return folder / "raw"
+
+
+@pytest.mark.parametrize("source", [SOURCE, "clinic"])
+def test_the_index_of_a_scan_holds_no_text_of_a_report(sown, tmp_path, source):
+    root = own_table(tmp_path) if source == "clinic" else sown
+    chosen = {"preset": "table"} if source == "clinic" else {}
+    file = params(tmp_path, sources={source: {"root": str(root), **chosen}})
+    out = tmp_path / "scan" / source
+    common = ["--params", str(file), "--state", str(tmp_path / "state"), "--out", str(out)]
+    assert scan.main([source, *common]) == 0
+    found = list(cells(out / scan_index.NAME))
+    assert len(found) > 20
+    assert any(b".png" in cell or b".dcm" in cell for cell in found)
+    assert not [cell for cell in found if f"{CANARY} is seen".encode() in cell]
 
 
 def test_a_locked_output_prints_no_text_or_ids(sown, hidden, before, launcher, tmp_path):

@@ -16,10 +16,12 @@ TABLES = dict(codes.PAGE)
 REGISTERED = {code for table in TABLES.values() for code in table}
 # what a code begins with
 GROUPS = {code.partition(".")[0] for code in REGISTERED if "." in code}
-# parameters that look like codes
-PARAMETERS = {"texts.translations"}
+# parameters and files that look like codes
+OTHERS = {"texts.translations", "samples.parquet"}
 # a code as a whole, or before a column or a message
 CODE = re.compile(rf"(?:note:)?((?:{'|'.join(sorted(GROUPS))})\.[a-z][a-z0-9_]*)(?=$|[: ])")
+# the code that begins a message, also one of an unknown group
+MESSAGE = re.compile(r"([a-z]+\.[a-z][a-z_]+): \S")
 FILE = re.compile(r"\.(py|yaml|csv|json|jsonl|gz|md|txt|tar)$")
 # composed codes: template -> values
 MADE_OF_PARTS = {
@@ -48,8 +50,8 @@ def used() -> dict[str, str]:
     """Return code -> the file that gives it."""
     found: dict[str, str] = {}
     for text, path in strings():
-        match = CODE.match(text)
-        if match and not FILE.search(match[1]) and match[1] not in PARAMETERS:
+        match = CODE.match(text) or MESSAGE.match(text)
+        if match and not FILE.search(match[1]) and match[1] not in OTHERS:
             found.setdefault(match[1], path.name)
         for template, parts in MADE_OF_PARTS.items():
             if re.match(re.escape(template) + r"(?=$|[: ])", text):
