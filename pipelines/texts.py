@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = {*(builder.file(name) for name in names), *OTHER_FILES}
         atomic_dir.keep_only(staging, files, incremental.sources(names, outcomes))
     incremental.finish(outcomes)
-    FileDigests.of_source(flags.state, flags.source).record(flags.out, header["part_files"])
+    with _hiding(inventory):
+        FileDigests.of_source(flags.state, flags.source).record(flags.out, header["part_files"])
     _show(flags.source, counts, header, Counter(outcome["how"] for outcome in outcomes))
     cli.print_dvc_commit("texts", flags.source, flags.out)
     return 0
@@ -112,10 +114,14 @@ def _digests_of_parts(
     """Return part -> sha256 of its file of the inventory."""
     known = FileDigests.of_source(flags.state, flags.source)
     listed = known.of_parts(flags.scan, names, inventory.get("files", {}), "scan")
-    # it names folders of the collection
-    with privacy.hiding({"credentialed": Protection.of_inventory(inventory).private}):
+    with _hiding(inventory):
         known.save()
     return listed
+
+
+def _hiding(inventory: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Return what keeps the digests of a private collection private: they name its folders."""
+    return privacy.hiding({"credentialed": Protection.of_inventory(inventory).private})
 
 
 def _write(
