@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,14 @@ def _digests_of_parts(
     """Return part -> sha256 of its file of the inventory."""
     known = FileDigests.of_source(flags.state, flags.source)
     listed = known.of_parts(flags.scan, names, inventory.get("files", {}), "scan")
-    # it names folders of the collection
-    with privacy.hiding({"credentialed": Protection.of_inventory(inventory).private}):
+    with _hiding(inventory):
         known.save()
     return listed
+
+
+def _hiding(inventory: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Return what keeps the digests of a private collection private: they name its folders."""
+    return privacy.hiding({"credentialed": Protection.of_inventory(inventory).private})
 
 
 def _write(

@@ -5,16 +5,21 @@ They are read from the shared folder; all output goes to a temporary folder.
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stages import build, samples
+from stages import PARTS, build, samples
 
 from cxr_vlp.pipelines import verify
 from cxr_vlp.pipelines.format import manifest
 from cxr_vlp.pipelines.synthetic.cases.real_content import Content, find_images, read_reports
 from cxr_vlp.pipelines.synthetic.layouts import chexpert, mimic
+
+LAYOUTS = {"mimic": mimic, "chexpert": chexpert}
+OPTIONS = {"nih": {"parts": PARTS, "reader": {"lists": "chexnet"}}, "openi": {"parts": PARTS}}
 
 
 @pytest.fixture(scope="module")
@@ -30,57 +35,62 @@ def checked(folder: Path) -> dict:
 
 
 @pytest.fixture(scope="module")
-def sets(shared: Path, content: Content, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards of real images: two synthetic layouts; NIH and Open-i as they are."""
+def set_of(
+    shared: Path, content: Content, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Returns shards of real images, made when a test first asks for them.
+
+    MIMIC and CheXpert are synthetic layouts; NIH and Open-i are as they are.
+    """
     out = tmp_path_factory.mktemp("real")
-    for writer in (mimic, chexpert):
-        writer.write(out / "raw", studies=24, seed=0, height=320, content=content)
-    build(out / "raw" / "mimic", "mimic", out)
-    build(out / "raw" / "chexpert", "chexpert", out)
-    lists = {
-        "nih": {"parts": {"train": 2, "validate": 1, "test": 1}, "reader": {"lists": "chexnet"}}
-    }
-    build(shared / "data" / "nih", "nih", out, sources=lists)
-    build(shared / "data" / "openi", "openi", out)
-    return out / "shards"
+
+    @functools.cache
+    def made(name: str) -> Path:
+        if name in LAYOUTS:
+            LAYOUTS[name].write(out / "raw", studies=24, seed=0, height=320, content=content)
+            return build(out / "raw" / name, name, out)
+        return build(shared / "data" / name, name, out, sources={name: OPTIONS[name]})
+
+    return made
 
 
 @pytest.mark.slow
-def test_every_image_of_the_synthetic_layouts_is_used(sets):
-    for name in ("mimic", "chexpert"):
-        header = checked(sets / name)
+def test_every_image_of_the_synthetic_layouts_is_used(set_of):
+    for name in LAYOUTS:
+        header = checked(set_of(name))
         assert set(header["dropped"]) <= {"texts report.missing"}
         assert header["written"] >= header["listed"] - 2
 
 
-def test_real_nih_images_at_three_sizes_and_in_colour(sets):
-    header = checked(sets / "nih")
+@pytest.mark.slow  # test_nih.py scans these files, and test_quality.py decodes them
+def test_real_nih_images_at_three_sizes_and_in_colour(set_of):
+    header = checked(set_of("nih"))
     assert header["listed"] == 112_120
     assert header["written"] == 104
     assert header["dropped"] == {"scan image.missing": 112_016}
-    sizes = {s["pixels"]["source_width"] for _, s in samples(sets / "nih")}
+    sizes = {s["pixels"]["source_width"] for _, s in samples(set_of("nih"))}
     assert sizes == {224, 512, 1024}
 
 
-def test_the_real_openi_archive_with_its_images(sets):
-    header = checked(sets / "openi")
+def test_the_real_openi_archive_with_its_images(set_of):
+    header = checked(set_of("openi"))
     assert (header["listed"], header["written"]) == (7_470, 4)
-    for _, sample in samples(sets / "openi"):
+    for _, sample in samples(set_of("openi")):
         assert sample["findings"]
         assert sample["sentences"]
 
 
-def test_real_reports_in_mimic_layout_keep_their_text(sets):
-    texts = [sample for _, sample in samples(sets / "mimic")]
+def test_real_reports_in_mimic_layout_keep_their_text(set_of):
+    texts = [sample for _, sample in samples(set_of("mimic"))]
     assert sum(bool(s["findings"] or s["impression"]) for s in texts) >= len(texts) - 4
     assert all("XXXX" not in s["findings"] for s in texts)
 
 
 @pytest.mark.slow
-def test_a_model_trains_on_real_images_and_is_scored(sets, tmp_path):
+def test_a_model_trains_on_real_images_and_is_scored(set_of, tmp_path):
     from cxr_vlp.train import evaluate, fit
 
-    folders = [str(sets / name) for name in ("mimic", "chexpert", "nih")]
+    folders = [str(set_of(name)) for name in ("mimic", "chexpert", "nih")]
     model, params = str(tmp_path / "model"), tmp_path / "params.yaml"
     params.write_text("evaluate: {resamples: 20}\n")  # not the project's own file
     common = ["--shards", *folders, "--params", str(params)]

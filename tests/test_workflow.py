@@ -23,7 +23,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's files, one collection of 24 studies, and a training of six steps."""
     only = {"collections": ["mimic"]}
     folder = checkouts.make(tmp_path_factory.mktemp("checkout"), lambda params: params.update(only))
-    mimic.write(folder / "data" / "synthetic", studies=24, seed=1, height=160)
+    tree = folder / "data" / "synthetic"
+    mimic.write(tree, studies=24, seed=1, height=160)
+    for path in tree.rglob("*"):
+        os.utime(path, (1_600_000_000,) * 2)  # a file that is seconds old is read again
     return folder
 
 

@@ -3,7 +3,8 @@
 `raw` (synthetic trees of all four collections, 14 studies each, made once per session), `built`
 (their shards), `faulty` (MIMIC and CheXpert trees with damaged files), `launcher` (runs stages in
 separate processes), `scenes` (folders before a run that will fail), `out` and `variant` (trees for
-the tests of the synthetic collections).
+the tests of the synthetic collections). All processes of a test run share `raw`, `built`, `faulty`
+and `out`, which tests only read.
 """
 
 from __future__ import annotations
@@ -17,34 +18,41 @@ import scenes as scene_builder
 from launching import Launcher
 from layouts import SMALL, WRITERS
 from scenes import Scene
+from shared_runs import made_once
 from stages import build
 
 
 @pytest.fixture(scope="session")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the raw tree of every collection."""
-    folder = tmp_path_factory.mktemp("raw")
-    for writer in WRITERS.values():
-        writer.write(folder, studies=14, seed=3, height=192)
-    return folder
+
+    def make(folder: Path) -> None:
+        for writer in WRITERS.values():
+            writer.write(folder, studies=14, seed=3, height=192)
+
+    return made_once(tmp_path_factory, "raw", make)
 
 
 @pytest.fixture(scope="session")
 def built(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with scan/, texts/ and shards/ of every collection."""
-    out = tmp_path_factory.mktemp("built")
-    for source in WRITERS:
-        build(raw / source, source, out)
-    return out
+
+    def make(folder: Path) -> None:
+        for source in WRITERS:
+            build(raw / source, source, folder)
+
+    return made_once(tmp_path_factory, "built", make)
 
 
 @pytest.fixture(scope="session")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with raw trees in which a dozen files are damaged."""
-    folder = tmp_path_factory.mktemp("faulty")
-    for name in ("mimic", "chexpert"):
-        WRITERS[name].write(folder, studies=40, seed=5, height=128, faults=True)
-    return folder
+
+    def make(folder: Path) -> None:
+        for name in ("mimic", "chexpert"):
+            WRITERS[name].write(folder, studies=40, seed=5, height=128, faults=True)
+
+    return made_once(tmp_path_factory, "faulty", make)
 
 
 @pytest.fixture(scope="session")
@@ -64,10 +72,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory, launcher: Launcher) -> dict
 @pytest.fixture(scope="session")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All four trees, with small options."""
-    folder = tmp_path_factory.mktemp("trees")
-    for module in WRITERS.values():
-        module.write(folder, **SMALL)
-    return folder
+
+    def make(folder: Path) -> None:
+        for module in WRITERS.values():
+            module.write(folder, **SMALL)
+
+    return made_once(tmp_path_factory, "trees", make)
 
 
 @pytest.fixture

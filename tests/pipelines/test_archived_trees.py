@@ -32,6 +32,14 @@ def pack_whole_zip(tree: Path, root: Path) -> None:
     zipped(root / "download.zip", files_of(tree))
 
 
+def pack_as_downloaded(tree: Path, root: Path) -> Path:
+    """Pack a whole zip with an old time: a file that is seconds old is read again."""
+    pack_whole_zip(tree, root)
+    old = time.time_ns() - 10**10
+    os.utime(root / "download.zip", ns=(old, old))
+    return root / "download.zip"
+
+
 def pack_stored_zip_below_a_folder(tree: Path, root: Path) -> None:
     files = {f"top/{name}": data for name, data in files_of(tree).items()}
     zipped(root / "some folder" / "Download (1).ZIP", files, zipfile.ZIP_STORED)
@@ -149,7 +157,7 @@ def test_an_archive_that_cannot_be_read_and_may_hold_what_is_missing_stops(
 
 def test_an_unchanged_tree_is_not_read_and_a_replaced_archive_is(tmp_path, raw, capsys):
     root = tmp_path / "raw"
-    pack_whole_zip(raw / "nih", root)
+    pack_as_downloaded(raw / "nih", root)
     first = scanned(root, "nih", tmp_path)
     capsys.readouterr()
     archives._INDICES.clear()
@@ -165,10 +173,7 @@ def test_an_unchanged_tree_is_not_read_and_a_replaced_archive_is(tmp_path, raw, 
 
 def made_of_zip(raw: Path, folder: Path) -> tuple[Path, list[str]]:
     """Scan a zipped tree and make its texts; return (the zip, the arguments of shards)."""
-    pack_whole_zip(raw / "nih", folder / "raw")
-    zips = folder / "raw" / "download.zip"
-    old = time.time_ns() - 10**10  # as a download: the file index keeps no fresh file
-    os.utime(zips, ns=(old, old))
+    zips = pack_as_downloaded(raw / "nih", folder / "raw")
     common = ["--root", str(zips.parent), "--params", str(params(folder))]
     common += ["--state", str(folder / ".cxr")]
     run_scan("nih", common, folder)

@@ -363,6 +363,7 @@ def part_of(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.sampled(3)  # each ending and each section once
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 @pytest.mark.parametrize("section", ["{resamples: 30}", "{resamples: 30, protocol: carzero}"])
 def test_our_own_scores_give_the_same_numbers_again_bit_for_bit(

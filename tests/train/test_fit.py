@@ -96,7 +96,9 @@ def test_without_a_validation_split_the_model_is_the_last_and_it_says_so(
     assert kept == [2, 4]
 
 
-@pytest.mark.parametrize("step", [3, 4, 5])
+@pytest.mark.parametrize(
+    "step", [3, pytest.param(4, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_resumes_to_the_same_bytes(
     finished, source, tiny_recipe, tmp_path, monkeypatch, capsys, step
 ):

@@ -156,11 +156,13 @@ def test_resume_without_a_checkpoint_of_this_training_ends_with_2(recipe, source
     assert not Path("models/m").exists()
 
 
-def left_behind(recipe: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def left_behind(
+    recipe: Path, source: Path, monkeypatch: pytest.MonkeyPatch, *more: str
+) -> None:
     """Leave a training as if it had been killed just before its model is published."""
     with monkeypatch.context() as patched:
         patched.setattr(output_dir, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        assert run(recipe, source) == 130
+        assert run(recipe, source, *more) == 130
 
 
 @pytest.mark.slow
@@ -244,12 +246,12 @@ def test_a_run_killed_between_two_renames_gets_its_old_model_back(tmp_path):
 
 
 def test_a_second_run_of_the_same_training_is_refused(recipe, source, capsys, monkeypatch):
-    left_behind(recipe, source, monkeypatch)
+    left_behind(recipe, source, monkeypatch, "--limit", "2")
     (run_folder,) = {path.parent for path in records()}
     lock = run_folder.with_name(f"{run_folder.name}.lock")
     with lock.open("ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        assert run(recipe, source) == 2
+        assert run(recipe, source, "--limit", "2") == 2
     assert "another run does the same training" in capsys.readouterr().err
     assert records(), "the other run's checkpoint"
 

@@ -44,8 +44,22 @@ def member(name: str, number: int) -> dict:
 @pytest.fixture
 def shards(tmp_path) -> Path:
     """Two sets in a folder, as data/shards is."""
+    return write_sets(tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_recipe, tmp_path_factory) -> Path:
+    """A model that was trained for one step on both sets."""
+    folder = tmp_path_factory.mktemp("model")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        assert train(tiny_recipe, write_sets(folder / "data")) == 0
+    return folder / "m"
+
+
+def write_sets(parent: Path) -> Path:
     for name in ("mimic", "openi"):
-        folder = write_source(tmp_path / "data", name, SIZES)
+        folder = write_source(parent, name, SIZES)
         header = {
             "format": 4, "source": name, "ids": "source", "layers": [], "digest": "d",
             "texts": {}, "title": name.upper(), "licence": "-", "credentialed": name == "mimic",
@@ -56,7 +70,7 @@ def shards(tmp_path) -> Path:
             write_shard(tar, {f"{name}-s{i:04d}": member(name, i) for i in range(count)})
         lines = [header, {"samples": 24, "bytes": 9}]
         (folder / "manifest.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    return tmp_path / "data"
+    return parent
 
 
 def named(*names: str, **more: object) -> None:
@@ -68,9 +82,9 @@ def train(recipe: Path, *shards: Path) -> int:
     return fit.main([str(recipe), "--shards", *folders, "--out", "m", "--limit", "1"])
 
 
-def measured(*shards: Path, more: tuple[str, ...] = ()) -> int:
+def measured(*shards: Path, model: Path = Path("m"), more: tuple[str, ...] = ()) -> int:
     folders = [str(each) for each in shards]
-    return evaluate.main(["--model", "m", "--shards", *folders, "--out", "e", *more])
+    return evaluate.main(["--model", str(model), "--shards", *folders, "--out", "e", *more])
 
 
 def shown(*shards: Path) -> int:
@@ -153,11 +167,10 @@ def write_views(folder: Path, view: str) -> None:
     write_shard(path, records)
 
 
-def test_images_left_out_are_reported_by_source_and_view(shards, tiny_recipe, capfd):
+def test_images_left_out_are_reported_by_source_and_view(shards, model, capfd):
     named("mimic", "openi", evaluate={"views": ["frontal"], "resamples": 0})
-    assert train(tiny_recipe, shards) == 0
     capfd.readouterr()
-    assert measured(shards) == 0
+    assert measured(shards, model=model) == 0
     found = metrics()
     assert {name: each["left_out"] for name, each in found["collections"].items()} == {
         "mimic": {"lateral": 2}, "openi": {"lateral": 2},
@@ -171,28 +184,26 @@ def test_images_left_out_are_reported_by_source_and_view(shards, tiny_recipe, ca
 @pytest.mark.parametrize("view", ["unknown", ""])
 @pytest.mark.parametrize("more", [(), ("--limit", "4")])
 def test_a_collection_without_an_image_of_the_views_stops_the_evaluation(
-    shards, tiny_recipe, capfd, view, more
+    shards, model, capfd, view, more
 ):
     named("mimic", "openi", evaluate={"views": ["frontal"], "resamples": 0})
-    assert train(tiny_recipe, shards) == 0
     write_views(shards / "openi", view)
     capfd.readouterr()
-    assert measured(shards, more=more) == 2
+    assert measured(shards, model=model, more=more) == 2
     printed = capfd.readouterr().err
     assert "openi: no image of the views frontal (evaluate.views) among its 8" in printed
     assert "unknown 8" in printed
     assert "list of views" in printed
     assert not Path("e").exists()
     named("mimic", "openi", evaluate={"views": [], "resamples": 0})
-    assert measured(shards) == 0
+    assert measured(shards, model=model) == 0
     assert {str(each["left_out"]) for each in metrics()["collections"].values()} == {"{}"}
 
 
-def test_a_collection_without_images_is_reported_also_with_named_labels(shards, tiny_recipe, capfd):
+def test_a_collection_without_images_is_reported_also_with_named_labels(shards, model, capfd):
     named("mimic", "openi", evaluate={"labels": ["Cardiomegaly"], "views": ["frontal"]})
-    assert train(tiny_recipe, shards) == 0
     write_views(shards / "openi", "unknown")
-    assert measured(shards) == 2
+    assert measured(shards, model=model) == 2
 
 
 def test_a_training_says_what_its_views_leave_out_and_stops_without_a_source(
