@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = {*(builder.file(name) for name in names), *OTHER_FILES}
         atomic_dir.keep_only(staging, files, incremental.sources(names, outcomes))
     incremental.finish(outcomes)
-    with privacy.hiding({"credentialed": Protection.of_inventory(inventory).private}):
+    with _hiding(inventory):
         FileDigests.of_source(flags.state, flags.source).record(flags.out, header["part_files"])
     _show(flags.source, counts, header, Counter(outcome["how"] for outcome in outcomes))
     cli.print_dvc_commit("texts", flags.source, flags.out)
