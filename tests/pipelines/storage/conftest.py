@@ -17,6 +17,7 @@ import buckets
 import pytest
 from faulty_proxy import FaultyProxy
 
+from cxr_vlp.pipelines.format.remote import store
 from cxr_vlp.pipelines.storage.place import place
 
 KEY, SECRET = "AKIAEXAMPLEKEY", "secret-of-the-test"
@@ -47,6 +48,7 @@ def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"bucket-{uuid.uuid4().hex[:12]}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     buckets.ask_environment()
+    monkeypatch.setattr(store, "WAITS", (0.01, 0.01))
     return f"s3://{bucket}"
 
 

@@ -47,7 +47,6 @@ def tree_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "WAITS", (0.01, 0.01))
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 2)  # pauses between its tries are seconds
 
 
