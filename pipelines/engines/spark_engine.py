@@ -96,7 +96,8 @@ def _connected(master: str, stage: str) -> Iterator[Any]:
         yield context
     finally:
         ask(context.cancelAllJobs)
-        ask(context.stop)
+        if not ask(context.stop):
+            _gateway().proc.kill()  # else this process waits for it at its own end
 
 
 def _context(master: str, stage: str) -> Any:
@@ -173,7 +174,7 @@ class _Job:
             self.failed.append(error)
 
     def _failure(self, error: Exception) -> EngineError:
-        number = re.search(r"Task (\d+) in stage", str(error))
+        number = re.search(r"Task (\d+) in stage", _text(error))
         name = f"{self.elements[int(number[1])].name}: " if number else ""
         return EngineError(f"engine.failed: {name}{_reason(error)}; {errors.KEPT}")
 
@@ -212,9 +213,17 @@ def outcome(name: str, task: bytes, element: bytes) -> dict[str, Any]:
         raise RuntimeError(f"{MARK}{name}: {attempt.told(error)}") from None
 
 
+def _text(error: Exception) -> str:
+    """Return the kind and the message of an exception; py4j asks Java for the message."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as unanswered:
+        return f"{type(unanswered).__name__}: {unanswered}"
+
+
 def _reason(error: Exception) -> str:
     """Return what went wrong, by Spark's message, which may be pages of Java's stack traces."""
-    text = f"{type(error).__name__}: {error}"
+    text = _text(error)
     own = re.search(rf"RuntimeError: {MARK}(.*)", text)
     if own:
         return own[1].strip()

@@ -166,8 +166,8 @@ def test_an_executor_that_is_paused(spark, folder):
         os.kill(cluster.executor_of(int((folder / "e").read_text())), signal.SIGSTOP)
 
     acting = when((folder / "e").exists, pause)
-    with within(20), pytest.raises(EngineError, match=r"engine\.stalled: .* look at their workers"):
-        sleeping(folder, spark.master, 20.0)
+    with within(60), pytest.raises(EngineError, match=r"engine\.stalled: .* look at their workers"):
+        sleeping(folder, spark.master, 60.0)
     acting.join()
 
 
@@ -215,7 +215,7 @@ driver.run(Told(str(folder)), [element], settings, SparkEngine(sys.argv[2]))
 def test_java_of_this_machine_that_dies_or_is_paused(spark, folder, tmp_path, sign, said):
     """In a process of its own, whose Java process ends with it."""
     run = subprocess.Popen(
-        [sys.executable, "-c", TAKES.replace("folder, folder)", "folder, folder, stalled=20)"),
+        [sys.executable, "-c", TAKES.replace("folder, folder)", "folder, folder, stalled=60)"),
          str(folder), spark.master],
         env=cluster.environment(tmp_path / "cluster"), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -225,8 +225,8 @@ def test_java_of_this_machine_that_dies_or_is_paused(spark, folder, tmp_path, si
     for process in java:
         os.kill(process, sign)
     try:
-        with within(20):
-            err = run.communicate(timeout=150)[1]
+        with within(60):
+            err = run.communicate(timeout=200)[1]
     finally:
         for process in java:
             with contextlib.suppress(ProcessLookupError):
