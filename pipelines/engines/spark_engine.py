@@ -88,7 +88,8 @@ def _connected(master: str, stage: str) -> Iterator[Any]:
     except errors.Stop:
         raise
     except Exception as error:
-        raise EngineError(f"Spark did not start for {master}: {_reason(error)}") from None
+        why = _reason(error, "is a Spark master of this version at that address, and not paused?")
+        raise EngineError(f"Spark did not start for {master}: {why}") from None
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)  # pyspark has set its own
@@ -221,14 +222,14 @@ def _text(error: Exception) -> str:
         return f"{type(unanswered).__name__}: {unanswered}"
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, otherwise: str = "the logs of the workers say more") -> str:
     """Return what went wrong, by Spark's message, which may be pages of Java's stack traces."""
     text = _text(error)
     own = re.search(rf"RuntimeError: {MARK}(.*)", text)
     if own:
         return own[1].strip()
     known = (reason for pattern, reason in REASONS if re.search(pattern, text))
-    return next(known, f"{type(error).__name__}: the logs of the workers say more")
+    return next(known, f"{type(error).__name__}: {otherwise}")
 
 
 @dataclass
