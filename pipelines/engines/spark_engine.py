@@ -88,7 +88,8 @@ def _connected(master: str, stage: str) -> Iterator[Any]:
     except errors.Stop:
         raise
     except Exception as error:
-        raise EngineError(f"Spark did not start for {master}: {_reason(error)}") from None
+        why = _reason(error, "is a Spark master of this version at that address, and not paused?")
+        raise EngineError(f"Spark did not start for {master}: {why}") from None
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)  # pyspark has set its own
@@ -96,7 +97,8 @@ def _connected(master: str, stage: str) -> Iterator[Any]:
         yield context
     finally:
         ask(context.cancelAllJobs)
-        ask(context.stop)
+        if not ask(context.stop):
+            _gateway().proc.kill()  # else this process waits for it at its own end
 
 
 def _context(master: str, stage: str) -> Any:
@@ -173,7 +175,7 @@ class _Job:
             self.failed.append(error)
 
     def _failure(self, error: Exception) -> EngineError:
-        number = re.search(r"Task (\d+) in stage", str(error))
+        number = re.search(r"Task (\d+) in stage", _text(error))
         name = f"{self.elements[int(number[1])].name}: " if number else ""
         return EngineError(f"engine.failed: {name}{_reason(error)}; {errors.KEPT}")
 
@@ -212,14 +214,22 @@ def outcome(name: str, task: bytes, element: bytes) -> dict[str, Any]:
         raise RuntimeError(f"{MARK}{name}: {attempt.told(error)}") from None
 
 
-def _reason(error: Exception) -> str:
+def _text(error: Exception) -> str:
+    """Return the kind and the message of an exception; py4j asks Java for the message."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as unanswered:
+        return f"{type(unanswered).__name__}: {unanswered}"
+
+
+def _reason(error: Exception, otherwise: str = "the logs of the workers say more") -> str:
     """Return what went wrong, by Spark's message, which may be pages of Java's stack traces."""
-    text = f"{type(error).__name__}: {error}"
+    text = _text(error)
     own = re.search(rf"RuntimeError: {MARK}(.*)", text)
     if own:
         return own[1].strip()
     known = (reason for pattern, reason in REASONS if re.search(pattern, text))
-    return next(known, f"{type(error).__name__}: the logs of the workers say more")
+    return next(known, f"{type(error).__name__}: {otherwise}")
 
 
 @dataclass

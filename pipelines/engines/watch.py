@@ -17,8 +17,11 @@ from cxr_vlp.pipelines.errors import KEPT, EngineError
 ASKED = 10.0  # seconds for a request whose answer is not needed
 
 
-def ask(request: Callable[[], object], seconds: float = ASKED) -> None:
-    """Make a request to another process; go on after some seconds, and also if it fails."""
+def ask(request: Callable[[], object], seconds: float = ASKED) -> bool:
+    """Make a request to another process, and go on if it fails; return whether it was answered.
+
+    Nobody waits longer than some seconds.
+    """
 
     def made() -> None:
         with contextlib.suppress(Exception):  # the other process may be gone
@@ -27,6 +30,7 @@ def ask(request: Callable[[], object], seconds: float = ASKED) -> None:
     asking = threading.Thread(target=made, daemon=True)
     asking.start()
     asking.join(seconds)
+    return not asking.is_alive()
 
 
 @dataclass

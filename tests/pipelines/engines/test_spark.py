@@ -18,7 +18,7 @@ from stages import params, run_scan, tree_bytes
 from works import CANARY, Told
 
 from cxr_vlp.pipelines import shards, texts
-from cxr_vlp.pipelines.engines import driver, isolation, spark_checks
+from cxr_vlp.pipelines.engines import driver, isolation, spark_checks, spark_engine
 from cxr_vlp.pipelines.engines.base import Element, RunSettings
 from cxr_vlp.pipelines.engines.spark_engine import SparkEngine
 from cxr_vlp.pipelines.errors import ConfigError, DataError, EngineError
@@ -128,6 +128,17 @@ def test_a_master_where_nobody_listens_ends_at_once(folder):
     with pytest.raises(EngineError, match=r"no Spark master answers at spark://127\.0\.0\.1:1"):
         run(folder, "spark://127.0.0.1:1", element("a"))
     assert not list(folder.iterdir())
+
+
+class Unanswered(Exception):  # noqa: N818 - as py4j's exceptions when Java has ended
+    """Its message is Java's, and Java has ended."""
+
+    def __str__(self) -> str:
+        raise ConnectionError("Error while sending or receiving")
+
+
+def test_an_error_whose_message_nobody_can_give_any_more_has_a_reason():
+    assert "Java process on this machine has ended" in spark_engine._reason(Unanswered())
 
 
 # ---- on this machine

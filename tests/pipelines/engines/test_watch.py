@@ -15,7 +15,7 @@ from cxr_vlp.pipelines.errors import EngineError
 def test_a_request_that_is_not_answered_is_left():
     never = threading.Event()
     start = time.monotonic()
-    watch.ask(never.wait, 0.05)
+    assert not watch.ask(never.wait, 0.05)
     assert time.monotonic() - start < 30
     never.set()
 
@@ -27,7 +27,7 @@ def test_a_request_that_fails_is_no_error():
         made.append(1)
         raise ConnectionRefusedError
 
-    watch.ask(refused)
+    assert watch.ask(refused)
     assert made == [1]
 
 
