@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,16 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 
 # No test asserts a time: left to itself Hypothesis fails an example of more than 200 ms, and one
 # that is drawn slowly, which on a busy machine is any.
-settings.register_profile("cxr_vlp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("cxr_vlp")
+WHOLE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("whole", WHOLE)
+settings.register_profile("quick", WHOLE, max_examples=50)  # `make test-all` tries 100
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try fewer examples of each property where the slow tests are left out."""
+    settings.load_profile("quick" if "not slow" in config.option.markexpr else "whole")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -33,6 +40,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if seen[name] % marker.args[0]:
             item.add_marker(pytest.mark.slow)
         seen[name] += 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_fsync() -> Iterator[None]:
+    """No test cuts the power, so no file has to reach the disk: waiting for it costs minutes."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")
