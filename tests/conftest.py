@@ -16,16 +16,10 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 
 # No test asserts a time: left to itself Hypothesis fails an example of more than 200 ms, and one
 # that is drawn slowly, which on a busy machine is any.
-WHOLE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("whole", WHOLE)
-settings.register_profile("quick", WHOLE, max_examples=50)  # `make test-all` tries 100
+settings.register_profile("cxr_vlp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("cxr_vlp")
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Try fewer examples of each property where the slow tests are left out."""
-    settings.load_profile("quick" if "not slow" in config.option.markexpr else "whole")
 
 
 @pytest.hookimpl(tryfirst=True)
