@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 
-def made_once(
-    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
-) -> Path:
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """Return a folder of the test run that `make` has filled; other processes wait for it.
 
     Tests only read it. If `make` fails, the next one that asks tries again.

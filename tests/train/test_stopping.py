@@ -19,7 +19,7 @@ from cxr_vlp.train.engine import checkpoints
 from cxr_vlp.train.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = 14
+STEPS = 12
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def recipe(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "long.yaml"
     path.write_text(
         "base: chexzero_tiny\n"
-        f"run: {{batch_size: 8, steps: {STEPS}, validate_every: 2, shuffle: 16}}\n"
+        f"run: {{batch_size: 8, steps: {STEPS}, validate_every: 4, shuffle: 16}}\n"
     )
     return path
 
@@ -156,9 +156,7 @@ def test_resume_without_a_checkpoint_of_this_training_ends_with_2(recipe, source
     assert not Path("models/m").exists()
 
 
-def left_behind(
-    recipe: Path, source: Path, monkeypatch: pytest.MonkeyPatch, *more: str
-) -> None:
+def left_behind(recipe: Path, source: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> None:
     """Leave a training as if it had been killed just before its model is published."""
     with monkeypatch.context() as patched:
         patched.setattr(output_dir, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
