@@ -1,7 +1,7 @@
 """Shows the progress of a run: a bar on a terminal, otherwise a line on stderr every 30 seconds.
 
-The display only reads: result files, or the counts below, which the threads of Beam's local runner
-increase. Under another runner the counts stay 0, and the display shows nothing.
+The display only reads: what an engine has finished, or the counts below, which a scan increases in
+the process of the command.
 """
 
 from __future__ import annotations
