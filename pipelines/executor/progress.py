@@ -1,6 +1,7 @@
 """Shows the progress of a run: a bar on a terminal, otherwise a line on stderr every 30 seconds.
 
-The display only reads: the log of a run (run_log.py), or the counts below, which a scan increases.
+The display only reads: what an engine has finished, or the counts below, which a scan increases in
+the process of the command.
 """
 
 from __future__ import annotations

@@ -28,11 +28,11 @@ def dry_run(folder, capsys, **sections) -> dict[str, int]:
     where = {name: str(folder / name / "mimic") for name in ("scan", "texts", "shards")}
     stage = ["mimic", *common, *state, "--scan", where["scan"]]
     assert texts.main([*stage, "--out", where["texts"]]) == 0
-    before = tree_bytes(folder / "shards") if (folder / "shards").exists() else {}
+    before = [tree_bytes(folder / name) for name in ("shards", ".cxr")]
     capsys.readouterr()
     arguments = [*stage, "--texts", where["texts"], "--out", where["shards"], "--dry-run"]
     assert shards.main(arguments) == 0
-    assert (tree_bytes(folder / "shards") if before else {}) == before
+    assert [tree_bytes(folder / name) for name in ("shards", ".cxr")] == before
     rows = [line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
