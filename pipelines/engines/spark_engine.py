@@ -218,8 +218,8 @@ def _text(error: Exception) -> str:
     """Return the kind and the message of an exception; py4j asks Java for the message."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception as unanswered:
-        return f"{type(unanswered).__name__}: {unanswered}"
+    except Exception:
+        return "Py4JNetworkError"  # Java does not answer any more
 
 
 def _reason(error: Exception, otherwise: str = "the logs of the workers say more") -> str:
