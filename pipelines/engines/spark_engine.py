@@ -49,7 +49,7 @@ REASONS = (
     ("Cannot run program", "a worker has no Python at the path of PYSPARK_PYTHON"),
     ("All masters are unresponsive|SparkContext (was|has been) (shut down|shutdown|stopped)",
      "the master does not answer, or has ended this run"),
-    ("Py4J(Network)?Error|Answer from Java side is empty|Error while (sending|receiving)",
+    (r"^Connection\w+Error|Py4J(Network)?Error|Answer from Java side is empty",
      "Spark's Java process on this machine has ended, most likely out of memory"),
     ("ExecutorLostFailure|Python worker (exited|crashed)|EOFException",
      "each worker that did it ended before it was done, most likely out of memory"),
