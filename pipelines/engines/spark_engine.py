@@ -49,7 +49,7 @@ REASONS = (
     ("Cannot run program", "a worker has no Python at the path of PYSPARK_PYTHON"),
     ("All masters are unresponsive|SparkContext (was|has been) (shut down|shutdown|stopped)",
      "the master does not answer, or has ended this run"),
-    ("Py4JNetworkError|Answer from Java side is empty|Error while (sending|receiving)",
+    (r"^Connection\w+Error|Py4J(Network)?Error|Answer from Java side is empty",
      "Spark's Java process on this machine has ended, most likely out of memory"),
     ("ExecutorLostFailure|Python worker (exited|crashed)|EOFException",
      "each worker that did it ended before it was done, most likely out of memory"),
@@ -218,8 +218,8 @@ def _text(error: Exception) -> str:
     """Return the kind and the message of an exception; py4j asks Java for the message."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception as unanswered:
-        return f"{type(unanswered).__name__}: {unanswered}"
+    except Exception:
+        return "Py4JNetworkError"  # Java does not answer any more
 
 
 def _reason(error: Exception, otherwise: str = "the logs of the workers say more") -> str:

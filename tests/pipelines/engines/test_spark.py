@@ -134,7 +134,7 @@ class Unanswered(Exception):  # noqa: N818 - as py4j's exceptions when Java has 
     """Its message is Java's, and Java has ended."""
 
     def __str__(self) -> str:
-        raise ConnectionError("Error while sending or receiving")
+        raise ConnectionRefusedError(111, "Connection refused")
 
 
 def test_an_error_whose_message_nobody_can_give_any_more_has_a_reason():
