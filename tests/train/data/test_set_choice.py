@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -277,9 +277,10 @@ def test_another_value_of_show_text_is_refused(shards, tiny_recipe, value, capfd
     assert "show_text: expected one of auto, true, false, found" in capfd.readouterr().err
 
 
-def test_the_module_of_the_command_is_what_dvc_runs():
-    done = subprocess.run(
-        [sys.executable, "-m", "cxr_vlp.train.report", "--help"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "--params" in done.stdout
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_the_module_of_the_command_is_what_dvc_runs(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["report", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("cxr_vlp.train.report", run_name="__main__")
+    assert ended.value.code == 0
+    assert "--params" in capsys.readouterr().out
