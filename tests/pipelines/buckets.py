@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ def ask_environment() -> None:
     now = {name: value for name, value in os.environ.items() if name.startswith(named)}
     if now != _ASKED[0]:  # a new client takes .2 s of CPU
         s3fs.S3FileSystem.clear_instance_cache()
+        # workers have the environment of the server that forks them, not that of this process
+        forkserver._forkserver._stop()
         _ASKED[0] = now
 
 
@@ -71,6 +74,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """Set the variables that name the server and the keys."""
     for name, value in (KEYS | {"AWS_ENDPOINT_URL": address}).items():
         monkeypatch.setenv(name, value)
+    ask_environment()
 
 
 def put(address: str, folder: Path, key: str, bucket: str = BUCKET) -> None:
