@@ -50,11 +50,9 @@ CANCEL_TIMEOUT = 5.0  # seconds to wait for the answer to a cancellation
 QUEUE_INTERVAL = 0.2  # seconds between two looks at a signal
 
 
-def options(workers: int, chosen: BeamFlags, pool: str = "") -> PipelineOptions:
-    """Return Beam's options: the runner, the number of its threads, and the worker pool."""
+def options(chosen: BeamFlags, pool: str = "") -> PipelineOptions:
+    """Return Beam's options: the runner, and the worker pool."""
     flags = [] if chosen.flags else [f"--runner={chosen.runner}"]
-    if workers > 1 and chosen.local:
-        flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={workers}"]
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     for name in SILENCED:
         logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.CRITICAL)
@@ -132,7 +130,7 @@ class Exchange:
     def fill(self, elements: Sequence[Element], flags: BeamFlags) -> None:
         """Run the pipeline; its end, or the exception that ended it, is the last that comes."""
         try:
-            with beam.Pipeline(options=options(1, flags)) as pipeline:
+            with beam.Pipeline(options=options(flags)) as pipeline:
                 (
                     pipeline
                     | "Elements" >> beam.Create(list(map(pickle.dumps, elements)))
@@ -217,7 +215,7 @@ def elsewhere(
     def submit(pool: str, taken: Sequence[Element]) -> PipelineJob:
         jobs.check_answers(flags.endpoint)  # the service of the jobs before may have ended
         try:
-            pipeline = beam.Pipeline(options=options(1, flags, pool))
+            pipeline = beam.Pipeline(options=options(flags, pool))
         except Exception as error:  # flags that the runner needs are missing
             raise jobs.not_started(flags.runner, error) from None
         (

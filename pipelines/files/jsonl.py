@@ -145,11 +145,3 @@ def sha256(path: Path) -> str:
     """Return the digest of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def folder_sha256(folder: Path) -> str:
-    """Return one digest of the names and bytes of the files directly in a folder."""
-
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    lines = [f"{path.name}\0{sha256(path)}\n" for path in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
