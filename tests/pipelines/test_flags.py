@@ -123,7 +123,7 @@ def test_flags_of_beam_are_passed_on():
     found = parsed("--job_name", "x", "--experiments=a", "--experiments=b").beam
     assert found.flags == ("--job_name", "x", "--experiments=a", "--experiments=b",
                            "--runner=FnApiRunner")  # fmt: skip
-    assert beam_engine.options(2, found).get_all_options()["experiments"] == ["a", "b"]
+    assert beam_engine.options(found).get_all_options()["experiments"] == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["DirectRunner", "direct", "FnApiRunner", "fnapi",
