@@ -80,7 +80,7 @@ def held(output: Path, renewed: float = RENEWED) -> Iterator[Lease]:
     """Hold the lock of an output. Raises LockedError, which names who holds it.
 
     Raises StorageError if the store ignores the condition of a put: there, two runs could overwrite
-    each other without a word.
+    each other, and neither would know.
     """
     token = uuid.uuid4().hex
     lease = _taken(output / NAME, token)
