@@ -36,7 +36,7 @@ from cxr_vlp.pipelines.cache.tree_listing import Folder
 from cxr_vlp.pipelines.files.csv_tables import Row
 
 NAME = "index.sqlite"
-VERSION = 2  # of the tables below
+VERSION = 3  # of the tables below, and of the facts
 FACTS = "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT, digest BLOB)"
 SET_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
 TABLES = (

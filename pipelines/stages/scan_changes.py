@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import interrupts, parts
-from cxr_vlp.pipelines.cache import checksums, row_digest, scan_index, tree_listing
+from cxr_vlp.pipelines.cache import checksums, identity, row_digest, scan_index, tree_listing
 from cxr_vlp.pipelines.cache.scan_index import DamagedError, ScanIndex
 from cxr_vlp.pipelines.cache.tree_listing import Changes, Folder
 from cxr_vlp.pipelines.files import archives, jsonl, paths
@@ -170,12 +170,12 @@ def _remove(seen: Seen, gone: Iterable[str]) -> None:
 
 
 def _intact(out: Path, facts: Mapping[str, Any]) -> bool:
-    """Return whether the inventory's files are those of the index, by state or else by digest."""
+    """Return whether the inventory has the files of the index, by identity or else by digest."""
     names = {path.name for path in out.iterdir()} - {scan_index.NAME}
     if names != facts["files"].keys():
         return False
     return all(
-        state(out / name) == tuple(found[:3]) or jsonl.sha256(out / name) == found[3]
+        identity.of(out / name) == tuple(found[:2]) or jsonl.sha256(out / name) == found[2]
         for name, found in facts["files"].items()
     )
 
@@ -196,12 +196,6 @@ def own_code(source: Source) -> str:
 def is_packed(name: str) -> bool:
     """Return whether a file is an archive, which holds files of the tree or should be unpacked."""
     return archives.is_archive(name) or bool(archives.packed(name))
-
-
-def state(path: Path) -> tuple[int, int, str]:
-    """Return the state of a file."""
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns, str(found.st_ino)
 
 
 @dataclass(frozen=True)

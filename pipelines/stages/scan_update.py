@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from cxr_vlp.pipelines import interrupts
-from cxr_vlp.pipelines.cache import checksums, scan_index, tree_listing
+from cxr_vlp.pipelines.cache import checksums, identity, scan_index, tree_listing
 from cxr_vlp.pipelines.cache.file_index import FileIndex
 from cxr_vlp.pipelines.cache.scan_index import DamagedError, Rows, ScanIndex, StudyRow
 from cxr_vlp.pipelines.engines.base import Element
@@ -68,20 +68,22 @@ class Made:
     rejects_changed: bool = True
 
     def finish(self, staging: Path, files: Mapping[str, Any] | None = None) -> None:
-        """Close the index; `files` are the states of those that it describes, if not these."""
-        states = self._states(staging) if files is None else files
-        self.index.set_fact("run", {**self.run, "files": states})
+        """Close the index; `files` are those that it describes, if not the new ones."""
+        described = self._described(staging) if files is None else files
+        self.index.set_fact("run", {**self.run, "files": described})
         self.index.set_fact("counts", +self.counts)
         self.index.close()
         with (staging / scan_index.NAME).open("rb") as written:
             os.fsync(written.fileno())
 
-    def _states(self, staging: Path) -> dict[str, Any]:
-        """Return name -> state and sha256 of each file; those of the parts are known."""
+    def _described(self, staging: Path) -> dict[str, Any]:
+        """Return name -> identity and sha256 of each file; the digests of the parts are known."""
         names = sorted({path.name for path in staging.iterdir()} - {scan_index.NAME})
         known = {f"{part}.jsonl": digest for part, digest in self.files.items()}
-        states = {name: scan_changes.state(staging / name) for name in names}
-        return {n: [*at, known.get(n) or jsonl.sha256(staging / n)] for n, at in states.items()}
+        return {
+            name: [*(identity.of(path) or ()), known.get(name) or jsonl.sha256(path)]
+            for name, path in ((name, staging / name) for name in names)
+        }
 
 
 @dataclass

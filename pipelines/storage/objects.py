@@ -235,7 +235,8 @@ def remove_all(folder: Path) -> None:
     these are removed one by one, which raises what is wrong.
     """
     if not is_remote(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
         return
     place: Any = folder
     if names := [found.name for found in listing(folder)]:

@@ -8,19 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from processes import until
 
 from cxr_vlp.pipelines.engines.beam_flags import BeamFlags
 from cxr_vlp.pipelines.engines.flags import Choice
 
 ROOT = Path(__file__).resolve().parents[3]
 TESTS = Path(__file__).resolve().parents[1]
-PATIENCE = 120.0
 
 
 def free_port() -> int:
@@ -42,14 +41,6 @@ def started(command: list[str], folder: Path) -> subprocess.Popen:
     return subprocess.Popen(
         command, stdout=log, stderr=log, env=environment(), start_new_session=True
     )
-
-
-def until(true: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Wait until something is true; fail with `what` after some seconds."""
-    end = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
 
 
 def listens(port: int) -> bool:

@@ -7,12 +7,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
 import hazards
 import pytest
+from processes import alive, until
 
 from cxr_vlp.pipelines.engines import attempt, isolation
 from cxr_vlp.pipelines.engines.base import Element, RunSettings
@@ -145,21 +145,6 @@ def test_a_child_does_not_outlive_its_worker(tmp_path):
     started.kill()
     started.wait()
     until(lambda: not alive(child))
-
-
-def until(true, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "timed out"
-        time.sleep(0.05)
-
-
-def alive(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 @pytest.mark.parametrize("hazard", [hazards.abort, hazards.hang])

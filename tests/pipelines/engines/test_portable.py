@@ -15,7 +15,8 @@ import threading
 import hazards
 import pools
 import pytest
-from pools import Services, until
+from pools import Services
+from processes import until
 
 from cxr_vlp.pipelines.engines import driver, lanes
 from cxr_vlp.pipelines.engines.base import Element, RunSettings

@@ -18,7 +18,8 @@ import cluster
 import hazards
 import pools
 import pytest
-from pools import Services, until
+from pools import Services
+from processes import until
 from works import Told
 
 from cxr_vlp.pipelines.engines import driver

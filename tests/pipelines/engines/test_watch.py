@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -14,9 +13,7 @@ from cxr_vlp.pipelines.errors import EngineError
 
 def test_a_request_that_is_not_answered_is_left():
     never = threading.Event()
-    start = time.monotonic()
-    assert not watch.ask(never.wait, 0.05)
-    assert time.monotonic() - start < 30
+    assert not watch.ask(never.wait, 0.05)  # without a limit it would never return
     never.set()
 
 

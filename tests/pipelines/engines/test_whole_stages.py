@@ -20,7 +20,8 @@ import buckets
 import cluster
 import pools
 import pytest
-from pools import Services, until
+from pools import Services
+from processes import until
 from stages import build, params, tree_bytes
 
 from cxr_vlp.pipelines import scan, shards, texts

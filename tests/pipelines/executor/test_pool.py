@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
 import hazards
 import pytest
+from processes import alive, until
 
 from cxr_vlp.pipelines.engines.base import Element
 from cxr_vlp.pipelines.errors import DataError, EngineError
@@ -117,11 +117,11 @@ def test_workers_do_not_outlive_a_killed_run(tmp_path):
     def decoding() -> str:
         return "".join(path.read_text().strip() for path in tmp_path.glob("cxr-vlp-*/*"))
 
-    _until(decoding)
+    until(decoding)
     worker = int(decoding().split()[0])
     started.send_signal(signal.SIGKILL)
     started.wait()
-    _until(lambda: not _alive(worker))
+    until(lambda: not alive(worker))
 
 
 LATE = """
@@ -162,19 +162,3 @@ def test_only_a_lost_semaphore_makes_a_worker_late(tmp_path, capfd):
     assert not late_worker.is_late(elsewhere.value)
     late_worker._hook(elsewhere.type, elsewhere.value, elsewhere.tb)
     assert "FileNotFoundError" in capfd.readouterr().err
-
-
-def _until(true, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "timed out"
-        time.sleep(0.05)
-
-
-def _alive(process: int) -> bool:
-    """Return whether a process runs; a zombie does not."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"

@@ -109,30 +109,32 @@ def test_a_bucket_that_does_not_exist(s3, capsys):
         )
 
 
-def test_no_credentials(s3, capsys, monkeypatch, tmp_path):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        (
+            {
+                "AWS_ACCESS_KEY_ID": None,
+                "AWS_SECRET_ACCESS_KEY": None,
+                "AWS_SHARED_CREDENTIALS_FILE": "none",
+            },
+            "no credentials were found: set AWS_ACCESS_KEY_ID",
+        ),
+        ({"AWS_PROFILE": "lab"}, "AWS_PROFILE"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot be reached"),
+    ],
+    ids=["no-credentials", "absent-profile", "nobody-answers"],
+)
+def test_what_the_environment_lacks_is_named(s3, capsys, monkeypatch, environment, said):
+    for name, value in environment.items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
     buckets.ask_environment()
-    code, said = run(lambda: publish(place(f"{s3}/set"), "new"), capsys)
+    code, printed = run(lambda: publish(place(f"{s3}/set"), "new"), capsys)
     assert code == 74
-    assert "no credentials were found: set AWS_ACCESS_KEY_ID" in said
-
-
-def test_a_profile_that_is_absent(s3, capsys, monkeypatch):
-    monkeypatch.setenv("AWS_PROFILE", "lab")
-    buckets.ask_environment()
-    code, said = run(lambda: publish(place(f"{s3}/set"), "new"), capsys)
-    assert code == 74
-    assert "AWS_PROFILE" in said
-
-
-def test_nobody_answers_at_the_address(s3, capsys, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    buckets.ask_environment()
-    code, said = run(lambda: publish(place(f"{s3}/set"), "new"), capsys)
-    assert code == 74
-    assert "cannot be reached" in said
+    assert said in printed
 
 
 def test_a_stream_that_ends_early_is_no_short_file(proxy, s3, monkeypatch):
