@@ -107,7 +107,14 @@ class Pool:
         """
         context = interrupts.start_server(list(self.preload))
         # concurrent.futures is not used: its shutdown may wait forever for a worker that was killed
-        with ProcessPool(self.workers, context=context, initializer=worker.set_up) as processes:
+        # a worker starts with the environment of the server, which may be older than a variable of
+        # this process, such as the endpoint of a store
+        with ProcessPool(
+            self.workers,
+            context=context,
+            initializer=worker.set_up,
+            initargs=(dict(os.environ),),
+        ) as processes:
             try:
                 yield from self._results(processes)
             finally:

@@ -80,8 +80,14 @@ class CurrentImage:
             return None
 
 
-def set_up() -> None:
-    """Prepare a worker process: limit its memory, ignore Ctrl-C, end when the run ends."""
+def set_up(environment: Mapping[str, str] | None = None) -> None:
+    """Prepare a worker process: limit its memory, ignore Ctrl-C, end when the run ends.
+
+    `environment` replaces that of the process; None keeps it.
+    """
+    if environment is not None and environment != os.environ:
+        os.environ.clear()
+        os.environ.update(environment)
     with contextlib.suppress(ValueError, OSError):
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)

@@ -9,7 +9,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +57,6 @@ def ask_environment() -> None:
     now = {name: value for name, value in os.environ.items() if name.startswith(named)}
     if now != _ASKED[0]:  # a new client takes .2 s of CPU
         s3fs.S3FileSystem.clear_instance_cache()
-        # workers have the environment of the server that forks them, not that of this process
-        forkserver._forkserver._stop()
         _ASKED[0] = now
 
 

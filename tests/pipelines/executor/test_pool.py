@@ -91,6 +91,16 @@ def test_a_bug_is_reported_with_its_line_and_without_its_message(capfd):
     assert "CANARY" not in "".join(capfd.readouterr()) + said
 
 
+def test_workers_have_the_environment_of_the_run_not_of_an_earlier_one(monkeypatch):
+    call = partial(os.getenv, "CXR_STORE_TIMEOUT")
+    for value in ("7", "8", None):  # the server that forks the workers lives on
+        if value is None:
+            monkeypatch.delenv("CXR_STORE_TIMEOUT")
+        else:
+            monkeypatch.setenv("CXR_STORE_TIMEOUT", value)
+        assert list(pool.in_order([call, call], 2, [])) == [value, value]
+
+
 KILLED = """
 from functools import partial
 
