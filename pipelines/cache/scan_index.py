@@ -206,14 +206,28 @@ class ScanIndex:
         row = self._one("SELECT * FROM folders WHERE path = ?", name_of(path))
         return Folder.of(*_folder(row)) if row else None
 
-    def folder_texts(self) -> Iterator[tuple[str, str]]:
-        """Yield (path, text) of all folders. Raises DamagedError if some are lost."""
-        number = 0
-        for row in self._all("SELECT * FROM folders"):
-            number += 1
-            yield _folder(row)
-        if self._one("SELECT COUNT(path) FROM folders") != (number,):
+    def folders(self, rows: range) -> Iterator[tuple[int, str, str]]:
+        """Yield (row, path, text) of the folders in some rows of their table."""
+        asked = "SELECT rowid, * FROM folders WHERE rowid >= ? AND rowid < ?"
+        for row, *folder in self._all(asked, rows.start, rows.stop):
+            yield row, *_folder(folder)
+
+    def folder_of(self, row: int) -> tuple[str, str]:
+        """Return (path, text) of a folder. Raises DamagedError if the row is lost."""
+        found = self._one("SELECT * FROM folders WHERE rowid = ?", row)
+        if found is None:
             raise DamagedError
+        return _folder(found)
+
+    def last_folder(self) -> int:
+        """Return the last row of the table of folders, 0 if it is empty."""
+        (last,) = self._one("SELECT MAX(rowid) FROM folders")
+        return int(last or 0)
+
+    def number_of_folders(self) -> int:
+        """Return the number of folders, counted by their names and not by their rows."""
+        (number,) = self._one("SELECT COUNT(path) FROM folders")
+        return int(number)
 
     def set_folders(self, found: Iterable[Folder]) -> None:
         """Store listings of folders."""
@@ -373,7 +387,7 @@ def _of_folder(path: bytes, text: str) -> bytes:
     return row_digest.of_bytes(path, text.encode())
 
 
-def _folder(row: tuple[bytes, str, bytes]) -> tuple[str, str]:
+def _folder(row: Sequence[Any]) -> tuple[str, str]:
     path, text, digest = row
     if digest != _of_folder(path, text):
         raise DamagedError

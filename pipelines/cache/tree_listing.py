@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cxr_vlp.pipelines import interrupts
 from cxr_vlp.pipelines.cache import file_index
 from cxr_vlp.pipelines.executor.progress import COUNTS
 from cxr_vlp.pipelines.files import paths
@@ -29,7 +28,6 @@ NO_TIME = -1  # of a file that may have changed since it was looked at
 # and two folders with the same time may have changed places
 State = tuple[int, int, int]
 UNKNOWN = (NO_TIME, NO_TIME, NO_TIME)  # of a folder whose names may have changed since
-SEEN = 1000  # folders between two updates of the display
 Entry = tuple[str, int, int, str]  # name, size in bytes, time in nanoseconds, inode
 
 
@@ -100,21 +98,16 @@ def listed(tree: RawTree, faults: Counter[str], *, linked: bool) -> Iterator[Fol
 
 
 def moved(
-    tree: RawTree, known: Iterable[tuple[str, str]], faults: Counter[str]
+    tree: RawTree, differing: Iterable[tuple[str, str]], faults: Counter[str]
 ) -> Iterator[tuple[Folder, Folder | None]]:
     """Yield (folder, what was known of it) for the folders in which something changed.
 
-    `known` are the paths and texts of all folders of an earlier listing, in any order. Of a folder
-    that is gone, only the folder above it is yielded. Raises LinkError as `listed` does.
+    `differing` are the paths and texts of the folders of an earlier listing that are not the same
+    (folder_look.py), in any order. Of a folder that is gone, only the folder above it is yielded.
+    Raises LinkError as `listed` does.
     """
     root = str(tree.root)
-    waiting: dict[str, Folder] = {}
-    for number, (path, text) in enumerate(known, 1):
-        if number % SEEN == 0:
-            interrupts.check()
-            COUNTS.add("seen", SEEN)
-        if not _is_same(f"{root}/{path}" if path else root, text):
-            waiting[path] = Folder.of(path, text)
+    waiting = {path: Folder.of(path, text) for path, text in differing}
     gone: set[str] = set()
     for path in sorted(waiting):  # a folder before those in it
         if not gone.isdisjoint(_and_above(path)):
@@ -147,7 +140,7 @@ def _below(root: str, top: str, faults: Counter[str]) -> Iterator[Folder]:
         yield found
 
 
-def _is_same(where: str, text: str) -> bool:
+def is_same(where: str, text: str) -> bool:
     """Return whether a folder and all its files are as a text says; fast, for all folders."""
     stat_of = os.stat  # a Path takes as long again
     state, files, _ = json.loads(text)

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from cxr_vlp.pipelines import interrupts, parts
-from cxr_vlp.pipelines.cache import checksums, identity, row_digest, scan_index, tree_listing
+from cxr_vlp.pipelines.cache import (
+    checksums,
+    folder_look,
+    identity,
+    row_digest,
+    scan_index,
+    tree_listing,
+)
 from cxr_vlp.pipelines.cache.scan_index import DamagedError, ScanIndex
 from cxr_vlp.pipelines.cache.tree_listing import Changes, Folder
 from cxr_vlp.pipelines.files import archives, jsonl, paths
@@ -126,7 +133,7 @@ def compare(plan: Plan) -> Seen | None:
         if index is None or not facts or facts["key"] != plan.key or not _intact(plan.out, facts):
             return None
         seen = Seen(index, path.stat().st_ino, facts)
-        _compare(plan.tree, seen)
+        _compare(plan.tree, seen, path)
     except DamagedError:
         row_digest.DISCARDED.add()
         return None
@@ -135,7 +142,7 @@ def compare(plan: Plan) -> Seen | None:
     return seen
 
 
-def _compare(tree: RawTree, seen: Seen) -> None:
+def _compare(tree: RawTree, seen: Seen, index: Path) -> None:
     if seen.facts["linked"]:
         gone = set(seen.index.folder_paths())
         for new in tree_listing.listed(tree, seen.faults, linked=True):
@@ -144,7 +151,8 @@ def _compare(tree: RawTree, seen: Seen) -> None:
             _add(seen, new, seen.index.folder(new.path))
         _remove(seen, sorted(gone))
         return
-    for new, old in tree_listing.moved(tree, seen.index.folder_texts(), seen.faults):
+    differing = folder_look.differing(seen.index, index, str(tree.root))
+    for new, old in tree_listing.moved(tree, differing, seen.faults):
         _add(seen, new, old)
         below = set(old.folders) - set(new.folders) if old is not None else set()
         base = f"{new.path}/" if new.path else ""

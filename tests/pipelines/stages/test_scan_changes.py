@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from stages import PARTS, params, run_scan, tree_bytes
 
 from cxr_vlp.pipelines import scan
-from cxr_vlp.pipelines.cache import row_digest
+from cxr_vlp.pipelines.cache import folder_look, row_digest
 from cxr_vlp.pipelines.errors import Stop
 from cxr_vlp.pipelines.files import atomic_dir, jsonl
 from cxr_vlp.pipelines.sources import base, mimic
@@ -287,6 +287,17 @@ def test_more_threads_give_the_same_bytes(place, ways):
         patch.setattr(scan_update, "CHUNK", 2)
         run_scan("mimic", common, out)
     assert place.bytes("other") == place.bytes("kept")
+
+
+def test_several_processes_that_look_give_the_same_update(place, ways, monkeypatch):
+    monkeypatch.setattr(folder_look, "SHARE", 2)
+    for number in (0, -1):
+        path = image_of(place, number)
+        path.write_bytes(path.read_bytes() + b"\0")
+    age(place.tree)
+    place.check()
+    place.check()
+    assert ways == ["changed", "full", "full"]
 
 
 def test_damaged_rows_are_not_counted_where_none_is(place, capsys):
