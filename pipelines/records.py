@@ -94,6 +94,18 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyHeader:
+    """What `scan` uses of a DICOM header if the tables of the collection lack it."""
+
+    view_position: str = ""  # (0018,5101)
+    view_code: str = ""  # (0054,0220): its meaning, else its value, and its modifiers' meanings
+    procedures: tuple[str, ...] = ()  # names of the procedure, the most specific first
+    sex: str = ""  # (0010,0040)
+    age: int | None = None  # (0010,1010), years
+    when: str = ""  # (0008,0020) + (0008,0030)
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """An image or a whole study that is listed and cannot be used, under the source's own ids."""
 

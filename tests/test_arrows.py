@@ -212,6 +212,7 @@ def test_no_folder_holds_too_many_modules():
     ("module", "heavy"),
     [
         ("cxr_vlp.nlp.annotate", ("torch", "apache_beam", "pandas", "spacy", "scispacy")),
+        ("cxr_vlp.pipelines.scan", ("torch", "apache_beam", "pydicom", "spacy", "upath")),
         ("cxr_vlp.pipelines.texts", ("torch", "spacy", "scispacy")),
         ("cxr_vlp.pipelines.format.schema", ("spacy", "numpy", "apache_beam", "pydantic")),
         (

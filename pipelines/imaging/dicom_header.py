@@ -21,6 +21,7 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag, Tag
 
 from cxr_vlp.pipelines.files import cells
+from cxr_vlp.pipelines.records import StudyHeader
 
 # Elements that may name a projection where ViewPosition and the view code do not.
 PROCEDURES = (
@@ -94,18 +95,6 @@ class ImageHeader:
     def has_lut(self) -> bool:
         """Whether a look-up table of the file sets the contrast; it may be non-linear."""
         return bool(self.modality_lut or self.voi_luts or self.palette)
-
-
-@dataclass(frozen=True, slots=True)
-class StudyHeader:
-    """The elements that `scan` uses if the tables of the collection lack them."""
-
-    view_position: str = ""  # (0018,5101)
-    view_code: str = ""  # (0054,0220): its meaning, else its value, and its modifiers' meanings
-    procedures: tuple[str, ...] = ()  # names of the procedure, the most specific first
-    sex: str = ""  # (0010,0040)
-    age: int | None = None  # (0010,1010), years
-    when: str = ""  # (0008,0020) + (0008,0030)
 
 
 def image_header(dataset: Dataset) -> ImageHeader:

@@ -24,8 +24,7 @@ from cxr_vlp.pipelines.errors import DataError, IngestError
 from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.files import paths
 from cxr_vlp.pipelines.files.paths import Root
-from cxr_vlp.pipelines.imaging import dicom_file, dicom_header
-from cxr_vlp.pipelines.records import Image, Reject, ReportRef, Study, dumps, reject
+from cxr_vlp.pipelines.records import Image, Reject, ReportRef, Study, StudyHeader, dumps, reject
 from cxr_vlp.pipelines.sources import ids, views
 from cxr_vlp.pipelines.sources.base import Source
 from cxr_vlp.pipelines.sources.layers import base as layered
@@ -77,7 +76,7 @@ def read_files(study: Study, source: Source, reader: FileReader) -> ScannedStudy
     return ScannedStudy(_with_report(study, source, reader, notes), tuple(rejects), +notes)
 
 
-def _read_image(image: Image, reader: FileReader) -> tuple[Image, dicom_header.StudyHeader]:
+def _read_image(image: Image, reader: FileReader) -> tuple[Image, StudyHeader]:
     path = paths.inside(reader.root, image.path)
     try:
         stat = paths.plain(path, "image")
@@ -109,7 +108,7 @@ def _facts(path: Path, image: Image, reader: FileReader) -> dict[str, Any]:
     """Return digest and header facts; with an official digest only the header is read."""
     is_dicom = path.name.lower().endswith(DICOM)
     digest = reader.index.official(image.path) if reader.official else ""
-    header = dicom_header.StudyHeader()
+    header = StudyHeader()
     if digest:
         header = _peek_at(path) if is_dicom else header
         return {"sha256": digest, "header": dataclasses.asdict(header), "read": False}
@@ -120,13 +119,13 @@ def _facts(path: Path, image: Image, reader: FileReader) -> dict[str, Any]:
     return {"sha256": digest, "header": dataclasses.asdict(header), "read": True}
 
 
-def _header(values: Mapping[str, Any]) -> dicom_header.StudyHeader:
-    return dicom_header.StudyHeader(**{**values, "procedures": tuple(values.get("procedures", ()))})
+def _header(values: Mapping[str, Any]) -> StudyHeader:
+    return StudyHeader(**{**values, "procedures": tuple(values.get("procedures", ()))})
 
 
-def _peek_at(path: Path) -> dicom_header.StudyHeader:
+def _peek_at(path: Path) -> StudyHeader:
     header = _peek(paths.first(path, HEADER_BYTES))
-    return header if header != dicom_header.StudyHeader() else _peek(path.read_bytes())
+    return header if header != StudyHeader() else _peek(path.read_bytes())
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -138,16 +137,19 @@ def _unpacked(data: bytes) -> bytes:
         return b""
 
 
-def _peek(data: bytes) -> dicom_header.StudyHeader:
+def _peek(data: bytes) -> StudyHeader:
+    # imported here because pydicom takes .2 s to import, and an unchanged tree needs none of it
+    from cxr_vlp.pipelines.imaging import dicom_file, dicom_header
+
     if data[:2] == b"\x1f\x8b":
         data = _unpacked(data)
     try:
         return dicom_header.study_header(dicom_file.parse(data, pixels=False))
     except IngestError:  # the file is no DICOM file; a single bad element raises nothing
-        return dicom_header.StudyHeader()  # `shards` rejects the file with the same code
+        return StudyHeader()  # `shards` rejects the file with the same code
 
 
-def _with_headers(study: Study, headers: list[dicom_header.StudyHeader]) -> Study:
+def _with_headers(study: Study, headers: list[StudyHeader]) -> Study:
     sexes = [h.sex for h in headers if h.sex]
     ages = [h.age for h in headers if h.age is not None]
     times = [h.when for h in headers if h.when]

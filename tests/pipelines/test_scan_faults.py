@@ -15,6 +15,7 @@ from cxr_vlp.pipelines import scan
 from cxr_vlp.pipelines.errors import ConfigError, DataError
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.imaging import dicom_file, dicom_header
+from cxr_vlp.pipelines.records import StudyHeader
 from cxr_vlp.pipelines.stages import scan_study
 from cxr_vlp.pipelines.synthetic.layouts import chexpert
 
@@ -225,7 +226,7 @@ def test_a_patient_in_two_official_splits_stops_with_a_remedy(tmp_path):
 
 
 def test_a_bug_in_reading_a_header_is_raised(monkeypatch):
-    assert scan_study._peek(b"no DICOM file") == dicom_header.StudyHeader()
+    assert scan_study._peek(b"no DICOM file") == StudyHeader()
 
     def broken(dataset):
         raise TypeError
