@@ -1,8 +1,13 @@
-"""Fixtures that every room uses: where the shared real data is, and quiet, single-threaded runs."""
+"""Fixtures that every room uses: where the shared real data is, and quiet, single-threaded runs.
+
+Modules are kept compiled, whatever the environment says: the tests start hundreds of processes, and
+each would compile our modules, and each process of pytest would rewrite the asserts of all tests.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +18,8 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # No test asserts a time: left to itself Hypothesis fails an example of more than 200 ms, and one
 # that is drawn slowly, which on a busy machine is any.

@@ -21,6 +21,20 @@ from scenes import Scene
 from shared_runs import made_once
 from stages import build
 
+from cxr_vlp.pipelines import interrupts
+from cxr_vlp.pipelines.executor.pool import VERIFY_MODULES
+
+WORKER_MODULES = ("cxr_vlp.pipelines.stages.shard_part", "cxr_vlp.pipelines.stages.text_part")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fork_server() -> None:
+    """Start the server that forks the workers of all tests, with the modules of all of them.
+
+    Else the first test decides, and each worker of another kind imports its modules anew (.6 s).
+    """
+    interrupts.start_server([*WORKER_MODULES, *VERIFY_MODULES])
+
 
 @pytest.fixture(scope="session")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
