@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from launching import ROOT
+from processes import PATIENCE
 from stages import build, params, run_scan
 
 from cxr_vlp.pipelines.executor import progress
@@ -46,7 +47,7 @@ def on_a_terminal(command: list[str], folder: Path) -> str:
     )
     os.close(theirs)
     shown = b""
-    end = time.monotonic() + 120
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if select.select([ours], [], [], 0.1)[0]:
             try:
@@ -56,7 +57,7 @@ def on_a_terminal(command: list[str], folder: Path) -> str:
         elif run.poll() is not None:
             break
     os.close(ours)
-    assert run.wait(60) == 0, shown
+    assert run.wait(PATIENCE) == 0, shown
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="replace"))
 
 
@@ -135,7 +136,7 @@ def test_a_log_gets_progress_lines(raw, tmp_path, monkeypatch, capsys):
         written.set()
 
     def awaited(*arguments):  # this scan may end before the first reading
-        assert written.wait(60)
+        assert written.wait(PATIENCE)
         return scan(*arguments)
 
     monkeypatch.setattr(progress.LogLines, "__call__", noted)
