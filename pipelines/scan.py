@@ -286,7 +286,9 @@ def _mapped(flags: argparse.Namespace, choice: Choice, root: Path) -> Mapped:
             yield from scan_update.here(work, elements)
             return
         with contextlib.closing(driver.answers(work, elements, settings, choice)) as found:
-            yield from found
+            for name, result in found:
+                COUNTS.add("files", sum(patient["seen"] for patient in result["patients"]))
+                yield name, result
         if not is_remote(shared):  # publishing removes it from a store
             shutil.rmtree(settings.results, ignore_errors=True)
 

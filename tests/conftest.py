@@ -27,20 +27,22 @@ settings.register_profile("cxr_vlp", deadline=None, suppress_health_check=[Healt
 settings.load_profile("cxr_vlp")
 
 ROOT = Path(__file__).resolve().parents[1]
+HUNG = 1800  # seconds after which a slow test counts as hung, also on a busy machine
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow the cases of a test with the marker `sampled(n)` but each n-th one."""
+    """Mark as slow the cases of a test with `sampled(n)` but each n-th; give slow ones time."""
     seen: Counter[str] = Counter()
     for item in items:
         marker = item.get_closest_marker("sampled")
-        if marker is None:
-            continue
-        name = item.nodeid.partition("[")[0]
-        if seen[name] % marker.args[0]:
-            item.add_marker(pytest.mark.slow)
-        seen[name] += 1
+        if marker is not None:
+            name = item.nodeid.partition("[")[0]
+            if seen[name] % marker.args[0]:
+                item.add_marker(pytest.mark.slow)
+            seen[name] += 1
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(HUNG))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -30,7 +30,7 @@ from cxr_vlp.pipelines.sources import BUILT_IN, PRESETS
 from cxr_vlp.pipelines.sources.layers import LAYERS
 from cxr_vlp.pipelines.synthetic import generate, layouts
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.slow
 
 ALL = [name for name in (*BUILT_IN, *PRESETS) if name != "table"]
 ON = {"mimic": ("mscxr", "mscxrt"), "chexpert": ("chexlocalize",)}

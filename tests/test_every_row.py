@@ -21,7 +21,7 @@ from stages import build, samples
 from cxr_vlp.pipelines.synthetic import generate
 from cxr_vlp.train import benchmark_set, evaluate
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("train/README.md", "docs/evaluation.md")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from processes import PATIENCE
 
 import cxr_vlp
 from cxr_vlp import api, cli
@@ -138,28 +139,28 @@ def test_a_reader_that_ends_early_is_no_crash():
     words = [sys.executable, "-m", "cxr_vlp", "synthetic", "--help"]
     run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
     run.stdout.close()  # before the command has written: its first write fails
-    assert (run.wait(60), run.stderr.read()) == (141, b"")
+    assert (run.wait(PATIENCE), run.stderr.read()) == (141, b"")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_a_command_is_imported_ends_it_with_one_line(tmp_path, number, code):
     running = started(tmp_path, f"import time\n{READY}time.sleep(60)\n")
     running.send_signal(number)
-    _, said = running.communicate(timeout=30)
+    _, said = running.communicate(timeout=PATIENCE)
     assert (running.returncode, said) == (code, "stopped: nothing was written\n")
 
 
 def test_ctrl_c_in_a_command_that_does_not_handle_it_ends_it_with_one_line(tmp_path):
     running = started(tmp_path, f"import time\ndef run():\n    {READY}    time.sleep(60)\n")
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=30)
+    _, said = running.communicate(timeout=PATIENCE)
     assert (running.returncode, said) == (130, "stopped\n")
 
 
 @pytest.mark.parametrize("code", [0, 2, 65, 74, 75, 130])
 def test_exit_codes_are_the_commands_own(tmp_path, code):
     running = started(tmp_path, f"def run():\n    {READY}    return {code}\n")
-    running.communicate(timeout=30)
+    running.communicate(timeout=PATIENCE)
     assert running.returncode == code
 
 

@@ -12,7 +12,7 @@ import hashlib
 import io
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -229,16 +229,26 @@ class ReadPatients:
 
     isolated = False  # it parses headers, and decodes no image
 
-    def __call__(self, element: Element, worker: WorkerState | None = None) -> dict[str, Any]:  # noqa: ARG002
-        """Return {"patients": the outcome of each, "read": what was read of files}."""
+    def __call__(
+        self,
+        element: Element,
+        worker: WorkerState | None = None,  # noqa: ARG002
+        done: Callable[[int], None] = lambda _: None,
+    ) -> dict[str, Any]:
+        """Return {"patients": the outcome of each, "read": what was read of files}.
+
+        `done` is called with the number of images of each study that was read.
+        """
         payload: Patients = element.payload
         tree = paths.RawTree(self.root, self.links, self.kept)
         reader = FileReader(tree, payload.known, self.official)
-        found = [self._outcome(studies, reader) for studies in payload.studies]
+        found = [self._outcome(studies, reader, done) for studies in payload.studies]
         read = [[name, *known] for name, known in payload.known.new.items()]
         return {"patients": found, "read": read}
 
-    def _outcome(self, studies: Iterable[Study], reader: FileReader) -> dict[str, Any]:
+    def _outcome(
+        self, studies: Iterable[Study], reader: FileReader, done: Callable[[int], None]
+    ) -> dict[str, Any]:
         """Return a patient's lines, as [part, key, images, text], and what is counted."""
         notes: Counter[str] = Counter()
         rejects: list[Reject] = []
@@ -249,6 +259,7 @@ class ReadPatients:
             interrupts.check()
             patient = study.patient
             made = read_files(study, self.source, reader)
+            done(len(study.images))
             seen += len(study.images)
             notes.update(made.notes)
             rejects += made.rejects

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -118,7 +119,6 @@ class Writer:
                     partial.set_facts(read)
                     partial.save()
                     for found in result["patients"]:
-                        COUNTS.add("files", found["seen"])
                         yield found, left.pop(found["patient"])
                 for name, lines in left.items():
                     yield _nothing(name), lines
@@ -450,13 +450,17 @@ def _element(
 def here(
     work: ReadPatients, chosen: Sequence[Element], workers: int = 1
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Do elements in this process, in threads: reading and hashing files do not exclude others."""
+    """Do elements in this process, in threads: reading and hashing files do not exclude others.
+
+    Files are counted as they are read: an element may take a minute.
+    """
+    do = partial(work, done=partial(COUNTS.add, "files"))
     if workers == 1 or len(chosen) == 1:
-        yield from ((element.name, work(element)) for element in chosen)
+        yield from ((element.name, do(element)) for element in chosen)
         return
     with ThreadPoolExecutor(workers) as pool:
         try:
-            yield from zip((e.name for e in chosen), pool.map(work, chosen), strict=True)
+            yield from zip((e.name for e in chosen), pool.map(do, chosen), strict=True)
         finally:
             pool.shutdown(cancel_futures=True)
 

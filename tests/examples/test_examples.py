@@ -150,7 +150,6 @@ def assert_trained(logs: Path, samples: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["nih", "joined"])
 def test_open_clips_own_command_line_trains(sets, cards, tmp_path, name):
     words = flags(cards / name, tmp_path / "logs")
@@ -160,7 +159,6 @@ def test_open_clips_own_command_line_trains(sets, cards, tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_open_clip_with_its_own_release_of_webdataset_needs_no_script(sets, cards, tmp_path):
     python = os.environ.get("CXR_CLIENTS_PYTHON", "")
     asked = [python, "-c", "import webdataset, open_clip_train; print(webdataset.__version__)"]

@@ -23,9 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from processes import PATIENCE
+
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]
-PATIENCE = 60.0  # seconds; a run takes about one
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "test.fsync", "test.swap")
 
 

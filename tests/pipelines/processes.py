@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE = 120.0  # seconds; it ends a test that would hang, and judges no time
+PATIENCE = 240.0  # seconds; it ends a test that would hang, and judges no time
 
 
 def until(

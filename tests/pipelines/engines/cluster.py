@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from processes import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
-PATIENCE = 120.0  # seconds for a start; a quiet machine needs three
 CODE = os.pathsep.join((str(ROOT / ".src"), str(HERE)))  # what workers import
 
 

@@ -280,7 +280,7 @@ def test_the_code_of_an_archive_reaches_a_worker_that_has_none(folder, tmp_path)
             defaults.write(f"spark.executorEnv.PYTHONPATH code:{cluster.HERE}\n")
         made.add_worker("bare", PYTHONPATH=str(cluster.HERE))
         done = start([sys.executable, "-c", SENT, made.master, str(folder)], tmp_path)
-        said = done.communicate(timeout=200)[0]
+        said = done.communicate(timeout=cluster.PATIENCE)[0]
     assert done.returncode == 0, said
     assert Path(said.split()[-1]).is_relative_to(tmp_path / "bare-work")
 
@@ -352,7 +352,7 @@ def test_the_part_of_a_killed_executor_is_built_again(raw, scanned, two, tmp_pat
         at_work = cluster.executors_at_work(isolation.MODULE)
     for executor in list(at_work)[:1]:
         os.kill(executor, signal.SIGKILL)
-    said = done.communicate(timeout=200)[0]
+    said = done.communicate(timeout=cluster.PATIENCE)[0]
     assert at_work, said
     assert done.returncode == 0, said
     assert same(scanned, tmp_path, "shards")

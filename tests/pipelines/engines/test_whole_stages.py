@@ -33,7 +33,7 @@ from cxr_vlp.pipelines.storage import objects, publication
 from cxr_vlp.pipelines.storage.place import place
 from cxr_vlp.pipelines.synthetic.layouts import mimic
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 STAGES = {"scan": "inventory.json", "texts": "texts.json", "shards": manifest.NAME}
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from launching import ROOT
+from processes import PATIENCE
 from stages import build, params, tree_bytes
 
-PATIENCE = 120.0  # seconds after which a command counts as hung
 # every process of a run, also a worker, opens files slowly
 SLOW = """
 import os, pathlib, time

@@ -8,19 +8,25 @@ import re
 import select
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from launching import ROOT
-from stages import build, params
+from processes import PATIENCE
+from stages import build, params, run_scan
 
 from cxr_vlp.pipelines.executor import progress
 from cxr_vlp.pipelines.executor.progress import Counts, Rate, State
 from cxr_vlp.pipelines.executor.run_log import RunLog
+from cxr_vlp.pipelines.stages import scan_study, scan_update
 
+# rows are counted in batches, and are shown while the next batch is read
 SLOW = """
 import pathlib, time
+from cxr_vlp.pipelines.files import spool
+spool.BATCH = 4
 opened = pathlib.Path.open
 def slowly(self, *arguments, **options):
     if self.suffix in {".dcm", ".jpg", ".csv", ".gz"}:
@@ -41,7 +47,7 @@ def on_a_terminal(command: list[str], folder: Path) -> str:
     )
     os.close(theirs)
     shown = b""
-    end = time.monotonic() + 120
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if select.select([ours], [], [], 0.1)[0]:
             try:
@@ -51,7 +57,7 @@ def on_a_terminal(command: list[str], folder: Path) -> str:
         elif run.poll() is not None:
             break
     os.close(ours)
-    assert run.wait(60) == 0, shown
+    assert run.wait(PATIENCE) == 0, shown
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="replace"))
 
 
@@ -82,6 +88,20 @@ def test_scan_counts_the_files_it_reads(raw, tmp_path):
     assert progress.COUNTS.of_scan() == State(14, 14, "images read")
 
 
+def test_scan_counts_a_file_before_the_whole_element_is_read(raw, tmp_path, monkeypatch):
+    counted = []
+    read = scan_study.read_files
+
+    def noted(*arguments):
+        counted.append(progress.COUNTS.of_scan().done)
+        return read(*arguments)
+
+    monkeypatch.setattr(scan_study, "read_files", noted)
+    common = ["--root", str(raw / "nih"), "--params", str(params(tmp_path)), "--workers", "1"]
+    run_scan("nih", common, tmp_path)
+    assert counted[1:] == list(range(1, 14))
+
+
 def test_a_scan_shows_its_current_step():
     counts = Counts()
     assert counts.of_scan() == State(0, 0, "files seen")
@@ -108,11 +128,24 @@ def test_rate_and_time_left_are_those_of_the_current_step():
 def test_a_log_gets_progress_lines(raw, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "LOG_INTERVAL", 0.0)
     monkeypatch.setattr(progress, "POLL_INTERVAL", 0.02)
+    written = threading.Event()
+    write, scan = progress.LogLines.__call__, scan_update.full
+
+    def noted(self, state):
+        write(self, state)
+        written.set()
+
+    def awaited(*arguments):  # this scan may end before the first reading
+        assert written.wait(PATIENCE)
+        return scan(*arguments)
+
+    monkeypatch.setattr(progress.LogLines, "__call__", noted)
+    monkeypatch.setattr(scan_update, "full", awaited)
     build(raw / "mimic", "mimic", tmp_path)
     said = capsys.readouterr().err
     for stage in ("scan mimic", "texts", "shards"):
         assert re.search(rf"^{stage}: [\d,]+ ", said, re.MULTILINE), said
-    monkeypatch.setattr(progress, "LOG_INTERVAL", 30.0)
+    monkeypatch.setattr(progress, "LOG_INTERVAL", 3600.0)
     build(raw / "mimic", "mimic", tmp_path / "again")
     assert capsys.readouterr().err == ""
 

@@ -11,12 +11,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from launching import ROOT, Launcher
+from processes import until
 from scenes import SOURCE, Scene
 from stages import tree_bytes
 
@@ -216,11 +216,9 @@ def test_a_second_run_names_the_process_that_locks_the_output(launcher, scenes, 
     assert third.code == 0, third.said
 
 
-def _until_stopped(pid: int, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+def _until_stopped(pid: int) -> None:
+    status = Path(f"/proc/{pid}/stat")
+    until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
 
 
 def _command(stage: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:

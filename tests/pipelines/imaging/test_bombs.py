@@ -152,7 +152,6 @@ def test_bombs_take_no_memory(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     "syntax", dicom_files.SYNTAXES, ids=lambda uid: uid.name.split(",")[0][:30]
 )

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from inspecting import rewrite
 from PIL import Image
+from processes import PATIENCE
 
 from cxr_vlp.pipelines.inspector import server
 from cxr_vlp.pipelines.inspector.session import Session
@@ -60,7 +61,7 @@ def chromium(profile, *words):
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                "--enable-logging=stderr", "--v=0", f"--user-data-dir={profile}",
                "--virtual-time-budget=10000"]  # fmt: skip
-    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=120)
+    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_a_browser_shows_the_grid_and_breaks_no_policy(address, session, tmp_path):

@@ -20,6 +20,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from inspecting import client_of, rewrite
+from processes import PATIENCE
 
 from cxr_vlp.pipelines import errors
 from cxr_vlp.pipelines.cards import sample_table
@@ -80,7 +81,7 @@ def test_a_missing_package_is_named_with_its_remedy(tmp_path):
         f"sys.exit(main(['inspect', {str(tmp_path)!r}]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 2
     assert 'inspect needs the package flask: pip install "cxr-vlp[share]"' in done.stderr
@@ -114,7 +115,7 @@ def test_the_server_answers_on_this_machine_and_ctrl_c_ends_it(session):
         assert page.headers["Server"] == "cxr-vlp"
         ask(port, "/?q=secretword", Cookie=cookie)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert err == "stopped: the page is closed\n"
     assert out == ""
@@ -129,7 +130,7 @@ sys.exit(main(["inspect", sys.argv[1], "--state", sys.argv[2], "--no-browser"]))
 
 
 def ask(port, address, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=PATIENCE)
     connection.request("GET", address, headers=headers)
     answer = connection.getresponse()
     answer.read()
@@ -166,7 +167,7 @@ def test_the_printed_commands_select_and_export_what_is_shown(copied, tmp_path, 
     client = client_of(session := Session(path, tmp_path / "state"))
     (index,) = session.now.search.indexes
     index.start()
-    index.wait(60)
+    index.wait(PATIENCE)
     page = client.get("/", query_string=query).text
     keys = client.get("/keys.txt", query_string=query).text
     assert keys
@@ -174,7 +175,7 @@ def test_the_printed_commands_select_and_export_what_is_shown(copied, tmp_path, 
     for name in ("select", "export"):
         shown = re.search(f'<pre tabindex="0" id="{name}">(.*?)</pre>', page, re.DOTALL)[1]
         shell = f'cxr-vlp() {{ "{sys.executable}" -m cxr_vlp "$@"; }}\n{html.unescape(shown)}'
-        subprocess.run(["bash", "-c", shell], check=True, capture_output=True, timeout=120)
+        subprocess.run(["bash", "-c", shell], check=True, capture_output=True, timeout=PATIENCE)
     (selected,) = Path("data/selected").rglob("manifest.jsonl")
     (exported,) = Path("data/exported").rglob("*.parquet")
     assert sorted(sample_table.build(selected.parent)["key"].to_pylist()) == sorted(keys.split())

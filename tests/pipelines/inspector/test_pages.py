@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from inspecting import change_header, client_of, rewrite
 from PIL import Image
+from processes import PATIENCE
 
 from cxr_vlp.pipelines.cards import stored
 from cxr_vlp.pipelines.errors import ConfigError, DataError
@@ -159,7 +160,7 @@ def test_a_wrong_filter_shows_why_and_keeps_what_was_typed(client, query):
 def test_a_search_offers_its_keys_and_a_condition_a_command(client, session):
     for index in session.now.search.indexes:
         index.start()
-        index.wait(60)
+        index.wait(PATIENCE)
     page = client.get("/?q=effusion&split=train").text
     assert "--keys keys.txt" in page
     answer = client.get("/keys.txt?q=effusion&split=train")
@@ -236,7 +237,7 @@ def search_of(session, client):
     """Check that a search finds the samples whose caption holds a word."""
     (index,) = session.now.search.indexes
     index.start()
-    index.wait(60)
+    index.wait(PATIENCE)
     (each,) = session.now.opened.sets
     samples = stored.samples(each.folder, session.now.opened.table)
     held = [s.row["key"] for s in samples if re.search(rb"\beffusion\b", s.caption, re.I)]
@@ -339,7 +340,7 @@ def test_what_is_kept_of_a_private_set_is_private(copied, tmp_path, header):
         session = Session(folder, state)
         (index,) = session.now.search.indexes
         index.start()
-        index.wait(60)
+        index.wait(PATIENCE)
     files = [path for path in state.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".parquet", ".sqlite"}
     assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in files)

@@ -10,6 +10,7 @@ import tarfile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import PATIENCE
 
 from cxr_vlp.pipelines import interrupts
 from cxr_vlp.pipelines.inspector import text_index
@@ -34,7 +35,7 @@ def documents(session):
 def ready(session):
     for index in session.now.search.indexes:
         index.start()
-        index.wait(60)
+        index.wait(PATIENCE)
 
 
 def search(session, words, column=""):

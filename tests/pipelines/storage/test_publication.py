@@ -14,6 +14,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from processes import PATIENCE
 from published_sets import OWNER, files_of, publish, read
 
 from cxr_vlp.pipelines.errors import ConfigError, DataError, LockedError, StorageError
@@ -111,7 +112,7 @@ def test_a_killed_run_leaves_a_set_and_its_rerun_completes_it(proxy, s3, server,
     words = [sys.executable, "-c", SCRIPT, str(HERE.parent), str(out), "new"]
     child = subprocess.Popen(words)
     killer.child.append(child)
-    assert child.wait(timeout=120) == -signal.SIGKILL, proxy.seen[number:]
+    assert child.wait(timeout=PATIENCE) == -signal.SIGKILL, proxy.seen[number:]
     found = read_directly(out, server)
     assert found == files_of("new" if point in ("after texts.json", "DELETE .lock") else "old")
     proxy.choose = lambda *_: ""
