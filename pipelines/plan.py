@@ -18,8 +18,7 @@ import hashlib
 import heapq
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from cxr_vlp.pipelines.errors import ConfigError, IngestError
 from cxr_vlp.pipelines.files import jsonl, paths
 from cxr_vlp.pipelines.format.sample import SPLITS
 from cxr_vlp.pipelines.planning import costs, measured_here, numbers, report
-from cxr_vlp.pipelines.planning.costs import Collection, Estimate, Facts, proposed
+from cxr_vlp.pipelines.planning.costs import Collection, Estimate, Facts
 from cxr_vlp.pipelines.records import Image, Study, read_studies
 from cxr_vlp.pipelines.sources import ids
 from cxr_vlp.pipelines.stages.shard_part import encode_image
@@ -158,8 +157,8 @@ def _plan_scanned(flags: argparse.Namespace) -> None:
         raise ConfigError(f"{flags.scan} lists no image")
     images = picked(_images(flags.scan, names), flags.sample or SAMPLED)
     sampled = measure(root, images, section)
-    counts = Counter({split: int(held.splits[split]) for split in SPLITS})
-    _show(flags.source, counts, sampled.bytes, flags.tar * MEGABYTE)
+    counts = {split: int(held.splits[split]) for split in SPLITS}
+    report.show_parts(flags.source, counts, sampled.bytes, flags.tar * MEGABYTE)
     _show_hours(flags, held, sampled)
 
 
@@ -180,7 +179,6 @@ def _show_hours(flags: argparse.Namespace, held: Collection, sampled: Sampled) -
         said.append(f"A study {earlier}: {1000 * study:,.3g} ms in `texts`.")
     here = measured_here.with_image(measured, held, seconds=image, sample=sampled.bytes)
     here = measured_here.with_study(here, study)
-    cli.say("")
     report.show([_estimate(flags.source, [held], here, flags)], _workers(flags))
     report.show_assumptions(measured, *said)
 
@@ -219,18 +217,6 @@ def _images(scan: Path, names: Sequence[str]) -> Iterator[tuple[str, str, Image]
     for study in _studies(scan, names):
         for image in study.images:
             yield study.split, ids.of_image(study, image), image
-
-
-def _show(source: str, counts: Mapping[str, int], each: float, tar: float) -> None:
-    parts = proposed(counts, each, tar)
-    rows = [
-        (split, counts[split], parts[split], round(counts[split] * each / parts[split] / MEGABYTE))
-        for split in SPLITS
-    ]
-    title = f"plan {source}: {each / 1000:,.0f} kB a sample"
-    cli.show(title, ("split", "images", "parts", "MB a tar"), rows)
-    listed = ", ".join(f"{split}: {number}" for split, number in parts.items())
-    cli.say(f"in params.yaml, under sources.{source}:  parts: {{{listed}}}")
 
 
 def _workers(flags: argparse.Namespace) -> list[int]:

@@ -274,7 +274,7 @@ def _mapped(flags: argparse.Namespace, choice: Choice, root: Path) -> Mapped:
     """Return what reads the files of patients: threads of this process, or an outside engine."""
     if choice.name == "beam" and choice.beam.local:
         here = partial(scan_update.here, workers=flags.workers)
-        return Mapped(here, scan_update.FEWER * flags.workers)
+        return Mapped(here, scan_update.in_batches(scan_update.FEWER * flags.workers))
     # an inventory of a store is made on this machine, which outside workers do not see
     shared = atomic_dir.staging(flags.out)
     settings = cli.run_settings("scan", flags, shared, root=str(root))
@@ -292,7 +292,7 @@ def _mapped(flags: argparse.Namespace, choice: Choice, root: Path) -> Mapped:
         if not is_remote(shared):  # publishing removes it from a store
             shutil.rmtree(settings.results, ignore_errors=True)
 
-    return Mapped(elsewhere, scan_update.BATCH)
+    return Mapped(elsewhere, scan_update.packed)
 
 
 def _left_out(source: Source, collection: config.Collection) -> leave_out.LeftOut:

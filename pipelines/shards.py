@@ -24,7 +24,7 @@ from cxr_vlp.pipelines.cache import scan_index
 from cxr_vlp.pipelines.cache.identity import FileDigests
 from cxr_vlp.pipelines.cache.incremental import Incremental, StageFolders
 from cxr_vlp.pipelines.engines import driver
-from cxr_vlp.pipelines.engines.flags import Choice
+from cxr_vlp.pipelines.engines.flags import Choice, seconds
 from cxr_vlp.pipelines.executor.pool import IMAGE_TIMEOUT
 from cxr_vlp.pipelines.files import atomic_dir, jsonl, paths, privacy
 from cxr_vlp.pipelines.files.privacy import Protection
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--image-timeout",
-        type=float,
+        type=seconds,
         default=IMAGE_TIMEOUT,
         metavar="SECONDS",
         help=f"reject an image that takes longer to decode (default: {IMAGE_TIMEOUT:.0f})",

@@ -30,6 +30,8 @@ from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.storage.place import is_remote, place
 
 KEPT, REWRITTEN, BUILT = "kept", "rewritten", "built"
+# of a worker's result: what the attempt itself took, and the times of the file that it wrote
+SPENT = ("how", "seconds", "decoded", "copied", "discarded", "seen")
 
 Mapped = Callable[[Work, Sequence[Element]], Iterable[tuple[str, Result]]]  # an engine's `map`
 
@@ -119,6 +121,8 @@ class PartWork(Generic[Input]):
     entries: Entries
     index: ImageIndex
     isolated: bool
+
+    spent = SPENT
 
     def __call__(self, element: Element, worker: WorkerState) -> dict[str, Any]:
         """Do a part; `element.payload` is that of Incremental.element.

@@ -1,8 +1,9 @@
-"""The contract of an engine: it maps a function over elements, and knows nothing of images.
+"""The contract of an engine: it maps a function over elements, and knows no stage.
 
 A stage has one element for each part (or for each piece of a scan). `Work` is called with one
 element, in any process of any machine, and returns its result, a mapping of JSON values. The result
-comes back through the engine: an engine uses no folder of the machine that started the run.
+comes back through the engine: an engine needs no folder of the machine that started the run. What a
+result says is the stage's; an engine asks the work for all that it must know of it.
 
 A fault of the data (a `Stop`: too many rejects, a damaged table) is a value, and ends the run. A
 fault of the machines (a lost worker, a cut connection) is raised, so that the engine tries the
@@ -14,7 +15,7 @@ Stages call `driver.results` or `driver.run`; engines call `attempt.attempt` for
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -30,16 +31,13 @@ class Element(NamedTuple):
     """One piece of a stage's work: its name, unique in the run, and what its work needs to know."""
 
     name: str
-    payload: Any = None  # small, picklable: paths, digests, rows; never the bytes of an image
+    payload: Any = None  # small, picklable: paths, digests, rows; never the content of a raw file
 
 
 Result = Mapping[str, Any]  # JSON values
 # one element as it leaves an engine: {"name", "result"}, or {"name", "fault": [kind, message]},
 # where kind is the name of a Stop (errors.BY_NAME)
 Outcome = Mapping[str, Any]
-# keys of a result that two attempts at one element may differ in: what the attempt itself spent,
-# and the times of the file that it wrote
-SPENT = frozenset({"how", "seconds", "decoded", "copied", "discarded", "seen"})
 
 
 class Work(Protocol):
@@ -49,8 +47,15 @@ class Work(Protocol):
     def isolated(self) -> bool:
         """Whether it decodes untrusted files with C code: a child process does the element."""
 
+    @property
+    def spent(self) -> Collection[str]:
+        """The keys of a result in which two attempts at one element may differ.
+
+        Such as the seconds that an attempt took, and the times of the file that it wrote.
+        """
+
     def __call__(self, element: Element, worker: WorkerState) -> Result:
-        """Do one element; return its result.
+        """Do one element; return its result. `worker.step` is called often: it is seen elsewhere.
 
         Raises a Stop for a fault of the data, any other exception for a fault of the machine.
         """

@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cxr_vlp.pipelines import errors
 from cxr_vlp.pipelines.engines.base import (
-    SPENT,
     Element,
     Engine,
     Outcome,
@@ -67,7 +66,7 @@ def answers(
     if not elements:
         return
     ordered = sorted(elements, key=lambda element: element.name)
-    accounts = Accounts([element.name for element in ordered])
+    accounts = Accounts([element.name for element in ordered], frozenset(work.spent))
     with contextlib.closing(engine.map(work, ordered, settings)) as outcomes:
         for outcome in outcomes:
             if accounts.take(outcome):
@@ -81,6 +80,7 @@ class Accounts:
     """Which elements have come back, and what is wrong with them; `wanted` is sorted."""
 
     wanted: Sequence[str]
+    spent: Collection[str] = ()  # keys of results in which two attempts may differ
     digests: dict[str, str] = field(default_factory=dict)  # of the results that came
     faults: dict[str, Stop] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)  # name -> place in `wanted`
@@ -103,7 +103,7 @@ class Accounts:
             kind, message = outcome["fault"]
             self.faults.setdefault(name, errors.BY_NAME.get(kind, DataError)(message))
             return False
-        digest, before = digest_of(outcome["result"]), self.digests.get(name)
+        digest, before = digest_of(outcome["result"], self.spent), self.digests.get(name)
         if before not in (None, digest):
             raise EngineError(
                 f"runner.differs: two attempts at {name} had different results; the workers may "
@@ -134,7 +134,7 @@ class Accounts:
             )
 
 
-def digest_of(result: Result) -> str:
-    """Return the digest of a result without what the attempt spent."""
-    kept = {name: value for name, value in result.items() if name not in SPENT}
+def digest_of(result: Result, spent: Collection[str]) -> str:
+    """Return the digest of a result without the keys in which two attempts may differ."""
+    kept = {name: value for name, value in result.items() if name not in spent}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 
@@ -58,8 +59,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="with --engine spark: its cluster, spark://HOST:PORT, or local[N] for this machine",
     )
     group.add_argument(
-        "--stalled", type=_seconds, default=STALLED, metavar="SECONDS",
-        help=f"stop when nothing has finished for so long (default: {STALLED:.0f})",
+        "--stalled", type=seconds, default=STALLED, metavar="SECONDS",
+        help="stop when no worker has begun another study or image for so long "
+        f"(default: {STALLED:.0f})",
     )  # fmt: skip
     group.add_argument(
         "--untested-runner",
@@ -68,12 +70,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Return a number of seconds of the command line. Raises ArgumentTypeError."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError("must be a number of seconds above 0")
     return value
 

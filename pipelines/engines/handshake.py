@@ -17,10 +17,10 @@ from pathlib import Path
 import cxr_vlp
 from cxr_vlp.nlp import lexicon
 from cxr_vlp.pipelines.format import versions as numbers
+from cxr_vlp.pipelines.format.fingerprints import DECODERS
 
 ROOMS = ("nlp", "pipelines")  # what decides bytes; `train` does not
 KINDS = (".py", ".yaml", ".json")
-DECODERS = ("pydicom", "imagecodecs", "opencv-python-headless", "pillow", "simplejpeg", "numpy")
 ABSENT = "none"
 SHOWN = 3  # differences that a message names
 REMEDY = "install the wheel of the run and requirements-worker.txt on every worker"

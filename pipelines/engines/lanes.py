@@ -17,7 +17,7 @@ from typing import Protocol
 
 from cxr_vlp.pipelines import interrupts
 from cxr_vlp.pipelines.engines.base import Element, Outcome
-from cxr_vlp.pipelines.engines.results_place import ResultsPlace, shared
+from cxr_vlp.pipelines.engines.results_place import ResultsPlace, shared, steps
 from cxr_vlp.pipelines.engines.watch import Watch
 from cxr_vlp.pipelines.errors import KEPT, EngineError
 
@@ -64,12 +64,11 @@ class Lane:
         self.beats = {}
 
     def listen(self, beats: dict[str, str]) -> bool:
-        """Note the signs of life of the job's elements; return whether images were begun."""
+        """Note the signs of life of the job's elements; return whether a worker took a step."""
         mine = {name: beat for name, beat in beats.items() if name in self.held}
         if mine == self.beats:
             return False
-        images = {name: beat.split()[-1] for name, beat in mine.items()}
-        moved = images != {name: beat.split()[-1] for name, beat in self.beats.items()}
+        moved = steps(mine) != steps(self.beats)
         self.beats, self.heard = mine, time.monotonic()
         return moved
 
@@ -158,14 +157,14 @@ class Lanes:
     def _watch(self, watch: Watch) -> None:
         """Note signs of life, and take elements back from jobs whose workers are lost."""
         busy = [lane for lane in self.lanes if lane.job]
-        beats = self.place.beats() if busy else {}
+        beats = self.place.beats(self.awaited) if busy else {}
         for lane in busy:
             if lane.listen(beats):
                 watch.moved()
             if lane.silent(self.stalled):
                 self._lose(lane)
         if busy:
-            watch.check(sorted(beats.keys() & self.awaited))
+            watch.check(sorted(beats))
 
     def _lose(self, lane: Lane) -> None:
         """Cancel a job that is silent."""

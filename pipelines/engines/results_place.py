@@ -1,8 +1,10 @@
 """The folder where workers put results that have no other way back to the driver.
 
 `PLACE/NAME.json` is an outcome with the digest of its task, `PLACE/NAME.alive` a sign of life of
-the worker that does the element, `PLACE/TASK` the digest of the task that the driver runs now. The
-folder is in the staging folder of the output, so on a store it is reached by address.
+the worker that does the element, `PLACE/TASK` the digest of the task that the driver runs now. A
+sign of life has the host, the number of the sign, and how many steps the worker has taken: so the
+driver sees that a long element goes on. The folder is in the staging folder of the output, so on a
+store it is reached by address.
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_vlp.pipelines.engines.base import Outcome
 from cxr_vlp.pipelines.errors import EngineError
-from cxr_vlp.pipelines.executor import blame
+from cxr_vlp.pipelines.executor import worker
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.storage.place import is_remote
 
@@ -53,7 +55,7 @@ class ResultsPlace:
     def check(self) -> None:
         """Raise EngineError in a worker that does not see the driver's folder, or is too late."""
         try:
-            token = (self.folder / TOKEN).read_text(encoding="utf-8").strip()
+            token = self._token()
         except FileNotFoundError:
             where = "the staging folder of the output"
             raise EngineError(
@@ -69,19 +71,21 @@ class ResultsPlace:
         jsonl.write_lines(self.folder / f"{outcome['name']}{RESULT}", [text])
 
     @contextlib.contextmanager
-    def alive(self, name: str, seconds: float) -> Iterator[None]:
-        """Show every some seconds that this worker does the element, while the block runs."""
+    def alive(self, name: str, seconds: float, first: float = 0.0) -> Iterator[None]:
+        """Show every some seconds that this worker does the element, while the block runs.
+
+        `first`: seconds before the first time. A worker that does not see the folder shows nothing.
+        """
         over = threading.Event()
 
         def beat() -> None:
-            number = 0
-            while True:
-                number += 1
+            number, pause = 0, first
+            while not over.wait(pause):
+                number, pause = number + 1, seconds
                 with contextlib.suppress(Exception):  # the element itself meets the same fault
-                    text = f"{socket.gethostname()} {number} {blame.images_seen()}"
-                    jsonl.write_lines(self.folder / f"{name}{ALIVE}", [text])
-                if over.wait(seconds):
-                    return
+                    if self._token() == self.task:
+                        text = f"{socket.gethostname()} {number} {worker.steps()}"
+                        jsonl.write_lines(self.folder / f"{name}{ALIVE}", [text])
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -99,18 +103,23 @@ class ResultsPlace:
                 if outcome is not None:
                     yield outcome
 
-    def beats(self) -> dict[str, str]:
-        """Return name -> the last sign of life, of the elements that were begun."""
-        paths = [path for path in self.folder.iterdir() if path.suffix == ALIVE]
+    def beats(self, awaited: Collection[str]) -> dict[str, str]:
+        """Return name -> the last sign of life, of the awaited elements that were begun."""
         found = {}
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError):
-                found[path.name[: -len(ALIVE)]] = path.read_text(encoding="utf-8")
+        for path in list(self.folder.iterdir()):
+            name = path.name.removesuffix(ALIVE)
+            if path.suffix == ALIVE and name in awaited:
+                with contextlib.suppress(FileNotFoundError):
+                    found[name] = path.read_text(encoding="utf-8")
         return found
 
     def forget(self, name: str) -> None:
         """Remove the sign of life of an element that will be begun again."""
         (self.folder / f"{name}{ALIVE}").unlink(missing_ok=True)
+
+    def _token(self) -> str:
+        """Return the digest of the task that the driver runs now. Raises FileNotFoundError."""
+        return (self.folder / TOKEN).read_text(encoding="utf-8").strip()
 
     def _read(self, path: Path) -> Outcome | None:
         """Return the outcome in a file; None if it is of another task, or damaged."""
@@ -122,6 +131,11 @@ class ResultsPlace:
             return None
         outcome: Outcome = found["outcome"]
         return outcome
+
+
+def steps(beats: Mapping[str, str]) -> dict[str, str]:
+    """Return name -> the number of steps that its worker had taken, of signs of life."""
+    return {name: beat.split()[-1] for name, beat in beats.items()}
 
 
 def shared(folder: Path) -> str:

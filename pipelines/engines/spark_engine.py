@@ -22,18 +22,21 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cxr_vlp.pipelines import errors, interrupts
 from cxr_vlp.pipelines.engines import attempt, handshake, spark_checks
+from cxr_vlp.pipelines.engines.attempt import Task
 from cxr_vlp.pipelines.engines.base import Element, Outcome, RunSettings, Work
+from cxr_vlp.pipelines.engines.results_place import ResultsPlace, steps
 from cxr_vlp.pipelines.engines.watch import Watch, ask
 from cxr_vlp.pipelines.errors import EngineError
 
 POLL_INTERVAL = 0.1  # seconds between two looks at what has arrived
 LOOK_INTERVAL = 1.0  # seconds between two looks at what the workers do
+BEAT = 60.0  # seconds between two signs of life of an element: most are shorter, and show none
 PATIENCE = 60.0  # seconds without a worker after which a line says so
 MARK = "machine: "  # begins the message of a fault of a worker's machine
 LOOPBACK = re.compile(r"local\b|spark://(127\.|localhost\b|\[::1\])")
@@ -70,11 +73,30 @@ class SparkEngine:
 
         Raises EngineError if the cluster cannot be reached, makes no progress, or gives up.
         """
-        task = pickle.dumps(attempt.task(work, settings))
+        task = attempt.task(work, settings)
+        place = ResultsPlace(settings.results, task.digest)
+        order = Order(task, place, min(BEAT, settings.stalled / 10))
         with _connected(self.master, settings.stage) as context:
-            job = _Job(context, task, elements)
+            place.open(reuse=False)
+            job = _Job(context, pickle.dumps(order), elements)
             watch = Watch(settings.stalled, len(elements))
-            yield from job.outcomes(watch, _Cluster.observed(context, self.master))
+            names = {element.name for element in elements}
+            cluster = _Cluster.observed(context, self.master, order, names)
+            yield from job.outcomes(watch, cluster)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker gets with each element.
+
+    Outcomes come back through Spark, which tells nothing of an element before its end. So a worker
+    shows in the results' place that a long element goes on, if it sees the folder: all that write
+    to --out do.
+    """
+
+    task: Task
+    place: ResultsPlace
+    beat: float  # seconds between two signs of life
 
 
 @contextlib.contextmanager
@@ -140,7 +162,7 @@ class _Job:
     """One job of Spark: each element is a task."""
 
     context: Any
-    task: bytes
+    order: bytes
     elements: Sequence[Element]
     failed: list[Exception] = field(default_factory=list)  # at most one: why the job failed
 
@@ -156,8 +178,10 @@ class _Job:
         while running:
             running = thread.is_alive()  # asked first: what arrived before the end is taken below
             while arrived.value:
+                outcome = arrived.value.popleft()
+                workers.awaited.discard(outcome["name"])
                 watch.progress()
-                yield arrived.value.popleft()
+                yield outcome
             interrupts.check()
             workers.check(watch)
             thread.join(POLL_INTERVAL)
@@ -170,7 +194,8 @@ class _Job:
         rows = [(element.name, pickle.dumps(element)) for element in self.elements]
         try:
             spread = self.context.parallelize(rows, len(rows))
-            spread.foreachPartition(_remote(self.task, arrived, handshake.REMEDY))
+            versions = handshake.versions()
+            spread.foreachPartition(_remote(self.order, arrived, versions, handshake.REMEDY))
         except Exception as error:
             self.failed.append(error)
 
@@ -181,7 +206,7 @@ class _Job:
 
 
 def _remote(
-    task: bytes, arrived: Any, remedy: str
+    order: bytes, arrived: Any, versions: Mapping[str, str], remedy: str
 ) -> Callable[[Iterable[tuple[str, bytes]]], None]:
     """Return what a worker does with its element.
 
@@ -192,24 +217,29 @@ def _remote(
     def do(rows: Iterable[tuple[str, bytes]]) -> None:
         for name, element in rows:
             try:
-                from cxr_vlp.pipelines.engines import spark_engine
+                from cxr_vlp.pipelines.engines import handshake, spark_engine
+
+                refusal = handshake.refusal(versions)  # first: an order of another version differs
             except ImportError as error:
-                message = f"worker.differs: a worker cannot import {error.name}: {remedy}"
-                arrived.add([{"name": name, "fault": ["EngineError", message]}])
+                refusal = f"worker.differs: a worker cannot import {error.name}: {remedy}"
+            if refusal:
+                arrived.add([{"name": name, "fault": ["EngineError", refusal]}])
             else:
-                arrived.add([spark_engine.outcome(name, task, element)])
+                arrived.add([spark_engine.outcome(name, order, element)])
 
     return do
 
 
-def outcome(name: str, task: bytes, element: bytes) -> dict[str, Any]:
+def outcome(name: str, order: bytes, element: bytes) -> dict[str, Any]:
     """Return what became of the element `name`; runs on a worker.
 
     Raises RuntimeError for a fault of the machine, so that Spark tries the element again. Spark
     logs it, so its message says nothing of the data.
     """
     try:
-        return dict(attempt.attempt(pickle.loads(task), pickle.loads(element)))
+        given: Order = pickle.loads(order)
+        with given.place.alive(name, given.beat, first=given.beat):
+            return dict(attempt.attempt(given.task, pickle.loads(element)))
     except Exception as error:
         raise RuntimeError(f"{MARK}{name}: {attempt.told(error)}") from None
 
@@ -234,24 +264,32 @@ def _reason(error: Exception, otherwise: str = "the logs of the workers say more
 
 @dataclass
 class _Cluster:
-    """What the workers do, by Spark's own counts."""
+    """What the workers do, by Spark's own counts and by their signs of life."""
 
     context: Any
     master: str
+    order: Order
+    awaited: set[str]  # names of the elements that have not come
+    steps: dict[str, str] = field(default_factory=dict)  # of the elements, as of the last look
+    known: dict[str, str] = field(default_factory=dict)  # of these, what `check` has seen
     running: int = 0  # tasks, as of the last look
     since: float = field(default_factory=time.monotonic)
     idle: bool = True  # no worker has begun anything yet, and no line has said so
 
     @classmethod
-    def observed(cls, context: Any, master: str) -> _Cluster:
-        """Return a cluster that a thread looks at, because Java may not answer."""
-        made = cls(context, master)
-        threading.Thread(target=made._look, daemon=True).start()
+    def observed(cls, context: Any, master: str, order: Order, names: set[str]) -> _Cluster:
+        """Return a cluster that threads look at, because Java or a store may not answer."""
+        made = cls(context, master, order, names)
+        for look in (made._look, made._listen):
+            threading.Thread(target=look, daemon=True).start()
         return made
 
     def check(self, watch: Watch) -> None:
         """Raise EngineError if nothing has moved for too long; say once that nobody works."""
-        watch.check([f"{self.running} elements"] if self.running else [])
+        if self.steps != self.known:
+            self.known = self.steps
+            watch.moved()
+        watch.check(self._begun())
         self.idle = self.idle and not self.running
         if self.idle and time.monotonic() - self.since > PATIENCE:
             self.idle = False
@@ -260,11 +298,22 @@ class _Cluster:
                 "and are they free?\n"
             )
 
+    def _begun(self) -> list[str]:
+        """Return what is begun: the names of long elements, else how many there are."""
+        named = sorted(self.known.keys() & self.awaited)
+        return named or ([f"{self.running} elements"] if self.running else [])
+
     def _look(self) -> None:
         with contextlib.suppress(Exception):  # the run has ended, or Java: the job says so
             while self.context._jsc is not None:
                 self.running = self._tasks()
                 time.sleep(LOOK_INTERVAL)
+
+    def _listen(self) -> None:
+        while self.context._jsc is not None:
+            with contextlib.suppress(Exception):  # a fault of the store: its workers meet it too
+                self.steps = steps(self.order.place.beats(self.awaited))
+            time.sleep(self.order.beat / 2)
 
     def _tasks(self) -> int:
         """Return the number of tasks that run now."""

@@ -49,7 +49,7 @@ class Watch:
         self._finished = self._moved = time.monotonic()
 
     def moved(self) -> None:
-        """Note that a worker began another image."""
+        """Note that a worker took another step in its element."""
         self._moved = time.monotonic()
 
     def check(self, begun: Sequence[str] = ()) -> None:

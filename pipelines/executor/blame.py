@@ -13,16 +13,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cxr_vlp.pipelines.executor.progress import Counts
-from cxr_vlp.pipelines.executor.worker import CurrentImage
+from cxr_vlp.pipelines.executor import worker
+from cxr_vlp.pipelines.executor.worker import Record
 
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)
-_count = Counts()
-
-
-def images_seen() -> int:
-    """Return how many images this process has seen its workers begin: a sign of progress."""
-    return _count.of("images")
 
 
 @dataclass
@@ -32,28 +26,31 @@ class ImageBlame:
     record: Path  # the record of the part's worker
     timeout: float  # seconds for one image
     excluded: dict[str, str] = field(default_factory=dict)  # key hash -> code of its reject
-    _seen: CurrentImage | None = None
+    _seen: Record | None = None
     _since: float = 0.0
     _slow: bool = False  # the worker was ended because its image took too long
 
     def exclude(self, exit_code: int) -> bool:
         """Exclude the image of a worker that died; False if no image is to blame."""
-        image, slow = CurrentImage.read(self.record), self._slow
+        last, slow = Record.read(self.record), self._slow
         self._slow, self._seen = False, None
-        if image is None or (exit_code in KILLED and not slow):
+        if last is None or not last.image or (exit_code in KILLED and not slow):
             return False
-        self.excluded[image.name] = "decode.timeout" if slow else "decode.crash"
+        self.excluded[last.image] = "decode.timeout" if slow else "decode.crash"
         self.record.unlink(missing_ok=True)
         return True
 
     def end_slow_worker(self) -> None:
-        """Kill the worker if it has been decoding one image for longer than the timeout."""
+        """Kill the worker if it has been decoding one image for longer than the timeout.
+
+        A step of the worker since the last look is counted (worker.steps).
+        """
         now = time.monotonic()  # unlike file times, it does not advance while the machine sleeps
-        image = CurrentImage.read(self.record)
-        if image is None or image != self._seen:
-            _count.add("images", image != self._seen)
-            self._seen, self._since = image, now
-        elif now - self._since > self.timeout:
+        last = Record.read(self.record)
+        if last != self._seen:
+            worker.count_step()
+            self._seen, self._since = last, now
+        elif last is not None and last.image and now - self._since > self.timeout:
             self._slow = True
             with contextlib.suppress(ProcessLookupError):
-                os.kill(image.worker, signal.SIGKILL)
+                os.kill(last.worker, signal.SIGKILL)

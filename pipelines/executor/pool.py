@@ -26,7 +26,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from cxr_vlp.pipelines import errors, interrupts
 from cxr_vlp.pipelines.errors import DataError, EngineError, Stop
-from cxr_vlp.pipelines.executor import blame, worker
+from cxr_vlp.pipelines.executor import worker
 from cxr_vlp.pipelines.executor.blame import ImageBlame
 from cxr_vlp.pipelines.executor.progress import State, showing
 from cxr_vlp.pipelines.executor.worker import WorkerState
@@ -85,10 +85,10 @@ class Pool:
     attempts: Sequence[PartAttempts] = ()  # for each call, what follows the death of its worker
     timeout: float | None = None  # seconds for one call
     over: Callable[[], bool] = bool  # whether nobody waits for results any more
-    stalled: float | None = None  # seconds without a result or another image; None: no limit
+    stalled: float | None = None  # seconds without a result or another step; None: no limit
     last_progress: float = field(default_factory=time.monotonic)
-    moved: float = field(default_factory=time.monotonic)  # the last result, or begin of an image
-    images: int = 0  # that were begun until then
+    moved: float = field(default_factory=time.monotonic)  # the last result, or step of a worker
+    steps: int = 0  # of all workers until then
 
     def results(self) -> Iterator[Any]:
         """Yield every call's result, in the order of the calls. Raises as `finished`."""
@@ -177,10 +177,10 @@ class Pool:
             raise self._killed("before it began")
 
     def _check_progress(self, pending: Mapping[Future[Any], int], progress: bool) -> None:
-        """Raise EngineError if nothing has finished for too long, and no image was begun."""
-        now, images = time.monotonic(), blame.images_seen()
-        if progress or images != self.images:
-            self.images, self.moved = images, now
+        """Raise EngineError if nothing has finished for too long, and no worker took a step."""
+        now, steps = time.monotonic(), worker.steps()
+        if progress or steps != self.steps:
+            self.steps, self.moved = steps, now
         if self.stalled is None or not pending or now - self.moved <= self.stalled:
             return
         begun = [self.attempts[n].name for future, n in pending.items() if future.running()]

@@ -1,8 +1,8 @@
-"""Records which image a worker is decoding, so that a crash can be attributed.
+"""Records what a worker does now: which image it decodes, and how many steps it has taken.
 
 Decoders are C code and read untrusted files. A decoder may crash its process or never return; then
 the process cannot report the image. So each worker writes the name of its image to a small file,
-the record, before it decodes.
+the record, before it decodes. The number of steps (studies, images) shows that a part goes on.
 """
 
 from __future__ import annotations
@@ -20,11 +20,23 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from cxr_vlp.pipelines.errors import IngestError
+from cxr_vlp.pipelines.executor.progress import Counts
 
 RECORD_BYTES = 64  # size of a record; a new one overwrites the old one in place
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 FREE_MEMORY_KEPT = 256 << 20  # bytes of free memory that stay with the process
 MEMORY_LIMIT = 4 << 30  # bytes a worker may allocate; above it an allocation fails
+_counts = Counts()
+
+
+def count_step() -> None:
+    """Count a step of this process, or one that it has seen a worker of its own take."""
+    _counts.add("steps")
+
+
+def steps() -> int:
+    """Return the number of steps that were counted in this process: it grows while work goes on."""
+    return _counts.of("steps")
 
 
 @dataclass
@@ -34,6 +46,13 @@ class WorkerState:
     record: Path
     excluded: Mapping[str, str] = field(default_factory=dict)  # key hash -> code of its reject
     _file: int = -1
+    _steps: int = 0
+
+    def step(self) -> None:
+        """Record that the work goes on: the next study or image is begun."""
+        count_step()
+        self._steps += 1
+        self._write("")
 
     @contextlib.contextmanager
     def decoding(self, name: str) -> Iterator[None]:
@@ -43,9 +62,9 @@ class WorkerState:
         """
         if name in self.excluded:
             raise IngestError(self.excluded[name])
-        if self._file < 0:
-            self._file = os.open(self.record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        self._write(f"{os.getpid()} {name}")
+        count_step()
+        self._steps += 1
+        self._write(name)
         try:
             yield
         finally:
@@ -58,24 +77,27 @@ class WorkerState:
             self._file = -1
         self.record.unlink(missing_ok=True)
 
-    def _write(self, text: str) -> None:
+    def _write(self, image: str) -> None:
+        if self._file < 0:
+            self._file = os.open(self.record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        text = f"{os.getpid()} {self._steps} {image}"
         os.pwrite(self._file, text.encode().ljust(RECORD_BYTES), 0)
 
 
 @dataclass(frozen=True)
-class CurrentImage:
-    """The content of a record: the worker's process id, the image it decodes, the file's time."""
+class Record:
+    """The content of a record."""
 
-    worker: int
-    name: str
-    since: int  # nanoseconds
+    worker: int  # the process id
+    step: int  # the number of the step
+    image: str  # the image that is being decoded, "" if none is
 
     @classmethod
-    def read(cls, path: Path) -> CurrentImage | None:
-        """Return the content of a record; None if no image is being decoded."""
+    def read(cls, path: Path) -> Record | None:
+        """Return the content of a record; None if the worker has not begun."""
         try:
-            worker, name = path.read_text(encoding="ascii").split()
-            return cls(int(worker), name, path.stat().st_mtime_ns)
+            worker, step, *image = path.read_text(encoding="ascii").split()
+            return cls(int(worker), int(step), "".join(image))
         except (FileNotFoundError, ValueError):
             return None
 

@@ -15,6 +15,9 @@ from typing import Any
 
 from cxr_vlp.pipelines.format import versions
 
+# the packages that decide the bytes of an image
+DECODERS = ("pydicom", "imagecodecs", "opencv-python-headless", "pillow", "simplejpeg", "numpy")
+
 
 def of(value: Any) -> str:
     """Return the sha256 of a JSON-able value in its canonical form."""
@@ -25,8 +28,7 @@ def of(value: Any) -> str:
 @lru_cache(maxsize=1)
 def pixel_toolchain() -> dict[str, str]:
     """Return the versions of the libraries that decide an image's bytes."""
-    packages = ("pydicom", "imagecodecs", "opencv-python-headless", "pillow", "simplejpeg", "numpy")
-    return {name: importlib.metadata.version(name) for name in packages}
+    return {name: importlib.metadata.version(name) for name in DECODERS}
 
 
 def image(source_sha256: str, parameters: Mapping[str, Any]) -> str:

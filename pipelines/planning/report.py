@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cxr_vlp.pipelines import cli
-from cxr_vlp.pipelines.planning import numbers
+from cxr_vlp.pipelines.planning import costs, numbers
 from cxr_vlp.pipelines.planning.costs import Estimate, Facts
 
 WORKERS = (1, 2, 8, 64, 512)
@@ -31,6 +31,22 @@ def show(estimates: Sequence[Estimate], workers: Sequence[int]) -> None:
     _show("hours from the first command to the last, by the number of workers", names, rows)
     rows = [[e.title, *(f"{numbers.size(e.rate(n))}/s" for n in workers)] for e in estimates]
     _show("what disk or network must deliver to `shards` so that it is not the limit", names, rows)
+
+
+def show_parts(source: str, counts: Mapping[str, int], each: float, tar: float) -> None:
+    """Print the proposed number of parts of a collection, and its line for params.yaml.
+
+    `counts`: images by split, `each`: bytes of a sample, `tar`: bytes of a tar.
+    """
+    parts = costs.proposed(counts, each, tar)
+    rows = [
+        [split, f"{n:,}", f"{parts[split]:,}", f"{round(n * each / parts[split] / 1e6):,}"]
+        for split, n in counts.items()
+    ]
+    title = f"plan {source}: {each / 1000:,.0f} kB a sample"
+    _show(title, ("images", "parts", "MB a tar"), rows, "split")
+    listed = ", ".join(f"{split}: {number}" for split, number in parts.items())
+    cli.say(f"in params.yaml, under sources.{source}:  parts: {{{listed}}}\n")
 
 
 def show_assumptions(measured: Facts, *more: str) -> None:
@@ -70,11 +86,14 @@ def _show_cores(estimates: Sequence[Estimate]) -> None:
     _show("core hours", columns, rows)
 
 
-def _show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _show(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], first: str = ""
+) -> None:
+    """Print a table with its numbers to the right; `first` is the head of the first column."""
     widths = [
         max(map(len, column)) for column in zip(columns, *(row[1:] for row in rows), strict=True)
     ]
     heads = [head.rjust(width) for head, width in zip(columns, widths, strict=True)]
     cells = [[row[0], *(c.rjust(w) for c, w in zip(row[1:], widths, strict=True))] for row in rows]
-    cli.show(title, ("", *heads), cells)
+    cli.show(title, (first, *heads), cells)
     cli.say("")

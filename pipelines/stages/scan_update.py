@@ -37,24 +37,26 @@ from cxr_vlp.pipelines.sources.leave_out import Met
 from cxr_vlp.pipelines.stages import inventory_header, scan_changes, scan_join
 from cxr_vlp.pipelines.stages.scan_changes import Plan, Seen, Touched
 from cxr_vlp.pipelines.stages.scan_join import Joining, Totals
-from cxr_vlp.pipelines.stages.scan_study import Patients, ReadPatients, names_of
+from cxr_vlp.pipelines.stages.scan_study import Packed, Patients, ReadPatients, names_of
 
 CHUNK = 256  # studies of an element, or more where one patient has more
-BATCH = 64  # elements that an outside engine gets at once: each time it has to start
+ROOM = 64 << 20  # bytes of what an outside engine gets at once: it takes a while to start
+PER_PATIENT = 256  # bytes that the driver holds for a patient, beside the elements
 FEWER = 4  # elements of each thread that are in memory at once
 FEW = 200  # unknown files that are read in this process
 SAVED = 1000  # rows that are stored at once
 REJECTS = "rejects.jsonl"
 Left = dict[str, list[str]]  # patient -> lines of the images that lists leave out
 Read = tuple[Mapping[str, Any], list[str]]  # what a patient's files gave, and the lines of `Left`
+Piece = tuple[Element, Left]  # the payload is None if nothing is left of its patients
 T = TypeVar("T")
 
 
 class Mapped(NamedTuple):
-    """How the work is done on elements, and how many of them are given at once."""
+    """How the work is done on elements, and which of them are given at once."""
 
     do: Callable[[ReadPatients, Sequence[Element]], Iterator[tuple[str, Mapping[str, Any]]]]
-    batch: int
+    batches: Callable[[Iterable[Piece]], Iterator[list[Piece]]]
 
 
 @dataclass
@@ -106,13 +108,13 @@ class Writer:
             pair for row, met in batch for pair in joining.owners(row, met.study if met else None)
         )
 
-    def read(self, elements: Iterable[tuple[Element, Left]]) -> Iterator[Read]:
+    def read(self, elements: Iterable[Piece]) -> Iterator[Read]:
         """Read the files of all patients; yield what each gave, and what was left out of it."""
         work = self.plan.work()
         with _partial(self.plan) as partial:
-            for batch in _batches(elements, self.mapped.batch):
+            for batch in self.mapped.batches(elements):
                 left = {name: lines for _, names in batch for name, lines in names.items()}
-                chosen = [element for element, _ in batch if element.payload.studies]
+                chosen = [element for element, _ in batch if element.payload is not None]
                 for _, result in self.mapped.do(work, chosen):
                     read = [(name, tuple(state), facts) for name, state, facts in result["read"]]
                     self.index.set_facts(read)
@@ -416,7 +418,7 @@ def elements(
     index: ScanIndex,
     *,
     official: bool,
-) -> Iterator[tuple[Element, Left]]:
+) -> Iterator[Piece]:
     """Yield elements of about CHUNK studies of whole patients, with what is left out of each.
 
     Every patient is in one of the two: also one of whom nothing is left.
@@ -441,6 +443,9 @@ def elements(
 def _element(
     number: int, studies: Sequence[tuple[Study, ...]], index: ScanIndex, *, official: bool
 ) -> Element:
+    """Return an element; its payload is None without studies."""
+    if not studies:
+        return Element(f"patients-{number:06}")
     names = (name for of in studies for study in of for name in names_of(study))
     named = (image.path for of in studies for one in of for image in one.images if official)
     known = FileIndex(dict(index.read_facts(names)), index.official(named))
@@ -465,14 +470,25 @@ def here(
             pool.shutdown(cancel_futures=True)
 
 
+def packed(found: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """Yield elements in batches of about ROOM bytes, with payloads that are packed."""
+    batch: list[Piece] = []
+    size = 0
+    for element, left in found:
+        small = Packed.of(element.payload) if element.payload is not None else None
+        batch.append((element._replace(payload=small), left))
+        size += len(small.data) if small else 0
+        size += sum(PER_PATIENT + sum(map(len, lines)) for lines in left.values())
+        if size >= ROOM:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
 def is_small(chosen: Iterable[Element]) -> bool:
-    """Return whether elements have few files of which nothing is known."""
-    unknown = 0
-    for element in chosen:
-        payload: Patients = element.payload
-        names = {name for of in payload.studies for study in of for name in names_of(study)}
-        unknown += len(names - payload.known.known.keys())
-    return unknown < FEW
+    """Return whether packed elements have few files of which nothing is known."""
+    return sum(element.payload.unknown for element in chosen) < FEW
 
 
 def _nothing(patient: str) -> dict[str, Any]:
@@ -491,6 +507,11 @@ def _partial(plan: Plan) -> Iterator[ScanIndex]:
 
 def _plain(table: Table) -> list[Any]:
     return [table.name, table.path, table.lists, table.by_file]
+
+
+def in_batches(size: int) -> Callable[[Iterable[Piece]], Iterator[list[Piece]]]:
+    """Return what yields elements in batches of `size`."""
+    return partial(_batches, size=size)
 
 
 def _batches(found: Iterable[T], size: int) -> Iterator[list[T]]:

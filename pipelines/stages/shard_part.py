@@ -142,6 +142,7 @@ class ShardBuilder:
             hashing: Any = jsonl.Md5(stream)
             tar = TarWriter(hashing)
             for sample in part.samples:
+                worker.step()
                 self._add(tar, sample, cached, worker, contents)
             sha256, size = tar.finish()
         written = sum(sample.written for sample in contents.samples)

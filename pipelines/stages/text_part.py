@@ -94,13 +94,14 @@ class TextBuilder:
         part: TextPart,
         path: Path,
         cached: CachedImages,  # noqa: ARG002 - texts have no images
-        worker: WorkerState,  # noqa: ARG002
+        worker: WorkerState,
     ) -> PartResult:
         """Write the part's texts; the result holds its counts and rejects."""
         text_resources.check_worker(self.texts, self.resources)
         counts: Counter[str] = Counter()
         rows, rejects = [], []
         for study in part.studies():
+            worker.step()
             try:
                 rows.append(self.study(study, counts))
             except IngestError as error:

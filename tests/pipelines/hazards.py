@@ -84,6 +84,7 @@ class FiveImages:
 
     hazard: Any = none
     isolated: bool = True
+    spent: tuple[str, ...] = ("how", "seconds", "decoded")
 
     def __call__(self, element: Element, worker: WorkerState) -> dict[str, Any]:
         """Return the outcome of each image: "ok" or a reject code."""
@@ -106,6 +107,7 @@ class Slow:
 
     seconds: float = 0.2
     isolated: bool = False
+    spent: tuple[str, ...] = ("seconds",)
 
     def __call__(self, element: Element, worker: WorkerState) -> dict[str, Any]:
         """Return the square of the payload."""
@@ -122,6 +124,7 @@ class SlowImages:
     seconds: float
     images: int
     isolated: bool = True
+    spent: tuple[str, ...] = ()
 
     def __call__(self, element: Element, worker: WorkerState) -> dict[str, Any]:
         """Decode the images."""

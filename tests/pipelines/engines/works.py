@@ -22,6 +22,7 @@ class Told:
 
     folder: str
     isolated: bool = False
+    spent: tuple[str, ...] = ()
 
     def __call__(self, element: Element, worker: WorkerState) -> dict[str, Any]:
         """Write a line into FOLDER/NAME for each attempt, and do as told."""

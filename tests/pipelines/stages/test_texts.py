@@ -20,6 +20,7 @@ from cxr_vlp.nlp import lexicon, spacy_backend
 from cxr_vlp.pipelines import texts
 from cxr_vlp.pipelines.config import Filter, Texts, build
 from cxr_vlp.pipelines.errors import ConfigError, EngineError, IngestError
+from cxr_vlp.pipelines.executor.worker import WorkerState
 from cxr_vlp.pipelines.files import jsonl
 from cxr_vlp.pipelines.format import fingerprints, versions
 from cxr_vlp.pipelines.records import Image, ReportRef, Study
@@ -302,6 +303,6 @@ def test_unicode_line_separators_do_not_end_a_record(tmp_path, odd):
     jsonl.write_records(tmp_path / "mimic-train-00000.jsonl", [one])
     part = TextBuilder(OneReport(REPORT), "", str(tmp_path), Texts(), text_resources.load(Texts()))  # type: ignore[arg-type]
     loaded = part.load("mimic-train-00000")
-    made = part.build(loaded, tmp_path / "texts.jsonl", None, None)  # type: ignore[arg-type]
+    made = part.build(loaded, tmp_path / "texts.jsonl", None, WorkerState(tmp_path / "record"))  # type: ignore[arg-type]
     assert made.result["counts"]["studies"] == 1
     assert len(list(jsonl.read_records(tmp_path / "texts.jsonl"))) == 1
