@@ -243,7 +243,7 @@ def _published(
         reject_limit.shrunk(
             reject_limit.number(before, "images"), header["images"], "images", allowed=flags.shrink
         )
-        if update is None:
+        if update is None or update[1].opened is not None:
             made.run["guessed"] = _guesses(plan.source, plan.tree)
         guessed = made.run["guessed"]
         if update is not None and header == before and not made.rejects_changed:
@@ -251,12 +251,13 @@ def _published(
             (staging / scan_index.NAME).replace(plan.out / scan_index.NAME)
             raise _SameError
         if plan.ids.salted:
-            ids.write_map(staging, plan.names)
+            ids.write_map(staging, plan.parts)
         jsonl.write_json(staging / HEADER, header)
         made.finish(staging)
         update = None
     scan_index.keep(plan.out / scan_index.NAME, plan.kept)
-    plan.partial.unlink(missing_ok=True)
+    for stopped in (plan.partial, plan.rows):
+        stopped.unlink(missing_ok=True)
     return _Done(header, update is None, guessed)
 
 

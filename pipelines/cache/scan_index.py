@@ -10,7 +10,8 @@ match it makes the whole index count as absent.
     official  path -> sha256                         the collection's own digests
     folders   path -> its names with their states    the listing (tree_listing.py)
     owners    path -> study                          whose rows name a file
-    studies   study -> patient, rows, made           the rows of all tables; what they add to counts
+    studies   study -> patient, given, rows, made    digests of the rows of the tables; all rows;
+                                                     what they add to counts
     patients  patient -> made                        what reading the patient's files adds to them
     lines     part, key -> patient                   the lines of the parts, in their order
     facts     name -> value                          of the run as a whole
@@ -36,7 +37,7 @@ from cxr_vlp.pipelines.cache.tree_listing import Folder
 from cxr_vlp.pipelines.files.csv_tables import Row
 
 NAME = "index.sqlite"
-VERSION = 3  # of the tables below, and of the facts
+VERSION = 4  # of the tables below, and of the facts
 FACTS = "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT, digest BLOB)"
 SET_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
 TABLES = (
@@ -45,7 +46,7 @@ TABLES = (
     "CREATE TABLE folders (path BLOB PRIMARY KEY, text TEXT, digest BLOB)",
     "CREATE TABLE owners (path BLOB, study TEXT, digest BLOB, PRIMARY KEY (path, study))"
     " WITHOUT ROWID",
-    "CREATE TABLE studies (study TEXT PRIMARY KEY, patient TEXT, rows BLOB, made TEXT,"
+    "CREATE TABLE studies (study TEXT PRIMARY KEY, patient TEXT, given BLOB, rows BLOB, made TEXT,"
     " digest BLOB)",
     "CREATE TABLE patients (patient TEXT PRIMARY KEY, made TEXT, digest BLOB)",
     "CREATE TABLE lines (part TEXT, key TEXT, patient TEXT, digest BLOB, PRIMARY KEY (part, key))"
@@ -74,6 +75,7 @@ class StudyRow:
 
     study: str
     patient: str  # "" for a study of which nothing is left
+    given: bytes  # digests of the rows of the tables that are read as a whole (scan_join.py)
     rows: Rows
     made: Mapping[str, Any]  # what it adds to the counts
 
@@ -293,8 +295,12 @@ class ScanIndex:
 
     def set_studies(self, found: Iterable[StudyRow]) -> None:
         """Store studies."""
-        rows = (_signed(s.study, s.patient, _packed(s.rows), _json(s.made)) for s in found)
-        self._many("INSERT OR REPLACE INTO studies VALUES (?, ?, ?, ?, ?)", rows)
+        rows = (_signed(s.study, s.patient, s.given, _packed(s.rows), _json(s.made)) for s in found)
+        self._many("INSERT OR REPLACE INTO studies VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def given(self) -> Iterator[tuple[str, bytes]]:
+        """Yield (study, `given`) of all studies; a damaged one differs from what a table gives."""
+        yield from self._all("SELECT study, given FROM studies")
 
     def remove_study(self, study: str) -> None:
         """Remove a study that no row names."""
@@ -395,8 +401,8 @@ def _folder(row: Sequence[Any]) -> tuple[str, str]:
 
 
 def _study(row: tuple[Any, ...]) -> StudyRow:
-    study, patient, rows, made, _ = _checked(row)
-    return StudyRow(study, patient, _unpacked(rows), json.loads(made))
+    study, patient, given, rows, made, _ = _checked(row)
+    return StudyRow(study, patient, given, _unpacked(rows), json.loads(made))
 
 
 def _packed(rows: Rows) -> bytes:

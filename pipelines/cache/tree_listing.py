@@ -38,16 +38,21 @@ class Folder(NamedTuple):
     state: State
     files: tuple[Entry, ...]
     folders: tuple[str, ...] = ()
+    # (name, what it states) of the files that are links: one that is put in the place of a file,
+    # and leads to it, has its size, time and inode, but it may lead out of the root
+    links: tuple[tuple[str, str], ...] = ()
 
     def text(self) -> str:
         """Return the form in which an index holds it."""
-        return json.dumps([self.state, self.files, self.folders], separators=(",", ":"))
+        names = [self.folders, self.links]
+        return json.dumps([self.state, self.files, names], separators=(",", ":"))
 
     @classmethod
     def of(cls, path: str, text: str) -> Folder:
         """Return the folder of a row."""
-        state, files, folders = json.loads(text)
-        return cls(path, tuple(state), tuple(map(tuple, files)), tuple(folders))
+        state, files, (folders, links) = json.loads(text)
+        return cls(path, tuple(state), tuple(map(tuple, files)), tuple(folders),
+                   tuple(map(tuple, links)))  # fmt: skip
 
 
 @dataclass
@@ -57,20 +62,23 @@ class Changes:
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    relinked: bool = False  # a file is reached in another way now, through a link or without one
 
     def compare(self, old: Folder | None, new: Folder) -> None:
         """Add what differs between two listings of one folder."""
-        if old is not None and old.files == new.files and not _young(new):
+        if old is not None and (old.files, old.links) == (new.files, new.links) and not _young(new):
             return
+        led = {name for name, _ in {*old.links} ^ {*new.links}} if old else set()
         before = {entry[0]: entry for entry in old.files} if old else {}
         after = {entry[0]: entry for entry in new.files}
         base = f"{new.path}/" if new.path else ""
+        self.relinked |= any(before.get(name) == after.get(name) for name in led)
         self.added += [base + name for name in after.keys() - before.keys()]
         self.removed += [base + name for name in before.keys() - after.keys()]
         self.changed += [
             base + name
             for name, entry in after.items()
-            if name in before and (entry != before[name] or entry[2] == NO_TIME)
+            if name in before and (entry != before[name] or entry[2] == NO_TIME or name in led)
         ]
 
     def paths(self) -> set[str]:
@@ -86,15 +94,18 @@ class LinkError(Exception):
     """A folder is a link: which of two names a folder is seen under is the walk's to decide."""
 
 
-def listed(tree: RawTree, faults: Counter[str], *, linked: bool) -> Iterator[Folder]:
+def listed(
+    tree: RawTree, faults: Counter[str], *, linked: bool, links: dict[str, str] | None = None
+) -> Iterator[Folder]:
     """Yield every folder below the root.
 
     `faults` gets the codes of the walk: folders that cannot be read, or lead out. Raises LinkError
-    where a folder is a link: then begin anew with `linked`, which walks the tree as readers do.
+    where a folder is a link: then begin anew with `linked`, which walks the tree as readers do, and
+    puts such folders into `links`: path below the root -> real path.
     """
     if not linked and is_remote(tree.root):
         raise LinkError
-    yield from _walked(tree, faults) if linked else _below(str(tree.root), "", faults)
+    yield from _walked(tree, faults, links) if linked else _below(str(tree.root), "", faults)
 
 
 def moved(
@@ -176,7 +187,7 @@ def _unmoved(where: str, old: Folder) -> Folder | None:
                 files.append(_entry(name, seen))
     except OSError:  # a link that leads nowhere now, or a folder that may not be entered
         return None
-    return Folder(old.path, old.state, tuple(files), old.folders)
+    return Folder(old.path, old.state, tuple(files), old.folders, old.links)
 
 
 def _state_of(folder: os.stat_result) -> State:
@@ -191,7 +202,7 @@ def _read(where: str, path: str, faults: Counter[str]) -> Folder:
     except OSError:
         faults["folder.unreadable"] += 1
         return Folder(path, UNKNOWN, ())
-    files, below = [], []
+    files, below, links = [], [], []
     for entry in entries:
         if _is_folder(entry):
             if entry.is_symlink():
@@ -199,8 +210,10 @@ def _read(where: str, path: str, faults: Counter[str]) -> Folder:
             below.append(entry.name)
         else:
             files.append(_entry(entry.name, _state(entry)))
+            if stated := paths.stated(entry):
+                links.append((entry.name, stated))
     kept = UNKNOWN if file_index.fresh(state[0]) else state
-    return Folder(path, kept, tuple(files), tuple(below))
+    return Folder(path, kept, tuple(files), tuple(below), tuple(links))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -225,18 +238,20 @@ def _entry(name: str, seen: os.stat_result) -> Entry:
     return name, seen.st_size, mtime, str(seen.st_ino)
 
 
-def _walked(tree: RawTree, faults: Counter[str]) -> Iterator[Folder]:
+def _walked(tree: RawTree, faults: Counter[str], links: dict[str, str] | None) -> Iterator[Folder]:
     """Yield the folders as `paths.walk` sees them: links are followed, each folder is seen once.
 
     In a store a file's identity is its ETag, which changes with its content: no file is too young.
     """
     remote = is_remote(tree.root)
-    found = paths.listing(tree, lambda code: faults.update((code,)))
+    found = paths.listing(tree, lambda code: faults.update((code,)), links)
     for path, of in itertools.groupby(found, lambda each: each.path.rpartition("/")[0]):
-        files = []
+        files, stated = [], []
         for each in of:
             young = not remote and file_index.fresh(each.mtime_ns)
             name = each.path.rpartition("/")[2]
             files.append((name, each.size, NO_TIME if young else each.mtime_ns, each.identity))
+            if each.link:
+                stated.append((name, each.link))
         COUNTS.add("seen")
-        yield Folder(path, UNKNOWN, tuple(files))
+        yield Folder(path, UNKNOWN, tuple(files), links=tuple(stated))

@@ -221,10 +221,15 @@ class Listed(NamedTuple):
     size: int  # bytes
     mtime_ns: int
     identity: str  # the inode; in an object store, a number made of the ETag
+    link: str = ""  # of a link, what it states
 
 
-def listing(root: Root, fault: Callable[[str], object] = str) -> Iterator[Listed]:
+def listing(
+    root: Root, fault: Callable[[str], object] = str, links: dict[str, str] | None = None
+) -> Iterator[Listed]:
     """Yield every file below the root with its state, in the order and with the faults of `walk`.
+
+    Folders that are links, followed or not, are put into `links`: path below the root -> real path.
 
     An archive is one file. The state is that of `state`, as `_state` of the file index has it; in a
     store it costs no request beyond those of the listing. Raises StorageError as raw_objects.py.
@@ -234,11 +239,43 @@ def listing(root: Root, fault: Callable[[str], object] = str) -> Iterator[Listed
         for name, found in _objects(where, fault):
             yield Listed(name, found.size, found.time, str(found.identity))
         return
-    for prefix, files in _folders(where, fault):
+    for prefix, files in _folders(where, fault, {} if links is None else links):
         for entry in files:
             state = _state_of(entry)
             path, inode = prefix + entry.name, str(state.st_ino)
-            yield Listed(path, state.st_size, state.st_mtime_ns, inode)
+            yield Listed(path, state.st_size, state.st_mtime_ns, inode, stated(entry))
+
+
+def stated(entry: os.DirEntry[str]) -> str:
+    """Return what a link states; "" for any other file.
+
+    A link to a file has the file's state, but it may be one that may not be followed.
+    """
+    if not entry.is_symlink():
+        return ""
+    try:
+        return os.readlink(entry.path)  # noqa: PTH115 - a Path takes as long again
+    except OSError:  # it vanished
+        return ""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Gives each file of a tree one name, by whichever folders and links a table states it."""
+
+    root: str
+    linked: bool  # whether a folder of the tree is a link
+    _real: Callable[[str], str] = field(
+        default_factory=lambda: functools.lru_cache(4096)(os.path.realpath), compare=False
+    )
+
+    def of(self, path: str) -> str:
+        """Return the name of a path below the root."""
+        plain = str(PurePosixPath(path))  # a table may state ./files//x.txt
+        if not self.linked:
+            return plain
+        folder, _, name = plain.rpartition("/")
+        return f"{self._real(f'{self.root}/{folder}')}/{name}"
 
 
 def _objects(
@@ -265,9 +302,12 @@ _VANISHED = os.stat_result((0,) * 10)
 
 
 def _folders(
-    where: RawTree, fault: Callable[[str], object]
+    where: RawTree, fault: Callable[[str], object], links: dict[str, str]
 ) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-    """Yield ("" or "FOLDER/", its files by name) of every folder, each before its own folders."""
+    """Yield ("" or "FOLDER/", its files by name) of every folder, each before its own folders.
+
+    Folders that are links are put into `links`, with their real paths.
+    """
     seen: set[str] = set()
     # (prefix, path, the real path: of a folder that is no link, that of its parent and its name)
     waiting = [("", str(where.root), os.path.realpath(where.root))]
@@ -285,9 +325,11 @@ def _folders(
             continue
         seen.add(real)
         yield prefix, files
-        waiting += [
-            (f"{prefix}{each.name}/", each.path, _real(each, real)) for each in reversed(folders)
-        ]
+        for each in reversed(folders):
+            below = _real(each, real)
+            if each.is_symlink():
+                links[f"{prefix}{each.name}"] = below
+            waiting.append((f"{prefix}{each.name}/", each.path, below))
 
 
 def _entries(path: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
@@ -346,7 +388,7 @@ def _names(where: RawTree, fault: Callable[[str], object]) -> Iterator[str]:
     if is_remote(where.root):
         yield from (name for name, _ in _objects(where, fault))
         return
-    for prefix, files in _folders(where, fault):
+    for prefix, files in _folders(where, fault, {}):
         yield from (prefix + entry.name for entry in files)
 
 

@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import marshal
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,15 @@ class Spool:
         with _faults():
             for key, record in self._database.execute(sql):
                 yield key.decode("utf-8", "surrogatepass"), marshal.loads(record)  # our own file
+
+    def of(self, keys: Container[str]) -> Iterator[tuple[str, Any]]:
+        """Yield (key, record) of some keys, in the order of `put`."""
+        sql = "SELECT key, record FROM records ORDER BY rowid"
+        with _faults():
+            for key, record in self._database.execute(sql):
+                name = key.decode("utf-8", "surrogatepass")
+                if name in keys:
+                    yield name, marshal.loads(record)  # our own file
 
     def close(self) -> None:
         """Remove the file."""

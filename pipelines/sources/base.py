@@ -71,6 +71,10 @@ A row that cannot be used has its code in the column `fault`. It is yielded unde
 is then refused as a whole, or under NOBODY where it names no study. Codes are those of
 pipelines/codes.py. Rows, notes and messages never hold report text, and messages no ids.
 
+The rows of a study must differ from those of an earlier scan if what `assemble` makes of them may
+differ. A row that tells of a report in a table has its place as `member` and its digest as
+`sha256`; without them, each change of that table costs a full scan.
+
 A reader may have a fifth method, for the lists of `sources.NAME.leave_out`: `named(text, kind)`
 returns what a text of another table names in its collection (see `named`). A reader that guesses
 columns may have `understood(root)`: (option, columns, how), which `scan --dry-run` shows.
@@ -95,6 +99,9 @@ from cxr_vlp.pipelines.sources.splits import PatientRule
 _FILE = re.compile(r"[/\\]|\.(?:png|jpe?g|dcm|dicom|tiff?|bmp)(?:\.gz)?\Z", re.I)
 
 NOBODY = ""  # the study key of rows that name no study
+# The column of a row's number in its table, where only the order of a study's rows matters: a row
+# before it changes the number, and not the study. No column of a table begins with a blank.
+ORDER = " number"
 SHOWN = 5  # how many unusable lines of a table are named in the notes
 
 Rows = Mapping[str, Sequence[Row]]

@@ -1,8 +1,10 @@
 """Finds what changed in a raw tree since its inventory was made, and which studies that touches.
 
-A change touches single studies if no table moved, and every changed file is an image or a report of
-known studies, or one that the reader lists file by file (`Table.by_file`). Everything else is
-listed anew as a whole.
+A changed file touches the studies whose rows name it, and those for which it gives rows, where the
+reader lists file by file (`Table.by_file`). Where a table changed, or files were added or removed
+and the reader finds the files of rows by their names, all tables are read again, and their rows are
+compared with those of before: a study with another row is touched. Everything else is listed anew
+as a whole.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,9 +29,10 @@ from cxr_vlp.pipelines.cache import (
 )
 from cxr_vlp.pipelines.cache.scan_index import DamagedError, ScanIndex
 from cxr_vlp.pipelines.cache.tree_listing import Changes, Folder
+from cxr_vlp.pipelines.executor.progress import COUNTS
 from cxr_vlp.pipelines.files import archives, jsonl, paths
-from cxr_vlp.pipelines.files.csv_tables import Row
-from cxr_vlp.pipelines.files.paths import RawTree, Reading
+from cxr_vlp.pipelines.files.paths import Names, RawTree, Reading
+from cxr_vlp.pipelines.files.spool import spool
 from cxr_vlp.pipelines.format import fingerprints
 from cxr_vlp.pipelines.sources.base import NOBODY, Source, Table
 from cxr_vlp.pipelines.sources.ids import Ids
@@ -38,7 +41,7 @@ from cxr_vlp.pipelines.sources.layers.base import OpenLayer, ReadLayer
 from cxr_vlp.pipelines.sources.leave_out import LeftOut
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.stages import scan_join
-from cxr_vlp.pipelines.stages.scan_join import Joining
+from cxr_vlp.pipelines.stages.scan_join import Joining, Known, Record
 from cxr_vlp.pipelines.stages.scan_study import ReadPatients
 from cxr_vlp.pipelines.storage.place import is_remote
 
@@ -80,9 +83,13 @@ class Plan:
         root = str(self.tree.root)
         return fingerprints.of([dict(self.recorded), root, layers, own_code(self.source)])
 
-    def joining(self, tables: Iterable[Table]) -> Joining:
+    def names(self, *, linked: bool) -> Names:
+        """Return what gives files one name; `linked` says whether folders of the tree are links."""
+        return Names(str(self.tree.root), linked and not is_remote(self.tree.root))
+
+    def joining(self, tables: Iterable[Table], names: Names) -> Joining:
         """Return how the rows of these tables are joined."""
-        return Joining(self.source, tuple(tables), self.rule, self.ids, self.left_out)
+        return Joining(self.source, tuple(tables), self.rule, self.ids, self.left_out, names)
 
     def work(self) -> ReadPatients:
         """Return the work that is mapped over the patients."""
@@ -91,7 +98,7 @@ class Plan:
                             self.layers, self.counts)  # fmt: skip
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def parts(self) -> tuple[str, ...]:
         """The names of all parts."""
         return parts.names(self.source.name, self.counts)
 
@@ -99,6 +106,11 @@ class Plan:
     def partial(self) -> Path:
         """Where a scan puts what it has read, for the next one if it does not come to its end."""
         return self.kept.with_suffix(".part")
+
+    @property
+    def rows(self) -> Path:
+        """Where a scan puts the rows of the tables while it compares them."""
+        return self.kept.with_suffix(".rows")
 
 
 @dataclass
@@ -112,12 +124,18 @@ class Seen:
     folders: list[Folder] = field(default_factory=list)  # of which something changed
     gone: list[str] = field(default_factory=list)  # folders that are no longer there
     faults: Counter[str] = field(default_factory=Counter)
+    links: dict[str, str] = field(default_factory=dict)  # of folders that are links: real paths
 
     @property
     def nothing(self) -> bool:
         """Whether the tree is as it was."""
-        moved = bool(self.folders or self.gone or self.changes.paths())
-        return not moved and dict(self.faults) == self.facts["faults"]
+        return not (self.folders or self.gone or self.changes.paths()) and self.led_as_before
+
+    @property
+    def led_as_before(self) -> bool:
+        """Whether each path that leads to a file led to it before, and no other folder is lost."""
+        same = dict(self.faults) == self.facts["faults"] and self.links == self.facts["links"]
+        return same and not self.changes.relinked
 
 
 def compare(plan: Plan) -> Seen | None:
@@ -145,7 +163,7 @@ def compare(plan: Plan) -> Seen | None:
 def _compare(tree: RawTree, seen: Seen, index: Path) -> None:
     if seen.facts["linked"]:
         gone = set(seen.index.folder_paths())
-        for new in tree_listing.listed(tree, seen.faults, linked=True):
+        for new in tree_listing.listed(tree, seen.faults, linked=True, links=seen.links):
             interrupts.check()
             gone.discard(new.path)
             _add(seen, new, seen.index.folder(new.path))
@@ -212,8 +230,19 @@ class Touched:
 
     tables: tuple[Table, ...]
     studies: frozenset[str]
-    rows: Mapping[str, Sequence[tuple[str, str, Row]]]
+    rows: Mapping[str, Sequence[Record]]
     paths: frozenset[str]
+    opened: frozenset[str] | None = None  # for all tables; None: these were not read again
+
+    def stays(self, table: str, path: str) -> bool:
+        """Return whether a row that a file gave before is not made again; "" is no single file."""
+        if self.opened is not None and table not in _by_file(self.tables):
+            return False
+        return not path or path not in self.paths
+
+
+def _by_file(tables: Iterable[Table]) -> set[str]:
+    return {table.name for table in tables if table.by_file}
 
 
 def touched(plan: Plan, seen: Seen) -> Touched | None:
@@ -222,37 +251,76 @@ def touched(plan: Plan, seen: Seen) -> Touched | None:
     Raises what the reader raises for a tree that is no longer its collection.
     """
     changed = seen.changes.paths()
-    # a file may be named by its path through a link, and another path is in the listing
-    if changed and seen.facts["linked"] and not is_remote(plan.tree.root):
+    names = plan.names(linked=seen.facts["linked"])
+    moved = set(map(names.of, changed))
+    if not seen.led_as_before or _wide(plan, seen, changed) or moved & {*seen.facts["unseen"]}:
         return None
     tables = tuple(Table(*each) for each in seen.facts["tables"])
-    if dict(seen.faults) != seen.facts["faults"] or _wide(plan, seen, changed):
-        return None
-    if seen.changes.added or seen.changes.removed:
-        walks = [table.by_file for table in tables if not table.path]
-        # what a reader finds may depend on the names of all files
-        if not walks or not all(walks) or plan.source.tables(plan.tree) != tables:
-            return None
-    rows: dict[str, list[tuple[str, str, Row]]] = {}
+    rows: dict[str, list[Record]] = {}
     there = tuple(sorted({*seen.changes.added, *seen.changes.changed}))
-    tree = replace(plan.tree, reading=Reading(only=there))
     by_file = [table for table in tables if table.by_file]
+    renamed = seen.changes.added or seen.changes.removed
+    walks = [table.by_file for table in tables if not table.path]
+    # what a reader finds may depend on the names of all files
+    again = bool(moved & {*seen.facts["opened"]}) or bool(renamed and not (walks and all(walks)))
+    if not again and renamed and plan.source.tables(plan.tree) != tables:
+        return None
+    tree = replace(plan.tree, reading=Reading(only=there))
     for study, record in scan_join.rows_of(plan.source, tree, by_file) if there else ():
         rows.setdefault(study, []).append(record)
-    studies = {*rows, *(study for path in changed for study in seen.index.owners(path))}
+    owned = (study for path in moved for study in seen.index.owners(path))
+    studies = frozenset({*rows, *owned})
     if NOBODY in studies:  # rows that no single file gives
         return None
-    return Touched(tables, frozenset(studies), rows, frozenset(changed))
+    found = Touched(tables, studies, rows, frozenset(changed))
+    return _read_again(plan, seen, found, names) if again else found
+
+
+def _read_again(plan: Plan, seen: Seen, found: Touched, names: Names) -> Touched | None:
+    """Add the studies of which tables give other rows now; None if these are most studies."""
+    tree = replace(plan.tree, reading=Reading())
+    if plan.source.tables(tree) != found.tables:
+        return None
+    whole = [table for table in found.tables if not table.by_file]
+    known = Known(dict(seen.index.given()))
+    plan.rows.parent.mkdir(parents=True, exist_ok=True)
+    with spool(plan.rows) as kept:
+        for number in kept.put(_compared(plan.source, tree, whole, known)):
+            COUNTS.add("rows", number)
+            if _are_most(len(known.changed), len(known.given)):
+                return None
+        studies = found.studies | known.all_changed()
+        if _are_most(len(studies), len(known.given)):
+            return None
+        rows = {study: [*of] for study, of in found.rows.items()}
+        for study, record in kept.of(studies):
+            rows.setdefault(study, []).append(record)
+    assert tree.reading is not None
+    opened = frozenset(map(names.of, tree.reading.opened))
+    return replace(found, studies=studies, rows=rows, opened=opened)
+
+
+def _compared(
+    source: Source, tree: RawTree, tables: Iterable[Table], known: Known
+) -> Iterator[tuple[str, Record]]:
+    for study, record in scan_join.rows_of(source, tree, tables):
+        known.see(study, record[0], record[2])
+        yield study, record
+
+
+def _are_most(changed: int, all_: int) -> bool:
+    """Return whether so much changed that an update would cost more than a full scan."""
+    return changed > SHARE and changed * SHARE > all_
 
 
 def _wide(plan: Plan, seen: Seen, changed: set[str]) -> bool:
     """Return whether a changed file is one that decides what others mean, or most files changed."""
-    if len(changed) > SHARE and len(changed) * SHARE > seen.facts["number"]:
+    if _are_most(len(changed), seen.facts["number"]):
         return True
-    opened = set(seen.facts["opened"])
     for path in changed:
         name = path.rpartition("/")[2]
-        special = is_packed(name) or not paths.readable(path)
-        if path in opened or special or (plan.official and name == checksums.NAME):
+        if is_packed(name) or not paths.readable(path):
+            return True
+        if plan.official and name == checksums.NAME:
             return True
     return False

@@ -98,11 +98,13 @@ class Writer:
     mapped: Mapped
     index: ScanIndex
     totals: Totals = field(default_factory=Totals)
+    unseen: set[str] = field(default_factory=set)  # files of reports (Joining.unseen)
 
     def keep(self, joining: Joining, batch: Sequence[tuple[StudyRow, Met | None]]) -> None:
         """Put studies, and which files they are made from, into the index and the totals."""
-        for row, _ in batch:
+        for row, met in batch:
             self.totals.add(row.made)
+            self.unseen.add(joining.unseen(row, met.study) if met else "")
         self.index.set_studies(row for row, _ in batch)
         self.index.set_owners(
             pair for row, met in batch for pair in joining.owners(row, met.study if met else None)
@@ -171,7 +173,8 @@ def full(plan: Plan, staging: Path, mapped: Mapped) -> Made:
     tables = plan.source.tables(tree)  # raises ConfigError if the root is not the collection
     if plan.official:
         index.set_official(checksums.of(plan.tree.root))
-    joining = plan.joining(tables)
+    names = plan.names(linked=run["linked"])
+    joining = plan.joining(tables, names)
     with spool(staging / ".people") as people, spool(staging / ".lines") as lines:
         with spool(staging / ".rows") as rows:
             opened = _read_tables(plan, tree, tables, rows)
@@ -184,9 +187,13 @@ def full(plan: Plan, staging: Path, mapped: Mapped) -> Made:
             pass
         files = _write_parts(writer, lines)
     jsonl.write_lines(staging / REJECTS, sorted(writer.totals.rejects.elements()))
-    run |= {"tables": [_plain(table) for table in tables], "opened": sorted(opened)}
-    digests = {t.name: jsonl.sha256(paths.inside(tree, t.path)) for t in tables if t.path}
-    return Made(files, digests, writer.totals.counts, index, run)
+    run |= {"tables": [_plain(table) for table in tables]}
+    run |= {"opened": sorted(map(names.of, opened)), "unseen": sorted(writer.unseen - {""})}
+    return Made(files, _digests(tree, tables), writer.totals.counts, index, run)
+
+
+def _digests(tree: RawTree, tables: Iterable[Table]) -> dict[str, str]:
+    return {t.name: jsonl.sha256(paths.inside(tree, t.path)) for t in tables if t.path}
 
 
 def _listed(plan: Plan, index: ScanIndex) -> dict[str, Any]:
@@ -200,15 +207,18 @@ def _listed(plan: Plan, index: ScanIndex) -> dict[str, Any]:
 
 def _list(plan: Plan, index: ScanIndex, *, linked: bool) -> dict[str, Any]:
     faults: Counter[str] = Counter()
+    links: dict[str, str] = {}
     number, packed = 0, False
-    for batch in _batches(tree_listing.listed(plan.tree, faults, linked=linked), SAVED):
+    for batch in _batches(
+        tree_listing.listed(plan.tree, faults, linked=linked, links=links), SAVED
+    ):
         interrupts.check()
         index.set_folders(batch)
         names = [entry[0] for folder in batch for entry in folder.files]
         number += len(names)
         packed = packed or any(scan_changes.is_packed(name) for name in names)
-    return {"key": plan.key, "faults": dict(faults), "linked": linked, "number": number,
-            "packed": packed}  # fmt: skip
+    return {"key": plan.key, "faults": dict(faults), "linked": linked, "links": links,
+            "number": number, "packed": packed}  # fmt: skip
 
 
 def _read_tables(plan: Plan, tree: RawTree, tables: Sequence[Table], rows: Spool) -> set[str]:
@@ -245,7 +255,7 @@ def _join(writer: Writer, joining: Joining, rows: Spool, people: Spool) -> None:
 
 def _write_parts(writer: Writer, lines: Spool) -> dict[str, str]:
     """Write every part, also one without studies; return their digests."""
-    files = dict.fromkeys(writer.plan.names, "")
+    files = dict.fromkeys(writer.plan.parts, "")
     for part, of in itertools.groupby(lines.sorted(), lambda pair: pair[0].partition("\0")[0]):
         found = ((key.partition("\0")[2], patient, text) for key, (patient, text) in of)
         files[part] = writer.write(part, found)
@@ -265,7 +275,7 @@ def changed(plan: Plan, staging: Path, mapped: Mapped, seen: Seen, what: Touched
     writer.totals.counts.update(seen.index.fact("counts"))
     index.remove_folders(seen.gone)
     index.set_folders(seen.folders)
-    joining = plan.joining(what.tables)
+    joining = plan.joining(what.tables, plan.names(linked=seen.facts["linked"]))
     people = _people(writer, joining, seen.index, what)
     parts = {part for patient in people for part in seen.index.parts_of(patient)}
     for patient in people:
@@ -285,11 +295,16 @@ def changed(plan: Plan, staging: Path, mapped: Mapped, seen: Seen, what: Touched
         files[part] = _rewritten(writer, seen.index, part, added, people)
     moved = _patch_rejects(writer)
     _check(writer)
-    for name in plan.names:
+    for name in plan.parts:
         if name not in new:
             _link(plan.out / f"{name}.jsonl", staging / f"{name}.jsonl")
-    run = {**seen.facts, "number": _number(seen)}
-    return Made(files, header["tables"], writer.totals.counts, index, run, moved)
+    unseen = {*seen.facts["unseen"], *writer.unseen} - {""}
+    run = {**seen.facts, "number": _number(seen), "unseen": sorted(unseen)}
+    digests = header["tables"]
+    if what.opened is not None:
+        run["opened"] = sorted(what.opened)
+        digests = _digests(plan.tree, what.tables)
+    return Made(files, digests, writer.totals.counts, index, run, moved)
 
 
 def _number(seen: Seen) -> int:
@@ -330,7 +345,7 @@ def _people(
 def _rows(study: str, before: StudyRow | None, what: Touched) -> Rows:
     """Return the rows that a study had, with those that the changed files give now."""
     rows = {
-        table: [(at, row) for at, row in found if not at or at not in what.paths]
+        table: [(at, row) for at, row in found if what.stays(table, at)]
         for table, found in (before.rows if before else {}).items()
     }
     for table, found in scan_join.grouped(what.rows.get(study, ())).items():

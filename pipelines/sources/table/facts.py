@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files import cells
 from cxr_vlp.pipelines.files.csv_tables import Line, Row
+from cxr_vlp.pipelines.sources.base import ORDER
 from cxr_vlp.pipelines.sources.table import box_cells, keys, label_cells, texts
 from cxr_vlp.pipelines.sources.table.options import Options
 from cxr_vlp.pipelines.sources.table.plan import Part
@@ -64,7 +65,7 @@ def of_row(
         "masked": _json(masked),
         "boxes": _json([*boxes, *around]),
         "reader": cells.known(row.get(meaning.readers.column)) if meaning.readers else "",
-        "number": str(line.number),
+        ORDER: str(line.number),
         **texts.place_of(part, line, seekable=seekable),
         "notes": _json(+notes),
     }

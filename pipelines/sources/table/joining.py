@@ -13,14 +13,14 @@ from cxr_vlp.pipelines.errors import IngestError
 from cxr_vlp.pipelines.files.csv_tables import Row
 from cxr_vlp.pipelines.records import Image, Lost, ReportRef, SourceBox, Study
 from cxr_vlp.pipelines.sources import views
-from cxr_vlp.pipelines.sources.base import Assembled, Rows
+from cxr_vlp.pipelines.sources.base import ORDER, Assembled, Rows
 from cxr_vlp.pipelines.sources.splits import PatientRule
 from cxr_vlp.pipelines.sources.table import keys, merging
 from cxr_vlp.pipelines.sources.table.box_cells import Found, Frame
 from cxr_vlp.pipelines.sources.table.options import Labels, Options, Readers
 from cxr_vlp.pipelines.sources.table.plan import FILES
 
-_REPEATS = frozenset({"number", "notes", "member"})  # what rows that say the same may differ in
+_REPEATS = frozenset({ORDER, "notes", "member"})  # what rows that say the same may differ in
 
 
 @dataclass
@@ -43,9 +43,7 @@ class Joining:
         of_images: list[Row] = []
         further: dict[str, list[Row]] = {}
         for name, found in sorted(rows.items()):
-            ordered = sorted(
-                found, key=lambda row: (int(row.get("number", 0)), sorted(row.items()))
-            )
+            ordered = sorted(found, key=lambda row: (int(row.get(ORDER, 0)), sorted(row.items())))
             if name.startswith("images"):
                 of_images += ordered
             elif name != FILES:
@@ -192,7 +190,7 @@ class Joining:
             for row in found:
                 # a list has a row for each name, so rows of nobody are those of one reader
                 one = bool(readers.column and options and options.list)
-                who = row.get("reader") or ("" if one else row["number"])
+                who = row.get("reader") or ("" if one else row[ORDER])
                 by_reader.setdefault(who, []).append(row)
             sets = [join(json.loads(r["labels"]) for r in each) for each in by_reader.values()]
             merged.append(merging.of_readers(sets, readers.merge))

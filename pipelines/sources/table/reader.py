@@ -17,6 +17,7 @@ from cxr_vlp.pipelines.files.paths import Root
 from cxr_vlp.pipelines.records import ReportRef
 from cxr_vlp.pipelines.sources.base import (
     NOBODY,
+    ORDER,
     Assembled,
     Named,
     RawReport,
@@ -169,7 +170,7 @@ class _Reading:
                 self.part, line, self.plan.options, self.listing.names, seekable=self.seekable
             )
         except IngestError as error:  # the study is refused with it
-            return {"fault": error.code, "number": str(line.number)}
+            return {"fault": error.code, ORDER: str(line.number)}
         if self.part.meaning.report_file and found.get("report"):
             return found | self._report_file(found["report"])
         return found
