@@ -443,7 +443,7 @@ def _asked(root: Path, ask: Callable[[], Answer]) -> Answer:
     Raises FileNotFoundError and PermissionError of one object, StorageError for the store.
     """
     try:
-        return store.again(ask)
+        return store.again(_opened(root)[0], ask)
     except Exception as error:
         raise _fault(root, error) from None
 

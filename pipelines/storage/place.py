@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from cxr_vlp.pipelines.errors import ConfigError
 from cxr_vlp.pipelines.format.remote import addresses, store
@@ -18,16 +18,12 @@ from cxr_vlp.pipelines.format.remote.addresses import is_remote as is_remote
 from cxr_vlp.pipelines.format.remote.addresses import is_store as is_store
 from cxr_vlp.pipelines.format.remote.addresses import shown as shown
 
-ATTEMPTS = 5  # of one request, with growing pauses
-# Bytes that a read of a stream asks for. s3fs's default, 50 MiB, would be read again at every seek.
-BLOCK = 8 << 20
-
 
 def place(text: str | Path) -> Path:
     """Return the place that a text names; the type `Path` stands for both kinds.
 
-    Raises ConfigError for an address of an unknown kind, one with a password, or one whose library
-    is not installed.
+    Raises ConfigError for an address of an unknown kind, one with a password, one whose library is
+    not installed, or a variable (CXR_STORE_TIMEOUT, AWS_MAX_ATTEMPTS) that is no number.
     """
     if isinstance(text, str) and addresses.ADDRESS.match(text):
         address = _checked(text)
@@ -35,12 +31,12 @@ def place(text: str | Path) -> Path:
         from cxr_vlp.pipelines.storage import strict
 
         scheme = addresses.scheme_of(address)
-        return cast(Path, strict.path(address, scheme, _options(scheme)))
+        return cast(Path, strict.path(address, scheme))
     return Path(text)
 
 
 def _checked(text: str) -> str:
-    """Return an address as it is used. Raises ConfigError if it cannot be used."""
+    """Return an address as it is used. Raises ConfigError as `place` does."""
     try:
         address = addresses.clean(text)
     except ValueError as error:
@@ -48,16 +44,8 @@ def _checked(text: str) -> str:
     scheme = addresses.scheme_of(address)
     if importlib.util.find_spec(addresses.STORES[scheme][0]) is None:
         raise ConfigError(addresses.package_missing(scheme))
-    return address
-
-
-def _options(scheme: str) -> dict[str, Any]:
-    """Return what the file system of a scheme is made with; a pickled place keeps it.
-
-    AWS_MAX_ATTEMPTS replaces `ATTEMPTS`. Raises ConfigError for a variable that is no number.
-    """
-    more = {"default_block_size": BLOCK} if scheme == "s3" else {}
     try:
-        return store.options(scheme, int(store.number("AWS_MAX_ATTEMPTS", ATTEMPTS))) | more
+        store.check_environment()
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    return address

@@ -19,16 +19,16 @@ from upath.implementations.cloud import AzurePath, GCSPath, S3Path
 from upath.implementations.memory import MemoryPath
 
 from cxr_vlp.pipelines.errors import StorageError
-from cxr_vlp.pipelines.format.remote import faults
+from cxr_vlp.pipelines.format.remote import faults, store
 from cxr_vlp.pipelines.format.remote.addresses import shown
 
 # a stage reads the folder of its input that was published when it began
 _ABSENT = "an object is not there; if its folder was published again, run the same command again"
 
 
-def path(text: str, scheme: str, options: dict[str, Any]) -> UPath:
+def path(text: str, scheme: str) -> UPath:
     """Return the strict path of an address."""
-    return UPath(text, protocol=scheme, **options)
+    return UPath(text, protocol=scheme)
 
 
 @contextlib.contextmanager
@@ -51,6 +51,10 @@ class _Strict(UPath):
     """Methods of a path that tell an absent object from a store that does not answer."""
 
     __slots__ = ()
+
+    @classmethod
+    def _fs_factory(cls, urlpath: str, protocol: str, storage_options: Any) -> Any:  # noqa: ARG003
+        return store.opened(urlpath)[0]  # one for all who ask this store, with one policy
 
     def _kind(self) -> str:
         """Return "file", "directory" or "" for nothing."""
@@ -84,7 +88,7 @@ class _Strict(UPath):
 
     def read_bytes(self) -> bytes:
         with translated(self):
-            return bytes(self.fs.cat_file(self.path))
+            return store.whole(self.fs, self.path)
 
     def read_text(
         self, encoding: str | None = None, errors: str | None = None, newline: str | None = None

@@ -25,7 +25,7 @@ _BUSY = (
 )
 CUT = (
     "the connection was cut or timed out, after several tries: check the network, and run the same "
-    "command again"
+    "command again; if the store is slow, set CXR_STORE_TIMEOUT to more seconds (without it: 30)"
 )
 _UNREACHABLE = (
     "the store cannot be reached: check the network and AWS_ENDPOINT_URL, if it is set, and run "
@@ -126,6 +126,11 @@ def may_pass(error: BaseException) -> bool:
         return unknown or text in (_BUSY, CUT, _UNREACHABLE)
     final = FileNotFoundError | FileExistsError | PermissionError
     return isinstance(error, OSError) and not isinstance(error, final)
+
+
+def silent(error: BaseException) -> bool:
+    """Return whether an error says that the store could not be reached, or did not answer."""
+    return message(error) in (CUT, _UNREACHABLE)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -8,7 +8,7 @@ may have ids in its name (a raw tree) uses `again` and `file_system`, and says l
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +16,14 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 from cxr_vlp.pipelines.format.errors import AbsentError, StoreError
-from cxr_vlp.pipelines.format.remote import addresses, faults
+from cxr_vlp.pipelines.format.remote import addresses, faults, patience
+from cxr_vlp.pipelines.format.remote.patience import SILENCE_VARIABLE as SILENCE_VARIABLE
 
-WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before the second, third ... attempt
-CONNECT, SILENCE = 5.0, 30.0  # seconds until an attempt is given up
-SILENCE_VARIABLE = "CXR_STORE_TIMEOUT"  # replaces SILENCE
+WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before the second, third ... attempt
 CHUNK = 16 << 20  # bytes of one request
+# Bytes that a read of a stream asks for. s3fs's default, 50 MiB, would be read again at every seek.
+BLOCK = 8 << 20
+CONNECTIONS = 64  # of a process at most
 
 T = TypeVar("T")
 
@@ -45,7 +47,12 @@ def listing(address: str) -> list[Entry]:
 
 def read(address: str) -> bytes:
     """Return the bytes of a small object."""
-    return bytes(_asked(address, lambda fs: fs.cat_file(address)))
+    return _asked(address, partial(whole, name=address))
+
+
+def whole(fs: Any, name: str) -> bytes:
+    """Return the bytes of an object, by one request: all of one version. Raises the library's."""
+    return bytes(fs.cat_file(name, max_concurrency=1))
 
 
 def chunks(address: str, size: int) -> Iterator[bytes]:
@@ -72,7 +79,7 @@ def below(address: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """
     fs, top = opened(address)
     if not hasattr(fs, "call_s3"):
-        for each in again(lambda: fs.find(top, detail=True)).values():
+        for each in again(fs, lambda: fs.find(top, detail=True)).values():
             if (name := each["name"].lstrip("/")).startswith(f"{top}/"):
                 yield name[len(top) + 1 :], each
         return
@@ -80,7 +87,7 @@ def below(address: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     key = top.partition("/")[2]
     start = len(key) + 1 if key else 0
     while True:
-        found = again(partial(page, address, **token))
+        found = page(address, **token)
         for each in found.get("Contents", ()):
             yield each["Key"][start:], {name.lower(): value for name, value in each.items()}
         if not found.get("IsTruncated"):
@@ -111,26 +118,21 @@ def _entry(row: dict[str, Any]) -> Entry:
     return Entry(name, False, int(row["size"]), str(next(filter(None, marks), "")).strip('"'))
 
 
-def again(ask: Callable[[], T]) -> T:
+def again(fs: Any, ask: Callable[[], T]) -> T:
     """Return what `ask` returns; ask again, after growing pauses, where that may help.
 
-    Raises the last exception as it is.
+    Raises the last exception as it is. A request to S3 is tried again by the file system itself.
     """
-    for wait in WAITS:
-        try:
-            return ask()
-        except Exception as error:  # every library of a store has errors of its own
-            if not faults.may_pass(error):
-                raise
-        time.sleep(wait)
-    return ask()
+    if hasattr(fs, "call_s3"):
+        return ask()
+    return patience.again(ask, patience.policy(WAITS).pauses())
 
 
 def _asked(address: str, work: Callable[[Any], T]) -> T:
     """Return what `work` returns for the store's file system. Raises StoreError, AbsentError."""
     fs, _ = opened(address)
     try:
-        return again(lambda: work(fs))
+        return again(fs, lambda: work(fs))
     except Exception as error:
         raise _told(error, address) from None
 
@@ -145,6 +147,11 @@ def _told(error: Exception, address: str) -> Exception:
     if text or not isinstance(error, FileNotFoundError):
         return StoreError(f"{address}: {text or faults.CUT}")
     return AbsentError(f"{address}: there is nothing of this name in the store")
+
+
+def check_environment() -> None:
+    """Raise ValueError for a variable that is no number."""
+    patience.policy(WAITS)
 
 
 def opened(address: str) -> tuple[Any, str]:
@@ -171,33 +178,75 @@ def _made(base: str, _process: int, _settings: tuple[tuple[str, str], ...]) -> A
     import fsspec
 
     scheme = addresses.scheme_of(base)
-    # `again` alone tries again: else attempts would multiply
-    fs, _ = fsspec.url_to_fs(base, skip_instance_cache=True, **options(scheme, attempts=1))
-    if scheme == "s3":
-        fs.retries = 1
-    return fs
-
-
-def options(scheme: str, attempts: int) -> dict[str, Any]:
-    """Return what a file system is made with; the library tries a request so many times."""
-    if scheme == "memory":
-        return {}
     # another process may change the store at any time: no listing is remembered
-    made: dict[str, Any] = {"use_listings_cache": False}
+    common = {"skip_instance_cache": True, "use_listings_cache": False}
     if scheme == "s3":
-        silence = number(SILENCE_VARIABLE, SILENCE)
-        made["config_kwargs"] = {
-            "connect_timeout": min(CONNECT, silence),
-            "read_timeout": silence,
-            "retries": {"mode": "standard", "total_max_attempts": attempts},
-        }
-    return made
+        return _patient()(**common, **_of_s3(patience.policy(WAITS)))
+    return fsspec.url_to_fs(base, **({} if scheme == "memory" else common))[0]
 
 
-def number(variable: str, default: float) -> float:
-    """Return the number in a variable of the environment. Raises ValueError, which names it."""
-    text = os.environ.get(variable) or str(default)
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < float("inf"):
-            return float(text)
-    raise ValueError(f"{variable} must be a number above 0")
+def _of_s3(policy: patience.Policy) -> dict[str, Any]:
+    """Return what the file system of S3 is made with."""
+    return {
+        "default_block_size": BLOCK,
+        "config_kwargs": {
+            "connect_timeout": policy.connect,
+            "read_timeout": policy.silence,
+            "retries": {"mode": "standard", "total_max_attempts": 1},  # else attempts multiply
+            # a request that waits for a connection moves no byte
+            "max_pool_connections": CONNECTIONS,
+        },
+    }
+
+
+@lru_cache(maxsize=1)
+def _patient() -> Any:
+    """Return s3fs's file system, whose requests follow the policy of patience.py."""
+    from fsspec import get_filesystem_class
+    from fsspec.asyn import sync_wrapper
+    from fsspec.exceptions import FSTimeoutError
+
+    library: Any = get_filesystem_class("s3")
+
+    class Patient(library):
+        retries = 1
+        given_up = -math.inf  # when the store last did not answer
+
+        async def _call_s3(self, method: str, *more: Any, **asked: Any) -> Any:
+            lately = time.monotonic() - self.given_up < patience.LONGEST
+            policy = patience.policy(WAITS, once=lately)
+            try:
+                answer = await patience.awaited(
+                    lambda: self._attempt(policy, method, more, asked), policy.pauses()
+                )
+            except Exception as error:
+                if faults.silent(error):
+                    self.given_up = time.monotonic()
+                raise
+            self.given_up = -math.inf
+            return answer
+
+        call_s3 = sync_wrapper(_call_s3)
+
+        async def _attempt(
+            self, policy: patience.Policy, method: str, more: Any, asked: dict[str, Any]
+        ) -> Any:
+            moved = patience.Moved()
+            try:
+                return await patience.moving(
+                    self._sent(moved, method, more, asked), moved, policy.limit
+                )
+            except TimeoutError as error:
+                raise FSTimeoutError from error
+
+        async def _sent(
+            self, moved: patience.Moved, method: str, more: Any, asked: dict[str, Any]
+        ) -> Any:
+            if asked.get("Body"):
+                asked = asked | {"Body": patience.Sent(asked["Body"], moved)}
+            answer = await super()._call_s3(method, *more, **asked)
+            if method == "get_object":
+                answer["Body"] = await patience.arrived(answer["Body"], moved)
+            return answer
+
+    return Patient

@@ -39,7 +39,6 @@ def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "CXR_STORE_TIMEOUT": "5",
-        "AWS_MAX_ATTEMPTS": "2",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -48,7 +47,7 @@ def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"bucket-{uuid.uuid4().hex[:12]}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     buckets.ask_environment()
-    monkeypatch.setattr(store, "WAITS", (0.01, 0.01))
+    monkeypatch.setattr(store, "WAITS", (0.01,) * 4)  # enough where one of four requests fails
     return f"s3://{bucket}"
 
 
