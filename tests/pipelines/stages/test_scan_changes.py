@@ -26,7 +26,7 @@ from cxr_vlp.pipelines.cache import folder_look, row_digest
 from cxr_vlp.pipelines.errors import Stop
 from cxr_vlp.pipelines.files import atomic_dir, jsonl
 from cxr_vlp.pipelines.sources import base, mimic
-from cxr_vlp.pipelines.stages import scan_changes, scan_study, scan_update
+from cxr_vlp.pipelines.stages import scan_changes, scan_join, scan_study, scan_update
 from cxr_vlp.pipelines.synthetic import layouts
 
 SALT = "a salt that nobody can guess"
@@ -35,7 +35,7 @@ _clock = itertools.count(1_600_000_000)
 
 def age(tree: Path) -> None:
     """Give what is young an old time of its own, so that it counts as seen."""
-    for path in (tree, *tree.rglob("*")):
+    for path in editing.walk(tree):
         if path.lstat().st_mtime > 1_700_000_000:
             os.utime(path, (next(_clock),) * 2, follow_symlinks=False)
 
@@ -113,8 +113,37 @@ VARIANTS = {
     "bimcv": {},
     "rexgradient": {},
     "padchest": {},
-}
-MANY = {"mimic"}
+    "mimic-linked": {"links": True},
+    "clinic": {"preset": "table"},
+    "clinic-linked": {"preset": "table", "links": True},
+    "filed": {
+        "preset": "table",
+        "reader": {
+            "table": "films.csv", "report_file": "told", "study": "exam", "patient": "patient_id",
+            "also": [{"table": "labels.csv", "study": "exam", "labels": ["Edema"]}],
+        },
+    },
+}  # fmt: skip
+QUICK = {"mimic", "clinic"}
+TABLE = "image,patient_id,exam,view,report\n"
+
+
+def clinic(folder: Path, *, filed: bool) -> None:
+    """Write a hospital's folder and its table, in which or beside which the reports are."""
+    rows, labels = [TABLE.replace("report", "told" if filed else "report")], ["exam,Edema\n"]
+    for n in range(16):
+        place = f"{'ab'[n % 2]}/{n // 4}/film{n}.png"
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(b"png" * 9 + bytes([n]))
+        told = f"./told//r{n // 2}.txt" if filed else f"FINDINGS: clear in {n // 2}."
+        rows.append(f"{place},p{n // 4},e{n // 2},PA,{told}\n")
+        if filed:
+            (folder / "told").mkdir(exist_ok=True)
+            (folder / f"told/r{n // 2}.txt").write_text("FINDINGS: the heart is large.")
+            labels.append(f"e{n // 2},{n // 2 % 2}\n")
+    (folder / "films.csv").write_text("".join(rows))
+    if filed:
+        (folder / "labels.csv").write_text("".join(labels))
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +157,13 @@ def trees(raw, tmp_path_factory) -> Path:
     for layer, (_, source) in layouts.LAYERS.items():
         layouts.writer(layer)(folder)
         assert (folder / source).exists()
+    for name in ("clinic", "filed"):
+        clinic(folder / name, filed=name == "filed")
     return folder
 
 
 @pytest.mark.parametrize("name", [
-    name if name in MANY else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS
 ])  # fmt: skip
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
@@ -150,8 +181,11 @@ def test_an_update_has_the_bytes_of_a_full_scan(trees, tmp_path_factory, name, s
         shutil.copytree(trees / layer, folder / layer)
     for key, value in VARIANTS[name].items():
         place.values[key] = value(folder) if callable(value) else value
-    place.check()
     rng = random.Random(seed)
+    if name.endswith("linked"):
+        editing.folder_out(place.tree, rng)
+        editing.link_folder(place.tree, rng)
+    place.check()
     for edits in chosen:
         for edit in edits:
             if len(editing.images(place.tree)) > 3:
@@ -200,7 +234,7 @@ def test_an_image_that_was_only_touched_changes_nothing(place, ways, capsys):
     assert ways == ["changed"]  # the index knows the new time
 
 
-@pytest.mark.parametrize("what", ["parts", "salt", "table"])
+@pytest.mark.parametrize("what", ["parts", "salt", "tables"])
 def test_what_concerns_all_studies_is_scanned_anew(place, ways, what):
     if what == "parts":
         place.values["parts"] = {**PARTS, "train": 3}
@@ -208,9 +242,136 @@ def test_what_concerns_all_studies_is_scanned_anew(place, ways, what):
         place.values["ids"] = "salted"
     else:
         path = min(place.tree.rglob("*metadata.csv.gz"))
-        os.utime(path, (1, 1))
+        path.rename(path.with_suffix(""))
     place.check()
     assert ways == ["full", "full"]
+
+
+def studies_assembled(monkeypatch) -> list[str]:
+    """Return the list of the studies that are assembled from now on."""
+    seen: list[str] = []
+    assembled = base.assembled
+
+    def noted(source, study, rows, rule):
+        seen.append(study)
+        return assembled(source, study, rows, rule)
+
+    monkeypatch.setattr(base, "assembled", noted)
+    return seen
+
+
+@pytest.mark.parametrize("edit", ["touch", "change", "remove"])
+def test_a_row_of_a_table_concerns_its_patient_only(place, ways, monkeypatch, edit):
+    path = min(place.tree.rglob("*metadata.csv.gz"))
+    lines = editing.unpacked(path)
+    if edit == "touch":
+        os.utime(path, (1, 1))
+    else:
+        lines[3:4] = [] if edit == "remove" else [lines[3].replace(",PA,", ",AP,")]
+        editing.write(path, lines)
+    seen = studies_assembled(monkeypatch)
+    assert place.scan("kept") == ""
+    assert (ways, len(seen) < 5) == (["changed"], True)
+    place.check()
+
+
+def test_most_rows_of_a_table_are_joined_anew(place, ways):
+    path = min(place.tree.rglob("*metadata.csv.gz"))
+    header, *lines = editing.unpacked(path)
+    editing.write(path, [header, *(line.replace(",PA,", ",AP,") for line in lines)])
+    place.check()
+    assert ways == ["full", "full"]
+    assert not [*(place.folder / "kept/.cxr/scan").glob("*.rows")]
+
+
+def test_an_image_that_was_moved_out_and_linked_is_refused(place, ways):
+    """The link leads to a file of the same size, time and inode, which may not be opened."""
+    path = image_of(place)
+    before = path.stat()
+    path.symlink_to(path.rename(place.folder / path.name))
+    assert path.stat() == before
+    place.check()
+    assert b"path.escape" in place.bytes("kept")["mimic/rejects.jsonl"]
+
+
+def test_a_link_that_leads_to_another_folder_of_the_tree_is_not_missed(tmp_path, ways):
+    """Both folders are in the listing under their own names, which do not change."""
+    folder = tmp_path / "own"
+    for year in ("2023", "2024"):
+        (folder / year).mkdir(parents=True)
+        for n in range(4):
+            (folder / year / f"r{n}.txt").write_text(f"FINDINGS: clear in {year}.")
+            (folder / f"film{n}.png").write_bytes(b"png" * 9 + bytes([n]))
+    rows = [f"film{n}.png,p{n},PA,now/r{n}.txt" for n in range(4)]
+    (folder / "films.csv").write_text("image,patient_id,view,told\n" + "\n".join(rows) + "\n")
+    (folder / "now").symlink_to("2023")
+    place = Place(folder, tmp_path, "clinic", preset="table", reader={"report_file": "told"})
+    place.check()
+    (place.tree / "now").unlink()
+    (place.tree / "now").symlink_to("2024")
+    place.check()
+    ways.clear()
+    (place.tree / "2024/r2.txt").write_text("FINDINGS: a nodule.")
+    place.check()
+    assert ways == ["changed", "full"]
+
+
+def test_a_changed_image_below_a_linked_folder_concerns_its_patient_only(place, ways, monkeypatch):
+    """Also one that the collection lists under a folder that leads out of the root."""
+    place.values["links"] = True
+    folder = image_of(place).parents[2]
+    folder.symlink_to(folder.rename(place.folder / "moved"))
+    place.check()
+    ways.clear()
+    path = next((place.folder / "moved").rglob("*.dcm"))
+    path.write_bytes(path.read_bytes() + b"\0")
+    seen = studies_assembled(monkeypatch)
+    assert place.scan("kept") == ""
+    assert (ways, len(seen) < 5) == (["changed"], True)
+    place.check()
+
+
+def test_a_table_whose_path_has_two_slashes_is_not_missed(trees, tmp_path, ways):
+    place = Place(trees / "clinic", tmp_path, "clinic", preset="table")
+    (place.tree / "lists").mkdir()
+    table = (place.tree / "films.csv").rename(place.tree / "lists/films.csv")
+    place.values["reader"] = {"table": "lists//films.csv"}
+    place.check()
+    ways.clear()
+    table.write_text(table.read_text().replace(",PA,", ",AP,", 1))
+    place.check()
+    assert ways == ["changed", "full"]
+
+
+def test_a_row_between_others_concerns_its_study_only(trees, tmp_path, ways, monkeypatch):
+    """The numbers of the rows after it change, and nothing else of them."""
+    place = Place(trees / "filed", tmp_path, "clinic", **VARIANTS["filed"])
+    place.check()
+    ways.clear()
+    table = place.tree / "films.csv"
+    header, *lines = editing.unpacked(table)
+    editing.write(table, [header, *lines[:3], *lines[4:]])
+    seen = studies_assembled(monkeypatch)
+    assert place.scan("kept") == ""
+    assert (ways, len(seen) < 5) == (["changed"], True)
+    place.check()
+
+
+def test_a_report_in_a_table_that_no_row_tells_of_is_not_missed(place, ways, monkeypatch):
+    """A reader need not give the digest of a report; then a changed table is read as a whole."""
+    unseen = scan_join.Joining.unseen
+    asked = []
+    monkeypatch.setattr(
+        scan_join.Joining, "unseen", lambda self, *of: asked.append(unseen(self, *of)) or "t.csv"
+    )
+    (place.tree / "t.csv").write_text("a\n")
+    (place.folder / "kept/scan/mimic/index.sqlite").unlink()
+    place.check()
+    ways.clear()
+    (place.tree / "t.csv").write_text("b\n")
+    place.check()
+    assert ways == ["full", "full"]
+    assert set(asked) == {""}
 
 
 def test_the_parts_of_other_patients_are_not_written_again(place):
@@ -321,9 +482,16 @@ def test_a_closed_table_of_ones_own_is_updated_where_an_image_changed(tmp_path, 
     (place.tree / "film3.png").write_bytes(b"other")
     place.check()
     assert ways == ["changed", "full"]
-    (place.tree / "film9.png").write_bytes(b"new")  # a name may concern every row of the table
+    (place.tree / "film9.png").write_bytes(b"new")  # no row names it: it is counted
     place.check()
-    assert ways == ["changed", "full", "full", "full"]
+    with (place.tree / "films.csv").open("a") as table:
+        table.write("film9.png,p9,PA,FINDINGS: clear.\n")
+    place.check()
+    (place.tree / "film5.png").unlink()
+    place.check()
+    (place.tree / "films.csv").rename(place.tree / "other.csv")
+    place.check()
+    assert ways == ["changed", "full"] * 4 + ["full"] * 2
 
 
 def test_a_table_that_is_also_seen_through_a_link_is_not_missed(place, ways):
@@ -336,7 +504,7 @@ def test_a_table_that_is_also_seen_through_a_link_is_not_missed(place, ways):
     lines = gzip.decompress(table.read_bytes()).splitlines(keepends=True)
     table.write_bytes(gzip.compress(b"".join(lines[:-2])))
     place.check()
-    assert set(ways) == {"full"}
+    assert ways == ["full", "full", "changed", "full"]
 
 
 def test_a_report_that_a_table_names_in_another_way_is_not_missed(tmp_path, ways):
