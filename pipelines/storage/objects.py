@@ -131,8 +131,9 @@ def get_file(source: Path, target: Path) -> None:
     """Copy an object of a store to a file of this machine. Raises StorageError if it is cut."""
     place: Any = source
     size = source.stat().st_size
-    with _translated(source):
-        place.fs.get_file(place.path, str(target))
+    with _translated(source), target.open("wb") as stream:
+        for data in store.pieces(str(place), size):
+            stream.write(data)
     if target.stat().st_size != size:
         raise StorageError(f"{shown(source)}: an object arrived incomplete: run it again")
 
@@ -241,7 +242,7 @@ def remove_all(folder: Path) -> None:
     place: Any = folder
     if names := [found.name for found in listing(folder)]:
         with _translated(folder):
-            place.fs.rm([(place / name).path for name in names])
+            store.remove([str(place / name) for name in names])
         for left in listing(folder):
             remove(folder / left.name)
 

@@ -37,7 +37,7 @@ class FaultyProxy:
         self.asked: Counter[str] = Counter()  # path without its query -> requests
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"proxy": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Quiet(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -58,6 +58,11 @@ class FaultyProxy:
             self.seen.append(f"{method} {path}")
             self.asked[path.partition("?")[0]] += 1
             return self.choose(self.number, method, path)
+
+
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Print nothing: a client may end a connection at any time."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -15,7 +15,8 @@ _REFUSED = f"the credentials are refused: check the keys, or {CREDENTIALS}"
 _EXPIRED = "the credentials have expired: get new ones, and run the same command again"
 _DENIED = (
     "access is denied: check the keys, which need the rights to list the bucket and to read its "
-    "objects (an output: also to write and to delete them)"
+    "objects (an output: also to write and to delete them); where the bucket wants that "
+    "the one who asks pays, set CXR_REQUESTER_PAYS=1"
 )
 _BUCKET = "the bucket does not exist: create it, or correct its name"
 _NAME = "the name of the bucket is not valid: correct the address"
@@ -131,6 +132,11 @@ def may_pass(error: BaseException) -> bool:
 def silent(error: BaseException) -> bool:
     """Return whether an error says that the store could not be reached, or did not answer."""
     return message(error) in (CUT, _UNREACHABLE)
+
+
+def is_bare(error: BaseException) -> bool:
+    """Return whether an error has a status that may mean several faults, and no code."""
+    return code(error) in ("400", "403")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

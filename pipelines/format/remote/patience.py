@@ -54,8 +54,10 @@ class Policy:
         return self.silence + self.connect
 
     def pauses(self) -> Iterator[float]:
-        """Yield the pause before each further attempt, until time or attempts are used up."""
-        latest = time.monotonic() + max(LONGEST, 4 * self.silence)
+        """Return the pauses before further attempts, which end with the time; it begins now."""
+        return self._until(time.monotonic() + max(LONGEST, 4 * self.silence))
+
+    def _until(self, latest: float) -> Iterator[float]:
         for wait in self.waits:
             pause = wait * _DRAWN.uniform(0.5, 1)
             if time.monotonic() + pause > latest:

@@ -11,8 +11,11 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
+from importlib import import_module
 from typing import Any, NamedTuple, TypeVar
 
 from cxr_vlp.pipelines.format.errors import AbsentError, StoreError
@@ -20,9 +23,11 @@ from cxr_vlp.pipelines.format.remote import addresses, faults, patience
 from cxr_vlp.pipelines.format.remote.patience import SILENCE_VARIABLE as SILENCE_VARIABLE
 
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before the second, third ... attempt
-CHUNK = 16 << 20  # bytes of one request
+CHUNK = 8 << 20  # bytes of one request
+AT_ONCE = 4  # pieces of an object that are asked for at the same time: 32 MiB of memory
 # Bytes that a read of a stream asks for. s3fs's default, 50 MiB, would be read again at every seek.
 BLOCK = 8 << 20
+PAYS_VARIABLE = "CXR_REQUESTER_PAYS"  # 1: the account that asks pays, where a bucket wants it
 CONNECTIONS = 64  # of a process at most
 
 T = TypeVar("T")
@@ -56,13 +61,35 @@ def whole(fs: Any, name: str) -> bytes:
 
 
 def chunks(address: str, size: int) -> Iterator[bytes]:
-    """Yield the bytes of an object of `size` bytes, in order; each piece is asked for by itself.
+    """Yield the bytes of an object of `size` bytes, in order; the next pieces come meanwhile.
 
-    A piece that arrives cut or not at all is asked for again: an object is never read short.
+    A piece that arrives cut or not at all is asked for again: an object is never read short. Raises
+    StoreError, AbsentError.
     """
-    for start in range(0, size, CHUNK):
-        end = min(size, start + CHUNK)
-        yield _asked(address, partial(_piece, address=address, start=start, end=end))
+    try:
+        yield from pieces(address, size)
+    except Exception as error:
+        raise _told(error, address) from None
+
+
+def pieces(address: str, size: int) -> Iterator[bytes]:
+    """Yield the bytes of an object as `chunks` does. Raises what the library raises."""
+    fs, name = opened(address)
+    first, *rest = [(at, min(size, at + CHUNK)) for at in range(0, size, CHUNK)] or [(0, 0)]
+    found = _piece(fs, name, *first) if size else b""  # alone: a store that fails is asked once
+    waiting: deque[Future[bytes]] = deque()
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        for span in rest:
+            waiting.append(pool.submit(_piece, fs, name, *span))
+            if len(waiting) >= AT_ONCE:
+                yield found
+                found = waiting.popleft().result()
+        yield found
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def identity(address: str) -> tuple[int, str]:
@@ -95,6 +122,23 @@ def below(address: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         token = {"ContinuationToken": found["NextContinuationToken"]}
 
 
+def remove(found: Sequence[str]) -> None:
+    """Ask for the removal of objects of one bucket; which of them are left, a listing says.
+
+    Not by `fs.rm`: it takes a name with `*`, `?` or `[` for a pattern.
+    """
+    for start in range(0, len(found), 1000):
+        several = [opened(address) for address in found[start : start + 1000]]
+        fs = several[0][0]
+        if hasattr(fs, "call_s3"):
+            bucket = several[0][1].partition("/")[0]
+            keys = [{"Key": name.partition("/")[2]} for _, name in several]
+            fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+        else:
+            for _, name in several:
+                fs.rm_file(name)
+
+
 def page(address: str, **asked: Any) -> Any:
     """Return a page of the objects of S3 below an address: the first, or the one after a token."""
     fs, top = opened(address)
@@ -103,8 +147,8 @@ def page(address: str, **asked: Any) -> Any:
     return fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **asked, **fs.req_kw)
 
 
-def _piece(fs: Any, *, address: str, start: int, end: int) -> bytes:
-    data = bytes(fs.cat_file(address, start=start, end=end))
+def _piece(fs: Any, name: str, start: int, end: int) -> bytes:
+    data = bytes(again(fs, lambda: fs.cat_file(name, start=start, end=end)))
     if len(data) != end - start:
         raise ConnectionError("cut")
     return data
@@ -161,7 +205,7 @@ def opened(address: str) -> tuple[Any, str]:
     whose connections run in a thread of the parent. Raises StoreError if its library is absent,
     ValueError for a variable that is no number.
     """
-    named = ("AWS_", "GOOGLE_", "AZURE_", SILENCE_VARIABLE)
+    named = ("AWS_", "GOOGLE_", "AZURE_", SILENCE_VARIABLE, PAYS_VARIABLE)
     settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith(named)))
     scheme = addresses.scheme_of(address)
     # an address of Azure names the account; else the buckets of an account share a session
@@ -181,14 +225,31 @@ def _made(base: str, _process: int, _settings: tuple[tuple[str, str], ...]) -> A
     # another process may change the store at any time: no listing is remembered
     common = {"skip_instance_cache": True, "use_listings_cache": False}
     if scheme == "s3":
-        return _patient()(**common, **_of_s3(patience.policy(WAITS)))
+        return _patient()(session=_session(), **common, **_of_s3(patience.policy(WAITS)))
     return fsspec.url_to_fs(base, **({} if scheme == "memory" else common))[0]
+
+
+def _session() -> Any:
+    """Return a session that reads the library's descriptions of S3 once for all its processes.
+
+    They are data alone, and take most of the start of a client: each worker of a loader has one. A
+    forked process must share nothing else.
+    """
+    session = import_module("aiobotocore.session").AioSession()
+    session.register_component("data_loader", _descriptions())
+    return session
+
+
+@lru_cache(maxsize=1)
+def _descriptions() -> Any:
+    return import_module("aiobotocore.session").AioSession().get_component("data_loader")
 
 
 def _of_s3(policy: patience.Policy) -> dict[str, Any]:
     """Return what the file system of S3 is made with."""
     return {
         "default_block_size": BLOCK,
+        "requester_pays": os.environ.get(PAYS_VARIABLE, "") not in ("", "0"),
         "config_kwargs": {
             "connect_timeout": policy.connect,
             "read_timeout": policy.silence,
@@ -222,11 +283,18 @@ def _patient() -> Any:
             except Exception as error:
                 if faults.silent(error):
                     self.given_up = time.monotonic()
+                if method == "head_object" and faults.is_bare(error):
+                    await self._explain(asked)
                 raise
             self.given_up = -math.inf
             return answer
 
         call_s3 = sync_wrapper(_call_s3)
+
+        async def _explain(self, asked: dict[str, Any]) -> None:
+            """Raise what refuses a HEAD: its answer has no code, and that of a GET has one."""
+            where = {name: asked[name] for name in ("Bucket", "Key")}
+            await self._call_s3("get_object", Range="bytes=0-0", **where)
 
         async def _attempt(
             self, policy: patience.Policy, method: str, more: Any, asked: dict[str, Any]
