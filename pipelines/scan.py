@@ -213,6 +213,7 @@ def _scan(plan: Plan, flags: argparse.Namespace, choice: Choice) -> _Done:
     if seen is not None and seen.nothing:
         header = jsonl.read_header(plan.out, HEADER, "scan")
         if inventory_header.is_described(header, plan.terms):
+            atomic_dir.remove_left(plan.out)
             return _Done(header, False, seen.facts["guessed"])
     try:
         what = scan_changes.touched(plan, seen) if seen is not None else None

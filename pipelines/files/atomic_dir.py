@@ -89,6 +89,20 @@ def lock(output: Path) -> Iterator[None]:
         yield
 
 
+def remove_left(output: Path) -> None:
+    """Remove what a killed run left beside an output on a disk that stays as it is.
+
+    What is beside it may also be of a run that is writing it now: then nothing is removed.
+    """
+    output = output.resolve()
+    left = (staging(output), _aside(output))
+    if any(path.exists() for path in left):
+        with contextlib.suppress(LockedError), lock(output):
+            for path in left:
+                if path.exists():  # another run may have ended since
+                    shutil.rmtree(path)
+
+
 def keep_only(folder: Path, files: Collection[str], kept: Mapping[str, Path] | None = None) -> None:
     """Remove everything below a staging folder except these files, given by their relative paths.
 

@@ -19,3 +19,15 @@ def test_only_a_run_that_can_be_continued_leaves_its_staging_folder(tmp_path, re
         raise DataError("damaged")
     assert atomic_dir.staging(output).exists() == resume
     assert not output.exists()
+
+
+@pytest.mark.parametrize("left", [".out.staging", ".out.old"])
+def test_what_a_killed_run_left_is_removed_unless_a_run_is_writing(tmp_path, left):
+    (tmp_path / "out").mkdir()
+    (tmp_path / left).mkdir()
+    (tmp_path / left / "file").touch()
+    with atomic_dir.lock(tmp_path / "out"):
+        atomic_dir.remove_left(tmp_path / "out")
+    assert (tmp_path / left / "file").exists()
+    atomic_dir.remove_left(tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"out", ".out.lock"}

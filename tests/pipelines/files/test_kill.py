@@ -94,6 +94,17 @@ def test_a_scan_killed_before_many_of_its_changes(scenes, launcher, tmp_path, ki
         killed_before(scene, tmp_path / "x", launcher, point)
 
 
+def test_a_scan_killed_after_it_published_leaves_nothing_for_ever(scenes, launcher, tmp_path):
+    scene = scenes["scan-again"]
+    scene.copy(tmp_path / "x")
+    done = launcher.run(scene.stage, scene.arguments(tmp_path / "x"), inline=True)
+    assert done.code == 0, done.said
+    left = scene.out(tmp_path / "x").with_name(f".{SOURCE}.staging")
+    left.mkdir()  # the old output, which the run had no time to remove
+    (left / "inventory.json").touch()
+    assert check(scene, tmp_path / "x", launcher, inline=True)
+
+
 def seconds(scene: Scene, place: Path, launcher: Launcher) -> float:
     """Return how long a run takes."""
     scene.copy(place)
