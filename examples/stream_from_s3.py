@@ -25,7 +25,6 @@ import fsspec
 import webdataset as wds
 from webdataset.gopen import gopen_schemes
 
-
 # Else s3fs waits for a store that never answers for half an hour: its attempts times its library's.
 PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "retries": {"total_max_attempts": 1}}
 
