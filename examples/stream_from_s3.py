@@ -25,10 +25,15 @@ import fsspec
 import webdataset as wds
 from webdataset.gopen import gopen_schemes
 
+# Else s3fs waits for a store that never answers for half an hour: its attempts times its library's.
+PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "retries": {"total_max_attempts": 1}}
+
 
 def open_s3(url: str, mode: str = "rb", *_: Any, **__: Any) -> BinaryIO:
-    """Return an object of a store as a stream."""
-    return fsspec.open(url, mode).open()
+    """Return an object of a store as a stream; a store that is silent for 2 minutes is an error."""
+    file = fsspec.open(url, mode, config_kwargs=PATIENCE)
+    file.fs.retries = 2  # each read of a stream squares it
+    return file.open()
 
 
 def register() -> None:

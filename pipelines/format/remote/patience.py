@@ -147,6 +147,18 @@ class Body:
         """Do nothing: there is no connection."""
 
 
+async def sent(
+    call: Callable[..., Awaitable[Any]], moved: Moved, method: str, more: Any, asked: dict[str, Any]
+) -> Any:
+    """Return the answer to a request that the library's `call` sends, with its whole body."""
+    if asked.get("Body"):
+        asked = asked | {"Body": Sent(asked["Body"], moved)}
+    answer = await call(method, *more, **asked)
+    if method == "get_object":
+        answer["Body"] = await arrived(answer["Body"], moved)
+    return answer
+
+
 async def arrived(stream: Any, moved: Moved) -> Body:
     """Return the whole body of an answer from its stream. Raises what the library raises."""
     pieces = []

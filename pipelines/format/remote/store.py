@@ -1,9 +1,10 @@
-"""Lists and reads the objects of a store through fsspec: file systems, retries, and messages.
+"""Lists, reads and removes the objects of a store through fsspec: file systems and messages.
 
 An object is named by its address, `s3://bucket/folder/name`. Keys, endpoints and profiles come from
 the environment, as for other tools (AWS_PROFILE, AWS_ENDPOINT_URL ...). What is said of a fault is
-in faults.py. The errors raised here name the whole address, which is that of a set; who reads what
-may have ids in its name (a raw tree) uses `again` and `file_system`, and says less.
+in faults.py, how long a store is waited for in patience.py. The errors raised here name the whole
+address, which is that of a set; who reads what may have ids in its name (a raw tree) uses `pieces`,
+`below` and `opened`, and says less.
 """
 
 from __future__ import annotations
@@ -300,21 +301,10 @@ def _patient() -> Any:
             self, policy: patience.Policy, method: str, more: Any, asked: dict[str, Any]
         ) -> Any:
             moved = patience.Moved()
+            sent = patience.sent(super()._call_s3, moved, method, more, asked)
             try:
-                return await patience.moving(
-                    self._sent(moved, method, more, asked), moved, policy.limit
-                )
+                return await patience.moving(sent, moved, policy.limit)
             except TimeoutError as error:
                 raise FSTimeoutError from error
-
-        async def _sent(
-            self, moved: patience.Moved, method: str, more: Any, asked: dict[str, Any]
-        ) -> Any:
-            if asked.get("Body"):
-                asked = asked | {"Body": patience.Sent(asked["Body"], moved)}
-            answer = await super()._call_s3(method, *more, **asked)
-            if method == "get_object":
-                answer["Body"] = await patience.arrived(answer["Body"], moved)
-            return answer
 
     return Patient
