@@ -24,7 +24,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
 PATIENCE = 120.0  # seconds for a start; a quiet machine needs three
-CODE = os.pathsep.join((str(ROOT / ".src"), str(HERE)))  # what workers import
+CODE = os.pathsep.join((str(ROOT / ".src"), str(HERE), str(HERE.parent)))  # what workers import
 
 
 def needed() -> None:
