@@ -251,9 +251,9 @@ def print_dvc_commit(stage: str, source: str, out: Path) -> None:
 
 
 def _workers(text: str) -> int:
-    if text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_WORKERS)):
-        if 1 <= int(text) <= MOST_WORKERS:
-            return int(text)
+    short = text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_WORKERS))
+    if short and 1 <= int(text) <= MOST_WORKERS:
+        return int(text)
     given = f" (it is {text[:20]!r} in the variable {WORKERS})" if _from_variable(text) else ""
     raise argparse.ArgumentTypeError(f"must be a number from 1 to {MOST_WORKERS:,}{given}")
 

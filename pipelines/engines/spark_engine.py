@@ -152,8 +152,8 @@ def _gateway() -> Any:
         return launch_gateway(popen_kwargs=quiet)
     except Exception:
         raise EngineError(
-            f"Spark's Java process ended at its start{_chosen()}: `python -m pyspark.find_spark_home` prints "
-            "where Spark is, and `bin/spark-submit --version` there says why it does not start"
+            f"Spark's Java process ended at its start{_chosen()}: `python -m "
+            "pyspark.find_spark_home` prints where Spark is, and `bin/spark-submit --version` there says why it does not start"
         ) from None
 
 
