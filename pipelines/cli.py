@@ -26,6 +26,8 @@ from cxr_vlp.pipelines.format.remote import addresses
 from cxr_vlp.pipelines.storage import publication
 from cxr_vlp.pipelines.storage.place import is_remote, place
 
+WORKERS = "CXR_WORKERS"  # the variable with the default of --workers
+MOST_WORKERS = 1_000_000
 STAGES = (  # at the end of their help
     "A DIR may also be an address of an object store, s3://BUCKET/FOLDER "
     "(docs/object-storage.md). Beam's own flags are accepted too (--runner, --job_endpoint, ...). "
@@ -63,7 +65,7 @@ def parser(
     made.add_argument(
         "--workers",
         type=_workers,
-        default=os.environ.get("CXR_WORKERS", "1"),
+        default=os.environ.get(WORKERS) or "1",
         metavar="N",
         help=f"{workers} (default: $CXR_WORKERS, else 1)",
     )
@@ -249,9 +251,17 @@ def print_dvc_commit(stage: str, source: str, out: Path) -> None:
 
 
 def _workers(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be a number of at least 1")
-    return int(text)
+    short = text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_WORKERS))
+    if short and 1 <= int(text) <= MOST_WORKERS:
+        return int(text)
+    given = f" (it is {text[:20]!r} in the variable {WORKERS})" if _from_variable(text) else ""
+    raise argparse.ArgumentTypeError(f"must be a number from 1 to {MOST_WORKERS:,}{given}")
+
+
+def _from_variable(text: str) -> bool:
+    """Return whether a number of workers is that of the environment, and of no flag."""
+    words = (word.partition("=")[0] for word in sys.argv)
+    return text == os.environ.get(WORKERS) and "--workers" not in words
 
 
 def say(line: str) -> None:

@@ -460,7 +460,7 @@ STOPS: Mapping[str, Explanation] = {
         "parts are kept: run again",
     ),
     "engine.stalled": (
-        "a run in which nothing was finished, and no image begun, for --stalled seconds",
+        "a run in which no worker began another study or image for --stalled seconds",
         "look at the workers that the message names, or give more time with --stalled; finished "
         "parts are kept: run again",
     ),

@@ -132,6 +132,7 @@ def run(main: Callable[[], int], kept: str = KEPT) -> int:
 def _outcome(main: Callable[[], int], command: interrupts.RunningCommand) -> tuple[int, str]:
     """Run `main`; return the exit code and the message."""
     try:
+        _check_here()
         return main(), ""
     except KeyboardInterrupt:
         return exit_codes.STOPPED, f"stopped: {command.kept}"
@@ -142,6 +143,17 @@ def _outcome(main: Callable[[], int], command: interrupts.RunningCommand) -> tup
         if not command.number:
             time.sleep(SIGNAL_DELAY)
         return stop.exit_code, f"error: {stop}"
+
+
+def _check_here() -> None:
+    """Raise ConfigError if the working directory was removed: every relative path would fail."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError(
+            "the working directory has been removed: change to a folder that exists (cd), and run "
+            "again"
+        ) from None
 
 
 def _stop_of(error: BaseException) -> Stop:

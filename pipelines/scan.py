@@ -275,8 +275,9 @@ def _made(plan: Plan, staging: Path, mapped: Mapped, update: tuple[Seen, Touched
 def _mapped(flags: argparse.Namespace, choice: Choice, root: Path) -> Mapped:
     """Return what reads the files of patients: threads of this process, or an outside engine."""
     if choice.name == "beam" and choice.beam.local:
-        here = partial(scan_update.here, workers=flags.workers)
-        return Mapped(here, scan_update.in_batches(scan_update.FEWER * flags.workers))
+        threads = min(flags.workers, scan_update.MOST_THREADS)
+        here = partial(scan_update.here, workers=threads)
+        return Mapped(here, scan_update.in_batches(scan_update.FEWER * threads))
     # an inventory of a store is made on this machine, which outside workers do not see
     shared = atomic_dir.staging(flags.out)
     settings = cli.run_settings("scan", flags, shared, root=str(root))

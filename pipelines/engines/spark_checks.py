@@ -20,7 +20,12 @@ from cxr_vlp.pipelines.errors import ConfigError, EngineError
 JAVA = 17  # the oldest version that Spark 4 accepts
 INSTALL_JAVA = "install Java 17 (Debian: openjdk-17-jre-headless), or set JAVA_HOME to it"
 CONNECT_TIMEOUT = 5.0  # seconds for each address of the master
-MASTERS = re.compile(r"(local)(?:-cluster)?(?:\[.*\])?|(spark|k8s)://\S+|(yarn)")
+COUNT = r"(?:\*|[1-9]\d{0,5})"  # of threads; `*`: as many as cores
+ADDRESS = r"(?:[^\s,/:@]+|\[[\da-fA-F:.]+\]):\d{1,5}"
+MASTERS = re.compile(
+    rf"(local)(?:\[{COUNT}(?:,\d+)?\]|-cluster\[\d+,\d+,\d+\])?"
+    rf"|(spark)://{ADDRESS}(?:,{ADDRESS})*|(k8s)://\S+|(yarn)"
+)
 RUN_HERE = ("local", "spark")  # kinds of masters that were run with this program
 
 

@@ -111,7 +111,7 @@ def _connected(master: str, stage: str) -> Iterator[Any]:
         raise
     except Exception as error:
         why = _reason(error, "is a Spark master of this version at that address, and not paused?")
-        raise EngineError(f"Spark did not start for {master}: {why}") from None
+        raise EngineError(f"Spark did not start for {master}{_chosen()}: {why}") from None
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)  # pyspark has set its own
@@ -152,9 +152,15 @@ def _gateway() -> Any:
         return launch_gateway(popen_kwargs=quiet)
     except Exception:
         raise EngineError(
-            "Spark's Java process ended at its start: `python -m pyspark.find_spark_home` prints "
-            "where Spark is, and `bin/spark-submit --version` there says why it does not start"
+            f"Spark's Java process ended at its start{_chosen()}: `python -m "
+            "pyspark.find_spark_home` prints where Spark is, and `bin/spark-submit --version` there says why it does not start"
         ) from None
+
+
+def _chosen() -> str:
+    """Return which Spark the environment chooses, in place of that of pyspark; "" if none."""
+    home = os.environ.get("SPARK_HOME")
+    return f" (Spark is that of SPARK_HOME, {home}: unset it to use pyspark's own)" if home else ""
 
 
 @dataclass

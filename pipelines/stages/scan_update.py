@@ -43,6 +43,7 @@ CHUNK = 256  # studies of an element, or more where one patient has more
 ROOM = 64 << 20  # bytes of what an outside engine gets at once: it takes a while to start
 PER_PATIENT = 256  # bytes that the driver holds for a patient, beside the elements
 FEWER = 4  # elements of each thread that are in memory at once
+MOST_THREADS = 256  # they wait for disks and hash; more only hold memory
 FEW = 200  # unknown files that are read in this process
 SAVED = 1000  # rows that are stored at once
 REJECTS = "rejects.jsonl"

@@ -175,7 +175,19 @@ def test_the_flags_of_engines():
             parsed(*words)
 
 
-@pytest.mark.parametrize("words", [["--engine", "dask"], ["--stalled", "0"], ["--stalled", "soon"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--engine", "dask"],
+        ["--stalled", "0"],
+        ["--stalled", "soon"],
+        ["--stalled", "nan"],
+        ["--stalled", "inf"],
+        ["--workers", "0"],
+        ["--workers", "\u00b2"],
+        ["--workers", "9" * 30],
+    ],
+)
 def test_a_wrong_value_of_a_flag_of_engines_is_refused(words, capsys):
     with pytest.raises(SystemExit):
         parsed(*words)

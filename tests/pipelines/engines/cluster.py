@@ -24,7 +24,7 @@ from processes import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
-CODE = os.pathsep.join((str(ROOT / ".src"), str(HERE)))  # what workers import
+CODE = os.pathsep.join((str(ROOT / ".src"), str(HERE), str(HERE.parent)))  # what workers import
 
 
 def needed() -> None:

@@ -80,6 +80,14 @@ def test_an_element_that_was_tried_twice_counts_once(settings):
     assert settings.log.read_text().count("\n") == 4
 
 
+def test_what_attempts_may_differ_in_is_what_the_work_says(settings):
+    """`seconds` is spent for FiveImages, and a result for SlowImages."""
+    elements, outcomes = [Element("a")], [made("a", seconds=1), made("a", seconds=2)]
+    driver.run(hazards.FiveImages(), elements, settings, Scripted(outcomes))
+    with pytest.raises(EngineError, match=r"runner\.differs"):
+        driver.run(hazards.SlowImages(0, 1), elements, settings, Scripted(outcomes))
+
+
 def test_two_attempts_that_differ_stop_the_run(settings):
     with pytest.raises(EngineError, match=r"runner\.differs: two attempts at b"):
         run([made("a"), made("b"), made("b", sha256="other")], settings)

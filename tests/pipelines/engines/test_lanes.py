@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import hazards
 import pytest
+from processes import until
 
-from cxr_vlp.pipelines.engines import lanes, results_place
+from cxr_vlp.pipelines.engines import isolation, lanes, results_place
 from cxr_vlp.pipelines.engines.base import Element
 from cxr_vlp.pipelines.engines.lanes import Lanes
 from cxr_vlp.pipelines.engines.results_place import ResultsPlace
@@ -173,3 +176,26 @@ def test_a_worker_shows_signs_of_life_while_it_works(place, monkeypatch):
     place.forget("e1")
     assert place.beats({"e1"}) == {}
     monkeypatch.undo()
+
+
+def test_signs_of_life_have_the_steps_of_the_worker(place):
+    work = hazards.SlowImages(0.0, 3, images_are_copied=True)
+    with place.alive("e1", 0.01):
+        until(lambda: place.beats({"e1"}), "nothing was shown")
+        before = results_place.steps(place.beats({"e1"}))
+        isolation.here(work, Element("e1"))
+        until(lambda: results_place.steps(place.beats({"e1"})) != before, "no step was seen")
+    after = results_place.steps(place.beats({"e1"}))
+    assert int(after["e1"]) == int(before["e1"]) + 3
+    assert place.beats({"e2"}) == {}
+
+
+def test_a_worker_that_does_not_see_the_folder_of_the_run_writes_nothing(tmp_path, monkeypatch):
+    place = ResultsPlace(tmp_path / "results", "task")
+    with place.alive("e1", 0.01):
+        time.sleep(0.1)
+    assert not place.folder.exists()
+    ResultsPlace(place.folder, "the next task").open(reuse=False)
+    with place.alive("e1", 0.01):
+        time.sleep(0.1)
+    assert place.beats({"e1"}) == {}

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import cluster
+import hazards
 import pytest
 from stages import params, run_scan, tree_bytes
 from works import CANARY, Told
 
 from cxr_vlp.pipelines import shards, texts
-from cxr_vlp.pipelines.engines import driver, isolation, spark_checks, spark_engine
+from cxr_vlp.pipelines.engines import driver, isolation, spark_checks, spark_engine, watch
+from cxr_vlp.pipelines.engines.attempt import Task
 from cxr_vlp.pipelines.engines.base import Element, RunSettings
+from cxr_vlp.pipelines.engines.results_place import ResultsPlace
 from cxr_vlp.pipelines.engines.spark_engine import SparkEngine
 from cxr_vlp.pipelines.errors import ConfigError, DataError, EngineError
 
@@ -62,7 +65,18 @@ def quiet_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- before Spark starts
 
 
-@pytest.mark.parametrize("master", ["spark://h:7077", "spark://a:1,b:2", "local", "local[2]"])
+@pytest.mark.parametrize(
+    "master",
+    [
+        "spark://h:7077",
+        "spark://a:1,b:2",
+        "spark://[::1]:7077",
+        "local",
+        "local[2]",
+        "local[*]",
+        "local[2,3]",
+    ],
+)
 def test_masters_that_were_run(master):
     cluster.needed()
     assert spark_checks.problem(master) == ""
@@ -74,7 +88,25 @@ def test_masters_that_were_not_run_are_named(master):
     assert "has never been run with this program" in spark_checks.problem(master)
 
 
-@pytest.mark.parametrize("master", ["", "h:7077", "http://h:7077", "spark://", "mesos://h", "Yarn"])
+@pytest.mark.parametrize(
+    "master",
+    [
+        "",
+        "h:7077",
+        "http://h:7077",
+        "spark://",
+        "mesos://h",
+        "Yarn",
+        "spark://h",
+        "spark://h:abc",
+        "spark://h:7077/x",
+        "spark://a:1,b",
+        "local[0]",
+        "local[abc]",
+        "local[]",
+        "local[-1]",
+    ],
+)
 def test_what_is_no_master_is_refused(master):
     with pytest.raises(ConfigError, match="use spark://HOST:PORT"):
         spark_checks.problem(master)
@@ -139,6 +171,27 @@ class Unanswered(Exception):  # noqa: N818 - as py4j's exceptions when Java has 
 
 def test_an_error_whose_message_nobody_can_give_any_more_has_a_reason():
     assert "Java process on this machine has ended" in spark_engine._reason(Unanswered())
+
+
+def cluster_of(place: ResultsPlace) -> spark_engine._Cluster:
+    """A cluster that nobody looks at, with one element."""
+    task = Task({}, b"", 1.0)
+    return spark_engine._Cluster(None, "spark://h:1", spark_engine.Order(task, place, 1.0), {"a"})
+
+
+def test_a_step_inside_a_long_element_is_progress(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    made, seen = cluster_of(ResultsPlace(tmp_path, "task")), watch.Watch(10.0, 1)
+    for step in ("1", "2"):
+        now[0] += 10.0
+        made.steps = {"a": step}
+        made.check(seen)
+    now[0] += 10.0
+    made.check(seen)  # the same step, at the limit
+    now[0] += 0.1
+    with pytest.raises(EngineError, match="a are begun"):
+        made.check(seen)
 
 
 # ---- on this machine
@@ -214,6 +267,14 @@ def test_a_run_that_makes_no_progress_ends(folder, two, quiet_spark):
         EngineError, match=r"engine\.stalled: nothing finished for \d+ seconds, 0 of"
     ):
         run(folder, two.master, element("b", "sleep", seconds=300), stalled=15)
+
+
+@pytest.mark.slow
+def test_a_long_element_that_goes_on_does_not_end_the_run(folder, two, quiet_spark):
+    """20 steps of a second, more than twice the limit."""
+    steps = hazards.SlowImages(1.0, 20, images_are_copied=True, isolated=False)
+    found = driver.run(steps, [Element("a")], settings(folder, stalled=8), SparkEngine(two.master))
+    assert found == {"a": {"images": 20}}
 
 
 @pytest.mark.slow

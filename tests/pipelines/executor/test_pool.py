@@ -73,6 +73,12 @@ def test_a_run_without_progress_ends_with_what_is_begun(monkeypatch):
         list(PartPool(2, stalled=3.0).outcomes(calls))
 
 
+def test_a_part_that_begins_one_study_after_another_is_progress(monkeypatch):
+    monkeypatch.setattr(pool, "POLL_INTERVAL", 0.1)
+    calls = {"bad": partial(hazards.SlowImages(0.5, 10, images_are_copied=True), Element("bad"))}
+    assert list(PartPool(1, image_timeout=0.2, stalled=3.0).outcomes(calls))
+
+
 def test_a_part_that_begins_one_image_after_another_is_progress(monkeypatch):
     monkeypatch.setattr(pool, "POLL_INTERVAL", 0.1)
     calls = {"bad": partial(hazards.SlowImages(0.5, 10), Element("bad"))}
