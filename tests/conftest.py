@@ -2,6 +2,8 @@
 
 Modules are kept compiled, whatever the environment says: the tests start hundreds of processes, and
 each would compile our modules, and each process of pytest would rewrite the asserts of all tests.
+Commands work in their own process, whatever CXR_WORKERS says, unless a test asks for workers: the
+processes of pytest use all cores already, and two workers take four times the CPU of none.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+os.environ["CXR_WORKERS"] = "1"
 
 # No test asserts a time: left to itself Hypothesis fails an example of more than 200 ms, and one
 # that is drawn slowly, which on a busy machine is any.

@@ -32,7 +32,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reproduced(checkout: Path) -> Path:
-    run(checkout, "dvc", "repro", "report")
+    run(checkout, "env", "CXR_WORKERS=2", "dvc", "repro", "report")  # as `make demo` does
     return checkout
 
 

@@ -22,6 +22,7 @@ KEYS = {
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+SILENCE = "10"  # seconds until a request without an answer is given up; 30 is the default
 BUCKET = "tarlabs"
 
 
@@ -68,8 +69,9 @@ def client(address: str) -> Any:
 
 
 def environment(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """Set the variables that name the server and the keys."""
-    for name, value in (KEYS | {"AWS_ENDPOINT_URL": address}).items():
+    """Set the variables that name the server and the keys, and how long its silence lasts."""
+    more = {"AWS_ENDPOINT_URL": address, "CXR_STORE_TIMEOUT": SILENCE}
+    for name, value in (KEYS | more).items():
         monkeypatch.setenv(name, value)
     ask_environment()
 

@@ -116,7 +116,7 @@ def test_an_address_that_is_not_read_is_refused(command, place, capsys):
 def test_verify_says_of_a_set_in_a_store_what_it_says_of_its_copy(bucket, sets, capsys):
     results = []
     for place in (str(sets), "s3://tarlabs/shards"):
-        assert verify.main([place, "--json", "--deep"]) == 0
+        assert verify.main([place, "--json", "--deep", "--workers", "2"]) == 0
         results.append(json.loads(capsys.readouterr().out))
     assert results[0]["sets"] == results[1]["sets"]
     assert [row["samples"] > 10 for row in results[1]["sets"]] == [True, True]

@@ -33,9 +33,9 @@ def stored_bytes(folder: Path) -> dict[str, bytes]:
     return {each.name: (folder / each.name).read_bytes() for each in objects.listing(folder)}
 
 
-def run_stages(raw: str, base: str, folder: Path) -> None:
+def run_stages(raw: str, base: str, folder: Path, workers: str = "1") -> None:
     common = ["mimic", "--root", raw, "--params", str(params(folder))]
-    common += ["--state", f"{base}/.cxr"]
+    common += ["--state", f"{base}/.cxr", "--workers", workers]
     assert scan.main([*common, "--out", f"{base}/scan"]) == 0
     common += ["--scan", f"{base}/scan"]
     assert texts.main([*common, "--out", f"{base}/texts"]) == 0
@@ -49,7 +49,7 @@ def test_the_bytes_of_a_disk_and_kept_parts(s3, tmp_path, capsys, monkeypatch):
     raw = tmp_path / "raw" / "mimic"
     local = build(raw, "mimic", tmp_path)
     buckets.put(buckets.server(), raw, "raw", s3.removeprefix("s3://"))
-    run_stages(f"{s3}/raw", s3, tmp_path)
+    run_stages(f"{s3}/raw", s3, tmp_path, workers="2")
     assert stored_bytes(published(s3, "shards")) == tree_bytes(local)
     assert stored_bytes(published(s3, "texts")) == tree_bytes(tmp_path / "texts" / "mimic")
     inventory = stored_bytes(published(s3, "scan"))
