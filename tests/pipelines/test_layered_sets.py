@@ -215,16 +215,14 @@ def test_a_changed_row_writes_the_tar_of_its_study_and_decodes_nothing(again, ca
 
 
 @pytest.mark.slow
-def test_an_unchanged_table_is_seen_without_reading_it_and_a_new_time_changes_no_byte(
-    again, capsys
-):
+def test_a_table_of_a_layer_with_a_new_time_and_the_same_bytes_writes_nothing(again, capsys):
     raw, out = again
     before = tree_bytes(out / "scan")
     build(raw / "mimic", "mimic", out, **section(raw, "mimic"))
     assert "scan mimic: 12 studies, unchanged" in capsys.readouterr().out
     os.utime(next((raw / "mscxrt").glob("*class*.csv")), (1, 1))
     build(raw / "mimic", "mimic", out, **section(raw, "mimic"))
-    assert "scan mimic: 12 studies, written" in capsys.readouterr().out
+    assert "scan mimic: 12 studies, unchanged" in capsys.readouterr().out
     assert tree_bytes(out / "scan") == before
 
 
