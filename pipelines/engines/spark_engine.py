@@ -153,7 +153,8 @@ def _gateway() -> Any:
     except Exception:
         raise EngineError(
             f"Spark's Java process ended at its start{_chosen()}: `python -m "
-            "pyspark.find_spark_home` prints where Spark is, and `bin/spark-submit --version` there says why it does not start"
+            "pyspark.find_spark_home` prints where Spark is, and `bin/spark-submit --version` "
+            "there says why it does not start"
         ) from None
 
 
