@@ -271,10 +271,10 @@ def test_a_run_that_makes_no_progress_ends(folder, two, quiet_spark):
 
 @pytest.mark.slow
 def test_a_long_element_that_goes_on_does_not_end_the_run(folder, two, quiet_spark):
-    """20 steps of a second, more than twice the limit."""
-    steps = hazards.SlowImages(1.0, 20, images_are_copied=True, isolated=False)
-    found = driver.run(steps, [Element("a")], settings(folder, stalled=8), SparkEngine(two.master))
-    assert found == {"a": {"images": 20}}
+    """45 steps of a second, more than twice the limit."""
+    steps = hazards.SlowImages(1.0, 45, images_are_copied=True, isolated=False)
+    found = driver.run(steps, [Element("a")], settings(folder, stalled=20), SparkEngine(two.master))
+    assert found == {"a": {"images": 45}}
 
 
 @pytest.mark.slow
