@@ -142,10 +142,11 @@ def _places(
         file = files[name].rpartition("/")[2]
         for row in found:
             code = row.get("fault") or row.get("lost", "")
+            number = row.get(base.ORDER) or row.get("number")
             if row.get("line") and row.get("file"):
                 yield code, f"{row['file']} line {row['line']}"
-            elif row.get("number") and (code in wanted or (not code and _is_whole(result))):
-                yield code or result.lost[0].code, f"{file} line {row['number']}"
+            elif number and (code in wanted or (not code and _is_whole(result))):
+                yield code or result.lost[0].code, f"{file} line {number}"
 
 
 def _is_whole(result: base.Assembled) -> bool:

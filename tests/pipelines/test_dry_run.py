@@ -8,6 +8,7 @@ import pytest
 from stages import build, params, run_scan, tree_bytes
 
 from cxr_vlp.pipelines import plan, shards, texts
+from cxr_vlp.pipelines.planning import costs
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_a_damaged_tar_is_reported(base, tmp_path, capsys):
     ids=["a-large-one", "the-edge-of-a-tar"],
 )
 def test_plan_fills_tars_and_gives_every_split_a_part(counts, each, expected):
-    found = plan.proposed(counts, each, 150e6)
+    found = costs.proposed(counts, each, 150e6)
     assert tuple(found[split] for split in ("train", "validate", "test")) == expected
 
 

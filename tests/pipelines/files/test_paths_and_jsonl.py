@@ -74,7 +74,9 @@ def test_a_listing_has_the_files_of_a_walk_each_with_its_state(tmp_path):
     ]  # fmt: skip
     for each in listed:
         now = paths.state(root, each.path)
-        assert each[1:] == (now.st_size, now.st_mtime_ns, str(now.st_ino)), each.path
+        assert each[1:4] == (now.st_size, now.st_mtime_ns, str(now.st_ino)), each.path
+        linked = (root / each.path).is_symlink()
+        assert each.link == (str((root / each.path).readlink()) if linked else "")
 
 
 NAMES = st.text("ab.-_ \xe9", min_size=1, max_size=3).filter(lambda name: name.strip("."))
