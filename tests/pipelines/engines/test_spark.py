@@ -270,11 +270,14 @@ def test_a_run_that_makes_no_progress_ends(folder, two, quiet_spark):
 
 
 @pytest.mark.slow
-def test_a_long_element_that_goes_on_does_not_end_the_run(folder, two, quiet_spark):
-    """45 steps of a second, more than twice the limit."""
-    steps = hazards.SlowImages(1.0, 45, images_are_copied=True, isolated=False)
-    found = driver.run(steps, [Element("a")], settings(folder, stalled=20), SparkEngine(two.master))
-    assert found == {"a": {"images": 45}}
+def test_the_driver_sees_the_steps_of_a_long_element(folder, two, quiet_spark, monkeypatch):
+    moved: list[int] = []
+    monkeypatch.setattr(spark_engine, "BEAT", 0.5)
+    monkeypatch.setattr(watch.Watch, "moved", lambda _: moved.append(1))
+    steps = hazards.SlowImages(1.0, 15, images_are_copied=True, isolated=False)
+    found = driver.run(steps, [Element("a")], settings(folder), SparkEngine(two.master))
+    assert found == {"a": {"images": 15}}
+    assert len(moved) > 2
 
 
 @pytest.mark.slow
