@@ -41,7 +41,7 @@ demo: $(READY)  ## run the whole pipeline on synthetic data, from raw trees to t
 	@python -m cxr_vlp.pipelines.synthetic.demo record
 	@echo; echo "Look at $(CURDIR)/reports/site/index.html"
 
-test: $(READY)  ## run the tests (10 to 14 minutes)
+test: $(READY)  ## run the tests (about 10 minutes)
 	@python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: $(READY)  ## run all tests, also the slow ones

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from cxr_vlp.pipelines.format.errors import AbsentError, StoreError
 from cxr_vlp.pipelines.format.remote import addresses, faults, patience
-from cxr_vlp.pipelines.format.remote.patience import SILENCE_VARIABLE as SILENCE_VARIABLE
+from cxr_vlp.pipelines.format.remote.patience import SILENCE_VARIABLE
 
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before the second, third ... attempt
 CHUNK = 8 << 20  # bytes of one request
@@ -149,10 +149,13 @@ def page(address: str, **asked: Any) -> Any:
 
 
 def _piece(fs: Any, name: str, start: int, end: int) -> bytes:
-    data = bytes(again(fs, lambda: fs.cat_file(name, start=start, end=end)))
-    if len(data) != end - start:
-        raise ConnectionError("cut")
-    return data
+    def ask() -> bytes:
+        data = bytes(fs.cat_file(name, start=start, end=end))
+        if len(data) != end - start:
+            raise ConnectionError("cut")
+        return data
+
+    return again(fs, ask)
 
 
 def _entry(row: dict[str, Any]) -> Entry:

@@ -8,7 +8,7 @@ import buckets
 import pytest
 
 from cxr_vlp.pipelines.format.errors import AbsentError, StoreError
-from cxr_vlp.pipelines.format.remote import addresses, store
+from cxr_vlp.pipelines.format.remote import addresses, patience, store
 
 BODY = bytes(range(256)) * 40
 ADDRESS = f"s3://{buckets.BUCKET}/a/body"
@@ -18,7 +18,7 @@ ADDRESS = f"s3://{buckets.BUCKET}/a/body"
 def put(bucket, monkeypatch) -> str:
     buckets.client(bucket).put_object(Bucket=buckets.BUCKET, Key="a/body", Body=BODY)
     monkeypatch.setattr(store, "CHUNK", 4000)
-    monkeypatch.setenv(store.SILENCE_VARIABLE, "1")
+    monkeypatch.setenv(patience.SILENCE_VARIABLE, "1")
     return bucket
 
 
@@ -119,3 +119,20 @@ def test_an_error_survives_the_way_between_processes():
     for kind in (StoreError, AbsentError):
         found = pickle.loads(pickle.dumps(kind("why")))
         assert (type(found), str(found), found.strerror) == (kind, "why", "why")
+
+
+def test_a_piece_that_is_short_without_an_error_is_asked_for_again(monkeypatch):
+    """A library other than that of S3 may return fewer bytes and say nothing."""
+    fs, name = store.opened("memory://short/a.tar")
+    fs.pipe_file(name, b"0123456789")
+    monkeypatch.setattr(store, "WAITS", (0.0,))
+    whole, asked = fs.cat_file, []
+
+    def cut(*given, **span):
+        asked.append(span)
+        data = whole(*given, **span)
+        return data[:-1] if len(asked) == 1 else data
+
+    monkeypatch.setattr(fs, "cat_file", cut)
+    assert b"".join(store.chunks("memory://short/a.tar", 10)) == b"0123456789"
+    assert len(asked) == 2
